@@ -1,0 +1,1 @@
+"""The window: PySide6 only; draws and asks, never computes."""

@@ -1,0 +1,102 @@
+"""What the engine proposes: unreviewed, with the evidence behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.domain.geometry import Box, FloatArray
+from engine.domain.keypoints import Visibility
+from engine.domain.masks import MaskRLE
+from engine.domain.runspec import RunSpec
+
+
+@dataclass(frozen=True)
+class Peak:
+    """One candidate position of a keypoint: xy_image and its similarity."""
+
+    x: float
+    y: float
+    score: float
+
+
+@dataclass(frozen=True)
+class KeypointSignals:
+    """Raw evidence of one proposed keypoint (ALGORITHMS sections 2 and 8).
+
+    Attributes:
+        peak: similarity at the best peak.
+        margin: best minus second distinct peak.
+        cycle_px: forward-backward error relative to the longer side of the source box (NaN when not computed).
+        agreement: share (0..1) of exemplars whose own best peak lies within 0.1 box of the fused one.
+        twin_margin: own similarity minus that of the left/right twin at the same place (NaN without a twin).
+        shape: distance to where the exemplars' shape puts it, relative to the longer side of the box (NaN when unknown).
+    """
+
+    peak: float
+    margin: float
+    cycle_px: float = float("nan")
+    agreement: float = float("nan")
+    twin_margin: float = float("nan")
+    shape: float = float("nan")
+
+
+@dataclass(frozen=True)
+class KeypointProposal:
+    """One keypoint: position in xy_image, confidence = expected precision (0..1), other peaks best first."""
+
+    name: str
+    x: float
+    y: float
+    confidence: float
+    visibility: Visibility
+    signals: KeypointSignals
+    peaks: tuple[Peak, ...] = ()
+
+
+@dataclass(frozen=True)
+class InstanceProposal:
+    """All keypoints proposed for one instance in one target image.
+
+    `image_id` and `request_id` are those of the request; `box` is where the instance was found (xy_image).
+    """
+
+    request_id: str
+    image_id: str
+    category: str
+    keypoints: tuple[KeypointProposal, ...]
+    confidence: float
+    box: Box | None
+    spec: RunSpec
+    exemplar_ids: tuple[str, ...] = ()
+    sides_swapped: float = 0.0
+    seconds: float = 0.0
+    calibrated: bool = False
+
+
+@dataclass(frozen=True)
+class MaskProposal:
+    """One instance found in one target image: score (retrieval), confidence (calibrated 0..1), mask or None ("not here")."""
+
+    request_id: str
+    image_id: str
+    score: float
+    confidence: float
+    mask: MaskRLE | None
+    box: Box | None
+    spec: RunSpec
+    peak_xy_image: tuple[float, float] | None = None
+    seconds: float = 0.0
+    rank: int = 0
+    extra: dict[str, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class SimilarityMap:
+    """Scores of one query over a target: `values` `[h, w]` float32 whose corners are those of the image (xy_image)."""
+
+    values: np.ndarray
+    image_wh: tuple[int, int]
+    peaks: tuple[Peak, ...] = ()
+    xy_matrix: FloatArray | None = None

@@ -1,0 +1,205 @@
+"""The one image loader: every photo is decoded, oriented and brought to 8-bit RGB here and nowhere else.
+
+Pillow only (FORMATS section 5): EXIF orientation applied once, 16-bit windowed instead of clipped, CMYK converted, first
+frame of animations, decompression bombs refused by size before decoding. The file itself is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from engine.domain.errors import UnreadableImageError
+
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    }
+)
+MAX_PIXELS = 400_000_000
+"""Larger pictures are refused (a 400-megapixel RGB image takes 1.2 GB)."""
+
+_ORIENTATION_TAG = ExifTags.Base.Orientation.value
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")
+Image.MAX_IMAGE_PIXELS = None  # our own check below names the file and the limit
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the file says without decoding pixels.
+
+    Attributes:
+        width, height: of the *oriented* image.
+        orientation: EXIF value 1..8 (1 = as stored).
+        frames: number of frames (only the first is used).
+        mode, format: Pillow's names.
+    """
+
+    width: int
+    height: int
+    orientation: int
+    frames: int
+    mode: str
+    format: str
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """(width, height) of the oriented image."""
+        return self.width, self.height
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """`rgb` uint8 `[H, W, 3]` in the oriented frame; `scale` < 1 when decoded smaller than the file."""
+
+    rgb: NDArray[np.uint8]
+    header: ImageHeader
+    scale: float = 1.0
+
+
+def is_image_path(path: Path) -> bool:
+    """Whether the suffix is one that we try to read."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")
+
+
+def _unreadable(path: Path, why: str, hint: str, error: Exception | None = None) -> UnreadableImageError:
+    return UnreadableImageError(f"Cannot read the image {path}: {why}.", hint, repr(error) if error else "")
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        if os.path.getsize(path) == 0:
+            raise _unreadable(path, "the file is empty", "Copy it again from where it came from.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path)
+    except FileNotFoundError as error:
+        raise _unreadable(
+            path, "the file is not there", "Re-link the moved folder or restore the file.", error
+        ) from None
+    except UnidentifiedImageError as error:
+        raise _unreadable(
+            path, "its content is no known image format", "Check that it opens elsewhere.", error
+        ) from None
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Pillow's parsers raise almost anything on damaged headers
+        raise _unreadable(
+            path, "the file is damaged or not accessible", "Check the file and its permissions.", error
+        ) from None
+    if image.width <= 0 or image.height <= 0 or image.width * image.height > MAX_PIXELS:
+        size = f"{image.width} x {image.height}"
+        image.close()
+        raise _unreadable(
+            path, f"{size} pixels is over the limit of {MAX_PIXELS // 10**6} megapixels", "Scale it down first."
+        )
+    return image
+
+
+def _header(image: Image.Image) -> ImageHeader:
+    try:
+        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF is no reason to refuse the pixels
+        orientation = 1
+    if orientation not in range(1, 9):
+        orientation = 1
+    width, height = image.size
+    # Pillow applies the orientation of a TIFF itself when the size is read (FORMATS 5.1).
+    if orientation >= 5 and image.format != "TIFF":
+        width, height = height, width
+    frames = int(getattr(image, "n_frames", 1) or 1)
+    return ImageHeader(width, height, orientation, frames, image.mode, image.format or "")
+
+
+def read_header(path: Path | str) -> ImageHeader:
+    """Size, orientation and frames without decoding; raises UnreadableImageError."""
+    path = Path(path)
+    with _open(path) as image:
+        try:
+            return _header(image)
+        except Exception as error:  # noqa: BLE001
+            raise _unreadable(path, "its header is damaged", "Check that it opens elsewhere.", error) from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _DEEP_MODES:
+        values = np.asarray(image, dtype=np.float64)
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        # Values that fit in 8 bits are shown as they are; deeper ones are windowed to their own range.
+        if low < 0 or high > 255:
+            values = (values - low) * (255.0 / max(high - low, 1e-12))
+        return Image.fromarray(np.nan_to_num(values, nan=0.0).clip(0, 255).astype(np.uint8), "L").convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def load_image(path: Path | str, *, max_side: int | None = None) -> LoadedImage:
+    """Decode to oriented 8-bit RGB.
+
+    Args:
+        path: of the image file.
+        max_side: when given, the result's longer side is at most this (JPEG decodes at a fraction of its size: fast).
+
+    Raises:
+        UnreadableImageError: missing, empty, truncated, damaged, too large, or no image.
+    """
+    path = Path(path)
+    with _open(path) as image:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                header = _header(image)
+                if max_side is not None and image.format == "JPEG":
+                    image.draft("RGB", (max_side, max_side))
+                image.load()
+                oriented = ImageOps.exif_transpose(image) if header.orientation != 1 else image
+                rgb = _to_rgb(oriented)
+                if max_side is not None and max(rgb.size) > max_side:
+                    ratio = max_side / max(rgb.size)
+                    size = (max(1, round(rgb.width * ratio)), max(1, round(rgb.height * ratio)))
+                    rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+                pixels = np.asarray(rgb, dtype=np.uint8)
+        except MemoryError as error:
+            raise _unreadable(path, "there is not enough memory to decode it", "Close other programs.", error) from None
+        except Exception as error:  # noqa: BLE001 - truncated data raises many types
+            raise _unreadable(
+                path, "the file is truncated or damaged", "Copy it again from where it came from.", error
+            ) from None
+    return LoadedImage(pixels, header, pixels.shape[1] / header.width)
+
+
+def file_sha256(path: Path | str) -> str:
+    """Hex SHA-256 of the file's bytes; raises UnreadableImageError when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise _unreadable(
+            Path(path), "the file is not accessible", "Check that it is there and may be read.", error
+        ) from None
+    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""Shared fixtures: the optional `../shared` folder, no leaked threads, no writes outside tmp_path."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+_LIBRARY_THREADS = ("ThreadPoolExecutor", "pydevd", "QtThread", "tqdm", "Dummy-", "loky", "asyncio")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's root folder."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Reference vectors and small real photos beside the checkout; tests skip where they are absent."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared with reference vectors and photos is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def isolated_user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, caches and downloads of a test go to its own folder."""
+    monkeypatch.setenv("KINMARK_HOME", str(tmp_path / "kinmark-home"))
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_threads() -> Iterator[None]:
+    """Fail when a test leaves one of our threads running (library pools are daemons by design)."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 5
+    while True:
+        left = [
+            t for t in threading.enumerate()
+            if t not in before and t.is_alive() and not t.name.startswith(_LIBRARY_THREADS)
+        ]  # fmt: skip
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            pytest.fail(f"threads left running: {[t.name for t in left]}")
+        left[0].join(0.05)
