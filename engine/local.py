@@ -1,0 +1,117 @@
+"""LocalEngine: the Engine protocol on this machine.
+
+Thread: owned and called by one thread (the engine thread of the window, or the command line's main thread).
+Light to import; every method loads what it needs on its first call, so opening an engine costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from engine import api
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal, MaskProposal
+
+if TYPE_CHECKING:
+    from engine.session import EngineSession
+
+
+class LocalEngine:
+    """Delegates each request to the module that does the work; holds the session (models, cache, device)."""
+
+    def __init__(self, config: api.EngineConfig) -> None:
+        self._config = config
+        self._session: EngineSession | None = None
+
+    @property
+    def session(self) -> EngineSession:
+        """The open session; torch is imported here for the first time."""
+        if self._session is None:
+            from engine.session import EngineSession
+
+            self._session = EngineSession(self._config)
+        return self._session
+
+    def info(self) -> api.EngineInfo:
+        """See `engine.api.Engine.info`."""
+        return self.session.info()
+
+    def warm_up(self, backbone: str = api.DEFAULT_BACKBONE) -> api.EngineInfo:
+        """See `engine.api.Engine.warm_up`."""
+        self.session.backbone(backbone)
+        return self.session.info()
+
+    def prepare(
+        self, images: tuple[api.ImageInput, ...], backbone: str = api.DEFAULT_BACKBONE, *,
+        progress: Progress | None = None, cancel: CancelToken | None = None,
+    ) -> int:  # fmt: skip
+        """See `engine.api.Engine.prepare`."""
+        return self.session.prepare(images, backbone, progress=progress, cancel=cancel)
+
+    def match(self, request: api.MatchRequest, *, cancel: CancelToken | None = None) -> api.MatchResult:
+        """See `engine.api.Engine.match`."""
+        from engine.matching.free import match_points
+
+        return match_points(self.session, request, cancel=cancel)
+
+    def choose_settings(
+        self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> api.SettingsChoice:
+        """See `engine.api.Engine.choose_settings`."""
+        from engine.matching.propose import choose_settings
+
+        return choose_settings(self.session, request, progress=progress, cancel=cancel)
+
+    def propose_keypoints(
+        self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[InstanceProposal | api.TargetFailure]:
+        """See `engine.api.Engine.propose_keypoints`."""
+        from engine.matching.propose import propose_keypoints
+
+        return propose_keypoints(self.session, request, progress=progress, cancel=cancel)
+
+    def find_instance(
+        self, request: api.FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[MaskProposal | api.TargetFailure]:
+        """See `engine.api.Engine.find_instance`."""
+        from engine.instances.find import find_instance
+
+        return find_instance(self.session, request, progress=progress, cancel=cancel)
+
+    def segment(self, request: api.SegmentRequest, *, cancel: CancelToken | None = None) -> MaskProposal:
+        """See `engine.api.Engine.segment`."""
+        from engine.instances.segment import segment
+
+        return segment(self.session, request, cancel=cancel)
+
+    def descriptors(
+        self, request: api.DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[api.Descriptor | api.TargetFailure]:
+        """See `engine.api.Engine.descriptors`."""
+        from engine.retrieval.descriptors import descriptors
+
+        return descriptors(self.session, request, progress=progress, cancel=cancel)
+
+    def tune_prompt(
+        self, request: api.TuneRequest, *, on_step: Callable[[api.TuneProgress], None] | None = None,
+        progress: Progress | None = None, cancel: CancelToken | None = None,
+    ) -> api.TuneResult:  # fmt: skip
+        """See `engine.api.Engine.tune_prompt`."""
+        from engine.prompts.tuning import tune_prompt
+
+        return tune_prompt(self.session, request, on_step=on_step, progress=progress, cancel=cancel)
+
+    def optimise_point(
+        self, request: api.OptimiseRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[InstanceProposal | api.TargetFailure]:
+        """See `engine.api.Engine.optimise_point`."""
+        from engine.prompts.optimise import optimise_point
+
+        return optimise_point(self.session, request, progress=progress, cancel=cancel)
+
+    def close(self) -> None:
+        """See `engine.api.Engine.close`."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
