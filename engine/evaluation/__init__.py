@@ -1,0 +1,1 @@
+"""Measures, data set readers and reports."""

@@ -1,0 +1,1 @@
+"""Search in collections: pooled descriptors, the vector index, region likeness and ranking."""
