@@ -1,0 +1,211 @@
+"""Checked access to untrusted values: every number, list and path that comes from a file passes through here.
+
+The functions raise ImportFileError naming file and item; none of them lets NaN, infinities, booleans posing as numbers,
+absurd sizes or paths that leave the image root through.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from engine.domain.errors import ImportFileError, UserInputError
+from engine.domain.masks import MAX_MASK_PIXELS
+from projects.formats.base import bad
+
+MAX_FILE_BYTES = 2_000_000_000
+MAX_SIDE = 1_000_000
+MAX_KEYPOINTS = 10_000
+MAX_COORDINATE = 1e7
+MAX_ID = 2**53
+MAX_PATH = 4096
+_WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The file's bytes; ImportFileError when it is missing, a folder, unreadable or over `max_bytes`."""
+    try:
+        if path.is_dir():
+            raise bad(path, "", "it is a folder, a file is expected", "Give the annotation file itself.")
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise bad(path, "", f"{size} bytes is over the limit of {max_bytes}", "Split it into smaller files.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise bad(path, "", "the file is not there", "Check the path.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise bad(path, "", f"it cannot be opened ({reason})", "Check the path and its permissions.") from None
+
+
+def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
+    """UTF-8 text (a byte-order mark is dropped); ImportFileError for other encodings."""
+    try:
+        return read_bytes(path, max_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise bad(path, f"byte {error.start}", "it is not UTF-8 text", "Save it as UTF-8.") from None
+
+
+def load_json(path: Path) -> Any:
+    """Parse JSON; NaN and Infinity (no JSON) become null, so that whoever needs the value refuses it by its item."""
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_constant=lambda _name: None)
+    except RecursionError:
+        raise bad(path, "", "its brackets are nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise bad(path, f"line {error.lineno}, column {error.colno}", f"it is not valid JSON ({error.msg})") from None
+    except ValueError as error:
+        raise bad(path, "", f"it is not valid JSON ({error})") from None
+
+
+def plain(value: Any) -> Any:
+    """A copy of a JSON value without infinities (from 1e999), so that it can be written again."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    return value
+
+
+class Item:
+    """A JSON object of a file together with its place, for checked access to its fields."""
+
+    def __init__(self, path: Path | str, where: str, data: Any) -> None:
+        self.path, self.where = path, where
+        if not isinstance(data, dict):
+            raise bad(path, where, f"an object is expected, found {_kind(data)}")
+        self.data: dict[str, Any] = data
+
+    def error(self, what: str, hint: str = "") -> ImportFileError:
+        """The error for this item."""
+        return bad(self.path, self.where, what, hint)
+
+    def required(self, key: str) -> Any:
+        """The value of a field that must be there."""
+        if key not in self.data:
+            raise self.error(f'the field "{key}" is missing')
+        return self.data[key]
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string field; numbers are taken as their text; `default` None = required."""
+        value = self.required(key) if default is None else self.data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise self.error(f'"{key}" must be text, found {_kind(value)}')
+        text = str(value)
+        if "\x00" in text or len(text) > MAX_PATH:
+            raise self.error(f'"{key}" is no usable text')
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+    def integer(self, key: str, default: int | None = None, *, low: int = -MAX_ID, high: int = MAX_ID) -> int:
+        """A whole number in [low, high] (1.0 counts as 1)."""
+        value = self.required(key) if default is None else self.data.get(key, default)
+        return whole(value, self, f'"{key}"', low=low, high=high)
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self.required(key) if default is None else self.data.get(key, default)
+        return finite(value, self, f'"{key}"')
+
+    def items(self, key: str, default: list[Any] | None = None) -> list[Any]:
+        """A list field; `default` None = required."""
+        value = self.required(key) if default is None else self.data.get(key)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, list):
+            raise self.error(f'"{key}" must be a list, found {_kind(value)}')
+        return value
+
+    def numbers(self, key: str, length: int | None = None) -> list[float]:
+        """A list of finite numbers, of `length` when given."""
+        values = self.items(key)
+        if length is not None and len(values) != length:
+            raise self.error(f'"{key}" must hold {length} numbers, it holds {len(values)}')
+        return [finite(v, self, f'"{key}"') for v in values]
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true/false", int: "a number", float: "a number"}
+    return "nothing (null)" if value is None else names.get(type(value), type(value).__name__)
+
+
+def finite(value: Any, item: Item, what: str) -> float:
+    """A finite float of reasonable size."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise item.error(f"{what} must be a number, found {_kind(value)}")
+    if not -1e15 < value < 1e15:  # also false for NaN
+        raise item.error(f"{what} holds a number that is not finite or absurdly large")
+    return float(value)
+
+
+def whole(value: Any, item: Item, what: str, *, low: int = -MAX_ID, high: int = MAX_ID) -> int:
+    """A whole number in [low, high]."""
+    number = finite(value, item, what)
+    if number != int(number):
+        raise item.error(f"{what} must be a whole number, found {number}")
+    result = value if isinstance(value, int) else int(number)
+    if not low <= result <= high:
+        raise item.error(f"{what} is {result}; it must lie between {low} and {high}")
+    return result
+
+
+def image_size(item: Item, width: Any, height: Any) -> tuple[int, int]:
+    """Checked (width, height)."""
+    w = whole(width, item, "the image width", low=1, high=MAX_SIDE)
+    h = whole(height, item, "the image height", low=1, high=MAX_SIDE)
+    if w * h > MAX_MASK_PIXELS:
+        raise item.error(f"the image size {w} x {h} is absurd")
+    return w, h
+
+
+def coordinate(value: Any, item: Item, what: str) -> float:
+    """A finite coordinate within +-1e7 pixels."""
+    number = finite(value, item, what)
+    if abs(number) > MAX_COORDINATE:
+        raise item.error(f"{what} is absurdly far outside the image ({number})")
+    return number
+
+
+def relative_path(text: str, item: Item) -> PurePosixPath:
+    """An image path as relative POSIX path in NFC; refuses absolute paths, drives, `..` and control characters."""
+    clean = unicodedata.normalize("NFC", text.replace("\\", "/"))
+    if not clean or len(clean) > MAX_PATH or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in clean):
+        raise item.error(f"the image path {text[:80]!r} is empty or holds characters that no path may hold")
+    if clean.startswith("/") or _WINDOWS_DRIVE.match(clean):
+        raise item.error(f"the image path {text[:200]!r} is absolute", "Make it relative to the image folder.")
+    path = PurePosixPath(clean)
+    if ".." in path.parts or not path.parts:
+        raise item.error(
+            f"the image path {text[:200]!r} leaves the image folder", "Make it relative to the image folder."
+        )
+    if any(len(part.encode("utf-8")) > 255 for part in path.parts):
+        raise item.error(f"the image path {text[:80]!r} has a part of more than 255 bytes")
+    return path
+
+
+def resolve_inside(root: Path, relative: PurePosixPath) -> Path | None:
+    """The existing file `root/relative` in whichever Unicode form the disk has it; None when missing.
+
+    Raises:
+        UserInputError: a symbolic link leads out of `root`.
+    """
+    for form in ("NFC", "NFD"):
+        candidate = root / unicodedata.normalize(form, str(relative))
+        try:
+            if not candidate.is_file():
+                continue
+            if not candidate.resolve().is_relative_to(root.resolve()):
+                raise UserInputError(
+                    f"The image {candidate} is a link that leaves the image folder {root}.",
+                    "Give the folder that really holds the images, or copy the file there.",
+                )
+        except (OSError, ValueError, RuntimeError):
+            continue
+        return candidate
+    return None

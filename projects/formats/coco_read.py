@@ -1,0 +1,364 @@
+"""Read COCO keypoints + instances (FORMATS 3): polygons, both kinds of RLE, crowds, any number of keypoints.
+
+Keypoint frame: COCO does not say whether (x, y) are pixel indices or continuous. A file whose labelled keypoints are all
+whole numbers holds pixel indices (COCO people, AP-10K): they come in as x + 0.5. A file with fractions is taken as
+continuous (macaque, zebra, DeepLabCut exports). Our own exports say which they use in `info.keypoint_frame`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from engine.domain.errors import AppError
+from engine.domain.geometry import Box, index_to_continuous
+from engine.domain.keypoints import KeypointSchema, Visibility
+from engine.domain.masks import MaskRLE
+from engine.domain.progress import CancelToken, Progress
+from projects.formats import checks
+from projects.formats.base import BadItems, ReadOptions, begin, count_dataset, tick
+from projects.formats.checks import Item
+from projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+)  # fmt: skip
+from projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
+from projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
+
+_ANNOTATION_FIELDS = frozenset({
+    "id", "image_id", "category_id", "keypoints", "num_keypoints", "iscrowd", "score", "keypoint_scores", "proposal",
+    "identity",
+})  # fmt: skip
+_IMAGE_FIELDS = frozenset({"id", "file_name", "width", "height", "split", "tags", "nothing_here"})
+_CATEGORY_FIELDS = frozenset({"id", "name", "supercategory", "keypoints", "skeleton", "keypoint_pairs", "sigmas"})
+
+
+@dataclass
+class _Reading:
+    """State of one reading: where to report, what was found so far."""
+
+    path: Path
+    report: Report
+    bad: BadItems
+    pixel_indices: bool
+    root: Path | None
+    categories: dict[int, DatasetCategory]
+
+
+def read(
+    path: Path,
+    options: ReadOptions = ReadOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Dataset, Report]:
+    """Parse a COCO json file; ImportFileError names file and item. Images themselves are not opened."""
+    report = Report("coco")
+    data = checks.load_json(path)
+    if isinstance(data, list):
+        raise checks.bad(
+            path, "", "it is a bare list (a COCO *results* file); images and categories are missing",
+            "Import the annotation file that the results belong to.",
+        )  # fmt: skip
+    top = Item(path, "top level", data)
+    reading = _Reading(path, report, BadItems(report, options.skip_bad), True, options.images_root, {})
+    reading.categories = _read_categories(top, reading)
+    reading.pixel_indices = _uses_pixel_indices(top, options.keypoint_frame)
+    annotations = top.items("annotations", [])
+    begin(progress, "Reading annotations", len(annotations))
+    images = _read_images(top, reading)
+    instances: dict[int, list[DatasetInstance]] = {key: [] for key in images}
+    seen: set[int] = set()
+    for number, raw in enumerate(annotations):
+        _read_one(raw, number, images, instances, seen, reading)
+        if number % 200 == 199:
+            tick(progress, cancel, count=200)
+    dataset = Dataset(
+        tuple(reading.categories.values()),
+        tuple(replace(images[key], instances=tuple(instances[key])) for key in images),
+        path.stem,
+        {"coco": {k: checks.plain(data[k]) for k in ("info", "licenses") if k in data}},
+    )
+    report.extra["keypoint_frame"] = "pixel" if reading.pixel_indices else "continuous"
+    count_dataset(report, dataset)
+    return dataset, report
+
+
+def _read_one(
+    raw: Any, number: int, images: dict[int, DatasetImage], instances: dict[int, list[DatasetInstance]], seen: set[int],
+    reading: _Reading,
+) -> None:  # fmt: skip
+    where = f"annotation {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"annotation {number}"
+    try:
+        item = Item(reading.path, where, raw)
+        image_id = item.integer("image_id")
+        if image_id not in images:
+            raise item.error(f"its image_id {image_id} is not among the images")
+        instance = _read_annotation(item, images[image_id], reading)
+        if instance.original_id in seen:
+            reading.report.add("changed", where, "its id stands twice in the file; it gets a new one on export")
+            instance = replace(instance, original_id=None)
+        elif isinstance(instance.original_id, int):
+            seen.add(instance.original_id)
+        instances[image_id].append(instance)
+    except AppError as error:
+        reading.bad.handle(where, error)
+
+
+def _read_categories(top: Item, reading: _Reading) -> dict[int, DatasetCategory]:
+    result: dict[int, DatasetCategory] = {}
+    names: set[str] = set()
+    for number, raw in enumerate(top.items("categories")):
+        item = Item(reading.path, f"category {number}", raw)
+        key = item.integer("id")
+        item.where = f"category {key}"
+        if key in result:
+            raise item.error("its id stands twice among the categories")
+        category = _read_category(item, reading.report)
+        if category.name in names:
+            fresh = f"{category.name} ({key})"
+            reading.report.add("changed", item.where, f'its name "{category.name}" stands twice; it is now "{fresh}"')
+            category = replace(category, name=fresh)
+        names.add(category.name)
+        result[key] = category
+    return result
+
+
+def _read_category(item: Item, report: Report) -> DatasetCategory:
+    name = item.text("name").strip()
+    if not name:
+        raise item.error("its name is empty")
+    raw_names = item.items("keypoints", [])
+    if len(raw_names) > checks.MAX_KEYPOINTS:
+        raise item.error(f"it has {len(raw_names)} keypoints; the limit is {checks.MAX_KEYPOINTS}")
+    names = unique_names(
+        [Item(item.path, item.where, {"keypoint": n}).text("keypoint") for n in raw_names], item.where, report
+    )
+    edges: list[tuple[int, int]] = []
+    for raw in item.items("skeleton", []):
+        if not isinstance(raw, list) or len(raw) != 2:
+            raise item.error("each entry of its skeleton must be a pair [a, b]")
+        edges.append((checks.whole(raw[0], item, "a skeleton entry"), checks.whole(raw[1], item, "a skeleton entry")))
+    schema = KeypointSchema(
+        tuple(names), skeleton_edges(edges, len(names), item.where, report), _read_pairs(item, names)
+    )
+    sigmas = tuple(item.numbers("sigmas")) if isinstance(item.data.get("sigmas"), list) else ()
+    extra = {k: checks.plain(v) for k, v in item.data.items() if k not in _CATEGORY_FIELDS}
+    super_name = item.text("supercategory", "") if item.data.get("supercategory") is not None else ""
+    return DatasetCategory(
+        name, schema, super_name, item.integer("id"), sigmas if len(sigmas) == len(names) else (),
+        {"coco": extra, "has_keypoints": "keypoints" in item.data},
+    )  # fmt: skip
+
+
+def _read_pairs(item: Item, names: list[str]) -> tuple[tuple[int, int], ...]:
+    """Our exports' `keypoint_pairs` (names); else guessed from the names."""
+    raw = item.data.get("keypoint_pairs")
+    if not isinstance(raw, list):
+        return guess_pairs(names)
+    place = {n: i for i, n in enumerate(names)}
+    pairs: list[tuple[int, int]] = []
+    for entry in raw:
+        if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(n, str) and n in place for n in entry):
+            raise item.error("each entry of its keypoint_pairs must name two of its keypoints")
+        pairs.append((place[entry[0]], place[entry[1]]))
+    return tuple(pairs)
+
+
+def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
+    result: dict[int, DatasetImage] = {}
+    first_of: dict[PurePosixPath, int] = {}
+    for number, raw in enumerate(top.items("images")):
+        where = f"image {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"image {number}"
+        try:
+            item = Item(reading.path, where, raw)
+            key = item.integer("id")
+            if key in result:
+                raise item.error("its id stands twice among the images")
+            image = _read_image(item, reading)
+            if image.rel_path in first_of:
+                raise item.error(f"its file_name {image.rel_path} is also that of image {first_of[image.rel_path]}")
+            first_of[image.rel_path] = key
+            result[key] = image
+        except AppError as error:
+            reading.bad.handle(where, error)
+    return result
+
+
+def _read_image(item: Item, reading: _Reading) -> DatasetImage:
+    name = item.text("file_name")
+    if reading.root is not None and Path(name).is_absolute() and Path(name).is_relative_to(reading.root):
+        name = Path(name).relative_to(reading.root).as_posix()
+    relative = checks.relative_path(name, item)
+    width, height = checks.image_size(item, item.required("width"), item.required("height"))
+    split = item.data.get("split")
+    return DatasetImage(
+        relative, width, height,
+        split=split if isinstance(split, str) else "",
+        tags=_strings(item.data.get("tags")),
+        nothing_here=_strings(item.data.get("nothing_here")),
+        original_id=item.integer("id"),
+        extra={"coco": {k: checks.plain(v) for k, v in item.data.items() if k not in _IMAGE_FIELDS}},
+    )  # fmt: skip
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+
+def _uses_pixel_indices(top: Item, wanted: str) -> bool:
+    if wanted in ("pixel", "continuous"):
+        return wanted == "pixel"
+    info = top.data.get("info")
+    told = info.get("keypoint_frame") if isinstance(info, dict) else None
+    if told in ("pixel", "continuous", "integer"):
+        return bool(told != "continuous")
+    for annotation in top.items("annotations", []):
+        values = annotation.get("keypoints") if isinstance(annotation, dict) else None
+        for value in values if isinstance(values, list) else ():
+            if isinstance(value, float) and value != int(value) if _is_finite(value) else False:
+                return False
+    return True
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and -1e15 < value < 1e15
+
+
+def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> DatasetInstance:
+    category_id = item.integer("category_id")
+    if category_id not in reading.categories:
+        raise item.error(f"its category_id {category_id} is not among the categories")
+    category = reading.categories[category_id]
+    crowd = bool(item.integer("iscrowd", 0, low=0, high=1)) if item.data.get("iscrowd") is not None else False
+    original = item.integer("id", -1) if item.data.get("id") is not None else -1
+    if original < 1:
+        reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
+    mask = _read_mask(item, image, reading.report)
+    score = item.number("score") if item.data.get("score") is not None else None
+    identity = item.data.get("identity")
+    extra = {k: checks.plain(v) for k, v in item.data.items() if k not in _ANNOTATION_FIELDS}
+    if isinstance(extra.get("segmentation"), dict) or mask is None or reaches_far_outside(extra["segmentation"], mask):
+        extra.pop("segmentation", None)  # the mask itself is exact; only sane polygons are kept as they were drawn
+    proposal = item.data.get("proposal") is True
+    return DatasetInstance(
+        category.name,
+        _read_keypoints(item, category.schema, image, reading),
+        _read_box(item, image, reading.report),
+        mask,
+        identity if isinstance(identity, str) else "",
+        crowd, proposal, score,
+        original if original >= 1 else None,
+        "proposal" if proposal else "imported",
+        {"coco": extra, "coco_mask": mask.counts if mask is not None else ""},
+    )  # fmt: skip
+
+
+def _read_keypoints(
+    item: Item, schema: KeypointSchema, image: DatasetImage, reading: _Reading
+) -> dict[str, DatasetKeypoint]:
+    if item.data.get("keypoints") in (None, []):
+        return {}
+    values = item.numbers("keypoints", 3 * len(schema))
+    raw_scores = item.data.get("keypoint_scores")
+    scores = item.numbers("keypoint_scores", len(schema)) if isinstance(raw_scores, list) else None
+    states = [checks.whole(v, item, "a visibility flag", low=0, high=2) for v in values[2::3]]
+    labelled = sum(1 for v in states if v)
+    told = item.data.get("num_keypoints")
+    if told is not None and told != labelled:
+        reading.report.add("changed", item.where, f"num_keypoints says {told}, {labelled} are labelled; recounted")
+    if not labelled and scores is None:
+        return {}
+    result: dict[str, DatasetKeypoint] = {}
+    outside = []
+    for k, name in enumerate(schema.names):
+        score = scores[k] if scores is not None else None
+        if states[k] == 0:
+            result[name] = DatasetKeypoint(Visibility.ABSENT, score=score)
+            continue
+        x, y = (checks.coordinate(v, item, f'the keypoint "{name}"') for v in values[3 * k : 3 * k + 2])
+        if reading.pixel_indices:
+            x, y = (float(v) for v in index_to_continuous((x, y)))
+        if not (0 <= x <= image.width and 0 <= y <= image.height):
+            outside.append(name)
+        result[name] = DatasetKeypoint(Visibility(states[k]), x, y, score)
+    if outside:
+        reading.report.add("flagged", item.where, f"kept although outside the image: {', '.join(outside)}")
+    return result
+
+
+def _read_box(item: Item, image: DatasetImage, report: Report) -> Box | None:
+    if item.data.get("bbox") in (None, []):
+        return None
+    x, y, w, h = (checks.coordinate(v, item, '"bbox"') for v in item.numbers("bbox", 4))
+    if w < 0 or h < 0:
+        raise item.error(f'"bbox" has the negative size {w} x {h} (COCO boxes are [x, y, width, height])')
+    if w == 0 or h == 0:
+        report.add("changed", item.where, "its box is empty and was left out")
+        return None
+    if x + w > image.width * 1.5 + 10 or y + h > image.height * 1.5 + 10:
+        report.add("flagged", item.where, "its box reaches far outside the image; is it [x0, y0, x1, y1]?")
+    return x, y, x + w, y + h
+
+
+def _read_mask(item: Item, image: DatasetImage, report: Report) -> MaskRLE | None:
+    segmentation = item.data.get("segmentation")
+    if segmentation is None or segmentation == []:
+        return None
+    if isinstance(segmentation, dict):
+        return _read_rle(Item(item.path, item.where, segmentation), image)
+    polygons = _read_polygons(item, report)
+    item.data = {**item.data, "segmentation": polygons}
+    if not polygons:
+        return None
+    try:
+        return polygons_to_mask(polygons, image.height, image.width)
+    except ValueError as error:
+        raise item.error(f"its polygons cannot be drawn: {error}") from None
+
+
+def _read_polygons(item: Item, report: Report) -> list[list[float]]:
+    raw = item.items("segmentation")
+    if raw and not isinstance(raw[0], list):
+        report.add("changed", item.where, "its polygon is not inside a list of polygons; read as one polygon")
+        raw = [raw]
+    polygons: list[list[float]] = []
+    for ring in raw:
+        if not isinstance(ring, list) or len(ring) % 2:
+            raise item.error("each polygon must be a list with an even count of numbers")
+        if len(ring) < 6:
+            report.add("skipped", item.where, f"a polygon of {len(ring)} numbers encloses nothing (6 are needed)")
+            continue
+        polygons.append([checks.coordinate(v, item, "a polygon") for v in ring])
+    if sum(len(p) for p in polygons) > 2 * MAX_POINTS:
+        raise item.error(f"its polygons have more than {MAX_POINTS} points")
+    return polygons
+
+
+def _read_rle(item: Item, image: DatasetImage) -> MaskRLE:
+    height, width = (
+        checks.whole(v, item, "the RLE size", low=1, high=checks.MAX_SIDE) for v in item.numbers("size", 2)
+    )
+    if (height, width) != (image.height, image.width):
+        raise item.error(f"the RLE size [{height}, {width}] is not the image's [{image.height}, {image.width}]")
+    counts = item.required("counts")
+    if isinstance(counts, str):
+        mask = MaskRLE(height, width, counts)
+        try:
+            mask.validate()
+        except AppError as error:
+            raise item.error(error.user_message) from None
+        return mask
+    if not isinstance(counts, list):
+        raise item.error('the RLE "counts" must be text or a list')
+    runs = [checks.whole(v, item, "an RLE run", low=0, high=height * width) for v in counts]
+    if sum(runs) != height * width:
+        raise item.error(f"the RLE runs add up to {sum(runs)}, the image has {height * width} pixels")
+    packed = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    return MaskRLE(height, width, packed["counts"].decode("ascii"))

@@ -1,0 +1,84 @@
+"""Re-read an exported COCO file with pycocotools and compare it with what was to be written."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+
+from engine.domain.errors import BugError
+from engine.domain.geometry import index_to_continuous
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
+
+TOLERANCE_PX = 1e-3
+
+
+def verify(file: Path, dataset: Dataset, frame: str, report: Report) -> None:
+    """Compare counts, sizes, categories, keypoints and masks; BugError names the first difference."""
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools talks while it indexes
+        coco = COCO(str(file))
+    images = coco.loadImgs(coco.getImgIds())
+    annotations = coco.loadAnns(coco.getAnnIds())
+    expected = [(image, instance) for image in dataset.images for instance in image.instances]
+    _same(file, "images", len(dataset.images), len(images))
+    _same(file, "instances", len(expected), len(annotations))
+    if any(a["id"] < 1 for a in annotations):
+        raise _differs(file, "annotation ids", ">= 1", "0 or less")
+    paths = {i["id"]: i for i in images}
+    for (image, instance), annotation in zip(expected, annotations, strict=True):
+        row = paths[annotation["image_id"]]
+        where = f"annotation {annotation['id']} of {image.rel_path}"
+        _same(file, f"{where}: image", str(image.rel_path), row["file_name"])
+        _same(file, f"{where}: size", (image.width, image.height), (row["width"], row["height"]))
+        _same(file, f"{where}: category", instance.category, coco.cats[annotation["category_id"]]["name"])
+        _compare_keypoints(file, where, instance, dataset.category(instance.category), annotation, frame, image)
+        if instance.mask is not None and not np.array_equal(coco.annToMask(annotation), instance.mask.decode()):
+            raise _differs(file, f"{where}: mask", f"{instance.mask.area} px", f"{coco.annToMask(annotation).sum()} px")
+    report.extra["verified"] = (
+        f"re-read with pycocotools: {len(images)} images, {len(annotations)} instances, equal to what was exported"
+    )
+
+
+def _compare_keypoints(
+    file: Path,
+    where: str,
+    instance: DatasetInstance,
+    category: DatasetCategory,
+    annotation: dict[str, Any],
+    frame: str,
+    image: DatasetImage,
+) -> None:
+    values = np.asarray(annotation.get("keypoints", []), dtype=np.float64).reshape(-1, 3)
+    if "keypoints" not in annotation:
+        _same(file, f"{where}: labelled keypoints", 0, sum(1 for k in instance.keypoints.values() if k.visibility > 0))
+        return
+    _same(file, f"{where}: number of keypoints", len(category.schema), len(values))
+    _same(file, f"{where}: num_keypoints", int((values[:, 2] > 0).sum()), annotation["num_keypoints"])
+    for name, (x, y, v) in zip(category.schema.names, values, strict=True):
+        keypoint = instance.keypoints.get(name)
+        state = int(keypoint.visibility) if keypoint is not None and keypoint.x is not None else 0
+        _same(file, f"{where}: visibility of {name}", state, int(v))
+        if not state or keypoint is None:
+            continue
+        back = (x, y) if frame == "continuous" else index_to_continuous((x, y))
+        error = float(np.abs(np.asarray(back) - (keypoint.x, keypoint.y)).max())
+        # floor moves by half a pixel at most; clamping moves points outside the image as far as they stood out.
+        inside = 0 <= (keypoint.x or 0) <= image.width and 0 <= (keypoint.y or 0) <= image.height
+        if error > (0.5 + TOLERANCE_PX if frame == "integer" else TOLERANCE_PX) and (frame != "integer" or inside):
+            raise _differs(file, f"{where}: {name}", (keypoint.x, keypoint.y), (float(x), float(y)))
+
+
+def _same(file: Path, what: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise _differs(file, what, expected, found)
+
+
+def _differs(file: Path, what: str, expected: object, found: object) -> BugError:
+    return BugError(
+        f"The COCO export {file} does not say what the project says ({what}: {expected} became {found}).",
+        "Keep the file away from others and report this; the project itself is unchanged.",
+    )

@@ -1,0 +1,87 @@
+"""Keypoint schemas on their way in: unique names, 0- and 1-based skeletons, left/right pairs guessed from names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from engine.domain.keypoints import KeypointSchema
+from projects.formats.dataset import Report
+
+_SIDES = (
+    (re.compile(r"left", re.IGNORECASE), "right"),
+    (re.compile(r"(?<![A-Za-z])[Ll](?![A-Za-z])"), "r"),
+    (re.compile(r"(?<=[a-z])L(?![a-z])"), "R"),
+    (re.compile(r"(?<![A-Za-z])L(?=[A-Z][a-z])"), "R"),
+)
+COCO_PERSON = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+COCO_SIGMAS = (
+    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
+)  # fmt: skip
+DEFAULT_SIGMA = 0.05
+
+
+def _match_case(replacement: str, original: str) -> str:
+    if original.isupper():
+        return replacement.upper()
+    return replacement.capitalize() if original[:1].isupper() else replacement.lower()
+
+
+def guess_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Index pairs (left, right) of names that differ only in left/right or L/R, each index at most once."""
+    place = {name: i for i, name in enumerate(names)}
+    used: set[int] = set()
+    pairs: list[tuple[int, int]] = []
+    for i, name in enumerate(names):
+        for pattern, other in _SIDES:
+            twin = pattern.sub(lambda m, other=other: _match_case(other, m.group()), name)  # type: ignore[misc]
+            j = place.get(twin)
+            if twin != name and j is not None and i not in used and j not in used:
+                pairs.append((i, j))
+                used.update((i, j))
+                break
+    return tuple(pairs)
+
+
+def unique_names(names: Sequence[str], where: str, report: Report) -> list[str]:
+    """Names made unique by "#2", "#3"; each change is reported."""
+    seen: set[str] = set()
+    result: list[str] = []
+    for name in names:
+        candidate, number = name, 2
+        while candidate in seen:
+            candidate, number = f"{name}#{number}", number + 1
+        if candidate != name:
+            report.add("changed", where, f'the keypoint name "{name}" stands twice; the later one is now "{candidate}"')
+        seen.add(candidate)
+        result.append(candidate)
+    return result
+
+
+def skeleton_edges(
+    edges: Sequence[tuple[int, int]], count: int, where: str, report: Report
+) -> tuple[tuple[int, int], ...]:
+    """1-based COCO edges to 0-based ones; a 0 entry tells that the file counts from 0 (reported). Bad edges are left out."""
+    base = 0 if any(0 in edge for edge in edges) else 1
+    if base == 0:
+        report.add("changed", where, "the skeleton counts keypoints from 0 although COCO counts from 1; read as such")
+    result: list[tuple[int, int]] = []
+    for a, b in edges:
+        edge = (a - base, b - base)
+        if not (0 <= edge[0] < count and 0 <= edge[1] < count) or a == b:
+            report.add("skipped", where, f"the skeleton edge [{a}, {b}] does not join two keypoints of the category")
+        elif edge not in result:
+            result.append(edge)
+    return tuple(result)
+
+
+def suggested_sigmas(schema: KeypointSchema, own: Sequence[float] = ()) -> list[float]:
+    """OKS sigmas for pycocotools' `params.kpt_oks_sigmas`: the data's own, COCO's for COCO people, else 0.05 each."""
+    if len(own) == len(schema):
+        return list(own)
+    if schema.names == COCO_PERSON:
+        return list(COCO_SIGMAS)
+    return [DEFAULT_SIGMA] * len(schema)
