@@ -10,11 +10,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     from projects.cli.app import is_command, run
 
-    if arguments and is_command(arguments):
+    opens_window = not arguments or (arguments[0] == "app" and not {"-h", "--help"} & set(arguments))
+    if not opens_window and is_command(arguments):
         return run(arguments)
     from desktop.app import run_window
 
-    return run_window(arguments)
+    return run_window(arguments[1:] if arguments[:1] == ["app"] else arguments)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -29,6 +30,7 @@ class CommandRow:
     target: str
     help: str
     panel: str
+    passes_arguments_on: bool = False
 
 
 _PROJECT, _WORK, _DATA, _MODELS, _PROGRAM = "Project", "Mark once, find its kin", "Exchange", "Models", "Program"
@@ -57,19 +59,20 @@ _ROWS = (
     CommandRow(
         "simulate", "evaluation_commands", "simulate", "Count the human actions a labelled set would take.", _MODELS
     ),
-    CommandRow("benchmark", "program_commands", "benchmark", "Run one of the benchmarks.", _PROGRAM),
+    CommandRow("benchmark", "program_commands", "benchmark", "Run one of the benchmarks.", _PROGRAM, True),
     CommandRow("demo", "program_commands", "demo", "Run the main job on the sample collection.", _PROGRAM),
     CommandRow("doctor", "program_commands", "doctor", "Check the installation and show what runs where.", _PROGRAM),
     CommandRow("app", "program_commands", "app", "Open the window.", _PROGRAM),
 )
 COMMANDS = {row.name: row for row in _ROWS}
-_GLOBAL_OPTIONS = {"--help", "-h", "--version"}
 
 
 def is_command(arguments: list[str]) -> bool:
-    """Whether the command line (not the window) is meant: a known command, an option, or anything but a folder."""
+    """Whether the command line is meant. A project folder (there, or named like one) opens the window instead."""
     first = arguments[0]
-    return first in COMMANDS or first in _GLOBAL_OPTIONS or first.startswith("-")
+    if first in COMMANDS or first.startswith("-"):
+        return True
+    return not (first.rstrip("/").endswith(".kinmark") or Path(first).exists())
 
 
 def _show_version(value: bool) -> None:
@@ -107,7 +110,10 @@ def build_app(wanted: str | None = None) -> typer.Typer:
         if isinstance(target, typer.Typer):
             app.add_typer(target, name=row.name, help=row.help, rich_help_panel=row.panel)
         else:
-            app.command(row.name, rich_help_panel=row.panel)(target)
+            context: dict[str, Any] = {}
+            if row.passes_arguments_on:
+                context = {"allow_extra_args": True, "ignore_unknown_options": True}
+            app.command(row.name, rich_help_panel=row.panel, context_settings=context)(target)
     return app
 
 

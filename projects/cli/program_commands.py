@@ -1,0 +1,91 @@
+"""Commands about the program itself: `doctor`, `benchmark`, `demo`, `app`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.domain.errors import KnownError
+from engine.domain.progress import Progress
+from projects.cli.interrupt import cancellable
+from projects.cli.output import JsonOption, emit, progress_bar
+
+
+def doctor(json_output: JsonOption = False) -> None:
+    """Check the installation: versions, device, backbones, folders, Qt. Exit 3 when something is missing."""
+    from projects.diagnostics import diagnose
+
+    report = diagnose()
+
+    def render() -> None:
+        for section, rows in report.sections.items():
+            typer.secho(section, bold=True)
+            for key, value in rows.items():
+                typer.echo(f"  {key:<22} {value}")
+        for problem in report.problems:
+            typer.secho(f"PROBLEM: {problem}", fg="red")
+        if not report.problems:
+            typer.echo("Everything needed is in place.")
+
+    emit(
+        {"ok": not report.problems, "problems": report.problems, **report.sections}, as_json=json_output, render=render
+    )
+    if report.problems:
+        raise typer.Exit(3)
+
+
+def _benchmarks_dir() -> Path:
+    folder = Path(__file__).resolve().parents[2] / "benchmarks"
+    if not folder.is_dir():
+        raise KnownError(
+            "The benchmarks are not part of this installation.", "Run them from a checkout of the sources."
+        )
+    return folder
+
+
+def benchmark(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which one; without a name the list is shown.")] = "",
+) -> None:
+    """Run one of the benchmarks; further options go to it (`kinmark benchmark quality --json FILE`)."""
+    folder = _benchmarks_dir()
+    known = sorted(p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "common"))
+    if not name:
+        typer.echo("\n".join(known))
+        return
+    if name not in known:
+        raise typer.BadParameter(f"there is no benchmark {name!r}; there are: {', '.join(known)}")
+    sys.path.insert(0, str(folder.parent))
+    spec = importlib.util.spec_from_file_location(f"benchmarks.{name}", folder / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise KnownError(f"The benchmark {name} cannot be loaded.", "Reinstall Kinmark.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    raise typer.Exit(int(module.main(context.args) or 0))
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the project, the exports and the contact sheet go.")] = Path(
+        "demo-output"
+    ),
+    json_output: JsonOption = False,
+) -> None:
+    """Run the main job on the sample collection: label, propose, find, accept, export, measure."""
+    from projects.workflows.demo import render_demo, run_demo
+
+    progress = Progress("demo")
+    with cancellable() as cancel, progress_bar(progress):
+        result = run_demo(out, progress=progress, cancel=cancel)
+    data: dict[str, Any] = result.to_json()
+    emit(data, as_json=json_output, render=lambda: render_demo(result))
+
+
+def app(project: Annotated[Path | None, typer.Argument(help="A .kinmark project folder.")] = None) -> None:
+    """Open the window."""
+    # The window lies above this layer: desktop/main.py answers `kinmark app` itself and comes here only for --help.
+    raise KnownError(f"The window cannot be opened from here ({project or 'no project'}).", "Run: kinmark app")

@@ -1,0 +1,1 @@
+"""Pictures of results: contact sheets that a person looks at."""
