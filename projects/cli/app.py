@@ -123,7 +123,7 @@ def run(arguments: list[str]) -> int:
     wanted = next((a for a in arguments if not a.startswith("-")), None)
     try:
         with interrupts_cancel():
-            build_app(wanted)(arguments, standalone_mode=True)
+            build_app(wanted)(arguments, prog_name="kinmark", standalone_mode=True)
         return EXIT_OK
     except SystemExit as exit_:
         code = exit_.code
