@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.domain.geometry import Box, box_of_points, continuous_to_index, continuous_to_pixel
+from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
 from projects.formats.coco_verify import verify
@@ -239,13 +240,12 @@ def _xywh(box: Box | None, original: Any) -> list[float | int]:
     return [_number(v) for v in values]
 
 
-def _segmentation(instance: DatasetInstance, options: WriteOptions) -> Any:
-    assert instance.mask is not None
-    if options.masks == "polygon" and not instance.crowd:
-        polygons = exact_polygons(instance.mask)
+def _segmentation(mask: MaskRLE, crowd: bool, options: WriteOptions) -> Any:
+    if options.masks == "polygon" and not crowd:
+        polygons = exact_polygons(mask)
         if polygons is not None:
             return polygons
-    return instance.mask.to_coco()
+    return mask.to_coco()
 
 
 def _area(instance: DatasetInstance, row: dict[str, Any], kept: dict[str, Any], unchanged: bool) -> float | int:
