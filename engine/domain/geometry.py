@@ -123,6 +123,13 @@ class ImageTransform:
         rows = tuple(tuple(float(v) for v in row) for row in m[:2])
         return ImageTransform(rows, input_wh)  # type: ignore[arg-type]
 
+    @property
+    def index_matrix(self) -> FloatArray:
+        """`[2, 3]` affine between *pixel-index* frames (centres at integers on both sides), as cv2.warpAffine wants it."""
+        m = np.asarray(self.matrix, dtype=np.float64).copy()
+        m[:, 2] += m[:, :2] @ np.array([0.5, 0.5]) - 0.5
+        return m
+
     def to_input(self, xy_image: ArrayLike) -> FloatArray:
         """xy_image to xy_input (index frame)."""
         return apply_affine(self.matrix, xy_image) - 0.5

@@ -1,0 +1,118 @@
+"""What a model folder must hold, checked before anything is loaded. Loads no torch.
+
+Only the components that Kinmark runs are looked at: unet, vae, text encoder(s), tokenizer(s), scheduler. Weights are
+safetensors only: a folder with pickled weights in one of these components is refused, because unpickling runs code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.domain.errors import ModelCorruptError, ModelMissingError
+
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
+REQUIRED_FILES = (
+    "model_index.json",
+    "unet/config.json",
+    "vae/config.json",
+    "text_encoder/config.json",
+    "scheduler/scheduler_config.json",
+)
+MAX_JSON_BYTES = 64 << 20
+_HASH_WHOLE_BELOW = 64 << 20
+_HASH_EDGE = 1 << 20
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; ModelCorruptError when it is missing, damaged, too large or no object."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError("file too large")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelCorruptError(
+            f"The file {path} of the model is missing or damaged.",
+            "Download or copy the model again.",
+            repr(error),
+        ) from None
+    return data
+
+
+def components(folder: Path) -> tuple[str, ...]:
+    """Component folders that Kinmark uses, in loading order."""
+    second = ("text_encoder_2", "tokenizer_2") if (folder / "text_encoder_2").is_dir() else ()
+    return ("unet", "vae", "text_encoder", "tokenizer", "scheduler", *second)
+
+
+def check_layout(folder: Path) -> None:
+    """Raise unless the folder is a complete diffusers folder with safetensors weights only.
+
+    Raises:
+        ModelMissingError: the folder is not there.
+        ModelCorruptError: a file is missing, or pickled weights lie in it.
+    """
+    if not folder.is_dir():
+        raise ModelMissingError(f"The model folder {folder} is not there.", "Check the path or download the model.")
+    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ModelCorruptError(
+            f"The model folder {folder} lacks {', '.join(missing)}.",
+            "A diffusers folder is needed (model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/).",
+        )
+    refuse_pickles(folder)
+    for part in components(folder):
+        if part.startswith(("tokenizer", "scheduler")):
+            continue
+        if not any((folder / part).glob("*.safetensors")):
+            raise ModelCorruptError(
+                f"The folder {folder / part} holds no safetensors weights.", "Download or copy the model again."
+            )
+    if not any((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "tokenizer.json")):
+        raise ModelCorruptError(f"The folder {folder / 'tokenizer'} holds no vocabulary.", "Copy the model again.")
+
+
+def refuse_pickles(folder: Path) -> None:
+    """ModelCorruptError when pickled weights lie in a component that would be loaded."""
+    found = [
+        path.relative_to(folder).as_posix()
+        for part in components(folder)
+        for path in sorted((folder / part).rglob("*"))
+        if path.suffix.lower() in PICKLE_SUFFIXES
+    ]
+    if found:
+        raise ModelCorruptError(
+            f"The model folder {folder} holds pickled weights, which can run code: {', '.join(found[:4])}.",
+            "Use a safetensors version of the model, or delete these files if safetensors lie beside them.",
+        )
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files that decide what the model computes, sorted by their relative path."""
+    files = [folder / "model_index.json"]
+    for part in components(folder):
+        files += [
+            p for p in (folder / part).rglob("*") if p.suffix in (".json", ".txt", ".safetensors") and p.is_file()
+        ]
+    return sorted((p for p in files if p.is_file()), key=lambda p: p.relative_to(folder).as_posix())
+
+
+def folder_revision(folder: Path) -> str:
+    """12 hex digits that name the content: whole small files, size + both ends of large ones (full check: `verify`)."""
+    digest = hashlib.sha256()
+    for path in model_files(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}:{size}:".encode())
+        with path.open("rb") as file:
+            if size <= _HASH_WHOLE_BELOW:
+                digest.update(file.read())
+            else:
+                digest.update(file.read(_HASH_EDGE))
+                file.seek(size - _HASH_EDGE)
+                digest.update(file.read(_HASH_EDGE))
+    return digest.hexdigest()[:12]

@@ -1,0 +1,188 @@
+"""A checked folder becomes a Backbone: safetensors only, local files only, every weight accounted for."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.backbones import folder as layout
+from engine.backbones.backbone import Backbone
+from engine.backbones.devices import choose_device, choose_dtype
+from engine.backbones.registry import BackboneSpec, get_spec
+from engine.domain.errors import AppError, ModelCorruptError, ModelMissingError
+
+log = logging.getLogger(__name__)
+
+
+def load_backbone(
+    id_or_path: str | Path | BackboneSpec,
+    device: torch.device | str = "auto",
+    dtype: torch.dtype | str = "auto",
+    *,
+    models_dir: Path | None = None,
+    keep_decoder: bool = False,
+) -> Backbone:
+    """Load a backbone from this machine (never from the network).
+
+    Args:
+        id_or_path: registry id, added name, diffusers folder, or a spec that has a folder.
+        device, dtype: "auto" or a choice (see `engine.backbones.devices`).
+        models_dir: where downloaded models lie (None = the platform's data folder).
+        keep_decoder: keep the VAE's decoder (training, tests); features never need it.
+
+    Raises:
+        ModelMissingError: not installed. ModelCorruptError: files missing, pickled, damaged or of wrong shapes.
+    """
+    spec = id_or_path if isinstance(id_or_path, BackboneSpec) else get_spec(id_or_path, models_dir)
+    if not spec.folder or not Path(spec.folder).is_dir():
+        hint = f"Get it with: kinmark models download {spec.id}" if spec.repo_id else "Train or restore it first."
+        raise ModelMissingError(f"The model '{spec.id}' is not installed.", hint)
+    path = Path(spec.folder)
+    layout.check_layout(path)
+    chosen = torch.device(device) if isinstance(device, torch.device) else choose_device(device)
+    precision = dtype if isinstance(dtype, torch.dtype) else choose_dtype(chosen, dtype, spec.cpu_dtype)
+    backbone = _assemble(spec, path, keep_decoder)
+    with _quiet_libraries():
+        return backbone.to(chosen, precision)
+
+
+def _assemble(spec: BackboneSpec, path: Path, keep_decoder: bool) -> Backbone:
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    unet = _weights(UNet2DConditionModel, path / "unet")
+    vae = _weights(AutoencoderKL, path / "vae")
+    if not keep_decoder:
+        vae.decoder = nn.Identity()
+        vae.post_quant_conv = None
+    # Any scheduler's betas serve: features need alphas_cumprod only, inversion is DDIM's own.
+    scheduler = _guarded(path / "scheduler", lambda: DDIMScheduler.from_pretrained(path / "scheduler"))
+    backbone = Backbone(
+        spec=spec,
+        revision=layout.folder_revision(path),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        unet=unet,
+        vae=vae,
+        text_encoder=_weights(CLIPTextModel, path / "text_encoder"),
+        tokenizer=_tokenizer(CLIPTokenizer, path / "tokenizer"),
+        scheduler=scheduler,
+        text_encoder_2=_second(path / "text_encoder_2", lambda p: _weights(CLIPTextModelWithProjection, p)),
+        tokenizer_2=_second(path / "tokenizer_2", lambda p: _tokenizer(CLIPTokenizer, p)),
+    )
+    _check_widths(backbone, path)
+    return backbone
+
+
+def _second(path: Path, load: Callable[[Path], Any]) -> Any:
+    return load(path) if path.is_dir() else None
+
+
+def _variant_of(path: Path) -> str | None:
+    """ "fp16" when only half-precision weight files lie in the folder."""
+    names = [p.name for p in path.glob("*.safetensors")]
+    return "fp16" if names and all(".fp16" in name for name in names) else None
+
+
+def _weights(cls: Any, path: Path) -> Any:
+    """Load one network in float32 and refuse missing, additional or wrongly shaped weights."""
+
+    def load() -> Any:
+        return cls.from_pretrained(
+            str(path),
+            local_files_only=True,
+            use_safetensors=True,
+            variant=_variant_of(path),
+            output_loading_info=True,
+            torch_dtype=torch.float32,
+            **({"low_cpu_mem_usage": False} if cls.__module__.startswith("diffusers") else {}),
+        )
+
+    model, info = _guarded(path, load)
+    missing = [str(key) for key in info.get("missing_keys", ())]
+    mismatched = [str(key) for key in info.get("mismatched_keys", ())]
+    if missing or mismatched:
+        what = f"lack {missing[0]}" if missing else f"have the wrong shape at {mismatched[0]}"
+        raise ModelCorruptError(
+            f"The weights in {path} {what}.",
+            "The files do not belong to their config: download or copy the model again.",
+            f"missing {missing[:20]}, mismatched {mismatched[:20]}",
+        )
+    return model
+
+
+def _tokenizer(cls: Any, path: Path) -> Any:
+    tokenizer = _guarded(path, lambda: cls.from_pretrained(str(path), local_files_only=True))
+    if not 2 <= int(tokenizer.model_max_length) <= 4096:
+        # Configs without a length carry a huge placeholder; 77 is CLIP's.
+        tokenizer.model_max_length = 77
+    return tokenizer
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """No progress bars and no advice of the libraries while loading; what matters is checked and raised here."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    level = diffusers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    diffusers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        diffusers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _guarded(path: Path, load: Callable[[], Any]) -> Any:
+    """Translate whatever the libraries raise on damaged files, once, with the folder's name."""
+    try:
+        with _quiet_libraries():
+            return load()
+    except AppError:
+        raise
+    except MemoryError as error:
+        raise ModelMissingError(
+            f"There is not enough memory to load {path}.", "Close other programs or use a smaller model.", repr(error)
+        ) from None
+    except Exception as error:  # noqa: BLE001 - the libraries raise almost anything on damaged configs and weights
+        if not path.is_dir():
+            raise ModelMissingError(
+                f"The model folder {path} has vanished.", "Restore it or add the model again.", repr(error)
+            ) from None
+        raise ModelCorruptError(
+            f"The model part {path} cannot be loaded.",
+            "Its config or weights are damaged or do not belong together: download or copy the model again.",
+            repr(error)[:2000],
+        ) from None
+
+
+def _check_widths(backbone: Backbone, path: Path) -> None:
+    """The parts must fit together, or the first forward would fail with a riddle."""
+    text = int(backbone.text_encoder.config.hidden_size)
+    if backbone.text_encoder_2 is not None:
+        text += int(backbone.text_encoder_2.config.hidden_size)
+    expected = backbone.unet.config.cross_attention_dim
+    latent = int(backbone.vae.config.latent_channels)
+    if isinstance(expected, int) and expected != text:
+        raise ModelCorruptError(
+            f"In {path} the text encoder is {text} wide but the U-Net expects {expected}.",
+            "The parts come from different models: copy the model again.",
+        )
+    if latent != int(backbone.unet.config.in_channels):
+        raise ModelCorruptError(
+            f"In {path} the VAE makes {latent} channels but the U-Net expects {backbone.unet.config.in_channels}.",
+            "Only text-to-image models can be used (no inpainting or depth variants).",
+        )

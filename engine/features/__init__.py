@@ -1,0 +1,1 @@
+"""Dense features of photos: views, extraction with the cut U-Net, the fusion slot, and the disk cache."""

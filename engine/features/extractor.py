@@ -1,0 +1,357 @@
+"""Diffusion features of views (ALGORITHMS 1): VAE once, seeded noises, cut U-Net, fusion slot, disk cache.
+
+Thread: the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.backbones.backbone import Backbone
+from engine.backbones.devices import dtype_name
+from engine.backbones.memory import MemoryLadder
+from engine.domain.errors import ModelCorruptError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.runspec import RunSpec
+from engine.features.cache import CacheKey, FeatureCache
+from engine.features.fusion import fuse, get_descriptor, join_blocks
+from engine.features.maps import FeatureMap, FeatureParts
+from engine.features.noise import image_noise
+from engine.features.views import ImageSource, ImageView, render_view
+from engine.prompts.types import Prompt
+
+OF_THE_SPEC = "spec"
+"""Value of `descriptor` that means: what the backbone's card says."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of one extraction, resolved against the backbone's spec."""
+
+    timestep: int
+    up_block: int
+    ensemble: int
+    seed: int
+    extra_blocks: tuple[tuple[int, float], ...]
+    clean: bool
+
+
+class FeatureExtractor:
+    """Features of views of images, computed or from the cache.
+
+    Args:
+        backbone: loaded model.
+        cache: None = always compute (and keep full float32 precision).
+        source: decodes images; shared so that crops of one image decode it once.
+        ladder: batch size and what happens when memory runs out.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        cache: FeatureCache | None = None,
+        source: ImageSource | None = None,
+        ladder: MemoryLadder | None = None,
+    ) -> None:
+        self.backbone, self.cache = backbone, cache
+        self.source = source or ImageSource()
+        self.ladder = ladder or MemoryLadder(backbone)
+        self.computed = 0
+
+    # ---- public ----------------------------------------------------------------------------------------------
+
+    def extract(
+        self,
+        views: Sequence[ImageView],
+        *,
+        prompt: Prompt,
+        timestep: int | None = None,
+        up_block: int | None = None,
+        ensemble: int | None = None,
+        seed: int = 0,
+        descriptor: str | None = OF_THE_SPEC,
+        fusion_weight: float | None = None,
+        cancel: CancelToken | None = None,
+        progress: Progress | None = None,
+    ) -> list[FeatureMap]:
+        """Fused (or plain) feature maps of the views, in their order.
+
+        Args:
+            views: regions of images; sizes may differ.
+            prompt: of `EngineSession.prompt`.
+            timestep, up_block, ensemble: None = the backbone's card.
+            seed: of the noise.
+            descriptor: "spec", a registered name, or None / "" for diffusion features alone.
+            fusion_weight: of the descriptor; None = the card's. 0 leaves it out, 1 leaves the diffusion map out.
+            cancel: checked before every forward; progress: gets notes, not steps.
+
+        Raises:
+            UnreadableImageError, ModelCorruptError (features that are no numbers), OutOfMemoryError, OperationCancelled.
+        """
+        name, weight = self._fusion(descriptor, fusion_weight)
+        common: dict[str, Any] = {"cancel": cancel, "progress": progress}
+        diffusion: list[FeatureMap] = []
+        if weight < 1.0 or not name:
+            recipe = self.recipe(timestep=timestep, up_block=up_block, ensemble=ensemble, seed=seed)
+            diffusion = self.diffusion_maps(views, prompt, recipe, **common)
+        if not name or weight == 0.0:
+            return diffusion
+        described = self.descriptor_maps(views, name, **common)
+        if not diffusion:
+            return described
+        return [self.fused(d, s, weight) for d, s in zip(diffusion, described, strict=True)]
+
+    def extract_parts(
+        self, views: Sequence[ImageView], *, prompt: Prompt, timestep: int | None = None, up_block: int | None = None,
+        ensemble: int | None = None, seed: int = 0, descriptor: str | None = OF_THE_SPEC,
+        cancel: CancelToken | None = None, progress: Progress | None = None,
+    ) -> list[FeatureParts]:  # fmt: skip
+        """Both parts unfused (to choose a weight afterwards with `fused`); arguments as for `extract`."""
+        name, _ = self._fusion(descriptor, None)
+        recipe = self.recipe(timestep=timestep, up_block=up_block, ensemble=ensemble, seed=seed)
+        diffusion = self.diffusion_maps(views, prompt, recipe, cancel=cancel, progress=progress)
+        if not name:
+            return [FeatureParts(d, None) for d in diffusion]
+        described = self.descriptor_maps(views, name, cancel=cancel, progress=progress)
+        return [FeatureParts(d, s) for d, s in zip(diffusion, described, strict=True)]
+
+    def recipe(
+        self, *, timestep: int | None = None, up_block: int | None = None, ensemble: int | None = None, seed: int = 0
+    ) -> Recipe:
+        """Resolve None against the card; UserInputError for impossible values."""
+        spec = self.backbone.spec
+        blocks = tuple((b.block, b.weight) for b in spec.extra_blocks) if up_block is None else ()
+        steps = len(self.backbone.scheduler.alphas_cumprod)
+        recipe = Recipe(
+            timestep=spec.timestep if timestep is None else int(timestep),
+            up_block=spec.up_block if up_block is None else int(up_block),
+            ensemble=spec.ensemble if ensemble is None else int(ensemble),
+            seed=seed,
+            extra_blocks=blocks,
+            clean=spec.clean and timestep is None,
+        )
+        if not 0 <= recipe.timestep < steps:
+            raise UserInputError(f"The timestep must lie between 0 and {steps - 1}, got {recipe.timestep}.")
+        if recipe.ensemble < 1:
+            raise UserInputError(f"The ensemble must be at least 1, got {recipe.ensemble}.")
+        return replace(recipe, ensemble=1) if recipe.clean else recipe
+
+    def fused(self, diffusion: FeatureMap, described: FeatureMap, weight: float) -> FeatureMap:
+        """One fused map of the two parts of a view."""
+        features = fuse(diffusion.features[None], described.features[None], weight)[0]
+        fusion = {"descriptor": described.spec.backbone, "version": described.spec.revision, "weight": round(weight, 6)}
+        spec = replace(diffusion.spec, settings={**diffusion.spec.settings, "fusion": fusion})
+        return FeatureMap(features, diffusion.transform, diffusion.image_wh, spec)
+
+    # ---- the two parts ---------------------------------------------------------------------------------------
+
+    def diffusion_maps(
+        self, views: Sequence[ImageView], prompt: Prompt, recipe: Recipe, *, cancel: CancelToken | None = None,
+        progress: Progress | None = None,
+    ) -> list[FeatureMap]:  # fmt: skip
+        """Diffusion part of every view, from the cache or computed in batches of equal input size."""
+        results: dict[int, FeatureMap] = {}
+        missing: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, view in enumerate(views):
+            found = self._cached(view, self.run_spec(view, prompt, recipe))
+            if found is None:
+                missing[view.input_wh].append(index)
+            else:
+                results[index] = found
+        for indices in missing.values():
+            self._compute_all(views, indices, prompt, recipe, results, cancel, progress)
+        return [results[index] for index in range(len(views))]
+
+    def descriptor_maps(
+        self, views: Sequence[ImageView], name: str, *, cancel: CancelToken | None = None,
+        progress: Progress | None = None,
+    ) -> list[FeatureMap]:  # fmt: skip
+        """Second-descriptor part of every view."""
+        method = get_descriptor(name)
+        results: list[FeatureMap] = []
+        for view in views:
+            if cancel is not None:
+                cancel.check()
+            seen, cells = self._descriptor_sizes(view)
+            settings = {"cells_wh": list(cells)}
+            spec = RunSpec("descriptor", name, revision=method.version, prompt="", input_wh=seen, settings=settings)
+            scaled = _with_input(view, seen)
+            found = self._cached(scaled, spec, view)
+            if found is None:
+                pixels = render_view(scaled, self.source.size_wh(view.image), self.source)
+                features = method.compute(pixels[None], cells)[0].float().cpu().numpy()
+                found = self._store(scaled, spec, features, view)
+            results.append(found)
+        return results
+
+    def run_spec(self, view: ImageView, prompt: Prompt, recipe: Recipe) -> RunSpec:
+        """What the diffusion part of this view is made with now (device ladder included)."""
+        backbone = self.backbone
+        settings: dict[str, Any] = {"dtype": dtype_name(backbone.dtype)}
+        if recipe.extra_blocks:
+            settings["extra_blocks"] = [list(block) for block in recipe.extra_blocks]
+        if recipe.clean:
+            settings["clean"] = True
+        return RunSpec(
+            method="features",
+            backbone=backbone.spec.id,
+            revision=backbone.revision,
+            prompt=prompt.id,
+            timestep=recipe.timestep,
+            up_block=recipe.up_block,
+            ensemble=self.ladder.ensemble(recipe.ensemble),
+            input_wh=view.input_wh,
+            seed=recipe.seed,
+            settings=settings,
+        )
+
+    # ---- computing -------------------------------------------------------------------------------------------
+
+    def _compute_all(
+        self, views: Sequence[ImageView], indices: list[int], prompt: Prompt, recipe: Recipe,
+        results: dict[int, FeatureMap], cancel: CancelToken | None, progress: Progress | None,
+    ) -> None:  # fmt: skip
+        start = 0
+        while start < len(indices):
+            if cancel is not None:
+                cancel.check()
+            count = max(1, self.ladder.batch // self.ladder.ensemble(recipe.ensemble))
+            chunk = [views[i] for i in indices[start : start + count]]
+            try:
+                maps = self._finite_maps(chunk, prompt, recipe, cancel, progress)
+            except (RuntimeError, MemoryError) as error:
+                self.ladder.step_down(error, ensemble=recipe.ensemble, progress=progress)
+                continue
+            for offset, view in enumerate(chunk):
+                spec = self.run_spec(view, prompt, recipe)
+                results[indices[start + offset]] = self._store(view, spec, maps[offset].cpu().numpy())
+            self.computed += len(chunk)
+            start += len(chunk)
+
+    def _finite_maps(
+        self, chunk: list[ImageView], prompt: Prompt, recipe: Recipe, cancel: CancelToken | None,
+        progress: Progress | None,
+    ) -> Tensor:  # fmt: skip
+        """`[B, C, h, w]` float32; half precision that overflows is repeated in float32 before anything is refused."""
+        maps = self.compute(chunk, prompt, recipe, cancel=cancel)
+        if bool(torch.isfinite(maps).all()):
+            return maps
+        backbone = self.backbone
+        if backbone.dtype != torch.float32:
+            if progress is not None:
+                progress.note(f"{dtype_name(backbone.dtype)} overflowed: going on in fp32.")
+            self.ladder.events.append(f"{dtype_name(backbone.dtype)} overflowed: going on in fp32.")
+            backbone.to(backbone.device, torch.float32)
+            maps = self.compute(chunk, prompt, recipe, cancel=cancel)
+            if bool(torch.isfinite(maps).all()):
+                return maps
+        raise ModelCorruptError(
+            f"{backbone.spec.title} gave features that are not numbers for {chunk[0].image.path}.",
+            f"Its weights or the prompt '{prompt.id}' are damaged: verify the model, or use another prompt.",
+        )
+
+    @torch.no_grad()
+    def compute(
+        self, views: Sequence[ImageView], prompt: Prompt, recipe: Recipe, *, cancel: CancelToken | None = None
+    ) -> Tensor:
+        """`[B, C, h, w]` float32 of views of one input size, without cache and ladder: mean over the ensemble."""
+        latents = self.latents(views)
+        hashes = [self.source.sha256(view.image) for view in views]
+        members = self.ladder.ensemble(recipe.ensemble)
+        blocks = (recipe.up_block, *(block for block, _ in recipe.extra_blocks))
+        step = max(1, self.ladder.batch // len(views))
+        total: list[Tensor] = []
+        for first in range(0, members, step):
+            if cancel is not None:
+                cancel.check()
+            group = range(first, min(first + step, members))
+            noisy = self._noisy(latents, hashes, recipe, group)
+            output = self.backbone.unet_forward(
+                noisy, recipe.timestep, prompt.embeds, up_blocks=blocks, pooled=prompt.pooled
+            )
+            sums = [output.maps[b].float().unflatten(0, (len(group), len(views))).sum(dim=0) for b in blocks]
+            total = sums if not total else [a + b for a, b in zip(total, sums, strict=True)]
+        means = [t / members for t in total]
+        if not recipe.extra_blocks:
+            return means[0]
+        weights = [weight for _, weight in recipe.extra_blocks]
+        return join_blocks(means, [max(0.0, 1.0 - sum(weights)), *weights])
+
+    def latents(self, views: Sequence[ImageView]) -> Tensor:
+        """Scaled posterior means `[B, 4, h, w]` of views of one input size."""
+        pixels = np.stack([render_view(view, self.source.size_wh(view.image), self.source) for view in views])
+        return self.backbone.encode_latents(to_network(pixels))
+
+    def _noisy(self, latents: Tensor, hashes: list[str], recipe: Recipe, members: range) -> Tensor:
+        """`[members * B, 4, h, w]`, member-major."""
+        if recipe.clean:
+            return latents.repeat(len(members), 1, 1, 1)
+        shape = (int(latents.shape[1]), int(latents.shape[2]), int(latents.shape[3]))
+        noise = torch.stack([image_noise(sha, recipe.seed, m, shape) for m in members for sha in hashes])
+        return self.backbone.add_noise(latents.repeat(len(members), 1, 1, 1), noise, recipe.timestep)
+
+    # ---- helpers ---------------------------------------------------------------------------------------------
+
+    def _fusion(self, descriptor: str | None, weight: float | None) -> tuple[str, float]:
+        card = self.backbone.spec.fusion
+        name = card.descriptor if descriptor == OF_THE_SPEC else (descriptor or "")
+        return (name, card.weight if weight is None else float(weight)) if name else ("", 0.0)
+
+    def _descriptor_sizes(self, view: ImageView) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(size at which the descriptor sees the view, grid of its map)."""
+        card = self.backbone.spec.fusion
+        seen = card.input_wh or view.input_wh
+        if self.backbone.spec.resize == "fit" and card.input_wh:
+            factor = (card.input_wh[0] * card.input_wh[1] / (view.input_wh[0] * view.input_wh[1])) ** 0.5
+            seen = round(view.input_wh[0] * factor), round(view.input_wh[1] * factor)
+        if card.cells_wh is not None and self.backbone.spec.resize != "fit":
+            return seen, card.cells_wh
+        stride = self.stride
+        return seen, (max(2, view.input_wh[0] // stride), max(2, view.input_wh[1] // stride))
+
+    @property
+    def stride(self) -> int:
+        """Input pixels per cell of the diffusion map (of the finest joined block)."""
+        spec, count = self.backbone.spec, len(self.backbone.unet.up_blocks)
+        finest = max([spec.up_block, *(b.block for b in spec.extra_blocks)])
+        return self.backbone.latent_factor * 2 ** max(0, count - 2 - finest)
+
+    def _key(self, view: ImageView, spec: RunSpec) -> CacheKey:
+        return CacheKey(self.source.sha256(view.image), view.key(), spec.fingerprint())
+
+    def _cached(self, view: ImageView, spec: RunSpec, owner: ImageView | None = None) -> FeatureMap | None:
+        features = self.cache.get(self._key(view, spec)) if self.cache is not None else None
+        return None if features is None else self._map(owner or view, spec, features)
+
+    def _store(
+        self, view: ImageView, spec: RunSpec, features: NDArray[np.float32], owner: ImageView | None = None
+    ) -> FeatureMap:
+        if self.cache is not None:
+            features = self.cache.put(self._key(view, spec), features)
+        return self._map(owner or view, spec, features)
+
+    def _map(self, view: ImageView, spec: RunSpec, features: NDArray[np.float32]) -> FeatureMap:
+        tensor = torch.from_numpy(np.ascontiguousarray(features)).to(self.backbone.device)
+        return FeatureMap(tensor, view.transform, self.source.size_wh(view.image), spec)
+
+
+def to_network(pixels: NDArray[np.uint8]) -> Tensor:
+    """uint8 `[B, H, W, 3]` to float32 `[B, 3, H, W]` in [-1, 1], NCHW-contiguous."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
+
+
+def _with_input(view: ImageView, input_wh: tuple[int, int]) -> ImageView:
+    """The same region at another input size."""
+    if input_wh == view.input_wh:
+        return view
+    factor = (input_wh[0] / view.input_wh[0], input_wh[1] / view.input_wh[1])
+    rows = tuple(tuple(v * f for v in row) for row, f in zip(view.transform.matrix, factor, strict=True))
+    return ImageView(view.image, replace(view.transform, matrix=rows, input_wh=input_wh))  # type: ignore[arg-type]

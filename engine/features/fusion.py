@@ -1,0 +1,93 @@
+"""The fusion slot: a second dense descriptor beside the diffusion map (ALGORITHMS 1.6).
+
+Both parts are L2-normalised per cell and concatenated with square-root weights, so that the cosine of two fused cells is
+exactly `(1 - w) * cosine_1 + w * cosine_2`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.domain.errors import UserInputError
+
+EPS = 1e-6
+DescriptorFunction = Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]
+"""images uint8 `[B, H, W, 3]`, cells (columns, rows) -> `[B, C, h, w]` float32, L2-normalised per cell."""
+
+
+@dataclass(frozen=True)
+class DenseDescriptor:
+    """A registered second descriptor; `version` stands in every RunSpec that used it."""
+
+    name: str
+    version: str
+    compute: DescriptorFunction
+
+
+def _dense_sift(images: NDArray[np.uint8], cells_wh: tuple[int, int]) -> Tensor:
+    from engine.features import local_descriptor
+
+    return local_descriptor.dense_descriptor(images, cells_wh=cells_wh)
+
+
+def _colour(images: NDArray[np.uint8], cells_wh: tuple[int, int]) -> Tensor:
+    module = importlib.import_module("engine.features.colour")
+    return module.colour_map(images, cells_wh)
+
+
+_DESCRIPTORS: dict[str, DenseDescriptor] = {
+    "dense_sift": DenseDescriptor("dense_sift", "1", _dense_sift),
+    "colour": DenseDescriptor("colour", "1", _colour),
+}
+
+
+def register_descriptor(descriptor: DenseDescriptor) -> None:
+    """Add or replace a second descriptor (raise its version when its numbers change)."""
+    _DESCRIPTORS[descriptor.name] = descriptor
+
+
+def get_descriptor(name: str) -> DenseDescriptor:
+    """A registered descriptor; UserInputError for an unknown name."""
+    if name not in _DESCRIPTORS:
+        raise UserInputError(f"There is no dense descriptor '{name}'.", f"Known: {', '.join(sorted(_DESCRIPTORS))}.")
+    return _DESCRIPTORS[name]
+
+
+def l2_normalise(maps: Tensor) -> Tensor:
+    """Unit length per cell along dim -3 of `[..., C, h, w]`."""
+    return maps / (maps.norm(dim=-3, keepdim=True) + EPS)
+
+
+def resample(maps: Tensor, cells_wh: tuple[int, int]) -> Tensor:
+    """`[B, C, h, w]` to another corner-aligned grid (bilinear); the same tensor when nothing changes."""
+    if (maps.shape[-1], maps.shape[-2]) == cells_wh:
+        return maps
+    return F.interpolate(maps, size=(cells_wh[1], cells_wh[0]), mode="bilinear", align_corners=True)
+
+
+def fuse(maps: Tensor, descriptor_maps: Tensor, weight: float) -> Tensor:
+    """Fuse `[B, C1, h, w]` and `[B, C2, h2, w2]` to `[B, C1 + C2, H, W]` on the finer of the two grids.
+
+    Args:
+        weight: of the descriptor in the cosine, 0..1.
+    """
+    if not 0.0 <= weight <= 1.0:
+        raise UserInputError(f"The fusion weight must lie between 0 and 1, got {weight}.")
+    cells = max((m.shape[-1], m.shape[-2]) for m in (maps, descriptor_maps))
+    first = l2_normalise(resample(maps, cells)) * (1.0 - weight) ** 0.5
+    second = l2_normalise(resample(descriptor_maps.to(maps.device, maps.dtype), cells)) * weight**0.5
+    return torch.cat([first, second], dim=-3)
+
+
+def join_blocks(maps: list[Tensor], weights: list[float]) -> Tensor:
+    """Join up-block maps `[B, C_i, h_i, w_i]` on the finest grid, each L2-normalised, square-root weighted."""
+    cells = max((m.shape[-1], m.shape[-2]) for m in maps)
+    return torch.cat([l2_normalise(resample(m, cells)) * w**0.5 for m, w in zip(maps, weights, strict=True)], dim=-3)

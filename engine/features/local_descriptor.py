@@ -1,0 +1,75 @@
+"""Multi-scale dense RootSIFT-like descriptor, batched in torch (Lowe 2004; Arandjelovic & Zisserman 2012).
+
+The classical partner of the embedded model in the fusion slot: sharp where the small model is vague.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+BIN_SIZES = (3.0, 6.0, 12.0)
+"""Side of one of the 4 x 4 spatial bins in pixels, per scale."""
+ORIENTATIONS = 8
+
+
+def orientation_energy(grey: Tensor) -> Tensor:
+    """`[B, 1, H, W]` in 0..1 -> gradient energy softly split over orientations `[B, 8, H, W]`."""
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    dx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    dy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    magnitude = torch.sqrt(dx * dx + dy * dy + 1e-12)
+    angle = torch.atan2(dy, dx) * (ORIENTATIONS / (2 * torch.pi))
+    centres = torch.arange(ORIENTATIONS, device=grey.device, dtype=grey.dtype).view(1, -1, 1, 1)
+    distance = torch.remainder(angle - centres + ORIENTATIONS / 2, ORIENTATIONS) - ORIENTATIONS / 2
+    return magnitude * (1 - distance.abs()).clamp_min(0)
+
+
+def dense_descriptor(images: NDArray[np.uint8] | Tensor, *, cells_wh: tuple[int, int]) -> Tensor:
+    """RootSIFT at every cell of a corner-aligned grid, scales concatenated.
+
+    Args:
+        images: uint8 `[B, H, W, 3]`.
+        cells_wh: (columns, rows) of the grid.
+
+    Returns:
+        `[B, 3 * 128, h, w]` float32, L2-normalised per cell.
+    """
+    pixels = torch.as_tensor(images).float() / 255.0
+    grey = (pixels @ torch.tensor([0.299, 0.587, 0.114], device=pixels.device))[:, None]
+    height, width = grey.shape[-2:]
+    xs = torch.linspace(0, width - 1, cells_wh[0], device=grey.device)
+    ys = torch.linspace(0, height - 1, cells_wh[1], device=grey.device)
+    parts = [_one_scale(grey, bin_size, xs, ys) for bin_size in BIN_SIZES]
+    return F.normalize(torch.cat(parts, dim=1), dim=1)
+
+
+def _one_scale(grey: Tensor, bin_size: float, xs: Tensor, ys: Tensor) -> Tensor:
+    height, width = grey.shape[-2:]
+    energy = _blur(orientation_energy(_blur(grey, bin_size / 4)), bin_size / 2)
+    offsets = (torch.arange(4, device=grey.device) - 1.5) * bin_size
+    cells = []
+    for oy in offsets:
+        for ox in offsets:
+            gx = (xs + ox) * (2 / max(1, width - 1)) - 1
+            gy = (ys + oy) * (2 / max(1, height - 1)) - 1
+            grid = torch.stack(torch.meshgrid(gx, gy, indexing="xy"), dim=-1).expand(len(grey), -1, -1, -1)
+            cells.append(F.grid_sample(energy, grid, align_corners=True, padding_mode="border"))
+    histogram = torch.cat(cells, dim=1)
+    unit = histogram / (histogram.norm(dim=1, keepdim=True) + 1e-6)
+    clipped = unit.clamp_max(0.2)
+    return torch.sqrt(clipped / (clipped.sum(dim=1, keepdim=True) + 1e-6))
+
+
+def _blur(maps: Tensor, sigma: float) -> Tensor:
+    radius = max(1, round(3 * sigma))
+    x = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    flat = maps.flatten(0, 1)[:, None]
+    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
+    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), mode="replicate"), kernel.view(1, 1, -1, 1))
+    return flat[:, 0].unflatten(0, maps.shape[:2])

@@ -1,0 +1,254 @@
+"""One open engine: loaded backbones, prompts, the feature cache and the memory ladder, held between requests.
+
+Thread: created, used and closed by the engine thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from engine import api
+from engine.backbones.backbone import Backbone
+from engine.backbones.devices import choose_device, choose_dtype, dtype_name, memory_bytes
+from engine.backbones.loading import load_backbone
+from engine.backbones.memory import (
+    DeviceLostError,
+    MemoryLadder,
+    device_lost,
+    is_device_lost,
+    is_out_of_memory,
+)
+from engine.backbones.registry import get_spec
+from engine.domain.errors import ModelMissingError, OutOfMemoryError, UnreadableImageError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.features.cache import FeatureCache
+from engine.features.extractor import FeatureExtractor
+from engine.features.views import ImageSource, ImageView, whole_view
+from engine.paths import cache_dir
+from engine.prompts.types import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
+
+log = logging.getLogger(__name__)
+
+
+class EngineSession:
+    """State that is expensive to make: set once, ask many.
+
+    Attributes:
+        config: how the engine was opened.
+        source: the image decoder shared by all extractors.
+        cache: None when `config.cache_bytes` is 0.
+    """
+
+    def __init__(self, config: api.EngineConfig | None = None) -> None:
+        self.config = config or api.EngineConfig()
+        if self.config.threads > 0:
+            torch.set_num_threads(self.config.threads)
+        self._device = choose_device(self.config.device)
+        self._note = ""
+        self.source = ImageSource()
+        folder = self.config.cache_dir or cache_dir() / "features"
+        self.cache = FeatureCache(folder, self.config.cache_bytes) if self.config.cache_bytes > 0 else None
+        self._extractors: dict[str, FeatureExtractor] = {}
+        self._current = ""
+
+    # ---- what runs -------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the next backbone will be loaded (the CPU after a lost device)."""
+        return self._device
+
+    def info(self) -> api.EngineInfo:
+        """What really runs now; loads nothing."""
+        loaded = self._extractors.get(self._current)
+        if loaded is None:
+            device, dtype = self._device, choose_dtype(self._device, self.config.dtype)
+        else:
+            device, dtype = loaded.backbone.device, loaded.backbone.dtype
+        used, total = memory_bytes(device)
+        return api.EngineInfo(
+            device=_device_title(device),
+            dtype=dtype_name(dtype),
+            backbone=self._current,
+            memory_used_bytes=used,
+            memory_total_bytes=total,
+            note=self._note,
+        )
+
+    def backbone(self, id_or_path: str = api.DEFAULT_BACKBONE) -> Backbone:
+        """The loaded backbone, loaded on the first call and kept; errors of `load_backbone`."""
+        return self.extractor(id_or_path).backbone
+
+    def extractor(self, id_or_path: str = api.DEFAULT_BACKBONE) -> FeatureExtractor:
+        """The extractor of a backbone (one per backbone, with its memory ladder)."""
+        key = str(id_or_path)
+        if key not in self._extractors:
+            if self._device.type != "cpu":
+                # Two large models do not fit a small device; the CPU keeps them.
+                self._drop_models()
+            with self.guarded():
+                loaded = load_backbone(key, self._device, self.config.dtype, models_dir=self.config.models_dir)
+            ladder = MemoryLadder(loaded, on_event=self._set_note)
+            self._extractors[key] = FeatureExtractor(loaded, self.cache, self.source, ladder)
+        self._current = key
+        return self._extractors[key]
+
+    def ladder(self, id_or_path: str = api.DEFAULT_BACKBONE) -> MemoryLadder:
+        """The memory ladder of a backbone, for work that is not feature extraction."""
+        return self.extractor(id_or_path).ladder
+
+    def _set_note(self, text: str) -> None:
+        self._note = text
+
+    # ---- prompts ---------------------------------------------------------------------------------------------
+
+    def prompt(self, prompt_id: str = EMPTY_PROMPT, backbone: Backbone | None = None, category: str = "") -> Prompt:
+        """The prompt of that id for a backbone.
+
+        Args:
+            prompt_id: "auto" (the class prompt kept for `category`, else the card's template), "empty",
+                "text:<text>" or "prompt:<id>".
+            backbone: None = the current one.
+            category: for "auto".
+
+        Raises:
+            UserInputError: no such kind of prompt. ModelMissingError: a saved prompt that is not there.
+        """
+        model = backbone or self.backbone(self._current or api.DEFAULT_BACKBONE)
+        if prompt_id == AUTO_PROMPT:
+            saved = self._saved_class_prompt(category, model)
+            if saved is not None:
+                return saved
+            text = model.spec.text_for(category)
+            prompt_id = TEXT_PREFIX + text if text else EMPTY_PROMPT
+        if prompt_id == EMPTY_PROMPT:
+            return Prompt(EMPTY_PROMPT, model.encode_text([""]), model.pooled_text(""))
+        if prompt_id.startswith(TEXT_PREFIX):
+            text = prompt_id.removeprefix(TEXT_PREFIX)
+            return Prompt(prompt_id, model.encode_text([text]), model.pooled_text(text))
+        if prompt_id.startswith(SAVED_PREFIX):
+            return self._saved_prompt(prompt_id, model)
+        raise UserInputError(
+            f"'{prompt_id}' is no prompt.", "Use auto, empty, text:<words> or prompt:<id of a saved prompt>."
+        )
+
+    def _saved_class_prompt(self, category: str, model: Backbone) -> Prompt | None:
+        return None
+
+    def _saved_prompt(self, prompt_id: str, model: Backbone) -> Prompt:
+        raise ModelMissingError(f"The saved prompt '{prompt_id}' is not there.", "Choose another prompt.")
+
+    # ---- sweeps ----------------------------------------------------------------------------------------------
+
+    def whole_view(self, image: api.ImageInput, backbone: str = api.DEFAULT_BACKBONE) -> ImageView:
+        """The whole image at the input size that the backbone's card asks for; UnreadableImageError."""
+        size = self.source.size_wh(image)
+        return whole_view(image, size, self.backbone(backbone).spec.input_size_for(size))
+
+    def prepare(
+        self,
+        images: Sequence[api.ImageInput],
+        backbone: str = api.DEFAULT_BACKBONE,
+        *,
+        prompt: str = EMPTY_PROMPT,
+        category: str = "",
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> int:
+        """Fill the cache for whole images; unreadable ones are passed by. Returns how many were computed."""
+        extractor = self.extractor(backbone)
+        with self.guarded():
+            chosen = self.prompt(prompt, extractor.backbone, category)
+            before = extractor.computed
+            if progress is not None:
+                progress.start("Preparing images", len(images))
+            size = max(1, extractor.ladder.batch)
+            for start in range(0, len(images), size):
+                chunk = images[start : start + size]
+                views = [v for v in (self._readable_view(image, backbone) for image in chunk) if v is not None]
+                for view_group in (views,) if self._all_decode(views) else tuple((v,) for v in views):
+                    try:
+                        extractor.extract(view_group, prompt=chosen, cancel=cancel, progress=progress)
+                    except UnreadableImageError as error:
+                        log.info("prepare passed by an image: %s", error)
+                if progress is not None:
+                    progress.step(len(chunk))
+        return extractor.computed - before
+
+    def _readable_view(self, image: api.ImageInput, backbone: str) -> ImageView | None:
+        try:
+            return self.whole_view(image, backbone)
+        except UnreadableImageError as error:
+            log.info("prepare passed by an image: %s", error)
+            return None
+
+    def _all_decode(self, views: Sequence[ImageView]) -> bool:
+        """Whether every image of a batch decodes (one truncated file must not cost its neighbours)."""
+        from engine.features.views import needed_side
+
+        try:
+            for view in views:
+                self.source.load(view.image, needed_side(view, self.source.size_wh(view.image)))
+        except UnreadableImageError:
+            return False
+        return True
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Translate what a device raises, once; after a lost device the session goes on with the CPU.
+
+        Raises:
+            OutOfMemoryError, DeviceLostError: in place of the library's exceptions.
+        """
+        try:
+            yield
+        except DeviceLostError:
+            self._after_lost_device()
+            raise
+        except (RuntimeError, MemoryError) as error:
+            if is_device_lost(error):
+                lost = device_lost(self._device, error)
+                self._after_lost_device()
+                raise lost from None
+            if is_out_of_memory(error):
+                raise OutOfMemoryError(
+                    "There is not enough memory for this job.",
+                    "Close other programs, choose a smaller backbone or the device 'cpu'.",
+                    repr(error)[:2000],
+                ) from None
+            raise
+
+    def _after_lost_device(self) -> None:
+        self._extractors.clear()
+        self._device = torch.device("cpu")
+        self._set_note("The graphics device was lost: running on the CPU.")
+
+    def _drop_models(self) -> None:
+        self._extractors.clear()
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Give back models and decoded images; the session may be used again."""
+        self._drop_models()
+        self.source.clear()
+        self._current, self._note = "", ""
+
+
+def _device_title(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return "mps (Apple GPU)" if device.type == "mps" else "cpu"
+
+
+def resolve_folder(id_or_path: str, models_dir: Path | None = None) -> Path | None:
+    """Folder of an installed backbone, None when it is not installed."""
+    folder = get_spec(id_or_path, models_dir).folder
+    return Path(folder) if folder else None
