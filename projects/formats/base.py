@@ -134,5 +134,7 @@ def count_dataset(report: Report, dataset: Dataset) -> None:
 
 
 def lost(items: Iterable[tuple[str, int, str]]) -> list[ReportItem]:
-    """Loss lines for (what, how many, why) where the number is not zero."""
-    return [ReportItem("lost", f"{count} x {what}", why) for what, count, why in items if count]
+    """Loss lines for (what, how many or whether, why) where there is something to lose."""
+    return [
+        ReportItem("lost", what if count is True else f"{count} x {what}", why) for what, count, why in items if count
+    ]

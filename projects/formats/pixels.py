@@ -1,0 +1,58 @@
+"""Label pictures (PNG whose pixel values are class or object numbers): read as they are, written exactly."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.domain.errors import AppError
+from engine.imaging import read_header
+from projects.formats.base import bad
+
+_INDEX_MODES = ("1", "L", "P", "I;16", "I")
+
+
+def read_index_mask(file: Path, size_wh: tuple[int, int]) -> NDArray[np.int32]:
+    """Pixel values `[H, W]` of a palette or grey picture (never its colours); ImportFileError unless of `size_wh`."""
+    try:
+        header = read_header(file)  # refuses bombs by size before anything is decoded
+    except AppError as error:
+        raise bad(file, "", f"the mask picture cannot be read: {error.user_message}") from None
+    if header.size_wh != tuple(size_wh):
+        raise bad(file, "", f"the mask is {header.width} x {header.height}, its image {size_wh[0]} x {size_wh[1]}")
+    if header.mode not in _INDEX_MODES:
+        raise bad(file, "", f"the mask is a {header.mode} colour picture; a palette or grey one is expected")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as image:
+                image.load()
+                return np.asarray(image).astype(np.int32)
+    except Exception as error:  # noqa: BLE001 - damaged pictures raise almost anything
+        raise bad(file, "", f"the mask picture is damaged ({type(error).__name__})") from None
+
+
+def voc_palette() -> list[int]:
+    """The 256 colours of Pascal VOC (bit-interleaved), flat RGB."""
+    palette = []
+    for index in range(256):
+        rgb = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                rgb[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+        palette += rgb
+    return palette
+
+
+def palette_png(values: NDArray[np.uint8]) -> bytes:
+    """`[H, W]` uint8 as palette PNG in VOC colours (no index but 0 is black: some readers test grey > 0)."""
+    image = Image.fromarray(values, "P")
+    image.putpalette(voc_palette())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,74 @@
+"""The formats by name; a format's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+from engine.domain.errors import UserInputError
+from projects.formats.base import Reader, WriteOptions, Writer
+from projects.formats.dataset import Dataset, ReportItem
+
+
+@dataclass(frozen=True)
+class FormatSpec:
+    """One format.
+
+    Attributes:
+        name: as given to `--format`.
+        title: for menus.
+        reads: what `read` takes: "file", "folder", or "" (cannot read).
+        writes: whether it can write.
+        carries: what survives: any of "keypoints", "masks", "boxes".
+        exact: whether import(export(x)) gives back exactly what the format carries.
+    """
+
+    name: str
+    title: str
+    module: str
+    reads: str
+    writes: bool
+    carries: frozenset[str]
+    exact: bool = False
+
+    def load(self) -> ModuleType:
+        """The format's module."""
+        return importlib.import_module(f"projects.formats.{self.module}")
+
+    @property
+    def reader(self) -> Reader:
+        """The module's `read`; UserInputError when the format cannot be read."""
+        if not self.reads:
+            raise UserInputError(f"The format {self.name} can be exported only.", "Choose another format to import.")
+        reader: Reader = self.load().read
+        return reader
+
+    @property
+    def writer(self) -> Writer:
+        """The module's `write`; UserInputError when the format cannot be written."""
+        if not self.writes:
+            raise UserInputError(f"The format {self.name} can be imported only.", "Choose another format to export to.")
+        writer: Writer = self.load().write
+        return writer
+
+    def losses(self, dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+        """What an export of `dataset` would lose; asked before anything is written."""
+        found: list[ReportItem] = self.load().losses(dataset, options)
+        return found
+
+
+_K, _M, _B = "keypoints", "masks", "boxes"
+_SPECS = (
+    FormatSpec("coco", "COCO keypoints + instances", "coco", "file", True, frozenset({_K, _M, _B}), True),
+    FormatSpec("spair", "SPair-71k", "spair", "folder", True, frozenset({_K, _M, _B})),
+)
+FORMATS = {spec.name: spec for spec in _SPECS}
+
+
+def get_format(name: str) -> FormatSpec:
+    """By name; UserInputError lists the known ones."""
+    spec = FORMATS.get(name.strip().lower())
+    if spec is None:
+        raise UserInputError(f'There is no format "{name}".', f"Use one of: {', '.join(FORMATS)}.")
+    return spec
