@@ -1,0 +1,119 @@
+"""What the canvas shows, as frozen data. Built by the session, compared by identity, never changed in place."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from engine.domain.geometry import Box, FloatArray
+from engine.domain.keypoints import Visibility
+from engine.domain.masks import MaskRLE
+from engine.domain.proposals import Peak, SimilarityMap
+
+
+class PointState(enum.Enum):
+    """Where a keypoint stands between model and truth."""
+
+    HUMAN = "human"
+    ACCEPTED = "accepted"
+    PENDING = "pending"
+    DOUBTFUL = "doubtful"
+    ABSENT = "absent"
+    EMPTY = "empty"
+
+    @property
+    def is_proposal(self) -> bool:
+        """Whether it still waits for a decision."""
+        return self in (PointState.PENDING, PointState.DOUBTFUL)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it has a place on the photo."""
+        return self not in (PointState.ABSENT, PointState.EMPTY)
+
+
+@dataclass(frozen=True)
+class InstanceContent:
+    """One instance (accepted, proposed, or half of each) of the shown image.
+
+    Attributes:
+        key: the session's name for it (stable while the image is shown).
+        title: what the panel calls it.
+        names: keypoint names, K of them.
+        xy_image: `[K, 2]` float64, NaN where nothing is drawn.
+        states: K states; visibility: `[K]` int (`Visibility`); confidence: `[K]` float64, NaN where none.
+        edges: skeleton as index pairs; sides: per keypoint "l", "r" or "".
+        box: xy_image, or None; mask: or None; mask_pending: the mask is a proposal.
+        number: position among the image's instances (chooses the colour).
+    """
+
+    key: str
+    title: str
+    names: tuple[str, ...] = ()
+    xy_image: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
+    states: tuple[PointState, ...] = ()
+    visibility: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    edges: tuple[tuple[int, int], ...] = ()
+    sides: tuple[str, ...] = ()
+    box: Box | None = None
+    mask: MaskRLE | None = None
+    mask_pending: bool = False
+    number: int = 0
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """`[K]` bool: has a place on the photo."""
+        has_state = np.array([s.is_drawn for s in self.states], dtype=bool)
+        return has_state & np.isfinite(self.xy_image).all(axis=-1) if len(self.states) else has_state
+
+    def with_points(self, xy_image: FloatArray) -> InstanceContent:
+        """A copy with moved points (while dragging)."""
+        return replace(self, xy_image=xy_image)
+
+    def is_hidden(self, index: int) -> bool:
+        """Whether keypoint `index` is marked as hidden."""
+        return int(self.visibility[index]) == int(Visibility.HIDDEN)
+
+
+@dataclass(frozen=True)
+class CanvasContent:
+    """Everything drawn over one photo.
+
+    Attributes:
+        image_wh: oriented size in pixels.
+        instances: in drawing order.
+        selected: key of the selected instance, or None; focused: index of its focused keypoint, or None.
+        heat: similarity map of the focused keypoint, or None; peaks: its other candidates, best first.
+    """
+
+    image_wh: tuple[int, int] = (0, 0)
+    instances: tuple[InstanceContent, ...] = ()
+    selected: str | None = None
+    focused: int | None = None
+    heat: SimilarityMap | None = None
+    peaks: tuple[Peak, ...] = ()
+
+    def instance(self, key: str | None) -> InstanceContent | None:
+        """The instance called `key`, or None."""
+        return next((i for i in self.instances if i.key == key), None)
+
+    @property
+    def selected_instance(self) -> InstanceContent | None:
+        """The selected instance, or None."""
+        return self.instance(self.selected)
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """Which layers are shown (the View menu)."""
+
+    points: bool = True
+    skeleton: bool = True
+    masks: bool = True
+    boxes: bool = True
+    heat: bool = True
+    names: bool = False
+    peek: bool = False

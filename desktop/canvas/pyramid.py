@@ -1,0 +1,80 @@
+"""A photo as QImages at 1, 1/2, 1/4 ... so that any zoom draws a region of about the screen's own size.
+
+Built in the input/output pool (QImage is safe there); drawn on the GUI thread without copying.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QImage, QPainter
+
+SMALLEST_SIDE = 512
+
+
+def to_qimage(rgb: NDArray[np.uint8]) -> QImage:
+    """uint8 `[H, W, 3]` to a QImage of Qt's fastest raster format, owning its pixels."""
+    height, width = rgb.shape[:2]
+    bgra = np.empty((height, width, 4), dtype=np.uint8)
+    bgra[..., 0], bgra[..., 1], bgra[..., 2], bgra[..., 3] = rgb[..., 2], rgb[..., 1], rgb[..., 0], 255
+    return QImage(bgra.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
+
+
+def halve(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mean of 2 x 2 blocks, uint8 `[H, W, 3]`; an odd last row or column is dropped."""
+    h, w = rgb.shape[0] // 2 * 2, rgb.shape[1] // 2 * 2
+    out = rgb[0:h:2, 0:w:2].astype(np.uint16)
+    out += rgb[1:h:2, 0:w:2]
+    out += rgb[0:h:2, 1:w:2]
+    out += rgb[1:h:2, 1:w:2]
+    out += 2
+    out >>= 2
+    return out.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class ImagePyramid:
+    """Levels of one photo, level n at 1 / 2**n; `image_wh` is the oriented full size (xy_image frame).
+
+    The first level may itself be smaller than `image_wh` (a preview shown until the full photo is decoded).
+    """
+
+    image_wh: tuple[int, int]
+    levels: tuple[QImage, ...]
+    preview: bool = False
+
+    @staticmethod
+    def build(rgb: NDArray[np.uint8], image_wh: tuple[int, int] | None = None) -> ImagePyramid:
+        """All levels down to 512 pixels; `rgb` uint8 `[H, W, 3]`, smaller than `image_wh` for a preview."""
+        size = image_wh or (rgb.shape[1], rgb.shape[0])
+        levels = [to_qimage(rgb)]
+        while max(rgb.shape[:2]) > SMALLEST_SIDE and min(rgb.shape[:2]) >= 2:
+            rgb = halve(rgb)
+            levels.append(to_qimage(rgb))
+        return ImagePyramid(size, tuple(levels), preview=levels[0].width() < size[0])
+
+    @property
+    def byte_count(self) -> int:
+        """Memory held by all levels."""
+        return sum(level.sizeInBytes() for level in self.levels)
+
+    def level_for(self, scale: float) -> QImage:
+        """The smallest level that still has a pixel per screen pixel at `scale` (screen pixels per image pixel)."""
+        for level in reversed(self.levels):
+            if level.width() / self.image_wh[0] >= scale:
+                return level
+        return self.levels[0]
+
+    def draw(self, painter: QPainter, exposed: QRectF, scale: float) -> None:
+        """Draw the exposed part (xy_image) with the level that fits `scale`; hard pixels from 300 % on."""
+        area = exposed.intersected(QRectF(0, 0, *self.image_wh))
+        if area.isEmpty():
+            return
+        level = self.level_for(scale)
+        fx, fy = level.width() / self.image_wh[0], level.height() / self.image_wh[1]
+        source = QRectF(area.x() * fx, area.y() * fy, area.width() * fx, area.height() * fy)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, scale < 3)
+        painter.drawImage(area, level, source)

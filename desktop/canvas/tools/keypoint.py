@@ -1,0 +1,75 @@
+"""Keypoint: click after click, the next name is chosen for you; right or Shift click = hidden; Backspace goes back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtGui import QColor, QKeyEvent, QPainter
+
+from desktop.canvas.content import PointState
+from desktop.canvas.intents import FinishPlacing, PlacePoint, StepBack
+from desktop.canvas.marks import draw_halo_text, draw_mark
+from desktop.canvas.tools.base import ToolEvent
+from desktop.canvas.tools.select import SelectTool
+
+if TYPE_CHECKING:
+    from desktop.canvas.view import CanvasView
+
+
+class KeypointTool(SelectTool):
+    """Places keypoints; pressing near an existing one drags it as the select tool does.
+
+    Attributes:
+        next_name: what the next click places ("" when nothing is left), written beside the cursor.
+    """
+
+    name = "keypoint"
+    cursor = Qt.CursorShape.CrossCursor
+
+    def __init__(self, view: CanvasView) -> None:
+        super().__init__(view)
+        self.next_name = ""
+        self._ghost: QPointF | None = None
+
+    def press(self, event: ToolEvent) -> None:
+        hit = self._hit(event.position)
+        if hit is not None or event.has(Qt.KeyboardModifier.AltModifier):
+            super().press(event)
+            return
+        right = event.button == Qt.MouseButton.RightButton
+        if event.button != Qt.MouseButton.LeftButton and not right:
+            return
+        if not self.next_name:
+            return
+        w, h = self.view.image_wh
+        x, y = event.xy_image
+        if 0 <= x <= w and 0 <= y <= h:
+            self.emit(PlacePoint(x, y, right or event.has(Qt.KeyboardModifier.ShiftModifier)))
+
+    def move(self, event: ToolEvent) -> None:
+        self._ghost = event.position
+        super().move(event)
+        if self._start is None:
+            self.view.viewport().update()
+
+    def key(self, event: QKeyEvent) -> bool:
+        if event.key() == Qt.Key.Key_Backspace:
+            self.emit(StepBack())
+            return True
+        if event.key() == Qt.Key.Key_Escape and self._start is None:
+            self.emit(FinishPlacing())
+            return True
+        return super().key(event)
+
+    def paint(self, painter: QPainter) -> None:
+        if self._ghost is None or self._start is not None or not self.next_name or self._hit(self._ghost):
+            return
+        painter.setOpacity(0.75)
+        draw_mark(painter, self._ghost, PointState.HUMAN)
+        painter.setOpacity(1.0)
+        font = painter.font()
+        font.setPixelSize(13)
+        font.setBold(True)
+        painter.setFont(font)
+        draw_halo_text(painter, self._ghost + QPointF(14, -10), self.next_name, QColor("#ffffff"))

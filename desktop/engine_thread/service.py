@@ -1,0 +1,187 @@
+"""The engine as the window uses it: submit jobs, hear answers as signals, watch progress ten times a second."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from desktop.engine_thread.jobs import Answer, Job, JobContext, Priority
+from desktop.engine_thread.worker import EngineWorker
+from engine.domain.errors import AppError
+from engine.domain.progress import ProgressSnapshot
+
+POLL_MS = 100
+
+
+@dataclass
+class _Watch:
+    job: Job
+    on_done: Callable[[Any], object] | None
+    on_news: Callable[[Any], object] | None
+    on_failed: Callable[[AppError], object] | None
+    on_end: Callable[[], object] | None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """For the job bar: the job, its progress, how many wait behind it."""
+
+    job: Job
+    progress: ProgressSnapshot
+    waiting: int
+
+
+class EngineService(QObject):
+    """GUI thread; owned by the program. Late answers (of forgotten or cancelled jobs) are dropped by their number.
+
+    Signals:
+        polled(JobState | None): ten times a second while something runs, once more when all is quiet.
+        failed(Job, AppError): a job failed (cancelled ones say nothing).
+        finished(Job): a job came to its end.
+    """
+
+    polled = Signal(object)
+    failed = Signal(object, object)
+    finished = Signal(object)
+
+    def __init__(
+        self,
+        make_engine: Callable[[], Any],
+        open_project: Callable[[Path], Any],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._make_worker = lambda: EngineWorker(make_engine, open_project)
+        self._worker: EngineWorker | None = None
+        self._folder: Path | None = None
+        self._watched: dict[int, _Watch] = {}
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.poll)
+        self._closed = False
+
+    def _started(self) -> EngineWorker:
+        if self._worker is None or not self._worker.alive:
+            self._worker = self._make_worker()
+            self._worker.use_project(self._folder)
+        return self._worker
+
+    def use_project(self, folder: Path | None) -> None:
+        """Forget the jobs of the project before and work on this one."""
+        self.cancel_all()
+        self._folder = folder
+        if self._worker is not None:
+            self._worker.use_project(folder)
+
+    def submit(
+        self,
+        title: str,
+        run: Callable[[JobContext], object],
+        *,
+        priority: int = Priority.ASKED,
+        group: str = "",
+        replace: bool = False,
+        quiet: bool = False,
+        on_done: Callable[[Any], object] | None = None,
+        on_news: Callable[[Any], object] | None = None,
+        on_failed: Callable[[AppError], object] | None = None,
+        on_end: Callable[[], object] | None = None,
+    ) -> Job | None:
+        """Queue a job; `replace` drops waiting and running ones of the same group first. None while closing."""
+        if self._closed:
+            return None
+        if replace and group:
+            self.cancel_group(group)
+        job = Job.make(title, run, priority=priority, group=group, quiet=quiet)
+        self._watched[job.number] = _Watch(job, on_done, on_news, on_failed, on_end)
+        self._started().queue.put(job)
+        self._timer.start()
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Stop a job; its answer is dropped."""
+        job.cancel.cancel()
+        watch = self._watched.pop(job.number, None)
+        if self._worker is not None:
+            self._worker.queue.remove(job.number)
+        if watch is not None and watch.on_end is not None:
+            watch.on_end()
+
+    def cancel_group(self, group: str) -> None:
+        """Stop all jobs of a group."""
+        for watch in [w for w in self._watched.values() if w.job.group == group]:
+            self.cancel(watch.job)
+
+    def cancel_all(self) -> None:
+        """Stop everything."""
+        for watch in list(self._watched.values()):
+            self.cancel(watch.job)
+
+    def busy_with(self, group: str) -> bool:
+        """Whether a job of the group runs or waits."""
+        return any(w.job.group == group for w in self._watched.values())
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs or waits."""
+        return bool(self._watched)
+
+    @property
+    def shown_job(self) -> Job | None:
+        """The job that the job bar is about: the running one, else the most urgent waiting one; never a quiet one."""
+        current = self._worker.current if self._worker else None
+        if current is not None and not current.quiet and current.number in self._watched:
+            return current
+        loud = [w.job for w in self._watched.values() if not w.job.quiet]
+        return min(loud, default=None)
+
+    def poll(self) -> None:
+        """Deliver what the engine thread answered since the last time."""
+        worker = self._worker
+        while worker is not None:
+            try:
+                answer = worker.answers.get_nowait()
+            except queue.Empty:
+                break
+            self._deliver(answer)
+        job = self.shown_job
+        waiting = max(0, sum(not w.job.quiet for w in self._watched.values()) - 1)
+        self.polled.emit(JobState(job, job.progress.snapshot(), waiting) if job else None)
+        if not self._watched:
+            self._timer.stop()
+
+    def _deliver(self, answer: Answer) -> None:
+        watch = self._watched.get(answer.number)
+        if watch is None or answer.kind in ("started", "requeued"):
+            return
+        if answer.kind == "news":
+            if watch.on_news is not None:
+                watch.on_news(answer.value)
+            return
+        del self._watched[answer.number]
+        if answer.kind == "done" and watch.on_done is not None:
+            watch.on_done(answer.value)
+        elif answer.kind == "failed" and answer.error is not None:
+            if watch.on_failed is not None:
+                watch.on_failed(answer.error)
+            else:
+                self.failed.emit(watch.job, answer.error)
+        if watch.on_end is not None:
+            watch.on_end()
+        self.finished.emit(watch.job)
+
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """Cancel all, end the thread; False when it is still inside a step after `timeout_s` (it is a daemon)."""
+        self._closed = True
+        self._timer.stop()
+        self._watched.clear()
+        if self._worker is None:
+            return True
+        ended = self._worker.stop(timeout_s)
+        self._worker = None
+        return ended

@@ -1,0 +1,143 @@
+"""The engine thread: owns the engine and its own connection to the project; runs one job at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from desktop.engine_thread.jobs import Answer, Job, JobContext, Requeue
+from desktop.engine_thread.queue import JobQueue
+from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
+
+NICENESS = 10
+
+
+class EngineWorker:
+    """Created on the GUI thread; `_run` and everything it calls run on the engine thread.
+
+    Attributes:
+        queue: jobs in; answers: frozen answers out (drained by the window's timer).
+    """
+
+    def __init__(self, make_engine: Callable[[], Any], open_project: Callable[[Path], Any]) -> None:
+        self.queue = JobQueue()
+        self.answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._make_engine = make_engine
+        self._open_project = open_project
+        self._folder: Path | None = None
+        self._lock = threading.Lock()
+        self._current: Job | None = None
+        self._engine: Any = None
+        self._project: Any = None
+        self._project_folder: Path | None = None
+        self._thread = threading.Thread(target=self._run, name="kinmark-engine", daemon=True)
+        self._thread.start()
+
+    # -- called from the GUI thread --------------------------------------------------------------------------------
+
+    def use_project(self, folder: Path | None) -> None:
+        """Jobs that start from now on use this project."""
+        with self._lock:
+            self._folder = folder
+
+    @property
+    def current(self) -> Job | None:
+        """The running job."""
+        with self._lock:
+            return self._current
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Cancel the running job, drop the waiting ones, end the thread; False when it did not end in time."""
+        self.queue.close()
+        job = self.current
+        if job is not None:
+            job.cancel.cancel()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # -- engine thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        # The window's thread must win the processor whenever it wants it; on Linux niceness is per thread and the
+        # numerical libraries' own threads inherit it from this one.
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        while (job := self.queue.take()) is not None:
+            with self._lock:
+                self._current = job
+                folder = self._folder
+            self.answers.put(Answer(job.number, "started", job))
+            self.answers.put(self._answer(job, folder))
+            with self._lock:
+                self._current = None
+        self._close()
+
+    def _answer(self, job: Job, folder: Path | None) -> Answer:
+        try:
+            job.cancel.check()
+            self._follow_project(folder)
+            if self._engine is None:
+                self._engine = self._make_engine()
+            context = JobContext(
+                self._engine,
+                self._project,
+                job.progress,
+                job.cancel,
+                lambda value: self.answers.put(Answer(job.number, "news", value)),
+            )
+            value = job.run(context)
+        except OperationCancelled:
+            return Answer(job.number, "cancelled")
+        except AppError as error:
+            return Answer(job.number, "failed", error=error)
+        except MemoryError as error:
+            return Answer(job.number, "failed", error=_out_of_memory(job, error))
+        except Exception as error:  # noqa: BLE001 - the thread must live on; the crash door gets the whole story
+            if "out of memory" in str(error).lower():
+                return Answer(job.number, "failed", error=_out_of_memory(job, error))
+            details = traceback.format_exc()
+            message = f"An unexpected error stopped the job “{job.title}”."
+            return Answer(job.number, "failed", error=BugError(message, "Your labels are safe. Try again.", details))
+        if isinstance(value, Requeue):
+            self.queue.put(job)
+            return Answer(job.number, "requeued")
+        return Answer(job.number, "done", value)
+
+    def _follow_project(self, folder: Path | None) -> None:
+        if folder == self._project_folder:
+            return
+        self._close_project()
+        if folder is not None:
+            self._project = self._open_project(folder)
+        self._project_folder = folder
+
+    def _close_project(self) -> None:
+        if self._project is not None:
+            with contextlib.suppress(AppError, OSError):
+                self._project.close()
+        self._project, self._project_folder = None, None
+
+    def _close(self) -> None:
+        self._close_project()
+        if self._engine is not None:
+            with contextlib.suppress(Exception):
+                self._engine.close()
+
+
+def _out_of_memory(job: Job, error: BaseException) -> KnownError:
+    return KnownError(
+        f"There was not enough memory for the job “{job.title}”.",
+        "Close other programs, choose a smaller model or the CPU in the settings, then try again.",
+        repr(error),
+    )

@@ -1,0 +1,127 @@
+"""Decoded photos: a memory-capped store with neighbours decoded ahead, and a check that the file is still the same."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from desktop.canvas.pyramid import ImagePyramid
+from desktop.io.pool import AHEAD, URGENT, IoPool
+from engine.domain.errors import AppError
+from engine.imaging import load_image, read_header
+
+CACHE_BYTES = 768 << 20
+PREVIEW_FROM_PIXELS = 24_000_000
+PREVIEW_SIDE = 1600
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo and the file's modification time when it was read."""
+
+    path: Path
+    pyramid: ImagePyramid
+    mtime_ns: int
+
+
+def read_photo(path: Path) -> Photo:
+    """Decode a photo and build its levels (pool thread); raises UnreadableImageError."""
+    loaded = load_image(path)
+    return Photo(path, ImagePyramid.build(loaded.rgb), _mtime(path))
+
+
+def read_preview(path: Path) -> Photo | None:
+    """A quick small version of a very large photo, None for an ordinary one (pool thread)."""
+    header = read_header(path)
+    if header.width * header.height < PREVIEW_FROM_PIXELS or header.format != "JPEG":
+        return None
+    loaded = load_image(path, max_side=PREVIEW_SIDE)
+    return Photo(path, ImagePyramid.build(loaded.rgb, header.size_wh), _mtime(path))
+
+
+def _mtime(path: Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+class PhotoStore:
+    """GUI thread; owned by the program. Hands out photos at once when decoded, later otherwise."""
+
+    def __init__(self, pool: IoPool, cache_bytes: int = CACHE_BYTES) -> None:
+        self._pool = pool
+        self._cache_bytes = cache_bytes
+        self._photos: OrderedDict[Path, Photo] = OrderedDict()
+
+    def cached(self, path: Path) -> Photo | None:
+        """The photo if it is decoded."""
+        photo = self._photos.get(path)
+        if photo is not None:
+            self._photos.move_to_end(path)
+        return photo
+
+    def load(
+        self,
+        path: Path,
+        done: Callable[[Photo], object],
+        failed: Callable[[AppError], object],
+        *,
+        on_replaced: Callable[[Photo], object] | None = None,
+    ) -> bool:
+        """Call `done` now (True) when cached, else later. A cached photo is compared with the file in the background."""
+        photo = self.cached(path)
+        if photo is not None:
+            done(photo)
+            self._check(photo, on_replaced or done, failed)
+            return True
+
+        def store(new: Photo) -> None:
+            self._keep(new)
+            done(new)
+
+        def preview(small: Photo | None) -> None:
+            if small is not None and self.cached(path) is None:
+                done(small)
+
+        self._pool.submit(f"photo:{path}", lambda: read_photo(path), store, failed=failed, priority=URGENT)
+        self._pool.submit(f"preview:{path}", lambda: read_preview(path), preview, priority=URGENT)
+        return False
+
+    def _check(self, photo: Photo, done: Callable[[Photo], object], failed: Callable[[AppError], object]) -> None:
+        def work() -> Photo | None:
+            if _mtime(photo.path) == photo.mtime_ns:
+                return None
+            return read_photo(photo.path)  # raises when the file is gone
+
+        def gone(error: AppError) -> None:
+            self._photos.pop(photo.path, None)
+            failed(error)
+
+        def compare(new: Photo | None) -> None:
+            if new is not None:
+                self._keep(new)
+                done(new)
+
+        self._pool.submit(f"check:{photo.path}", work, compare, failed=gone, priority=AHEAD)
+
+    def prefetch(self, paths: list[Path]) -> None:
+        """Decode these ahead of need, unless they would push out what is there."""
+        for path in reversed(paths):
+            if path not in self._photos:
+                self._pool.submit(f"ahead:{path}", lambda p=path: read_photo(p), self._keep, priority=AHEAD)
+
+    def _keep(self, photo: Photo) -> None:
+        self._photos[photo.path] = photo
+        self._photos.move_to_end(photo.path)
+        total = sum(p.pyramid.byte_count for p in self._photos.values())
+        while total > self._cache_bytes and len(self._photos) > 1:
+            _, old = self._photos.popitem(last=False)
+            total -= old.pyramid.byte_count
+
+    def clear(self) -> None:
+        """Forget all photos."""
+        self._photos.clear()

@@ -1,0 +1,109 @@
+"""Two threads for files: decoding, thumbnails, headers. Urgent first, newest first; results arrive on the GUI thread."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+from engine.domain.errors import AppError, BugError
+
+URGENT, AHEAD, THUMBNAIL, IDLE = 0, 10, 20, 30
+
+
+@dataclass(order=True)
+class _Task:
+    priority: int
+    age: int
+    key: str = field(compare=False)
+    work: Callable[[], Any] = field(compare=False)
+    done: Callable[[Any], object] = field(compare=False)
+    failed: Callable[[AppError], object] | None = field(compare=False)
+
+
+class IoPool(QObject):
+    """Owned by the program; `submit` on the GUI thread, `work` runs on a pool thread, `done` on the GUI thread again.
+
+    Signals:
+        _ready(object): internal, carries results across threads.
+    """
+
+    _ready = Signal(object)
+
+    def __init__(self, threads: int = 2, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tasks: list[_Task] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ages = itertools.count()
+        self._ready.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"kinmark-io-{n}", daemon=True) for n in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self,
+        key: str,
+        work: Callable[[], Any],
+        done: Callable[[Any], object],
+        *,
+        failed: Callable[[AppError], object] | None = None,
+        priority: int = IDLE,
+    ) -> None:
+        """Queue `work`; a waiting task of the same `key` is replaced."""
+        with self._changed:
+            if self._closed:
+                return
+            self._tasks = [t for t in self._tasks if t.key != key]
+            # Among thumbnails the newest request is what is on screen now.
+            self._tasks.append(_Task(priority, -next(self._ages), key, work, done, failed))
+            heapq.heapify(self._tasks)
+            self._changed.notify()
+
+    def forget(self, prefix: str) -> None:
+        """Drop waiting tasks whose key starts with `prefix`."""
+        with self._changed:
+            self._tasks = [t for t in self._tasks if not t.key.startswith(prefix)]
+            heapq.heapify(self._tasks)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._tasks and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                task = heapq.heappop(self._tasks)
+            try:
+                result, error = task.work(), None
+            except AppError as known:
+                result, error = None, known
+            except Exception as bug:  # noqa: BLE001 - a pool thread must live on
+                result, error = None, BugError("A file could not be processed.", "", repr(bug))
+            if not self._closed:
+                self._ready.emit((task, result, error))
+
+    def _deliver(self, item: object) -> None:
+        task, result, error = item  # type: ignore[misc]
+        if self._closed:
+            return
+        if error is None:
+            task.done(result)
+        elif task.failed is not None:
+            task.failed(error)
+
+    def close(self) -> None:
+        """Drop what waits and end the threads."""
+        with self._changed:
+            self._closed = True
+            self._tasks.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(5)

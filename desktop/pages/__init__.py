@@ -1,0 +1,1 @@
+"""Whole pages beside the canvas: start, part grid, identities, statistics."""

@@ -1,0 +1,1 @@
+"""Dockable parts of the main window."""

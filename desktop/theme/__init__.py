@@ -1,0 +1,1 @@
+"""Look: colours of states, light and dark palettes, tinted icons."""

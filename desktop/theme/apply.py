@@ -1,0 +1,91 @@
+"""Palette, font size and the few style rules, following the system or a person's choice."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtWidgets import QApplication
+
+from desktop.theme.colours import dark_palette, light_palette
+
+BASE_FONT_PX = 13
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Whether a palette is a dark one."""
+    return palette.color(QPalette.ColorRole.Window).lightness() < 128
+
+
+def wants_dark(app: QApplication, theme: str) -> bool:
+    """Whether `theme` ("system", "light", "dark") comes out dark now."""
+    if theme == "system":
+        return app.styleHints().colorScheme() == Qt.ColorScheme.Dark
+    return theme == "dark"
+
+
+def apply_theme(app: QApplication, theme: str, font_scale: float) -> None:
+    """Put palette, fonts and style rules on the whole program."""
+    app.setStyle("Fusion")
+    palette = dark_palette() if wants_dark(app, theme) else light_palette()
+    app.setPalette(palette)
+    font = QFont(app.font())
+    font.setPixelSize(round(BASE_FONT_PX * font_scale))
+    app.setFont(font)
+    app.setStyleSheet(style_sheet(palette, font_scale))
+
+
+def style_sheet(palette: QPalette, font_scale: float) -> str:
+    """The rules that a palette cannot say: spacing, hairlines, focus rings."""
+    role = QPalette.ColorRole
+    line = palette.color(role.Mid).name()
+    base = palette.color(role.Base).name()
+    window = palette.color(role.Window).name()
+    text = palette.color(role.WindowText).name()
+    dim = palette.color(role.PlaceholderText).name()
+    accent = palette.color(role.Highlight).name()
+    alternate = palette.color(role.AlternateBase).name()
+    hover = QColor(accent)
+    hover.setAlpha(38)
+    wash = f"rgba({hover.red()},{hover.green()},{hover.blue()},0.15)"
+    small = round(11 * font_scale)
+    return f"""
+    QToolTip {{ background: {base}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
+    QMainWindow::separator {{ background: {line}; width: 1px; height: 1px; }}
+    QMainWindow::separator:hover {{ background: {accent}; }}
+    QToolBar {{ background: {window}; border: none; border-bottom: 1px solid {line}; padding: 3px 6px; spacing: 2px; }}
+    QToolBar::separator {{ background: {line}; width: 1px; margin: 5px 5px; }}
+    QToolButton {{ border: 1px solid transparent; border-radius: 5px; padding: 4px; background: transparent; }}
+    QToolButton:hover {{ background: {wash}; }}
+    QToolButton:checked {{ background: {wash}; border-color: {accent}; }}
+    QToolButton:focus {{ border-color: {accent}; }}
+    QToolButton[popupMode="1"] {{ padding-right: 16px; }}
+    QToolButton::menu-button {{ border: none; width: 14px; }}
+    QStatusBar {{ border-top: 1px solid {line}; background: {window}; }}
+    QStatusBar::item {{ border: none; }}
+    QMenuBar {{ background: {window}; }}
+    QDockWidget {{ titlebar-close-icon: none; titlebar-normal-icon: none; font-size: {small}px; }}
+    QDockWidget::title {{ background: {window}; padding: 6px 8px; text-align: left; border-bottom: 1px solid {line}; }}
+    QFrame#card {{ background: {base}; border: 1px solid {line}; border-radius: 8px; }}
+    QFrame#card:hover, QFrame#card:focus {{ border-color: {accent}; }}
+    QLabel#dim {{ color: {dim}; }}
+    QLabel#caption {{ color: {dim}; font-size: {small}px; font-weight: 600; }}
+    QLabel#title {{ font-size: {round(22 * font_scale)}px; font-weight: 600; }}
+    QLabel#heading {{ font-size: {round(15 * font_scale)}px; font-weight: 600; }}
+    QListView, QTreeView, QTableView {{ background: {base}; border: none; outline: none; alternate-background-color: {alternate}; }}
+    QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit {{ background: {base}; border: 1px solid {line};
+        border-radius: 5px; padding: 3px 6px; min-height: {round(20 * font_scale)}px; }}
+    QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
+    QPushButton {{ background: {base}; border: 1px solid {line}; border-radius: 5px; padding: 5px 14px;
+        min-height: {round(18 * font_scale)}px; }}
+    QPushButton:hover {{ border-color: {accent}; }}
+    QPushButton:focus {{ border-color: {accent}; }}
+    QPushButton:pressed {{ background: {wash}; }}
+    QPushButton:disabled {{ color: {dim}; }}
+    QPushButton:default, QPushButton#primary {{ background: {accent}; color: white; border-color: {accent}; }}
+    QPushButton#primary:disabled, QPushButton:default:disabled {{ background: {line}; color: {dim}; border-color: {line}; }}
+    QProgressBar {{ border: none; border-radius: 3px; background: {line}; max-height: 6px; min-height: 6px; }}
+    QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
+    QHeaderView::section {{ background: {window}; border: none; border-bottom: 1px solid {line}; padding: 5px 6px; }}
+    QScrollArea {{ border: none; background: transparent; }}
+    QTabBar::tab {{ padding: 6px 12px; }}
+    """
