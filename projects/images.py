@@ -1,0 +1,250 @@
+"""Photos of a project and the disk: adding folders, moved folders, changed files, duplicates.
+
+A folder that is given becomes an image root and its photos keep their paths below it, so same-named files in different
+folders stay apart. Files given one by one belong to their own folder. Nothing is ever written to a photo.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.domain.errors import KnownError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.imaging import file_sha256, is_image_path, read_header
+from projects.project import Project
+from projects.store.changes import OpChanges
+from projects.store.inputs import NewImage
+from projects.store.queries import ImageFilter
+
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What adding did: the operation's changes, ids of new images, and one sentence for each file that was left out.
+
+    `duplicates` are new images whose bytes equal another image of the project: (new id, other id).
+    """
+
+    changes: OpChanges
+    image_ids: tuple[int, ...]
+    skipped: tuple[str, ...]
+    duplicates: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass
+class _Scan:
+    found: list[tuple[Path, Path]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    folders: set[tuple[int, int]] = field(default_factory=set)
+
+
+def scan(paths: Iterable[Path | str]) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """(root, file) of every image below `paths` in a stable order, and a sentence for everything else.
+
+    Links to folders are followed once (a loop ends by itself); hidden files and project folders are passed over.
+    """
+    state = _Scan()
+    for given in paths:
+        path = Path(given).absolute()
+        # A link to a file keeps its own name; a link to a folder is the folder.
+        path = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+        if path.is_dir():
+            _scan_folder(path, path, state)
+        elif path.is_file():
+            _scan_file(path.parent, path, state)
+        else:
+            raise UserInputError(f"There is no file or folder {given}.", "Check the path.")
+    return state.found, state.skipped
+
+
+def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
+    try:
+        info = folder.stat()
+        if (info.st_dev, info.st_ino) in state.folders and info.st_ino:
+            return
+        state.folders.add((info.st_dev, info.st_ino))
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        state.skipped.append(f"{folder}: the folder cannot be read ({error.strerror or error})")
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if path.suffix != ".kinmark":
+                _scan_folder(root, path, state)
+        else:
+            _scan_file(root, path, state)
+
+
+def _scan_file(root: Path, path: Path, state: _Scan) -> None:
+    if is_image_path(path):
+        state.found.append((root, path))
+    else:
+        state.skipped.append(f"{path}: not an image")
+
+
+def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImage:
+    """Read the header and hash of a photo; raises UnreadableImageError."""
+    header = read_header(path)
+    info = path.stat()
+    return NewImage(
+        root, path.relative_to(root).as_posix(), header.width, header.height, header.orientation, header.frames,
+        file_sha256(path), info.st_size, info.st_mtime_ns, source_id,
+    )  # fmt: skip
+
+
+def add_paths(
+    project: Project,
+    paths: Iterable[Path | str],
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> AddReport:
+    """Add all photos among `paths` (files or folders, recursive) in one undoable step.
+
+    What was read before a cancellation is not added: adding is all or nothing, and quick to repeat.
+    """
+    found, skipped = scan(paths)
+    if progress is not None:
+        progress.start("Adding photos", len(found))
+    images: list[NewImage] = []
+    for root, path in found:
+        if cancel is not None:
+            cancel.check()
+        image = _described(root, path, skipped)
+        if image is not None:
+            images.append(image)
+        if progress is not None:
+            progress.step(note=path.name)
+    changes = project.operations.add_images(images, name=f"Add {len(images)} images")
+    return AddReport(changes, changes.ids, (*skipped, *changes.skipped), _duplicates(project, changes.ids))
+
+
+def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
+    try:
+        return describe(root, path)
+    except KnownError as error:
+        skipped.append(error.user_message)
+    except OSError as error:
+        skipped.append(f"{path}: cannot be read ({error.strerror or error})")
+    return None
+
+
+def _duplicates(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    fresh = set(new_ids)
+    pairs = []
+    for group in project.queries.duplicates() if fresh else ():
+        first = next((id_ for id_ in group if id_ not in fresh), group[0])
+        pairs += [(id_, first) for id_ in group if id_ in fresh and id_ != first]
+    return tuple(pairs)
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """Images whose file is not what was labelled: ids that changed and ids that are missing."""
+
+    changed: tuple[int, ...]
+    missing: tuple[int, ...]
+
+
+def check_files(
+    project: Project, image_ids: Sequence[int] | None = None, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> FileCheck:  # fmt: skip
+    """Compare the photos with the disk (size and time first, hash only where those differ) and note the outcome."""
+    total = len(image_ids) if image_ids is not None else project.queries.count_images()
+    if progress is not None:
+        progress.start("Checking photos", total)
+    states: dict[int, str] = {}
+    for row in _rows(project, image_ids):
+        if cancel is not None:
+            cancel.check()
+        states[row.id] = _file_state(row.path, row.size_bytes, row.mtime_ns, row.sha256)
+        if progress is not None:
+            progress.step()
+    if not project.read_only:
+        project.operations.note_file_states(states)
+    return FileCheck(
+        tuple(id_ for id_, state in states.items() if state == "changed"),
+        tuple(id_ for id_, state in states.items() if state == "missing"),
+    )
+
+
+def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator:  # type: ignore[type-arg]
+    if image_ids is None:
+        yield from project.queries.iter_images()
+        return
+    for start in range(0, len(image_ids), BATCH):
+        yield from project.queries.images_by_id(image_ids[start : start + BATCH]).values()
+
+
+def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
+    try:
+        info = path.stat()
+    except OSError:
+        return "missing"
+    if info.st_size == size_bytes and info.st_mtime_ns == mtime_ns:
+        return "ok"
+    if not sha256:
+        return "ok"
+    try:
+        return "ok" if info.st_size == size_bytes and file_sha256(path) == sha256 else "changed"
+    except KnownError:
+        return "missing"
+
+
+@dataclass(frozen=True)
+class RelinkReport:
+    """Outcome of re-linking: `found` images now lie where the project expects them, `lost` do not."""
+
+    changes: OpChanges | None
+    found: int
+    lost: tuple[str, ...]
+
+
+def relink_folder(project: Project, root_id: int, folder: Path | str) -> RelinkReport:
+    """The photos of an image root were moved to `folder`. UserInputError when none of them lies there."""
+    folder = Path(folder).resolve()
+    rows = project.queries.images(ImageFilter(root_id=root_id))
+    lost = tuple(row.file_name for row in rows if not (folder / row.file_name).is_file())
+    if rows and len(lost) == len(rows):
+        raise UserInputError(
+            f"None of the {len(rows)} photos lies in {folder}.", f"Choose the folder that holds {rows[0].file_name}."
+        )
+    changes = project.operations.relink_root(root_id, folder)
+    check_files(project, [row.id for row in rows])
+    return RelinkReport(changes, len(rows) - len(lost), lost)
+
+
+def relink_missing(project: Project, search: Path | str, *, cancel: CancelToken | None = None) -> RelinkReport:
+    """Look below `search` for the photos that are missing, by size and hash, and link those found; one undo step."""
+    missing = project.queries.images(ImageFilter(file_state="missing"))
+    by_size: dict[int, list[int]] = {}
+    for row in missing:
+        by_size.setdefault(row.size_bytes, []).append(row.id)
+    rows = {row.id: row for row in missing}
+    root = Path(search).resolve()
+    found: dict[int, Path] = {}
+    for _, path in scan([root])[0]:
+        if cancel is not None:
+            cancel.check()
+        wanted = [id_ for id_ in by_size.get(path.stat().st_size, ()) if id_ not in found]
+        if not wanted:
+            continue
+        sha = file_sha256(path)
+        match = next((id_ for id_ in wanted if rows[id_].sha256 == sha), None)
+        if match is not None:
+            found[match] = path
+    changes = None
+    if found:
+        with project.group(f"Re-link {len(found)} images") as op:
+            for id_, path in found.items():
+                project.operations.relink_image(id_, root, path.relative_to(root).as_posix())
+        changes = op.changes
+    return RelinkReport(changes, len(found), tuple(row.file_name for row in missing if row.id not in found))

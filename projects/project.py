@@ -1,0 +1,274 @@
+"""The door to a project: open or create a `NAME.kinmark` folder, read it, change it, undo.
+
+    with Project.create(folder) as project:
+        [category] = project.operations.add_category("otter", KeypointSchema(("nose", "tail"))).ids
+        add_paths(project, [photos])                      # projects.images
+        image = project.queries.images(limit=1)[0]
+        nose, tail = project.queries.category(category).definition_ids
+        project.operations.add_instance(image.id, category, [NewKeypoint(nose, 10.5, 20.0)])
+        project.undo()
+
+One Project object belongs to the thread that opened it. Several threads of a process each open their own; their writes
+queue up. A second *process* is told who holds the project and may open it read-only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from engine.domain.errors import ProjectError, UserInputError
+from projects.store import backup, lock, migrate, undo
+from projects.store.changes import HUB, OpChanges
+from projects.store.database import DATABASE_NAME, connect, read_engine, translated_errors, write_engine
+from projects.store.operations import Operations
+from projects.store.operations.base import Op, Runner
+from projects.store.queries import Queries
+
+SUFFIX = ".kinmark"
+ChangeListener = Callable[[OpChanges, Any], None]
+
+
+class Project:
+    """An open project. The thread that opened it owns it.
+
+    Attributes:
+        folder: the project folder (absolute).
+        read_only: whether writing is refused.
+        queries: everything that can be asked (frozen rows out); see `projects.store.queries`.
+        operations: everything that can be done (each returns `OpChanges`); see `projects.store.operations`.
+        on_change: called as `listener(changes, initiator)` in this thread after every change made through this object.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        """Use `Project.open` or `Project.create`."""
+        self.folder = folder
+        self.read_only = read_only
+        self.on_change: list[ChangeListener] = []
+        self._initiator: Any = None
+        self._closed = False
+        self._path = folder / DATABASE_NAME
+        self._listener = HUB.join(self._path)
+        immutable = read_only and not _writable(folder)
+        self._reader: Engine = read_engine(self._path, immutable=immutable)
+        self._writer: Engine | None = None if read_only else write_engine(self._path)
+        self._read_connection: Connection | None = None
+        if self._writer is not None:
+            with self._writer.connect() as connection:
+                undo.install(connection)
+                connection.commit()
+        self._runner = Runner(self._path, self._writer, self._publish)
+        self.queries = Queries(self._path, self._connection)
+        self.operations = Operations(self._runner)
+
+    # Opening and closing
+
+    @classmethod
+    def create(cls, folder: Path | str, *, name: str = "") -> Project:
+        """Make a new project folder and open it. UserInputError when the folder holds something already."""
+        folder = Path(folder).absolute()
+        if (folder / DATABASE_NAME).exists():
+            raise UserInputError(f"There is already a project in {folder}.", "Open it, or choose another folder.")
+        if folder.exists() and any(folder.iterdir()):
+            raise UserInputError(f"The folder {folder} is not empty.", "Choose a new folder for the project.")
+        with translated_errors(folder / DATABASE_NAME, "Creating the project"):
+            for sub in (folder, folder / "prompts", folder / "backups"):
+                sub.mkdir(parents=True, exist_ok=True)
+        lock.acquire(folder)
+        try:
+            migrate.create(folder / DATABASE_NAME)
+            project = cls(folder)
+        except BaseException:
+            lock.release(folder)
+            raise
+        project.operations.set_setting("name", name or folder.stem)
+        return project
+
+    @classmethod
+    def open(cls, folder: Path | str, read_only: bool = False) -> Project:
+        """Open a project folder.
+
+        Raises:
+            ProjectError: not a project, newer than this program, damaged (the hint names the last good backup), locked by
+                another process (its message names it), or not reachable.
+        """
+        folder = Path(folder).absolute()
+        path = folder / DATABASE_NAME
+        if not path.is_file():
+            raise ProjectError(
+                f"{folder} is not a Kinmark project.", "Open a folder that ends in .kinmark, or make a new project."
+            )
+        if read_only:
+            _check_version(folder, path, read_only=True)
+            with translated_errors(path, "Opening the project"):
+                return cls(folder, read_only=True)
+        lock.acquire(folder)
+        try:
+            _check_version(folder, path, read_only=False)
+            with translated_errors(path, "Opening the project"):
+                return cls(folder)
+        except BaseException:
+            lock.release(folder)
+            raise
+
+    def close(self) -> None:
+        """Give the files and the lock back. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        HUB.leave(self._path, self._listener)
+        if self._read_connection is not None:
+            self._read_connection.close()
+        self._reader.dispose()
+        if self._writer is not None:
+            self._writer.dispose()
+            lock.release(self.folder)
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Where things are
+
+    @property
+    def name(self) -> str:
+        """The project's name for titles."""
+        return str(self.queries.setting("name", self.folder.stem))
+
+    @property
+    def prompts_dir(self) -> Path:
+        """Folder of the saved prompts."""
+        return self.folder / "prompts"
+
+    @property
+    def backups_dir(self) -> Path:
+        """Folder of the rotating backups."""
+        return self.folder / "backups"
+
+    # Undo
+
+    def undo(self) -> OpChanges | None:
+        """Take back the last step; None when there is none."""
+        return self._runner.travel(forward=False)
+
+    def redo(self) -> OpChanges | None:
+        """Bring back the step that was undone last; None when there is none."""
+        return self._runner.travel(forward=True)
+
+    @property
+    def undo_name(self) -> str | None:
+        """What undo would take back, for the menu."""
+        found = undo.next_undo(self._connection())
+        return found[1] if found else None
+
+    @property
+    def redo_name(self) -> str | None:
+        """What redo would bring back, for the menu."""
+        found = undo.next_redo(self._connection())
+        return found[1] if found else None
+
+    # Several operations as one
+
+    @contextmanager
+    def group(self, name: str) -> Iterator[Op]:
+        """Operations inside run in one transaction and undo as one step called `name`; an exception undoes them all.
+
+        The queries see what the group has written so far. `op.changes` holds the outcome afterwards.
+        """
+        with self._runner.operation(name) as op:
+            yield op
+
+    # Changes
+
+    @contextmanager
+    def initiator(self, who: Any) -> Iterator[None]:
+        """Operations inside carry `who` to the listeners, so that a view can ignore its own changes."""
+        before, self._initiator = self._initiator, who
+        try:
+            yield
+        finally:
+            self._initiator = before
+
+    def poll_changes(self) -> list[tuple[OpChanges, Any]]:
+        """Changes made since the last call through *other* Project objects of this process (other threads)."""
+        mail = self._listener.mail
+        result = []
+        while mail:
+            result.append(mail.popleft())
+        return result
+
+    def _publish(self, changes: OpChanges) -> None:
+        HUB.publish(self._path, self._listener, changes, self._initiator)
+        for listener in list(self.on_change):
+            listener(changes, self._initiator)
+
+    # Safety
+
+    def back_up(self, *, reason: str = "") -> Path:
+        """Write a backup now and return its path."""
+        return backup.make(self.folder, reason=reason)
+
+    def back_up_if_due(self) -> Path | None:
+        """Write a backup when the last one is old and something changed since (call it from an idle worker)."""
+        return backup.make(self.folder) if not self.read_only and backup.is_due(self.folder) else None
+
+    def check_integrity(self) -> list[str]:
+        """Everything SQLite finds wrong ([] = all is well); takes about a second per 100 000 images."""
+        return backup.check(self._path, full=True)
+
+    @staticmethod
+    def restore_backup(folder: Path | str, which: Path | None = None) -> Path:
+        """Replace a damaged database by a backup (None: the newest good one); the damaged file is kept beside it."""
+        folder = Path(folder).absolute()
+        lock.acquire(folder)
+        try:
+            return backup.restore(folder, which)
+        finally:
+            lock.release(folder)
+
+    def _connection(self) -> Connection:
+        if self._closed:
+            raise ProjectError(f"The project {self.folder} was closed.", "Open it again.")
+        if self._runner.current is not None and threading.get_ident() == self._runner.thread:
+            return self._runner.current.connection
+        if self._read_connection is None:
+            self._read_connection = self._reader.connect()
+        return self._read_connection
+
+
+def _writable(folder: Path) -> bool:
+    import os
+
+    return os.access(folder, os.W_OK)
+
+
+def _check_version(folder: Path, path: Path, *, read_only: bool) -> None:
+    with translated_errors(path, "Opening the project"):
+        connection = connect(path, mode="rw" if _writable(folder) else "ro", immutable=not _writable(folder))
+        try:
+            version = migrate.version_of(connection, folder)
+            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            problem = str(error)
+            version = migrate.VERSION
+        finally:
+            connection.close()
+    if problem != "ok":
+        good = backup.newest_good(folder)
+        hint = f"Restore the last good copy: {good.name}." if good else "Look for a copy of the folder elsewhere."
+        raise ProjectError(f"The project file in {folder} is damaged.", hint, problem)
+    if version < migrate.VERSION:
+        if read_only:
+            raise ProjectError(
+                f"The project {folder} has an older format.", "Open it for writing once to bring it up to date."
+            )
+        backup.make(folder, reason=f"v{version}")
+        migrate.upgrade(path)

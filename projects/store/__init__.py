@@ -1,0 +1,1 @@
+"""The project database: typed models, named operations with undo, queries, migrations, backups."""

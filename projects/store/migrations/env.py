@@ -1,0 +1,12 @@
+"""Alembic environment: runs on the connection that `projects.store.migrate` hands over; never by the alembic command."""
+
+from alembic import context
+
+from projects.store.models import Base
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection, target_metadata=Base.metadata, render_as_batch=True, transaction_per_migration=False
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,438 @@
+"""The tables of `project.sqlite` (SQLAlchemy typed ORM).
+
+Accepted truth (`instance`, `keypoint`, `mask`) and unreviewed proposals (`proposal`, `keypoint_proposal`, `mask_proposal`)
+never share a table. All coordinates are xy_image (float64). Every table has an `id` that is never used twice
+(AUTOINCREMENT), because undo and redo bring rows back under their old ids.
+
+Rows that belong to one image carry its `image_id`, also where a parent row would tell: the counters of an image and the
+list of changed images after an operation come from it without a join.
+
+There is deliberately no unique index on columns that an operation may swap between two rows (names, positions): undo puts
+whole sets of rows back in one statement, where a swap would trip over it. The operations check those.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Common parent of the mapped classes."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {str: Text}
+
+
+def _primary_key() -> Mapped[int]:
+    return mapped_column(Integer, primary_key=True, autoincrement=True)
+
+
+def _parent(table: str, *, index: bool = True) -> Mapped[int]:
+    return mapped_column(ForeignKey(f"{table}.id", ondelete="CASCADE"), index=index)
+
+
+def _optional(table: str, *, index: bool = False) -> Mapped[int | None]:
+    return mapped_column(ForeignKey(f"{table}.id", ondelete="SET NULL"), index=index)
+
+
+_AUTO = {"sqlite_autoincrement": True}
+
+
+class ImageRoot(Base):
+    """A folder that images were added from; `path` is POSIX, relative to the project folder when `relative` is 1."""
+
+    __tablename__ = "image_root"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    path: Mapped[str]
+    relative: Mapped[int] = mapped_column(default=0)
+
+
+class Image(Base):
+    """One photo. The columns after `mtime_ns` are derived or observed: kept by the store, not part of undo.
+
+    `rel_path` is POSIX relative to the root with the file's own bytes; `lookup` is its NFC form. `width`, `height` are of
+    the oriented image. `state` is unseen, pending, done or nothing; `file_state` is ok, changed or missing.
+    """
+
+    __tablename__ = "image"
+    __table_args__ = (
+        UniqueConstraint("root_id", "lookup"),
+        Index("ix_image_state_order", "state", "root_id", "lookup"),
+        Index("ix_image_sha256", "sha256"),
+        Index("ix_image_state_min_confidence", "state", "min_confidence"),
+        _AUTO,
+    )
+    id: Mapped[int] = _primary_key()
+    root_id: Mapped[int] = mapped_column(ForeignKey("image_root.id", ondelete="CASCADE"))
+    rel_path: Mapped[str]
+    lookup: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    orientation: Mapped[int] = mapped_column(default=1)
+    frames: Mapped[int] = mapped_column(default=1)
+    sha256: Mapped[str] = mapped_column(default="")
+    size_bytes: Mapped[int] = mapped_column(default=0)
+    mtime_ns: Mapped[int] = mapped_column(default=0)
+    source_id: Mapped[str | None]
+    file_state: Mapped[str] = mapped_column(server_default="ok")
+    state: Mapped[str] = mapped_column(server_default="unseen")
+    instance_count: Mapped[int] = mapped_column(server_default="0")
+    keypoint_count: Mapped[int] = mapped_column(server_default="0")
+    mask_count: Mapped[int] = mapped_column(server_default="0")
+    pending_count: Mapped[int] = mapped_column(server_default="0")
+    min_confidence: Mapped[float | None]
+
+
+class Category(Base):
+    """A kind of thing that is labelled; its keypoints are `keypoint_definition` rows."""
+
+    __tablename__ = "category"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    name: Mapped[str]
+    supercategory: Mapped[str] = mapped_column(default="")
+    colour: Mapped[str] = mapped_column(default="")
+    position: Mapped[int] = mapped_column(default=0)
+    source_id: Mapped[str | None]
+    extra: Mapped[str] = mapped_column(default="{}")
+
+
+class KeypointDefinition(Base):
+    """A named keypoint of a category; its id stays the same through renames and reorderings. Retired, never deleted."""
+
+    __tablename__ = "keypoint_definition"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    category_id: Mapped[int] = _parent("category")
+    name: Mapped[str]
+    position: Mapped[int] = mapped_column(default=0)
+    colour: Mapped[str] = mapped_column(default="")
+    retired: Mapped[int] = mapped_column(default=0)
+
+
+class SkeletonEdge(Base):
+    """A line of the skeleton between two keypoint definitions."""
+
+    __tablename__ = "skeleton_edge"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    category_id: Mapped[int] = _parent("category")
+    from_id: Mapped[int] = _parent("keypoint_definition", index=False)
+    to_id: Mapped[int] = _parent("keypoint_definition", index=False)
+    position: Mapped[int] = mapped_column(default=0)
+
+
+class SidePair(Base):
+    """A left/right pair of keypoint definitions."""
+
+    __tablename__ = "side_pair"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    category_id: Mapped[int] = _parent("category")
+    left_id: Mapped[int] = _parent("keypoint_definition", index=False)
+    right_id: Mapped[int] = _parent("keypoint_definition", index=False)
+
+
+class Identity(Base):
+    """The same individual or object in many images."""
+
+    __tablename__ = "identity"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    name: Mapped[str]
+    category_id: Mapped[int | None] = _optional("category", index=True)
+    note: Mapped[str] = mapped_column(default="")
+
+
+class Run(Base):
+    """What made proposals: a RunSpec (canonical JSON) and its fingerprint, once per job."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index("ix_run_job_fingerprint", "job", "fingerprint"), _AUTO)
+    id: Mapped[int] = _primary_key()
+    fingerprint: Mapped[str]
+    spec: Mapped[str]
+    job: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[str] = mapped_column(default="")
+
+
+class Instance(Base):
+    """One accepted object in one image. `origin`: human, proposal or imported."""
+
+    __tablename__ = "instance"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image")
+    category_id: Mapped[int] = _parent("category")
+    identity_id: Mapped[int | None] = _optional("identity", index=True)
+    x0: Mapped[float | None]
+    y0: Mapped[float | None]
+    x1: Mapped[float | None]
+    y1: Mapped[float | None]
+    origin: Mapped[str] = mapped_column(default="human")
+    run_id: Mapped[int | None] = _optional("run")
+    source_id: Mapped[str | None]
+    extra: Mapped[str] = mapped_column(default="{}")
+
+
+class Keypoint(Base):
+    """One accepted keypoint; `visibility` 0 absent (x, y NULL), 1 hidden, 2 visible. No row = not looked at."""
+
+    __tablename__ = "keypoint"
+    __table_args__ = (
+        UniqueConstraint("instance_id", "definition_id"),
+        CheckConstraint("visibility IN (0, 1, 2)", name="visibility"),
+        Index("ix_keypoint_image_id", "image_id"),
+        Index("ix_keypoint_definition_id", "definition_id"),
+        _AUTO,
+    )
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image", index=False)
+    instance_id: Mapped[int] = _parent("instance", index=False)
+    definition_id: Mapped[int] = _parent("keypoint_definition", index=False)
+    x: Mapped[float | None]
+    y: Mapped[float | None]
+    visibility: Mapped[int]
+    origin: Mapped[str] = mapped_column(default="human")
+    run_id: Mapped[int | None] = _optional("run")
+    confidence: Mapped[float | None]
+
+
+class Mask(Base):
+    """The accepted mask of an instance: COCO column-major compressed RLE."""
+
+    __tablename__ = "mask"
+    __table_args__ = (UniqueConstraint("instance_id"), _AUTO)
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image")
+    instance_id: Mapped[int] = _parent("instance", index=False)
+    height: Mapped[int]
+    width: Mapped[int]
+    counts: Mapped[str]
+    area: Mapped[int]
+    origin: Mapped[str] = mapped_column(default="human")
+    run_id: Mapped[int | None] = _optional("run")
+
+
+class Proposal(Base):
+    """A proposed instance: what one run says about one object in one image, waiting for a decision.
+
+    `kind` keypoints or mask. `here` 0: the run says "not here" (kept for the ranking, never pending).
+    `instance_id`: the accepted instance that its keypoints complete. `evidence` identifies what the run knew.
+    """
+
+    __tablename__ = "proposal"
+    __table_args__ = (
+        Index("ix_proposal_image_id_category_id", "image_id", "category_id"),
+        Index("ix_proposal_category_id_kind_confidence", "category_id", "kind", "here", "confidence"),
+        _AUTO,
+    )
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image", index=False)
+    category_id: Mapped[int] = _parent("category", index=False)
+    run_id: Mapped[int | None] = _optional("run")
+    instance_id: Mapped[int | None] = _optional("instance", index=True)
+    identity_id: Mapped[int | None] = _optional("identity", index=True)
+    kind: Mapped[str]
+    here: Mapped[int] = mapped_column(default=1)
+    confidence: Mapped[float]
+    score: Mapped[float | None]
+    rank: Mapped[int] = mapped_column(default=0)
+    x0: Mapped[float | None]
+    y0: Mapped[float | None]
+    x1: Mapped[float | None]
+    y1: Mapped[float | None]
+    evidence: Mapped[str] = mapped_column(default="")
+    extra: Mapped[str] = mapped_column(default="{}")
+
+
+class KeypointProposalRecord(Base):
+    """One proposed keypoint, pending; `detail` is JSON with its signals and further peaks."""
+
+    __tablename__ = "keypoint_proposal"
+    __table_args__ = (
+        UniqueConstraint("proposal_id", "definition_id"),
+        Index("ix_keypoint_proposal_image_id", "image_id"),
+        Index("ix_keypoint_proposal_definition_id_confidence", "definition_id", "confidence"),
+        _AUTO,
+    )
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image", index=False)
+    proposal_id: Mapped[int] = _parent("proposal", index=False)
+    definition_id: Mapped[int] = _parent("keypoint_definition", index=False)
+    x: Mapped[float | None]
+    y: Mapped[float | None]
+    visibility: Mapped[int]
+    confidence: Mapped[float]
+    detail: Mapped[str] = mapped_column(default="{}")
+
+
+class MaskProposalRecord(Base):
+    """The proposed mask of a proposal, pending."""
+
+    __tablename__ = "mask_proposal"
+    __table_args__ = (UniqueConstraint("proposal_id"), _AUTO)
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image")
+    proposal_id: Mapped[int] = _parent("proposal", index=False)
+    height: Mapped[int]
+    width: Mapped[int]
+    counts: Mapped[str]
+    area: Mapped[int]
+    peak_x: Mapped[float | None]
+    peak_y: Mapped[float | None]
+
+
+class Decision(Base):
+    """What a person decided about a proposal; the memory of rejections and the record that calibration is fitted on.
+
+    `kind` accepted or rejected. `definition_id` NULL: about the proposal as a whole. (x, y) is where the run had put it,
+    `detail` its signals as JSON, `side_px` the longer side of the instance's box then.
+    """
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        Index("ix_decision_image_id_category_id", "image_id", "category_id"),
+        Index("ix_decision_category_id", "category_id"),
+        Index("ix_decision_instance_id", "instance_id"),
+        _AUTO,
+    )
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image", index=False)
+    category_id: Mapped[int] = _parent("category", index=False)
+    definition_id: Mapped[int | None] = _optional("keypoint_definition")
+    identity_id: Mapped[int | None] = _optional("identity", index=True)
+    instance_id: Mapped[int | None] = _optional("instance")
+    run_id: Mapped[int | None] = _optional("run")
+    kind: Mapped[str]
+    target: Mapped[str]
+    evidence: Mapped[str] = mapped_column(default="")
+    confidence: Mapped[float | None]
+    x: Mapped[float | None]
+    y: Mapped[float | None]
+    visibility: Mapped[int | None]
+    side_px: Mapped[float | None]
+    detail: Mapped[str] = mapped_column(default="{}")
+    created_at: Mapped[str] = mapped_column(default="")
+
+
+class NothingHere(Base):
+    """A person looked: no instance of this category (NULL: of any) is in the image."""
+
+    __tablename__ = "nothing_here"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image")
+    category_id: Mapped[int | None] = mapped_column(ForeignKey("category.id", ondelete="CASCADE"), index=True)
+
+
+class Tag(Base):
+    """A word that images or instances can carry."""
+
+    __tablename__ = "tag"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    name: Mapped[str]
+    colour: Mapped[str] = mapped_column(default="")
+
+
+class TagLink(Base):
+    """A tag on an image, or on one of its instances."""
+
+    __tablename__ = "tag_link"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image")
+    tag_id: Mapped[int] = _parent("tag")
+    instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id", ondelete="CASCADE"), index=True)
+
+
+class Split(Base):
+    """Which part of a data set (train, val, test) an image belongs to."""
+
+    __tablename__ = "split"
+    __table_args__ = (UniqueConstraint("image_id"), _AUTO)
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image", index=False)
+    name: Mapped[str]
+
+
+class Setting(Base):
+    """A project setting as JSON. Not part of undo."""
+
+    __tablename__ = "setting"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class UndoStep(Base):
+    """One entry of the undo history; `undone` 1: it waits to be redone and its rows hold the state to go forward to."""
+
+    __tablename__ = "undo_step"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    name: Mapped[str]
+    merge_key: Mapped[str] = mapped_column(default="", index=True)
+    undone: Mapped[int] = mapped_column(default=0)
+    rows: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[str] = mapped_column(default="")
+
+
+UNDO_VALUES = 20
+"""Value columns of `undo_row`; no logged table may have more logged columns."""
+
+
+class UndoRow(Base):
+    """One row as it was before a step touched it (`existed` 0: it was not there). Values are untyped and exact."""
+
+    __tablename__ = "undo_row"
+    __table_args__ = (UniqueConstraint("step_id", "table_name", "row_id"), _AUTO)
+    id: Mapped[int] = _primary_key()
+    step_id: Mapped[int] = mapped_column(ForeignKey("undo_step.id", ondelete="CASCADE"))
+    table_name: Mapped[str]
+    row_id: Mapped[int]
+    existed: Mapped[int]
+
+
+for _number in range(UNDO_VALUES):
+    # BLOB columns have no affinity in SQLite: a float, an integer, a text and NULL come back as exactly what went in.
+    UndoRow.__table__.append_column(Column(f"v{_number}", LargeBinary))  # type: ignore[attr-defined]
+
+UNLOGGED_TABLES = frozenset({"setting", "undo_step", "undo_row"})
+DERIVED_COLUMNS = {
+    "image": frozenset(
+        {"file_state", "state", "instance_count", "keypoint_count", "mask_count", "pending_count", "min_confidence"}
+    )
+}
+"""Columns that follow from other rows (or from the disk) and are kept outside undo; refreshed after it."""
+
+
+def logged_tables() -> list[Table]:
+    """Tables under undo, parents before children."""
+    return [table for table in Base.metadata.sorted_tables if table.name not in UNLOGGED_TABLES]
+
+
+def logged_columns(table: Table) -> list[str]:
+    """Names of the columns of `table` that undo restores (without `id`), in the order of `undo_row.v0...`."""
+    derived = DERIVED_COLUMNS.get(table.name, frozenset())
+    return [column.name for column in table.columns if column.name != "id" and column.name not in derived]

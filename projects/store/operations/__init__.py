@@ -1,0 +1,14 @@
+"""Named operations: every write to a project is one of these; each is one transaction and one undo step."""
+
+from projects.store.operations.images import ImageOperations
+from projects.store.operations.instances import InstanceOperations
+from projects.store.operations.proposals import ProposalOperations, evidence_of
+from projects.store.operations.review import ReviewOperations
+from projects.store.operations.schema import SchemaOperations
+
+
+class Operations(ImageOperations, SchemaOperations, InstanceOperations, ProposalOperations, ReviewOperations):
+    """All operations of a project; every method returns `OpChanges`."""
+
+
+__all__ = ["Operations", "evidence_of"]

@@ -1,0 +1,143 @@
+"""Operations on images and image roots."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from engine.domain.errors import UserInputError
+from projects.store.changes import OpChanges
+from projects.store.inputs import NewImage
+from projects.store.models import Image, ImageRoot
+from projects.store.operations.base import Op, OperationGroup
+
+
+def lookup_key(rel_path: str) -> str:
+    """NFC form of a relative POSIX path: macOS and Linux spell the same name differently."""
+    return unicodedata.normalize("NFC", rel_path)
+
+
+def stored_root(root: Path, project_folder: Path) -> tuple[str, int]:
+    """(path, relative) as stored: POSIX relative to the project folder where both lie in the same tree."""
+    root, project_folder = root.resolve(), project_folder.resolve()
+    try:
+        relative = os.path.relpath(root, project_folder)
+    except ValueError:  # another drive on Windows
+        return root.as_posix(), 0
+    # "../photos" survives moving both together; a way through the whole file system would not.
+    if relative.count("..") <= 2 or root.is_relative_to(project_folder):
+        return PurePosixPath(Path(relative)).as_posix(), 1
+    return root.as_posix(), 0
+
+
+class ImageOperations(OperationGroup):
+    """add, remove, relink images; see `projects.images` for scanning folders."""
+
+    def add_images(self, images: Sequence[NewImage], *, name: str = "") -> OpChanges:
+        """Add photos; those already there (same root and name) are counted as skipped. `ids`: of the new ones, in order."""
+        with self._runner.operation(name or f"Add {len(images)} images") as op:
+            roots: dict[Path, int] = {}
+            rows, seen = [], set()
+            for image in images:
+                root_id = roots.get(image.root) or roots.setdefault(image.root, self._root(op, image.root))
+                key = lookup_key(image.rel_path)
+                if (root_id, key) in seen or op.one(
+                    "SELECT 1 FROM image WHERE root_id = ? AND lookup = ?", (root_id, key)
+                ):
+                    op.skipped.append(f"{image.rel_path}: already in the project")
+                    continue
+                seen.add((root_id, key))
+                rows.append(_image_row(image, root_id, key))
+            op.ids = op.add(Image, rows)
+            op.count = len(rows)
+        return op.changes
+
+    def add_root(self, root: Path) -> OpChanges:
+        """Make sure that `root` is an image root; `ids[0]` is its id."""
+        with self._runner.operation("Add an image folder") as op:
+            op.ids = [self._root(op, root)]
+        return op.changes
+
+    def _root(self, op: Op, root: Path) -> int:
+        path, relative = stored_root(root, self._runner.path.parent)
+        found = op.value("SELECT id FROM image_root WHERE path = ? AND relative = ?", (path, relative))
+        return int(found) if found is not None else op.add(ImageRoot, [{"path": path, "relative": relative}])[0]
+
+    def remove_images(self, image_ids: Iterable[int]) -> OpChanges:
+        """Take photos (the files stay) with all their labels and proposals out of the project."""
+        ids = list(image_ids)
+        with self._runner.operation(f"Remove {len(ids)} images") as op:
+            op.count = op.run(f"DELETE FROM image WHERE id IN {op.collect('chosen', ids)}")
+        return op.changes
+
+    def relink_root(self, root_id: int, folder: Path) -> OpChanges:
+        """The folder of a root has moved to `folder`."""
+        with self._runner.operation(f"Re-link {folder.name}") as op:
+            op.require("image_root", root_id, "image folder")
+            path, relative = stored_root(folder, self._runner.path.parent)
+            op.run("UPDATE image_root SET path = ?, relative = ? WHERE id = ?", (path, relative, root_id))
+            op.run("UPDATE image SET file_state = 'ok' WHERE root_id = ? AND file_state = 'missing'", (root_id,))
+            op.ids, op.count = [root_id], 1
+        return op.changes
+
+    def relink_image(self, image_id: int, root: Path, rel_path: str) -> OpChanges:
+        """One photo was moved or renamed; its labels stay."""
+        with self._runner.operation("Re-link an image") as op:
+            op.require("image", image_id, "image")
+            root_id, key = self._root(op, root), lookup_key(rel_path)
+            other = op.value(
+                "SELECT id FROM image WHERE root_id = ? AND lookup = ? AND id <> ?", (root_id, key, image_id)
+            )
+            if other is not None:
+                raise UserInputError(f"{rel_path} is already another image of the project.", "Remove that one first.")
+            op.run(
+                "UPDATE image SET root_id = ?, rel_path = ?, lookup = ?, file_state = 'ok' WHERE id = ?",
+                (root_id, rel_path, key, image_id),
+            )
+            op.ids, op.count = [image_id], 1
+        return op.changes
+
+    def accept_changed_file(self, image_id: int, image: NewImage) -> OpChanges:
+        """The file behind a labelled image was replaced and the person says that the labels still fit."""
+        with self._runner.operation("Accept the changed file") as op:
+            op.require("image", image_id, "image")
+            op.run(
+                "UPDATE image SET width = ?, height = ?, orientation = ?, frames = ?, sha256 = ?, size_bytes = ?, "
+                "mtime_ns = ?, file_state = 'ok' WHERE id = ?",
+                (image.width, image.height, image.orientation, image.frames, image.sha256, image.size_bytes,
+                 image.mtime_ns, image_id),
+            )  # fmt: skip
+            op.ids, op.count = [image_id], 1
+        return op.changes
+
+    def note_file_states(self, states: dict[int, str]) -> OpChanges:
+        """Record what was observed on the disk (ok, changed, missing); an observation, so not on the undo list."""
+        with self._runner.operation("Check the image files", undoable=False) as op:
+            for image_id, state in states.items():
+                op.count += op.run(
+                    "UPDATE image SET file_state = ? WHERE id = ? AND file_state <> ?", (state, image_id, state)
+                )
+        return op.changes
+
+
+def _image_row(image: NewImage, root_id: int, key: str) -> dict[str, object]:
+    parts = PurePosixPath(image.rel_path).parts
+    if not parts or ".." in parts or PurePosixPath(image.rel_path).is_absolute():
+        raise UserInputError(f"The image path {image.rel_path!r} leaves its image root.", "Add it from its own folder.")
+    if image.width <= 0 or image.height <= 0:
+        raise UserInputError(f"The image {image.rel_path} has the impossible size {image.width} x {image.height}.")
+    return {
+        "root_id": root_id,
+        "rel_path": image.rel_path,
+        "lookup": key,
+        "width": image.width,
+        "height": image.height,
+        "orientation": image.orientation,
+        "frames": image.frames,
+        "sha256": image.sha256,
+        "size_bytes": image.size_bytes,
+        "mtime_ns": image.mtime_ns,
+        "source_id": image.source_id,
+    }

@@ -1,0 +1,408 @@
+"""Operations on accepted instances: adding, moving, visibility, mirroring, copying, masks, boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.domain.errors import UserInputError
+from engine.domain.geometry import Box, apply_affine
+from engine.domain.masks import MaskRLE
+from projects.store.changes import OpChanges
+from projects.store.inputs import FROM_PROPOSAL, HUMAN, ORIGINS, NewInstance, NewKeypoint, checked_box, checked_point
+from projects.store.models import Instance, Keypoint, Mask
+from projects.store.operations.base import Op, OperationGroup, to_json
+
+PLACE_SQL = """
+INSERT INTO keypoint (image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (instance_id, definition_id) DO UPDATE SET x = excluded.x, y = excluded.y, visibility = excluded.visibility,
+    origin = excluded.origin, run_id = excluded.run_id, confidence = excluded.confidence
+"""
+
+
+def add_instances(op: Op, instances: Sequence[NewInstance]) -> list[int]:
+    """Insert instances with keypoints and masks; returns their ids. Used by several operations."""
+    sizes = image_sizes(op, {instance.image_id for instance in instances})
+    categories = {row[0] for row in op.all("SELECT id FROM category")}
+    owner = {row[0]: row[1] for row in op.all("SELECT id, category_id FROM keypoint_definition")}
+    for instance in instances:
+        _check(instance, sizes, categories, owner)
+    ids = op.add(Instance, [_instance_row(instance) for instance in instances])
+    op.add(Keypoint, [
+        keypoint_row(keypoint, instance.image_id, id_, instance.origin)
+        for instance, id_ in zip(instances, ids, strict=True)
+        for keypoint in instance.keypoints
+    ])  # fmt: skip
+    op.add(Mask, [
+        mask_row(instance.mask, instance.image_id, id_, instance.origin)
+        for instance, id_ in zip(instances, ids, strict=True)
+        if instance.mask is not None
+    ])  # fmt: skip
+    for image_id, category_id in {(instance.image_id, instance.category_id) for instance in instances}:
+        clear_nothing_here(op, image_id, category_id)
+    return ids
+
+
+def image_sizes(op: Op, image_ids: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """{image id: (width, height)} of those that exist."""
+    chosen = op.collect("sized", image_ids)
+    return {row[0]: (row[1], row[2]) for row in op.all(f"SELECT id, width, height FROM image WHERE id IN {chosen}")}
+
+
+def _check(
+    instance: NewInstance, sizes: Mapping[int, tuple[int, int]], categories: set[int], owner: Mapping[int, int]
+) -> None:
+    if instance.image_id not in sizes or instance.category_id not in categories:
+        raise UserInputError("The image or category of a new instance is no longer in the project.")
+    if instance.origin not in ORIGINS:
+        raise UserInputError(f"{instance.origin!r} is no origin of an instance.", f"Use one of {', '.join(ORIGINS)}.")
+    seen = set()
+    for keypoint in instance.keypoints:
+        if owner.get(keypoint.definition_id) != instance.category_id:
+            raise UserInputError("A keypoint does not belong to the category of its instance.")
+        if keypoint.definition_id in seen:
+            raise UserInputError("A keypoint is given twice for one instance.")
+        seen.add(keypoint.definition_id)
+    if instance.mask is not None:
+        check_mask(instance.mask, sizes[instance.image_id])
+
+
+def check_mask(mask: MaskRLE, size_wh: tuple[int, int]) -> None:
+    """UserInputError unless the mask is well-formed and has the size of its image."""
+    if (mask.width, mask.height) != tuple(size_wh):
+        raise UserInputError(
+            f"A mask of {mask.width} x {mask.height} pixels does not fit its image of {size_wh[0]} x {size_wh[1]}.",
+            "Use the size of the image with its EXIF orientation applied.",
+        )
+    mask.validate()
+
+
+def _instance_row(instance: NewInstance) -> dict[str, Any]:
+    x0, y0, x1, y1 = checked_box(instance.box)
+    return {
+        "image_id": instance.image_id, "category_id": instance.category_id, "identity_id": instance.identity_id,
+        "x0": x0, "y0": y0, "x1": x1, "y1": y1, "origin": instance.origin, "run_id": None,
+        "source_id": instance.source_id, "extra": to_json(instance.extra),
+    }  # fmt: skip
+
+
+def keypoint_row(keypoint: NewKeypoint, image_id: int, instance_id: int, origin: str) -> dict[str, Any]:
+    """Column values of one keypoint, checked."""
+    x, y, visibility = checked_point(keypoint.x, keypoint.y, keypoint.visibility)
+    return {
+        "image_id": image_id, "instance_id": instance_id, "definition_id": keypoint.definition_id, "x": x, "y": y,
+        "visibility": visibility, "origin": keypoint.origin or origin, "run_id": keypoint.run_id,
+        "confidence": keypoint.confidence,
+    }  # fmt: skip
+
+
+def mask_row(mask: MaskRLE, image_id: int, instance_id: int, origin: str, run_id: int | None = None) -> dict[str, Any]:
+    """Column values of one mask."""
+    return {
+        "image_id": image_id, "instance_id": instance_id, "height": mask.height, "width": mask.width,
+        "counts": mask.counts, "area": mask.area, "origin": origin, "run_id": run_id,
+    }  # fmt: skip
+
+
+def clear_nothing_here(op: Op, image_id: int, category_id: int) -> None:
+    """An instance was added: "nothing here" is over for its category."""
+    op.run(
+        "DELETE FROM nothing_here WHERE image_id = ? AND (category_id IS NULL OR category_id = ?)",
+        (image_id, category_id),
+    )
+
+
+def _definition_name(op: Op, definition_id: int) -> str:
+    return str(op.require("keypoint_definition", definition_id, "keypoint")["name"])
+
+
+class InstanceOperations(OperationGroup):
+    """add, edit and remove instances, their keypoints, boxes and masks."""
+
+    def add_instance(
+        self,
+        image_id: int,
+        category_id: int,
+        keypoints: Sequence[NewKeypoint] = (),
+        *,
+        box: Box | None = None,
+        mask: MaskRLE | None = None,
+        identity_id: int | None = None,
+        origin: str = HUMAN,
+        source_id: str | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> OpChanges:
+        """Label one object; `ids[0]` is the instance. See `keypoints_of` for keypoints given as arrays."""
+        new = NewInstance(
+            image_id, category_id, tuple(keypoints), box, mask, identity_id, origin, source_id, extra or {}
+        )
+        return self.add_instances([new], name="Add an instance")
+
+    def add_instances(self, instances: Sequence[NewInstance], *, name: str = "") -> OpChanges:
+        """Label many objects in one step; `ids` in the order of `instances`."""
+        with self._runner.operation(name or f"Add {len(instances)} instances") as op:
+            op.ids = add_instances(op, instances)
+            op.count = len(op.ids)
+        return op.changes
+
+    def remove_instances(self, instance_ids: Iterable[int]) -> OpChanges:
+        """Delete instances with their keypoints and masks."""
+        ids = list(instance_ids)
+        with self._runner.operation("Remove an instance" if len(ids) == 1 else f"Remove {len(ids)} instances") as op:
+            op.count = op.run(f"DELETE FROM instance WHERE id IN {op.collect('chosen', ids)}")
+        return op.changes
+
+    def place_keypoint(
+        self,
+        instance_id: int,
+        definition_id: int,
+        x: float | None,
+        y: float | None,
+        visibility: int = 2,
+        *,
+        origin: str = HUMAN,
+    ) -> OpChanges:
+        """Set a keypoint whether it exists or not (x, y None with visibility 0); a person's word, so origin human."""
+        with self._runner.operation("Place a keypoint") as op:
+            row = op.require("instance", instance_id, "instance")
+            op.name = f"Place {_definition_name(op, definition_id)}"
+            new = NewKeypoint(definition_id, x, y, visibility, origin)
+            self._own_definition(op, row["category_id"], [definition_id])
+            values = keypoint_row(new, row["image_id"], instance_id, origin)
+            op.run(PLACE_SQL, tuple(values.values()))
+            op.ids = [int(op.value(
+                "SELECT id FROM keypoint WHERE instance_id = ? AND definition_id = ?", (instance_id, definition_id)
+            ))]  # fmt: skip
+            op.count = 1
+        return op.changes
+
+    def set_keypoints(
+        self, instance_id: int, keypoints: Sequence[NewKeypoint], *, name: str = "Edit keypoints"
+    ) -> OpChanges:
+        """Set several keypoints of an instance in one step (those not named stay)."""
+        with self._runner.operation(name) as op:
+            row = op.require("instance", instance_id, "instance")
+            self._own_definition(op, row["category_id"], [keypoint.definition_id for keypoint in keypoints])
+            for keypoint in keypoints:
+                op.run(PLACE_SQL, tuple(keypoint_row(keypoint, row["image_id"], instance_id, HUMAN).values()))
+            op.ids, op.count = [instance_id], len(keypoints)
+        return op.changes
+
+    def _own_definition(self, op: Op, category_id: int, definition_ids: Sequence[int]) -> None:
+        own = {row[0] for row in op.all("SELECT id FROM keypoint_definition WHERE category_id = ?", (category_id,))}
+        if not set(definition_ids) <= own:
+            raise UserInputError("A keypoint does not belong to the category of its instance.")
+
+    def move_keypoint(self, keypoint_id: int, x: float, y: float, *, merge_key: str = "") -> OpChanges:
+        """Drag an existing keypoint. Steps with the same non-empty `merge_key` (arrow-key nudges) undo as one.
+
+        The origin stays (an accepted proposal that was corrected is still one; calibration measures the distance).
+        """
+        with self._runner.operation("Move a keypoint", merge_key=merge_key) as op:
+            row = op.require("keypoint", keypoint_id, "keypoint")
+            op.name = f"Move {_definition_name(op, row['definition_id'])}"
+            new_x, new_y, visibility = checked_point(x, y, row["visibility"] or 2)
+            op.run(
+                "UPDATE keypoint SET x = ?, y = ?, visibility = ? WHERE id = ?", (new_x, new_y, visibility, keypoint_id)
+            )
+            op.ids, op.count = [keypoint_id], 1
+        return op.changes
+
+    def set_visibility(self, keypoint_id: int, visibility: int) -> OpChanges:
+        """2 visible, 1 hidden, 0 absent (its position is dropped)."""
+        with self._runner.operation("Change visibility") as op:
+            row = op.require("keypoint", keypoint_id, "keypoint")
+            x, y, checked = checked_point(row["x"], row["y"], visibility)
+            op.run("UPDATE keypoint SET x = ?, y = ?, visibility = ? WHERE id = ?", (x, y, checked, keypoint_id))
+            op.ids, op.count = [keypoint_id], 1
+        return op.changes
+
+    def remove_keypoints(self, keypoint_ids: Iterable[int]) -> OpChanges:
+        """Back to "not looked at"."""
+        ids = list(keypoint_ids)
+        with self._runner.operation("Remove a keypoint" if len(ids) == 1 else f"Remove {len(ids)} keypoints") as op:
+            op.count = op.run(f"DELETE FROM keypoint WHERE id IN {op.collect('chosen', ids)}")
+        return op.changes
+
+    def transform_instance(self, instance_id: int, matrix: np.ndarray, *, name: str = "Move the instance") -> OpChanges:
+        """Map all keypoints and the box by a `[2, 3]` affine matrix in xy_image (Alt-drag moves, turns, scales).
+
+        The mask is not resampled: it stays where it was painted.
+        """
+        with self._runner.operation(name) as op:
+            row = op.require("instance", instance_id, "instance")
+            for id_, x, y in op.all(
+                "SELECT id, x, y FROM keypoint WHERE instance_id = ? AND x IS NOT NULL", (instance_id,)
+            ):
+                new = apply_affine(matrix, (x, y))
+                new_x, new_y, _ = checked_point(float(new[0]), float(new[1]), 2)
+                op.run("UPDATE keypoint SET x = ?, y = ? WHERE id = ?", (new_x, new_y, id_))
+            if row["x0"] is not None:
+                x0, y0, x1, y1 = row["x0"], row["y0"], row["x1"], row["y1"]
+                corners = apply_affine(matrix, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+                low, high = corners.min(axis=0), corners.max(axis=0)
+                self._write_box(op, instance_id, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+            op.ids, op.count = [instance_id], 1
+        return op.changes
+
+    def mirror_instance(self, instance_id: int) -> OpChanges:
+        """Mirror the keypoints left-right about the middle of the instance and swap the names of the pairs."""
+        with self._runner.operation("Mirror the instance") as op:
+            op.require("instance", instance_id, "instance")
+            low, high = op.one(
+                "SELECT MIN(x), MAX(x) FROM keypoint WHERE instance_id = ? AND visibility > 0", (instance_id,)
+            )
+            if low is not None:
+                op.run(
+                    "UPDATE keypoint SET x = ? - x WHERE instance_id = ? AND x IS NOT NULL", (low + high, instance_id)
+                )
+            self._swap(op, instance_id)
+            op.ids, op.count = [instance_id], 1
+        return op.changes
+
+    def swap_sides(self, instance_id: int) -> OpChanges:
+        """Exchange left and right of every pair; nothing moves in the picture."""
+        with self._runner.operation("Swap left and right") as op:
+            op.require("instance", instance_id, "instance")
+            op.ids, op.count = [instance_id], self._swap(op, instance_id)
+        return op.changes
+
+    def _swap(self, op: Op, instance_id: int) -> int:
+        twin = {}
+        for left, right in op.all(
+            "SELECT p.left_id, p.right_id FROM side_pair p JOIN instance i ON i.category_id = p.category_id WHERE i.id = ?",
+            (instance_id,),
+        ):
+            twin[left], twin[right] = right, left
+        rows = [dict(row) for row in op.connection.exec_driver_sql(
+            "SELECT id, image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence "
+            "FROM keypoint WHERE instance_id = ? ORDER BY id", (instance_id,)
+        ).mappings() if row["definition_id"] in twin]  # fmt: skip
+        # The values change places, not the definition ids: a transient clash with the unique index cannot happen.
+        there = {row["definition_id"]: row["id"] for row in rows}
+        for row in rows:
+            values = (row["x"], row["y"], row["visibility"], row["origin"], row["run_id"], row["confidence"])
+            other = there.get(twin[row["definition_id"]])
+            if other is not None:
+                op.run(
+                    "UPDATE keypoint SET x = ?, y = ?, visibility = ?, origin = ?, run_id = ?, confidence = ? WHERE id = ?",
+                    (*values, other),
+                )
+            else:
+                op.run("UPDATE keypoint SET definition_id = ? WHERE id = ?", (twin[row["definition_id"]], row["id"]))
+        return len(rows)
+
+    def copy_instance(
+        self,
+        instance_id: int,
+        image_id: int,
+        *,
+        keypoints: Sequence[NewKeypoint] | None = None,
+        matrix: np.ndarray | None = None,
+    ) -> OpChanges:
+        """Copy an instance to another image; `ids[0]` is the new one.
+
+        `keypoints`: positions warped by the correspondences of the engine (see workflows); without them the positions are
+        mapped by `matrix` (`[2, 3]`, xy_image to xy_image), else scaled by the sizes of the two images. Masks are copied
+        only between images of the same size without a warp.
+        """
+        with self._runner.operation("Copy the instance") as op:
+            row = op.require("instance", instance_id, "instance")
+            op.require("image", image_id, "image")
+            sizes = image_sizes(op, (row["image_id"], image_id))
+            source, target = sizes[row["image_id"]], sizes[image_id]
+            if matrix is None:
+                matrix = np.array([[target[0] / source[0], 0, 0], [0, target[1] / source[1], 0]], dtype=np.float64)
+            box, mask = None, None
+            if keypoints is None:
+                keypoints = [
+                    NewKeypoint(d, *(map(float, apply_affine(matrix, (x, y))) if x is not None else (None, None)), v)
+                    for d, x, y, v in op.all(
+                        "SELECT definition_id, x, y, visibility FROM keypoint WHERE instance_id = ? ORDER BY id",
+                        (instance_id,),
+                    )
+                ]
+                box = self._mapped_box(row, matrix)
+                mask = self._same_size_mask(op, instance_id, matrix, source == target)
+            new = NewInstance(image_id, row["category_id"], tuple(keypoints), box, mask, row["identity_id"], HUMAN)
+            op.ids, op.count = add_instances(op, [new]), 1
+        return op.changes
+
+    def _mapped_box(self, row: Mapping[str, Any], matrix: np.ndarray) -> Box | None:
+        if row["x0"] is None:
+            return None
+        corners = apply_affine(matrix, [(row["x0"], row["y0"]), (row["x1"], row["y1"])])
+        return float(corners[0, 0]), float(corners[0, 1]), float(corners[1, 0]), float(corners[1, 1])
+
+    def _same_size_mask(self, op: Op, instance_id: int, matrix: np.ndarray, same_size: bool) -> MaskRLE | None:
+        if not same_size or not np.array_equal(np.asarray(matrix), np.eye(2, 3)):
+            return None
+        row = op.one("SELECT height, width, counts FROM mask WHERE instance_id = ?", (instance_id,))
+        return MaskRLE(*row) if row else None
+
+    def set_mask(self, instance_id: int, mask: MaskRLE | None, *, origin: str = HUMAN) -> OpChanges:
+        """Set or remove (None) the mask of an instance."""
+        with self._runner.operation("Edit the mask" if mask is not None else "Remove the mask") as op:
+            row = op.require("instance", instance_id, "instance")
+            old = op.value("SELECT id FROM mask WHERE instance_id = ?", (instance_id,))
+            if mask is None:
+                op.run("DELETE FROM mask WHERE instance_id = ?", (instance_id,))
+            else:
+                check_mask(mask, image_sizes(op, [row["image_id"]])[row["image_id"]])
+                values = mask_row(mask, row["image_id"], instance_id, origin)
+                if old is None:
+                    op.add(Mask, [values])
+                else:
+                    op.run(
+                        "UPDATE mask SET height = ?, width = ?, counts = ?, area = ?, origin = ?, run_id = NULL WHERE id = ?",
+                        (mask.height, mask.width, mask.counts, mask.area, origin, old),
+                    )
+            op.ids, op.count = [instance_id], 1
+        return op.changes
+
+    def set_box(self, instance_id: int, box: Box | None) -> OpChanges:
+        """Set or remove the box of an instance (xy_image)."""
+        with self._runner.operation("Edit the box") as op:
+            op.require("instance", instance_id, "instance")
+            self._write_box(op, instance_id, box)
+            op.ids, op.count = [instance_id], 1
+        return op.changes
+
+    def _write_box(self, op: Op, instance_id: int, box: Box | None) -> None:
+        op.run("UPDATE instance SET x0 = ?, y0 = ?, x1 = ?, y1 = ? WHERE id = ?", (*checked_box(box), instance_id))
+
+    def set_category(self, instance_id: int, category_id: int) -> OpChanges:
+        """Move an instance to another category; keypoints of the same name go along, others are removed."""
+        with self._runner.operation("Change the category") as op:
+            row = op.require("instance", instance_id, "instance")
+            op.require("category", category_id, "category")
+            names = {name: id_ for id_, name in op.all(
+                "SELECT id, name FROM keypoint_definition WHERE category_id = ?", (category_id,)
+            )}  # fmt: skip
+            for id_, name in op.all(
+                "SELECT k.id, d.name FROM keypoint k JOIN keypoint_definition d ON d.id = k.definition_id "
+                "WHERE k.instance_id = ?", (instance_id,)
+            ):  # fmt: skip
+                if name in names:
+                    op.run("UPDATE keypoint SET definition_id = ? WHERE id = ?", (names[name], id_))
+                else:
+                    op.run("DELETE FROM keypoint WHERE id = ?", (id_,))
+                    op.skipped.append(f"{name}: not a keypoint of the new category")
+            op.run("UPDATE instance SET category_id = ? WHERE id = ?", (category_id, instance_id))
+            clear_nothing_here(op, row["image_id"], category_id)
+            op.ids, op.count = [instance_id], 1
+        return op.changes
+
+    def set_extra(self, instance_id: int, extra: dict[str, Any]) -> OpChanges:
+        """Replace the free data of an instance (iscrowd, attributes of formats)."""
+        with self._runner.operation("Edit attributes") as op:
+            op.require("instance", instance_id, "instance")
+            op.run("UPDATE instance SET extra = ? WHERE id = ?", (to_json(extra), instance_id))
+            op.ids, op.count = [instance_id], 1
+        return op.changes
+
+
+__all__ = ["FROM_PROPOSAL", "InstanceOperations", "add_instances"]

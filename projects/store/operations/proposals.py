@@ -1,0 +1,531 @@
+"""Operations on proposals: storing what a run says, accepting and rejecting it, remembering rejections."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from engine.domain.errors import UserInputError
+from engine.domain.geometry import box_of_points, longer_side
+from engine.domain.masks import MaskRLE
+from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
+from engine.domain.runspec import RunSpec
+from projects.store.changes import OpChanges
+from projects.store.inputs import FROM_PROPOSAL, checked_box
+from projects.store.models import (
+    Decision,
+    Instance,
+    Keypoint,
+    KeypointProposalRecord,
+    Mask,
+    MaskProposalRecord,
+    Proposal,
+    Run,
+)
+from projects.store.operations.base import Op, OperationGroup, now_text, to_json
+from projects.store.operations.instances import check_mask, clear_nothing_here, image_sizes, mask_row
+
+MAX_PEAKS = 5
+
+
+def evidence_of(proposal: InstanceProposal | MaskProposal) -> str:
+    """What a proposal was made from: its RunSpec and exemplars. A rejection holds for the same evidence only."""
+    exemplars = sorted(getattr(proposal, "exemplar_ids", ()))
+    return hashlib.sha256("\n".join([proposal.spec.fingerprint(), *exemplars]).encode()).hexdigest()[:20]
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _detail(keypoint: KeypointProposal) -> str:
+    signals = {name: _number(value) for name, value in vars(keypoint.signals).items()}
+    peaks = [[peak.x, peak.y, peak.score] for peak in keypoint.peaks[:MAX_PEAKS]]
+    return to_json({"signals": {k: v for k, v in signals.items() if v is not None}, "peaks": peaks})
+
+
+def run_id_for(op: Op, spec: RunSpec, job: str, cache: dict[str, int]) -> int:
+    """The `run` row of this spec within this job."""
+    fingerprint = spec.fingerprint()
+    if fingerprint not in cache:
+        found = op.value("SELECT id FROM run WHERE job = ? AND fingerprint = ?", (job, fingerprint)) if job else None
+        row = {"fingerprint": fingerprint, "spec": spec.to_json(), "job": job, "created_at": now_text()}
+        cache[fingerprint] = int(found) if found is not None else op.add(Run, [row])[0]
+    return cache[fingerprint]
+
+
+class ProposalOperations(OperationGroup):
+    """add, accept, reject proposals."""
+
+    def add_keypoint_proposals(
+        self,
+        proposals: Sequence[InstanceProposal],
+        category_id: int,
+        *,
+        job: str = "",
+        name: str = "",
+        instance_ids: Sequence[int | None] | None = None,
+        evidence: Sequence[str] | None = None,
+    ) -> OpChanges:
+        """Store proposed instances (`image_id` of each = our id as text) as pending; `ids` of those stored.
+
+        Pending keypoint proposals of the same image and category are replaced, except those that earlier batches of the
+        same `job` stored (and, with `instance_ids`, those that complete another instance). Keypoints that are already
+        accepted on the instance that a proposal completes are left out, and so is what a person rejected on the same
+        evidence.
+
+        Args:
+            job: name of the running job; its batches are one undo step however long it runs.
+            instance_ids: for each proposal the accepted instance that it completes (None: a new one). Without the list, an
+                earlier partial acceptance of the replaced proposal is completed.
+            evidence: for each proposal, instead of `evidence_of`.
+        """
+        with self._runner.operation(name or "Propose keypoints", merge_key=f"job:{job}" if job else "") as op:
+            definitions = {n: i for i, n in op.all(
+                "SELECT id, name FROM keypoint_definition WHERE category_id = ? ORDER BY retired DESC", (category_id,)
+            )}  # fmt: skip
+            known = image_sizes(op, [int(proposal.image_id) for proposal in proposals])
+            runs: dict[str, int] = {}
+            replaced: set[tuple[int, int | None]] = set()
+            inherited: dict[int, int] = {}
+            for index, proposal in enumerate(proposals):
+                image_id = int(proposal.image_id)
+                if image_id not in known:
+                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    continue
+                run_id = run_id_for(op, proposal.spec, job, runs)
+                asked = instance_ids[index] if instance_ids is not None else None
+                if (image_id, asked) not in replaced:
+                    replaced.add((image_id, asked))
+                    only = (asked,) if instance_ids is not None else None
+                    self._replace(op, (image_id, category_id, "keypoints", None), job, inherited, only)
+                target = asked if instance_ids is not None else inherited.get(image_id)
+                proof = evidence[index] if evidence is not None else evidence_of(proposal)
+                self._store_keypoints(op, proposal, image_id, category_id, run_id, target, proof, definitions)
+            op.count = len(op.ids)
+        return op.changes
+
+    def _replace(
+        self, op: Op, where: tuple[int, int, str, int | None], job: str, inherited: dict[int, int],
+        only: tuple[int | None] | None,
+    ) -> None:  # fmt: skip
+        rows = op.all(
+            "SELECT p.id, p.instance_id FROM proposal p LEFT JOIN run r ON r.id = p.run_id WHERE p.image_id = ? "
+            "AND p.category_id = ? AND p.kind = ? AND p.identity_id IS ? AND (? = '' OR COALESCE(r.job, '') <> ?)",
+            (*where, job, job),
+        )
+        image_id = where[0]
+        for id_, instance_id in rows:
+            if only is not None and instance_id != only[0]:
+                continue
+            if instance_id is not None:
+                inherited[image_id] = instance_id
+            op.run("DELETE FROM proposal WHERE id = ?", (id_,))
+
+    def _store_keypoints(
+        self, op: Op, proposal: InstanceProposal, image_id: int, category_id: int, run_id: int, target: int | None,
+        proof: str, definitions: Mapping[str, int],
+    ) -> None:  # fmt: skip
+        refused = {row[0] for row in op.all(
+            "SELECT definition_id FROM decision WHERE image_id = ? AND category_id = ? AND kind = 'rejected' "
+            "AND target = 'keypoints' AND evidence = ?", (image_id, category_id, proof),
+        )}  # fmt: skip
+        if None in refused:
+            op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+            return
+        taken = set()
+        if target is not None:
+            taken = {row[0] for row in op.all("SELECT definition_id FROM keypoint WHERE instance_id = ?", (target,))}
+        kept = [
+            (definitions[keypoint.name], keypoint)
+            for keypoint in proposal.keypoints
+            if keypoint.name in definitions
+            and definitions[keypoint.name] not in refused
+            and definitions[keypoint.name] not in taken
+            and math.isfinite(keypoint.confidence)
+        ]
+        if not kept:
+            op.skipped.append(f"image {image_id}: nothing new to propose")
+            return
+        x0, y0, x1, y1 = checked_box(proposal.box)
+        extra = {
+            "exemplar_ids": list(proposal.exemplar_ids),
+            "sides_swapped": proposal.sides_swapped,
+            "calibrated": proposal.calibrated,
+            "seconds": proposal.seconds,
+        }
+        [id_] = op.add(Proposal, [{
+            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": target, "identity_id": None,
+            "kind": "keypoints", "here": 1, "confidence": float(proposal.confidence), "score": None, "rank": 0,
+            "x0": x0, "y0": y0, "x1": x1, "y1": y1, "evidence": proof, "extra": to_json(extra),
+        }])  # fmt: skip
+        op.add(KeypointProposalRecord, [{
+            "image_id": image_id, "proposal_id": id_, "definition_id": definition_id,
+            "x": _number(keypoint.x), "y": _number(keypoint.y),
+            "visibility": int(keypoint.visibility) if math.isfinite(keypoint.x) and math.isfinite(keypoint.y) else 0,
+            "confidence": float(keypoint.confidence), "detail": _detail(keypoint),
+        } for definition_id, keypoint in kept])  # fmt: skip
+        op.ids.append(id_)
+
+    def add_mask_proposals(
+        self,
+        proposals: Sequence[MaskProposal],
+        category_id: int,
+        *,
+        identity_id: int | None = None,
+        job: str = "",
+        name: str = "",
+        evidence: Sequence[str] | None = None,
+    ) -> OpChanges:
+        """Store the outcome of a search for one instance: pending masks, and "not here" answers for the ranking.
+
+        Those of the same image, category and identity are replaced; what was rejected on the same evidence stays away.
+        """
+        with self._runner.operation(name or "Find an instance", merge_key=f"job:{job}" if job else "") as op:
+            known = image_sizes(op, [int(proposal.image_id) for proposal in proposals])
+            runs: dict[str, int] = {}
+            replaced: set[int] = set()
+            for index, proposal in enumerate(proposals):
+                image_id = int(proposal.image_id)
+                if image_id not in known:
+                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    continue
+                run_id = run_id_for(op, proposal.spec, job, runs)
+                if image_id not in replaced:
+                    replaced.add(image_id)
+                    self._replace(op, (image_id, category_id, "mask", identity_id), job, {}, None)
+                proof = evidence[index] if evidence is not None else evidence_of(proposal)
+                if proposal.mask is not None:
+                    check_mask(proposal.mask, known[image_id])
+                    if self._mask_refused(op, image_id, category_id, identity_id, proof):
+                        op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+                        continue
+                self._store_mask(op, proposal, image_id, category_id, identity_id, run_id, proof)
+            op.count = len(op.ids)
+        return op.changes
+
+    def _mask_refused(self, op: Op, image_id: int, category_id: int, identity_id: int | None, proof: str) -> bool:
+        return op.one(
+            "SELECT 1 FROM decision WHERE image_id = ? AND category_id = ? AND kind = 'rejected' AND target = 'mask' "
+            "AND identity_id IS ? AND evidence = ?", (image_id, category_id, identity_id, proof),
+        ) is not None  # fmt: skip
+
+    def _store_mask(
+        self,
+        op: Op,
+        proposal: MaskProposal,
+        image_id: int,
+        category_id: int,
+        identity_id: int | None,
+        run_id: int,
+        proof: str,
+    ) -> None:
+        x0, y0, x1, y1 = checked_box(proposal.box)
+        extra = {**proposal.extra, "seconds": proposal.seconds}
+        [id_] = op.add(Proposal, [{
+            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": None,
+            "identity_id": identity_id, "kind": "mask", "here": int(proposal.mask is not None),
+            "confidence": float(proposal.confidence), "score": _number(proposal.score), "rank": proposal.rank,
+            "x0": x0, "y0": y0, "x1": x1, "y1": y1, "evidence": proof,
+            "extra": to_json({k: v for k, v in extra.items() if isinstance(v, int | str) or math.isfinite(v)}),
+        }])  # fmt: skip
+        if proposal.mask is not None:
+            peak = proposal.peak_xy_image or (None, None)
+            mask = proposal.mask
+            op.add(MaskProposalRecord, [{
+                "image_id": image_id, "proposal_id": id_, "height": mask.height, "width": mask.width,
+                "counts": mask.counts, "area": mask.area, "peak_x": peak[0], "peak_y": peak[1],
+            }])  # fmt: skip
+        op.ids.append(id_)
+
+    def accept_proposals(
+        self,
+        proposal_ids: Iterable[int] | None = None,
+        *,
+        min_confidence: float = 0.0,
+        category_id: int | None = None,
+        image_ids: Iterable[int] | None = None,
+        kind: str | None = None,
+        name: str = "",
+    ) -> OpChanges:
+        """Accept pending proposals: of the given ids, or all that fit the filters.
+
+        Keypoints with a confidence of at least `min_confidence` are accepted one by one, the rest stays pending; masks are
+        taken whole. `ids` are the instances that were made or completed, `count` the accepted keypoints and masks.
+        """
+        with self._runner.operation(name or "Accept proposals") as op:
+            chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
+            keypoints = op.all(
+                "SELECT id FROM keypoint_proposal WHERE proposal_id IN "
+                f"{chosen} AND confidence >= ?", (min_confidence,)
+            )  # fmt: skip
+            masks = op.all(
+                f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'mask' AND here = 1 AND confidence >= ?",
+                (min_confidence,),
+            )
+            instances = _accept_keypoints(op, [row[0] for row in keypoints]) if keypoints else []
+            instances += _accept_masks(op, [row[0] for row in masks]) if masks else []
+            op.ids, op.count = instances, len(keypoints) + len(masks)
+            op.name = name or f"Accept {len(keypoints)} keypoints" + (f" and {len(masks)} masks" if masks else "")
+        return op.changes
+
+    def _choose(
+        self, op: Op, proposal_ids: Iterable[int] | None, category_id: int | None, image_ids: Iterable[int] | None,
+        kind: str | None,
+    ) -> str:  # fmt: skip
+        where, parameters = ["1"], []
+        if proposal_ids is not None:
+            where.append(f"id IN {op.collect('asked', proposal_ids)}")
+        if image_ids is not None:
+            where.append(f"image_id IN {op.collect('asked_images', image_ids)}")
+        if category_id is not None:
+            where.append("category_id = ?")
+            parameters.append(category_id)
+        if kind is not None:
+            where.append("kind = ?")
+            parameters.append(kind)
+        ids = op.all(f"SELECT id FROM proposal WHERE {' AND '.join(where)}", parameters)
+        return op.collect("chosen", [row[0] for row in ids])
+
+    def accept_keypoints(
+        self, keypoint_proposal_ids: Iterable[int], *, positions: Mapping[int, tuple[float, float, int]] | None = None
+    ) -> OpChanges:
+        """Accept single keypoints of proposals; the rest stays pending.
+
+        `positions`: {keypoint proposal id: (x, y, visibility)} where the person dragged it or took another peak.
+        """
+        ids = list(keypoint_proposal_ids)
+        with self._runner.operation("Accept a keypoint" if len(ids) == 1 else f"Accept {len(ids)} keypoints") as op:
+            op.ids = _accept_keypoints(op, ids, positions or {})
+            op.count = len(ids)
+        return op.changes
+
+    def reject_proposals(
+        self,
+        proposal_ids: Iterable[int] | None = None,
+        *,
+        max_confidence: float | None = None,
+        category_id: int | None = None,
+        image_ids: Iterable[int] | None = None,
+        kind: str | None = None,
+    ) -> OpChanges:
+        """Reject pending proposals (of the ids, or all that fit); remembered with their evidence.
+
+        With `max_confidence` only keypoints (and masks) below it are rejected; else whole proposals.
+        """
+        with self._runner.operation("Reject proposals") as op:
+            chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
+            limit = math.inf if max_confidence is None else max_confidence
+            keypoints = op.all(
+                f"SELECT id FROM keypoint_proposal WHERE proposal_id IN {chosen} AND confidence < ?",
+                (limit,),
+            )
+            masks = op.all(
+                f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'mask' AND here = 1 AND confidence < ?",
+                (limit,),
+            )
+            whole = [] if max_confidence is not None else op.all(
+                f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'keypoints'"
+            )  # fmt: skip
+            _note_whole(op, [row[0] for row in whole] + [row[0] for row in masks])
+            _reject_keypoints(op, [row[0] for row in keypoints])
+            op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in masks])}")
+            op.count = len(keypoints) + len(masks)
+            op.name = f"Reject {len(keypoints)} keypoints" + (f" and {len(masks)} masks" if masks else "")
+        return op.changes
+
+    def reject_keypoints(self, keypoint_proposal_ids: Iterable[int]) -> OpChanges:
+        """Reject single keypoints of proposals; the rest stays pending."""
+        ids = list(keypoint_proposal_ids)
+        with self._runner.operation("Reject a keypoint" if len(ids) == 1 else f"Reject {len(ids)} keypoints") as op:
+            _reject_keypoints(op, ids)
+            op.count = len(ids)
+        return op.changes
+
+    def move_proposed_keypoint(
+        self, keypoint_proposal_id: int, x: float, y: float, visibility: int | None = None
+    ) -> OpChanges:
+        """Correct a pending keypoint by drag or by another peak: accepts it at its new place."""
+        shown = 2 if visibility is None else visibility
+        return self.accept_keypoints([keypoint_proposal_id], positions={keypoint_proposal_id: (x, y, shown)})
+
+    def clear_proposals(
+        self, proposal_ids: Iterable[int] | None = None, *, category_id: int | None = None,
+        image_ids: Iterable[int] | None = None, kind: str | None = None,
+    ) -> OpChanges:  # fmt: skip
+        """Drop pending proposals without an opinion about them (nothing is remembered)."""
+        with self._runner.operation("Clear proposals") as op:
+            chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
+            op.count = op.run(f"DELETE FROM proposal WHERE id IN {chosen}")
+        return op.changes
+
+
+_PENDING = (
+    "SELECT q.id, q.image_id, q.proposal_id, q.definition_id, q.x, q.y, q.visibility, q.confidence, q.detail, "
+    "p.category_id, p.run_id, p.instance_id, p.identity_id, p.evidence, p.x0, p.y0, p.x1, p.y1 "
+    "FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.id IN {chosen} ORDER BY p.id, q.id"
+)
+
+
+def _pending_keypoints(op: Op, ids: Sequence[int]) -> list[Mapping[str, Any]]:
+    chosen = op.collect("pending_chosen", ids)
+    rows = [dict(r) for r in op.connection.exec_driver_sql(_PENDING.format(chosen=chosen)).mappings()]
+    if len(rows) != len(set(ids)):
+        raise UserInputError("A proposal is no longer pending.", "It was decided, replaced or undone meanwhile.")
+    return rows
+
+
+def _sides(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """{proposal id: longer side of its box, or of the extent of its keypoints}."""
+    points: dict[int, list[tuple[float, float]]] = {}
+    sides: dict[int, float] = {}
+    for row in rows:
+        if row["x0"] is not None:
+            sides[row["proposal_id"]] = longer_side((row["x0"], row["y0"], row["x1"], row["y1"]))
+        elif row["x"] is not None:
+            points.setdefault(row["proposal_id"], []).append((row["x"], row["y"]))
+    for proposal_id, own in points.items():
+        sides.setdefault(proposal_id, longer_side(box_of_points(own)))
+    return sides
+
+
+def _decision(
+    row: Mapping[str, Any], kind: str, instance_id: int | None, side: float | None, when: str
+) -> dict[str, Any]:
+    return {
+        "image_id": row["image_id"], "category_id": row["category_id"], "definition_id": row["definition_id"],
+        "identity_id": row["identity_id"], "instance_id": instance_id, "run_id": row["run_id"], "kind": kind,
+        "target": "keypoints", "evidence": row["evidence"], "confidence": row["confidence"], "x": row["x"], "y": row["y"],
+        "visibility": row["visibility"], "side_px": side, "detail": row["detail"], "created_at": when,
+    }  # fmt: skip
+
+
+def _accept_keypoints(
+    op: Op, ids: Sequence[int], positions: Mapping[int, tuple[float, float, int]] | None = None
+) -> list[int]:
+    positions = positions or {}
+    rows = _pending_keypoints(op, ids)
+    made = _instances_for(op, rows)
+    taken = _taken(op, made.values())
+    sides, when = _sides(rows), now_text()
+    keypoints, decisions = [], []
+    for row in rows:
+        instance_id = made[row["proposal_id"]]
+        x, y, visibility = positions.get(row["id"], (row["x"], row["y"], row["visibility"]))
+        decisions.append(_decision(row, "accepted", instance_id, sides.get(row["proposal_id"]), when))
+        if (instance_id, row["definition_id"]) in taken:
+            op.skipped.append("a keypoint that a person had placed already was kept")
+            continue
+        placed = visibility > 0 and x is not None and y is not None
+        keypoints.append({
+            "image_id": row["image_id"], "instance_id": instance_id, "definition_id": row["definition_id"],
+            "x": float(x) if placed and x is not None else None, "y": float(y) if placed and y is not None else None,
+            "visibility": visibility if placed else 0, "origin": FROM_PROPOSAL, "run_id": row["run_id"],
+            "confidence": row["confidence"],
+        })  # fmt: skip
+    op.add(Keypoint, keypoints)
+    op.add(Decision, decisions)
+    _finish_keypoints(op, ids)
+    return list(dict.fromkeys(made.values()))
+
+
+def _taken(op: Op, instance_ids: Iterable[int]) -> set[tuple[int, int]]:
+    chosen = op.collect("taken_of", instance_ids)
+    return {(row[0], row[1]) for row in op.all(
+        f"SELECT instance_id, definition_id FROM keypoint WHERE instance_id IN {chosen}"
+    )}  # fmt: skip
+
+
+def _instances_for(op: Op, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """{proposal id: accepted instance that takes its keypoints}; makes those that do not exist yet."""
+    first = {row["proposal_id"]: row for row in reversed(rows)}
+    made = {id_: int(row["instance_id"]) for id_, row in first.items() if row["instance_id"] is not None}
+    new = [row for id_, row in sorted(first.items()) if id_ not in made]
+    ids = op.add(Instance, [{
+        "image_id": row["image_id"], "category_id": row["category_id"], "identity_id": row["identity_id"],
+        "x0": None, "y0": None, "x1": None, "y1": None, "origin": FROM_PROPOSAL,
+        "run_id": row["run_id"], "source_id": None, "extra": "{}",
+    } for row in new])  # fmt: skip
+    for row, id_ in zip(new, ids, strict=True):
+        made[row["proposal_id"]] = id_
+    if ids:
+        op.connection.exec_driver_sql(
+            "UPDATE proposal SET instance_id = ? WHERE id = ?",
+            [(id_, row["proposal_id"]) for row, id_ in zip(new, ids, strict=True)],
+        )
+    for image_id, category_id in {(row["image_id"], row["category_id"]) for row in new}:
+        clear_nothing_here(op, image_id, category_id)
+    return made
+
+
+def _finish_keypoints(op: Op, ids: Sequence[int]) -> None:
+    """Remove decided keypoints, and proposals that have none left."""
+    chosen = op.collect("pending_chosen", ids)
+    proposals = [row[0] for row in op.all(f"SELECT DISTINCT proposal_id FROM keypoint_proposal WHERE id IN {chosen}")]
+    op.run(f"DELETE FROM keypoint_proposal WHERE id IN {chosen}")
+    op.run(
+        f"DELETE FROM proposal WHERE id IN {op.collect('maybe_empty', proposals)} "
+        "AND NOT EXISTS (SELECT 1 FROM keypoint_proposal q WHERE q.proposal_id = proposal.id)"
+    )
+
+
+def _reject_keypoints(op: Op, ids: Sequence[int]) -> None:
+    if not ids:
+        return
+    rows, when = _pending_keypoints(op, ids), now_text()
+    sides = _sides(rows)
+    op.add(
+        Decision, [_decision(row, "rejected", row["instance_id"], sides.get(row["proposal_id"]), when) for row in rows]
+    )
+    _finish_keypoints(op, ids)
+
+
+def _note_whole(op: Op, proposal_ids: Sequence[int]) -> None:
+    """Remember that whole proposals were rejected."""
+    if not proposal_ids:
+        return
+    when = now_text()
+    rows = op.connection.exec_driver_sql(
+        f"SELECT * FROM proposal WHERE id IN {op.collect('whole', proposal_ids)} ORDER BY id"
+    ).mappings().all()  # fmt: skip
+    op.add(Decision, [_whole_decision(row, "rejected", row["instance_id"], when) for row in rows])
+
+
+def _whole_decision(row: Mapping[str, Any], kind: str, instance_id: int | None, when: str) -> dict[str, Any]:
+    has_box = row["x0"] is not None
+    return {
+        "image_id": row["image_id"], "category_id": row["category_id"], "definition_id": None,
+        "identity_id": row["identity_id"], "instance_id": instance_id, "run_id": row["run_id"], "kind": kind,
+        "target": row["kind"], "evidence": row["evidence"], "confidence": row["confidence"], "x": None, "y": None,
+        "visibility": None, "side_px": longer_side((row["x0"], row["y0"], row["x1"], row["y1"])) if has_box else None,
+        "detail": to_json({"score": row["score"], "rank": row["rank"]}), "created_at": when,
+    }  # fmt: skip
+
+
+def _accept_masks(op: Op, proposal_ids: Sequence[int]) -> list[int]:
+    """Accept mask proposals: into the instance they complete, else into a new one."""
+    when = now_text()
+    rows = op.connection.exec_driver_sql(
+        "SELECT p.*, m.height, m.width, m.counts, m.area FROM proposal p JOIN mask_proposal m ON m.proposal_id = p.id "
+        f"WHERE p.id IN {op.collect('whole', proposal_ids)} ORDER BY p.id"
+    ).mappings().all()  # fmt: skip
+    instances = []
+    for row in rows:
+        instance_id = row["instance_id"]
+        if instance_id is None:
+            [instance_id] = op.add(Instance, [{
+                "image_id": row["image_id"], "category_id": row["category_id"], "identity_id": row["identity_id"],
+                "x0": None, "y0": None, "x1": None, "y1": None, "origin": FROM_PROPOSAL, "run_id": row["run_id"],
+                "source_id": None, "extra": json.dumps({}),
+            }])  # fmt: skip
+            clear_nothing_here(op, row["image_id"], row["category_id"])
+        op.run("DELETE FROM mask WHERE instance_id = ?", (instance_id,))
+        rle = MaskRLE(row["height"], row["width"], row["counts"])
+        op.add(Mask, [mask_row(rle, row["image_id"], instance_id, FROM_PROPOSAL, row["run_id"])])
+        op.add(Decision, [_whole_decision(row, "accepted", instance_id, when)])
+        instances.append(int(instance_id))
+    op.run(f"DELETE FROM proposal WHERE id IN {op.collect('whole', proposal_ids)}")
+    return instances

@@ -1,0 +1,252 @@
+"""Images: filters, paging, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.domain.errors import UserInputError
+from projects.store.queries.base import QueryGroup, marks
+from projects.store.rows import ImageRow
+
+STATES = ("unseen", "pending", "done", "nothing")
+DOUBT = 0.5
+"""Pending confidence under which an image counts as doubtful unless the filter says otherwise."""
+
+_COLUMNS = (
+    "image.id, image.root_id, image.rel_path, image.width, image.height, image.orientation, image.sha256, image.size_bytes, "
+    "image.mtime_ns, image.source_id, image.file_state, image.state, image.instance_count, image.keypoint_count, "
+    "image.mask_count, image.pending_count, image.min_confidence"
+)
+ORDERS = {
+    "name": "image.root_id, image.lookup",
+    "added": "image.id",
+    "confidence": "image.min_confidence IS NULL, image.min_confidence, image.id",
+}
+
+
+@dataclass(frozen=True)
+class ImageFilter:
+    """Which images; every field that is set must hold.
+
+    Attributes:
+        state: unseen, pending, done or nothing.
+        below: the lowest pending confidence is under this (the "doubt" filter uses `DOUBT`).
+        category_id: has an accepted or proposed instance of it.
+        missing_definition_id: has an instance of the keypoint's category without this keypoint looked at.
+        tag, split: by name; split "" = in no split.
+        identity_id: has an accepted instance of it.
+        text: part of the file name (case-insensitive).
+        glob: of the file name, `*` and `?` (as SQLite GLOB).
+        file_state: ok, changed or missing.
+        has_instances: with (True) or without (False) accepted instances.
+        ids: only these.
+    """
+
+    state: str | None = None
+    below: float | None = None
+    category_id: int | None = None
+    missing_definition_id: int | None = None
+    tag: str | None = None
+    split: str | None = None
+    identity_id: int | None = None
+    text: str = ""
+    glob: str = ""
+    file_state: str | None = None
+    has_instances: bool | None = None
+    root_id: int | None = None
+    ids: tuple[int, ...] | None = None
+
+
+def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
+    """SQL condition over `image` and its parameters."""
+    if filter_ is None:
+        return "1", []
+    parts: list[str] = []
+    values: list[Any] = []
+
+    def add(sql: str, *parameters: Any) -> None:
+        parts.append(sql)
+        values.extend(parameters)
+
+    f = filter_
+    for column, value in (("state", f.state), ("file_state", f.file_state), ("root_id", f.root_id)):
+        if value is not None:
+            add(f"image.{column} = ?", value)
+    if f.below is not None:
+        add("image.state = 'pending' AND image.min_confidence < ?", f.below)
+    if f.category_id is not None:
+        add("(EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.category_id = ?) OR EXISTS (SELECT 1 FROM "
+            "proposal p WHERE p.image_id = image.id AND p.category_id = ? AND p.here = 1))", f.category_id, f.category_id)  # fmt: skip
+    if f.missing_definition_id is not None:
+        add("EXISTS (SELECT 1 FROM instance i JOIN keypoint_definition d ON d.category_id = i.category_id WHERE "
+            "i.image_id = image.id AND d.id = ? AND NOT EXISTS (SELECT 1 FROM keypoint k WHERE k.instance_id = i.id "
+            "AND k.definition_id = d.id))", f.missing_definition_id)  # fmt: skip
+    if f.tag is not None:
+        add(
+            "EXISTS (SELECT 1 FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = image.id AND t.name = ?)",
+            f.tag,
+        )
+    if f.split == "":
+        add("NOT EXISTS (SELECT 1 FROM split s WHERE s.image_id = image.id)")
+    elif f.split is not None:
+        add("EXISTS (SELECT 1 FROM split s WHERE s.image_id = image.id AND s.name = ?)", f.split)
+    if f.identity_id is not None:
+        add("EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.identity_id = ?)", f.identity_id)
+    if f.text:
+        add(
+            "image.lookup LIKE ? ESCAPE '\\'",
+            "%" + f.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%",
+        )
+    if f.glob:
+        add("image.lookup GLOB ?", f.glob)
+    if f.has_instances is not None:
+        add("image.instance_count > 0" if f.has_instances else "image.instance_count = 0")
+    if f.ids is not None:
+        add(f"image.id IN ({marks(f.ids)})", *f.ids)
+    return " AND ".join(parts) or "1", values
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images are in each state; `doubt` are the pending ones with a confidence under 0.5."""
+
+    all: int
+    unseen: int
+    pending: int
+    done: int
+    nothing: int
+    doubt: int
+    instances: int
+    keypoints: int
+    masks: int
+
+
+class ImageQueries(QueryGroup):
+    """Images and their roots."""
+
+    def roots(self) -> dict[int, Path]:
+        """{root id: folder as it is reached from here}."""
+        folder = self._path.parent
+        return {
+            row[0]: (folder / row[1]).resolve() if row[2] else Path(row[1])
+            for row in self._all("SELECT id, path, relative FROM image_root ORDER BY id")
+        }
+
+    def images(
+        self, filter_: ImageFilter | None = None, *, order: str = "name", limit: int | None = None, offset: int = 0
+    ) -> tuple[ImageRow, ...]:
+        """A page of images; `order` one of name, added, confidence."""
+        if order not in ORDERS:
+            raise UserInputError(f"Images cannot be ordered by {order!r}.", f"Use one of {', '.join(ORDERS)}.")
+        where, values = where_of(filter_)
+        # The page is cut on a covering index first; whole rows are then read for the page only.
+        sql = (
+            f"SELECT {_COLUMNS} FROM image JOIN (SELECT image.id AS page_id FROM image WHERE {where} "
+            f"ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?) ON page_id = image.id ORDER BY {ORDERS[order]}"
+        )
+        return self._image_rows(self._all(sql, [*values, -1 if limit is None else limit, offset]))
+
+    def _image_rows(self, rows: Sequence[Any]) -> tuple[ImageRow, ...]:
+        roots = self.roots() if rows else {}
+        return tuple(ImageRow(row[0], row[1], row[2], roots[row[1]] / row[2], *row[3:]) for row in rows)
+
+    def images_by_id(self, ids: Iterable[int]) -> dict[int, ImageRow]:
+        """{id: row} of those that exist."""
+        wanted, found = list(ids), {}
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            rows = self._all(f"SELECT {_COLUMNS} FROM image WHERE id IN ({marks(part)})", part)
+            found.update({row.id: row for row in self._image_rows(rows)})
+        return found
+
+    def image(self, image_id: int) -> ImageRow | None:
+        """One image by id."""
+        return self.images_by_id([image_id]).get(image_id)
+
+    def image_named(self, name: str | Path) -> ImageRow | None:
+        """By path relative to its image root (any Unicode form), by absolute path, or by a bare name that is unique."""
+        import unicodedata
+
+        text = unicodedata.normalize("NFC", Path(name).as_posix())
+        if Path(name).is_absolute():
+            for root_id, root in self.roots().items():
+                for candidate in (Path(name), Path(name).resolve()):
+                    if candidate.is_relative_to(root):
+                        key = unicodedata.normalize("NFC", candidate.relative_to(root).as_posix())
+                        row = self._value("SELECT id FROM image WHERE root_id = ? AND lookup = ?", (root_id, key))
+                        if row is not None:
+                            return self.image(row)
+            return None
+        ids = self._all("SELECT id FROM image WHERE lookup = ? LIMIT 2", (text,))
+        if not ids and "/" not in text:
+            ids = self._all("SELECT id FROM image WHERE lookup LIKE ? ESCAPE '\\' LIMIT 2", ("%/" + _like(text),))
+        return self.image(ids[0][0]) if len(ids) == 1 else None
+
+    def image_ids(self, filter_: ImageFilter | None = None, *, order: str = "name") -> tuple[int, ...]:
+        """Ids of all images that fit, in order (for a model/view list: fetch once per filter, rows by page)."""
+        where, values = where_of(filter_)
+        rows = self._all(f"SELECT image.id FROM image WHERE {where} ORDER BY {ORDERS[order]}", values)
+        return tuple(row[0] for row in rows)
+
+    def count_images(self, filter_: ImageFilter | None = None) -> int:
+        """How many images fit."""
+        where, values = where_of(filter_)
+        return int(self._value(f"SELECT COUNT(*) FROM image WHERE {where}", values))
+
+    def counts(self) -> Counts:
+        """All numbers of the filter list in one go."""
+        states = dict(self._all("SELECT state, COUNT(*) FROM image GROUP BY state"))
+        doubt = self._value("SELECT COUNT(*) FROM image WHERE state = 'pending' AND min_confidence < ?", (DOUBT,))
+        truth = [self._value(f"SELECT COUNT(*) FROM {table}") for table in ("instance", "keypoint", "mask")]
+        return Counts(
+            sum(states.values()), *(states.get(state, 0) for state in STATES), doubt, truth[0], truth[1], truth[2]
+        )
+
+    def iter_images(self, filter_: ImageFilter | None = None, *, page: int = 1000) -> Iterator[ImageRow]:
+        """All images that fit, in the order of their names, a page at a time."""
+        ids = self.image_ids(filter_)
+        for start in range(0, len(ids), page):
+            part = ids[start : start + page]
+            rows = self.images_by_id(part)
+            yield from (rows[id_] for id_ in part if id_ in rows)
+
+    def duplicates(self) -> tuple[tuple[int, ...], ...]:
+        """Groups of image ids whose files have equal bytes."""
+        rows = self._all(
+            "SELECT sha256, id FROM image WHERE sha256 IN (SELECT sha256 FROM image WHERE sha256 <> '' GROUP BY sha256 "
+            "HAVING COUNT(*) > 1) ORDER BY sha256, id"
+        )
+        groups: dict[str, list[int]] = {}
+        for sha, id_ in rows:
+            groups.setdefault(sha, []).append(id_)
+        return tuple(tuple(group) for group in groups.values())
+
+    def tags(self) -> dict[str, int]:
+        """{tag name: number of images and instances that carry it}."""
+        return dict(self._all(
+            "SELECT t.name, COUNT(l.id) FROM tag t LEFT JOIN tag_link l ON l.tag_id = t.id GROUP BY t.id ORDER BY t.name"
+        ))  # fmt: skip
+
+    def tags_of(self, image_id: int) -> tuple[str, ...]:
+        """Names of the tags on the image itself."""
+        return tuple(row[0] for row in self._all(
+            "SELECT t.name FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = ? AND l.instance_id IS NULL "
+            "ORDER BY t.name", (image_id,),
+        ))  # fmt: skip
+
+    def splits(self) -> dict[int, str]:
+        """{image id: split name}."""
+        return dict(self._all("SELECT image_id, name FROM split"))
+
+    def nothing_here(self) -> tuple[tuple[int, int | None], ...]:
+        """(image id, category id or None for any)."""
+        return tuple(
+            (row[0], row[1]) for row in self._all("SELECT image_id, category_id FROM nothing_here ORDER BY id")
+        )
+
+
+def _like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

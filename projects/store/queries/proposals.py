@@ -1,0 +1,183 @@
+"""Pending proposals, runs, decisions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.domain.masks import MaskRLE
+from projects.store.queries.annotations import box_of
+from projects.store.queries.base import QueryGroup, marks
+from projects.store.rows import DecisionRow, KeypointProposalRow, PeakRow, ProposalRow, RunRow, StepRow
+
+_PROPOSAL = (
+    "id, image_id, category_id, run_id, instance_id, identity_id, kind, here, confidence, score, rank, "
+    "x0, y0, x1, y1, evidence, extra"
+)
+_KEYPOINT = "id, image_id, proposal_id, definition_id, x, y, visibility, confidence, detail"
+PROPOSAL_ORDERS = {"id": "id", "confidence": "confidence DESC, id", "uncertain": "confidence, id", "rank": "rank, id"}
+
+
+class ProposalQueries(QueryGroup):
+    """What waits for a decision, and what was decided."""
+
+    def proposals(
+        self,
+        *,
+        image_id: int | None = None,
+        image_ids: Iterable[int] | None = None,
+        category_id: int | None = None,
+        identity_id: int | None = None,
+        kind: str | None = None,
+        ids: Iterable[int] | None = None,
+        not_here: bool = False,
+        order: str = "id",
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> tuple[ProposalRow, ...]:
+        """Pending proposals that fit, with keypoints and masks; `not_here` includes the "not here" answers.
+
+        `order`: id, confidence (highest first), uncertain (lowest first) or rank.
+        """
+        where, values = ["1"] if not_here else ["here = 1"], []
+        for column, value in (
+            ("image_id", image_id), ("category_id", category_id), ("identity_id", identity_id), ("kind", kind),
+        ):  # fmt: skip
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
+        for column, wanted in (("id", ids), ("image_id", image_ids)):
+            if wanted is not None:
+                # json_each takes lists of any length through one bound parameter.
+                where.append(f"{column} IN (SELECT value FROM json_each(?))")
+                values.append(json.dumps([int(value) for value in wanted]))
+        sql = f"SELECT {_PROPOSAL} FROM proposal WHERE {' AND '.join(where)} ORDER BY {PROPOSAL_ORDERS[order]} LIMIT ? OFFSET ?"
+        return self._proposal_rows(self._all(sql, [*values, -1 if limit is None else limit, offset]))
+
+    def proposal(self, proposal_id: int) -> ProposalRow | None:
+        """One pending proposal by id."""
+        rows = self.proposals(ids=[proposal_id], not_here=True)
+        return rows[0] if rows else None
+
+    def _proposal_rows(self, rows: Sequence[Any]) -> tuple[ProposalRow, ...]:
+        keypoints: dict[int, list[KeypointProposalRow]] = {}
+        masks: dict[int, MaskRLE] = {}
+        ids = [row[0] for row in rows]
+        for start in range(0, len(ids), 500):
+            part = ids[start : start + 500]
+            for row in self._all(
+                f"SELECT {_KEYPOINT} FROM keypoint_proposal WHERE proposal_id IN ({marks(part)}) ORDER BY id",
+                part,
+            ):
+                keypoints.setdefault(row[2], []).append(_keypoint(row))
+            for row in self._all(
+                f"SELECT proposal_id, height, width, counts FROM mask_proposal WHERE proposal_id IN ({marks(part)})",
+                part,
+            ):
+                masks[row[0]] = MaskRLE(row[1], row[2], row[3])
+        return tuple(
+            ProposalRow(
+                *row[:7], bool(row[7]), *row[8:11], box_of(*row[11:15]), row[15], json.loads(row[16]),
+                tuple(keypoints.get(row[0], ())), masks.get(row[0]),
+            )
+            for row in rows
+        )  # fmt: skip
+
+    def keypoint_proposals(
+        self, definition_id: int, *, below: float | None = None, limit: int = 100, offset: int = 0
+    ) -> tuple[KeypointProposalRow, ...]:
+        """One keypoint across images, least sure first (the part grid)."""
+        rows = self._all(
+            f"SELECT {_KEYPOINT} FROM keypoint_proposal WHERE definition_id = ? AND confidence < ? "
+            "ORDER BY confidence, id LIMIT ? OFFSET ?", (definition_id, 2.0 if below is None else below, limit, offset),
+        )  # fmt: skip
+        return tuple(_keypoint(row) for row in rows)
+
+    def count_proposals(
+        self, *, category_id: int | None = None, kind: str | None = None, identity_id: int | None = None
+    ) -> int:
+        """Pending proposals (without "not here")."""
+        return int(self._value(
+            "SELECT COUNT(*) FROM proposal WHERE here = 1 AND (? IS NULL OR category_id = ?) AND (? IS NULL OR kind = ?) "
+            "AND (? IS NULL OR identity_id = ?)", (category_id, category_id, kind, kind, identity_id, identity_id),
+        ))  # fmt: skip
+
+    def preview_accept(
+        self,
+        min_confidence: float,
+        *,
+        category_id: int | None = None,
+        image_ids: Iterable[int] | None = None,
+        lowest: int = 5,
+    ) -> tuple[int, float, tuple[KeypointProposalRow, ...]]:
+        """What accepting all from `min_confidence` up would do: (keypoints, their mean confidence = expected precision,
+        the `lowest` least sure of them)."""
+        source = (
+            "FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.confidence >= ? "
+            "AND (? IS NULL OR p.category_id = ?)"
+        )
+        values: list[Any] = [min_confidence, category_id, category_id]
+        if image_ids is not None:
+            source += " AND q.image_id IN (SELECT value FROM json_each(?))"
+            values.append(json.dumps(list(image_ids)))
+        count, mean = self._one(f"SELECT COUNT(*), COALESCE(AVG(q.confidence), 0) {source}", values)
+        columns = ", ".join(f"q.{name}" for name in _KEYPOINT.split(", "))
+        rows = self._all(f"SELECT {columns} {source} ORDER BY q.confidence, q.id LIMIT ?", [*values, lowest])
+        return int(count), float(mean), tuple(_keypoint(row) for row in rows)
+
+    def run(self, run_id: int) -> RunRow | None:
+        """Provenance by id."""
+        row = self._one("SELECT id, fingerprint, spec, job, created_at FROM run WHERE id = ?", (run_id,))
+        return RunRow(*row) if row else None
+
+    def decisions(
+        self, *, category_id: int | None = None, kind: str | None = None, target: str | None = None,
+        identity_id: int | None = None, definition_id: int | None = None,
+    ) -> tuple[DecisionRow, ...]:  # fmt: skip
+        """The record of decisions, oldest first, with where the accepted keypoints are now (for calibration)."""
+        rows = self._all(
+            "SELECT d.id, d.image_id, d.category_id, d.definition_id, d.identity_id, d.instance_id, d.run_id, d.kind, d.target, "
+            "d.evidence, d.confidence, d.x, d.y, d.visibility, d.side_px, d.detail, k.x, k.y, k.visibility "
+            "FROM decision d LEFT JOIN keypoint k ON k.instance_id = d.instance_id AND k.definition_id = d.definition_id "
+            "WHERE (? IS NULL OR d.category_id = ?) AND (? IS NULL OR d.kind = ?) AND (? IS NULL OR d.target = ?) "
+            "AND (? IS NULL OR d.identity_id = ?) AND (? IS NULL OR d.definition_id = ?) ORDER BY d.id",
+            (
+                category_id,
+                category_id,
+                kind,
+                kind,
+                target,
+                target,
+                identity_id,
+                identity_id,
+                definition_id,
+                definition_id,
+            ),
+        )
+        return tuple(DecisionRow(*row[:15], json.loads(row[15]), *row[16:]) for row in rows)
+
+    def count_decisions(self, category_id: int | None = None) -> int:
+        """Number of decisions about single keypoints (calibration starts at 30)."""
+        return int(self._value(
+            "SELECT COUNT(*) FROM decision WHERE definition_id IS NOT NULL AND (? IS NULL OR category_id = ?)",
+            (category_id, category_id),
+        ))  # fmt: skip
+
+    def rejected_images(self, identity_id: int) -> tuple[int, ...]:
+        """Images that a person said do not show this identity (hard negatives)."""
+        return tuple(row[0] for row in self._all(
+            "SELECT DISTINCT image_id FROM decision WHERE identity_id = ? AND kind = 'rejected' ORDER BY image_id",
+            (identity_id,),
+        ))  # fmt: skip
+
+    def history(self, limit: int = 100) -> tuple[StepRow, ...]:
+        """The undo list, newest first; `undone` ones can be redone."""
+        rows = self._all("SELECT id, name, undone, rows, created_at FROM undo_step ORDER BY id DESC LIMIT ?", (limit,))
+        return tuple(StepRow(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows)
+
+
+def _keypoint(row: Sequence[Any]) -> KeypointProposalRow:
+    detail = json.loads(row[8])
+    peaks = tuple(PeakRow(*peak) for peak in detail.get("peaks", ()))
+    return KeypointProposalRow(*row[:8], peaks, detail.get("signals", {}))

@@ -1,0 +1,191 @@
+"""Undo and redo as inverse row changes, recorded by SQLite itself.
+
+Temporary triggers on the writing connection note, for every row that a transaction touches, what it was before the step
+(`undo_row`; only the first note per row and step counts). Nothing can be forgotten: single edits, bulk statements and
+cascades go through the same triggers. Undo puts the noted rows back while the triggers note the state that it replaces
+under the same step, which is then what redo needs; so both survive a restart and are exact to the last bit.
+
+Triggers are made from the models at each opening, so they always fit the tables.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Table
+
+from projects.store.models import logged_columns, logged_tables
+
+MAX_HISTORY_ROWS = 6_000_000
+"""Rows kept in the history in all (some hundreds of megabytes); the oldest steps go first, never the newest."""
+
+
+def install(connection: Connection) -> None:
+    """Create the temporary tables and triggers on the writing connection (outside a transaction of an operation)."""
+    run = connection.exec_driver_sql
+    run("CREATE TEMP TABLE IF NOT EXISTS current_step (step_id INTEGER)")
+    run(
+        "CREATE TEMP TABLE IF NOT EXISTS touched (table_name TEXT, image_id INTEGER, PRIMARY KEY (table_name, image_id))"
+    )
+    run(
+        "CREATE TEMP TABLE IF NOT EXISTS replay AS SELECT * FROM undo_row WHERE 0",
+    )
+    run("CREATE INDEX IF NOT EXISTS temp.replay_order ON replay (table_name, existed, row_id)")
+    for table in logged_tables():
+        for sql in _triggers(table):
+            run(sql)
+
+
+def _triggers(table: Table) -> list[str]:
+    name, columns = table.name, logged_columns(table)
+    if name == "image":
+        image = "{row}.id"
+    else:
+        image = "{row}.image_id" if "image_id" in columns else "0"
+    values = ", ".join(f"old.{column}" for column in columns)
+    slots = ", ".join(f"v{i}" for i in range(len(columns)))
+    watched = ", ".join(columns)
+
+    def trigger(event: str, row: str, insert: str) -> str:
+        return (
+            f"CREATE TEMP TRIGGER IF NOT EXISTS log_{name}_{event.split()[0].lower()} AFTER {event} ON main.{name} BEGIN "
+            f"INSERT INTO touched SELECT '{name}', {image.format(row=row)} WHERE NOT EXISTS "
+            f"(SELECT 1 FROM touched WHERE table_name = '{name}' AND image_id = {image.format(row=row)}); "
+            f"{insert} WHERE current_step.step_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM undo_row u WHERE "
+            f"u.step_id = current_step.step_id AND u.table_name = '{name}' AND u.row_id = {row}.id); END"
+        )
+
+    head = "INSERT INTO undo_row (step_id, table_name, row_id, existed"
+    was_there = f"{head}, {slots}) SELECT current_step.step_id, '{name}', old.id, 1, {values} FROM current_step"
+    was_not = f"{head}) SELECT current_step.step_id, '{name}', new.id, 0 FROM current_step"
+    return [
+        trigger("INSERT", "new", was_not),
+        trigger(f"UPDATE OF {watched}", "old", was_there),
+        trigger("DELETE", "old", was_there),
+    ]
+
+
+def set_current(connection: Connection, step_id: int | None) -> None:
+    """Tell the triggers which step is written (None: note nothing) and forget what was touched before."""
+    connection.exec_driver_sql("DELETE FROM touched")
+    connection.exec_driver_sql("DELETE FROM current_step")
+    if step_id is not None:
+        connection.exec_driver_sql("INSERT INTO current_step VALUES (?)", (step_id,))
+
+
+def open_step(connection: Connection, name: str, merge_key: str, now: str) -> tuple[int, bool]:
+    """A step to write under: the newest done one with `merge_key`, else a new one. Returns (id, whether new)."""
+    if merge_key:
+        found = connection.exec_driver_sql(
+            "SELECT MAX(id) FROM undo_step WHERE merge_key = ? AND undone = 0", (merge_key,)
+        ).scalar()
+        if found is not None:
+            return int(found), False
+    cursor = connection.exec_driver_sql(
+        "INSERT INTO undo_step (name, merge_key, undone, rows, created_at) VALUES (?, ?, 0, 0, ?)",
+        (name, merge_key, now),
+    )
+    return int(cursor.lastrowid or 0), True
+
+
+def close_step(connection: Connection, step_id: int, *, is_new: bool) -> bool:
+    """After the writes: drop an empty new step, else forget what could be redone and shorten the history.
+
+    Returns whether the step has rows. A further batch of a running job (not `is_new`) leaves the redo list alone.
+    """
+    rows = _count_rows(connection, step_id)
+    if is_new and rows == 0:
+        connection.exec_driver_sql("DELETE FROM undo_step WHERE id = ?", (step_id,))
+        return False
+    if is_new:
+        connection.exec_driver_sql("DELETE FROM undo_step WHERE undone = 1")
+    connection.exec_driver_sql("UPDATE undo_step SET rows = ? WHERE id = ?", (rows, step_id))
+    _shorten(connection, step_id)
+    return True
+
+
+def _count_rows(connection: Connection, step_id: int) -> int:
+    return int(connection.exec_driver_sql("SELECT COUNT(*) FROM undo_row WHERE step_id = ?", (step_id,)).scalar() or 0)
+
+
+def _shorten(connection: Connection, keep_step: int) -> None:
+    total = int(connection.exec_driver_sql("SELECT COALESCE(SUM(rows), 0) FROM undo_step").scalar() or 0)
+    while total > MAX_HISTORY_ROWS:
+        oldest = connection.exec_driver_sql(
+            "SELECT id, rows FROM undo_step WHERE id <> ? AND undone = 0 ORDER BY id LIMIT 1", (keep_step,)
+        ).first()
+        if oldest is None:
+            return
+        connection.exec_driver_sql("DELETE FROM undo_step WHERE id = ?", (oldest[0],))
+        total -= int(oldest[1])
+
+
+def touched(connection: Connection) -> tuple[frozenset[str], frozenset[int]]:
+    """(tables, image ids) with changed rows since `set_current`."""
+    rows = connection.exec_driver_sql("SELECT table_name, image_id FROM touched").all()
+    return frozenset(row[0] for row in rows), frozenset(row[1] for row in rows if row[1])
+
+
+def next_undo(connection: Connection) -> tuple[int, str] | None:
+    """(id, name) of the step that undo would take back."""
+    row = connection.exec_driver_sql("SELECT id, name FROM undo_step WHERE undone = 0 ORDER BY id DESC LIMIT 1").first()
+    return (int(row[0]), str(row[1])) if row else None
+
+
+def next_redo(connection: Connection) -> tuple[int, str] | None:
+    """(id, name) of the step that redo would bring back."""
+    row = connection.exec_driver_sql("SELECT id, name FROM undo_step WHERE undone = 1 ORDER BY id LIMIT 1").first()
+    return (int(row[0]), str(row[1])) if row else None
+
+
+def replay(connection: Connection, step_id: int, *, undone: bool) -> None:
+    """Put back the noted rows of `step_id`; what they replace is noted under the same step. `undone`: its new state."""
+    run = connection.exec_driver_sql
+    run("PRAGMA defer_foreign_keys=ON")
+    run("DELETE FROM replay")
+    run("INSERT INTO replay SELECT * FROM undo_row WHERE step_id = ?", (step_id,))
+    run("DELETE FROM undo_row WHERE step_id = ?", (step_id,))
+    set_current(connection, step_id)
+    tables = logged_tables()
+    for table in reversed(tables):
+        run(
+            f"DELETE FROM main.{table.name} WHERE id IN "
+            "(SELECT row_id FROM replay WHERE table_name = ? AND existed = 0)",
+            (table.name,),
+        )
+    for table in tables:
+        run(*_restore(table))
+    for table in tables:
+        _drop_orphans(connection, table)
+    run(
+        "UPDATE undo_step SET undone = ?, rows = ? WHERE id = ?",
+        (int(undone), _count_rows(connection, step_id), step_id),
+    )
+    run("DELETE FROM replay")
+
+
+def _restore(table: Table) -> tuple[str, tuple[str]]:
+    columns = logged_columns(table)
+    names = ", ".join(columns)
+    slots = ", ".join(f"v{i}" for i in range(len(columns)))
+    updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    sql = (
+        f"INSERT INTO main.{table.name} (id, {names}) SELECT row_id, {slots} FROM replay "
+        f"WHERE table_name = ? AND existed = 1 ORDER BY row_id ON CONFLICT (id) DO UPDATE SET {updates}"
+    )
+    return sql, (table.name,)
+
+
+def _drop_orphans(connection: Connection, table: Table) -> None:
+    """Leave out restored rows whose parent has gone meanwhile (a job replaced it after the step was made)."""
+    columns = logged_columns(table)
+    for key in table.foreign_keys:
+        child, parent = key.parent.name, key.column.table.name
+        slot = columns.index(child)
+        orphans = (
+            f"id IN (SELECT row_id FROM replay WHERE table_name = ? AND existed = 1 AND v{slot} IS NOT NULL "
+            f"AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE p.id = v{slot}))"
+        )
+        if key.ondelete == "SET NULL":
+            sql = f"UPDATE main.{table.name} SET {child} = NULL WHERE {orphans}"
+        else:
+            sql = f"DELETE FROM main.{table.name} WHERE {orphans}"
+        connection.exec_driver_sql(sql, (table.name,))
