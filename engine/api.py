@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,17 @@ from engine.domain.geometry import Box
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal, SimilarityMap
+from engine.domain.proposals import (
+    InstanceProposal,
+    KeypointProposal,
+    KeypointSignals,
+    MaskProposal,
+    SimilarityMap,
+)
 from engine.domain.runspec import RunSpec
+
+if TYPE_CHECKING:
+    from engine.backbones.manager import ModelManager
 
 MATCH_METHODS = ("nn", "bilinear", "softargmax", "kernel_softargmax", "optimise")
 DEFAULT_BACKBONE = "embedded"
@@ -106,6 +115,15 @@ class Calibration:
     kind: str
     decisions: int
     data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DecisionRecord:
+    """One decision about a proposed keypoint: its signals, whether it proved correct, the visibility proposed."""
+
+    signals: KeypointSignals
+    correct: bool
+    visibility: int = 2
 
 
 @dataclass(frozen=True)
@@ -349,6 +367,10 @@ class Engine(Protocol):
         """One proposal per target, in the order of the request."""
         ...
 
+    def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:
+        """Fit the confidence model on decisions; raises UserInputError for fewer than 30."""
+        ...
+
     def find_instance(
         self, request: FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[MaskProposal | TargetFailure]:
@@ -413,3 +435,10 @@ def open_engine(config: EngineConfig | None = None) -> Engine:
     from engine.local import LocalEngine  # deferred: engine.local is light, but keeps this module free of cycles
 
     return LocalEngine(config or EngineConfig())
+
+
+def open_models(models_dir: Path | None = None) -> ModelManager:
+    """The backbones on this machine (list, add, download, verify, self-test, remove); loads no torch."""
+    from engine.backbones.manager import ModelManager
+
+    return ModelManager(models_dir)

@@ -71,6 +71,12 @@ class LocalEngine:
 
         return propose_keypoints(self.session, request, progress=progress, cancel=cancel)
 
+    def calibrate(self, records: tuple[api.DecisionRecord, ...]) -> api.Calibration:
+        """See `engine.api.Engine.calibrate`."""
+        from engine.matching.confidence import fit_calibration
+
+        return fit_calibration(records)
+
     def find_instance(
         self, request: api.FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[MaskProposal | api.TargetFailure]:

@@ -1,0 +1,93 @@
+"""`kinmark propose`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, EngineConfig, MatchSettings, open_engine
+from engine.domain.progress import Progress
+from projects.cli.interrupt import cancellable
+from projects.cli.output import JsonOption, emit, print_note, progress_bar
+
+_STAGES = {"auto": None, "one": 1, "two": 2}
+_ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
+
+
+def _choice(value: str, known: dict[str, int | None], option: str) -> int | None:
+    if value not in known:
+        raise typer.BadParameter(f"{option} must be one of: {', '.join(known)}")
+    return known[value]
+
+
+def propose(
+    project: Annotated[Path, typer.Argument(help="The .kinmark project folder.")],
+    category: Annotated[
+        str, typer.Option("--category", help="Only this category (default: all with a labelled photo).")
+    ] = "",
+    backbone: Annotated[
+        str, typer.Option("--backbone", help="Backbone id or folder (see: kinmark models list).")
+    ] = DEFAULT_BACKBONE,
+    targets: Annotated[
+        str, typer.Option("--targets", help="Only photos whose file name fits this pattern, e.g. 'day2/*'.")
+    ] = "",
+    stages: Annotated[
+        str, typer.Option("--stages", help="auto, one (whole photo) or two (find, crop, match).")
+    ] = "auto",
+    rotations: Annotated[
+        str, typer.Option("--rotations", help="auto, 1, 4 or 8 orientations of each exemplar.")
+    ] = "auto",
+    match: Annotated[str, typer.Option("--match", help=f"auto or one of: {', '.join(MATCH_METHODS)}.")] = "auto",
+    prompt: Annotated[str, typer.Option("--prompt", help="auto, empty, text:..., or a saved prompt's id.")] = "auto",
+    keypoint: Annotated[
+        list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    json_output: JsonOption = False,
+) -> None:
+    """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
+    from projects.project import Project
+    from projects.workflows.propose import ProposeOptions
+    from projects.workflows.propose import propose as run_propose
+
+    if match not in ("auto", *MATCH_METHODS):
+        raise typer.BadParameter(f"--match must be auto or one of: {', '.join(MATCH_METHODS)}")
+    settings = MatchSettings(
+        method=None if match == "auto" else match,
+        stages=_choice(stages, _STAGES, "--stages"),
+        rotations=_choice(rotations, _ROTATIONS, "--rotations"),
+    )
+    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()))
+    progress = Progress("Proposing")
+    with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
+        engine = open_engine(EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,)))
+        try:
+            outcomes = run_propose(opened, engine, options, progress=progress, cancel=cancel)
+            info = engine.info()
+        finally:
+            engine.close()
+    data = {
+        "device": info.device,
+        "dtype": info.dtype,
+        "backbone": info.backbone,
+        "categories": [asdict(o) for o in outcomes],
+    }
+
+    def render() -> None:
+        for outcome in outcomes:
+            each = outcome.seconds / max(1, outcome.targets)
+            typer.echo(
+                f"{outcome.category}: {outcome.proposals} photos with {outcome.keypoints} proposed keypoints from "
+                f"{outcome.exemplars} labelled, {each:.2f} s per photo on {info.device} {info.dtype}"
+            )
+            if outcome.reason:
+                typer.echo(f"  settings: {outcome.reason}")
+            for failure in outcome.failures:
+                print_note(f"  left out: {failure['error']}")
+            if not outcome.targets:
+                print_note("  nothing to do: every photo is labelled, or holds nothing of this category")
+
+    emit(data, as_json=json_output, render=render)

@@ -1,0 +1,44 @@
+"""Confidence from a person's own record (ALGORITHMS section 8)."""
+
+from __future__ import annotations
+
+from engine.api import Calibration, DecisionRecord, Engine
+from engine.domain.proposals import KeypointSignals
+from projects.project import Project
+from projects.store.rows import CategoryRow, DecisionRow
+
+MINIMUM_DECISIONS = 30
+CALIBRATION_KEY = "calibration:"
+
+
+def _record(row: DecisionRow) -> DecisionRecord | None:
+    signals = row.detail.get("signals") or {}
+    if row.confidence is None or "peak" not in signals:
+        return None
+    known = {
+        name: float(signals[name]) for name in KeypointSignals.__dataclass_fields__ if signals.get(name) is not None
+    }
+    known.setdefault("margin", 0.0)
+    return DecisionRecord(KeypointSignals(**known), row.correct, row.visibility or 0)
+
+
+def project_calibration(project: Project, engine: Engine, category: CategoryRow) -> Calibration | None:
+    """A calibration fitted on the decisions about this category, or None while there are fewer than 30.
+
+    The fit is stored with the number of decisions it was made from and made again when ten more have come.
+    """
+    count = project.queries.count_decisions(category.id)
+    if count < MINIMUM_DECISIONS:
+        return None
+    key = f"{CALIBRATION_KEY}{category.id}"
+    stored = project.queries.setting(key)
+    if stored and count < int(stored["decisions"]) + 10:
+        return Calibration("project", int(stored["decisions"]), stored["data"])
+    records = [_record(row) for row in project.queries.decisions(category_id=category.id, target="keypoints")]
+    usable = tuple(record for record in records if record is not None)
+    if len(usable) < MINIMUM_DECISIONS:
+        return None
+    calibration = engine.calibrate(usable)
+    if not project.read_only:
+        project.operations.set_setting(key, {"decisions": count, "data": calibration.data})
+    return Calibration("project", count, calibration.data)

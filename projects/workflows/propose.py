@@ -1,0 +1,335 @@
+"""Propose keypoints: every accepted instance of a category is an exemplar for every other photo.
+
+One way for the command line and the window: `propose()` reads the project, asks the engine, and stores what comes back
+in short transactions that are together one undo step. What was stored stays when the job is cancelled or fails.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from engine.api import (
+    DEFAULT_BACKBONE,
+    Engine,
+    Exemplar,
+    ImageInput,
+    MatchSettings,
+    ProposeRequest,
+    SettingsChoice,
+    Target,
+    TargetFailure,
+)
+from engine.domain.errors import UserInputError
+from engine.domain.geometry import expand_box
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal
+from projects.project import Project
+from projects.store.queries.images import ImageFilter
+from projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from projects.workflows.calibrate import project_calibration
+
+BATCH_SIZE, BATCH_SECONDS = 24, 2.0
+CHOICE_KEY = "match-settings:"
+_AUTO_FIELDS = (
+    "method",
+    "stages",
+    "rotations",
+    "flip",
+    "fusion_weight",
+    "fuse_exemplars",
+    "location_prior",
+    "shape_weight",
+)
+
+
+@dataclass(frozen=True)
+class ProposeOptions:
+    """What a person may ask for; the defaults need nothing.
+
+    Attributes:
+        category: by name; "" = every category with an exemplar.
+        targets_glob: only file names that fit; image_ids: only these (None = all), in this order.
+        settings: fields that are set override the automatic choice.
+        only_keypoints: names; () = all of the schema.
+        include_labelled: complete instances that lack keypoints, too.
+    """
+
+    category: str = ""
+    backbone: str = DEFAULT_BACKBONE
+    prompt: str = "auto"
+    targets_glob: str = ""
+    image_ids: tuple[int, ...] | None = None
+    settings: MatchSettings = MatchSettings()
+    only_keypoints: tuple[str, ...] = ()
+    include_labelled: bool = True
+
+
+@dataclass
+class CategoryOutcome:
+    """What happened to one category."""
+
+    category: str
+    exemplars: int = 0
+    targets: int = 0
+    proposals: int = 0
+    keypoints: int = 0
+    seconds: float = 0.0
+    settings: dict[str, Any] = field(default_factory=dict)
+    table: list[list[Any]] = field(default_factory=list)
+    reason: str = ""
+    calibrated: bool = False
+    failures: list[dict[str, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One category's work: which instance (or None: a new one) each target completes."""
+
+    category: CategoryRow
+    request: ProposeRequest
+    completes: dict[str, int | None]
+
+
+def exemplar_of(image: ImageRow, instance: InstanceRow, category: CategoryRow) -> Exemplar:
+    """An accepted instance as the engine sees it; its `image_id` is the image's."""
+    keypoints = instance.aligned(category.definition_ids)
+    return Exemplar(image.image_input, keypoints, instance.mask.rle if instance.mask else None)
+
+
+def exemplars_of(project: Project, category: CategoryRow) -> tuple[Exemplar, ...]:
+    """All accepted instances of the category with at least one placed keypoint, on images that are still there."""
+    instances = project.queries.exemplar_instances(category.id)
+    images = project.queries.images_by_id(instance.image_id for instance in instances)
+    return tuple(
+        exemplar_of(images[instance.image_id], instance, category)
+        for instance in instances
+        if instance.image_id in images and images[instance.image_id].path.is_file()
+    )
+
+
+def categories_to_propose(project: Project, name: str) -> tuple[CategoryRow, ...]:
+    """The named category, or all that have exemplars; UserInputError when there is nothing to propose from."""
+    if name:
+        category = project.queries.require_category(name)
+        if not category.definitions:
+            raise UserInputError(f"The category {name} has no keypoints.", "Add keypoints to it first.")
+        if not project.queries.exemplar_instances(category.id):
+            raise UserInputError(
+                f"No photo with keypoints of {name} is labelled yet.",
+                "Label one photo (or import labels), then propose.",
+            )
+        return (category,)
+    found = tuple(
+        category
+        for category in project.queries.categories()
+        if category.definitions and project.queries.exemplar_instances(category.id)
+    )
+    if not found:
+        raise UserInputError(
+            "No photo is labelled yet, so there is nothing to propose from.",
+            "Label the keypoints of one photo per category (or import labels), then propose.",
+        )
+    return found
+
+
+def _targets(
+    project: Project, category: CategoryRow, options: ProposeOptions
+) -> tuple[tuple[Target, ...], dict[str, int | None]]:
+    """Photos without an instance of the category (whole), and instances that lack keypoints (inside their box)."""
+    filter_ = ImageFilter(glob=options.targets_glob, ids=None)
+    wanted = options.image_ids
+    images = project.queries.iter_images(filter_)
+    rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
+    order = list(rows) if wanted is None else [i for i in wanted if i in rows]
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    own: dict[int, list[InstanceRow]] = {}
+    for instance in project.queries.iter_instances(category_id=category.id):
+        own.setdefault(instance.image_id, []).append(instance)
+    targets: list[Target] = []
+    completes: dict[str, int | None] = {}
+    for image_id in order:
+        if image_id in nothing:
+            continue
+        image = rows[image_id]
+        if image_id not in own:
+            targets.append(Target(image.image_input))
+            completes[str(image_id)] = None
+            continue
+        partial = [i for i in own[image_id] if i.missing(category.definition_ids)]
+        # One target per image: with several incomplete instances the first is completed now, the next one next time.
+        if partial and options.include_labelled:
+            targets.append(_target_inside(image, partial[0], category))
+            completes[str(image_id)] = partial[0].id
+    return tuple(targets), completes
+
+
+def _target_inside(image: ImageRow, instance: InstanceRow, category: CategoryRow) -> Target:
+    keypoints = instance.aligned(category.definition_ids)
+    if keypoints.box is None and int(keypoints.labelled.sum()) < 2:
+        return Target(image.image_input)
+    return Target(image.image_input, box=expand_box(keypoints.box_or_extent(0.5), margin=0.1))
+
+
+def _is_complete(settings: MatchSettings) -> bool:
+    return all(getattr(settings, name) is not None for name in _AUTO_FIELDS)
+
+
+def settings_for(
+    project: Project, engine: Engine, request: ProposeRequest, *, progress: Progress | None, cancel: CancelToken | None
+) -> SettingsChoice:
+    """The project's stored choice while it fits, else a new one (stored): ALGORITHMS section 9.
+
+    A choice is made again when the number of exemplars has doubled or backbone or prompt changed.
+    """
+    if _is_complete(request.settings):
+        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="given")
+    key = f"{CHOICE_KEY}{request.category}"
+    stored = project.queries.setting(key)
+    overridden = any(getattr(request.settings, name) is not None for name in _AUTO_FIELDS)
+    if stored and not overridden and _still_fits(stored, request):
+        return SettingsChoice(
+            _settings_from_json(stored["settings"]),
+            tuple((str(a), float(b), float(c)) for a, b, c in stored["table"]),
+            int(stored["exemplars"]),
+            str(stored["reason"]),
+        )
+    choice = engine.choose_settings(request, progress=progress, cancel=cancel)
+    if not overridden and not project.read_only:
+        project.operations.set_setting(
+            key,
+            {
+                "settings": asdict(choice.settings), "table": [list(row) for row in choice.table], "exemplars": len(request.exemplars),
+                "reason": choice.reason, "backbone": request.backbone, "prompt": request.prompt,
+            },
+        )  # fmt: skip
+    return choice
+
+
+def _still_fits(stored: dict[str, Any], request: ProposeRequest) -> bool:
+    same = stored.get("backbone") == request.backbone and stored.get("prompt") == request.prompt
+    return same and len(request.exemplars) < 2 * max(1, int(stored.get("exemplars", 0)))
+
+
+def _settings_from_json(data: dict[str, Any]) -> MatchSettings:
+    known = {f.name for f in fields(MatchSettings)}
+    return MatchSettings(**{key: value for key, value in data.items() if key in known})
+
+
+def propose(
+    project: Project,
+    engine: Engine,
+    options: ProposeOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+    on_stored: Callable[[frozenset[int]], None] | None = None,
+) -> tuple[CategoryOutcome, ...]:
+    """Propose keypoints and store them as pending.
+
+    Args:
+        on_stored: told the image ids of each stored batch (the window shows proposals while the sweep runs).
+
+    Raises:
+        UserInputError: unknown category, no exemplar, unknown keypoint names.
+        OperationCancelled: after the proposals so far were stored.
+    """
+    options = options or ProposeOptions()
+    progress, cancel = progress or Progress(), cancel or CancelToken()
+    outcomes = []
+    for category in categories_to_propose(project, options.category):
+        outcomes.append(_propose_category(project, engine, category, options, progress, cancel, on_stored))
+    return tuple(outcomes)
+
+
+def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -> _Job:
+    names = category.schema.names
+    unknown = [name for name in options.only_keypoints if name not in names]
+    if unknown:
+        raise UserInputError(f"{category.name} has no keypoint {unknown[0]}.", f"It has: {', '.join(names)}.")
+    targets, completes = _targets(project, category, options)
+    only = tuple(names.index(name) for name in options.only_keypoints) or None
+    request = ProposeRequest(
+        uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
+        options.backbone, options.prompt, only_keypoints=only,
+    )  # fmt: skip
+    if not request.exemplars:
+        raise UserInputError(
+            f"The labelled photos of {category.name} are not where they were.",
+            "Re-link the moved folder (kinmark relink), then propose.",
+        )
+    return _Job(category, request, completes)
+
+
+def _propose_category(
+    project: Project, engine: Engine, category: CategoryRow, options: ProposeOptions, progress: Progress, cancel: CancelToken,
+    on_stored: Callable[[frozenset[int]], None] | None,
+) -> CategoryOutcome:  # fmt: skip
+    job = _prepare(project, category, options)
+    outcome = CategoryOutcome(category.name, len(job.request.exemplars), len(job.request.targets))
+    if not job.request.targets:
+        return outcome
+    started = time.monotonic()
+    choice = settings_for(project, engine, job.request, progress=progress, cancel=cancel)
+    calibration = project_calibration(project, engine, category)
+    request = replace(job.request, settings=choice.settings, calibration=calibration)
+    outcome.settings = {name: getattr(choice.settings, name) for name in _AUTO_FIELDS}
+    outcome.table, outcome.reason = [list(row) for row in choice.table], choice.reason
+    outcome.calibrated = calibration is not None and calibration.kind == "project"
+    progress.start(f"Proposing {category.name}", len(request.targets))
+    store = _Store(project, job, outcome, on_stored)
+    try:
+        for result in engine.propose_keypoints(request, progress=progress, cancel=cancel):
+            store.take(result)
+    finally:
+        store.flush()
+        outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+class _Store:
+    """Collects results and writes them in short transactions, all part of one undo step."""
+
+    def __init__(
+        self, project: Project, job: _Job, outcome: CategoryOutcome, on_stored: Callable[[frozenset[int]], None] | None
+    ) -> None:
+        self._project, self._job, self._outcome, self._on_stored = project, job, outcome, on_stored
+        self._batch: list[InstanceProposal] = []
+        self._since = time.monotonic()
+
+    def take(self, result: InstanceProposal | TargetFailure) -> None:
+        """One answer of the engine."""
+        if isinstance(result, TargetFailure):
+            self._outcome.failures.append({"image_id": result.image_id, "error": str(result.error)})
+            return
+        self._batch.append(result)
+        if len(self._batch) >= BATCH_SIZE or time.monotonic() - self._since > BATCH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        if not self._batch:
+            return
+        batch, self._batch = self._batch, []
+        self._since = time.monotonic()
+        changes = self._project.operations.add_keypoint_proposals(
+            batch,
+            self._job.category.id,
+            job=self._job.request.request_id,
+            name=f"Propose {self._job.category.name}",
+            instance_ids=[self._job.completes[proposal.image_id] for proposal in batch],
+        )
+        self._outcome.proposals += changes.count
+        self._outcome.keypoints += sum(len(proposal.keypoints) for proposal in batch)
+        self._outcome.skipped.extend(changes.skipped)
+        if self._on_stored is not None:
+            self._on_stored(changes.image_ids)
+
+
+def image_inputs(rows: Iterable[ImageRow]) -> tuple[ImageInput, ...]:
+    """Image rows as the engine takes them."""
+    return tuple(row.image_input for row in rows)
