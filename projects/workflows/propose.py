@@ -56,6 +56,7 @@ class ProposeOptions:
         settings: fields that are set override the automatic choice.
         only_keypoints: names; () = all of the schema.
         include_labelled: complete instances that lack keypoints, too.
+        job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
     """
 
     category: str = ""
@@ -66,6 +67,8 @@ class ProposeOptions:
     settings: MatchSettings = MatchSettings()
     only_keypoints: tuple[str, ...] = ()
     include_labelled: bool = True
+    job: str = ""
+    step_name: str = ""
 
 
 @dataclass
@@ -254,7 +257,7 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
     targets, completes = _targets(project, category, options)
     only = tuple(names.index(name) for name in options.only_keypoints) or None
     request = ProposeRequest(
-        uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
+        options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
         options.backbone, options.prompt, only_keypoints=only,
     )  # fmt: skip
     if not request.exemplars:
@@ -281,7 +284,7 @@ def _propose_category(
     outcome.table, outcome.reason = [list(row) for row in choice.table], choice.reason
     outcome.calibrated = calibration is not None and calibration.kind == "project"
     progress.start(f"Proposing {category.name}", len(request.targets))
-    store = _Store(project, job, outcome, on_stored)
+    store = _Store(project, job, outcome, on_stored, options.step_name or f"Propose {category.name}")
     try:
         for result in engine.propose_keypoints(request, progress=progress, cancel=cancel):
             store.take(result)
@@ -295,9 +298,15 @@ class _Store:
     """Collects results and writes them in short transactions, all part of one undo step."""
 
     def __init__(
-        self, project: Project, job: _Job, outcome: CategoryOutcome, on_stored: Callable[[frozenset[int]], None] | None
+        self,
+        project: Project,
+        job: _Job,
+        outcome: CategoryOutcome,
+        on_stored: Callable[[frozenset[int]], None] | None,
+        step_name: str,
     ) -> None:
         self._project, self._job, self._outcome, self._on_stored = project, job, outcome, on_stored
+        self._step_name = step_name
         self._batch: list[InstanceProposal] = []
         self._since = time.monotonic()
 
@@ -320,7 +329,7 @@ class _Store:
             batch,
             self._job.category.id,
             job=self._job.request.request_id,
-            name=f"Propose {self._job.category.name}",
+            name=self._step_name,
             instance_ids=[self._job.completes[proposal.image_id] for proposal in batch],
         )
         self._outcome.proposals += changes.count
