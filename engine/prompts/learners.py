@@ -1,0 +1,140 @@
+"""What is learned: tokens, hidden states, or a conditional module; all give the U-Net's prompt, differentiable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.backbones.backbone import Backbone
+from engine.domain.errors import UserInputError
+from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from engine.prompts.patches import PATCHES
+from engine.prompts.sequence import SequenceFrame, init_tokens, sequence_frame, token_ids
+from engine.prompts.tuning_options import TuningOptions
+
+
+class PromptLearner(nn.Module):
+    """Base of the learned prompts of one backbone.
+
+    Attributes:
+        kind: "tokens", "hidden" or "conditional"; conditional: needs patch features, `pair`: of both images.
+    """
+
+    kind = ""
+    conditional = False
+    pair = False
+
+    def embeds(self, backbone: Backbone, source: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """`[1 or B, T, D]` hidden states for the U-Net; conditions `[B, 256, W]` only for conditional prompts."""
+        raise NotImplementedError
+
+    def groups(self, options: TuningOptions) -> list[dict[str, Any]]:
+        """Adam's parameter groups."""
+        return [{"params": list(self.parameters()), "lr": options.lr}]
+
+
+class TokenLearner(PromptLearner):
+    """L learned token embeddings between BOS and EOS (single, class)."""
+
+    kind = "tokens"
+
+    def __init__(self, frame: SequenceFrame, initial: Tensor) -> None:
+        super().__init__()
+        self.frame = frame
+        self.tokens = nn.Parameter(initial.detach().clone().float())
+
+    def embeds(self, backbone: Backbone, source: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """See base class; `[1, T, D]`."""
+        return backbone.encode_tokens(_on(self.frame, backbone).assemble(self.tokens.to(backbone.device)))
+
+
+class HiddenLearner(PromptLearner):
+    """The T x D hidden states themselves."""
+
+    kind = "hidden"
+
+    def __init__(self, initial: Tensor) -> None:
+        super().__init__()
+        self.hidden = nn.Parameter(initial.detach().clone().float())
+
+    def embeds(self, backbone: Backbone, source: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """See base class; `[1, T, D]`."""
+        return self.hidden
+
+
+class ConditionalLearner(PromptLearner):
+    """CPM: tokens made from patch features of the pair or the image."""
+
+    kind = "conditional"
+    conditional = True
+
+    def __init__(self, frame: SequenceFrame, module: ConditionalPromptModule) -> None:
+        super().__init__()
+        self.frame, self.module = frame, module
+        self.pair = module.config.pair
+
+    def embeds(self, backbone: Backbone, source: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """See base class; `[B, T, D]`."""
+        if source is None:
+            raise UserInputError("A conditional prompt needs the images' patch features.")
+        device = backbone.device
+        learned = self.module(source.to(device), None if target is None else target.to(device))
+        return backbone.encode_tokens(_on(self.frame, backbone).assemble(learned))
+
+    def groups(self, options: TuningOptions) -> list[dict[str, Any]]:
+        """Published: linear layers learn at a tenth of the rate."""
+        return self.module.parameter_groups(options.lr, options.lr_linear)
+
+
+def _on(frame: SequenceFrame, backbone: Backbone) -> SequenceFrame:
+    device = backbone.device
+    if frame.start.device == device:
+        return frame
+    return SequenceFrame(frame.start.to(device), frame.end.to(device), frame.pad.to(device))
+
+
+def template_tokens(backbone: Backbone, text: str) -> Tensor:
+    """`[1, T - 2, D]`: the plain encoding of `text` as learned tokens, so that learning starts exactly there.
+
+    The sequence of a text is words, EOS, padding; taken over whole, its hidden states are those of the text.
+    """
+    _, _, length = token_ids(backbone)
+    ids = backbone.tokenizer([text], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    return backbone.token_embedding(ids.input_ids)[:, 1 : length - 1].detach().float()
+
+
+def make_learner(
+    backbone: Backbone, kind: str, options: TuningOptions, *, category: str, seed: int, patch_width: int = 0
+) -> PromptLearner:
+    """The learner of a request's kind at its initial value."""
+    text = backbone.spec.text_for(category)
+    if kind == "hidden":
+        if options.init == "random":
+            generator = torch.Generator().manual_seed(seed)
+            shape = (1, backbone.prompt_tokens, backbone.text_dim)
+            return HiddenLearner(torch.randn(shape, generator=generator) * 0.02)
+        return HiddenLearner(backbone.encode_text([text]).cpu())
+    frame = sequence_frame(backbone)
+    if kind == "conditional":
+        room = frame.max_tokens
+        conditional = min(options.conditional_tokens, room)
+        config = CPMConfig(
+            patch_width=patch_width,
+            width=frame.width,
+            pair=options.condition == "pair",
+            patches=PATCHES,
+            global_tokens=min(options.global_tokens, room - conditional),
+            conditional_tokens=conditional,
+        )
+        module = ConditionalPromptModule(config, seed=seed)
+        if module.global_tokens is not None and options.init != "random":
+            with torch.no_grad():
+                module.global_tokens.copy_(template_tokens(backbone, text)[:, : config.global_tokens])
+        return ConditionalLearner(frame, module)
+    if options.init == "template":
+        return TokenLearner(frame, template_tokens(backbone, text).cpu())
+    words = text if options.init == "words" else None
+    count = min(options.tokens, frame.max_tokens)
+    return TokenLearner(frame, init_tokens(backbone, count, text=words, seed=seed).cpu())

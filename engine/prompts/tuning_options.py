@@ -1,0 +1,127 @@
+"""Settings of prompt tuning: typed, with the published values beside the ones for 5 to 500 labelled instances."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from engine.api import TuneRequest
+from engine.domain.errors import UserInputError
+from engine.prompts.loss import LossConfig
+
+KINDS = ("single", "class", "hidden", "conditional")
+MIN_INSTANCES = 3
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """How a prompt is tuned (ALGORITHMS 3). None = chosen from the backbone and the number of instances.
+
+    Attributes:
+        tokens: learnable tokens L of single and class prompts.
+        init: "template" (the card's text for the category, exactly), "words" (its words repeated) or "random" (published).
+        condition: "pair" or "image" (conditional); global_tokens, conditional_tokens: G and C.
+        patches: "backbone" or "dino:<folder>": where a conditional prompt's patch features come from.
+        lr, lr_linear: of Adam, constant; linear layers of the conditional module use the second.
+        batch: pairs per step; both_directions: count each pair both ways.
+        augment: share of training views that are mirrored, turned, shifted and recoloured; variants: views per instance.
+        timestep: None = the card's (published: 261 in training); seed is the request's.
+        fused_loss: train on the similarity that the app uses (with the second descriptor) instead of the diffusion part.
+        view: "whole", "crop" or "auto" (crops where instances are small in their photos).
+        heldout_share: of the images; eval_every: steps; patience: evaluations without a better one before stopping.
+        min_gain: what the new prompt must gain on the held-out images to be kept.
+        sources: exemplars that each held-out image is matched from (0 = all).
+        eval_method: "nn" (published criterion) or another matching method.
+        checkpointing: gradient checkpointing (None = only after memory ran out).
+        weight_decay_to_start: pull towards the initial value per step (regularises very small sets).
+    """
+
+    tokens: int = 75
+    init: str = ""
+    condition: str = "pair"
+    global_tokens: int = 25
+    conditional_tokens: int = 50
+    patches: str = "backbone"
+    lr: float = 0.01
+    lr_linear: float = 0.001
+    batch: int = 3
+    both_directions: bool = True
+    augment: float = 0.75
+    variants: int = 8
+    timestep: int | None = None
+    fused_loss: bool = False
+    view: str = "auto"
+    heldout_share: float = 0.3
+    eval_every: int = 20
+    patience: int = 6
+    min_gain: float = 0.0
+    sources: int = 0
+    eval_method: str = "nn"
+    checkpointing: bool | None = None
+    weight_decay_to_start: float = 0.0
+    loss: LossConfig = LossConfig()
+
+    @staticmethod
+    def from_request(request: TuneRequest) -> TuningOptions:
+        """The request's `options`, checked; UserInputError for unknown names or impossible values."""
+        if request.kind not in KINDS:
+            raise UserInputError(f"'{request.kind}' is no kind of prompt.", f"Use one of {', '.join(KINDS)}.")
+        known = {f.name: f for f in fields(TuningOptions)}
+        given = dict(request.options)
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise UserInputError(f"There is no tuning option '{unknown[0]}'.", f"Known: {', '.join(sorted(known))}.")
+        if isinstance(given.get("loss"), dict):
+            given["loss"] = LossConfig(**given["loss"])
+        options = TuningOptions(**given)
+        if not options.init:
+            options = replace(options, init="random" if request.kind == "single" else "template")
+        options.check()
+        return options
+
+    def check(self) -> None:
+        """UserInputError for values that cannot work."""
+        if self.init not in ("template", "words", "random"):
+            raise UserInputError(f"'{self.init}' is no initial value.", "Use template, words or random.")
+        if self.condition not in ("pair", "image") or self.view not in ("auto", "whole", "crop"):
+            raise UserInputError("condition is 'pair' or 'image'; view is 'auto', 'whole' or 'crop'.")
+        positive = ("tokens", "lr", "batch", "variants", "eval_every", "patience", "conditional_tokens")
+        bad = [name for name in positive if getattr(self, name) <= 0]
+        if bad or not 0 < self.heldout_share < 1 or not 0 <= self.augment <= 1:
+            raise UserInputError(f"The tuning option {(bad or ['heldout_share or augment'])[0]} is out of range.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, for the card."""
+        return asdict(self)
+
+
+def default_steps(pairs: int, batch: int) -> int:
+    """Steps when nothing is asked for: at least 120, at most 600, otherwise 20 times over the pairs."""
+    return int(min(600, max(120, 20 * pairs / max(batch, 1))))
+
+
+def request_fingerprint(request: TuneRequest, options: TuningOptions, revision: str) -> str:
+    """Names the job: an unfinished run in `work_dir` is continued only if this is the same."""
+    data = {
+        "category": request.category,
+        "kind": request.kind,
+        "backbone": request.backbone,
+        "revision": revision,
+        "seed": request.seed,
+        "steps": request.steps,
+        "epochs": request.epochs,
+        "schema": list(request.schema.names),
+        "pairs": [list(p) for p in request.schema.pairs],
+        "options": options.to_dict(),
+        "exemplars": [exemplar_key(e) for e in request.exemplars],
+    }
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def exemplar_key(exemplar: Any) -> list[Any]:
+    """JSON-able identity of a labelled instance: image, points (1/100 pixel) and visibility."""
+    points = [[None if v != v else round(float(v), 2) for v in row] for row in exemplar.keypoints.xy_image]
+    visibility = [int(v) for v in exemplar.keypoints.visibility]
+    return [exemplar.image.image_id, exemplar.image.sha256, points, visibility]

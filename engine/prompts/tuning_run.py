@@ -1,0 +1,353 @@
+"""One tuning job: features with gradients, steps, held-out PCK. A step is a pure function of (state, step number).
+
+Thread: the engine thread. No random state is carried from step to step, so that a job continued from a checkpoint gives
+what it would have given without the interruption, bit by bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.api import TuneRequest
+from engine.domain.keypoints import KeypointSchema
+from engine.domain.progress import CancelToken
+from engine.evaluation.pck import hits
+from engine.features.extractor import FeatureExtractor, Recipe, to_network
+from engine.features.fusion import fuse, join_blocks
+from engine.features.noise import image_noise
+from engine.features.views import render_view
+from engine.matching.selection import select
+from engine.prompts.instances import Labelled, Split, Variant, base_region, make_variant, use_crops, variant_points
+from engine.prompts.learners import PromptLearner
+from engine.prompts.loss import correspondence_loss, similarity_maps
+from engine.prompts.patches import PatchSource
+from engine.prompts.tuning_options import TuningOptions
+
+if TYPE_CHECKING:
+    from engine.backbones.backbone import Backbone
+
+ALPHA = 0.1
+_FP16_LOSS_SCALE = 1024.0
+Key = tuple[int, int]
+"""(index of the instance, number of the view)."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """PCK@0.1 on held-out images: `hits` one boolean array per target instance, pooled by point."""
+
+    hits: tuple[NDArray[np.bool_], ...]
+
+    @property
+    def pck(self) -> float:
+        """Share of correct points over all (NaN without any)."""
+        pooled = np.concatenate(self.hits) if self.hits else np.zeros(0)
+        return float(pooled.mean()) if len(pooled) else float("nan")
+
+
+def intervals(before: HeldOut, after: HeldOut, *, samples: int = 2000) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals over target images of before, after and their paired difference."""
+    rng = np.random.default_rng(0)
+    sums = np.array([[b.sum(), a.sum(), len(b)] for b, a in zip(before.hits, after.hits, strict=True)], np.float64)
+    if not len(sums) or not sums[:, 2].sum():
+        nan = (float("nan"), float("nan"))
+        return {"before": nan, "after": nan, "gain": nan}
+    drawn = sums[rng.integers(0, len(sums), (samples, len(sums)))].sum(axis=1)
+    drawn = drawn[drawn[:, 2] > 0]
+    shares = drawn[:, :2] / drawn[:, 2:]
+    table = {"before": shares[:, 0], "after": shares[:, 1], "gain": shares[:, 1] - shares[:, 0]}
+    return {k: tuple(float(q) for q in np.percentile(v, [2.5, 97.5])) for k, v in table.items()}  # type: ignore[misc]
+
+
+class TuningRun:
+    """Material and arithmetic of one job; `engine.prompts.tuning` decides when to stop and what to keep.
+
+    Attributes:
+        learner: what is learned; adam: its optimiser; done: finished steps.
+        micro: pairs per forward; checkpointing: both change after memory ran out, never the result.
+    """
+
+    def __init__(
+        self, extractor: FeatureExtractor, request: TuneRequest, options: TuningOptions,
+        instances: Sequence[Labelled], split: Split, pairs: Sequence[tuple[int, int]],
+        learner: PromptLearner, patches: PatchSource | None,
+    ) -> None:  # fmt: skip
+        self.extractor, self.request, self.options = extractor, request, options
+        self.instances, self.split, self.pairs = instances, split, list(pairs)
+        self.schema: KeypointSchema = request.schema
+        self.learner, self.patch_source = learner, patches
+        self.start = {k: v.detach().clone() for k, v in learner.state_dict().items()}
+        self.adam = torch.optim.Adam(learner.groups(options), lr=options.lr)
+        self.recipe: Recipe = extractor.recipe(timestep=options.timestep)
+        self.crop = use_crops(instances, options.view)
+        self.done = 0
+        self.micro = options.batch
+        self.checkpointing = bool(options.checkpointing)
+        self._variants: dict[Key, Variant] = {}
+        self._latents: dict[Key, Tensor] = {}
+        self._patches: dict[Key, Tensor] = {}
+        self._described: dict[Key, Tensor] = {}
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen model."""
+        return self.extractor.backbone
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Up-blocks whose maps are joined."""
+        return (self.recipe.up_block, *(block for block, _ in self.recipe.extra_blocks))
+
+    # ---- material --------------------------------------------------------------------------------------------
+
+    def variant(self, key: Key) -> Variant:
+        """View of a key (made once)."""
+        if key not in self._variants:
+            item, spec = self.instances[key[0]], self.backbone.spec
+            self._variants[key] = make_variant(
+                item,
+                key[1],
+                region=base_region(item, self.crop, keep_aspect=spec.resize == "fit"),
+                crop=self.crop,
+                input_wh=spec.input_wh,
+                options=self.options,
+                seed=self.request.seed,
+            )
+        return self._variants[key]
+
+    def _pixels(self, key: Key) -> NDArray[np.uint8]:
+        variant, item = self.variant(key), self.instances[key[0]]
+        return variant.recolour(render_view(variant.view, item.image_wh, self.extractor.source))
+
+    def load(self, keys: Sequence[Key]) -> None:
+        """Encode what is not there yet: latents, patch features, second descriptor. Kept for the whole job."""
+        missing = [k for k in dict.fromkeys(keys) if k not in self._latents]
+        step = max(1, self.extractor.ladder.batch)
+        for start in range(0, len(missing), step):
+            chunk = missing[start : start + step]
+            pixels = np.stack([self._pixels(k) for k in chunk])
+            latents = self.backbone.encode_latents(to_network(pixels)).cpu()
+            for key, z in zip(chunk, latents, strict=True):
+                self._latents[key] = z
+            if self.patch_source is not None:
+                self._patches.update(zip(chunk, self.patch_source.patches(pixels).cpu(), strict=True))
+
+    def described(self, key: Key) -> Tensor | None:
+        """Second-descriptor map `[C, h, w]` of a view, None without a fusion slot."""
+        card = self.backbone.spec.fusion
+        if not card.descriptor or card.weight <= 0:
+            return None
+        if key not in self._described:
+            maps = self.extractor.descriptor_maps([self.variant(key).view], card.descriptor)
+            self._described[key] = maps[0].features.cpu()
+        return self._described[key]
+
+    def points(self, key: Key, cells_wh: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Keypoints of a view in cells (see `variant_points`)."""
+        return variant_points(self.instances[key[0]], self.variant(key), self.schema, cells_wh)
+
+    # ---- features --------------------------------------------------------------------------------------------
+
+    def maps(self, keys: Sequence[Key], embeds: Tensor, noises: Tensor | None, checkpoint: bool = False) -> Tensor:
+        """Joined up-block maps `[n, C, h, w]` float32 of views under `embeds` `[1 or n, T, D]`; differentiable."""
+        latents = torch.stack([self._latents[k] for k in keys]).to(self.backbone.device)
+        noisy = latents if noises is None else self.backbone.add_noise(latents, noises, self.recipe.timestep)
+        output = self.backbone.unet_forward(
+            noisy, self.recipe.timestep, embeds, up_blocks=self.blocks, checkpoint=checkpoint
+        )
+        found = [output.maps[b].float() for b in self.blocks]
+        if len(found) == 1:
+            return found[0]
+        weights = [weight for _, weight in self.recipe.extra_blocks]
+        return join_blocks(found, [max(0.0, 1.0 - sum(weights)), *weights])
+
+    def _fused(self, maps: Tensor, keys: Sequence[Key]) -> Tensor:
+        described = [self.described(k) for k in keys]
+        kept = [d for d in described if d is not None]
+        if len(kept) < len(described):
+            return maps
+        return fuse(maps, torch.stack(kept).to(maps.device), self.backbone.spec.fusion.weight)
+
+    def _step_noise(self, step: int, keys: Sequence[Key]) -> Tensor | None:
+        if self.recipe.clean:
+            return None
+        shape = tuple(self._latents[keys[0]].shape)
+        rows = []
+        for index, number in keys:
+            text = f"{self.request.seed}:{step}:{self.instances[index].key}:{number}"
+            seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") & (2**63 - 1)
+            rows.append(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
+        return torch.stack(rows)
+
+    # ---- learning --------------------------------------------------------------------------------------------
+
+    def batch_of(self, step: int) -> list[tuple[Key, Key]]:
+        """Pairs of views of one step (0-based): shuffled anew in every round over the pairs."""
+        count, size = len(self.pairs), self.options.batch
+        chosen = []
+        for position in range(step * size, (step + 1) * size):
+            epoch = position // count
+            order = np.random.default_rng([self.request.seed, epoch]).permutation(count)
+            i, j = self.pairs[order[position % count]]
+            rng = np.random.default_rng([self.request.seed, 1, position])
+            v, w = rng.integers(0, self.options.variants, 2)
+            chosen.append(((i, int(v)), (j, int(w))))
+        return chosen
+
+    def step(self, cancel: CancelToken | None = None) -> float:
+        """One Adam step over `options.batch` pairs; nothing has changed when it raises. Returns the loss."""
+        batch = self.batch_of(self.done)
+        self.load([k for pair in batch for k in pair])
+        self.adam.zero_grad(set_to_none=True)
+        scale = _FP16_LOSS_SCALE if self.backbone.dtype == torch.float16 else 1.0
+        total = 0.0
+        for start in range(0, len(batch), self.micro):
+            if cancel is not None:
+                cancel.check()
+            part = batch[start : start + self.micro]
+            loss = self._pair_loss(part) * (len(part) / len(batch))
+            if cancel is not None:
+                cancel.check()
+            (loss * scale).backward()
+            total += float(loss.detach())
+        for parameter in self.learner.parameters():
+            if parameter.grad is not None:
+                parameter.grad = torch.nan_to_num(parameter.grad / scale)
+        self.adam.step()
+        self._pull_to_start()
+        self.done += 1
+        return total
+
+    @torch.no_grad()
+    def _pull_to_start(self) -> None:
+        share = self.options.weight_decay_to_start
+        if share > 0:
+            for name, parameter in self.learner.named_parameters():
+                parameter.lerp_(self.start[name].to(parameter.device), share)
+
+    def _pair_loss(self, pairs: Sequence[tuple[Key, Key]]) -> Tensor:
+        sources, targets = [s for s, _ in pairs], [t for _, t in pairs]
+        if self.learner.pair:
+            embeds = self._condition(sources, targets)
+            keys, embeds = [*sources, *targets], torch.cat([embeds, embeds])
+        else:
+            keys = list(dict.fromkeys([*sources, *targets]))
+            embeds = self._condition(keys, None)
+        maps = self.maps(keys, embeds, self._step_noise(self.done, keys), self.checkpointing)
+        if self.options.fused_loss:
+            maps = self._fused(maps, keys)
+        if self.learner.pair:
+            src, tgt = maps[: len(pairs)], maps[len(pairs) :]
+        else:
+            place = {k: n for n, k in enumerate(keys)}
+            src, tgt = maps[[place[k] for k in sources]], maps[[place[k] for k in targets]]
+        cells = (int(maps.shape[-1]), int(maps.shape[-2]))
+        points = [[self.points(k, cells) for k in side] for side in (sources, targets)]
+        xy = [torch.from_numpy(np.stack([p for p, _ in side])).to(maps.device) for side in points]
+        seen = [torch.from_numpy(np.stack([v for _, v in side])).to(maps.device) for side in points]
+        valid = seen[0] & seen[1]
+        loss = correspondence_loss(src, tgt, xy[0], xy[1], valid, self.options.loss)
+        if not self.options.both_directions:
+            return loss
+        return (loss + correspondence_loss(tgt, src, xy[1], xy[0], valid, self.options.loss)) / 2
+
+    def _condition(self, keys: Sequence[Key], targets: Sequence[Key] | None) -> Tensor:
+        """Prompt of the views (or of the pairs): `[1 or n, T, D]`."""
+        if not self.learner.conditional:
+            return self.learner.embeds(self.backbone)
+        source = torch.stack([self._patches[k] for k in keys])
+        target = None if targets is None else torch.stack([self._patches[k] for k in targets])
+        return self.learner.embeds(self.backbone, source, target)
+
+    # ---- held-out figure ---------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def evaluate(
+        self, targets: Sequence[int], *, embeds: Tensor | None = None, fused: bool = True,
+        cancel: CancelToken | None = None,
+    ) -> HeldOut:  # fmt: skip
+        """PCK@0.1 (L = longer side of the target's box) of the plain views, from training instances to `targets`.
+
+        Args:
+            embeds: `[1, T, D]` of another prompt (before); None = the learner's now.
+            fused: with the second descriptor, as the app matches.
+        """
+        train = list(self.split.train)
+        if self.options.sources and len(train) > self.options.sources:
+            train = train[: self.options.sources]
+        if embeds is None and self.learner.pair:
+            return self._evaluate_pairs(train, targets, fused, cancel)
+        keys = [(i, 0) for i in dict.fromkeys([*train, *targets])]
+        found = dict(zip(keys, self._eval_maps(keys, embeds, cancel), strict=True))
+        if fused:
+            found = {k: self._fused(m[None], [k])[0] for k, m in found.items()}
+        results = []
+        for j in targets:
+            per_source = [self._hits(found[(i, 0)], found[(j, 0)], i, j) for i in train if self._pairable(i, j)]
+            results.append(np.concatenate(per_source) if per_source else np.zeros(0, bool))
+        return HeldOut(tuple(results))
+
+    def _pairable(self, i: int, j: int) -> bool:
+        return self.instances[i].exemplar.image.image_id != self.instances[j].exemplar.image.image_id
+
+    def _eval_maps(self, keys: Sequence[Key], embeds: Tensor | None, cancel: CancelToken | None) -> list[Tensor]:
+        self.load(keys)
+        maps: list[Tensor] = []
+        size = max(1, min(self.extractor.ladder.batch, 16))
+        for start in range(0, len(keys), size):
+            if cancel is not None:
+                cancel.check()
+            chunk = list(keys[start : start + size])
+            condition = embeds if embeds is not None else self._condition(chunk, None)
+            maps += list(self.maps(chunk, condition, self._eval_noise(chunk)))
+        return maps
+
+    def _eval_noise(self, keys: Sequence[Key]) -> Tensor | None:
+        """The noise that extraction uses (its first member), so that figures speak of the features of the app."""
+        if self.recipe.clean:
+            return None
+        shape = tuple(self._latents[keys[0]].shape)
+        hashes = [self.extractor.source.sha256(self.instances[i].exemplar.image) for i, _ in keys]
+        return torch.stack([image_noise(sha, 0, 0, shape) for sha in hashes])  # type: ignore[arg-type]
+
+    def _evaluate_pairs(
+        self, train: Sequence[int], targets: Sequence[int], fused: bool, cancel: CancelToken | None
+    ) -> HeldOut:
+        """A pair prompt makes other features of an image for every pair: two forwards per pair."""
+        self.load([(i, 0) for i in (*train, *targets)])
+        results = []
+        for j in targets:
+            per_source = []
+            for i in train:
+                if not self._pairable(i, j):
+                    continue
+                if cancel is not None:
+                    cancel.check()
+                keys: list[Key] = [(i, 0), (j, 0)]
+                maps = self.maps(keys, self._condition(keys[:1], keys[1:]), self._eval_noise(keys))
+                maps = self._fused(maps, keys) if fused else maps
+                per_source.append(self._hits(maps[0], maps[1], i, j))
+            results.append(np.concatenate(per_source) if per_source else np.zeros(0, bool))
+        return HeldOut(tuple(results))
+
+    def _hits(self, src: Tensor, tgt: Tensor, i: int, j: int) -> NDArray[np.bool_]:
+        cells_src = (int(src.shape[-1]), int(src.shape[-2]))
+        cells_tgt = (int(tgt.shape[-1]), int(tgt.shape[-2]))
+        xy, seen = self.points((i, 0), cells_src)
+        shared = seen & self.instances[j].visible
+        if not shared.any():
+            return np.zeros(0, bool)
+        query = torch.from_numpy(xy[shared])[None].to(src.device)
+        found = select(similarity_maps(src[None], tgt[None], query, self.options.loss)[0], self.options.eval_method)
+        transform = self.variant((j, 0)).view.transform
+        predicted = transform.from_feature(found.cpu().numpy(), cells_tgt)
+        truth = self.instances[j].exemplar.keypoints.xy_image[shared]
+        return hits(predicted, truth, self.instances[j].length, (ALPHA,))[0]

@@ -1,0 +1,206 @@
+"""Tuning end to end on the toy pipeline: every kind learns, resumes bit-equal, cancels, survives a lack of memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.api import Exemplar, TuneProgress, TuneRequest
+from engine.domain.errors import OperationCancelled, OutOfMemoryError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.prompts import tuning_run
+from engine.prompts.files import read_card, read_tensors
+from engine.prompts.tuning import tune_prompt
+from engine.session import EngineSession
+from tests.engine.prompts.conftest import SCHEMA
+
+OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3}
+
+
+@pytest.fixture
+def request_(labelled: tuple[Exemplar, ...], toy_pipeline_dir: Path, tmp_path: Path) -> TuneRequest:
+    return TuneRequest(
+        request_id="t1", category="cat", schema=SCHEMA, exemplars=labelled, kind="class", backbone=str(toy_pipeline_dir),
+        steps=7, out_dir=tmp_path / "prompts", work_dir=tmp_path / "work", keep_if_worse=True, options=OPTIONS,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "extra"),
+    [
+        ("single", {"tokens": 5}),
+        ("class", {}),
+        ("hidden", {}),
+        ("conditional", {"condition": "pair"}),
+        ("conditional", {"condition": "image"}),
+    ],
+)
+def test_every_kind_learns_and_is_saved(
+    toy_session: EngineSession, request_: TuneRequest, kind: str, extra: dict
+) -> None:
+    steps: list[TuneProgress] = []
+    progress = Progress()
+    request = replace(request_, kind=kind, options={**OPTIONS, **extra})
+    result = tune_prompt(toy_session, request, on_step=steps.append, progress=progress)
+    assert result.kept and result.steps == 7 and result.folder is not None
+    assert 0 <= result.before <= 1 and result.after_interval[0] <= result.after <= result.after_interval[1]
+    assert [p.step for p in result.curve] == list(range(1, 8))
+    assert [p.step for p in result.curve if np.isfinite(p.heldout_pck)] == [3, 6, 7]
+    card = read_card(result.folder)
+    assert (card.kind, card.revision) == (kind, toy_session.backbone(request.backbone).revision)
+    assert card.pairs and len(card.pairs_hash) == 64 and "held-out" in card.heldout
+    assert set(card.images).isdisjoint(card.settings["heldout_images"])
+    tensors = read_tensors(result.folder)
+    assert ("embeds" in tensors) == (kind != "conditional")
+    assert not list(request.work_dir.glob("*"))
+    assert progress.snapshot().done == 7
+
+
+def test_loss_falls_with_more_steps(toy_session: EngineSession, request_: TuneRequest) -> None:
+    request = replace(request_, steps=40, options={**OPTIONS, "eval_every": 40, "augment": 0.0, "variants": 1})
+    losses = [p.loss for p in tune_prompt(toy_session, request).curve]
+    assert np.mean(losses[-8:]) < np.mean(losses[:8])
+
+
+def _weights(session: EngineSession, request: TuneRequest) -> dict[str, torch.Tensor]:
+    folder = tune_prompt(session, request).folder
+    assert folder is not None
+    return read_tensors(folder)
+
+
+@pytest.mark.parametrize("stop_at", [2, 3, 5])
+def test_an_interrupted_job_ends_as_if_it_had_not_been(
+    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path, stop_at: int
+) -> None:
+    whole = _weights(toy_session, replace(request_, work_dir=tmp_path / "whole", options={**OPTIONS, "tokens": 4}))
+    request = replace(request_, options={**OPTIONS, "tokens": 4})
+    token = CancelToken()
+    with pytest.raises(OperationCancelled):
+        tune_prompt(toy_session, request, cancel=token, on_step=lambda p: token.cancel() if p.step == stop_at else None)
+    assert len(list(request.work_dir.glob("*.safetensors"))) == 1
+    seen: list[int] = []
+    result = tune_prompt(toy_session, request, on_step=lambda p: seen.append(p.step))
+    assert seen[0] == stop_at + 1 or stop_at % 3 == 0
+    continued = read_tensors(result.folder)
+    assert whole.keys() == continued.keys()
+    assert all(torch.equal(whole[k], continued[k]) for k in whole)
+
+
+def test_a_killed_process_continues_from_its_last_checkpoint(
+    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        """Stands for SIGKILL: nothing is caught, nothing is saved on the way out."""
+
+    def kill(point: TuneProgress) -> None:
+        if point.step == 5:
+            raise Killed
+
+    whole = _weights(toy_session, replace(request_, work_dir=tmp_path / "whole"))
+    with pytest.raises(Killed):
+        tune_prompt(toy_session, request_, on_step=kill)
+    seen: list[int] = []
+    result = tune_prompt(toy_session, request_, on_step=lambda p: seen.append(p.step))
+    assert seen[0] == 4
+    continued = read_tensors(result.folder)
+    assert all(torch.equal(whole[k], continued[k]) for k in whole)
+
+
+def test_a_checkpoint_of_another_job_or_a_damaged_one_is_not_used(
+    toy_session: EngineSession, request_: TuneRequest
+) -> None:
+    token = CancelToken()
+    with pytest.raises(OperationCancelled):
+        tune_prompt(toy_session, request_, cancel=token, on_step=lambda p: token.cancel() if p.step == 4 else None)
+    seen: list[int] = []
+    tune_prompt(toy_session, replace(request_, seed=1), on_step=lambda p: seen.append(p.step))
+    assert seen[0] == 1
+    (checkpoint,) = request_.work_dir.glob("*.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:200])
+    seen.clear()
+    tune_prompt(toy_session, request_, on_step=lambda p: seen.append(p.step))
+    assert seen[0] == 1
+
+
+def test_cancel_comes_within_a_step(toy_session: EngineSession, request_: TuneRequest, monkeypatch) -> None:
+    token = CancelToken()
+    calls = 0
+    original = tuning_run.TuningRun.maps
+
+    def counting(self, *args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if torch.is_grad_enabled():
+            token.cancel()
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(tuning_run.TuningRun, "maps", counting)
+    with pytest.raises(OperationCancelled):
+        tune_prompt(toy_session, request_, cancel=token)
+    after_cancel = calls
+    assert after_cancel <= 6  # evaluations before and at step 0, then the one training forward that asked for it
+
+
+def test_memory_ladder_keeps_the_result(toy_session: EngineSession, request_: TuneRequest, monkeypatch) -> None:
+    request = replace(request_, options={**OPTIONS, "tokens": 4})
+    expected = _weights(toy_session, request)
+    original = tuning_run.TuningRun._pair_loss
+    failures = iter([torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+
+    def failing(self, pairs):
+        error = next(failures, None)
+        if error is not None:
+            raise error
+        return original(self, pairs)
+
+    monkeypatch.setattr(tuning_run.TuningRun, "_pair_loss", failing)
+    progress = Progress()
+    folder = tune_prompt(toy_session, request, progress=progress).folder
+    found = read_tensors(folder)
+    # Fewer pairs at a time add up in another order: equal up to rounding, which Adam's first steps may amplify.
+    assert (found["tokens"] - expected["tokens"]).abs().mean() < 1e-3
+
+
+def test_memory_that_is_never_enough_is_an_error_for_people(
+    toy_session: EngineSession, request_: TuneRequest, monkeypatch
+) -> None:
+    def fail(self, pairs):
+        raise MemoryError
+
+    monkeypatch.setattr(tuning_run.TuningRun, "_pair_loss", fail)
+    with pytest.raises(OutOfMemoryError, match="not enough memory"):
+        tune_prompt(toy_session, request_)
+
+
+def test_a_worse_prompt_is_discarded(toy_session: EngineSession, request_: TuneRequest) -> None:
+    request = replace(request_, steps=1, keep_if_worse=False, options={**OPTIONS, "min_gain": 2.0})
+    result = tune_prompt(toy_session, request)
+    assert not result.kept and result.prompt_id == "" and result.folder is None
+    assert not list((request.out_dir).glob("*")) if request.out_dir.exists() else True
+
+
+def test_too_little_material_is_refused(toy_session: EngineSession, request_: TuneRequest) -> None:
+    with pytest.raises(UserInputError, match="at least 3"):
+        tune_prompt(toy_session, replace(request_, exemplars=request_.exemplars[:2]))
+    one_photo = tuple(replace(e, image=request_.exemplars[0].image) for e in request_.exemplars)
+    with pytest.raises(UserInputError, match="on different photos"):
+        tune_prompt(toy_session, replace(request_, exemplars=one_photo))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "magic"}, "no kind of prompt"),
+        ({"options": {"learning_rate": 1}}, "no tuning option"),
+        ({"options": {"batch": 0}}, "out of range"),
+        ({"options": {"init": "zeros"}}, "no initial value"),
+        ({"kind": "conditional", "options": {"patches": "vgg"}}, "no source of patch features"),
+    ],
+)
+def test_impossible_requests(toy_session: EngineSession, request_: TuneRequest, change: dict, message: str) -> None:
+    with pytest.raises(UserInputError, match=message):
+        tune_prompt(toy_session, replace(request_, **change))
