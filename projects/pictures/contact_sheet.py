@@ -100,18 +100,18 @@ def _paint_mask(picture: Image.Image, mask: NDArray[np.bool_], colour: str, fill
 
 def _draw_point(draw: ImageDraw.ImageDraw, point: DrawnPoint, scale: float) -> None:
     x, y = point.x * scale, point.y * scale
-    r = 4.5
+    r = 3.5
     colour = {"human": HUMAN, "accepted": ACCEPTED, "pending": PENDING, "doubt": DOUBT}.get(point.style, TRUTH)
     if point.style == "truth":
         for width, ink in ((3, "#000000"), (1, TRUTH)):
             draw.line((x - r, y - r, x + r, y + r), fill=ink, width=width)
             draw.line((x - r, y + r, x + r, y - r), fill=ink, width=width)
         return
-    draw.ellipse((x - r - 1.5, y - r - 1.5, x + r + 1.5, y + r + 1.5), fill="#ffffff")
+    draw.ellipse((x - r - 1, y - r - 1, x + r + 1, y + r + 1), fill="#ffffff")
     if point.style in ("human", "accepted") and not point.hidden:
         draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
     else:
-        draw.ellipse((x - r, y - r, x + r, y + r), fill="#26282b", outline=colour, width=3)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill="#26282b", outline=colour, width=2)
     if point.hidden:
         draw.line((x - r, y + r, x + r, y - r), fill=colour, width=2)
 
@@ -131,7 +131,7 @@ def _draw_tile(tile: Tile, width: int, height: int) -> Image.Image:
     if tile.box is not None:
         draw.rectangle(tuple(v * scale for v in tile.box), outline=HUMAN, width=2)
     for a, b in tile.edges:
-        draw.line((a[0] * scale, a[1] * scale, b[0] * scale, b[1] * scale), fill="#ffffff", width=2)
+        draw.line((a[0] * scale, a[1] * scale, b[0] * scale, b[1] * scale), fill="#d8dce0", width=1)
     for point in tile.points:
         _draw_point(draw, point, scale)
     card.paste(picture, ((width - size[0]) // 2, (height - size[1]) // 2))

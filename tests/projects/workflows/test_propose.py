@@ -1,0 +1,203 @@
+"""The propose workflow: what is asked of the engine, what is stored, what survives a cancel.
+
+The engine here is a small real implementation of the protocol's two methods (it puts every keypoint at a known place), so
+that what the workflow does with its answers can be checked exactly; the real engine is used in tests/e2e.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.api import Calibration, MatchSettings, SettingsChoice, TargetFailure
+from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
+from engine.domain.keypoints import KeypointSchema, Visibility
+from engine.domain.progress import CancelToken
+from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from engine.domain.runspec import RunSpec
+from projects.images import add_paths
+from projects.project import Project
+from projects.store.inputs import NewKeypoint
+from projects.workflows.propose import ProposeOptions, propose
+
+CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
+
+
+class PlacingEngine:
+    """Proposes keypoint i of every target at (10 + i, 20); remembers its requests."""
+
+    def __init__(self, *, confidence: float = 0.8, fail: tuple[str, ...] = (), cancel_after: int | None = None) -> None:
+        self.confidence, self.fail, self.cancel_after = confidence, fail, cancel_after
+        self.requests, self.choices, self.records = [], 0, []
+
+    def choose_settings(self, request, *, progress=None, cancel=None):
+        self.choices += 1
+        return SettingsChoice(CHOSEN, (("plain", 0.5, 0.1),), len(request.exemplars), "plain wins")
+
+    def calibrate(self, records):
+        self.records = records
+        return Calibration("project", len(records), {"bias": 1.0})
+
+    def propose_keypoints(self, request, *, progress=None, cancel=None):
+        self.requests.append(request)
+        for count, target in enumerate(request.targets):
+            if self.cancel_after is not None and count >= self.cancel_after:
+                cancel.cancel()
+            cancel.check()
+            progress.step()
+            if target.image.path.name in self.fail:
+                yield TargetFailure(
+                    target.image.image_id, UnreadableImageError(f"Cannot read {target.image.path.name}.")
+                )
+                continue
+            keypoints = tuple(
+                KeypointProposal(
+                    name, 10.0 + i, 20.0, self.confidence, Visibility.VISIBLE, KeypointSignals(self.confidence, 0.1)
+                )
+                for i, name in enumerate(request.schema.names)
+            )
+            spec = RunSpec("match", "embedded", settings={"method": request.settings.method})
+            yield InstanceProposal(
+                request.request_id, target.image.image_id, request.category, keypoints, self.confidence, None, spec
+            )
+
+
+@pytest.fixture
+def project(tmp_path: Path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for index in range(6):
+        pixels = np.full((48, 64, 3), index * 20, np.uint8)
+        Image.fromarray(pixels).save(photos / f"p{index}.png")
+    with Project.create(tmp_path / "t.kinmark") as project:
+        add_paths(project, [photos])
+        category = project.operations.add_category("otter", KeypointSchema(("nose", "tail", "paw"))).ids[0]
+        project.category_id = category
+        project.image_ids = [row.id for row in project.queries.images()]
+        yield project
+
+
+def _label(project, index, count=3):
+    ids = project.queries.category(project.category_id).definition_ids
+    keypoints = [NewKeypoint(ids[i], 5.0 + i, 6.0) for i in range(count)]
+    return project.operations.add_instance(project.image_ids[index], project.category_id, keypoints).ids[0]
+
+
+def test_without_an_exemplar_the_way_is_named(project):
+    with pytest.raises(UserInputError, match="nothing to propose from"):
+        propose(project, PlacingEngine())
+    with pytest.raises(UserInputError, match="no category"):
+        propose(project, PlacingEngine(), ProposeOptions(category="badger"))
+    with pytest.raises(UserInputError, match="labelled yet"):
+        propose(project, PlacingEngine(), ProposeOptions(category="otter"))
+
+
+def test_every_other_photo_gets_a_pending_proposal_in_one_undo_step(project):
+    _label(project, 0)
+    before = project.undo_name
+    [outcome] = propose(project, PlacingEngine())
+    assert (outcome.exemplars, outcome.targets, outcome.proposals, outcome.keypoints) == (1, 5, 5, 15)
+    assert project.queries.count_proposals() == 5
+    assert project.undo_name == "Propose otter"
+    project.undo()
+    assert project.queries.count_proposals() == 0 and project.undo_name == before
+
+
+def test_empty_photos_stay_empty_and_partial_instances_are_completed(project):
+    _label(project, 0)
+    partial = _label(project, 1, count=1)
+    project.operations.mark_nothing_here([project.image_ids[2]], project.category_id)
+    engine = PlacingEngine()
+    propose(project, engine)
+    asked = {int(t.image.image_id) for t in engine.requests[0].targets}
+    assert asked == set(project.image_ids) - {project.image_ids[0], project.image_ids[2]}
+    [proposal] = project.queries.proposals(image_id=project.image_ids[1])
+    names = {d.id: d.name for d in project.queries.category(project.category_id).definitions}
+    assert proposal.instance_id == partial
+    assert {names[k.definition_id] for k in proposal.keypoints} == {"tail", "paw"}
+
+
+def test_accepted_images_are_exemplars_at_once(project):
+    _label(project, 0)
+    engine = PlacingEngine()
+    propose(project, engine)
+    project.operations.accept_proposals(image_ids=[project.image_ids[3]])
+    propose(project, engine)
+    assert len(engine.requests[1].exemplars) == 2
+    assert project.queries.count_proposals() == 4
+
+
+def test_the_choice_is_kept_until_the_exemplars_have_doubled(project):
+    _label(project, 0)
+    engine = PlacingEngine()
+    propose(project, engine)
+    propose(project, engine)
+    assert engine.choices == 1
+    assert engine.requests[1].settings == CHOSEN
+    _label(project, 1)
+    propose(project, engine)
+    assert engine.choices == 2
+    propose(project, engine, ProposeOptions(settings=MatchSettings(rotations=8)))
+    assert engine.choices == 3
+
+
+def test_what_was_found_before_a_cancel_is_kept(project):
+    _label(project, 0)
+    cancel = CancelToken()
+    with pytest.raises(OperationCancelled):
+        propose(project, PlacingEngine(cancel_after=2), cancel=cancel)
+    assert project.queries.count_proposals() == 2
+
+
+def test_an_unreadable_photo_is_reported_and_the_sweep_goes_on(project):
+    _label(project, 0)
+    [outcome] = propose(project, PlacingEngine(fail=("p3.png",)))
+    assert outcome.proposals == 4 and "p3.png" in outcome.failures[0]["error"]
+
+
+def test_a_rejection_on_the_same_evidence_is_not_proposed_again(project):
+    _label(project, 0)
+    propose(project, PlacingEngine())
+    victim = project.queries.proposals(image_id=project.image_ids[4])[0]
+    project.operations.reject_proposals([victim.id])
+    propose(project, PlacingEngine())
+    assert not project.queries.proposals(image_id=project.image_ids[4])
+    assert project.queries.proposals(image_id=project.image_ids[5])
+
+
+def test_globs_ids_and_names_choose_the_work(project):
+    _label(project, 0)
+    engine = PlacingEngine()
+    propose(project, engine, ProposeOptions(targets_glob="p[34]*"))
+    assert len(engine.requests[0].targets) == 2
+    order = (project.image_ids[5], project.image_ids[1])
+    propose(project, engine, ProposeOptions(image_ids=order, only_keypoints=("paw",)))
+    assert tuple(int(t.image.image_id) for t in engine.requests[1].targets) == order
+    assert engine.requests[1].only_keypoints == (2,)
+    with pytest.raises(UserInputError, match="no keypoint"):
+        propose(project, engine, ProposeOptions(only_keypoints=("wing",)))
+
+
+def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
+    monkeypatch.setattr("projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
+    _label(project, 0)
+    engine = PlacingEngine()
+    propose(project, engine)
+    assert engine.requests[0].calibration is None
+    project.operations.accept_proposals(image_ids=project.image_ids[1:3])
+    [outcome] = propose(project, engine)
+    assert outcome.calibrated and len(engine.records) == 6 and all(r.correct for r in engine.records)
+    assert engine.requests[1].calibration.data == {"bias": 1.0}
+
+
+def test_a_lost_exemplar_photo_is_named(project):
+    _label(project, 0)
+    row = project.queries.image(project.image_ids[0])
+    row.path.unlink()
+    with pytest.raises(UserInputError, match="not where they were"):
+        propose(project, PlacingEngine())
+    assert replace(row, state="x").state == "x"
