@@ -22,7 +22,9 @@ REQUIRED_FILES = (
     "text_encoder/config.json",
     "scheduler/scheduler_config.json",
 )
+CHECKSUMS = "checksums.json"
 MAX_JSON_BYTES = 64 << 20
+MAX_HEADER_BYTES = 100 << 20
 _HASH_WHOLE_BELOW = 64 << 20
 _HASH_EDGE = 1 << 20
 
@@ -90,6 +92,51 @@ def refuse_pickles(folder: Path) -> None:
             f"The model folder {folder} holds pickled weights, which can run code: {', '.join(found[:4])}.",
             "Use a safetensors version of the model, or delete these files if safetensors lie beside them.",
         )
+
+
+def check_safetensors(path: Path) -> None:
+    """Check a weight file's header and length without reading its tensors; ModelCorruptError when they disagree.
+
+    The header's declared offsets must end exactly at the end of the file, so a cut copy is found in a millisecond.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
+                raise ValueError("impossible header length")
+            header = json.loads(file.read(length))
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise ValueError(f"{size} bytes instead of {8 + length + max(ends, default=0)}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ModelCorruptError(
+            f"The weight file {path} is cut off or damaged.", "Download or copy the model again.", repr(error)
+        ) from None
+
+
+def check_weights(folder: Path) -> None:
+    """`check_safetensors` for every weight file of the components."""
+    for path in model_files(folder):
+        if path.suffix == ".safetensors":
+            check_safetensors(path)
+
+
+def file_digest(path: Path, algorithm: str = "sha256", prefix: bytes = b"") -> str:
+    """Hex digest of `prefix` and the file's bytes."""
+    digest = hashlib.new(algorithm, prefix)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_checksums(folder: Path) -> Path:
+    """Write `checksums.json` (relative path -> sha256 of every model file) for a model that is shipped or shared."""
+    sums = {p.relative_to(folder).as_posix(): file_digest(p) for p in model_files(folder)}
+    path = folder / CHECKSUMS
+    path.write_text(json.dumps(sums, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return path
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -46,6 +46,7 @@ def load_backbone(
         raise ModelMissingError(f"The model '{spec.id}' is not installed.", hint)
     path = Path(spec.folder)
     layout.check_layout(path)
+    layout.check_weights(path)
     chosen = torch.device(device) if isinstance(device, torch.device) else choose_device(device)
     precision = dtype if isinstance(dtype, torch.dtype) else choose_dtype(chosen, dtype, spec.cpu_dtype)
     backbone = _assemble(spec, path, keep_decoder)
