@@ -1,7 +1,7 @@
 """Photos of a project and the disk: adding folders, moved folders, changed files, duplicates.
 
 A folder that is given becomes an image root and its photos keep their paths below it, so same-named files in different
-folders stay apart. Files given one by one belong to their own folder. Nothing is ever written to a photo.
+folders stay apart. Files given one by one share the deepest folder that holds them all. Nothing is ever written to a photo.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewImage
 from projects.store.queries import ImageFilter
+from projects.store.rows import ImageRow
 
 BATCH = 500
 
@@ -48,6 +49,7 @@ def scan(paths: Iterable[Path | str]) -> tuple[list[tuple[Path, Path]], list[str
     Links to folders are followed once (a loop ends by itself); hidden files and project folders are passed over.
     """
     state = _Scan()
+    files: list[Path] = []
     for given in paths:
         path = Path(given).absolute()
         # A link to a file keeps its own name; a link to a folder is the folder.
@@ -55,10 +57,22 @@ def scan(paths: Iterable[Path | str]) -> tuple[list[tuple[Path, Path]], list[str
         if path.is_dir():
             _scan_folder(path, path, state)
         elif path.is_file():
-            _scan_file(path.parent, path, state)
+            files.append(path)
         else:
             raise UserInputError(f"There is no file or folder {given}.", "Check the path.")
+    root = _common_folder(files)
+    for path in files:
+        _scan_file(root if root is not None else path.parent, path, state)
     return state.found, state.skipped
+
+
+def _common_folder(files: Sequence[Path]) -> Path | None:
+    """The deepest folder that holds all `files`; None when that is the top of the file system (or two drives)."""
+    try:
+        common = Path(os.path.commonpath([path.parent for path in files]))
+    except ValueError:
+        return None
+    return common if common != Path(common.anchor) else None
 
 
 def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
@@ -176,7 +190,7 @@ def check_files(
     )
 
 
-def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator:  # type: ignore[type-arg]
+def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator[ImageRow]:
     if image_ids is None:
         yield from project.queries.iter_images()
         return

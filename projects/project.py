@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from engine.domain.errors import ProjectError, UserInputError
-from projects.store import backup, lock, migrate, undo
+from projects.store import backup, derived, lock, migrate, undo
 from projects.store.changes import HUB, OpChanges
 from projects.store.database import DATABASE_NAME, connect, read_engine, translated_errors, write_engine
 from projects.store.operations import Operations
@@ -62,6 +62,7 @@ class Project:
         if self._writer is not None:
             with self._writer.connect() as connection:
                 undo.install(connection)
+                derived.install(connection)
                 connection.commit()
         self._runner = Runner(self._path, self._writer, self._publish)
         self.queries = Queries(self._path, self._connection)

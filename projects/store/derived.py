@@ -1,33 +1,74 @@
-"""Counters and states of images: follow from the other tables, refreshed after every operation for touched images."""
+"""Counters and states of images, and the totals over all images: they follow from the other tables.
+
+The columns of touched images are refreshed at the end of every operation; the totals follow by triggers on those columns.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection
 
-_COUNTERS = """
+from projects.store.models import DOUBT, STATES
+
+_REFRESH = """
 UPDATE image SET
-    instance_count = (SELECT COUNT(*) FROM instance i WHERE i.image_id = image.id),
-    keypoint_count = (SELECT COUNT(*) FROM keypoint k WHERE k.image_id = image.id AND k.visibility > 0),
-    mask_count = (SELECT COUNT(*) FROM mask m WHERE m.image_id = image.id),
-    pending_count = (SELECT COUNT(*) FROM proposal p WHERE p.image_id = image.id AND p.here = 1),
-    min_confidence = (SELECT MIN(confidence) FROM (
-        SELECT confidence FROM keypoint_proposal q WHERE q.image_id = image.id
-        UNION ALL SELECT confidence FROM proposal p WHERE p.image_id = image.id AND p.here = 1 AND p.kind = 'mask'))
-WHERE {which}
+    instance_count = fresh.instances, keypoint_count = fresh.keypoints, mask_count = fresh.masks,
+    pending_count = fresh.pending, min_confidence = fresh.lowest,
+    state = CASE WHEN fresh.pending > 0 THEN 'pending' WHEN fresh.instances > 0 THEN 'done'
+        WHEN fresh.looked THEN 'nothing' ELSE 'unseen' END
+FROM (SELECT chosen.id AS id,
+    (SELECT COUNT(*) FROM instance i WHERE i.image_id = chosen.id) AS instances,
+    (SELECT COUNT(*) FROM keypoint k WHERE k.image_id = chosen.id AND k.visibility > 0) AS keypoints,
+    (SELECT COUNT(*) FROM mask m WHERE m.image_id = chosen.id) AS masks,
+    (SELECT COUNT(*) FROM proposal p WHERE p.image_id = chosen.id AND p.here = 1) AS pending,
+    (SELECT MIN(confidence) FROM (
+        SELECT confidence FROM keypoint_proposal q WHERE q.image_id = chosen.id
+        UNION ALL SELECT confidence FROM proposal p WHERE p.image_id = chosen.id AND p.here = 1 AND p.kind = 'mask'
+    )) AS lowest,
+    EXISTS (SELECT 1 FROM nothing_here n WHERE n.image_id = chosen.id) AS looked
+    FROM ({chosen}) AS chosen) AS fresh
+WHERE image.id = fresh.id
 """
-_STATE = """
-UPDATE image SET state = CASE
-    WHEN pending_count > 0 THEN 'pending'
-    WHEN instance_count > 0 THEN 'done'
-    WHEN EXISTS (SELECT 1 FROM nothing_here n WHERE n.image_id = image.id) THEN 'nothing'
-    ELSE 'unseen' END
-WHERE {which}
-"""
-_TOUCHED = "id IN (SELECT image_id FROM touched)"
+_TOTALS = ("images", "doubtful", "instances", "keypoints", "masks")
 
 
 def refresh(connection: Connection, *, everything: bool = False) -> None:
     """Recompute the derived columns of the touched images (or of all, after a repair)."""
-    which = "1" if everything else _TOUCHED
-    connection.exec_driver_sql(_COUNTERS.format(which=which))
-    connection.exec_driver_sql(_STATE.format(which=which))
+    chosen = "SELECT id FROM image" if everything else "SELECT DISTINCT image_id AS id FROM touched"
+    connection.exec_driver_sql(_REFRESH.format(chosen=chosen))
+
+
+def install(connection: Connection) -> None:
+    """Create the temporary triggers that keep `image_total` on the writing connection."""
+    rows = ", ".join(f"('{state}', 0, 0, 0, 0, 0)" for state in STATES)
+    connection.exec_driver_sql(
+        f"INSERT OR IGNORE INTO image_total (state, images, doubtful, instances, keypoints, masks) VALUES {rows}"
+    )
+    watched = "state, min_confidence, instance_count, keypoint_count, mask_count"
+    for name, event, changes in (
+        ("insert", "INSERT", _change("new", "+")),
+        ("delete", "DELETE", _change("old", "-")),
+        ("update", f"UPDATE OF {watched}", _change("old", "-") + _change("new", "+")),
+    ):
+        connection.exec_driver_sql(
+            f"CREATE TEMP TRIGGER IF NOT EXISTS total_{name} AFTER {event} ON main.image BEGIN {changes} END"
+        )
+
+
+def _change(row: str, sign: str) -> str:
+    doubtful = f"({row}.state = 'pending' AND COALESCE({row}.min_confidence, 1) < {DOUBT})"
+    values = ("1", doubtful, f"{row}.instance_count", f"{row}.keypoint_count", f"{row}.mask_count")
+    sets = ", ".join(f"{column} = {column} {sign} {value}" for column, value in zip(_TOTALS, values, strict=True))
+    return f"UPDATE image_total SET {sets} WHERE state = {row}.state; "
+
+
+def recount(connection: Connection) -> None:
+    """Recompute the totals from the images (after a repair)."""
+    connection.exec_driver_sql(
+        "UPDATE image_total SET images = 0, doubtful = 0, instances = 0, keypoints = 0, masks = 0"
+    )
+    connection.exec_driver_sql(
+        "UPDATE image_total SET images = s.n, doubtful = s.d, instances = s.i, keypoints = s.k, masks = s.m FROM (SELECT "
+        "state, COUNT(*) AS n, SUM(instance_count) AS i, SUM(keypoint_count) AS k, SUM(mask_count) AS m, "
+        f"SUM(state = 'pending' AND COALESCE(min_confidence, 1) < {DOUBT}) AS d FROM image GROUP BY state) AS s "
+        "WHERE image_total.state = s.state"
+    )

@@ -55,6 +55,9 @@ def _optional(table: str, *, index: bool = False) -> Mapped[int | None]:
 
 
 _AUTO = {"sqlite_autoincrement": True}
+STATES = ("unseen", "pending", "done", "nothing")
+DOUBT = 0.5
+"""Pending confidence under which an image counts as doubtful."""
 
 
 class ImageRoot(Base):
@@ -101,6 +104,18 @@ class Image(Base):
     mask_count: Mapped[int] = mapped_column(server_default="0")
     pending_count: Mapped[int] = mapped_column(server_default="0")
     min_confidence: Mapped[float | None]
+
+
+class ImageTotal(Base):
+    """Totals over the images of one state, kept by triggers, so that the filter list costs nothing at any size."""
+
+    __tablename__ = "image_total"
+    state: Mapped[str] = mapped_column(primary_key=True)
+    images: Mapped[int] = mapped_column(default=0)
+    doubtful: Mapped[int] = mapped_column(default=0)
+    instances: Mapped[int] = mapped_column(default=0)
+    keypoints: Mapped[int] = mapped_column(default=0)
+    masks: Mapped[int] = mapped_column(default=0)
 
 
 class Category(Base):
@@ -418,7 +433,7 @@ for _number in range(UNDO_VALUES):
     # BLOB columns have no affinity in SQLite: a float, an integer, a text and NULL come back as exactly what went in.
     UndoRow.__table__.append_column(Column(f"v{_number}", LargeBinary))  # type: ignore[attr-defined]
 
-UNLOGGED_TABLES = frozenset({"setting", "undo_step", "undo_row"})
+UNLOGGED_TABLES = frozenset({"setting", "image_total", "undo_step", "undo_row"})
 DERIVED_COLUMNS = {
     "image": frozenset(
         {"file_state", "state", "instance_count", "keypoint_count", "mask_count", "pending_count", "min_confidence"}

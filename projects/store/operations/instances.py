@@ -115,6 +115,13 @@ def clear_nothing_here(op: Op, image_id: int, category_id: int) -> None:
     )
 
 
+def _mapped(matrix: np.ndarray, x: float | None, y: float | None) -> tuple[float | None, float | None]:
+    if x is None or y is None:
+        return None, None
+    point = apply_affine(matrix, (x, y))
+    return float(point[0]), float(point[1])
+
+
 def _definition_name(op: Op, definition_id: int) -> str:
     return str(op.require("keypoint_definition", definition_id, "keypoint")["name"])
 
@@ -319,7 +326,7 @@ class InstanceOperations(OperationGroup):
             box, mask = None, None
             if keypoints is None:
                 keypoints = [
-                    NewKeypoint(d, *(map(float, apply_affine(matrix, (x, y))) if x is not None else (None, None)), v)
+                    NewKeypoint(d, *_mapped(matrix, x, y), visibility=v)
                     for d, x, y, v in op.all(
                         "SELECT definition_id, x, y, visibility FROM keypoint WHERE instance_id = ? ORDER BY id",
                         (instance_id,),

@@ -276,7 +276,8 @@ class ProposalOperations(OperationGroup):
         self, op: Op, proposal_ids: Iterable[int] | None, category_id: int | None, image_ids: Iterable[int] | None,
         kind: str | None,
     ) -> str:  # fmt: skip
-        where, parameters = ["1"], []
+        where: list[str] = ["1"]
+        parameters: list[Any] = []
         if proposal_ids is not None:
             where.append(f"id IN {op.collect('asked', proposal_ids)}")
         if image_ids is not None:
@@ -372,7 +373,9 @@ _PENDING = (
 
 def _pending_keypoints(op: Op, ids: Sequence[int]) -> list[Mapping[str, Any]]:
     chosen = op.collect("pending_chosen", ids)
-    rows = [dict(r) for r in op.connection.exec_driver_sql(_PENDING.format(chosen=chosen)).mappings()]
+    rows: list[Mapping[str, Any]] = [
+        dict(row) for row in op.connection.exec_driver_sql(_PENDING.format(chosen=chosen)).mappings()
+    ]
     if len(rows) != len(set(ids)):
         raise UserInputError("A proposal is no longer pending.", "It was decided, replaced or undone meanwhile.")
     return rows
@@ -491,7 +494,7 @@ def _note_whole(op: Op, proposal_ids: Sequence[int]) -> None:
     rows = op.connection.exec_driver_sql(
         f"SELECT * FROM proposal WHERE id IN {op.collect('whole', proposal_ids)} ORDER BY id"
     ).mappings().all()  # fmt: skip
-    op.add(Decision, [_whole_decision(row, "rejected", row["instance_id"], when) for row in rows])
+    op.add(Decision, [_whole_decision(dict(row), "rejected", row["instance_id"], when) for row in rows])
 
 
 def _whole_decision(row: Mapping[str, Any], kind: str, instance_id: int | None, when: str) -> dict[str, Any]:
@@ -525,7 +528,7 @@ def _accept_masks(op: Op, proposal_ids: Sequence[int]) -> list[int]:
         op.run("DELETE FROM mask WHERE instance_id = ?", (instance_id,))
         rle = MaskRLE(row["height"], row["width"], row["counts"])
         op.add(Mask, [mask_row(rle, row["image_id"], instance_id, FROM_PROPOSAL, row["run_id"])])
-        op.add(Decision, [_whole_decision(row, "accepted", instance_id, when)])
+        op.add(Decision, [_whole_decision(dict(row), "accepted", instance_id, when)])
         instances.append(int(instance_id))
     op.run(f"DELETE FROM proposal WHERE id IN {op.collect('whole', proposal_ids)}")
     return instances

@@ -141,6 +141,10 @@ class AnnotationQueries(QueryGroup):
             [category_id],
         )
 
+    def instance_counts(self) -> dict[int, int]:
+        """{category id: accepted instances}."""
+        return dict(tuple(row) for row in self._all("SELECT category_id, COUNT(*) FROM instance GROUP BY category_id"))
+
     def identities(self, category_id: int | None = None) -> tuple[IdentityRow, ...]:
         """Identities with the numbers of accepted and proposed instances."""
         rows = self._all(

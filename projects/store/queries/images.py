@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import UserInputError
+from projects.store.models import STATES
 from projects.store.queries.base import QueryGroup, marks
 from projects.store.rows import ImageRow
-
-STATES = ("unseen", "pending", "done", "nothing")
-DOUBT = 0.5
-"""Pending confidence under which an image counts as doubtful unless the filter says otherwise."""
 
 _COLUMNS = (
     "image.id, image.root_id, image.rel_path, image.width, image.height, image.orientation, image.sha256, image.size_bytes, "
@@ -111,7 +109,10 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images are in each state; `doubt` are the pending ones with a confidence under 0.5."""
+    """How many images are in each state (`doubt`: pending with a confidence under 0.5), and the accepted totals.
+
+    `keypoints` counts placed ones (hidden or visible).
+    """
 
     all: int
     unseen: int
@@ -134,6 +135,11 @@ class ImageQueries(QueryGroup):
             row[0]: (folder / row[1]).resolve() if row[2] else Path(row[1])
             for row in self._all("SELECT id, path, relative FROM image_root ORDER BY id")
         }
+
+    def root_fits(self, root_id: int, folder: Path) -> bool:
+        """Whether the first photos of an image root lie below `folder` under the same names."""
+        rows = self._all("SELECT rel_path FROM image WHERE root_id = ? ORDER BY lookup LIMIT 5", (root_id,))
+        return bool(rows) and all((folder / row[0]).is_file() for row in rows)
 
     def images(
         self, filter_: ImageFilter | None = None, *, order: str = "name", limit: int | None = None, offset: int = 0
@@ -168,8 +174,6 @@ class ImageQueries(QueryGroup):
 
     def image_named(self, name: str | Path) -> ImageRow | None:
         """By path relative to its image root (any Unicode form), by absolute path, or by a bare name that is unique."""
-        import unicodedata
-
         text = unicodedata.normalize("NFC", Path(name).as_posix())
         if Path(name).is_absolute():
             for root_id, root in self.roots().items():
@@ -198,12 +202,15 @@ class ImageQueries(QueryGroup):
 
     def counts(self) -> Counts:
         """All numbers of the filter list in one go."""
-        states = dict(self._all("SELECT state, COUNT(*) FROM image GROUP BY state"))
-        doubt = self._value("SELECT COUNT(*) FROM image WHERE state = 'pending' AND min_confidence < ?", (DOUBT,))
-        truth = [self._value(f"SELECT COUNT(*) FROM {table}") for table in ("instance", "keypoint", "mask")]
+        rows = {row[0]: row[1:] for row in self._all(
+            "SELECT state, images, doubtful, instances, keypoints, masks FROM image_total"
+        )}  # fmt: skip
+        states = {state: rows[state][0] if state in rows else 0 for state in STATES}
+        sums = [sum(row[i] for row in rows.values()) for i in range(5)]
         return Counts(
-            sum(states.values()), *(states.get(state, 0) for state in STATES), doubt, truth[0], truth[1], truth[2]
-        )
+            all=sums[0], unseen=states["unseen"], pending=states["pending"], done=states["done"],
+            nothing=states["nothing"], doubt=sums[1], instances=sums[2], keypoints=sums[3], masks=sums[4],
+        )  # fmt: skip
 
     def iter_images(self, filter_: ImageFilter | None = None, *, page: int = 1000) -> Iterator[ImageRow]:
         """All images that fit, in the order of their names, a page at a time."""

@@ -77,10 +77,10 @@ class ProposalQueries(QueryGroup):
             ):
                 masks[row[0]] = MaskRLE(row[1], row[2], row[3])
         return tuple(
-            ProposalRow(
+            ProposalRow(*(
                 *row[:7], bool(row[7]), *row[8:11], box_of(*row[11:15]), row[15], json.loads(row[16]),
                 tuple(keypoints.get(row[0], ())), masks.get(row[0]),
-            )
+            ))
             for row in rows
         )  # fmt: skip
 
@@ -102,6 +102,13 @@ class ProposalQueries(QueryGroup):
             "SELECT COUNT(*) FROM proposal WHERE here = 1 AND (? IS NULL OR category_id = ?) AND (? IS NULL OR kind = ?) "
             "AND (? IS NULL OR identity_id = ?)", (category_id, category_id, kind, kind, identity_id, identity_id),
         ))  # fmt: skip
+
+    def pending_counts(self) -> dict[int, int]:
+        """{category id: pending proposals}."""
+        return dict(
+            tuple(row)
+            for row in self._all("SELECT category_id, COUNT(*) FROM proposal WHERE here = 1 GROUP BY category_id")
+        )
 
     def preview_accept(
         self,
@@ -155,7 +162,7 @@ class ProposalQueries(QueryGroup):
                 definition_id,
             ),
         )
-        return tuple(DecisionRow(*row[:15], json.loads(row[15]), *row[16:]) for row in rows)
+        return tuple(DecisionRow(*(*row[:15], json.loads(row[15]), *row[16:])) for row in rows)
 
     def count_decisions(self, category_id: int | None = None) -> int:
         """Number of decisions about single keypoints (calibration starts at 30)."""
@@ -180,4 +187,4 @@ class ProposalQueries(QueryGroup):
 def _keypoint(row: Sequence[Any]) -> KeypointProposalRow:
     detail = json.loads(row[8])
     peaks = tuple(PeakRow(*peak) for peak in detail.get("peaks", ()))
-    return KeypointProposalRow(*row[:8], peaks, detail.get("signals", {}))
+    return KeypointProposalRow(*(*row[:8], peaks, detail.get("signals", {})))

@@ -32,6 +32,16 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "image_total",
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("images", sa.Integer(), nullable=False),
+        sa.Column("doubtful", sa.Integer(), nullable=False),
+        sa.Column("instances", sa.Integer(), nullable=False),
+        sa.Column("keypoints", sa.Integer(), nullable=False),
+        sa.Column("masks", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("state"),
+    )
+    op.create_table(
         "run",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
