@@ -273,7 +273,7 @@ def _read_keypoints(
     told = item.data.get("num_keypoints")
     if told is not None and told != labelled:
         reading.report.add("changed", item.where, f"num_keypoints says {told}, {labelled} are labelled; recounted")
-    if not labelled and scores is None:
+    if not labelled and not any(scores or ()):
         return {}
     result: dict[str, DatasetKeypoint] = {}
     outside = []

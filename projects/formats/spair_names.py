@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from engine.domain.errors import UserInputError
+
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
     "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
@@ -37,11 +39,22 @@ def category_names(names: Iterable[str], aliases: dict[str, str]) -> dict[str, s
     result: dict[str, str] = {}
     # Longest first: the shorter of two nested names is the one that gets a number.
     for name in sorted(wanted, key=lambda n: (-len(wanted[n]), n)):
-        base, candidate, number = wanted[name], wanted[name], 1
-        while _clashes(candidate, result.values()):
-            candidate, number = f"{base}_{number}", number + 1
-        result[name] = candidate
+        result[name] = _first_free(wanted[name], result.values())
     return {name: result[name] for name in wanted}
+
+
+def _first_free(base: str, taken: Iterable[str]) -> str:
+    """`base` itself, numbered, or (when another name lies inside it, so that no suffix helps) letters and a number."""
+    others = list(taken)
+    numbered = [base, *(f"{base}_{n}" for n in range(1, 30))]
+    letters = [f"{a}{b}{len(others)}" for b in string.ascii_lowercase for a in string.ascii_lowercase]
+    for candidate in (*numbered, *letters):
+        if not _clashes(candidate, others):
+            return candidate
+    raise UserInputError(
+        f'No folder name for the category "{base}" is safe beside the others.',
+        "Give the categories longer names or aliases.",
+    )
 
 
 def _safe_category(name: str) -> str:
