@@ -38,6 +38,7 @@ class FusionSpec:
         input_wh: size at which the descriptor sees the image; None = that of the network input.
         cells_wh: grid of the fused map; None = that of the diffusion map.
         instance_weights: named weights for instance search (e.g. {"colour": 0.5}).
+        extra: settings of a newer version.
     """
 
     descriptor: str = ""
@@ -45,6 +46,7 @@ class FusionSpec:
     input_wh: tuple[int, int] | None = None
     cells_wh: tuple[int, int] | None = None
     instance_weights: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ class BackboneSpec:
         batch: images per forward that suit a 8 GB device at `input_wh`.
         variant: "fp16" when the repository has half-precision files.
         size_bytes: of the download.
+        opt_in: needs a separate look at the licence.
         folder: where the weights lie ("" until resolved).
+        extra: settings of the folder's `kinmark.json` that have no field here.
     """
 
     id: str
@@ -240,11 +244,14 @@ def _coerce(name: str, value: Any) -> Any:
 
 
 def _fill(base: Any, values: dict[str, Any]) -> Any:
+    """`base` with `values`; what this version does not know is kept in `extra` (a newer model must still load)."""
+    values = dict(values)
+    if "input_size" in values:
+        size = values.pop("input_size")
+        values["input_wh"] = [size, size] if isinstance(size, int) else size
     known = {f.name for f in dataclasses.fields(base)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(f"unknown fields {', '.join(unknown)}")
-    return replace(base, **{name: _coerce(name, value) for name, value in values.items()})
+    extra = {**base.extra, **values.pop("extra", {}), **{k: v for k, v in values.items() if k not in known}}
+    return replace(base, extra=extra, **{name: _coerce(name, value) for name, value in values.items() if name in known})
 
 
 def with_folder(spec: BackboneSpec, folder: Path) -> BackboneSpec:

@@ -47,17 +47,21 @@ def test_not_installed_says_how_to_get_it() -> None:
 def test_kinmark_json_overrides_the_spec(model_dir: Path) -> None:
     values = {
         "input_wh": [96, 96], "timestep": 10, "extra_blocks": [{"block": 2, "weight": 0.3}],
-        "fusion": {"descriptor": "dense_sift", "weight": 0.4, "input_wh": [128, 128]}, "instance": {"colour_weight": 0.5},
+        "fusion": {"descriptor": "dense_sift", "weight": 0.4, "input_wh": [128, 128]},
+        "instance": {"colour_weight": 0.5, "from_a_newer_version": 3}, "measured": {"pck": 20.0},
     }  # fmt: skip
     (model_dir / "kinmark.json").write_text(json.dumps(values), encoding="utf-8")
     spec = get_spec(model_dir)
     assert spec.input_wh == (96, 96) and spec.timestep == 10
     assert spec.extra_blocks == (BlockWeight(2, 0.3),)
     assert spec.fusion.descriptor == "dense_sift" and spec.fusion.input_wh == (128, 128)
-    assert spec.instance.colour_weight == 0.5
+    assert spec.instance.colour_weight == 0.5 and spec.instance.extra == {"from_a_newer_version": 3}
+    assert spec.extra == {"measured": {"pck": 20.0}}
+    (model_dir / "kinmark.json").write_text('{"input_size": 160}', encoding="utf-8")
+    assert get_spec(model_dir).input_wh == (160, 160)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"no_such_field": 1}', '{"fusion": 3}', '{"input_wh": [1]}', ""])
+@pytest.mark.parametrize("text", ["{", "[]", '{"fusion": 3}', '{"input_wh": [1]}', ""])
 def test_damaged_kinmark_json_is_named(model_dir: Path, text: str) -> None:
     (model_dir / "kinmark.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelCorruptError, match=r"kinmark\.json"):
