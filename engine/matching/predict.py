@@ -1,0 +1,208 @@
+"""Matcher: one target against the exemplars, in one or two stages, as raw keypoints with their evidence.
+
+Thread: the engine thread. A matcher is made for one set of exemplars; any plan can be run on it, so that choosing the
+settings and proposing share all features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from engine.api import Exemplar, Target
+from engine.domain.geometry import Box, ImageTransform
+from engine.domain.keypoints import KeypointSchema
+from engine.features.views import ImageView
+from engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, crop_side, square_about
+from engine.matching.context import MatchContext
+from engine.matching.evidence import RawKeypoints, gather_evidence
+from engine.matching.plan import Plan
+from engine.matching.pose import PoseHypotheses, best_poses, pose_votes, shape_penalty
+from engine.matching.reader import FeatureReader, ViewParts
+from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
+
+SHAPE_UNIT = 0.3
+"""Similarity that the shape may cost a keypoint at most, at weight 1."""
+CANDIDATES = 2
+
+
+@dataclass
+class Matcher:
+    """Set once (exemplars, features, context), ask many (targets, plans)."""
+
+    reader: FeatureReader
+    schema: KeypointSchema
+    exemplars: Sequence[Exemplar]
+    context: MatchContext
+    _banks: dict[tuple, ExemplarBank] = field(default_factory=dict)
+
+    def bank(self, frame: str, plan: Plan, without: int | None = None) -> ExemplarBank:
+        """The plan's variants in a frame; larger banks made before are reused."""
+        key = (frame, plan.crop_margin if frame == CROP else 0.0)
+        for (f, margin, rotations, flip, weight), bank in self._banks.items():
+            serves = rotations % plan.rotations == 0 and (flip or not plan.flip)
+            needed = set(self.reader.wanted(plan.fusion_weight))
+            if (f, margin) == key and serves and needed <= set(self.reader.wanted(weight)):
+                return bank.select(rotations=plan.rotations, flip=plan.flip, without=without)
+        variants = all_variants(range(len(self.exemplars)), rotations=plan.rotations, flip=plan.flip)
+        bank = build_bank(
+            self.reader, self.exemplars, self.schema, variants, frame=frame, margin=plan.crop_margin,
+            weight=self.context.reading_weight(plan),
+        )  # fmt: skip
+        self._banks[(*key, plan.rotations, plan.flip, self.context.reading_weight(plan))] = bank
+        return bank.select(rotations=plan.rotations, flip=plan.flip, without=without)
+
+    def predict(self, target: Target, plan: Plan, *, without: int | None = None) -> RawKeypoints:
+        """Keypoints of the target; `without` leaves one exemplar out.
+
+        Raises:
+            UnreadableImageError: the target cannot be decoded.
+        """
+        if plan.stages == 2 and target.box is not None:
+            x0, y0, x1, y1 = target.box
+            side = max(x1 - x0, y1 - y0) * (1 + 2 * plan.crop_margin)
+            found = [(np.array([(x0 + x1) / 2, (y0 + y1) / 2]), side)]
+            return self._second_stage(target, plan, found, without)
+        whole = self.reader.read([self.reader.whole(target.image)], self.context.reading_weight(plan))[0]
+        first = self.match(self.bank(WHOLE, plan, without), whole, target, plan, WHOLE)
+        if plan.stages == 1:
+            return first.keypoints()
+        found = first.places(plan.crop_margin, CANDIDATES)
+        return self._second_stage(target, plan, found, without)
+
+    def _second_stage(
+        self, target: Target, plan: Plan, found: list[tuple[NDArray[np.float64], float]], without: int | None
+    ) -> RawKeypoints:
+        bank = self.bank(CROP, plan, without)
+        views = [self._crop(target, centre, side) for centre, side in found]
+        parts = self.reader.read(views, self.context.reading_weight(plan))
+        runs = [self.match(bank, part, target, plan, CROP) for part in parts]
+        return max(runs, key=lambda run: float(run.poses.score.max())).keypoints()
+
+    def _crop(self, target: Target, centre: NDArray[np.float64], side: float) -> ImageView:
+        # Snapped, so that plans which find the same place share the features of its crop.
+        side = float(np.exp(np.round(np.log(side) * 12) / 12))
+        grid = side / 16
+        centre = np.round(np.asarray(centre) / grid) * grid
+        return ImageView(target.image, ImageTransform.crop(square_about(centre, side), self.reader.crop_size()))
+
+    def match(self, bank: ExemplarBank, parts: ViewParts, target: Target, plan: Plan, frame: str) -> MatchRun:
+        """All variants against one view."""
+        sims = self.similarities(bank, parts, plan, frame)
+        sims = self._with_priors(sims, parts, target, plan)
+        per_input = torch.from_numpy(parts.cells_per_input)
+        offsets = torch.from_numpy(bank.offsets_input) * per_input
+        length = torch.from_numpy(bank.length_input * float(parts.cells_per_input.mean()))
+        slack = max(1, round(float(length.median()) * plan.slack * 0.67))
+        votes = pose_votes(sims, bank.known, offsets, slack_cells=slack)
+        region = self._region(parts, target)
+        poses = best_poses(restrict(votes, region) if region is not None else votes)
+        return MatchRun(self, bank, parts, target, plan, frame, sims, votes, poses, offsets, length)
+
+    def similarities(self, bank: ExemplarBank, parts: ViewParts, plan: Plan, frame: str) -> Tensor:
+        """`[V, K, h, w]`: weighted sum of the parts' cosines on the common grid."""
+        weights = {name: w for name, w in self.context.part_weights(plan).items() if name in parts.maps}
+        total: Tensor | None = None
+        variants, count = bank.known.shape
+        width, height = parts.cells_wh
+        for name, weight in weights.items():
+            whitener = self.context.whitener(frame, name, plan)
+            queries = whitener(bank.queries[name]).flatten(0, 1)
+            maps = whitener.maps(parts.maps[name])
+            sims = (queries @ maps.flatten(1)).reshape(variants * count, 1, *maps.shape[-2:])
+            if sims.shape[-2:] != (height, width):
+                sims = functional.interpolate(sims, size=(height, width), mode="bilinear", align_corners=True)
+            total = weight * sims if total is None else total + weight * sims
+        if total is None:
+            raise ValueError("no part of the features is in use")
+        return total.reshape(variants, count, height, width)
+
+    def _region(self, parts: ViewParts, target: Target) -> Tensor | None:
+        if target.box is None and target.mask is None:
+            return None
+        centres = cell_centres_xy_image(parts.transform, parts.cells_wh)
+        mask = None if target.mask is None else torch.from_numpy(target.mask.decode())
+        return inside_region(centres, box=target.box, mask=mask)
+
+    def _with_priors(self, sims: Tensor, parts: ViewParts, target: Target, plan: Plan) -> Tensor:
+        centres = cell_centres_xy_image(parts.transform, parts.cells_wh)
+        region = self._region(parts, target)
+        if plan.foreground > 0 and self.context.scene is not None:
+            front = torch.from_numpy(self.context.foreground_at(target.image, centres.numpy())).to(sims)
+            share = torch.from_numpy(self.context.foreground_of_keypoints).to(sims)
+            sims = sims + plan.foreground * share[:, None, None] * (front - 1)
+        if plan.location > 0 and self.context.location is not None:
+            sims = sims + plan.location * (self.context.location.at(centres.numpy()).to(sims) - 1)
+        outside = inside_region(centres, image_wh=parts.image_wh)
+        sims = restrict(sims, outside)
+        return sims if region is None else restrict(sims, region)
+
+
+@dataclass(frozen=True)
+class MatchRun:
+    """Everything about one view matched with one bank; `sims` `[V, K, h, w]` with priors, `votes` `[V, h, w]`."""
+
+    matcher: Matcher
+    bank: ExemplarBank
+    parts: ViewParts
+    target: Target
+    plan: Plan
+    frame: str
+    sims: Tensor
+    votes: Tensor
+    poses: PoseHypotheses
+    offsets_cells: Tensor
+    length_cells: Tensor
+
+    def places(self, margin: float, count: int) -> list[tuple[NDArray[np.float64], float]]:
+        """Up to `count` distinct places (centre in xy_image, side of the crop) where the instance may be."""
+        order = self.poses.score.argsort(descending=True).tolist()
+        found: list[tuple[NDArray[np.float64], float]] = []
+        for v in order:
+            centre = self.parts.to_image(self.poses.centre[v].double().numpy())
+            side = self._side(v, margin)
+            if all(np.linalg.norm(centre - c) > 0.35 * max(side, s) for c, s in found):
+                found.append((centre, side))
+            if len(found) == count:
+                break
+        return found
+
+    def _side(self, variant: int, margin: float) -> float:
+        exemplar = self.bank.exemplars[self.bank.variants[variant].exemplar]
+        source = np.asarray(self.matcher.reader.size_wh(exemplar.image), float)
+        ratio = float(np.sqrt(np.prod(np.asarray(self.parts.image_wh) / source)))
+        return crop_side(exemplar, margin) * ratio
+
+    def fused(self) -> Tensor:
+        """`[K, h, w]`: the maps of all variants joined, each with its shape and the score of its pose."""
+        maps = torch.where(self.bank.known[..., None, None], self.sims, torch.full_like(self.sims, float("-inf")))
+        gap = self.poses.score - self.poses.score.max()
+        if self.plan.shape > 0:
+            expected = self.poses.centre[:, None] + self.offsets_cells.float()
+            sigma = (self.length_cells.float() * self.plan.slack).clamp(min=1.0)
+            maps = maps - self.plan.shape * SHAPE_UNIT * shape_penalty(expected, self.parts.cells_wh, sigma_cells=sigma)
+            maps = maps + self.plan.shape * gap[:, None, None, None]
+        if self.plan.fuse == "max":
+            return maps.amax(dim=0)
+        share = torch.softmax(self.plan.shape * gap / self.plan.evidence, dim=0)[:, None, None, None]
+        known = self.bank.known[..., None, None]
+        total = (share * known).sum(0)
+        mean = torch.where(known, maps * share, torch.zeros_like(maps)).sum(0) / total.clamp(min=1e-9)
+        return torch.where(total > 0, mean, torch.full_like(mean, float("-inf")))
+
+    def box_image(self) -> Box:
+        """Where the best pose puts the instance (xy_image), square of the exemplar's longer side."""
+        best = self.poses.best
+        centre = self.parts.to_image(self.poses.centre[best].double().numpy())
+        per_cell = np.linalg.norm(self.parts.to_image([1.0, 0.0]) - self.parts.to_image([0.0, 0.0]))
+        return square_about(centre, float(self.length_cells[best]) * float(per_cell))
+
+    def keypoints(self) -> RawKeypoints:
+        """Positions and evidence."""
+        return gather_evidence(self, self.fused())

@@ -1,0 +1,171 @@
+"""FeatureReader: the parts of views ready for matching, kept in memory for the length of one request.
+
+Thread: the engine thread. A part is one dense descriptor of a view (diffusion map, second descriptor), unfused, so that
+any fusion weight can be tried on the same maps.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from engine.api import ImageInput
+from engine.domain.geometry import Box, ImageTransform, rescale_corner_aligned
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.runspec import RunSpec
+from engine.features.views import ImageView, crop_view
+
+if TYPE_CHECKING:
+    from engine.prompts.types import Prompt
+    from engine.session import EngineSession
+
+DIFFUSION, DESCRIPTOR = "diffusion", "descriptor"
+DEFAULT_DESCRIPTOR = "dense_sift"
+KEEP_BYTES = 768 << 20
+
+
+@dataclass(frozen=True)
+class ViewParts:
+    """Maps of one view: `maps` part name -> `[C, h, w]` float32; the grid of all matching is `cells_wh`."""
+
+    maps: dict[str, Tensor]
+    transform: ImageTransform
+    image_wh: tuple[int, int]
+    cells_wh: tuple[int, int]
+    spec: RunSpec
+
+    def to_cells(self, xy_image: ArrayLike) -> NDArray[np.float64]:
+        """xy_image to xy_feature of the matching grid."""
+        return self.transform.to_feature(xy_image, self.cells_wh)
+
+    def to_image(self, xy_feature: ArrayLike) -> NDArray[np.float64]:
+        """xy_feature of the matching grid to xy_image."""
+        return self.transform.from_feature(xy_feature, self.cells_wh)
+
+    @property
+    def cells_per_input(self) -> NDArray[np.float64]:
+        """`[2]`: cells per input pixel in x and y (corner-aligned)."""
+        return rescale_corner_aligned([1.0, 1.0], self.transform.input_wh, self.cells_wh)
+
+
+class FeatureReader:
+    """Reads parts of views of one backbone and prompt.
+
+    Args:
+        session: open engine session.
+        backbone: id or path.
+        prompt: of `session.prompt`.
+        parts: which parts are wanted; the descriptor is left out where the backbone has no fusion slot.
+    """
+
+    def __init__(
+        self, session: EngineSession, backbone: str, prompt: Prompt, cancel: CancelToken | None = None
+    ) -> None:
+        self.session, self.prompt, self.cancel = session, prompt, cancel
+        self.extractor = session.extractor(backbone)
+        spec = self.extractor.backbone.spec
+        self.card_weight = spec.fusion.weight if spec.fusion.descriptor else 0.0
+        self.descriptor = spec.fusion.descriptor or DEFAULT_DESCRIPTOR
+        self._kept: OrderedDict[str, ViewParts] = OrderedDict()
+        self._bytes = 0
+
+    def size_wh(self, image: ImageInput) -> tuple[int, int]:
+        """Size of the oriented image; UnreadableImageError."""
+        return self.session.source.size_wh(image)
+
+    def whole_size(self, image_wh: tuple[int, int]) -> tuple[int, int]:
+        """Network input of a whole image."""
+        return self.extractor.backbone.spec.input_size_for(image_wh)
+
+    def crop_size(self) -> tuple[int, int]:
+        """Network input of a square crop."""
+        return self.extractor.backbone.spec.input_size_for((1, 1))
+
+    def whole(self, image: ImageInput) -> ImageView:
+        """The whole image, squashed as the backbone's card says."""
+        size = self.size_wh(image)
+        return ImageView(image, ImageTransform.resize(size, self.whole_size(size)))
+
+    def turned(self, image: ImageInput, box: Box, input_wh: tuple[int, int], angle: float, flip: bool) -> ImageView:
+        """`box` turned about its centre by `angle`, mirrored if `flip`."""
+        return crop_view(image, box, input_wh, angle, flip)
+
+    def read(
+        self, views: Sequence[ImageView], weight: float | None = None, progress: Progress | None = None
+    ) -> list[ViewParts]:
+        """Parts of the views: both, or only one where `weight` is 0 or 1. From memory, the disk cache, or computed."""
+        use = self.wanted(weight)
+        found: dict[int, ViewParts] = {}
+        missing: list[int] = []
+        for index, view in enumerate(views):
+            kept = self._kept.get(self._key(view, use))
+            if kept is None:
+                missing.append(index)
+            else:
+                self._kept.move_to_end(self._key(view, use))
+                found[index] = kept
+        if missing:
+            for index, parts in zip(missing, self._compute([views[i] for i in missing], use, progress), strict=True):
+                found[index] = parts
+                self._keep(self._key(views[index], use), parts)
+        return [found[index] for index in range(len(views))]
+
+    def wanted(self, weight: float | None) -> tuple[str, ...]:
+        """Names of the parts that a fusion weight needs."""
+        if weight is None:
+            return (DIFFUSION, DESCRIPTOR)
+        return ((DIFFUSION,) if weight < 1 else ()) + ((DESCRIPTOR,) if weight > 0 else ())
+
+    def _compute(self, views: list[ImageView], use: tuple[str, ...], progress: Progress | None) -> list[ViewParts]:
+        with self.session.guarded():
+            maps: dict[str, list] = {}
+            if DIFFUSION in use:
+                recipe = self.extractor.recipe()
+                maps[DIFFUSION] = self.extractor.diffusion_maps(
+                    views, self.prompt, recipe, cancel=self.cancel, progress=progress
+                )
+            if DESCRIPTOR in use:
+                maps[DESCRIPTOR] = self.extractor.descriptor_maps(
+                    views, self.descriptor, cancel=self.cancel, progress=progress
+                )
+        result = []
+        for index, view in enumerate(views):
+            own = {name: list_[index] for name, list_ in maps.items()}
+            finest = max(own.values(), key=lambda m: m.cells_wh[0] * m.cells_wh[1])
+            spec = next(iter(own.values())).spec
+            features = {name: m.features.float() for name, m in own.items()}
+            result.append(ViewParts(features, view.transform, self.size_wh(view.image), finest.cells_wh, spec))
+        return result
+
+    def _key(self, view: ImageView, use: tuple[str, ...]) -> str:
+        return f"{view.image.path}|{view.key()}|{','.join(use)}"
+
+    def _keep(self, key: str, parts: ViewParts) -> None:
+        self._kept[key] = parts
+        self._bytes += _size(parts)
+        while self._bytes > KEEP_BYTES and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= _size(dropped)
+
+
+def _size(parts: ViewParts) -> int:
+    return sum(m.element_size() * m.numel() for m in parts.maps.values())
+
+
+def sample_cells(parts: ViewParts, name: str, count: int, generator: torch.Generator) -> Tensor:
+    """`[count, C]` cells of a part at random places inside the image (mirrored surroundings left out)."""
+    maps = parts.maps[name]
+    height, width = maps.shape[-2:]
+    index = torch.randint(height * width, (count * 2,), generator=generator)
+    xy = torch.stack([index % width, index // width], dim=-1).to(torch.float64).numpy()
+    image_xy = parts.transform.from_feature(xy, (width, height))
+    inside = ((image_xy >= 0) & (image_xy <= np.asarray(parts.image_wh))).all(axis=-1)
+    chosen = index[torch.from_numpy(inside)][:count]
+    return maps.flatten(1)[:, chosen].T
