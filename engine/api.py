@@ -35,6 +35,9 @@ from engine.domain.runspec import RunSpec
 if TYPE_CHECKING:
     from engine.backbones.manager import ModelManager
 
+if TYPE_CHECKING:
+    from engine.prompts.library import PromptLibrary
+
 MATCH_METHODS = ("nn", "bilinear", "softargmax", "kernel_softargmax", "optimise")
 DEFAULT_BACKBONE = "embedded"
 
@@ -442,3 +445,10 @@ def open_models(models_dir: Path | None = None) -> ModelManager:
     from engine.backbones.manager import ModelManager
 
     return ModelManager(models_dir)
+
+
+def open_prompts(folders: tuple[Path, ...], models_dir: Path | None = None) -> PromptLibrary:
+    """The saved prompts of these folders (list, find, export, import, delete); loads no torch by itself."""
+    from engine.prompts.library import PromptLibrary as Library
+
+    return Library(folders, models_dir)

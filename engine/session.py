@@ -25,12 +25,12 @@ from engine.backbones.memory import (
     is_out_of_memory,
 )
 from engine.backbones.registry import get_spec
-from engine.domain.errors import ModelMissingError, OutOfMemoryError, UnreadableImageError, UserInputError
+from engine.domain.errors import OutOfMemoryError, UnreadableImageError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.features.cache import FeatureCache
 from engine.features.extractor import FeatureExtractor
 from engine.features.views import ImageSource, ImageView, whole_view
-from engine.paths import cache_dir
+from engine.paths import cache_dir, data_dir
 from engine.prompts.types import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
 
 log = logging.getLogger(__name__)
@@ -138,11 +138,21 @@ class EngineSession:
             f"'{prompt_id}' is no prompt.", "Use auto, empty, text:<words> or prompt:<id of a saved prompt>."
         )
 
+    @property
+    def prompt_dirs(self) -> tuple[Path, ...]:
+        """Where saved prompts are looked for: the project's folders first, then the person's own."""
+        return (*self.config.prompt_dirs, data_dir() / "prompts")
+
     def _saved_class_prompt(self, category: str, model: Backbone) -> Prompt | None:
-        return None
+        from engine.prompts.saved import kept_prompt
+
+        return kept_prompt(category, model, self.prompt_dirs)
 
     def _saved_prompt(self, prompt_id: str, model: Backbone) -> Prompt:
-        raise ModelMissingError(f"The saved prompt '{prompt_id}' is not there.", "Choose another prompt.")
+        from engine.prompts.files import find_prompt
+        from engine.prompts.saved import load_saved
+
+        return load_saved(find_prompt(prompt_id, self.prompt_dirs), model)
 
     # ---- sweeps ----------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class DinoModel:
         self.revision = _revision(folder)
         # Tokens before the patches: the class token and, in newer models, registers.
         self.prefix_tokens = 1 + int(getattr(config, "num_register_tokens", 0) or 0)
-        self._bases: dict[tuple[int, int], Tensor] = {}
+        self._bases: dict[tuple[tuple[int, int], int], Tensor] = {}
 
     @torch.no_grad()
     def tokens(self, images: NDArray[np.uint8], grid_wh: tuple[int, int]) -> Tensor:
@@ -64,14 +64,14 @@ class DinoModel:
     @torch.no_grad()
     def position_basis(self, grid_wh: tuple[int, int], dims: int = POSITION_DIMS) -> Tensor:
         """Orthonormal `[C, dims]`: the directions in which features of pure noise depend on the patch position."""
-        if grid_wh not in self._bases:
+        if (grid_wh, dims) not in self._bases:
             generator = torch.Generator().manual_seed(0)
             size = (8, 3, grid_wh[1] * self.patch, grid_wh[0] * self.patch)
             mean = self._run(torch.randn(size, generator=generator)).mean(dim=0)
             centred = mean - mean.mean(dim=0, keepdim=True)
             _, _, rows = torch.linalg.svd(centred.cpu(), full_matrices=False)
-            self._bases[grid_wh] = rows[: min(dims, len(rows))].T.contiguous()
-        return self._bases[grid_wh]
+            self._bases[(grid_wh, dims)] = rows[: min(dims, len(rows))].T.contiguous()
+        return self._bases[(grid_wh, dims)]
 
     def dense(self, images: NDArray[np.uint8], cells_wh: tuple[int, int], *, debias: bool | None = None) -> Tensor:
         """Dense maps `[B, C, h, w]` float32, L2-normalised per cell.

@@ -26,7 +26,7 @@ from engine.features.fusion import fuse, get_descriptor, join_blocks
 from engine.features.maps import FeatureMap, FeatureParts
 from engine.features.noise import image_noise
 from engine.features.views import ImageSource, ImageView, render_view
-from engine.prompts.types import Prompt
+from engine.prompts.types import ConditionalPrompt, Prompt
 
 OF_THE_SPEC = "spec"
 """Value of `descriptor` that means: what the backbone's card says."""
@@ -263,7 +263,9 @@ class FeatureExtractor:
         self, views: Sequence[ImageView], prompt: Prompt, recipe: Recipe, *, cancel: CancelToken | None = None
     ) -> Tensor:
         """`[B, C, h, w]` float32 of views of one input size, without cache and ladder: mean over the ensemble."""
-        latents = self.latents(views)
+        pixels = self.pixels(views)
+        latents = self.backbone.encode_latents(to_network(pixels))
+        embeds = self._embeds(prompt, pixels)
         hashes = [self.source.sha256(view.image) for view in views]
         members = self.ladder.ensemble(recipe.ensemble)
         blocks = (recipe.up_block, *(block for block, _ in recipe.extra_blocks))
@@ -274,8 +276,9 @@ class FeatureExtractor:
                 cancel.check()
             group = range(first, min(first + step, members))
             noisy = self._noisy(latents, hashes, recipe, group)
+            conditions = embeds if len(embeds) == 1 else embeds.repeat(len(group), 1, 1)
             output = self.backbone.unet_forward(
-                noisy, recipe.timestep, prompt.embeds, up_blocks=blocks, pooled=prompt.pooled
+                noisy, recipe.timestep, conditions, up_blocks=blocks, pooled=prompt.pooled
             )
             sums = [output.maps[b].float().unflatten(0, (len(group), len(views))).sum(dim=0) for b in blocks]
             total = sums if not total else [a + b for a, b in zip(total, sums, strict=True)]
@@ -287,8 +290,22 @@ class FeatureExtractor:
 
     def latents(self, views: Sequence[ImageView]) -> Tensor:
         """Scaled posterior means `[B, 4, h, w]` of views of one input size."""
-        pixels = np.stack([render_view(view, self.source.size_wh(view.image), self.source) for view in views])
-        return self.backbone.encode_latents(to_network(pixels))
+        return self.backbone.encode_latents(to_network(self.pixels(views)))
+
+    def pixels(self, views: Sequence[ImageView]) -> NDArray[np.uint8]:
+        """Rendered views of one input size, uint8 RGB `[B, H, W, 3]`."""
+        return np.stack([render_view(view, self.source.size_wh(view.image), self.source) for view in views])
+
+    def _embeds(self, prompt: Prompt, pixels: NDArray[np.uint8]) -> Tensor:
+        """`[1, T, D]`, or `[B, T, D]` of a prompt that depends on the image; a pair's prompt has to be made first."""
+        if not isinstance(prompt, ConditionalPrompt):
+            return prompt.embeds
+        if prompt.pair:
+            raise UserInputError(
+                f"The prompt '{prompt.id}' is made for pairs of images, not for single ones.",
+                "Use it for matching, or choose another prompt.",
+            )
+        return torch.cat([prompt.for_images(picture).embeds for picture in pixels])
 
     def _noisy(self, latents: Tensor, hashes: list[str], recipe: Recipe, members: range) -> Tensor:
         """`[members * B, 4, h, w]`, member-major."""

@@ -56,8 +56,13 @@ def register_descriptor(descriptor: DenseDescriptor) -> None:
 
 def get_descriptor(name: str) -> DenseDescriptor:
     """A registered descriptor; UserInputError for an unknown name."""
+    if name.startswith("dino:"):
+        from engine.features.dino import dino_descriptor
+
+        return dino_descriptor(name)
     if name not in _DESCRIPTORS:
-        raise UserInputError(f"There is no dense descriptor '{name}'.", f"Known: {', '.join(sorted(_DESCRIPTORS))}.")
+        known = ", ".join(sorted(_DESCRIPTORS))
+        raise UserInputError(f"There is no dense descriptor '{name}'.", f"Known: {known}, dino:<folder>.")
     return _DESCRIPTORS[name]
 
 

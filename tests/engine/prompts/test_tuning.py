@@ -204,3 +204,45 @@ def test_too_little_material_is_refused(toy_session: EngineSession, request_: Tu
 def test_impossible_requests(toy_session: EngineSession, request_: TuneRequest, change: dict, message: str) -> None:
     with pytest.raises(UserInputError, match=message):
         tune_prompt(toy_session, replace(request_, **change))
+
+
+@pytest.fixture
+def tuned_session(toy_session: EngineSession, request_: TuneRequest) -> EngineSession:
+    toy_session.config = replace(toy_session.config, prompt_dirs=(request_.out_dir,))
+    return toy_session
+
+
+def test_a_kept_prompt_changes_the_features_and_is_what_auto_takes(
+    tuned_session: EngineSession, request_: TuneRequest
+) -> None:
+    session, backbone = tuned_session, tuned_session.backbone(request_.backbone)
+    extractor = session.extractor(request_.backbone)
+    views = [session.whole_view(request_.exemplars[0].image, request_.backbone)]
+    plain = extractor.extract(views, prompt=session.prompt("auto", backbone, "cat"))[0]
+    result = tune_prompt(session, replace(request_, options={**OPTIONS, "lr": 0.1}))
+    prompt = session.prompt(result.prompt_id, backbone)
+    tuned = extractor.extract(views, prompt=prompt)[0]
+    assert tuned.spec.prompt == result.prompt_id and tuned.spec.fingerprint() != plain.spec.fingerprint()
+    assert (tuned.features - plain.features).abs().max() > 1e-3
+    if result.after > result.before:
+        assert session.prompt("auto", backbone, "cat").id == result.prompt_id
+
+
+@pytest.mark.parametrize("condition", ["image", "pair"])
+def test_features_under_a_conditional_prompt(
+    tuned_session: EngineSession, request_: TuneRequest, condition: str
+) -> None:
+    request = replace(request_, kind="conditional", options={**OPTIONS, "condition": condition})
+    result = tune_prompt(tuned_session, request)
+    backbone, extractor = tuned_session.backbone(request.backbone), tuned_session.extractor(request.backbone)
+    prompt = tuned_session.prompt(result.prompt_id, backbone)
+    views = [tuned_session.whole_view(e.image, request.backbone) for e in request.exemplars[:2]]
+    if condition == "pair":
+        with pytest.raises(UserInputError, match="pairs of images"):
+            extractor.extract(views, prompt=prompt)
+        source, target = extractor.pixels(views)
+        prompt = prompt.for_images(source, target)
+    together = extractor.extract(views, prompt=prompt)
+    alone = extractor.extract(views[1:], prompt=prompt)[0]
+    torch.testing.assert_close(together[1].features, alone.features, atol=1e-2, rtol=1e-2)
+    assert torch.isfinite(together[0].features).all()

@@ -1,0 +1,93 @@
+"""The saved prompts of some folders: what `kinmark prompts` and the window ask for. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.backbones.folder import folder_revision
+from engine.backbones.registry import get_spec
+from engine.domain.errors import UserInputError
+from engine.domain.prompt_card import PromptCard, PromptFileError
+from engine.prompts import files
+
+PUBLISHED_SUFFIXES = (".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True)
+class SavedPrompt:
+    """One saved prompt: its folder and its card."""
+
+    folder: Path
+    card: PromptCard
+
+    @property
+    def reference(self) -> str:
+        """What `--prompt` and requests take."""
+        return f"prompt:{self.card.id}"
+
+
+class PromptLibrary:
+    """Saved prompts in `folders`; new ones go to the first. Any thread (every call reads the disk).
+
+    Attributes:
+        folders: searched in this order.
+        models_dir: of installed backbones (None = the platform's data folder).
+    """
+
+    def __init__(self, folders: Sequence[Path], models_dir: Path | None = None) -> None:
+        if not folders:
+            raise ValueError("a prompt library needs a folder")
+        self.folders, self.models_dir = tuple(folders), models_dir
+
+    def entries(self) -> list[SavedPrompt]:
+        """Every readable prompt, newest first."""
+        return [SavedPrompt(path, card) for path, card in files.list_prompts(self.folders)]
+
+    def find(self, prompt_id: str) -> SavedPrompt:
+        """By id, with or without "prompt:", or an unambiguous beginning; PromptFileError when it is not there."""
+        path = files.find_prompt(prompt_id, self.folders)
+        return SavedPrompt(path, files.read_card(path))
+
+    def export(self, prompt_id: str, out: Path) -> Path:
+        """Write one prompt to a single safetensors file (with its card inside); returns the file."""
+        return files.export_prompt(self.find(prompt_id).folder, out)
+
+    def delete(self, prompt_id: str) -> SavedPrompt:
+        """Remove a prompt; returns what it was."""
+        found = self.find(prompt_id)
+        files.delete_prompt(found.folder)
+        return found
+
+    def import_(self, path: Path, *, backbone: str = "", category: str = "", dino: str = "") -> list[SavedPrompt]:
+        """Take in a file exported by Kinmark, a prompt's folder, or `caption.pt` / `ckpt.pt` of the published code.
+
+        Args:
+            backbone: what a published prompt is for (its file does not say so).
+            category: name for a published file that holds one unnamed prompt.
+            dino: folder of the DINOv2 model of a published conditional prompt.
+
+        Raises:
+            PromptFileError: not a prompt, damaged, or refused. UserInputError: something is missing.
+        """
+        if not path.exists():
+            raise PromptFileError(f"There is no file {path}.", "Check the path.")
+        if path.suffix.lower() not in PUBLISHED_SUFFIXES:
+            folder = files.import_exported(path, self.folders[0])
+            return [SavedPrompt(folder, files.read_card(folder))]
+        if not backbone:
+            raise UserInputError(
+                f"{path} does not say which backbone it was made for.", "Name it: --backbone sd21 (published prompts)."
+            )
+        from engine.prompts.published import read_published
+
+        spec = get_spec(backbone, self.models_dir)
+        installed = Path(spec.folder) if spec.folder else None
+        revision = folder_revision(installed) if installed is not None and installed.is_dir() else ""
+        found = read_published(path, backbone=spec.id, revision=revision, patches=f"dino:{dino}" if dino else "")
+        if category and len(found) == 1 and found[0].card.kind in ("single", "class"):
+            card = replace(found[0].card, kind="class", category=category)
+            found = [replace(found[0], card=replace(card, id=files.make_id("class", category, found[0].tensors)))]
+        saved = [files.save_prompt(self.folders[0], item.card, item.tensors) for item in found]
+        return [SavedPrompt(folder, files.read_card(folder)) for folder in saved]

@@ -1,0 +1,132 @@
+"""A saved prompt becomes something the U-Net can be given, after checking that it belongs to this backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.backbones.backbone import Backbone
+from engine.domain.prompt_card import PromptCard, PromptFileError
+from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from engine.prompts.files import list_prompts, read_card, read_tensors
+from engine.prompts.learners import ConditionalLearner
+from engine.prompts.patches import open_patches
+from engine.prompts.sequence import sequence_frame
+from engine.prompts.types import SAVED_PREFIX, ConditionalPrompt, Prompt
+
+AUTO_KINDS = ("class", "hidden", "single")
+
+
+def check_belongs(card: PromptCard, backbone: Backbone, where: Path | str) -> None:
+    """PromptFileError unless the prompt was made for this backbone, revision and width."""
+    mine = backbone.spec.id
+    if card.backbone != mine:
+        raise PromptFileError(
+            f"The prompt {card.id} was made for the backbone '{card.backbone}', not for '{mine}'.",
+            f"Choose the backbone '{card.backbone}', or tune a prompt for this one.",
+            str(where),
+        )
+    if card.revision and card.revision != backbone.revision:
+        raise PromptFileError(
+            f"The prompt {card.id} was made for other weights of '{mine}' ({card.revision}, here {backbone.revision}).",
+            "Tune it again for these weights.",
+            str(where),
+        )
+    if card.width and card.width != backbone.text_dim:
+        raise PromptFileError(
+            f"The prompt {card.id} is {card.width} wide, but '{mine}' needs {backbone.text_dim}.",
+            "Choose the backbone that it was made for.",
+            str(where),
+        )
+
+
+def load_saved(path: Path, backbone: Backbone) -> Prompt:
+    """The prompt at a folder or exported file, on the backbone's device.
+
+    Raises:
+        PromptFileError: damaged, of another backbone, or a point prompt (these are used by "optimise" only).
+    """
+    card = read_card(path)
+    check_belongs(card, backbone, path)
+    if card.kind == "point":
+        raise PromptFileError(
+            f"The prompt {card.id} was optimised for one keypoint and makes no features.",
+            "It is used by itself with the method 'optimise'.",
+        )
+    tensors = read_tensors(path)
+    try:
+        if card.kind == "conditional":
+            return _conditional(card, tensors, backbone)
+        embeds = hidden_states(card, tensors, backbone)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise PromptFileError(
+            f"The prompt file {path} does not hold what its card says.", "Tune or import the prompt again.", repr(error)
+        ) from None
+    return Prompt(SAVED_PREFIX + card.id, embeds, backbone.pooled_text(""))
+
+
+@torch.no_grad()
+def hidden_states(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbone) -> Tensor:
+    """`[1, T, D]` of a prompt that does not depend on images, in the backbone's dtype."""
+    if "embeds" in tensors:
+        embeds = tensors["embeds"]
+    elif "sequence" in tensors:
+        embeds = backbone.encode_tokens(tensors["sequence"])
+    else:
+        embeds = backbone.encode_tokens(sequence_frame(backbone).assemble(tensors["tokens"].to(backbone.device)))
+    shape = (1, backbone.prompt_tokens, backbone.text_dim)
+    if tuple(embeds.shape) != shape:
+        raise PromptFileError(
+            f"The prompt {card.id} has the shape {tuple(embeds.shape)}, this backbone needs {shape}.",
+            "Choose the backbone that it was made for.",
+        )
+    return embeds.to(backbone.device, backbone.dtype)
+
+
+def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbone) -> ConditionalPrompt:
+    module = ConditionalPromptModule(CPMConfig(**card.module))
+    module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items()})
+    learner = ConditionalLearner(sequence_frame(backbone), module.requires_grad_(False).eval()).to(backbone.device)
+    patches = open_patches(str(card.settings.get("patch_option", "backbone")), backbone)
+    if patches.width != module.config.patch_width:
+        raise PromptFileError(
+            f"The prompt {card.id} needs patch features {module.config.patch_width} wide; {patches.name} gives "
+            f"{patches.width}.",
+            "Use the model that it was trained with.",
+        )
+
+    @torch.no_grad()
+    def embeds(source: Tensor, target: Tensor | None) -> Tensor:
+        return learner.embeds(backbone, source, target).to(backbone.dtype)
+
+    empty = backbone.encode_text([""])
+    return ConditionalPrompt(
+        SAVED_PREFIX + card.id, empty, backbone.pooled_text(""), pair=module.config.pair, patches=patches.patches,
+        make=embeds,
+    )  # fmt: skip
+
+
+def kept_prompt(category: str, backbone: Backbone, folders: Iterable[Path]) -> Prompt | None:
+    """What "auto" takes for a category: the newest kept class or hidden prompt of it, else a single prompt; or None.
+
+    Conditional prompts are never taken unasked: their features depend on the pair and cannot be cached per image.
+    """
+    found = [
+        (path, card)
+        for path, card in list_prompts(folders)
+        if card.kind in AUTO_KINDS
+        and (card.category == category if card.kind != "single" else not card.category)
+        and (card.backbone, card.revision) == (backbone.spec.id, backbone.revision)
+        and not card.gain <= 0
+        and card.settings.get("auto", True)
+    ]
+    found.sort(key=lambda item: item[1].kind == "single")
+    for path, _ in found:
+        try:
+            return load_saved(path, backbone)
+        except PromptFileError:
+            continue
+    return None
