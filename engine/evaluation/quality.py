@@ -1,0 +1,264 @@
+"""Picture pairs with known correspondences, and what dense descriptors make of them.
+
+Three sets: held-out rendered scenes (same category, other identity, other view: semantic matching), warped real photos
+(local matching under changes of view and light), and a rectified stereo pair. All matching goes through the project's
+own functions (`engine.matching`, `engine.features.fusion`); distances are measured in the square network frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.backbones.backbone import Backbone
+from engine.domain.geometry import ImageTransform
+from engine.evaluation.pck import PairResult, hits
+from engine.features.extractor import to_network
+from engine.features.fusion import fuse, get_descriptor, join_blocks, l2_normalise
+from engine.matching.sampling import sample_features
+from engine.matching.selection import select
+from engine.matching.similarity import similarity_maps
+from engine.training.bodies import CATEGORIES
+from engine.training.scenes import HELD_OUT, SCENES_PER_IDENTITY, Scene, SceneOptions, render_scene
+from engine.training.views import apply_homography, jitter_colours, random_homography, warp_image
+
+Picture = NDArray[np.uint8]
+Points = NDArray[np.float64]
+Maps = dict[str, Tensor]
+"""Part name -> `[C, h, w]`, all parts of one picture on one grid."""
+
+ALPHAS = (0.05, 0.1)
+MIN_POINTS = 3
+PAIR_SEEDS = HELD_OUT + 900_000
+PAIR_IDENTITIES = HELD_OUT + 10_000
+
+
+@dataclass(frozen=True)
+class PicturePair:
+    """Two square RGB pictures [S, S, 3], N corresponding points xy_image [N, 2] each, and PCK's L in pixels."""
+
+    name: str
+    category: str
+    source: Picture
+    target: Picture
+    source_xy: Points
+    target_xy: Points
+    length: float
+
+
+# ---- sets --------------------------------------------------------------------------------------------------------
+
+
+def synthetic_pairs(count: int, size: int) -> list[PicturePair]:
+    """Held-out pairs of named categories: two identities, any two views; points visible in both; L = target's box."""
+    names, pairs, attempt = list(CATEGORIES), [], 0
+    while len(pairs) < count:
+        category = names[len(pairs) % len(names)]
+        scenes = [_pair_scene(2 * attempt + k, category, size) for k in (0, 1)]
+        attempt += 1
+        a, b = (s.objects[0] for s in scenes)
+        both = (a.visibility == 2) & (b.visibility == 2)
+        ys, xs = np.nonzero(scenes[1].owner == 0)
+        if both.sum() < MIN_POINTS or len(xs) < 50:
+            continue
+        length = float(max(np.ptp(xs), np.ptp(ys)) + 1)
+        pairs.append(
+            PicturePair(
+                f"{category}-{attempt - 1}",
+                category,
+                scenes[0].image,
+                scenes[1].image,
+                a.xy_image[both].astype(np.float64),
+                b.xy_image[both].astype(np.float64),
+                length,
+            )
+        )
+    return pairs
+
+
+def _pair_scene(number: int, category: str, size: int) -> Scene:
+    options = SceneOptions(category=category, identity=PAIR_IDENTITIES + number, supersample=1.5)
+    return render_scene(PAIR_SEEDS + number * SCENES_PER_IDENTITY, size, options)
+
+
+def warped_pairs(photos: Sequence[tuple[str, Picture]], count: int, size: int, seed: int = 0) -> list[PicturePair]:
+    """Random crops of photos against a turned, sheared, recoloured view of themselves; L = the picture's side."""
+    pairs: list[PicturePair] = []
+    rng = np.random.default_rng([seed, 17])
+    while len(pairs) < count:
+        name, photo = photos[len(pairs) % len(photos)]
+        side = min(photo.shape[:2])
+        views = []
+        for k in (0, 1):
+            span = float(side * rng.uniform(0.55, 0.8))
+            centre = np.array([photo.shape[1], photo.shape[0]]) / 2 + rng.uniform(-0.12, 0.12, 2) * side
+            h = random_homography(rng, centre.astype(np.float32), span, size, 1.2 if k else 0.3)
+            blurred = cv2.GaussianBlur(photo, (0, 0), max(0.1, 0.35 * span / size)) if span > 1.4 * size else photo
+            picture = warp_image(blurred, h, size)
+            views.append((jitter_colours(picture, rng, 1.0) if k else picture, h))
+        between = (views[1][1] @ np.linalg.inv(views[0][1])).astype(np.float32)
+        xy = rng.uniform(0.04 * size, 0.96 * size, (60, 2)).astype(np.float32)
+        moved = apply_homography(between, xy)
+        inside = ((moved > 0.02 * size) & (moved < 0.98 * size)).all(1)
+        if inside.sum() < 10:
+            continue
+        xy, moved = xy[inside][:24].astype(np.float64), moved[inside][:24].astype(np.float64)
+        pairs.append(PicturePair(f"{name}-{len(pairs)}", name, views[0][0], views[1][0], xy, moved, float(size)))
+    return pairs
+
+
+def stereo_pairs(left: Picture, right: Picture, disparity: NDArray[np.floating], size: int) -> list[PicturePair]:
+    """Square tiles of a rectified pair (`right x = left x - disparity`); L = the tile's side in the network frame."""
+    height, width = left.shape[:2]
+    rng, pairs = np.random.default_rng(23), []
+    for k, x0 in enumerate(np.linspace(0, width - height, 4).astype(int)):
+        xy = rng.uniform(0.05 * height, 0.95 * height, (400, 2))
+        shift = disparity[xy[:, 1].astype(int), (xy[:, 0] + x0).astype(int)]
+        moved = xy - np.stack([shift, np.zeros_like(shift)], 1)
+        good = np.isfinite(shift) & (moved[:, 0] > 0.02 * height)
+        xy, moved = xy[good][:75] * size / height, moved[good][:75] * size / height
+        tiles = [cv2.resize(p[:, x0 : x0 + height], (size, size), interpolation=cv2.INTER_AREA) for p in (left, right)]
+        pairs.append(PicturePair(f"stereo-{k}", "stereo", tiles[0], tiles[1], xy, moved, float(size)))
+    return pairs
+
+
+# ---- descriptors -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Describer:
+    """Makes the parts of pictures: diffusion features of named backbones, and the two classical descriptors.
+
+    Attributes:
+        backbones: part name -> backbone ("model", "untrained").
+        parts: names of second descriptors (`engine.features.fusion`).
+        category_prompts: use the card's prompt with the picture's category; else the empty prompt.
+    """
+
+    backbones: dict[str, Backbone]
+    parts: tuple[str, ...] = ("dense_sift", "colour")
+    category_prompts: bool = True
+    timestep: int | None = None
+    up_block: int | None = None
+    noise_seed: int = field(default=0, repr=False)
+
+    @torch.no_grad()
+    def describe(self, picture: Picture, category: str = "") -> Maps:
+        """All parts of one picture on the grid of the diffusion map."""
+        maps = {name: self._diffusion(b, picture, category) for name, b in self.backbones.items()}
+        h, w = next(iter(maps.values())).shape[-2:]
+        for name in self.parts:
+            maps[name] = get_descriptor(name).compute(picture[None], (w, h))[0]
+        return {name: l2_normalise(m[None])[0] for name, m in maps.items()}
+
+    def _diffusion(self, backbone: Backbone, picture: Picture, category: str) -> Tensor:
+        spec = backbone.spec
+        t = spec.timestep if self.timestep is None else self.timestep
+        blocks = (spec.up_block,) if self.up_block is None else (self.up_block,)
+        extra = spec.extra_blocks if self.up_block is None else ()
+        latents = backbone.encode_latents(to_network(picture[None]))
+        if not (spec.clean and self.timestep is None):
+            generator = torch.Generator().manual_seed(self.noise_seed)
+            latents = backbone.add_noise(latents, torch.randn(latents.shape, generator=generator), t)
+        text = spec.text_for(category) if self.category_prompts else ""
+        wanted = (*blocks, *(b.block for b in extra))
+        output = backbone.unet_forward(latents, t, backbone.encode_text([text]), up_blocks=wanted)
+        maps = [output.maps[b].float() for b in wanted]
+        if not extra:
+            return maps[0][0]
+        weights = [b.weight for b in extra]
+        return join_blocks(maps, [max(0.0, 1 - sum(weights)), *weights])[0]
+
+
+@torch.no_grad()
+def untrained(backbone: Backbone, seed: int = 0) -> Backbone:
+    """The same backbone with a freshly initialised U-Net (its own VAE and text encoder stay), changed in place."""
+    torch.manual_seed(seed)
+    for module in backbone.unet.modules():
+        reset: Callable[[], None] | None = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
+    return backbone
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to match: a part, or two parts fused with the weight of the second."""
+
+    name: str
+    first: str
+    second: str = ""
+    weight: float = 0.0
+
+    def features(self, maps: Maps) -> Tensor:
+        """`[C, h, w]` of this arm."""
+        if not self.second:
+            return maps[self.first]
+        return fuse(maps[self.first][None], maps[self.second][None], self.weight)[0]
+
+
+@torch.no_grad()
+def match_pair(pair: PicturePair, source: Tensor, target: Tensor, method: str = "kernel_softargmax") -> Points:
+    """Predicted target points xy_image [N, 2] of a pair from two feature maps [C, h, w]."""
+    size = pair.source.shape[1], pair.source.shape[0]
+    transform = ImageTransform.resize(size, size)
+    cells = (source.shape[-1], source.shape[-2])
+    xy = torch.from_numpy(transform.to_feature(pair.source_xy, cells)).to(source)
+    queries = sample_features(source[None], xy[None])[0]
+    found = select(similarity_maps(queries, target), method)
+    return np.asarray(transform.from_feature(found.double().numpy(), (target.shape[-1], target.shape[-2])))
+
+
+def evaluate_pairs(
+    pairs: Sequence[PicturePair], describer: Describer, arms: Sequence[Arm], method: str = "kernel_softargmax"
+) -> dict[str, list[PairResult]]:
+    """Arm name -> one result per pair (hits at 0.05 and 0.1)."""
+    results: dict[str, list[PairResult]] = {arm.name: [] for arm in arms}
+    for pair in pairs:
+        category = pair.category if pair.category in CATEGORIES else ""
+        source, target = describer.describe(pair.source, category), describer.describe(pair.target, category)
+        for arm in arms:
+            found = match_pair(pair, arm.features(source), arm.features(target), method)
+            correct = hits(found, pair.target_xy, pair.length, ALPHAS)
+            results[arm.name].append(PairResult(pair.category, correct, pair.name))
+    return results
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A share in percent with its standard error over pairs."""
+
+    value: float
+    error: float
+
+
+def per_image(results: Sequence[PairResult], alpha: float) -> Figure:
+    """Mean over pairs of the share of correct points."""
+    share = np.array([r.hits[ALPHAS.index(alpha)].mean() for r in results]) * 100
+    return Figure(float(share.mean()), float(share.std(ddof=1) / len(share) ** 0.5))
+
+
+def per_point(results: Sequence[PairResult], alpha: float) -> Figure:
+    """All points pooled; the error is the bootstrap's over pairs."""
+    k = ALPHAS.index(alpha)
+    good = np.array([r.hits[k].sum() for r in results], float)
+    total = np.array([r.hits.shape[1] for r in results], float)
+    draw = np.random.default_rng(0).integers(0, len(good), (500, len(good)))
+    spread = good[draw].sum(1) / total[draw].sum(1)
+    return Figure(float(100 * good.sum() / total.sum()), float(100 * spread.std()))
+
+
+def gain(results: Sequence[PairResult], other: Sequence[PairResult], alpha: float) -> Figure:
+    """Paired difference per image: how much better the first is, with its standard error."""
+    k = ALPHAS.index(alpha)
+    d = np.array([a.hits[k].mean() - b.hits[k].mean() for a, b in zip(results, other, strict=True)]) * 100
+    return Figure(float(d.mean()), float(d.std(ddof=1) / len(d) ** 0.5))
