@@ -53,7 +53,7 @@ def benchmark(
 ) -> None:
     """Run one of the benchmarks; further options go to it (`kinmark benchmark quality --json FILE`)."""
     folder = _benchmarks_dir()
-    known = sorted(p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "common"))
+    known = sorted(p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "common", "report"))
     if not name:
         typer.echo("\n".join(known))
         return
