@@ -1,0 +1,97 @@
+"""Is it here? One score per found region, its calibrated confidence, and the threshold under which the answer is no.
+
+The score is a log-odds: a weighted sum of how alike region and reference are by colour, local patches and attention. Its
+prior weights were fitted on rendered identities with same-class distractors (`benchmarks/instances.py` prints the figures);
+a project's own confirm / deny record rescales it (Platt 1999) once there are enough decisions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.api import Calibration
+
+MIN_DECISIONS = 30
+DEFAULT_THRESHOLD = 0.35
+NEGATIVE_PULL = 1.5
+
+
+@dataclass(frozen=True)
+class ScoreWeights:
+    """Log-odds per unit of each likeness; `bias` makes them a prior probability."""
+
+    colour: float = 7.0
+    local: float = 5.0
+    attention: float = 0.0
+    bias: float = -4.2
+
+
+@dataclass(frozen=True)
+class RegionLikeness:
+    """How alike a found region and the reference are: each about 0..1; NaN when not computed."""
+
+    colour: float
+    local: float
+    attention: float = float("nan")
+
+
+def region_score(likeness: RegionLikeness, weights: ScoreWeights | None = None) -> float:
+    """Log-odds that the region shows the instance; parts that were not computed count as ordinary."""
+    weights = weights or ScoreWeights()
+    total = weights.bias
+    for value, weight in (
+        (likeness.colour, weights.colour),
+        (likeness.local, weights.local),
+        (likeness.attention, weights.attention),
+    ):
+        total += weight * (value if math.isfinite(value) else 0.0)
+    return total
+
+
+def against_negatives(score: float, negatives: Sequence[float]) -> float:
+    """Score after denials: pulled down by as much as the region looks more like a denied one than like the reference."""
+    if not negatives:
+        return score
+    return score - NEGATIVE_PULL * max(0.0, max(negatives) - score)
+
+
+def sigmoid(value: float) -> float:
+    """1 / (1 + exp(-value)) without overflow."""
+    return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
+
+
+def confidence_of(score: float, calibration: Calibration | None = None) -> float:
+    """Expected precision of a region with this score; the prior's sigmoid without a usable calibration."""
+    if calibration is None or "instance_slope" not in calibration.data:
+        return sigmoid(score)
+    return sigmoid(calibration.data["instance_slope"] * score + calibration.data["instance_bias"])
+
+
+def fit_instance_calibration(scores: Sequence[float], confirmed: Sequence[bool]) -> Calibration:
+    """Platt scaling of a project's own decisions, with Platt's softened targets; the prior below MIN_DECISIONS.
+
+    A fit with a negative slope (confirmed things score lower than denied ones: the score is useless here) keeps the
+    prior as well, rather than turning the ranking round.
+    """
+    s, y = np.asarray(scores, dtype=np.float64), np.asarray(confirmed, dtype=bool)
+    positive, negative = int(y.sum()), int((~y).sum())
+    if len(s) < MIN_DECISIONS or not positive or not negative:
+        return Calibration("prior", len(s))
+    target = np.where(y, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    slope, bias = 1.0, 0.0
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(slope * s + bias, -30, 30)))
+        gradient = np.array([((p - target) * s).sum(), (p - target).sum()])
+        w = np.maximum(p * (1 - p), 1e-9)
+        hessian = np.array([[(w * s * s).sum(), (w * s).sum()], [(w * s).sum(), w.sum()]]) + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        slope, bias = slope - step[0], bias - step[1]
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    if slope <= 0:
+        return Calibration("prior", len(s))
+    return Calibration("project", len(s), {"instance_slope": float(slope), "instance_bias": float(bias)})

@@ -1,0 +1,184 @@
+"""Where in a target the reference instance may be: attention, colour and local evidence, fused into one map.
+
+Maps are `[h, w]` float32 in [0, 1] on a grid of at most GRID cells along the longer side of the photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from engine.instances import maps, votes
+from engine.instances.attention import AttentionFeatures, ClassKeys
+from engine.instances.picture import Picture
+from engine.instances.settings import ResolvedSettings
+from engine.retrieval.histogram import BINS, colour_histogram, soft_bins
+from engine.retrieval.likeness import patch_likeness
+from engine.retrieval.patches import Patches, dense_patches
+from engine.retrieval.saliency import lab_image
+
+FloatMap = NDArray[np.float32]
+
+GRID = 64
+COLOUR_SMOOTHING_BINS = 0.6
+COLOUR_FLOOR = 2e-4
+COLOUR_BLUR_CELLS = 1.2
+LOCAL_SLOPE = 6.0
+FLOOR = 0.02
+"""Least value of a part before it enters the product: one silent part must not veto the others."""
+
+
+@dataclass(frozen=True)
+class ReferenceModel:
+    """What one or several references look like.
+
+    Attributes:
+        self_tokens: `[R, C]` foreground appearance tokens (F_A of pdm); q_tokens, k_tokens: for pdm-votes.
+        background_tokens: `[B, C]` appearance tokens of the references' background (maybe none).
+        colour, surroundings: `[6, 9, 9]` colour shares of foreground and background.
+        histogram: square-rooted foreground histogram `[486]` (for `colour likeness`).
+        patches: foreground patches, weights sum 1; other_patches: background patches or None.
+        area_share: mean share of the photo that the instance covers.
+    """
+
+    self_tokens: torch.Tensor
+    q_tokens: torch.Tensor
+    k_tokens: torch.Tensor
+    background_tokens: torch.Tensor
+    colour: NDArray[np.float64]
+    surroundings: NDArray[np.float64] | None
+    histogram: NDArray[np.float32]
+    patches: Patches
+    other_patches: Patches | None
+    area_share: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The parts and their fusion for one target; `appearance` and `semantic` are PDM's own maps (None when absent)."""
+
+    fused: FloatMap
+    attention: FloatMap
+    colour: FloatMap
+    local: FloatMap
+    patches: Patches
+    appearance_cosine: float
+    parts: dict[str, float]
+
+
+def grid_of(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Map grid (rows, columns) for a picture."""
+    scale = GRID / max(size_hw)
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+
+
+def resize_map(values: FloatMap, grid_hw: tuple[int, int]) -> FloatMap:
+    """Bilinear to another grid over the same photo."""
+    return cv2.resize(values.astype(np.float32), (grid_hw[1], grid_hw[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def stretch(values: FloatMap) -> FloatMap:
+    """To [0, 1] by minimum and maximum; a constant map becomes zeros."""
+    low, high = float(values.min()), float(values.max())
+    return np.zeros_like(values) if high - low <= 1e-12 else ((values - low) / (high - low)).astype(np.float32)
+
+
+def colour_shares(rgb: NDArray[np.uint8], weights: FloatMap) -> NDArray[np.float64]:
+    """Smoothed colour shares `[6, 9, 9]` of a weighted region (smoothing forgives small changes of light)."""
+    rooted = colour_histogram(rgb, weights)
+    return gaussian_filter((rooted.astype(np.float64) ** 2).reshape(BINS), COLOUR_SMOOTHING_BINS, mode="constant")
+
+
+def colour_evidence(rgb: NDArray[np.uint8], model: ReferenceModel) -> FloatMap:
+    """How much more typical each place's colour is of the instance than of its surroundings and of this photo."""
+    grid = grid_of(rgb.shape[:2])
+    small = cv2.resize(lab_image(rgb), (grid[1] * 2, grid[0] * 2), interpolation=cv2.INTER_AREA)
+    here = colour_shares(rgb, np.ones(grid, np.float32))
+    other = here if model.surroundings is None else (here + model.surroundings) / 2
+    indices, shares = soft_bins(small.reshape(-1, 3))
+
+    def look_up(table: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (table.ravel()[indices] * shares).sum(axis=0)
+
+    own, against = look_up(model.colour) + COLOUR_FLOOR, look_up(other) + COLOUR_FLOOR
+    odds = (own / (own + against)).reshape(small.shape[:2]).astype(np.float32)
+    return resize_map(cv2.GaussianBlur(odds, (0, 0), COLOUR_BLUR_CELLS * 2), grid)
+
+
+def local_evidence(target: Patches, model: ReferenceModel, grid_hw: tuple[int, int]) -> FloatMap:
+    """Per place: best likeness of its patches to the instance's patches minus that to the references' background."""
+    own = patch_likeness(target, model.patches).max(axis=1)
+    if model.other_patches is not None:
+        own = own - patch_likeness(target, model.other_patches).max(axis=1)
+    else:
+        own = own - np.median(own)
+    odds = 1 / (1 + np.exp(-LOCAL_SLOPE * own))
+    total, count = np.zeros(grid_hw, np.float32), np.full(grid_hw, 1e-3, np.float32)
+    rows = np.clip((target.xy[:, 1] * grid_hw[0]).astype(int), 0, grid_hw[0] - 1)
+    columns = np.clip((target.xy[:, 0] * grid_hw[1]).astype(int), 0, grid_hw[1] - 1)
+    np.add.at(total, (rows, columns), odds.astype(np.float32))
+    np.add.at(count, (rows, columns), 1.0)
+    blurred = cv2.GaussianBlur(total, (0, 0), 2.5), cv2.GaussianBlur(count, (0, 0), 2.5)
+    return (blurred[0] / np.maximum(blurred[1], 1e-6)).astype(np.float32)
+
+
+def attention_evidence(
+    features: AttentionFeatures, model: ReferenceModel, keys: ClassKeys | None, settings: ResolvedSettings
+) -> tuple[FloatMap, float]:
+    """PDM's map on the attention grid and the mean cosine of its best tenth to the reference (comparable across photos)."""
+    if settings.variant == "pdm-votes":
+        counts = [
+            votes.vote_map(votes.vote_counts(own, target), features.grid_hw)
+            for own, target in ((model.q_tokens, features.self_q), (model.k_tokens, features.self_k))
+        ]
+        return ((counts[0] + counts[1]) / 2).numpy(), float("nan")
+    tokens, reference = maps.appearance_tokens(features.self_q, features.self_k), model.self_tokens
+    if settings.background_suppression and len(model.background_tokens) > 1:
+        tokens = maps.project_out(tokens, model.background_tokens)
+        reference = maps.project_out(reference, model.background_tokens)
+    appearance = maps.appearance_scores(reference, tokens)
+    cosine = torch.nn.functional.cosine_similarity(tokens, reference.mean(dim=0, keepdim=True), dim=1)
+    best = float(cosine.topk(max(1, len(cosine) // 10)).values.mean())
+    if keys is not None and keys.tokens and settings.mode != "appearance":
+        semantic = maps.semantic_scores(features.cross_q, keys.vector)
+        chosen = maps.unit_range(semantic) if settings.mode == "semantic" else maps.fuse_maps(appearance, semantic)
+    else:
+        chosen = maps.unit_range(appearance)
+    return chosen.reshape(features.grid_hw).numpy(), best
+
+
+def gather_evidence(
+    picture: Picture,
+    features: AttentionFeatures | None,
+    model: ReferenceModel,
+    keys: ClassKeys | None,
+    settings: ResolvedSettings,
+) -> Evidence:
+    """All parts for one target and their weighted product; a part of weight 0 is not computed."""
+    grid = grid_of(picture.size_hw)
+    weights = settings.weights
+    ones = np.ones(grid, np.float32)
+    attention, cosine = ones, float("nan")
+    if features is not None and weights.attention > 0:
+        raw, cosine = attention_evidence(features, model, keys, settings)
+        attention = stretch(resize_map(raw, grid))
+    colour = stretch(colour_evidence(picture.rgb, model)) if weights.colour > 0 else ones
+    patches = dense_patches(picture.rgb, ones)
+    local = stretch(local_evidence(patches, model, grid)) if weights.local > 0 else ones
+    fused = combine([(attention, weights.attention), (colour, weights.colour), (local, weights.local)])
+    return Evidence(fused, attention, colour, local, patches, cosine, {})
+
+
+def combine(parts: Sequence[tuple[FloatMap, float]]) -> FloatMap:
+    """Weighted geometric mean of maps, brought to [0, 1]."""
+    total = sum(weight for _, weight in parts)
+    if total <= 0:
+        raise ValueError("no evidence has any weight")
+    logs = sum(weight / total * np.log(np.maximum(values, FLOOR)) for values, weight in parts)
+    return stretch(np.exp(logs).astype(np.float32))

@@ -1,0 +1,234 @@
+"""Find one instance in many photos: rank them, propose masks, or say that it is not there.
+
+Thread: the engine thread. References are resolved once, then any number of targets stream through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.api import FindRequest, ImageInput, TargetFailure
+from engine.domain.errors import AppError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import MaskProposal
+from engine.domain.runspec import RunSpec
+from engine.instances.attention import AttentionExtractor
+from engine.instances.decision import (
+    DEFAULT_THRESHOLD,
+    RegionLikeness,
+    against_negatives,
+    confidence_of,
+    region_score,
+)
+from engine.instances.evidence import Evidence, ReferenceModel, gather_evidence, grid_of, resize_map
+from engine.instances.outline import best_threshold, grabcut
+from engine.instances.picture import BoolMask, Picture, load_picture
+from engine.instances.reference import build_model, select_patches, thin_patches, view_reference
+from engine.instances.sam import Segmenter, load_segmenter
+from engine.instances.settings import ResolvedSettings, resolve
+from engine.retrieval.histogram import colour_histogram
+from engine.retrieval.likeness import patch_likeness
+from engine.session import EngineSession
+
+WITHOUT_SEGMENTER = ("grabcut", "threshold")
+
+
+@dataclass(frozen=True)
+class Region:
+    """One distinct place in a target: mask and peak at working size, its likeness and log-odds."""
+
+    mask: BoolMask
+    peak_rc: tuple[int, int]
+    likeness: RegionLikeness
+    score: float
+
+
+class InstanceFinder:
+    """A resolved search: set once with the references, ask per target.
+
+    Raises (on creation):
+        UserInputError: no reference and no class name, empty masks, bad settings.
+        UnreadableImageError: a reference that cannot be read.
+    """
+
+    def __init__(self, session: EngineSession, request: FindRequest, cancel: CancelToken | None = None) -> None:
+        self.session, self.request = session, request
+        self.settings: ResolvedSettings = resolve(request.settings, session.backbone(request.backbone).spec)
+        if not request.references:
+            raise UserInputError("There is no reference to search for.", "Mark the thing on one photo first.")
+        self.extractor = self._attention()
+        models = [self._model([reference], cancel) for reference in request.negatives]
+        self.model = thin_patches(self._model(request.references, cancel))
+        self.negatives: list[ReferenceModel] = [thin_patches(m, 500) for m in models]
+        self.segmenter: Segmenter | None = None
+        if self.settings.refine not in WITHOUT_SEGMENTER:
+            self.segmenter = load_segmenter(self.settings.refine, session)
+        self.spec = self._spec()
+
+    def _attention(self) -> AttentionExtractor | None:
+        if self.settings.weights.attention <= 0:
+            return None
+        return AttentionExtractor(self.session, self.request.backbone, self.settings, self.request.class_name)
+
+    def _model(self, references: Sequence, cancel: CancelToken | None) -> ReferenceModel:
+        views = []
+        for reference in references:
+            if cancel is not None:
+                cancel.check()
+            views.append(view_reference(reference, self.session, self.extractor))
+        return build_model(views)
+
+    def _spec(self) -> RunSpec:
+        backbone, request = self.session.backbone(self.request.backbone), self.request
+        return RunSpec(
+            self.settings.variant,
+            backbone.spec.id,
+            revision=backbone.revision,
+            prompt=self.extractor.prompt.id if self.extractor is not None else "",
+            timestep=self.settings.timestep,
+            input_wh=backbone.spec.input_wh,
+            settings={
+                **self.settings.describe(),
+                "class_name": request.class_name,
+                "references": len(request.references),
+                "negatives": len(request.negatives),
+            },
+        )
+
+    # ---- one target ------------------------------------------------------------------------------------------
+
+    def search(self, image: ImageInput, cancel: CancelToken | None = None) -> list[MaskProposal]:
+        """Proposals of one target, best first; a single one with mask None when the instance is not there."""
+        started = time.perf_counter()
+        picture = load_picture(self.session.source, image)
+        regions = self.regions(picture, cancel)
+        threshold = DEFAULT_THRESHOLD if self.settings.threshold is None else self.settings.threshold
+        confidences = [confidence_of(r.score, self.request.calibration) for r in regions]
+        seconds = time.perf_counter() - started
+        here = [(r, c) for r, c in zip(regions, confidences, strict=True) if c >= threshold]
+        if not here:
+            best = regions[0] if regions else None
+            score, confidence = (best.score, confidences[0]) if best is not None else (-20.0, 0.0)
+            peak = picture.to_image_xy(best.peak_rc[1], best.peak_rc[0]) if best is not None else None
+            extra = _extra(best.likeness) if best is not None else {}
+            return [
+                MaskProposal(
+                    self.request.request_id, image.image_id, score, confidence, None, None, self.spec,
+                    peak_xy_image=peak, seconds=seconds, extra=extra,
+                )
+            ]  # fmt: skip
+        return [
+            self._proposal(picture, region, confidence, rank, seconds) for rank, (region, confidence) in enumerate(here)
+        ]
+
+    def _proposal(self, picture: Picture, region: Region, confidence: float, rank: int, seconds: float) -> MaskProposal:
+        mask = picture.to_image_mask(region.mask)
+        return MaskProposal(
+            self.request.request_id,
+            picture.image.image_id,
+            region.score,
+            confidence,
+            mask,
+            mask.box,
+            self.spec,
+            peak_xy_image=picture.to_image_xy(region.peak_rc[1], region.peak_rc[0]),
+            seconds=seconds,
+            rank=rank,
+            extra=_extra(region.likeness),
+        )
+
+    def evidence(self, picture: Picture, model: ReferenceModel, cancel: CancelToken | None = None) -> Evidence:
+        """The map of one model on one target."""
+        features = None
+        if self.extractor is not None:
+            features = self.extractor.extract(picture.image, cancel=cancel)
+        keys = self.extractor.class_keys if self.extractor is not None else None
+        return gather_evidence(picture, features, model, keys, self.settings)
+
+    def regions(self, picture: Picture, cancel: CancelToken | None = None) -> list[Region]:
+        """Distinct regions, best score first."""
+        evidence = self.evidence(picture, self.model, cancel)
+        denied = [self.evidence(picture, model, cancel) for model in self.negatives]
+        values = evidence.fused
+        for other in denied:
+            values = values * (1 - 0.5 * np.clip(other.fused - evidence.fused, 0, 1))
+        found: list[Region] = []
+        for _ in range(self.settings.max_instances):
+            if cancel is not None:
+                cancel.check()
+            if float(values.max()) <= 0.3:
+                break
+            region = self._region(picture, evidence, values)
+            if not region.mask.any():
+                break
+            found.append(region)
+            values = values * (1 - self._covered(region.mask, values.shape))
+        return sorted(found, key=lambda r: -r.score)
+
+    @staticmethod
+    def _covered(mask: BoolMask, grid_hw: tuple[int, ...]) -> NDArray[np.float32]:
+        """Where a found region and its rim lie on the map grid."""
+        share = resize_map(mask.astype(np.float32), (grid_hw[0], grid_hw[1]))
+        return (cv2.dilate(share, np.ones((5, 5), np.uint8)) > 0.2).astype(np.float32)
+
+    def _region(self, picture: Picture, evidence: Evidence, values: NDArray[np.float32]) -> Region:
+        _, rough = best_threshold(values, picture.rgb, self.model.histogram, self.model.area_share)
+        mask = rough
+        if self.segmenter is not None:
+            mask = self.segmenter.from_map(picture, values, rough)
+        elif self.settings.refine == "grabcut":
+            mask = grabcut(picture.rgb, rough, values)
+        large = cv2.resize(values, picture.size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+        peak = np.unravel_index(int(np.argmax(np.where(mask, large, -1))), large.shape)
+        likeness = self.likeness(picture, evidence, mask, self.model)
+        score = region_score(likeness)
+        denied = [region_score(self.likeness(picture, evidence, mask, model)) for model in self.negatives]
+        return Region(mask, (int(peak[0]), int(peak[1])), likeness, against_negatives(score, denied))
+
+    def likeness(self, picture: Picture, evidence: Evidence, mask: BoolMask, model: ReferenceModel) -> RegionLikeness:
+        """Colour and local likeness of a region of a target to a model."""
+        if not mask.any():
+            return RegionLikeness(0.0, 0.0)
+        colour = float(colour_histogram(picture.rgb, mask.astype(np.float32)) @ model.histogram)
+        share = resize_map(mask.astype(np.float32), grid_of(picture.size_hw))
+        rows = np.clip((evidence.patches.xy[:, 1] * share.shape[0]).astype(int), 0, share.shape[0] - 1)
+        columns = np.clip((evidence.patches.xy[:, 0] * share.shape[1]).astype(int), 0, share.shape[1] - 1)
+        inside = share[rows, columns] > 0.3
+        if not inside.any():
+            return RegionLikeness(colour, 0.0, evidence.appearance_cosine)
+        best = patch_likeness(model.patches, select_patches(evidence.patches, inside)).max(axis=1)
+        return RegionLikeness(colour, float(model.patches.weights @ best), evidence.appearance_cosine)
+
+
+def _extra(likeness: RegionLikeness) -> dict[str, float]:
+    return {"colour": likeness.colour, "local": likeness.local, "attention": likeness.attention}
+
+
+def find_instance(
+    session: EngineSession,
+    request: FindRequest,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[MaskProposal | TargetFailure]:
+    """Proposals per target in the order of the request; an unreadable target is reported and passed by."""
+    with session.guarded():
+        finder = InstanceFinder(session, request, cancel)
+        if progress is not None:
+            progress.start("Searching photos", len(request.targets))
+        for image in request.targets:
+            if cancel is not None:
+                cancel.check()
+            try:
+                results: list[MaskProposal | TargetFailure] = list(finder.search(image, cancel))
+            except AppError as error:
+                results = [TargetFailure(image.image_id, error)]
+            yield from results
+            if progress is not None:
+                progress.step(note=image.path.name)
