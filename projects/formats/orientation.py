@@ -1,0 +1,68 @@
+"""Labels that were drawn on the unrotated file, turned into the oriented frame (EXIF orientation 1..8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.geometry import Box
+from engine.domain.masks import MaskRLE
+from projects.formats.dataset import DatasetImage, DatasetInstance, DatasetKeypoint
+
+_TURNS = {
+    # orientation: transpose first?, then mirror x?, then mirror y? (the steps of PIL.ImageOps.exif_transpose)
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+
+def oriented_point(x: float, y: float, raw_wh: tuple[int, int], orientation: int) -> tuple[float, float]:
+    """A continuous point of the stored picture (size `raw_wh`) in the oriented picture."""
+    transpose, mirror_x, mirror_y = _TURNS[orientation]
+    width, height = raw_wh
+    if transpose:
+        x, y, width, height = y, x, height, width
+    return (width - x if mirror_x else x), (height - y if mirror_y else y)
+
+
+def oriented_mask(mask: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
+    """Boolean `[H, W]` of the stored picture in the oriented picture."""
+    transpose, mirror_x, mirror_y = _TURNS[orientation]
+    result = mask.T if transpose else mask
+    result = result[:, ::-1] if mirror_x else result
+    return result[::-1] if mirror_y else result
+
+
+def orient_image(image: DatasetImage, orientation: int) -> DatasetImage:
+    """The image with size, keypoints, boxes and masks turned from the stored into the oriented frame."""
+    raw = (image.width, image.height)
+    size = raw[::-1] if _TURNS[orientation][0] else raw
+    instances = tuple(_orient_instance(n, raw, orientation) for n in image.instances)
+    return replace(image, width=size[0], height=size[1], instances=instances, orientation=orientation)
+
+
+def _orient_instance(instance: DatasetInstance, raw: tuple[int, int], orientation: int) -> DatasetInstance:
+    def keypoint(k: DatasetKeypoint) -> DatasetKeypoint:
+        if k.x is None or k.y is None:
+            return k
+        x, y = oriented_point(k.x, k.y, raw, orientation)
+        return replace(k, x=x, y=y)
+
+    box: Box | None = None
+    if instance.box is not None:
+        ax, ay = oriented_point(*instance.box[:2], raw, orientation)
+        bx, by = oriented_point(*instance.box[2:], raw, orientation)
+        box = (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
+    mask = MaskRLE.encode(oriented_mask(instance.mask.decode(), orientation)) if instance.mask is not None else None
+    # What the file said about shape (polygons, area) was in the old frame: the turned mask replaces it.
+    extra = {k: v for k, v in instance.extra.items() if k not in ("coco", "coco_mask")}
+    keypoints = {name: keypoint(k) for name, k in instance.keypoints.items()}
+    return replace(instance, keypoints=keypoints, box=box, mask=mask, extra=extra)

@@ -1,0 +1,259 @@
+"""Export annotations: read the project into the neutral data set, say what will be lost, write, re-read.
+
+An export never changes the project. Ids stay the same from export to export: ids that came with an import are kept, our
+own are the database's (moved out of the way where an imported id has the same number).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from engine.domain.errors import UserInputError
+from engine.domain.keypoints import Visibility
+from engine.domain.progress import CancelToken, Progress
+from projects.formats.base import WriteOptions, begin, tick
+from projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+    ReportItem,
+)
+from projects.formats.registry import get_format
+from projects.project import Project
+from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
+from projects.workflows.importing import SOURCE_KEY
+
+PAGE = 500
+_OWN_ID_OFFSET = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What goes out.
+
+    Attributes:
+        format: name in `projects.formats.registry`.
+        with_proposals: pending proposals too, marked as such where the format can.
+        categories: only these (empty = all); splits: only images of these splits (empty = all).
+        only_labelled: leave images without anything to export out.
+        write: options of the writer.
+    """
+
+    format: str = "coco"
+    with_proposals: bool = False
+    categories: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    only_labelled: bool = False
+    write: WriteOptions = WriteOptions()
+
+
+def export_project(
+    project: Project,
+    out: Path,
+    options: ExportOptions = ExportOptions(),
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Report:
+    """Write the project to the folder `out`; the report says "N images, M instances, K skipped because ..."."""
+    spec = get_format(options.format)
+    writer = spec.writer
+    if out.is_file():
+        raise UserInputError(f"{out} is a file; an export needs a folder.", "Choose another place.")
+    dataset, items = project_dataset(project, options, progress=progress, cancel=cancel)
+    report = writer(dataset, out, options.write, progress, cancel)
+    report.items[:0] = items
+    report.extra["summary"] = summary(report)
+    return report
+
+
+def preview_export(project: Project, options: ExportOptions = ExportOptions()) -> list[ReportItem]:
+    """What an export would lose, asked before anything is written."""
+    dataset, items = project_dataset(project, options)
+    return items + get_format(options.format).losses(dataset, options.write)
+
+
+def summary(report: Report) -> str:
+    """One sentence: "252 images, 240 instances, 12 skipped because ..."."""
+    skipped = [item for item in report.items if item.kind == "skipped"]
+    text = f"{report.images} images, {report.instances} instances"
+    if skipped:
+        reasons = Counter(item.reason for item in skipped)
+        text += f", {len(skipped)} skipped because " + "; ".join(f"{r} ({n})" for r, n in reasons.most_common(3))
+    return text
+
+
+def project_dataset(
+    project: Project,
+    options: ExportOptions = ExportOptions(),
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Dataset, list[ReportItem]]:
+    """The project (or the chosen part) as neutral data set, and what could not be taken along."""
+    return _Collector(project, options).collect(progress, cancel)
+
+
+class _Collector:
+    """Reads the project a page at a time."""
+
+    def __init__(self, project: Project, options: ExportOptions) -> None:
+        self._project, self._options = project, options
+        queries = project.queries
+        rows = queries.categories()
+        for name in options.categories:
+            queries.require_category(name)
+        self._categories = [r for r in rows if not options.categories or r.name in options.categories]
+        self._by_id = {row.id: row for row in self._categories}
+        self._names = {d.id: d.name for row in self._categories for d in row.definitions}
+        self._identities = {row.id: row.name for row in queries.identities()}
+        self._splits = queries.splits()
+        self._nothing: dict[int, list[str]] = {}
+        for image_id, category_id in queries.nothing_here():
+            if category_id is None or category_id in self._by_id:
+                name = "*" if category_id is None else self._by_id[category_id].name
+                self._nothing.setdefault(image_id, []).append(name)
+        self._source: dict[str, Any] = queries.setting(SOURCE_KEY) or {"dataset": {}, "images": {}}
+        self._retired = 0
+        self._items: list[ReportItem] = []
+
+    def collect(self, progress: Progress | None, cancel: CancelToken | None) -> tuple[Dataset, list[ReportItem]]:
+        """Everything that was asked for."""
+        queries = self._project.queries
+        wanted = [row for row in queries.iter_images() if self._wanted(row)]
+        names = self._file_names(wanted)
+        begin(progress, "Reading the project", len(wanted))
+        images: list[DatasetImage] = []
+        for start in range(0, len(wanted), PAGE):
+            page = wanted[start : start + PAGE]
+            instances = self._instances([row.id for row in page])
+            images += [self._image(row, names[row.id], instances.get(row.id, ())) for row in page]
+            tick(progress, cancel, count=len(page))
+        if self._options.only_labelled:
+            images = [image for image in images if image.instances]
+        if self._retired:
+            self._items.append(
+                ReportItem("lost", f"{self._retired} x labels of retired keypoints", "not in the schema now")
+            )
+        dataset = Dataset(
+            tuple(self._category(row) for row in self._categories), tuple(self._unique_ids(images)), self._project.name,
+            dict(self._source["dataset"]),
+        )  # fmt: skip
+        return dataset, self._items
+
+    def _wanted(self, row: ImageRow) -> bool:
+        return not self._options.splits or self._splits.get(row.id, "") in self._options.splits
+
+    def _file_names(self, rows: list[ImageRow]) -> dict[int, PurePosixPath]:
+        """Path below the image root; where two roots hold the same one, the root's name goes in front."""
+        count = Counter(row.file_name for row in rows)
+        roots = self._project.queries.roots()
+        result: dict[int, PurePosixPath] = {}
+        used: set[PurePosixPath] = set()
+        for row in rows:
+            name = PurePosixPath(unicodedata.normalize("NFC", row.file_name))
+            if count[row.file_name] > 1:
+                base, number = PurePosixPath(roots[row.root_id].name or "root"), 2
+                candidate = base / name
+                while candidate in used:
+                    candidate, number = PurePosixPath(f"{base}_{number}") / name, number + 1
+                self._items.append(
+                    ReportItem("changed", str(name), f"two image folders hold it; written as {candidate}")
+                )
+                name = candidate
+            used.add(name)
+            result[row.id] = name
+        return result
+
+    def _image(self, row: ImageRow, name: PurePosixPath, instances: Iterable[DatasetInstance]) -> DatasetImage:
+        extra = dict(self._source["images"].get(row.file_name, {}))
+        told = extra.pop("original_id", None)
+        return DatasetImage(
+            name, row.width, row.height, tuple(instances), str(row.path), row.orientation, self._splits.get(row.id, ""),
+            self._project.queries.tags_of(row.id), tuple(self._nothing.get(row.id, ())),
+            _number(row.source_id) or told or _Own(row.id), row.sha256, extra,
+        )  # fmt: skip
+
+    def _category(self, row: CategoryRow) -> DatasetCategory:
+        extra = dict(row.extra)
+        sigmas = tuple(extra.pop("sigmas", ()))
+        original = _number(row.source_id)
+        return DatasetCategory(row.name, row.schema, row.supercategory, original, sigmas, extra)
+
+    def _instances(self, image_ids: list[int]) -> dict[int, list[DatasetInstance]]:
+        result: dict[int, list[DatasetInstance]] = {}
+        for row in self._project.queries.instances(image_ids=image_ids):
+            if row.category_id in self._by_id:
+                result.setdefault(row.image_id, []).append(self._instance(row))
+        if self._options.with_proposals:
+            for proposal in self._project.queries.proposals(image_ids=image_ids):
+                if proposal.category_id in self._by_id:
+                    result.setdefault(proposal.image_id, []).append(self._proposal(proposal))
+        return result
+
+    def _instance(self, row: InstanceRow) -> DatasetInstance:
+        keypoints: dict[str, DatasetKeypoint] = {}
+        for k in row.keypoints:
+            if k.definition_id in self._names:
+                keypoints[self._names[k.definition_id]] = _keypoint(k.x, k.y, k.visibility)
+            else:
+                self._retired += 1
+        extra = dict(row.extra)
+        crowd, score = bool(extra.pop("crowd", False)), extra.pop("score", None)
+        return DatasetInstance(
+            self._by_id[row.category_id].name, keypoints, row.box, row.mask.rle if row.mask is not None else None,
+            self._identities.get(row.identity_id or 0, ""), crowd, False, score if isinstance(score, float) else None,
+            _number(row.source_id) or _Own(row.id), row.origin, extra,
+        )  # fmt: skip
+
+    def _proposal(self, row: ProposalRow) -> DatasetInstance:
+        keypoints = {
+            self._names[k.definition_id]: _keypoint(k.x, k.y, k.visibility, k.confidence)
+            for k in row.keypoints
+            if k.definition_id in self._names
+        }
+        return DatasetInstance(
+            self._by_id[row.category_id].name, keypoints, row.box, row.mask,
+            self._identities.get(row.identity_id or 0, ""), False, True, row.confidence, None, "proposal",
+            {"coco": {"retrieval_score": row.score}} if row.score is not None else {},
+        )  # fmt: skip
+
+    def _unique_ids(self, images: list[DatasetImage]) -> Iterable[DatasetImage]:
+        image_ids = {i.original_id for i in images if not isinstance(i.original_id, _Own)}
+        instance_ids = {n.original_id for i in images for n in i.instances if not isinstance(n.original_id, _Own)}
+        for image in images:
+            instances = tuple(replace(n, original_id=_settle(n.original_id, instance_ids)) for n in image.instances)
+            yield replace(image, original_id=_settle(image.original_id, image_ids), instances=instances)
+
+
+class _Own(int):
+    """An id of our database, not of an imported file."""
+
+
+def _settle(value: int | str | None, taken: set[int | str | None]) -> int | str | None:
+    if not isinstance(value, _Own):
+        return value
+    own = int(value)
+    return own + _OWN_ID_OFFSET if own in taken else own
+
+
+def _number(text: str | None) -> int | None:
+    return (
+        int(text)
+        if text is not None and text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0
+        else None
+    )
+
+
+def _keypoint(x: float | None, y: float | None, visibility: int, score: float | None = None) -> DatasetKeypoint:
+    if x is None or y is None or visibility == 0:
+        return DatasetKeypoint(Visibility.ABSENT, score=score)
+    return DatasetKeypoint(Visibility(visibility), x, y, score)

@@ -1,0 +1,325 @@
+"""What an import would do, decided before anything is written: which photo is which, what is new, what is there already.
+
+Merging is by instance and keypoint, never by file: accepted work stays unless `overwrite` is asked for.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from engine.domain.errors import AppError, UserInputError
+from engine.domain.keypoints import KeypointSchema
+from engine.domain.progress import CancelToken, Progress
+from projects.formats.base import BadItems, begin, tick
+from projects.formats.checks import resolve_inside
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
+from projects.formats.orientation import orient_image
+from projects.images import describe
+from projects.project import Project
+from projects.store.inputs import NewImage
+from projects.store.rows import CategoryRow, ImageRow, InstanceRow
+
+EXIF_CHOICES = ("ask", "rotate", "keep")
+
+
+@dataclass(frozen=True)
+class ImageMatch:
+    """One image of the file: `row` of the project, or `new` to be added; `image` with labels in the oriented frame."""
+
+    image: DatasetImage
+    row: ImageRow | None = None
+    new: NewImage | None = None
+
+
+@dataclass
+class InstancePlan:
+    """What happens to one instance of the file. `existing` is the accepted one that it was recognised as."""
+
+    instance: DatasetInstance
+    verdict: str  # added, changed, kept
+    existing: InstanceRow | None = None
+    keypoints: tuple[str, ...] = ()
+    take_mask: bool = False
+    take_box: bool = False
+
+
+@dataclass
+class ImportPlan:
+    """Everything an import would do; `categories` maps names to the schema they will have."""
+
+    dataset: Dataset
+    report: Report
+    images: list[ImageMatch] = field(default_factory=list)
+    instances: list[list[InstancePlan]] = field(default_factory=list)
+    categories: dict[str, DatasetCategory] = field(default_factory=dict)
+    new_categories: list[str] = field(default_factory=list)
+    changed_categories: list[str] = field(default_factory=list)
+
+    def count(self, verdict: str) -> int:
+        """How many instances get this verdict."""
+        return sum(p.verdict == verdict for plans in self.instances for p in plans)
+
+
+class ImageFinder:
+    """Finds the photo of a file entry in the project or on the disk."""
+
+    def __init__(self, project: Project, root: Path | None, beside: Path) -> None:
+        self._root = root.resolve() if root is not None else None
+        # Without a root: where annotation files usually lie relative to their photos.
+        self._guesses = [beside, beside / "images", beside.parent, beside.parent / "images"] if root is None else []
+        self._by_path: dict[Path, ImageRow] = {}
+        self._by_name: dict[str, list[ImageRow]] = {}
+        self._by_base: dict[str, list[ImageRow]] = {}
+        for row in project.queries.iter_images():
+            key = unicodedata.normalize("NFC", row.file_name)
+            self._by_path[row.path] = row
+            self._by_name.setdefault(key, []).append(row)
+            self._by_base.setdefault(PurePosixPath(key).name, []).append(row)
+
+    def find(self, image: DatasetImage, report: Report) -> ImageMatch | None:
+        """The project's photo, else one on the disk to be added, else None (reported)."""
+        on_disk = self._on_disk(image)
+        if on_disk is not None:
+            root, path = on_disk
+            row = self._by_path.get(path) or self._by_path.get(path.resolve())
+            return ImageMatch(image, row) if row is not None else ImageMatch(image, None, describe(root, path))
+        row = self._in_project(image, report)
+        if row is not None:
+            return ImageMatch(image, row)
+        report.add("skipped", str(image.rel_path), "no such photo in the project or in the image folder")
+        return None
+
+    def _on_disk(self, image: DatasetImage) -> tuple[Path, Path] | None:
+        if self._root is not None:
+            path = resolve_inside(self._root, image.rel_path)
+            return (self._root, path) if path is not None else None
+        if self._by_name.get(str(image.rel_path)):
+            return None  # the project's own photo comes before a guess
+        for folder in self._guesses:
+            path = resolve_inside(folder.resolve(), image.rel_path)
+            if path is not None:
+                return folder.resolve(), path
+        return None
+
+    def _in_project(self, image: DatasetImage, report: Report) -> ImageRow | None:
+        same = self._by_name.get(str(image.rel_path), [])
+        if len(same) == 1:
+            return same[0]
+        if len(same) > 1:
+            raise UserInputError(
+                f"The photo {image.rel_path} stands in {len(same)} image folders of the project.",
+                "Say which one is meant with --images.",
+            )
+        size = {(image.width, image.height), (image.height, image.width)}
+        base = [
+            r for r in self._by_base.get(image.rel_path.name, []) if image.width == 0 or (r.width, r.height) in size
+        ]
+        if len(base) != 1:
+            return None
+        report.add("changed", str(image.rel_path), f"recognised by its name as {base[0].file_name}")
+        return base[0]
+
+
+def fit_size(match: ImageMatch, exif: str, report: Report) -> ImageMatch:
+    """Check the file's image size against the photo; turn labels of the unrotated frame when asked to.
+
+    Raises:
+        UserInputError: the sizes differ, or differ by the EXIF rotation and nobody said what to do.
+    """
+    image = match.image
+    size, orientation = (
+        (match.row.size_wh, match.row.orientation)
+        if match.row is not None
+        else ((match.new.width, match.new.height), match.new.orientation)
+        if match.new is not None
+        else ((0, 0), 1)
+    )
+    told = (image.width, image.height)
+    if told == size or 0 in told:
+        return replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
+    if told == size[::-1] and orientation >= 5:
+        if exif == "rotate":
+            report.add("changed", str(image.rel_path), f"labels turned by its EXIF orientation {orientation}")
+            return replace(match, image=orient_image(image, orientation))
+        if exif == "keep":
+            report.add("changed", str(image.rel_path), "width and height exchanged, labels taken as they are")
+            return replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
+        raise UserInputError(
+            f"{image.rel_path} is {size[0]} x {size[1]} once its EXIF rotation is applied, the file says "
+            f"{told[0]} x {told[1]}.",
+            "Its labels were probably drawn on the unrotated picture: add --exif rotate (or --exif keep when they fit as "
+            "they are).",
+        )
+    raise UserInputError(
+        f"{image.rel_path} is {size[0]} x {size[1]}, the file says {told[0]} x {told[1]}.",
+        "These are other pictures than the labels were made on; give the right image folder.",
+    )
+
+
+def make_plan(
+    project: Project,
+    dataset: Dataset,
+    report: Report,
+    *,
+    root: Path | None,
+    beside: Path,
+    exif: str = "ask",
+    overwrite: bool = False,
+    skip_bad: bool = False,
+    as_proposals: bool = False,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> ImportPlan:
+    """Decide everything; reads the project and image headers, writes nothing."""
+    plan = ImportPlan(dataset, report)
+    _plan_categories(project, plan)
+    finder = ImageFinder(project, root, beside)
+    broken = BadItems(report, skip_bad)
+    taken: set[Any] = set()
+    begin(progress, "Looking at photos", len(dataset.images))
+    for image in dataset.images:
+        tick(progress, cancel, str(image.rel_path))
+        try:
+            found = finder.find(image, report)
+            match = fit_size(found, exif, report) if found is not None else None
+        except AppError as error:
+            broken.handle(str(image.rel_path), error)
+            continue
+        if match is None:
+            continue
+        key = match.row.id if match.row is not None else (match.new.root, match.new.rel_path) if match.new else None
+        if key in taken:
+            report.add("skipped", str(image.rel_path), "another entry of the file is the same photo")
+            continue
+        taken.add(key)
+        plan.images.append(match)
+        plan.instances.append(_plan_instances(project, match, overwrite, as_proposals))
+    return plan
+
+
+def _plan_categories(project: Project, plan: ImportPlan) -> None:
+    known = {row.name: row for row in project.queries.categories()}
+    for category in plan.dataset.categories:
+        row = known.get(category.name)
+        if row is None:
+            plan.new_categories.append(category.name)
+            plan.categories[category.name] = category
+            continue
+        merged = merge_schemas(row.schema, category.schema)
+        if merged != row.schema:
+            plan.changed_categories.append(category.name)
+            new = [n for n in merged.names if n not in row.schema.names]
+            plan.report.add("changed", f"category {category.name}", f"gets {', '.join(new) or 'edges or pairs'}")
+        plan.categories[category.name] = replace(category, schema=merged)
+
+
+def merge_schemas(own: KeypointSchema, other: KeypointSchema) -> KeypointSchema:
+    """The project's schema with the file's further keypoints at the end; edges and pairs only where there were none."""
+    names = own.names + tuple(n for n in other.names if n not in own.names)
+    place = {n: i for i, n in enumerate(names)}
+
+    def moved(links: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return tuple((place[other.names[a]], place[other.names[b]]) for a, b in links)
+
+    return KeypointSchema(names, own.edges or moved(other.edges), own.pairs or moved(other.pairs))
+
+
+def _plan_instances(project: Project, match: ImageMatch, overwrite: bool, as_proposals: bool) -> list[InstancePlan]:
+    plans: list[InstancePlan] = []
+    existing: list[InstanceRow] = []
+    names: dict[int, CategoryRow] = {}
+    if match.row is not None:
+        existing = list(project.queries.instances(image_id=match.row.id))
+        names = {row.id: row for row in project.queries.categories()}
+    for instance in match.image.instances:
+        if as_proposals or instance.proposal:
+            plans.append(InstancePlan(instance, "added"))
+            continue
+        candidates = [row for row in existing if names[row.category_id].name == instance.category]
+        found = _recognise(instance, candidates, names)
+        if found is None:
+            plans.append(InstancePlan(instance, "added"))
+            continue
+        existing.remove(found)
+        plans.append(_compare(instance, found, names[found.category_id], overwrite))
+    return plans
+
+
+def _recognise(
+    instance: DatasetInstance, candidates: list[InstanceRow], names: dict[int, CategoryRow]
+) -> InstanceRow | None:
+    """The accepted instance that this one is: equal content, else the same id in the same image and category."""
+    for row in candidates:
+        if _same_content(instance, row, names[row.category_id]):
+            return row
+    if instance.original_id is not None:
+        for row in candidates:
+            if row.source_id == str(instance.original_id):
+                return row
+    return None
+
+
+def _position(row: InstanceRow, category: CategoryRow) -> dict[str, tuple[int, float | None, float | None]]:
+    name_of = {d.id: d.name for d in (*category.definitions, *category.retired)}
+    return {name_of[k.definition_id]: (k.visibility, k.x, k.y) for k in row.keypoints}
+
+
+def _close(a: tuple[int, float | None, float | None], b: tuple[int, float | None, float | None]) -> bool:
+    if a[0] != b[0]:
+        return False
+    if a[1] is None or b[1] is None or a[2] is None or b[2] is None:
+        return a[1] is None and b[1] is None
+    return abs(a[1] - b[1]) < 1e-3 and abs(a[2] - b[2]) < 1e-3
+
+
+def _same_content(instance: DatasetInstance, row: InstanceRow, category: CategoryRow) -> bool:
+    own = _position(row, category)
+    theirs = {n: (int(k.visibility), k.x, k.y) for n, k in instance.keypoints.items()}
+    if own.keys() != theirs.keys() or not all(_close(own[n], theirs[n]) for n in own):
+        return False
+    if (row.mask.rle if row.mask is not None else None) != instance.mask:
+        return False
+    if row.box is None or instance.box is None:
+        return (row.box is None) == (instance.box is None) or bool(own) or row.mask is not None
+    return bool(np.allclose(row.box, instance.box, atol=1e-3))
+
+
+def _compare(instance: DatasetInstance, row: InstanceRow, category: CategoryRow, overwrite: bool) -> InstancePlan:
+    """Which parts of a recognised instance are new (or, with `overwrite`, different)."""
+    own = _position(row, category)
+    take = []
+    for name, keypoint in instance.keypoints.items():
+        theirs = (int(keypoint.visibility), keypoint.x, keypoint.y)
+        if name not in own or (overwrite and not _close(own[name], theirs)):
+            take.append(name)
+    has_mask = row.mask is not None
+    mask = instance.mask is not None and (
+        not has_mask or (overwrite and row.mask is not None and row.mask.rle != instance.mask)
+    )
+    box = instance.box is not None and (
+        row.box is None or (overwrite and not np.allclose(row.box, instance.box, atol=1e-3))
+    )
+    verdict = "changed" if take or mask or box else "kept"
+    return InstancePlan(instance, verdict, row, tuple(take), mask, box)
+
+
+def differs(plan: InstancePlan, category_of: Callable[[int], CategoryRow]) -> bool:
+    """Whether a recognised instance keeps values that the file says differently (reported, never silently replaced)."""
+    if plan.existing is None:
+        return False
+    own = _position(plan.existing, category_of(plan.existing.category_id))
+    for name, keypoint in plan.instance.keypoints.items():
+        if name in plan.keypoints or name not in own:
+            continue
+        if not _close(own[name], (int(keypoint.visibility), keypoint.x, keypoint.y)):
+            return True
+    mask = plan.existing.mask
+    return bool(
+        plan.instance.mask is not None and mask is not None and not plan.take_mask and mask.rle != plan.instance.mask
+    )
