@@ -49,17 +49,17 @@ def load_backbone(
     layout.check_weights(path)
     chosen = torch.device(device) if isinstance(device, torch.device) else choose_device(device)
     precision = dtype if isinstance(dtype, torch.dtype) else choose_dtype(chosen, dtype, spec.cpu_dtype)
-    backbone = _assemble(spec, path, keep_decoder)
+    backbone = _assemble(spec, path, keep_decoder, precision)
     with _quiet_libraries():
         return backbone.to(chosen, precision)
 
 
-def _assemble(spec: BackboneSpec, path: Path, keep_decoder: bool) -> Backbone:
+def _assemble(spec: BackboneSpec, path: Path, keep_decoder: bool, dtype: torch.dtype) -> Backbone:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-    unet = _weights(UNet2DConditionModel, path / "unet")
-    vae = _weights(AutoencoderKL, path / "vae")
+    unet = _weights(UNet2DConditionModel, path / "unet", dtype)
+    vae = _weights(AutoencoderKL, path / "vae", dtype)
     if not keep_decoder:
         vae.decoder = nn.Identity()
         vae.post_quant_conv = None
@@ -69,13 +69,13 @@ def _assemble(spec: BackboneSpec, path: Path, keep_decoder: bool) -> Backbone:
         spec=spec,
         revision=layout.folder_revision(path),
         device=torch.device("cpu"),
-        dtype=torch.float32,
+        dtype=dtype,
         unet=unet,
         vae=vae,
-        text_encoder=_weights(CLIPTextModel, path / "text_encoder"),
+        text_encoder=_weights(CLIPTextModel, path / "text_encoder", dtype),
         tokenizer=_tokenizer(CLIPTokenizer, path / "tokenizer"),
         scheduler=scheduler,
-        text_encoder_2=_second(path / "text_encoder_2", lambda p: _weights(CLIPTextModelWithProjection, p)),
+        text_encoder_2=_second(path / "text_encoder_2", lambda p: _weights(CLIPTextModelWithProjection, p, dtype)),
         tokenizer_2=_second(path / "tokenizer_2", lambda p: _tokenizer(CLIPTokenizer, p)),
     )
     _check_widths(backbone, path)
@@ -92,8 +92,8 @@ def _variant_of(path: Path) -> str | None:
     return "fp16" if names and all(".fp16" in name for name in names) else None
 
 
-def _weights(cls: Any, path: Path) -> Any:
-    """Load one network in float32 and refuse missing, additional or wrongly shaped weights."""
+def _weights(cls: Any, path: Path, dtype: torch.dtype) -> Any:
+    """Load one network and refuse missing or wrongly shaped weights."""
 
     def load() -> Any:
         return cls.from_pretrained(
@@ -102,7 +102,7 @@ def _weights(cls: Any, path: Path) -> Any:
             use_safetensors=True,
             variant=_variant_of(path),
             output_loading_info=True,
-            torch_dtype=torch.float32,
+            torch_dtype=dtype,
             **({"low_cpu_mem_usage": False} if cls.__module__.startswith("diffusers") else {}),
         )
 
@@ -116,6 +116,9 @@ def _weights(cls: Any, path: Path) -> Any:
             "The files do not belong to their config: download or copy the model again.",
             f"missing {missing[:20]}, mismatched {mismatched[:20]}",
         )
+    # Loaded tensors may still be windows into the file: were it truncated later, the process would die of SIGBUS.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     return model
 
 
