@@ -144,7 +144,8 @@ def replay(connection: Connection, step_id: int, *, undone: bool) -> None:
     run("INSERT INTO replay SELECT * FROM undo_row WHERE step_id = ?", (step_id,))
     run("DELETE FROM undo_row WHERE step_id = ?", (step_id,))
     set_current(connection, step_id)
-    tables = logged_tables()
+    noted = {row[0] for row in run("SELECT DISTINCT table_name FROM replay")}
+    tables = [table for table in logged_tables() if table.name in noted]
     for table in reversed(tables):
         run(
             f"DELETE FROM main.{table.name} WHERE id IN "

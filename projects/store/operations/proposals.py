@@ -420,8 +420,9 @@ def _accept_keypoints(
         x, y, visibility = positions.get(row["id"], (row["x"], row["y"], row["visibility"]))
         decisions.append(_decision(row, "accepted", instance_id, sides.get(row["proposal_id"]), when))
         if (instance_id, row["definition_id"]) in taken:
-            op.skipped.append("a keypoint that a person had placed already was kept")
+            op.skipped.append("a keypoint that was placed already was kept")
             continue
+        taken.add((instance_id, row["definition_id"]))
         placed = visibility > 0 and x is not None and y is not None
         keypoints.append({
             "image_id": row["image_id"], "instance_id": instance_id, "definition_id": row["definition_id"],
