@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--settings", type=Path, default=None)
     args = parser.parse_args(argv)
     settings = json.loads(args.settings.read_text(encoding="utf-8")) if args.settings else None
-    print(f"{args.out}: {ship(args.run, args.out, settings) / 1e6:.1f} MB")
+    size = ship(args.run, args.out, settings)
+    sys.stdout.write(f"{args.out}: {size / 1e6:.1f} MB\n")
 
 
 if __name__ == "__main__":
