@@ -1,0 +1,233 @@
+"""Import and export through a real project: merging, previews, undo, proposals, EXIF, what reaches the disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.domain.errors import ImportFileError, OperationCancelled, UserInputError
+from engine.domain.masks import MaskRLE
+from engine.domain.progress import CancelToken
+from projects.formats import coco
+from projects.formats.base import WriteOptions
+from projects.formats.dataset import Dataset
+from projects.images import add_paths
+from projects.project import Project
+from projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
+from projects.workflows.importing import ImportOptions, import_file, preview
+from tests.support.datasets import sample_dataset, write_picture
+from tests.support.spair_readers import READERS, sd4match_reader
+
+REAL = ("coco/test_coco", "animalpose/test_animalpose", "ap10k/test_ap10k", "macaque/test_macaque", "zebra/test_zebra")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def dataset(photos: Path) -> Dataset:
+    return sample_dataset(photos)
+
+
+@pytest.fixture
+def file(dataset: Dataset, tmp_path: Path) -> Path:
+    coco.write(dataset, tmp_path / "file")
+    return tmp_path / "file" / coco.FILE_NAME
+
+
+@pytest.fixture
+def project(tmp_path: Path):
+    with Project.create(tmp_path / "p.kinmark") as opened:
+        yield opened
+
+
+def _content(project: Project) -> tuple[int, int, int]:
+    counts = project.queries.counts()
+    return counts.all, counts.instances, counts.keypoints
+
+
+def test_everything_comes_back_out_of_the_project(project: Project, dataset: Dataset, file: Path, photos: Path) -> None:
+    result = import_file(project, file, ImportOptions(images_root=photos))
+    assert (result.added, result.images_added, result.skipped) == (8, 8, 0)
+    back, items = project_dataset(project)
+    assert not items
+    assert back.categories[0].schema == dataset.categories[0].schema
+    mine = {i.rel_path: i for i in dataset.images}
+    assert {i.rel_path for i in back.images} == set(mine)
+    for image in back.images:
+        original, found = mine[image.rel_path].instances[0], image.instances[0]
+        assert found.keypoints == original.keypoints
+        assert (found.mask, found.identity, found.category) == (original.mask, original.identity, original.category)
+        assert found.box == pytest.approx(original.box)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_pass_through_the_project_unchanged(
+    name: str, shared_dir: Path, project: Project, tmp_path: Path
+) -> None:
+    source = shared_dir / "data" / f"{name}.json"
+    add_paths(project, [source.parent])
+    import_file(project, source)
+    export_project(project, tmp_path / "out")
+    before, after = json.loads(source.read_text()), json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())
+    for part in ("images", "annotations", "categories"):
+        rows = {row["id"]: row for row in after[part]}
+        assert len(rows) == len(before[part])
+        for row in before[part]:
+            assert row == {key: rows[row["id"]][key] for key in row}
+
+
+def test_importing_twice_changes_nothing_and_undo_takes_it_all_back(project: Project, file: Path, photos: Path) -> None:
+    add_paths(project, [photos])
+    before = _content(project)
+    import_file(project, file)
+    full = _content(project)
+    again = import_file(project, file)
+    assert (again.added, again.changed, again.kept) == (0, 0, 8)
+    assert _content(project) == full
+    project.undo()
+    assert _content(project) == before
+    project.redo()
+    assert _content(project) == full
+
+
+def test_the_dry_run_writes_nothing(project: Project, file: Path, photos: Path) -> None:
+    result = preview(project, file, ImportOptions(images_root=photos))
+    assert (result.added, result.images_added) == (8, 8) and result.changes is None
+    assert _content(project) == (0, 0, 0) and project.undo_name is None
+
+
+def test_merging_adds_keypoints_and_never_replaces_accepted_ones(
+    project: Project, file: Path, photos: Path, tmp_path: Path
+) -> None:
+    data = json.loads(file.read_text())
+    for annotation in data["annotations"]:
+        annotation["keypoints"][6:9] = [0, 0, 0]
+    import_file(project, file, ImportOptions(images_root=photos))
+    row = next(iter(project.queries.iter_instances()))
+    moved = next(k for k in row.keypoints if k.x is not None)
+    project.operations.move_keypoint(moved.id, 1.25, 2.5)
+    project.operations.remove_keypoints([row.keypoints[-1].id])
+    again = import_file(project, file)
+    assert (again.changed, again.kept, again.added) == (1, 7, 0)
+    after = project.queries.instance(row.id)
+    assert after is not None and len(after.keypoints) == len(row.keypoints)
+    assert next(k for k in after.keypoints if k.id == moved.id).x == 1.25
+    assert any(item.kind == "kept" for item in again.report.items)
+    forced = import_file(project, file, ImportOptions(overwrite=True))
+    assert forced.changed == 1
+    restored = project.queries.instance(row.id)
+    assert (
+        restored is not None
+        and next(k for k in restored.keypoints if k.definition_id == moved.definition_id).x == moved.x
+    )
+
+
+def test_proposals_stay_proposals(project: Project, file: Path, photos: Path, tmp_path: Path) -> None:
+    import_file(project, file, ImportOptions(images_root=photos, as_proposals=True))
+    assert project.queries.counts().instances == 0
+    assert project.queries.count_proposals(kind="keypoints") == 8
+    export_project(project, tmp_path / "plain")
+    assert not json.loads((tmp_path / "plain" / coco.FILE_NAME).read_text())["annotations"]
+    export_project(project, tmp_path / "all", ExportOptions(with_proposals=True))
+    rows = json.loads((tmp_path / "all" / coco.FILE_NAME).read_text())["annotations"]
+    assert len(rows) == 8 + 6 and all(row["proposal"] is True and 0 <= row["score"] <= 1 for row in rows)
+    with_points = [row for row in rows if row["num_keypoints"]]
+    assert len(with_points) == 8 and all(len(row["keypoint_scores"]) == 5 for row in with_points)
+    with Project.create(tmp_path / "q.kinmark") as other:
+        import_file(other, tmp_path / "all" / coco.FILE_NAME, ImportOptions(images_root=photos))
+        assert other.queries.counts().instances == 0 and other.queries.count_proposals() == 14
+
+
+def test_ids_are_stable_from_export_to_export(project: Project, file: Path, photos: Path, tmp_path: Path) -> None:
+    import_file(project, file, ImportOptions(images_root=photos))
+    image = next(project.queries.iter_images())
+    category = project.queries.require_category("horse")
+    project.operations.add_instance(image.id, category.id, box=(1.0, 2.0, 9.0, 9.0))
+    export_project(project, tmp_path / "a")
+    first = json.loads((tmp_path / "a" / coco.FILE_NAME).read_text())
+    project.operations.remove_instances([next(iter(project.queries.iter_instances())).id])
+    export_project(project, tmp_path / "b")
+    second = json.loads((tmp_path / "b" / coco.FILE_NAME).read_text())
+    ids = {json.dumps(a["bbox"]) + str(a["image_id"]): a["id"] for a in first["annotations"]}
+    assert len(second["annotations"]) == len(first["annotations"]) - 1
+    assert all(ids[json.dumps(a["bbox"]) + str(a["image_id"])] == a["id"] for a in second["annotations"])
+
+
+def test_a_bad_file_leaves_nothing_behind(project: Project, file: Path, photos: Path, tmp_path: Path) -> None:
+    data = json.loads(file.read_text())
+    data["annotations"][-1]["keypoints"][2] = 7
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(data))
+    with pytest.raises(ImportFileError, match=r"broken\.json \(annotation 8\)"):
+        import_file(project, broken, ImportOptions(images_root=photos))
+    assert _content(project) == (0, 0, 0) and not project.queries.categories()
+    result = import_file(project, broken, ImportOptions(images_root=photos, skip_bad=True))
+    assert (result.added, result.skipped) == (7, 0) and any(i.kind == "skipped" for i in result.report.items)
+
+
+def test_cancelling_leaves_nothing_behind(project: Project, file: Path, photos: Path) -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(OperationCancelled):
+        import_file(project, file, ImportOptions(images_root=photos), cancel=cancel)
+    assert _content(project) == (0, 0, 0)
+
+
+def test_labels_of_unrotated_pictures_are_asked_about_then_turned(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "turned"
+    write_picture(folder / "a.jpg", 30, 50, 1, orientation=6)  # oriented 30 x 50, stored 50 x 30
+    mask = np.zeros((30, 50), dtype=bool)
+    mask[2:5, 10:20] = True
+    data = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 50, "height": 30}],
+        "categories": [{"id": 1, "name": "cup", "keypoints": ["rim"], "skeleton": []}],
+        "annotations": [{
+            "id": 1, "image_id": 1, "category_id": 1, "keypoints": [10.25, 2.0, 2], "bbox": [10, 2, 10, 3], "iscrowd": 0,
+            "segmentation": MaskRLE.encode(mask).to_coco(),
+        }],
+    }  # fmt: skip
+    (tmp_path / "raw.json").write_text(json.dumps(data))
+    with pytest.raises(UserInputError, match="EXIF"):
+        import_file(project, tmp_path / "raw.json", ImportOptions(images_root=folder))
+    import_file(project, tmp_path / "raw.json", ImportOptions(images_root=folder, exif="rotate"))
+    row = next(iter(project.queries.iter_instances()))
+    # Orientation 6: the stored top-left corner is shown at the top right, so (x, y) -> (30 - y, x).
+    assert (row.keypoints[0].x, row.keypoints[0].y) == (28.0, 10.25)
+    assert row.box == (25.0, 10.0, 28.0, 20.0)
+    assert row.mask is not None and np.array_equal(row.mask.rle.decode(), np.rot90(mask, -1))
+
+
+def test_other_pictures_than_the_labels_are_refused(project: Project, file: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    for relative in ("a/photo 0 é.png", "b/photo 0 é.png"):
+        write_picture(wrong / relative, 61, 40, 0)
+    with pytest.raises(UserInputError, match="61 x 40, the file says 60 x 40"):
+        import_file(project, file, ImportOptions(images_root=wrong))
+
+
+def test_spair_from_a_project(project: Project, file: Path, photos: Path, tmp_path: Path) -> None:
+    import_file(project, file, ImportOptions(images_root=photos))
+    assert any("sub-pixel" in item.where for item in preview_export(project, ExportOptions("spair")))
+    report = export_project(project, tmp_path / "out", ExportOptions("spair"))
+    root = tmp_path / "out" / "SPair-71k"
+    assert report.extra["pairs"]["test"] > 0
+    for reader in READERS.values():
+        assert reader(root)
+    for split in ("trn", "val", "test"):
+        assert sd4match_reader(root, split)
+
+
+def test_two_roots_with_the_same_names_stay_apart(project: Project, tmp_path: Path) -> None:
+    for root in ("one", "two"):
+        write_picture(tmp_path / root / "x.png", 20, 10, 0)
+        add_paths(project, [tmp_path / root])
+    report = export_project(project, tmp_path / "out", ExportOptions(write=WriteOptions(copy_images=True)))
+    names = {i["file_name"] for i in json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())["images"]}
+    assert names == {"one/x.png", "two/x.png"} and report.extra["summary"].startswith("2 images, 0 instances")
+    assert (tmp_path / "out" / "one" / "x.png").is_file()
