@@ -56,6 +56,7 @@ class EngineSession:
         self.cache = FeatureCache(folder, self.config.cache_bytes) if self.config.cache_bytes > 0 else None
         self._extractors: dict[str, FeatureExtractor] = {}
         self._current = ""
+        self._held: Prompt | None = None
 
     # ---- what runs -------------------------------------------------------------------------------------------
 
@@ -120,6 +121,8 @@ class EngineSession:
         Raises:
             UserInputError: no such kind of prompt. ModelMissingError: a saved prompt that is not there.
         """
+        if self._held is not None and prompt_id == self._held.id:
+            return self._held
         model = backbone or self.backbone(self._current or api.DEFAULT_BACKBONE)
         if prompt_id == AUTO_PROMPT:
             saved = self._saved_class_prompt(category, model)
@@ -137,6 +140,10 @@ class EngineSession:
         raise UserInputError(
             f"'{prompt_id}' is no prompt.", "Use auto, empty, text:<words> or prompt:<id of a saved prompt>."
         )
+
+    def hold_prompt(self, prompt: Prompt) -> None:
+        """Make a prompt that is in no file (that of one pair) known under its id; the one held before is forgotten."""
+        self._held = prompt
 
     @property
     def prompt_dirs(self) -> tuple[Path, ...]:
