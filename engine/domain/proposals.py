@@ -32,6 +32,8 @@ class KeypointSignals:
         agreement: share (0..1) of exemplars whose own best peak lies within 0.1 box of the fused one.
         twin_margin: own similarity minus that of the left/right twin at the same place (NaN without a twin).
         shape: distance to where the exemplars' shape puts it, relative to the longer side of the box (NaN when unknown).
+        present: probability that the keypoint is in the picture at all (NaN when not judged).
+        pose: mean similarity of the whole shape at the place that was chosen (NaN when unknown).
     """
 
     peak: float
@@ -40,6 +42,8 @@ class KeypointSignals:
     agreement: float = float("nan")
     twin_margin: float = float("nan")
     shape: float = float("nan")
+    present: float = float("nan")
+    pose: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,6 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
     safe = torch.where(torch.isfinite(fused).any(-1).any(-1)[:, None, None], fused, torch.zeros_like(fused))
     xy = positions(safe, plan.method, temperature=plan.temperature, sigma_cells=plan.sigma_cells)
     found = top_peaks(safe, k=max(2, plan.top_k), radius_cells=plan.nms_cells)
-    per_cell = float(np.linalg.norm(parts.to_image([1.0, 0.0]) - parts.to_image([0.0, 0.0])))
     best = run.poses.best
     length = float(run.length_cells[best])
     agreement = _agreement(run, xy, length)
@@ -77,14 +76,13 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
         signals.append(
             KeypointSignals(
                 peak=float(found.score[k, 0]), margin=float(margin[k]), agreement=float(agreement[k]),
-                twin_margin=float(twin[k]), shape=shape,
+                twin_margin=float(twin[k]), shape=shape, pose=float(run.poses.score[best]),
             )
         )  # fmt: skip
         peaks.append(tuple(
             Peak(float(peaks_image[k, i, 0]), float(peaks_image[k, i, 1]), float(found.score[k, i]))
             for i in range(min(plan.top_k, found.score.shape[1])) if bool(torch.isfinite(found.score[k, i]))
         ))  # fmt: skip
-    del per_cell
     return RawKeypoints(
         xy_image, tuple(signals), tuple(peaks), known.numpy(), run.box_image(), float(run.poses.score[best]),
         run.bank.variants[best].exemplar, swap_gain, run,

@@ -33,7 +33,7 @@ def top_peaks(maps: Tensor, *, k: int = 3, radius_cells: int = 2, refine: bool =
         maps: `[N, h, w]`; -inf = outside the region.
         refine: move each peak by a parabola through its neighbours (at most half a cell).
     """
-    count, height, width = maps.shape
+    _count, height, width = maps.shape
     k = max(1, k)
     size = 2 * radius_cells + 1
     pooled = functional.max_pool2d(maps[:, None], size, stride=1, padding=radius_cells)[:, 0]

@@ -1,0 +1,223 @@
+"""Settings that choose themselves (ALGORITHMS 9): leave-one-exemplar-out, and self-consistency with one exemplar."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.api import ImageInput, MatchSettings, SettingsChoice, Target
+from engine.domain.errors import UnreadableImageError
+from engine.domain.progress import CancelToken, Progress
+from engine.matching.bank import WHOLE, exemplar_length
+from engine.matching.plan import Plan, apply_settings, fixed_fields
+from engine.matching.predict import Matcher
+
+SMALL_SHARE = 0.6
+"""An instance shorter than this share of the image's shorter side is matched in a crop."""
+TURN_SPREAD = 0.6
+MAX_HELD_OUT = 8
+TARGETS_TO_ASK = 6
+TURN_GAIN = 1.15
+MINIMUM_GAIN = 0.01
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One plan measured: `soft` `[N]` score per held-out keypoint, PCK@0.1, seconds per image."""
+
+    plan: Plan
+    soft: NDArray[np.float64]
+    pck: float
+    seconds: float
+
+
+def default_plan(matcher: Matcher, settings: MatchSettings) -> Plan:
+    """A sane plan from what the exemplars and the scene show, before anything is measured."""
+    context, exemplars = matcher.context, matcher.exemplars
+    plan = Plan(method="nn", fuse="mean", shape=1.0, fusion_weight=_start_weight(matcher))
+    share = np.median([
+        exemplar_length(e) / min(matcher.reader.size_wh(e.image)) for e in exemplars
+    ])  # fmt: skip
+    few = max((int(e.keypoints.labelled.sum()) for e in exemplars), default=0) < 2
+    plan = replace(plan, stages=2 if share < SMALL_SHARE and not few else 1)
+    if turn_spread(matcher) > TURN_SPREAD:
+        plan = replace(plan, rotations=8)
+    if context.scene is not None:
+        plan = replace(plan, location=0.15, foreground=0.3)
+        moving = context.foreground_of_keypoints
+        if moving.max(initial=0) > 0.6 and moving.min(initial=1) < 0.25:
+            # Some points belong to the rig and some to the animal: they form no common shape.
+            plan = replace(plan, shape=0.0, stages=1)
+    return apply_settings(plan, settings)
+
+
+def _start_weight(matcher: Matcher) -> float:
+    return float(matcher.reader.card_weight)
+
+
+def turn_spread(matcher: Matcher) -> float:
+    """How differently the exemplars are turned: circular deviation in radians (0 with one exemplar or no shape)."""
+    from engine.domain.geometry import fit_similarity
+
+    angles = []
+    first = matcher.exemplars[0].keypoints
+    for other in matcher.exemplars[1:]:
+        both = first.labelled & other.keypoints.labelled
+        if both.sum() >= 2:
+            fit = fit_similarity(np.asarray(first.xy_image)[both], np.asarray(other.keypoints.xy_image)[both])
+            angles.append(fit.angle_rad)
+    if not angles:
+        return 0.0
+    mean = np.abs(np.mean(np.exp(1j * np.array([0.0, *angles]))))
+    return float(np.sqrt(max(0.0, -2 * np.log(max(mean, 1e-6)))))
+
+
+def choose(
+    matcher: Matcher, settings: MatchSettings, targets: list[ImageInput], *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> SettingsChoice:  # fmt: skip
+    """The plan of these exemplars as settings, with the figures behind it."""
+    start = default_plan(matcher, settings)
+    if len(matcher.exemplars) < 2:
+        plan, reason = _ask_targets(matcher, start, settings, targets, cancel)
+        return SettingsChoice(plan.to_settings(), (), len(matcher.exemplars), reason)
+    chooser = _Chooser(matcher, settings, progress, cancel)
+    best, table = chooser.descend(start)
+    gain = f"PCK@0.1 {100 * best.pck:.0f} when each exemplar is found from the others"
+    reason = f"Measured on {len(matcher.exemplars)} exemplars: {gain}."
+    return SettingsChoice(best.plan.to_settings(), tuple(table), len(matcher.exemplars), reason)
+
+
+def _ask_targets(
+    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: list[ImageInput], cancel: CancelToken | None
+) -> tuple[Plan, str]:
+    """One exemplar: nothing can be held out, but the targets tell whether it must be turned to fit them."""
+    fixed = fixed_fields(settings)
+    if "rotations" in fixed or plan.shape == 0 or not targets:
+        return plan, "One exemplar: settings from its size and the scene."
+    wide = replace(plan, rotations=8, stages=1)
+    upright, gains = 0, []
+    step = max(1, len(targets) // TARGETS_TO_ASK)
+    for image in targets[::step][:TARGETS_TO_ASK]:
+        if cancel is not None:
+            cancel.check()
+        try:
+            parts = matcher.reader.read([matcher.reader.whole(image)], matcher.context.reading_weight(wide))[0]
+        except UnreadableImageError:
+            continue  # reported when its turn comes
+        run = matcher.match(matcher.bank(WHOLE, wide), parts, Target(image), wide, WHOLE)
+        scores = run.poses.score.numpy()
+        turns = np.array([v.turn for v in run.bank.variants])
+        near = np.isin(turns, (0, 1, 7))
+        upright += int(near[scores.argmax()])
+        gains.append(float(scores.max() / max(scores[near].max(), 1e-6)))
+    if gains and upright <= 0.7 * len(gains) and float(np.median(gains)) > TURN_GAIN:
+        return replace(plan, rotations=8), "One exemplar: turned copies of it fit the other photos clearly better."
+    return plan, "One exemplar: settings from its size and the scene; turned copies did not fit better."
+
+
+class _Chooser:
+    """Coordinate descent over the grid on held-out exemplars, cheaper first, noise respected."""
+
+    def __init__(
+        self, matcher: Matcher, settings: MatchSettings, progress: Progress | None, cancel: CancelToken | None
+    ) -> None:
+        self.matcher, self.fixed, self.progress, self.cancel = matcher, fixed_fields(settings), progress, cancel
+        count = len(matcher.exemplars)
+        step = max(1, count // MAX_HELD_OUT)
+        self.held_out = list(range(0, count, step))[:MAX_HELD_OUT]
+
+    def descend(self, start: Plan) -> tuple[Trial, list[tuple[str, float, float]]]:
+        """The best plan found and a table of everything that was tried."""
+        steps = self._steps(start)
+        if self.progress is not None:
+            self.progress.start("Choosing settings", 1 + sum(len(options) for _, options in steps))
+        best = self._measure(start)
+        table = [("start: " + describe(start), best.pck, best.seconds)]
+        for name, options in steps:
+            for change in options:
+                if any(k in self.fixed for k in change):
+                    self._tick()
+                    continue
+                plan = replace(best.plan, **change)
+                if plan == best.plan:
+                    self._tick()
+                    continue
+                trial = self._measure(plan)
+                table.append((f"{name}: {_words(change)}", trial.pck, trial.seconds))
+                if self._better(trial, best):
+                    best = trial
+        return best, table
+
+    def _steps(self, start: Plan) -> list[tuple[str, list[dict[str, Any]]]]:
+        other_shape = {"shape": 0.0, "fuse": "max"} if start.shape > 0 else {"shape": 1.0, "fuse": "mean"}
+        steps: list[tuple[str, list[dict[str, Any]]]] = [
+            ("rotated exemplars", [{"rotations": 8 if start.rotations == 1 else 1}]),
+            ("stages", [{"stages": 3 - start.stages}]),
+            ("shape", [other_shape, {"shape": 0.5, "fuse": "mean"}]),
+            ("stages", [{"stages": 1}, {"stages": 2}]),
+            ("fused by", [{"fuse": "max"}, {"fuse": "mean"}]),
+            ("mirrored exemplars", [{"flip": True}]),
+        ]
+        if self.matcher.context.scene is not None:
+            steps.append(("fixed camera", [{"location": 0.0}, {"location": 0.3}, {"foreground": 0.0}]))
+        if self.matcher.reader.card_weight > 0 and self.matcher.context.weight_is_open:
+            card = self.matcher.reader.card_weight
+            weights = sorted({round(w, 2) for w in (card / 2, (1 + card) / 2, 1.0)} - {card})
+            steps.append(("second descriptor", [{"fusion_weight": w} for w in weights]))
+        steps += [("whitening", [{"whiten": 0.0 if start.whiten else 1.0}]),
+                  ("method", [{"method": "kernel_softargmax", "sigma_cells": 2.0}])]  # fmt: skip
+        return steps
+
+    def _measure(self, plan: Plan) -> Trial:
+        soft, hits, started = [], [], time.perf_counter()
+        for index in self.held_out:
+            if self.cancel is not None:
+                self.cancel.check()
+            exemplar = self.matcher.exemplars[index]
+            raw = self.matcher.predict(Target(exemplar.image), plan, without=index)
+            truth = np.asarray(exemplar.keypoints.xy_image, np.float64)
+            use = exemplar.keypoints.labelled & raw.known
+            distance = np.linalg.norm(raw.xy_image[use] - truth[use], axis=1) / exemplar_length(exemplar)
+            soft.append(1 / (1 + (distance / 0.1) ** 2))
+            hits.append(distance <= 0.1)
+        self._tick()
+        joined = np.concatenate(hits)
+        seconds = (time.perf_counter() - started) / max(1, len(self.held_out))
+        return Trial(plan, np.concatenate(soft), float(joined.mean()) if len(joined) else 0.0, seconds)
+
+    def _better(self, trial: Trial, best: Trial) -> bool:
+        """Clearly better: by more than noise where the trial costs more, by anything real where it does not."""
+        if len(trial.soft) != len(best.soft) or not len(best.soft):
+            return False
+        difference = trial.soft - best.soft
+        gain, error = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
+        dearer = _cost(trial.plan) > _cost(best.plan)
+        return gain > max(MINIMUM_GAIN, (0.7 if dearer else 0.4) * error)
+
+    def _tick(self) -> None:
+        if self.progress is not None:
+            self.progress.step()
+
+
+def _cost(plan: Plan) -> float:
+    return plan.rotations * (2 if plan.flip else 1) * plan.stages + (0.1 if 0 < plan.fusion_weight < 1 else 0)
+
+
+def _words(change: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v:g}" if isinstance(v, (int, float)) and not isinstance(v, bool) else f"{k} {v}"
+                     for k, v in change.items())  # fmt: skip
+
+
+def describe(plan: Plan) -> str:
+    """The plan in a few words."""
+    parts = [f"{plan.stages} stage{'s' if plan.stages > 1 else ''}", f"{plan.rotations} directions"]
+    parts += ["mirrored"] if plan.flip else []
+    parts += [f"descriptor weight {plan.fusion_weight:g}", f"{plan.fuse} of exemplars", plan.method]
+    parts += ["joint shape"] if plan.shape > 0 else []
+    parts += ["fixed camera"] if plan.location > 0 or plan.foreground > 0 else []
+    return ", ".join(parts)

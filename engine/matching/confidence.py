@@ -1,0 +1,190 @@
+"""From raw signals to "expected precision" (ALGORITHMS 8): small logistic models as plain numbers.
+
+Two models: `correct` (the keypoint lies within 0.1 box of the truth) and `present` (it is in the picture at all). A prior
+fitted on rendered scenes ships in `resources/calibration/keypoints.json`; `fit_calibration` makes a project's own from its
+accept / move / reject record, shrunk towards the prior so that thirty decisions do not overrule thousands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine.api import Calibration
+from engine.domain.proposals import KeypointSignals
+from engine.paths import resources_dir
+
+FEATURES = ("peak", "margin", "agreement", "shape", "twin", "cycle", "pose", "contrast")
+MINIMUM_DECISIONS = 30
+PRIOR_STRENGTH = 20.0
+CORRECT_WITHIN = 0.1
+CLIP = 4.0
+Floats = NDArray[np.float64]
+
+
+def signal_vector(signals: KeypointSignals) -> Floats:
+    """`[8]` features of one keypoint; what is unknown stands at a neutral value."""
+
+    def known(value: float, otherwise: float) -> float:
+        return float(value) if np.isfinite(value) else otherwise
+
+    pose, peak = known(signals.pose, 0.3), known(signals.peak, 0.0)
+    return np.array([
+        peak, min(known(signals.margin, 0.1), 0.5), known(signals.agreement, 0.5),
+        np.log(0.02 + min(known(signals.shape, 0.1), 2.0)), np.clip(known(signals.twin_margin, 0.05), -0.5, 0.5),
+        np.log(0.02 + min(known(signals.cycle_px, 0.2), 2.0)), pose, peak - pose,
+    ])  # fmt: skip
+
+
+def signal_matrix(signals: Sequence[KeypointSignals]) -> Floats:
+    """`[N, 8]`."""
+    return np.stack([signal_vector(s) for s in signals]) if signals else np.zeros((0, len(FEATURES)))
+
+
+@lru_cache(maxsize=1)
+def _priors() -> dict[str, Any]:
+    path = resources_dir() / "calibration" / "keypoints.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # A missing resource must not stop proposals; the fallback is deliberately cautious.
+        plain = {"mean": [0.0] * 8, "scale": [1.0] * 8, "coefficients": [2.0, 2.0, 1.0, -0.5, 1.0, -0.5, 0.0, 0.0],
+                 "intercept": -2.0}  # fmt: skip
+        return {"default": {"correct": plain, "present": {**plain, "intercept": 0.0}}}
+
+
+def prior_calibration(backbone: str) -> Calibration:
+    """The shipped prior of a backbone, or the general one."""
+    priors = _priors()
+    return Calibration("prior", 0, priors.get(backbone, priors["default"]))
+
+
+def probability(model: dict[str, Any], features: Floats) -> Floats:
+    """`[N]` of `[N, F]` under one logistic model (`mean`, `scale`, `coefficients`, `intercept`, then `steps`)."""
+    z = (features - np.asarray(model["mean"])) / np.asarray(model["scale"])
+    logit = np.clip(z, -CLIP, CLIP) @ np.asarray(model["coefficients"]) + model["intercept"]
+    raw = 1 / (1 + np.exp(-logit))
+    if "steps_x" in model:
+        raw = np.interp(raw, model["steps_x"], model["steps_y"])
+    return raw
+
+
+def judge(calibration: Calibration, signals: Sequence[KeypointSignals]) -> tuple[Floats, Floats]:
+    """Expected precision and probability of presence, each `[N]` in 0..1."""
+    features = signal_matrix(signals)
+    data = calibration.data if "correct" in calibration.data else prior_calibration("default").data
+    present = probability(data["present"], features) if "present" in data else np.ones(len(features))
+    return probability(data["correct"], features), present
+
+
+def fit_logistic(
+    features: ArrayLike, labels: ArrayLike, prior: dict[str, Any] | None = None, *, strength: float = 1.0
+) -> dict[str, Any]:
+    """A logistic model of `[N, F]` features and `[N]` 0/1 labels, isotonic steps on top when there is data for them.
+
+    Args:
+        prior: shrink towards this model (its standardisation is kept); None = towards zero.
+        strength: weight of the shrinkage.
+    """
+    from scipy.optimize import minimize
+
+    x, y = np.asarray(features, np.float64), np.asarray(labels, np.float64)
+    if prior is None:
+        mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
+        start = np.zeros(x.shape[1] + 1)
+    else:
+        mean, scale = np.asarray(prior["mean"]), np.asarray(prior["scale"])
+        start = np.array([*prior["coefficients"], prior["intercept"]], np.float64)
+    z = np.clip((x - mean) / scale, -CLIP, CLIP)
+    # The intercept (how often things are right here) may move freely, the slopes less so.
+    stiffness = np.r_[np.full(x.shape[1], strength), strength * (0.05 if prior is not None else 0.0)]
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        logit = z @ w[:-1] + w[-1]
+        value = np.logaddexp(0, logit).sum() - (y * logit).sum() + 0.5 * (stiffness * (w - start) ** 2).sum()
+        error = 1 / (1 + np.exp(-logit)) - y
+        return float(value), np.r_[z.T @ error, error.sum()] + stiffness * (w - start)
+
+    solved = minimize(loss, start, jac=True, method="L-BFGS-B").x
+    return {"mean": mean.tolist(), "scale": scale.tolist(), "coefficients": solved[:-1].tolist(),
+            "intercept": float(solved[-1])}  # fmt: skip
+
+
+def add_isotonic_steps(model: dict[str, Any], features: ArrayLike, labels: ArrayLike, *, minimum: int = 200) -> dict[str, Any]:
+    """Monotone correction of a logistic model on (preferably other) data; unchanged with fewer than `minimum`."""
+    x, y = np.asarray(features, np.float64), np.asarray(labels, np.float64)
+    if len(y) < minimum:
+        return model
+    from sklearn.isotonic import IsotonicRegression
+
+    plain = {k: v for k, v in model.items() if not k.startswith("steps")}
+    fitted = IsotonicRegression(y_min=0.01, y_max=0.99, out_of_bounds="clip").fit(probability(plain, x), y)
+    grid = np.linspace(0, 1, 21)
+    return {**plain, "steps_x": grid.round(4).tolist(), "steps_y": fitted.predict(grid).round(5).tolist()}
+
+
+def fit_calibration(
+    signals: Sequence[KeypointSignals], correct: Sequence[bool], present: Sequence[bool] | None = None, *,
+    backbone: str = "embedded",
+) -> Calibration:  # fmt: skip
+    """A project's own calibration from its decisions; the prior until there are 30 of them.
+
+    Args:
+        signals: of the decided proposals.
+        correct: accepted and not moved by more than 0.1 box.
+        present: whether the person found the keypoint in the picture (None = always).
+    """
+    prior = prior_calibration(backbone)
+    if len(signals) < MINIMUM_DECISIONS:
+        return prior
+    features = signal_matrix(signals)
+    data: dict[str, Any] = {"correct": fit_logistic(features, correct, prior.data["correct"], strength=PRIOR_STRENGTH)}
+    data["correct"] = add_isotonic_steps(data["correct"], features, correct)
+    if present is not None and 5 <= sum(not p for p in present) < len(present):
+        data["present"] = fit_logistic(features, present, prior.data["present"], strength=PRIOR_STRENGTH)
+    elif "present" in prior.data:
+        data["present"] = prior.data["present"]
+    return Calibration("project", len(signals), data)
+
+
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> float:
+    """ECE: mean over equal-width bins of |mean confidence - share correct|, weighted by the bins' sizes."""
+    p, y = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    if not len(p):
+        return float("nan")
+    number = np.minimum((p * bins).astype(int), bins - 1)
+    return float(sum(abs(p[number == b].mean() - y[number == b].mean()) * (number == b).mean()
+                     for b in range(bins) if (number == b).any()))  # fmt: skip
+
+
+def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> list[tuple[float, float, int]]:
+    """Rows of a reliability diagram: (mean confidence, share correct, count) of every filled bin."""
+    p, y = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    number = np.minimum((p * bins).astype(int), bins - 1)
+    return [(float(p[number == b].mean()), float(y[number == b].mean()), int((number == b).sum()))
+            for b in range(bins) if (number == b).any()]  # fmt: skip
+
+
+def threshold_for_precision(confidence: ArrayLike, correct: ArrayLike, precision: float) -> float:
+    """Lowest confidence above which at least `precision` of the given decisions were right; 1.01 when there is none."""
+    p, y = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    order = np.argsort(-p)
+    share = np.cumsum(y[order]) / np.arange(1, len(y) + 1)
+    good = np.flatnonzero(share >= precision)
+    return float(p[order][good[-1]]) if len(good) else 1.01
+
+
+def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
+    """Area under the ROC curve (rank statistic, ties count half); NaN when one class is missing."""
+    s, y = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if y.all() or not y.any():
+        return float("nan")
+    from scipy.stats import rankdata
+
+    ranks = rankdata(s)
+    return float((ranks[y].sum() - y.sum() * (y.sum() + 1) / 2) / (y.sum() * (~y).sum()))

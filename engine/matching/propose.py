@@ -1,0 +1,197 @@
+"""Proposing keypoints on every target from the exemplars, and choosing how (`LocalEngine` delegates here).
+
+Thread: the engine thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.api import Exemplar, ImageInput, ProposeRequest, SettingsChoice, Target, TargetFailure
+from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
+from engine.domain.keypoints import Visibility
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal, KeypointProposal
+from engine.domain.runspec import RunSpec
+from engine.matching.auto import choose, default_plan
+from engine.matching.confidence import judge, prior_calibration
+from engine.matching.context import make_context
+from engine.matching.cycle import with_cycle_errors
+from engine.matching.evidence import RawKeypoints
+from engine.matching.plan import Plan, apply_settings, is_decided
+from engine.matching.predict import Matcher
+from engine.matching.reader import FeatureReader
+from engine.prompts.routes import special_choice, special_route
+
+if TYPE_CHECKING:
+    from engine.session import EngineSession
+
+MAX_EXEMPLARS = 12
+ABSENT_BELOW = 0.2
+HIDDEN_BELOW = 0.5
+
+
+def propose_keypoints(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
+    """One proposal per target, in the order of the request; see `engine.api.Engine.propose_keypoints`.
+
+    Raises:
+        UserInputError: no exemplar with a labelled keypoint, unknown settings.
+    """
+    special = special_route(session, request, propose_keypoints, progress=progress, cancel=cancel)
+    if special is not None:
+        yield from special
+        return
+    matcher = open_matcher(session, request, cancel)
+    plan = decide_plan(matcher, request, progress, cancel)
+    matcher.context.weight_is_open = matcher.context.weight_is_open and plan.fusion_weight not in (0.0, 1.0)
+    if progress is not None:
+        progress.start(f"Proposing {request.category}", len(request.targets))
+    for target in request.targets:
+        if cancel is not None:
+            cancel.check()
+        started = time.perf_counter()
+        try:
+            raw = with_cycle_errors(matcher, matcher.predict(target, plan))
+            yield to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
+        except UnreadableImageError as error:
+            yield TargetFailure(target.image.image_id, error)
+        if progress is not None:
+            progress.step(note=target.image.path.name)
+
+
+def choose_settings(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> SettingsChoice:  # fmt: skip
+    """Leave-one-exemplar-out over the grid; fields of `request.settings` that are set stay as they are."""
+    ordinary = special_choice(session, request)
+    if isinstance(ordinary, SettingsChoice):
+        return ordinary
+    request = ordinary
+    matcher = open_matcher(session, request, cancel)
+    images = [t.image for t in request.targets]
+    return choose(matcher, request.settings, images, progress=progress, cancel=cancel)
+
+
+def decide_plan(
+    matcher: Matcher, request: ProposeRequest, progress: Progress | None, cancel: CancelToken | None
+) -> Plan:
+    """The request's own plan when everything is decided, else the chosen one."""
+    if is_decided(request.settings):
+        return apply_settings(Plan(), request.settings)
+    choice = choose(matcher, request.settings, [t.image for t in request.targets], progress=progress, cancel=cancel)
+    return apply_settings(default_plan(matcher, request.settings), choice.settings)
+
+
+def open_matcher(session: EngineSession, request: ProposeRequest, cancel: CancelToken | None) -> Matcher:
+    """Exemplars checked and thinned out, features and context ready."""
+    usable = usable_exemplars(request)
+    backbone = session.backbone(request.backbone)
+    prompt = session.prompt(request.prompt, backbone, request.category)
+    reader = FeatureReader(session, request.backbone, prompt, cancel)
+    exemplars = spread_exemplars(usable, MAX_EXEMPLARS)
+    for exemplar in exemplars:
+        reader.size_wh(exemplar.image)  # an exemplar that cannot be read stops the run with its own message
+    context = make_context(reader, exemplars, [t.image for t in request.targets])
+    context.weight_is_open = request.settings.fusion_weight is None and reader.card_weight > 0
+    return Matcher(reader, request.schema, exemplars, context)
+
+
+def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
+    """Exemplars with at least one labelled keypoint; UserInputError when there is none."""
+    count = len(request.schema)
+    for exemplar in request.exemplars:
+        if len(exemplar.keypoints.xy_image) != count:
+            raise UserInputError(
+                f"The exemplar {exemplar.image.path.name} has {len(exemplar.keypoints.xy_image)} keypoints, "
+                f"the category '{request.category}' has {count}.",
+                "Label it again with the present schema.",
+            )
+    usable = [e for e in request.exemplars if bool(np.any(e.keypoints.labelled))]
+    if not usable:
+        raise UserInputError(
+            f"No accepted '{request.category}' has a labelled keypoint, so there is nothing to find.",
+            "Place the keypoints on one photo first.",
+        )
+    return usable
+
+
+def spread_exemplars(exemplars: Sequence[Exemplar], limit: int) -> list[Exemplar]:
+    """At most `limit` exemplars that differ most in their layout (farthest-point choice, the most complete first)."""
+    if len(exemplars) <= limit:
+        return list(exemplars)
+    layouts = np.stack([_layout(e) for e in exemplars])
+    chosen = [int(np.argmax([e.keypoints.labelled.sum() for e in exemplars]))]
+    nearest = np.linalg.norm(layouts - layouts[chosen[0]], axis=1)
+    while len(chosen) < limit:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(layouts - layouts[chosen[-1]], axis=1))
+    return [exemplars[i] for i in sorted(chosen)]
+
+
+def _layout(exemplar: Exemplar) -> np.ndarray:
+    """Keypoints relative to their centre and size, unlabelled ones at the centre."""
+    labelled = exemplar.keypoints.labelled
+    xy = np.asarray(exemplar.keypoints.xy_image, np.float64)
+    centre = xy[labelled].mean(axis=0)
+    offsets = np.where(labelled[:, None], np.nan_to_num(xy) - centre, 0.0)
+    return (offsets / max(float(np.abs(offsets).max()), 1e-6)).ravel()
+
+
+def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeypoints | None = None) -> RunSpec:
+    """Everything that decided the proposal."""
+    feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
+    backbone = matcher.reader.extractor.backbone
+    settings = {"plan": plan.to_json(), "exemplars": [e.image.image_id for e in matcher.exemplars],
+                "fixed_camera": matcher.context.scene is not None}  # fmt: skip
+    base = RunSpec(
+        "match", backbone.spec.id, backbone.revision, matcher.reader.prompt.id, backbone.spec.timestep,
+        backbone.spec.up_block, backbone.spec.ensemble, tuple(backbone.spec.input_wh),
+    )  # fmt: skip
+    if feature is not None and feature.method == "features":
+        base = replace(feature, method="match")
+        settings = {**feature.settings, **settings}
+    return replace(base, settings=settings)
+
+
+def to_proposal(
+    matcher: Matcher, request: ProposeRequest, target: Target, plan: Plan, raw: RawKeypoints, seconds: float
+) -> InstanceProposal:
+    """Raw keypoints with confidence and visibility; keypoints that no exemplar shows are proposed as absent."""
+    calibration = request.calibration or prior_calibration(request.backbone)
+    confidence, present = judge(calibration, raw.signals)
+    wanted = range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints
+    keypoints = []
+    for k in wanted:
+        if not raw.known[k]:
+            continue
+        visibility, sure = Visibility.VISIBLE, float(confidence[k])
+        if present[k] < ABSENT_BELOW:
+            visibility, sure = Visibility.ABSENT, float(1 - present[k])
+        elif present[k] < HIDDEN_BELOW:
+            visibility = Visibility.HIDDEN
+        signals = replace(raw.signals[k], present=float(present[k]))
+        x, y = (float(v) for v in raw.xy_image[k])
+        keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))
+    if not keypoints:
+        raise KnownError(f"No exemplar shows any of the wanted keypoints of '{request.category}'.", "Label one first.")
+    swapped = float(1 / (1 + np.exp(-np.clip(raw.swap_gain / 0.03, -30, 30)))) if request.schema.pairs else 0.0
+    return InstanceProposal(
+        request_id=request.request_id, image_id=target.image.image_id, category=request.category,
+        keypoints=tuple(keypoints), confidence=float(np.mean([k.confidence for k in keypoints])), box=raw.box,
+        spec=run_spec(matcher, request, plan, raw), exemplar_ids=tuple(e.image.image_id for e in matcher.exemplars),
+        sides_swapped=swapped, seconds=seconds, calibrated=calibration.kind == "project",
+    )  # fmt: skip
+
+
+def image_inputs(request: ProposeRequest) -> list[ImageInput]:
+    """Every image of the request, exemplars first."""
+    return [e.image for e in request.exemplars] + [t.image for t in request.targets]
