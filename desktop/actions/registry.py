@@ -56,8 +56,9 @@ class ActionRegistry:
         for action_id, action in self.actions.items():
             spec = self._specs[action_id]
             sequences = [QKeySequence(k) for k in keys.get(action_id, ())]
-            # A held key needs its release, which a shortcut never tells: the window's event filter reads those.
-            action.setShortcuts([] if spec.hold else sequences)
+            action.setShortcuts(sequences)
+            # The press of a held key comes as a shortcut once; its release reaches the window as an ordinary key event.
+            action.setAutoRepeat(not spec.hold)
             action.setToolTip(self.tooltip(spec))
             action.setStatusTip(translated(spec.help))
 
@@ -69,6 +70,16 @@ class ActionRegistry:
         title = translated(spec.text).replace("...", "").replace("&", "")
         head = f"{title} ({keys})" if keys else title
         return f"{head}\n{translated(spec.help)}" if spec.help else head
+
+    def bind_to(self, widget: QWidget, *action_ids: str) -> None:
+        """These keys work only while `widget` has the focus (Tab must still walk the panels elsewhere)."""
+        for action_id in action_ids:
+            action = self.actions[action_id]
+            parent = action.parent()
+            if isinstance(parent, QWidget):
+                parent.removeAction(action)
+            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+            widget.addAction(action)
 
     def connect(self, action_id: str, slot: Callable[[], object]) -> None:
         """Run `slot()` when the action is triggered."""

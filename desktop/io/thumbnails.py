@@ -32,7 +32,7 @@ def thumbnail_file(path: Path, stat: os.stat_result) -> Path:
 def make_thumbnail(path: Path) -> QImage:
     """At most 256 x 256, from disk when already made (pool thread); raises UnreadableImageError."""
     try:
-        kept = thumbnail_file(path, os.stat(path))
+        kept = thumbnail_file(path, path.stat())
     except OSError as error:
         raise UnreadableImageError(
             f"Cannot read the image {path}: the file is not there.",
@@ -58,7 +58,7 @@ def make_crop(path: Path, box: Box, side: int) -> QImage:
 
     loaded = load_image(path, max_side=max(side * 8, 1024))
     rgb, scale = loaded.rgb, loaded.scale
-    x0, y0, x1, y1 = (int(round(v * scale)) for v in box)
+    x0, y0, x1, y1 = (round(v * scale) for v in box)
     length = max(x1 - x0, y1 - y0, 2)
     cx, cy = (x0 + x1) // 2, (y0 + y1) // 2
     left, top = cx - length // 2, cy - length // 2

@@ -1,0 +1,84 @@
+"""Start the window: QApplication, translation, theme, crash door, then the main window. Heavy parts load later."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
+from PySide6.QtGui import QImageReader
+from PySide6.QtWidgets import QApplication
+
+from desktop.program import Program
+from desktop.theme.icons import icon
+from desktop.window.main_window import MainWindow
+from engine.paths import resources_dir
+
+SWITCH_INTERVAL_S = 0.001
+
+
+def install_translation(app: QApplication, language: str) -> list[QTranslator]:
+    """Qt's own texts and ours for `language` ("system" or a code); English needs none."""
+    code = QLocale.system().name() if language == "system" else language
+    installed = []
+    for name, folder in (
+        ("qtbase", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)),
+        ("kinmark", str(resources_dir() / "translations")),
+    ):
+        translator = QTranslator(app)
+        if translator.load(QLocale(code), name, "_", folder):
+            app.installTranslator(translator)
+            installed.append(translator)
+    return installed
+
+
+def make_application(arguments: list[str]) -> QApplication:
+    """The one QApplication."""
+    existing = QApplication.instance()
+    if isinstance(existing, QApplication):
+        return existing
+    app = QApplication(["kinmark", *arguments])
+    app.setApplicationName("kinmark")
+    app.setApplicationDisplayName("Kinmark")
+    app.setWindowIcon(icon("kinmark"))
+    QImageReader.setAllocationLimit(0)  # photos come through our own loader, which has its own limit
+    return app
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """`kinmark [PROJECT] [--read-only]`."""
+    parser = argparse.ArgumentParser(prog="kinmark", description="Open the Kinmark window.")
+    parser.add_argument("project", nargs="?", type=Path, help="project folder to open")
+    parser.add_argument("--read-only", action="store_true", help="open the project without changing anything")
+    known, _ = parser.parse_known_args(argv)
+    return known
+
+
+def make_window(argv: list[str]) -> MainWindow:
+    """Everything up to the shown window (also the door for tests and screenshots)."""
+    arguments = parse(argv)
+    app = make_application([])
+    # Short turns of the interpreter lock keep the window smooth while the engine thread runs Python between tensor steps.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    program = Program(app)
+    translators = install_translation(app, program.settings.current.language)
+    window = MainWindow(program)
+    program.translators = translators  # type: ignore[attr-defined]
+    window.show()
+    if arguments.project is not None:
+        folder, read_only = arguments.project, arguments.read_only
+        QTimer.singleShot(0, lambda: window.open_project(folder, read_only=read_only))
+    return window
+
+
+def run_window(argv: list[str]) -> int:
+    """Run the program until its window closes; returns the exit code."""
+    window = make_window(argv)
+    restore = window.program.messages.install_crash_door()
+    app = QApplication.instance()
+    assert app is not None
+    try:
+        return app.exec()
+    finally:
+        restore()

@@ -1,0 +1,87 @@
+"""One door for messages, one for crashes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+from PySide6.QtCore import QObject, Signal
+
+from engine.domain.errors import AppError, BugError
+
+log = logging.getLogger("kinmark.window")
+
+
+class Messages(QObject):
+    """GUI thread; one per program. Whoever has something to say says it here; the window shows it in one bar.
+
+    Signals:
+        shown(level, text, hint, details, retry): level "info", "warning" or "error"; retry a callable or None.
+        crashed(report, text): an unexpected error was written to the file `report`.
+    """
+
+    shown = Signal(str, str, str, str, object)
+    crashed = Signal(str, str)
+
+    def info(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
+        """Something worth knowing."""
+        self.shown.emit("info", text, hint, "", retry)
+
+    def warning(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
+        """Something that the person may want to look at."""
+        self.shown.emit("warning", text, hint, "", retry)
+
+    def error(self, error: AppError, *, retry: Callable[[], object] | None = None) -> None:
+        """A known error, or a bug caught in a worker (which also gets a report file)."""
+        if isinstance(error, BugError):
+            self.bug(error)
+            return
+        log.warning("%s", error)
+        self.shown.emit("error", error.user_message, error.hint, error.details, retry)
+
+    def bug(self, error: BaseException) -> None:
+        """Anything unexpected: a report file and the crash window. Nothing accepted is lost: it is in the database."""
+        from projects.crash import write_crash_report
+
+        report = write_crash_report(error, getattr(error, "user_message", "using the window"))
+        details = getattr(error, "details", "") or "".join(traceback.format_exception(error))
+        log.error("%s", details)
+        if isinstance(error, BugError) and error.details:
+            with report.open("a", encoding="utf-8") as file:
+                file.write(error.details)
+        self.crashed.emit(str(report), str(error) or type(error).__name__)
+
+    def guard(self, function: Callable[[], object]) -> bool:
+        """Run `function`; known errors go to the bar. True when it went well."""
+        try:
+            function()
+        except AppError as error:
+            self.error(error)
+            return False
+        return True
+
+    def install_crash_door(self) -> Callable[[], None]:
+        """Send uncaught exceptions of all threads here; returns what puts the old hooks back."""
+        old_hook, old_thread_hook = sys.excepthook, threading.excepthook
+
+        def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+            if issubclass(kind, KeyboardInterrupt):
+                old_hook(kind, error, trace)
+            elif isinstance(error, AppError):
+                self.error(error)
+            else:
+                self.bug(error)
+
+        def thread_hook(arguments: threading.ExceptHookArgs) -> None:
+            if arguments.exc_value is not None:
+                self.bug(arguments.exc_value)
+
+        def restore() -> None:
+            sys.excepthook, threading.excepthook = old_hook, old_thread_hook
+
+        sys.excepthook, threading.excepthook = hook, thread_hook
+        return restore

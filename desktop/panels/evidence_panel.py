@@ -1,0 +1,116 @@
+"""Why a keypoint was proposed there: confidence, margin, agreement, cycle, other peaks, swapped sides."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from desktop.session.labelling import Labelling
+from desktop.session.reviewer import CALIBRATED_FROM
+from desktop.widgets.message_bar import plain_label
+from projects.store.rows import KeypointProposalRow
+
+
+class EvidencePanel(QWidget):
+    """GUI thread; owned by the main window while a project is open.
+
+    Signals:
+        peak_chosen(int): put the focused proposal on this peak (0 = best).
+        mirror_wanted(): swap the sides of the selected instance.
+    """
+
+    peak_chosen = Signal(int)
+    mirror_wanted = Signal()
+
+    def __init__(self, labelling: Labelling, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._at = labelling
+        self.title = plain_label()
+        self.note = plain_label(name="dim")
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(12)
+        self._grid.setVerticalSpacing(2)
+        self._rows: list[tuple[QLabel, QLabel]] = []
+        for place in range(5):
+            pair = (plain_label(name="dim"), plain_label())
+            pair[1].setAlignment(Qt.AlignmentFlag.AlignRight)
+            self._grid.addWidget(pair[0], place, 0)
+            self._grid.addWidget(pair[1], place, 1)
+            self._rows.append(pair)
+        self.peaks: list[QPushButton] = []
+        peaks = QHBoxLayout()
+        for number in range(3):
+            button = QPushButton()
+            button.setToolTip(self.tr("Alt+{n}: accept the keypoint at this peak").format(n=number + 1))
+            button.clicked.connect(lambda _=False, n=number: self.peak_chosen.emit(n))
+            peaks.addWidget(button)
+            self.peaks.append(button)
+        self.swap = QPushButton(self.tr("Sides swapped?  M exchanges them"))
+        self.swap.clicked.connect(self.mirror_wanted)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 8, 10, 8)
+        layout.addWidget(self.title)
+        layout.addLayout(self._grid)
+        layout.addLayout(peaks)
+        layout.addWidget(self.swap)
+        layout.addWidget(self.note)
+        layout.addStretch(1)
+        self._decisions = 0
+        labelling.selection_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the focused keypoint's evidence."""
+        at = self._at
+        selected = at.selected
+        proposal = selected.proposal(at.focused) if selected is not None and at.focused is not None else None
+        self.title.setText(at.focused_name or self.tr("No keypoint focused"))
+        self.swap.setVisible(selected is not None and selected.sides_swapped > 0.5)
+        self._show_rows(proposal)
+        self._show_peaks(proposal)
+        self.note.setText(self._note(proposal))
+
+    def _note(self, proposal: KeypointProposalRow | None) -> str:
+        at = self._at
+        if proposal is None:
+            selected = at.selected
+            row = selected.keypoint(at.focused) if selected is not None and at.focused is not None else None
+            if row is None:
+                return self.tr("Focus a proposal to see what speaks for it.")
+            if row.origin == "human":
+                return self.tr("Placed by hand.")
+            if row.origin == "imported":
+                return self.tr("Imported.")
+            return self.tr("Accepted from a proposal.")
+        category = at.current_category
+        count = at.session.queries.count_decisions(category.id if category else None)
+        if count < CALIBRATED_FROM:
+            left = CALIBRATED_FROM - count
+            return self.tr("Confidence is uncalibrated: {n} more decisions fit it to your own.").format(n=left)
+        return self.tr("Confidence is calibrated on {n} of your decisions.").format(n=count)
+
+    def _show_rows(self, proposal: KeypointProposalRow | None) -> None:
+        signals = proposal.signals if proposal is not None else {}
+        values = [
+            (self.tr("Confidence"), proposal.confidence if proposal is not None else math.nan, "{:.2f}"),
+            (self.tr("Similarity at the peak"), signals.get("peak", math.nan), "{:.2f}"),
+            (self.tr("Lead over the next peak"), signals.get("margin", math.nan), "{:.2f}"),
+            (self.tr("Agreement of exemplars"), signals.get("agreement", math.nan), "{:.0%}"),
+            (self.tr("Way back misses by"), signals.get("cycle_px", math.nan), "{:.0%}"),
+        ]
+        for (name, value), (text, number, pattern) in zip(self._rows, values, strict=True):
+            known = number is not None and math.isfinite(number)
+            name.setVisible(known)
+            value.setVisible(known)
+            name.setText(text)
+            value.setText(pattern.format(number) if known else "")
+
+    def _show_peaks(self, proposal: KeypointProposalRow | None) -> None:
+        peaks = proposal.peaks if proposal is not None else ()
+        for number, button in enumerate(self.peaks):
+            there = number < len(peaks)
+            button.setVisible(there)
+            if there:
+                button.setText(f"{number + 1}:  {peaks[number].score:.2f}")

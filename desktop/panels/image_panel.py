@@ -1,0 +1,187 @@
+"""The left panel: filters with counts, then the photos as list or grid."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QSize, Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QListView, QToolButton, QVBoxLayout, QWidget
+
+from desktop.io.thumbnails import ThumbnailStore
+from desktop.panels.filter_list import FilterList
+from desktop.panels.image_delegate import ImageDelegate
+from desktop.panels.image_model import ImageModel
+from desktop.session.labelling import Labelling
+from desktop.session.search import parse_search
+from desktop.theme.icons import icon
+from projects.store.changes import OpChanges
+from projects.store.queries.images import ImageFilter
+
+COUNTS_DELAY_MS = 250
+
+
+class ImagePanel(QWidget):
+    """GUI thread; owned by the main window while a project is open.
+
+    Signals:
+        chosen(int): the person went to another photo (its id).
+        searched(str): words of the search that were not understood, comma-separated ("" = all fine).
+    """
+
+    chosen = Signal(int)
+    searched = Signal(str)
+
+    def __init__(self, labelling: Labelling, thumbnails: ThumbnailStore, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._at = labelling
+        self._session = labelling.session
+        self._search_text = ""
+        self.model = ImageModel(self._session, thumbnails, self)
+        self.filters = FilterList(labelling, self)
+        self.view = QListView()
+        self._delegate = ImageDelegate(self.view, labelling.settings.current.doubt_below, self)
+        self._configure_view()
+        self._empty = QLabel(self.tr("No photo fits this filter."))
+        self._empty.setObjectName("dim")
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setWordWrap(True)
+        self._empty.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.filters)
+        layout.addLayout(self._header())
+        layout.addWidget(self._empty)
+        layout.addWidget(self.view, 1)
+        self.filters.chosen.connect(lambda _: self._apply())
+        self._counts = QTimer(self)
+        self._counts.setSingleShot(True)
+        self._counts.setInterval(COUNTS_DELAY_MS)
+        self._counts.timeout.connect(self.refresh)
+        self._session.changed.connect(self._changed)
+        self.filters.refresh()
+        self._show_empty()
+
+    def _configure_view(self) -> None:
+        view = self.view
+        view.setModel(self.model)
+        view.setItemDelegate(self._delegate)
+        view.setUniformItemSizes(True)
+        view.setMouseTracking(True)
+        view.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        view.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
+        view.setResizeMode(QListView.ResizeMode.Adjust)
+        view.setMovement(QListView.Movement.Static)
+        view.setAccessibleName(self.tr("Photos"))
+        view.selectionModel().currentChanged.connect(self._current_changed)
+
+    def _header(self) -> QHBoxLayout:
+        self._title = QLabel(self.tr("PHOTOS"))
+        self._title.setObjectName("caption")
+        row = QHBoxLayout()
+        row.setContentsMargins(10, 6, 6, 4)
+        row.addWidget(self._title, 1)
+        self._buttons: dict[bool, QToolButton] = {}
+        for grid, name, tip in ((False, "list", self.tr("List")), (True, "grid", self.tr("Grid"))):
+            button = QToolButton()
+            button.setIcon(icon(name))
+            button.setIconSize(QSize(16, 16))
+            button.setCheckable(True)
+            button.setChecked(not grid)
+            button.setToolTip(tip)
+            button.setAccessibleName(tip)
+            button.clicked.connect(lambda _=False, g=grid: self.set_grid(g))
+            self._buttons[grid] = button
+            row.addWidget(button)
+        return row
+
+    def set_grid(self, grid: bool) -> None:
+        """Tiles or rows."""
+        self._delegate.grid = grid
+        for key, button in self._buttons.items():
+            button.setChecked(key == grid)
+        self.view.setViewMode(QListView.ViewMode.IconMode if grid else QListView.ViewMode.ListMode)
+        self.view.setMovement(QListView.Movement.Static)
+        self.view.setSpacing(0)
+        self.model.layoutChanged.emit()
+        self.view.scrollTo(self.view.currentIndex())
+
+    @property
+    def grid(self) -> bool:
+        """Whether tiles are shown."""
+        return self._delegate.grid
+
+    # -- filter ----------------------------------------------------------------------------------------------------
+
+    def search(self, text: str) -> None:
+        """Narrow the list by the search box."""
+        self._search_text = text
+        self._apply()
+
+    def current_filter(self) -> ImageFilter:
+        """The chosen filter with the search applied."""
+
+        def identity_id(name: str) -> int | None:
+            found = self._session.queries.identity(name)
+            return found.id if found is not None else None
+
+        found = parse_search(
+            self._search_text, self.filters.filter(), categories=self._at.categories, identity_id=identity_id
+        )
+        self.searched.emit(", ".join(found.problems))
+        return found.filter
+
+    def _apply(self) -> None:
+        current = self._at.image.id if self._at.image else None
+        self.model.set_filter(self.current_filter(), self.model.order)
+        self._show_empty()
+        if current is not None:
+            self.show_current(current)
+
+    def _show_empty(self) -> None:
+        count = len(self.model.ids)
+        self._empty.setVisible(count == 0)
+        self._title.setText(self.tr("PHOTOS  {n}").format(n=f"{count:,}".replace(",", " ")))
+
+    def _changed(self, changes: OpChanges, _initiator: object) -> None:
+        if changes.tables & {"image", "instance", "keypoint", "proposal", "nothing_here", "tag_link", "category"}:
+            self._counts.start()
+
+    def refresh(self) -> None:
+        """Counts, and the list when other photos fit now; the shown photo stays current."""
+        self.filters.refresh()
+        self._delegate.doubt_below = self._at.settings.current.doubt_below
+        if self.model.refresh() and self._at.image is not None:
+            self.show_current(self._at.image.id)
+        self._show_empty()
+
+    # -- current photo ---------------------------------------------------------------------------------------------
+
+    def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
+        if current.isValid():
+            self.chosen.emit(self.model.ids[current.row()])
+
+    def show_current(self, image_id: int) -> None:
+        """Mark a photo as the current one without announcing it."""
+        place = self.model.place_of(image_id)
+        selection = self.view.selectionModel()
+        blocked = selection.blockSignals(True)
+        if place is None:
+            selection.clear()
+        else:
+            index = self.model.index(place)
+            selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+            self.view.scrollTo(index)
+        selection.blockSignals(blocked)
+        self.view.viewport().update()
+
+    def step(self, step: int, current: int | None) -> int | None:
+        """The photo `step` places further in the list; None at its end."""
+        ids = self.model.ids
+        if not ids:
+            return None
+        here = self.model.place_of(current) if current is not None else None
+        place = (0 if step > 0 else len(ids) - 1) if here is None else here + step
+        return ids[place] if 0 <= place < len(ids) else None
+
+    def selected_ids(self) -> list[int]:
+        """Photos selected in the list."""
+        return [self.model.ids[i.row()] for i in self.view.selectionModel().selectedIndexes()]

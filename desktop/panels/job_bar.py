@@ -1,0 +1,147 @@
+"""The bottom bar: real device, the running job with time left, pause, cancel, what is next, what is done."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
+
+from desktop.engine_thread.service import JobState
+from desktop.theme.icons import icon
+from engine.api import EngineInfo
+from engine.domain.progress import ProgressSnapshot
+
+
+class ElidedLabel(QLabel):
+    """A label that cuts long plain text instead of widening its window."""
+
+    def __init__(self, name: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self._whole = ""
+        if name:
+            self.setObjectName(name)
+
+    def set_text(self, text: str) -> None:
+        """Show `text`, elided; whole in the tooltip."""
+        self._whole = text
+        self.setToolTip(text)
+        self.setAccessibleName(text)
+        self._elide()
+
+    def _elide(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, max(self.width() - 2, 20)))
+
+    def resizeEvent(self, event: object) -> None:
+        super().resizeEvent(event)  # type: ignore[arg-type]
+        self._elide()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(40, super().minimumSizeHint().height())
+
+    def sizeHint(self) -> QSize:
+        return QSize(self.fontMetrics().horizontalAdvance(self._whole) + 4, super().sizeHint().height())
+
+    @property
+    def whole_text(self) -> str:
+        """What was set."""
+        return self._whole
+
+
+def duration_text(seconds: float) -> str:
+    """ "40 s", "3 min", "1 h 20 min"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class JobBar(QWidget):
+    """GUI thread; owned by the main window.
+
+    Signals:
+        pause_clicked(bool): pause (True) or go on.
+        cancel_clicked(): stop the job shown.
+    """
+
+    pause_clicked = Signal(bool)
+    cancel_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.device = ElidedLabel("dim")
+        self.job = ElidedLabel()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedWidth(110)
+        self.pause = self._button("pause", self.tr("Pause"), checkable=True)
+        self.cancel = self._button("stop", self.tr("Cancel"))
+        self.step = ElidedLabel()
+        self.saved = ElidedLabel("dim")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(10, 2, 10, 2)
+        layout.setSpacing(10)
+        layout.addWidget(self.device)
+        layout.addWidget(self.job)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.pause)
+        layout.addWidget(self.cancel)
+        layout.addWidget(self.step, 1)
+        layout.addWidget(self.saved)
+        self.pause.clicked.connect(self.pause_clicked.emit)
+        self.cancel.clicked.connect(lambda _: self.cancel_clicked.emit())
+        self.show_job(None)
+
+    def _button(self, name: str, tip: str, checkable: bool = False) -> QToolButton:
+        button = QToolButton()
+        button.setIcon(icon(name))
+        button.setIconSize(QSize(14, 14))
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        button.setCheckable(checkable)
+        return button
+
+    def show_device(self, info: EngineInfo) -> None:
+        """What really runs."""
+        memory = ""
+        if info.memory_total_bytes:
+            memory = f"  {info.memory_used_bytes / 2**30:.1f} / {info.memory_total_bytes / 2**30:.1f} GB"
+        self.device.set_text(f"{info.device}  {info.dtype}{memory}" + (f"  {info.note}" if info.note else ""))
+
+    def show_job(self, state: JobState | None) -> None:
+        """The running job, or nothing."""
+        for widget in (self.job, self.bar, self.pause, self.cancel):
+            widget.setVisible(state is not None)
+        if state is None:
+            return
+        progress = state.progress
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(min(progress.done, progress.total) if progress.total else 0)
+        self.pause.setChecked(state.job.cancel.paused)
+        self.job.set_text(self._job_text(state, progress))
+
+    def _job_text(self, state: JobState, progress: ProgressSnapshot) -> str:
+        parts = [state.job.title or progress.label]
+        if state.job.cancel.paused:
+            parts.append(self.tr("paused"))
+        elif progress.total:
+            parts.append(self.tr("{done} of {total}").format(done=progress.done, total=progress.total))
+            if progress.done:
+                parts.append(f"{progress.elapsed_s / progress.done:.2g} s" + self.tr(" each"))
+            left = progress.seconds_left
+            if left is not None:
+                parts.append(self.tr("{time} left").format(time=duration_text(left)))
+        elif progress.label and progress.label != state.job.title:
+            parts.append(progress.label)
+        if progress.note and len(progress.note) < 60:
+            parts.append(progress.note)
+        if state.waiting:
+            parts.append(self.tr("{n} waiting").format(n=state.waiting))
+        return "  ".join(p for p in parts if p)
+
+    def show_step(self, text: str) -> None:
+        """The next thing to do."""
+        self.step.set_text(text)
+
+    def show_saved(self, text: str) -> None:
+        """Saved, done, pending."""
+        self.saved.set_text(text)

@@ -1,0 +1,178 @@
+"""The next photos to review, as crops around what is least sure."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRect,
+    QSize,
+    Qt,
+    QTimer,
+    Signal,
+)
+from PySide6.QtGui import QColor, QPainter, QPalette
+from PySide6.QtWidgets import QComboBox, QListView, QStyledItemDelegate, QStyleOptionViewItem, QVBoxLayout, QWidget
+
+from desktop.io.thumbnails import ThumbnailStore
+from desktop.session.labelling import Labelling
+from desktop.session.queue import ReviewQueue
+from desktop.widgets.message_bar import plain_label
+from engine.domain.geometry import Box, expand_box
+from projects.store.rows import ImageRow
+
+SHOWN = 12
+CROP = 96
+CARD_ROLE = int(Qt.ItemDataRole.UserRole) + 1
+Index = QModelIndex | QPersistentModelIndex
+
+
+class QueueModel(QAbstractListModel):
+    """GUI thread; owned by the queue panel. `cards` are (photo, region to show)."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.cards: list[tuple[ImageRow, Box]] = []
+
+    def set_cards(self, cards: list[tuple[ImageRow, Box]]) -> None:
+        """Replace the cards."""
+        self.beginResetModel()
+        self.cards = cards
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:
+        return 0 if parent.isValid() else len(self.cards)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if not index.isValid() or not 0 <= index.row() < len(self.cards):
+            return None
+        row, box = self.cards[index.row()]
+        if role == CARD_ROLE:
+            return row, box
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return row.file_name
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            low = f" {row.min_confidence:.2f}" if row.min_confidence is not None else ""
+            return f"{row.file_name}{low}"
+        return None
+
+
+class _CardDelegate(QStyledItemDelegate):
+    def __init__(self, view: QListView, thumbnails: ThumbnailStore) -> None:
+        super().__init__(view)
+        self._view = view
+        self._thumbnails = thumbnails
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        return QSize(CROP + 8, CROP + 8)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        card = index.data(CARD_ROLE)
+        if card is None:
+            return
+        row, box = card
+        rect: QRect = option.rect.adjusted(4, 4, -4, -4)  # type: ignore[attr-defined]
+        pixmap = self._thumbnails.crop(row.path, box, CROP, self._view.viewport().update)
+        painter.save()
+        if pixmap is not None:
+            painter.drawPixmap(rect, pixmap)
+        else:
+            grey = QColor(self._view.palette().color(QPalette.ColorRole.Mid))
+            painter.fillRect(rect, grey)
+        if row.min_confidence is not None:
+            badge = QRect(rect.right() - 34, rect.bottom() - 17, 34, 17)
+            painter.fillRect(badge, QColor(0, 0, 0, 170))
+            painter.setPen(QColor("white"))
+            painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, f"{row.min_confidence:.2f}")
+        painter.restore()
+
+
+class QueuePanel(QWidget):
+    """GUI thread; owned by the main window while a project is open.
+
+    Signals:
+        chosen(int): go to this photo.
+    """
+
+    chosen = Signal(int)
+
+    def __init__(
+        self, labelling: Labelling, queue: ReviewQueue, thumbnails: ThumbnailStore, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._at = labelling
+        self._queue = queue
+        self.strategy = QComboBox()
+        self.strategy.setAccessibleName(self.tr("Order of the review queue"))
+        for key, text in (
+            ("uncertain", self.tr("most uncertain first")),
+            ("sure", self.tr("surest first")),
+            ("name", self.tr("by name")),
+        ):
+            self.strategy.addItem(text, key)
+        self.strategy.setCurrentIndex(max(0, self.strategy.findData(queue.strategy)))
+        self.strategy.activated.connect(self._set_strategy)
+        self.model = QueueModel(self)
+        self.view = QListView()
+        self.view.setModel(self.model)
+        self.view.setItemDelegate(_CardDelegate(self.view, thumbnails))
+        self.view.setViewMode(QListView.ViewMode.IconMode)
+        self.view.setResizeMode(QListView.ResizeMode.Adjust)
+        self.view.setMovement(QListView.Movement.Static)
+        self.view.setUniformItemSizes(True)
+        self.view.setSpacing(0)
+        self.view.setAccessibleName(self.tr("Review queue"))
+        self.view.clicked.connect(self._clicked)
+        self.view.activated.connect(self._clicked)
+        self.empty = plain_label(self.tr("Nothing waits for review."), name="dim")
+        self.empty.setMargin(8)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.addWidget(self.strategy)
+        layout.addWidget(self.empty)
+        layout.addWidget(self.view, 1)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(200)
+        self._timer.timeout.connect(self.refresh)
+        labelling.image_changed.connect(lambda _: self._timer.start())
+        labelling.session.changed.connect(self._changed)
+        self.refresh()
+
+    def _changed(self, changes: object, _initiator: object) -> None:
+        if "proposal" in changes.tables:  # type: ignore[attr-defined]
+            self._timer.start()
+
+    def _set_strategy(self, place: int) -> None:
+        self._queue.set_strategy(self.strategy.itemData(place))
+        self._at.settings.change(queue_strategy=self.strategy.itemData(place))
+        self.refresh()
+
+    def _clicked(self, index: QModelIndex) -> None:
+        row, _ = self.model.cards[index.row()]
+        self.chosen.emit(row.id)
+
+    def refresh(self) -> None:
+        """Look at the queue again."""
+        queries = self._at.session.queries
+        current = self._at.image.id if self._at.image else None
+        ids = self._queue.upcoming(current, SHOWN)
+        rows = queries.images_by_id(ids)
+        regions: dict[int, Box] = {}
+        for proposal in queries.proposals(image_ids=ids) if ids else ():
+            least = min((k for k in proposal.keypoints if k.x is not None), key=lambda k: k.confidence, default=None)
+            if proposal.image_id in rows and proposal.image_id not in regions:
+                box = proposal.box or (0.0, 0.0, *map(float, rows[proposal.image_id].size_wh))
+                side = max(box[2] - box[0], box[3] - box[1]) * 0.5
+                if least is not None and least.x is not None and least.y is not None:
+                    box = (least.x - side / 2, least.y - side / 2, least.x + side / 2, least.y + side / 2)
+                regions[proposal.image_id] = expand_box(box, square=True)
+        cards = [(rows[i], regions.get(i, (0.0, 0.0, *map(float, rows[i].size_wh)))) for i in ids if i in rows]
+        if [(r.id, r.min_confidence, b) for r, b in cards] != [
+            (r.id, r.min_confidence, b) for r, b in self.model.cards
+        ]:
+            self.model.set_cards(cards)
+        self.empty.setVisible(not cards)
+        self.view.setVisible(bool(cards))

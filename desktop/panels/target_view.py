@@ -1,0 +1,192 @@
+"""The middle: source exemplar beside the target photo, with its header (name, zoom) and the tools of the canvas."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QToolButton, QVBoxLayout, QWidget
+
+from desktop.canvas.content import CanvasContent
+from desktop.canvas.tools.base import Tool
+from desktop.canvas.tools.keypoint import KeypointTool
+from desktop.canvas.tools.select import SelectTool
+from desktop.canvas.tools.shapes import BoxTool, BrushTool, EraserTool, PanTool, PolygonTool
+from desktop.canvas.view import CanvasView
+from desktop.io.photos import Photo, PhotoStore
+from desktop.panels.job_bar import ElidedLabel
+from desktop.panels.source_view import SourceView
+from desktop.session.labelling import Labelling
+from engine.domain.errors import AppError
+from projects.store.rows import ImageRow
+
+TOOLS: dict[str, type[Tool]] = {
+    "select": SelectTool,
+    "keypoint": KeypointTool,
+    "box": BoxTool,
+    "brush": BrushTool,
+    "eraser": EraserTool,
+    "polygon": PolygonTool,
+    "pan": PanTool,
+}
+
+
+class TargetView(QWidget):
+    """GUI thread; owned by the main window while a project is open.
+
+    Attributes:
+        canvas: the target; source: the exemplar beside it; tools: one of each; heat_wanted: heat maps are on.
+    """
+
+    def __init__(self, labelling: Labelling, photos: PhotoStore, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._at = labelling
+        self._photos = photos
+        self.heat_wanted = False
+        self._linking = False
+        self.linked = labelling.settings.current.link_views
+        self.canvas = CanvasView()
+        self.source = SourceView(labelling, photos)
+        self.tools: dict[str, Tool] = {name: kind(self.canvas) for name, kind in TOOLS.items()}
+        self.canvas.set_tool(self.tools["select"])
+        self.name = ElidedLabel("caption")
+        self.cursor = ElidedLabel("dim")
+        self.zoom = QToolButton()
+        self.zoom.setToolTip(self.tr("Zoom: fit or 100 %"))
+        self.zoom.setAccessibleName(self.tr("Zoom"))
+        self.zoom.clicked.connect(self._toggle_zoom)
+        target = QWidget()
+        column = QVBoxLayout(target)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        header = QHBoxLayout()
+        header.setContentsMargins(10, 2, 4, 2)
+        header.addWidget(self.name, 1)
+        header.addWidget(self.cursor)
+        header.addWidget(self.zoom)
+        column.addLayout(header)
+        column.addWidget(self.canvas, 1)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.addWidget(self.source)
+        self.splitter.addWidget(target)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setStretchFactor(1, 2)
+        self.splitter.setSizes([300, 640])
+        self.splitter.setHandleWidth(1)
+        self.splitter.setChildrenCollapsible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.splitter)
+        self.source.setVisible(labelling.settings.current.show_source)
+        labelling.image_changed.connect(self.show_image)
+        labelling.content_changed.connect(self._content_changed)
+        labelling.settings.changed.connect(lambda s: self.canvas.set_point_size(s.point_px))
+        self.canvas.set_point_size(labelling.settings.current.point_px)
+        self.canvas.zoomed.connect(self._zoomed)
+        self.canvas.cursor_moved.connect(self._cursor_moved)
+        self.canvas.view_changed.connect(lambda: self._follow(self.canvas, self.source.view))
+        self.source.view.view_changed.connect(lambda: self._follow(self.source.view, self.canvas))
+
+    # -- tools -----------------------------------------------------------------------------------------------------
+
+    def use_tool(self, name: str) -> None:
+        """Take a tool in hand."""
+        self.canvas.set_tool(self.tools[name])
+        self._at.set_placing(name == "keypoint")
+        self.show_next_name()
+
+    @property
+    def tool_name(self) -> str:
+        """The tool in hand."""
+        return self.canvas.tool.name
+
+    def show_next_name(self) -> None:
+        """Tell the keypoint tool what the next click places."""
+        tool = self.tools["keypoint"]
+        assert isinstance(tool, KeypointTool)
+        tool.next_name = self._at.focused_name
+        self.canvas.viewport().update()
+
+    def resize_brush(self, factor: float) -> None:
+        """Grow or shrink brush and eraser together."""
+        for name in ("brush", "eraser"):
+            tool = self.tools[name]
+            assert isinstance(tool, BrushTool)
+            tool.resize_by(factor)
+
+    # -- photo -----------------------------------------------------------------------------------------------------
+
+    def show_image(self, image: ImageRow | None) -> None:
+        """Show a photo: at once when it is decoded, else as soon as it is."""
+        self.canvas.tool.cancel()
+        if image is None:
+            self.name.set_text("")
+            self.canvas.show_image(None)
+            self.canvas.show_content(CanvasContent())
+            self.canvas.show_message(
+                self.tr("No photo here.\n\nAdd photos with Ctrl+Shift+O or drop a folder on the window.")
+            )
+            return
+        self.name.set_text(image.file_name)
+        self.canvas.show_message("")
+
+        def loaded(photo: Photo) -> None:
+            if self._at.image is not None and self._at.image.id == image.id:
+                self.canvas.show_message("")
+                self.canvas.show_image(photo.pyramid, keep_view=self._at.settings.current.keep_zoom)
+                self.canvas.show_content(self._at.content())
+
+        def failed(error: AppError) -> None:
+            if self._at.image is not None and self._at.image.id == image.id:
+                self.canvas.show_image(None)
+                self.canvas.show_message(f"{error.user_message}\n\n{error.hint}")
+
+        def replaced(photo: Photo) -> None:
+            loaded(photo)
+            if photo.pyramid.image_wh != image.size_wh:
+                self._at.session.messages.warning(
+                    self.tr("The file {name} was replaced by another picture.").format(name=image.file_name),
+                    self.tr("Its labels may not fit any more. Check them, or restore the file."),
+                )
+
+        if not self._photos.load(image.path, loaded, failed, on_replaced=replaced):
+            self.canvas.show_image(None)
+
+    def _content_changed(self, content: CanvasContent) -> None:
+        self.canvas.show_content(content)
+
+    # -- zoom ------------------------------------------------------------------------------------------------------
+
+    def _zoomed(self, scale: float) -> None:
+        text = f"{scale * 100:.0f} %"
+        self.zoom.setText(self.tr("fit") + "  " + text if self.canvas.fitting else text)
+
+    def _toggle_zoom(self) -> None:
+        if self.canvas.fitting:
+            self.canvas.set_zoom(1.0)
+        else:
+            self.canvas.fit()
+
+    def zoom_to_instance(self) -> None:
+        """Fill the canvas with the selected instance."""
+        selected = self._at.selected
+        if selected is not None and selected.extent is not None:
+            self.canvas.zoom_to_box(selected.extent)
+
+    def _cursor_moved(self, x: float, y: float) -> None:
+        w, h = self.canvas.image_wh
+        inside = 0 <= x <= w and 0 <= y <= h
+        self.cursor.set_text(f"{x:.1f}, {y:.1f}" if inside else "")
+
+    def _follow(self, leader: CanvasView, follower: CanvasView) -> None:
+        """Linked views show the same part of both photos at the same relative size."""
+        if not self.linked or self._linking or follower.pyramid is None or leader.pyramid is None:
+            return
+        self._linking = True
+        try:
+            if leader.fitting:
+                follower.fit()
+            else:
+                ratio = max(leader.image_wh) / max(follower.image_wh)
+                follower.set_zoom(leader.scale_factor * ratio)
+                follower.centre_on_relative(leader.relative_centre())
+        finally:
+            self._linking = False

@@ -1,0 +1,270 @@
+"""What the window asks of the engine thread. Each job reads and writes through the workflows, as the commands do."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from desktop.engine_thread.jobs import JobContext, Priority, Requeue
+from desktop.engine_thread.service import EngineService
+from desktop.session.labelling import Labelling
+from desktop.session.project_session import IMPROVE
+from desktop.session.queue import ReviewQueue
+from desktop.settings import SettingsStore
+from engine.api import EngineInfo, ImageInput, MatchRequest, MatchResult, SegmentRequest, Target
+from engine.domain.geometry import Box
+from engine.domain.progress import Progress
+from engine.domain.proposals import MaskProposal
+from projects.store.rows import ImageRow
+
+CHUNK = 6
+IMPROVE_DELAY_MS = 1200
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a whole sweep did: proposals stored, and (file name, reason) of photos that could not be read."""
+
+    proposals: int
+    failures: tuple[tuple[str, str], ...]
+    skipped: int
+
+
+class _SharedProgress(Progress):
+    """The sweep's own count stays while each chunk's workflow counts its photos."""
+
+    def __init__(self, outer: Progress) -> None:
+        super().__init__()
+        self._outer = outer
+
+    def step(self, count: int = 1, note: str | None = None) -> None:
+        self._outer.step(count, note)
+
+    def note(self, text: str) -> None:
+        self._outer.note(text)
+
+
+@dataclass
+class ProposeSweep:
+    """The `run` of a propose job: a few photos at a time, then room for more urgent work. Lives on the engine thread."""
+
+    image_ids: list[int] | None
+    category: str
+    backbone: str
+    step_name: str = ""
+    title: str = ""
+    chunk: int = CHUNK
+    job: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _todo: list[int] | None = None
+    _stored: int = 0
+    _skipped: int = 0
+    _failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def __call__(self, context: JobContext) -> SweepOutcome | Requeue:
+        from projects.workflows.propose import ProposeOptions, propose
+
+        project = context.project
+        if self._todo is None:
+            self._todo = list(self.image_ids if self.image_ids is not None else needing_proposals(project))
+            context.progress.start(self.title, len(self._todo))
+        part, self._todo = self._todo[: self.chunk], self._todo[self.chunk :]
+        if part:
+            options = ProposeOptions(
+                category=self.category,
+                backbone=self.backbone,
+                image_ids=tuple(part),
+                job=self.job,
+                step_name=self.step_name,
+            )
+            before = context.progress.snapshot().done
+            shared = _SharedProgress(context.progress)
+            outcomes = propose(project, context.engine, options, progress=shared, cancel=context.cancel)
+            self._count(project, outcomes)
+            # Photos that need nothing count as done too.
+            context.progress.step(max(0, before + len(part) - context.progress.snapshot().done))
+        if self._todo:
+            return Requeue()
+        return SweepOutcome(self._stored, tuple(self._failures), self._skipped)
+
+    def _count(self, project: Any, outcomes: Any) -> None:
+        for outcome in outcomes:
+            self._stored += outcome.proposals
+            self._skipped += len(outcome.skipped)
+            for failure in outcome.failures:
+                row = project.queries.image(int(failure["image_id"]))
+                self._failures.append((row.file_name if row else failure["image_id"], failure["error"]))
+
+
+def needing_proposals(project: Any) -> list[int]:
+    """Photos for a full sweep: unseen ones first, then those with proposals, then labelled ones that lack keypoints."""
+    from projects.store.queries.images import ImageFilter
+
+    order: list[int] = []
+    for state in ("unseen", "pending", "done"):
+        order += project.queries.image_ids(ImageFilter(state=state))
+    return order
+
+
+class EngineJobs(QObject):
+    """GUI thread; one per open project.
+
+    Signals:
+        heat_ready(MatchResult): similarity map of the focused keypoint.
+        engine_known(EngineInfo): the device that really runs.
+        sweep_done(SweepOutcome): a propose sweep ended.
+    """
+
+    heat_ready = Signal(object)
+    engine_known = Signal(object)
+    sweep_done = Signal(object)
+
+    def __init__(
+        self,
+        service: EngineService,
+        labelling: Labelling,
+        queue: ReviewQueue,
+        settings: SettingsStore,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._service = service
+        self._at = labelling
+        self._queue = queue
+        self._settings = settings
+        self._improve = QTimer(self)
+        self._improve.setSingleShot(True)
+        self._improve.setInterval(IMPROVE_DELAY_MS)
+        self._improve.timeout.connect(self._improve_now)
+        self._exemplars_touched = False
+        labelling.session.changed.connect(self._changed)
+
+    @property
+    def backbone(self) -> str:
+        """The project's backbone."""
+        return str(self._at.session.queries.setting("backbone", "embedded"))
+
+    # -- proposing -------------------------------------------------------------------------------------------------
+
+    def propose_all(self, image_ids: list[int] | None = None, category: str = "") -> None:
+        """Sweep all photos (or these) in the background."""
+        title = self.tr("Proposing {name}").format(name=category) if category else self.tr("Proposing")
+        sweep = ProposeSweep(image_ids, category, self.backbone, title=title)
+        self._service.submit(
+            title, sweep, priority=Priority.SWEEP, group="sweep", replace=True, on_done=self.sweep_done.emit
+        )
+
+    def propose_here(self, image_id: int) -> None:
+        """This photo first."""
+        title = self.tr("Proposing on this photo")
+        sweep = ProposeSweep([image_id], "", self.backbone, title=title)
+        self._service.submit(
+            title, sweep, priority=Priority.SCREEN, group="here", replace=True, on_done=self.sweep_done.emit
+        )
+
+    def _changed(self, changes: Any, initiator: object) -> None:
+        if initiator is not None and changes.tables & {"keypoint", "instance"}:
+            self._exemplars_touched = True
+            self._improve.start()
+
+    def _improve_now(self) -> None:
+        settings = self._settings.current
+        if not settings.live_improve or not settings.improve_ahead or not self._exemplars_touched:
+            return
+        if self._at.has_pending and self._at.focused is not None:
+            self._improve.start()  # the photo is still being reviewed: one improvement after it is enough
+            return
+        self._exemplars_touched = False
+        current = self._at.image.id if self._at.image else None
+        ahead = self._queue.upcoming(current, settings.improve_ahead)
+        if not ahead:
+            return
+        sweep = ProposeSweep(ahead, "", self.backbone, step_name=IMPROVE + "proposals", title="", chunk=2)
+        self._service.submit(
+            self.tr("Improving the next photos"),
+            sweep,
+            priority=Priority.NEIGHBOURS,
+            group="improve",
+            replace=True,
+            quiet=True,
+            on_failed=lambda _error: None,  # asked for by nobody; the next sweep will tell
+        )
+
+    # -- evidence --------------------------------------------------------------------------------------------------
+
+    def ask_heat(
+        self, source: ImageInput, point: tuple[float, float], source_box: Box | None, target: ImageRow
+    ) -> None:
+        """Where else could the focused keypoint be: its similarity map over the shown photo."""
+        import numpy as np
+
+        request = MatchRequest(
+            uuid.uuid4().hex, source, np.array([point], dtype=np.float64), Target(target.image_input), source_box,
+            backbone=self.backbone,
+        )  # fmt: skip
+        image_id = target.id
+
+        def done(result: MatchResult) -> None:
+            if self._at.image is not None and self._at.image.id == image_id:
+                self.heat_ready.emit(result)
+
+        self._service.submit(
+            self.tr("Heat map"),
+            lambda context: context.engine.match(request, cancel=context.cancel),
+            priority=Priority.SCREEN,
+            group="heat",
+            replace=True,
+            quiet=True,
+            on_done=done,
+        )
+
+    def segment(self, image: ImageRow, box: Box, done: Callable[[MaskProposal], object]) -> None:
+        """A mask from a box."""
+        request = SegmentRequest(uuid.uuid4().hex, image.image_input, box=box)
+        self._service.submit(
+            self.tr("Cutting out"),
+            lambda context: context.engine.segment(request, cancel=context.cancel),
+            priority=Priority.SCREEN,
+            group="segment",
+            replace=True,
+            on_done=done,
+        )
+
+    def try_harder(self, image_id: int, category: str, keypoint: str) -> None:
+        """Optimise a prompt for one keypoint and match again on this photo."""
+        backbone = self.backbone
+
+        def run(context: JobContext) -> object:
+            from engine.api import MatchSettings
+            from projects.workflows.propose import ProposeOptions, propose
+
+            options = ProposeOptions(
+                category=category,
+                backbone=backbone,
+                image_ids=(image_id,),
+                only_keypoints=(keypoint,),
+                settings=MatchSettings(method="optimise"),
+            )
+            return propose(context.project, context.engine, options, progress=context.progress, cancel=context.cancel)
+
+        title = self.tr("Trying harder on {name}").format(name=keypoint)
+        self._service.submit(title, run, priority=Priority.SCREEN, group="harder", replace=True)
+
+    def learn_device(self) -> None:
+        """Ask what really runs (loads torch on the engine thread, no model)."""
+        self._service.submit(
+            self.tr("Looking at the device"),
+            lambda context: context.engine.info(),
+            priority=Priority.IDLE,
+            group="device",
+            replace=True,
+            quiet=True,
+            on_done=self._device_known,
+            on_failed=lambda _error: None,
+        )
+
+    def _device_known(self, info: EngineInfo) -> None:
+        self.engine_known.emit(info)

@@ -1,0 +1,323 @@
+"""What is current: photo, instances, selection, focus, the next keypoint to place. Reads only; `Editor` and
+`Reviewer` write."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Signal
+
+from desktop.canvas.content import CanvasContent, PointState
+from desktop.session.project_session import ProjectSession
+from desktop.session.shown import ShownInstance, canvas_content, shown_instances
+from desktop.settings import SettingsStore
+from engine.domain.proposals import SimilarityMap
+from projects.store.changes import OpChanges
+from projects.store.rows import CategoryRow, ImageRow
+
+NEW = "new"
+"""Selection key of the instance that the next placed keypoint will create."""
+
+
+class Labelling(QObject):
+    """GUI thread; one per open project.
+
+    Attributes:
+        image: the shown photo; shown: its instances; selected_key: `ShownInstance.key`, NEW or None.
+        focused: schema index of the focused keypoint, or None; placing: the keypoint tool is in hand.
+
+    Signals:
+        image_changed(ImageRow | None): another photo.
+        content_changed(CanvasContent): anything drawn changed.
+        selection_changed(): selection or focus moved.
+        categories_changed(): categories or schemas changed.
+        step_changed(str): the sentence for the status line.
+    """
+
+    image_changed = Signal(object)
+    content_changed = Signal(object)
+    selection_changed = Signal()
+    categories_changed = Signal()
+    step_changed = Signal(str)
+
+    def __init__(self, session: ProjectSession, settings: SettingsStore, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.settings = settings
+        self.image: ImageRow | None = None
+        self.shown: tuple[ShownInstance, ...] = ()
+        self.selected_key: str | None = None
+        self.focused: int | None = None
+        self.placing = False
+        self.heat: SimilarityMap | None = None
+        self.categories: tuple[CategoryRow, ...] = session.queries.categories()
+        self._category_id: int | None = self._kept_category()
+        session.changed.connect(self._project_changed)
+        settings.changed.connect(lambda _: self.refresh_content())
+
+    # -- categories ------------------------------------------------------------------------------------------------
+
+    def _kept_category(self) -> int | None:
+        kept = self.session.queries.setting("window.category")
+        ids = [c.id for c in self.categories]
+        return kept if kept in ids else (ids[0] if ids else None)
+
+    @property
+    def category(self) -> CategoryRow | None:
+        """The category of new instances."""
+        return next((c for c in self.categories if c.id == self._category_id), None)
+
+    def choose_category(self, category_id: int) -> None:
+        """New instances are of this category from now on."""
+        if category_id == self._category_id:
+            return
+        self._category_id = category_id
+        if not self.session.read_only:
+            self.session.write(lambda do: do.set_setting("window.category", category_id), self)
+        if self.selected_key == NEW:
+            self.focused = 0
+        self._announce()
+
+    # -- photo -----------------------------------------------------------------------------------------------------
+
+    def show_image(self, image_id: int | None) -> None:
+        """Show another photo; selects what needs a decision first."""
+        self.image = self.session.queries.image(image_id) if image_id is not None else None
+        self.heat = None
+        self.selected_key, self.focused = None, None
+        self._read()
+        self._select_first()
+        self.image_changed.emit(self.image)
+        self._announce()
+
+    def _read(self) -> None:
+        if self.image is None:
+            self.shown = ()
+            return
+        queries = self.session.queries
+        instances = queries.instances(image_id=self.image.id)
+        identities = queries.identities() if any(i.identity_id for i in instances) else ()
+        self.shown = shown_instances(
+            categories=self.categories,
+            identities=identities,
+            instances=instances,
+            proposals=queries.proposals(image_id=self.image.id),
+        )
+
+    def _select_first(self) -> None:
+        pending = next((s for s in self.shown if s.has_pending), None)
+        first = pending or (self.shown[0] if self.shown else None)
+        if self.placing and first is None:
+            self.selected_key, self.focused = (NEW, 0) if self.category else (None, None)
+            return
+        self.selected_key = first.key if first else None
+        if first is not None:
+            self.focused = self.next_pending(first, None)
+            if self.focused is None and self.placing:
+                self.focused = self.next_empty(None)
+
+    def reload(self) -> None:
+        """Read the shown photo again (rows changed)."""
+        if self.image is None:
+            return
+        self.image = self.session.queries.image(self.image.id)
+        before = self.selected
+        self._read()
+        if self.selected_key not in (None, NEW) and self.selected is None:
+            self.selected_key = self._successor(before)
+        selected = self.selected
+        if selected is not None and self.focused is not None and self.focused >= len(selected.definition_ids):
+            self.focused = None
+        if self.image is None:
+            self.image_changed.emit(None)
+        self._announce()
+
+    def _successor(self, before: ShownInstance | None) -> str | None:
+        """The selected instance under its new key: a proposal that became accepted, or the other way round."""
+        known = {p.id for p in before.proposals} if before else set()
+        for candidate in self.shown:
+            if known & {p.id for p in candidate.proposals}:
+                return candidate.key
+        if before is not None and before.number < len(self.shown):
+            same = self.shown[before.number]
+            if same.category.id == before.category.id:
+                return same.key
+        return self.shown[0].key if self.shown else None
+
+    def _project_changed(self, changes: OpChanges, _initiator: object) -> None:
+        if changes.schema_changed:
+            self.categories = self.session.queries.categories()
+            if self.category is None:
+                self._category_id = self.categories[0].id if self.categories else None
+            self.categories_changed.emit()
+        if self.image is not None and (changes.schema_changed or self.image.id in changes.image_ids):
+            self.reload()
+        elif changes.schema_changed:
+            self._announce()
+
+    # -- selection and focus ---------------------------------------------------------------------------------------
+
+    @property
+    def selected(self) -> ShownInstance | None:
+        """The selected instance (None also while a new one is about to be placed)."""
+        return next((s for s in self.shown if s.key == self.selected_key), None)
+
+    @property
+    def current_category(self) -> CategoryRow | None:
+        """Of the selected instance, else of new ones."""
+        selected = self.selected
+        return selected.category if selected is not None else self.category
+
+    @property
+    def focused_name(self) -> str:
+        """Name of the focused keypoint, or ""."""
+        category = self.current_category
+        if category is None or self.focused is None or self.focused >= len(category.definitions):
+            return ""
+        return category.definitions[self.focused].name
+
+    def state(self, index: int) -> PointState:
+        """Of a keypoint of the selected instance."""
+        selected = self.selected
+        if selected is None or index >= len(selected.definition_ids):
+            return PointState.EMPTY
+        return selected.state(index, self.settings.current.doubt_below)
+
+    def select(self, key: str | None, focused: int | None = None) -> None:
+        """Select an instance and, maybe, one of its keypoints."""
+        if key != self.selected_key or focused != self.focused:
+            self.heat = None
+        self.selected_key, self.focused = key, focused
+        self._announce()
+
+    def focus(self, index: int | None) -> None:
+        """Focus a keypoint of the selected instance."""
+        self.select(self.selected_key, index)
+
+    def focus_step(self, step: int) -> None:
+        """Next (+1) or previous (-1) keypoint, around the end."""
+        category = self.current_category
+        if category is None or not category.definitions:
+            return
+        if self.selected_key is None and self.shown:
+            self.selected_key = self.shown[0].key
+        count = len(category.definitions)
+        here = self.focused if self.focused is not None else (-1 if step > 0 else count)
+        self.focus((here + step) % count)
+
+    def select_step(self, step: int) -> None:
+        """Next (+1) or previous (-1) instance, around the end."""
+        if not self.shown:
+            return
+        keys = [s.key for s in self.shown]
+        here = keys.index(self.selected_key) if self.selected_key in keys else (-1 if step > 0 else len(keys))
+        target = self.shown[(here + step) % len(keys)]
+        self.select(target.key, self.next_pending(target, None))
+
+    def start_new_instance(self) -> None:
+        """The next placed keypoint starts another instance."""
+        if self.category is not None:
+            self.select(NEW, 0 if self.category.definitions else None)
+
+    def next_pending(self, shown: ShownInstance, after: int | None) -> int | None:
+        """Schema index of the next keypoint that waits for a decision, searching around the end."""
+        count = len(shown.definition_ids)
+        start = -1 if after is None else after
+        for step in range(1, count + 1):
+            index = (start + step) % count
+            if shown.proposal(index) is not None and shown.keypoint(index) is None:
+                return index
+        return None
+
+    def next_empty(self, after: int | None) -> int | None:
+        """Schema index of the next keypoint without an accepted place, searching around the end."""
+        category, selected = self.current_category, self.selected
+        if category is None:
+            return None
+        count = len(category.definitions)
+        start = -1 if after is None else after
+        for step in range(1, count + 1):
+            index = (start + step) % count
+            if selected is None or selected.keypoint(index) is None:
+                return index
+        return None
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether anything in the photo waits for a decision."""
+        return any(s.has_pending for s in self.shown)
+
+    def set_placing(self, on: bool) -> None:
+        """The keypoint tool was taken or put away."""
+        if on == self.placing:
+            return
+        self.placing = on
+        if on and self.selected_key is None:
+            if self.shown:
+                self.selected_key = self.shown[0].key
+            elif self.category is not None:
+                self.selected_key = NEW
+        if on and (self.focused is None or self.state(self.focused) is not PointState.EMPTY):
+            self.focused = self.next_empty(None)
+        if not on and self.selected_key == NEW:
+            self.selected_key, self.focused = (self.shown[0].key if self.shown else None), None
+        self._announce()
+
+    # -- announcing ------------------------------------------------------------------------------------------------
+
+    def content(self) -> CanvasContent:
+        """For the canvas."""
+        return canvas_content(
+            self.image,
+            self.shown,
+            selected=self.selected_key,
+            focused=self.focused,
+            doubt_below=self.settings.current.doubt_below,
+            heat=self.heat,
+        )
+
+    def show_heat(self, heat: SimilarityMap | None) -> None:
+        """The similarity map of the focused keypoint came (or went)."""
+        self.heat = heat
+        self.refresh_content()
+
+    def refresh_content(self) -> None:
+        """Draw again."""
+        self.content_changed.emit(self.content())
+
+    def _announce(self) -> None:
+        self.refresh_content()
+        self.selection_changed.emit()
+        self.step_changed.emit(self.next_step())
+
+    def next_step(self) -> str:
+        """The next thing to do, in one sentence that names the key."""
+        if self.image is None:
+            return self.tr("Choose a photo on the left.")
+        if self.category is None:
+            return self.tr("Make a category with keypoints first: Ctrl+K.")
+        if self.placing:
+            return self._placing_step()
+        selected = self.selected
+        if selected is not None and self.focused is not None and selected.proposal(self.focused) is not None:
+            return self._review_step(selected, self.focused)
+        if selected is not None and selected.mask_proposal is not None:
+            return self.tr("Enter accepts the mask, X rejects it.")
+        if self.has_pending:
+            return self.tr("Enter goes to the next proposal, N to the next photo of the queue.")
+        if not self.shown:
+            return self.tr("Press K and follow the names, R to draw a box, O if nothing is here.")
+        return self.tr("Nothing waits here. Enter or N goes to the next photo of the queue.")
+
+    def _placing_step(self) -> str:
+        name = self.focused_name
+        if not name or (self.selected is not None and self.next_empty(None) is None):
+            return self.tr("All keypoints are placed. D goes to the next photo, I starts another instance.")
+        return self.tr("Click {name}. Right click: hidden. 0: not in the photo. Backspace: one back.").format(name=name)
+
+    def _review_step(self, selected: ShownInstance, focused: int) -> str:
+        names = [d.name for d in selected.category.definitions]
+        following = self.next_pending(selected, focused)
+        if following is not None and following != focused:
+            text = self.tr("Enter accepts {name} and goes to {next}. X rejects, drag corrects, Alt+2 takes peak 2.")
+            return text.format(name=names[focused], next=names[following])
+        text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
+        return text.format(name=names[focused])

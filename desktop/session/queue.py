@@ -1,0 +1,67 @@
+"""Which photo comes next: neighbours in the list, unseen ones, the review queue."""
+
+from __future__ import annotations
+
+from desktop.session.project_session import ProjectSession
+from projects.store.queries.images import ImageFilter
+
+STRATEGIES = ("uncertain", "name", "sure")
+
+
+class ReviewQueue:
+    """GUI thread; one per open project. Photos with pending proposals, the ones that need a person most first.
+
+    The order is taken once and walked, so that accepting does not reshuffle what comes next; it is taken again when the
+    end is reached or new proposals arrived.
+    """
+
+    def __init__(self, session: ProjectSession, strategy: str = "uncertain") -> None:
+        self._session = session
+        self.strategy = strategy
+        self._ids: list[int] = []
+        self._seen: list[int] = []
+        self._stale = True
+        session.changed.connect(self._changed)
+
+    def _changed(self, changes: object, _initiator: object) -> None:
+        if "proposal" in changes.tables:  # type: ignore[attr-defined]
+            self._stale = True
+
+    def set_strategy(self, strategy: str) -> None:
+        """Sort differently from now on."""
+        self.strategy = strategy
+        self._stale = True
+
+    def _order(self) -> list[int]:
+        order = "name" if self.strategy == "name" else "confidence"
+        ids = list(self._session.queries.image_ids(ImageFilter(state="pending"), order=order))
+        return ids[::-1] if self.strategy == "sure" else ids
+
+    def upcoming(self, current: int | None, count: int) -> list[int]:
+        """The next `count` photos of the queue after the current one."""
+        self._refresh()
+        return [id_ for id_ in self._ids if id_ != current][:count]
+
+    def _refresh(self) -> None:
+        if self._stale:
+            seen = set(self._seen[-200:])
+            fresh = self._order()
+            # Photos that were passed over in this round come again after the others.
+            self._ids = [i for i in fresh if i not in seen] + [i for i in fresh if i in seen]
+            self._stale = False
+
+    def next(self, current: int | None) -> int | None:
+        """The photo to review after `current`; None when nothing is pending elsewhere."""
+        if current is not None and (not self._seen or self._seen[-1] != current):
+            self._seen.append(current)
+            self._stale = True
+        candidates = self.upcoming(current, 1)
+        return candidates[0] if candidates else None
+
+    def previous(self, current: int | None) -> int | None:
+        """Back along the photos that were reviewed."""
+        while self._seen:
+            last = self._seen.pop()
+            if last != current:
+                return last
+        return None

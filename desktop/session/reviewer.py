@@ -1,0 +1,181 @@
+"""Deciding about proposals: accept, reject, other peaks, whole photos, the whole queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from desktop.canvas import intents as it
+from desktop.session.labelling import Labelling
+from desktop.session.shown import ShownInstance
+from projects.store.rows import KeypointProposalRow
+
+
+@dataclass(frozen=True)
+class BulkPreview:
+    """What accepting everything sure would do: `expected` precision is the mean confidence of what is taken."""
+
+    count: int
+    expected: float
+    threshold: float
+    calibrated: bool
+    decisions: int
+    lowest: tuple[KeypointProposalRow, ...]
+
+
+CALIBRATED_FROM = 30
+
+
+class Reviewer:
+    """GUI thread; one per open project. `on_image_done` is called when nothing is left to decide in the photo."""
+
+    def __init__(self, labelling: Labelling, on_image_done: Callable[[], object]) -> None:
+        self._at = labelling
+        self._session = labelling.session
+        self._on_image_done = on_image_done
+
+    def handle(self, intent: object) -> bool:
+        """Do what a canvas intent asks for; False for those that are about editing."""
+        match intent:
+            case it.AcceptPoint(key, index):
+                self._at.select(key, index)
+                self.accept()
+            case it.TakePeak(number):
+                self.take_peak(number)
+            case _:
+                return False
+        return True
+
+    def accept(self) -> None:
+        """Enter: accept what is focused and go on; without anything pending here, to the next photo."""
+        at = self._at
+        selected = at.selected
+        if selected is None or not selected.has_pending:
+            self.go_on()
+            return
+        proposal = selected.proposal(at.focused) if at.focused is not None else None
+        if proposal is not None:
+            if self._session.write(lambda do: do.accept_keypoints([proposal.id]), self) is not None:
+                self._after(at.focused)
+        elif selected.mask_proposal is not None and not selected.pending:
+            mask_id = selected.mask_proposal.id
+            if self._session.write(lambda do: do.accept_proposals([mask_id]), self) is not None:
+                self._after(None)
+        else:
+            at.focus(at.next_pending(selected, at.focused))
+
+    def reject(self) -> None:
+        """X: reject what is focused and go on."""
+        at = self._at
+        selected = at.selected
+        if selected is None:
+            return
+        proposal = selected.proposal(at.focused) if at.focused is not None else None
+        if proposal is not None:
+            if self._session.write(lambda do: do.reject_keypoints([proposal.id]), self) is not None:
+                self._after(at.focused)
+        elif selected.mask_proposal is not None and not selected.pending:
+            mask_id = selected.mask_proposal.id
+            if self._session.write(lambda do: do.reject_proposals([mask_id]), self) is not None:
+                self._after(None)
+
+    def take_peak(self, number: int) -> None:
+        """Alt+1/2/3: accept the focused keypoint at another peak."""
+        at = self._at
+        selected, index = at.selected, at.focused
+        proposal = selected.proposal(index) if selected is not None and index is not None else None
+        if proposal is not None and 0 <= number < len(proposal.peaks):
+            peak = proposal.peaks[number]
+            position = {proposal.id: (peak.x, peak.y, 2)}
+            if self._session.write(lambda do: do.accept_keypoints([proposal.id], positions=position), self) is not None:
+                self._after(index)
+
+    def accept_image(self) -> int:
+        """Shift+Enter: everything sure in this photo; how many keypoints and masks were taken."""
+        at = self._at
+        image = at.image
+        if image is None:
+            return 0
+        threshold = at.settings.current.accept_precision
+        changes = self._session.write(
+            lambda do: do.accept_proposals(image_ids=[image.id], min_confidence=threshold), self
+        )
+        if changes is None:
+            return 0
+        self._after(None)
+        return changes.count
+
+    def reject_instance(self) -> None:
+        """Shift+X: all proposals of the selected instance."""
+        selected = self._at.selected
+        if selected is None or not selected.proposals:
+            return
+        ids = [p.id for p in selected.proposals]
+        if self._session.write(lambda do: do.reject_proposals(ids), self) is not None:
+            self._after(None)
+
+    def nothing_here(self) -> None:
+        """O: looked, no instance of the category is there."""
+        at = self._at
+        image, category = at.image, at.category
+        if image is None:
+            return
+        category_id = category.id if category is not None else None
+        changes = self._session.write(lambda do: do.mark_nothing_here([image.id], category_id), self)
+        if changes is None:
+            return
+        if changes.skipped:
+            self._session.messages.info(changes.skipped[0])
+        else:
+            self.go_on()
+
+    def preview_queue(self) -> BulkPreview:
+        """What Ctrl+Shift+Enter would do."""
+        at, queries = self._at, self._session.queries
+        threshold = at.settings.current.accept_precision
+        category_id = at.category.id if at.category else None
+        count, expected, lowest = queries.preview_accept(threshold, category_id=category_id)
+        decisions = queries.count_decisions(category_id)
+        return BulkPreview(count, expected, threshold, decisions >= CALIBRATED_FROM, decisions, lowest)
+
+    def accept_queue(self) -> int:
+        """Accept everything sure of the category, in one undo step."""
+        at = self._at
+        threshold = at.settings.current.accept_precision
+        category_id = at.category.id if at.category else None
+        changes = self._session.write(
+            lambda do: do.accept_proposals(min_confidence=threshold, category_id=category_id), self
+        )
+        at.reload()
+        return changes.count if changes is not None else 0
+
+    def _after(self, index: int | None) -> None:
+        """Focus the next pending keypoint of the instance, then of the photo; then the photo is done."""
+        at = self._at
+        at.reload()
+        selected = at.selected
+        following = at.next_pending(selected, index) if selected is not None else None
+        if selected is not None and following is not None:
+            at.focus(following)
+            return
+        other = self._next_with_pending(selected)
+        if other is not None:
+            at.select(other.key, at.next_pending(other, None))
+            return
+        at.focus(None)
+        if at.settings.current.auto_advance:
+            self._on_image_done()
+
+    def _next_with_pending(self, selected: ShownInstance | None) -> ShownInstance | None:
+        shown = self._at.shown
+        start = selected.number + 1 if selected is not None else 0
+        ordered = [*shown[start:], *shown[:start]]
+        return next((s for s in ordered if s.has_pending), None)
+
+    def go_on(self) -> None:
+        """To the next instance with something pending, else to the next photo."""
+        other = self._next_with_pending(self._at.selected)
+        if other is not None:
+            self._at.select(other.key, self._at.next_pending(other, None))
+        else:
+            self._on_image_done()

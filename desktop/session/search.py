@@ -1,0 +1,88 @@
+"""The search box: plain words are parts of the file name, `key:value` narrows by content."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from projects.store.models import DOUBT
+from projects.store.queries.images import ImageFilter
+from projects.store.rows import CategoryRow
+
+KEYS = ("conf", "kp", "tag", "state", "id", "split", "category", "file")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was understood: the filter, and one sentence for each word that was not."""
+
+    filter: ImageFilter
+    problems: tuple[str, ...] = ()
+
+
+def parse_search(
+    text: str,
+    base: ImageFilter,
+    *,
+    categories: tuple[CategoryRow, ...],
+    identity_id: Callable[[str], int | None] = lambda _name: None,
+) -> Search:
+    """`conf:<0.5 kp:left_ear tag:x state:pending id:Pip split:train category:otter file:missing words`.
+
+    `base` is the filter chosen in the list; the search narrows it. Quotes hold blanks together.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = text.split()
+    filter_, plain, problems = base, [], []
+    for word in words:
+        key, colon, value = word.partition(":")
+        if not colon or key.casefold() not in KEYS:
+            plain.append(word)
+            continue
+        narrowed = _narrow(filter_, key.casefold(), value, categories, identity_id)
+        if narrowed is None:
+            problems.append(word)
+        else:
+            filter_ = narrowed
+    if plain:
+        filter_ = replace(filter_, text=" ".join(plain))
+    return Search(filter_, tuple(problems))
+
+
+def _narrow(
+    filter_: ImageFilter,
+    key: str,
+    value: str,
+    categories: tuple[CategoryRow, ...],
+    identity_id: Callable[[str], int | None],
+) -> ImageFilter | None:
+    if not value:
+        return None
+    if key == "conf":
+        try:
+            return replace(filter_, below=float(value.lstrip("<")))
+        except ValueError:
+            return None
+    if key == "tag":
+        return replace(filter_, tag=value)
+    if key == "split":
+        return replace(filter_, split=value)
+    if key == "state":
+        if value == "doubt":
+            return replace(filter_, below=DOUBT)
+        return replace(filter_, state=value) if value in ("unseen", "pending", "done", "nothing") else None
+    if key == "file":
+        return replace(filter_, file_state=value) if value in ("ok", "changed", "missing") else None
+    if key == "id":
+        found = identity_id(value)
+        return None if found is None else replace(filter_, identity_id=found)
+    if key == "category":
+        category = next((c for c in categories if c.name.casefold() == value.casefold()), None)
+        return None if category is None else replace(filter_, category_id=category.id)
+    definition = next(
+        (d for c in categories for d in c.definitions if d.name.casefold() == value.casefold()), None
+    )  # kp: photos whose instances lack this keypoint
+    return None if definition is None else replace(filter_, missing_definition_id=definition.id)

@@ -1,0 +1,453 @@
+"""What each action does. Commands without an open project do nothing (their actions are off then)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QFileDialog, QInputDialog
+
+from desktop.window.dialog_commands import DialogCommands
+
+if TYPE_CHECKING:
+    from desktop.window.workspace import Workspace
+    from desktop.window.main_window import MainWindow
+
+
+TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
+
+
+class Commands(QObject):
+    """GUI thread; owned by the main window."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self.dialogs = DialogCommands(window)
+        self._panels_hidden = False
+
+    @property
+    def _space(self) -> Workspace | None:
+        return self._window.workspace
+
+    def _when_open(self, function: Callable[[Workspace], object]) -> Callable[[], None]:
+        def run() -> None:
+            if self._space is not None:
+                function(self._space)
+
+        return run
+
+    # -- table -----------------------------------------------------------------------------------------------------
+
+    def connect_all(self) -> None:
+        """Give every action its work."""
+        window, dialogs = self._window, self.dialogs
+        always: dict[str, Callable[[], object]] = {
+            "project.new": dialogs.new_project,
+            "project.open": self.choose_project,
+            "project.close": window.close_project,
+            "project.quit": window.close,
+            "edit.settings": dialogs.settings,
+            "page.models": dialogs.models,
+            "help.keys": dialogs.keys,
+            "help.shortcuts": dialogs.shortcuts,
+            "help.legend": dialogs.legend,
+            "help.doctor": dialogs.doctor,
+            "help.about": dialogs.about,
+            "view.panels": self.toggle_panels,
+            "view.focus_next_panel": self.focus_next_panel,
+            "view.fullscreen": self.toggle_fullscreen,
+            "view.peek": window.start_peek,
+            "go.search": lambda: (window.search.setFocus(), window.search.selectAll()),
+            "engine.cancel": self.cancel_job,
+            "engine.pause": lambda: self.pause_job(window.registry["engine.pause"].isChecked()),
+        }
+        for action_id, function in always.items():
+            window.registry.connect(action_id, function)
+        for action_id, work in self._open_table().items():
+            window.registry.connect(action_id, self._when_open(work))
+        for name in TOOLS:
+            window.registry.connect(f"tool.{name}", lambda n=name: self.use_tool(n))
+        for name in ("label", "parts", "identities", "statistics"):
+            window.registry.connect(f"page.{name}", lambda n=name: window.show_page(n))
+        window.job_bar.pause_clicked.connect(self.pause_job)
+        window.job_bar.cancel_clicked.connect(self.cancel_job)
+
+    def _open_table(self) -> dict[str, Callable[[Workspace], object]]:
+        dialogs = self.dialogs
+        table: dict[str, Callable[[Workspace], object]] = {
+            "project.add_images": lambda w: self.choose_images(),
+            "project.relink": dialogs.relink,
+            "project.import": dialogs.import_labels,
+            "project.export": dialogs.export,
+            "edit.undo": self.undo,
+            "edit.redo": self.redo,
+            "edit.delete": lambda w: w.editor.delete(),
+            "edit.copy": lambda w: w.editor.copy(),
+            "edit.paste": lambda w: w.editor.paste(),
+            "edit.copy_previous": lambda w: w.copy_previous(),
+            "edit.schema": dialogs.schema,
+            "edit.tag": self.tag,
+            "view.fit": lambda w: w.target.canvas.fit(),
+            "view.zoom_instance": lambda w: w.target.zoom_to_instance(),
+            "view.actual": lambda w: w.target.canvas.set_zoom(1.0),
+            "view.zoom_in": lambda w: w.target.canvas.zoom_by(1.25),
+            "view.zoom_out": lambda w: w.target.canvas.zoom_by(0.8),
+            "view.source": self.toggle_source,
+            "view.link": self.toggle_link,
+            "view.loupe": self.toggle_loupe,
+            "view.heat": lambda w: w.show_heat_maps(self._window.registry["view.heat"].isChecked()),
+            "go.next_image": lambda w: w.step_image(1),
+            "go.previous_image": lambda w: w.step_image(-1),
+            "go.first_image": lambda w: w.go_to_end(False),
+            "go.last_image": lambda w: w.go_to_end(True),
+            "go.next_unseen": lambda w: w.next_unseen(),
+            "go.next_review": lambda w: w.next_review(),
+            "go.previous_review": lambda w: w.previous_review(),
+            "go.next_point": lambda w: w.labelling.focus_step(1),
+            "go.previous_point": lambda w: w.labelling.focus_step(-1),
+            "go.next_instance": lambda w: w.labelling.select_step(1),
+            "go.previous_instance": lambda w: w.labelling.select_step(-1),
+            "go.next_exemplar": lambda w: w.target.source.step(1),
+            "tool.smaller": lambda w: w.target.resize_brush(0.8),
+            "tool.larger": lambda w: w.target.resize_brush(1.25),
+            "tool.new_instance": self.new_instance,
+            "tool.template": self.drop_template,
+            "tool.segment": lambda w: w.segment_selected(),
+            "point.visibility": lambda w: w.editor.cycle_visibility(),
+            "point.mirror": lambda w: w.editor.mirror(),
+            "point.absent": lambda w: w.editor.mark_absent(),
+            "review.accept": lambda w: self._on_page("accept", w.reviewer.accept),
+            "review.reject": lambda w: self._on_page("reject", w.reviewer.reject),
+            "review.accept_image": self.accept_image,
+            "review.reject_image": lambda w: w.reviewer.reject_instance(),
+            "review.accept_queue": dialogs.accept_queue,
+            "review.nothing": lambda w: w.reviewer.nothing_here(),
+            "review.harder": lambda w: w.try_harder(),
+            "engine.propose": self.propose,
+            "engine.propose_here": lambda w: w.jobs.propose_here(w.labelling.image.id) if w.labelling.image else None,
+            "engine.find": dialogs.find,
+            "engine.tune": dialogs.tune,
+        }
+        for name in ("names", "skeleton", "masks", "boxes"):
+            table[f"view.{name}"] = lambda w, n=name: self.toggle_layer(w, n)
+        for n in range(1, 10):
+            table[f"point.pick_{n}"] = lambda w, i=n - 1: self.pick(w, i)
+        for n in range(1, 4):
+            table[f"point.peak_{n}"] = lambda w, i=n - 1: w.reviewer.take_peak(i)
+        return table
+
+    def _on_page(self, command: str, otherwise: Callable[[], object]) -> None:
+        """Enter and X work on the page in front: its focused card, or the canvas."""
+        page = self._window.pages.currentWidget()
+        own = getattr(page, command, None)
+        if self._window.page_name != "label" and callable(own):
+            own()
+        else:
+            otherwise()
+
+    # -- project ---------------------------------------------------------------------------------------------------
+
+    def project_opened(self, workspace: Workspace) -> None:
+        """Bring switches and tools into their state of the settings."""
+        registry, settings = self._window.registry, workspace.program.settings.current
+        self.use_tool("select")
+        registry.set_checked("view.source", settings.show_source)
+        registry.set_checked("view.link", settings.link_views)
+        canvas = workspace.target.canvas
+        canvas.show_overlays(replace(canvas.overlays, names=settings.show_names))
+        for name in ("names", "skeleton", "masks", "boxes"):
+            registry.set_checked(f"view.{name}", getattr(canvas.overlays, name))
+        registry.set_checked("view.heat", False)
+        registry.set_checked("view.loupe", False)
+        workspace.jobs.engine_known.connect(self._window.job_bar.show_device)
+        workspace.jobs.sweep_done.connect(self._sweep_done)
+        self.fold_source(self._window.width() < 1100)
+        self.refresh_undo()
+
+    def choose_project(self) -> None:
+        """Ask for a project folder."""
+        folder = QFileDialog.getExistingDirectory(
+            self._window, self.tr("Open a project (a folder that ends in .kinmark)")
+        )
+        if folder:
+            self._window.open_project(Path(folder))
+
+    def choose_images(self) -> None:
+        """Ask for a folder of photos."""
+        folder = QFileDialog.getExistingDirectory(self._window, self.tr("Add a folder of photos"))
+        if folder:
+            self.add_images([Path(folder)])
+
+    def add_images(self, paths: list[Path]) -> None:
+        """Add photos in the background (headers and hashes take their time)."""
+        if self._space is None:
+            return
+
+        def run(context: Any) -> Any:
+            from projects.images import add_paths
+
+            return add_paths(context.project, paths, progress=context.progress, cancel=context.cancel)
+
+        def done(report: Any) -> None:
+            count = len(report.image_ids)
+            text = self.tr("{n} photos added.").format(n=count)
+            hint = ""
+            if report.duplicates:
+                hint += self.tr("{n} have the same bytes as another photo. ").format(n=len(report.duplicates))
+            if report.skipped:
+                hint += self.tr("{n} files left out, for example: {first}").format(
+                    n=len(report.skipped), first=report.skipped[0]
+                )
+            (
+                self._window.program.messages.warning
+                if report.skipped and not count
+                else self._window.program.messages.info
+            )(text, hint)
+            if self._space is not None and self._space.labelling.image is None:
+                self._space.images.refresh()
+                self._space.start()
+
+        self._window.program.engine.submit(self.tr("Adding photos"), run, group="add", on_done=done)
+
+    def take_dropped(self, paths: list[Path]) -> None:
+        """A folder of photos, photos, or a project was dropped on the window."""
+        project = next((p for p in paths if p.is_dir() and (p / "project.sqlite").exists()), None)
+        if project is not None:
+            self._window.open_project(project)
+        elif self._space is not None:
+            self.add_images(paths)
+        else:
+            self.dialogs.new_project(photos=paths[0] if paths[0].is_dir() else paths[0].parent)
+
+    # -- edit ------------------------------------------------------------------------------------------------------
+
+    def undo(self, workspace: Workspace) -> None:
+        """Undo, and say what."""
+        name = workspace.session.undo()
+        self._after_travel(self.tr("Undone: {name}"), name)
+
+    def redo(self, workspace: Workspace) -> None:
+        """Redo, and say what."""
+        name = workspace.session.redo()
+        self._after_travel(self.tr("Done again: {name}"), name)
+
+    def _after_travel(self, pattern: str, name: str | None) -> None:
+        if name is not None and self._space is not None:
+            self._window.job_bar.show_step(pattern.format(name=name))
+        self.refresh_undo()
+
+    def refresh_undo(self) -> None:
+        """Name what undo and redo would do."""
+        workspace = self._space
+        if workspace is None:
+            return
+        project = workspace.session.project
+        for action_id, name, text in (
+            ("edit.undo", project.undo_name, self.tr("Undo")),
+            ("edit.redo", project.redo_name, self.tr("Redo")),
+        ):
+            self._window.registry[action_id].setText(f"{text}: {name}".replace("&", "&&") if name else text)
+            self._window.registry.set_enabled(action_id, name is not None and not workspace.session.read_only)
+
+    def tag(self, workspace: Workspace) -> None:
+        """Add or remove a tag of the selected photos."""
+        image = workspace.labelling.image
+        ids = workspace.images.selected_ids() or ([image.id] if image is not None else [])
+        if not ids:
+            return
+        known = list(workspace.session.queries.tags())
+        text, ok = QInputDialog.getItem(
+            self._window,
+            self.tr("Tag"),
+            self.tr("Tag for {n} photos (the same tag again takes it off):").format(n=len(ids)),
+            known,
+            editable=True,
+        )
+        name = text.strip()
+        if not ok or not name:
+            return
+        if all(name in workspace.session.queries.tags_of(i) for i in ids):
+            workspace.session.write(lambda do: do.untag(name, ids), self)
+        else:
+            workspace.session.write(lambda do: do.tag(name, ids), self)
+
+    # -- view ------------------------------------------------------------------------------------------------------
+
+    def toggle_layer(self, workspace: Workspace, name: str) -> None:
+        """Switch a layer of the canvas."""
+        canvas = workspace.target.canvas
+        canvas.show_overlays(replace(canvas.overlays, **{name: self._window.registry[f"view.{name}"].isChecked()}))
+        if name == "names":
+            workspace.program.settings.change(show_names=canvas.overlays.names)
+
+    def toggle_loupe(self, workspace: Workspace) -> None:
+        """Loupe on or off."""
+        workspace.target.canvas.loupe = self._window.registry["view.loupe"].isChecked()
+        workspace.target.canvas.viewport().update()
+
+    def toggle_source(self, workspace: Workspace) -> None:
+        """Source exemplar on or off."""
+        on = self._window.registry["view.source"].isChecked()
+        workspace.target.source.setVisible(on)
+        if on:
+            workspace.target.source.refresh()
+        workspace.program.settings.change(show_source=on)
+
+    def fold_source(self, narrow: bool) -> None:
+        """In a narrow window the source gives its place to the target (the switch brings it back)."""
+        workspace = self._space
+        if workspace is None:
+            return
+        wanted = workspace.program.settings.current.show_source and not narrow
+        if wanted != workspace.target.source.isVisibleTo(workspace.target):
+            workspace.target.source.setVisible(wanted)
+            self._window.registry.set_checked("view.source", wanted)
+            if wanted:
+                workspace.target.source.refresh()
+
+    def toggle_link(self, workspace: Workspace) -> None:
+        """Link zoom and pan of both views."""
+        on = self._window.registry["view.link"].isChecked()
+        workspace.target.linked = on
+        workspace.program.settings.change(link_views=on)
+
+    def toggle_panels(self) -> None:
+        """All panels away, or back where they were."""
+        if self._space is None:
+            return
+        if not self._panels_hidden:
+            self._saved_state = self._window.saveState(2)
+            self._window.docks.show_all(False)
+        else:
+            self._window.restoreState(self._saved_state, 2)
+        self._panels_hidden = not self._panels_hidden
+        self._window.registry.set_checked("view.panels", self._panels_hidden)
+
+    def toggle_fullscreen(self) -> None:
+        """Full screen or not."""
+        window = self._window
+        if window.isFullScreen():
+            window.showNormal()
+        else:
+            window.showFullScreen()
+
+    def focus_next_panel(self) -> None:
+        """Move the keyboard: photos, canvas, keypoints, queue, search."""
+        workspace = self._space
+        if workspace is None:
+            return
+        stops = [
+            workspace.images.view,
+            workspace.target.canvas,
+            workspace.instances.view,
+            workspace.review.view,
+            self._window.search,
+        ]
+        visible = [s for s in stops if s.isVisible()]
+        here = next((i for i, s in enumerate(visible) if s.hasFocus()), -1)
+        if visible:
+            visible[(here + 1) % len(visible)].setFocus()
+
+    # -- tools -----------------------------------------------------------------------------------------------------
+
+    def use_tool(self, name: str) -> None:
+        """Take a tool in hand."""
+        workspace = self._space
+        if workspace is None:
+            return
+        self._window.show_page("label")
+        workspace.target.use_tool(name)
+        for tool in TOOLS:
+            self._window.registry.set_checked(f"tool.{tool}", tool == name)
+
+    def new_instance(self, workspace: Workspace) -> None:
+        """Start another instance with the keypoint tool (or the box tool without keypoints)."""
+        category = workspace.labelling.category
+        workspace.labelling.start_new_instance()
+        if workspace.target.tool_name == "select" and category is not None:
+            self.use_tool("keypoint" if category.definitions else "box")
+            workspace.labelling.start_new_instance()
+
+    def drop_template(self, workspace: Workspace) -> None:
+        """All keypoints at once, under the mouse or in the middle."""
+        canvas = workspace.target.canvas
+        position = canvas.viewport().mapFromGlobal(canvas.cursor().pos())
+        if not canvas.viewport().rect().contains(position):
+            position = canvas.viewport().rect().center()
+        x, y = canvas.to_image(position.toPointF())
+        workspace.editor.drop_template(x, y)
+        self.use_tool("select")
+
+    def pick(self, workspace: Workspace, index: int) -> None:
+        """Focus the n-th keypoint."""
+        category = workspace.labelling.current_category
+        if category is not None and index < len(category.definitions):
+            workspace.labelling.focus(index)
+
+    # -- review and engine -----------------------------------------------------------------------------------------
+
+    def accept_image(self, workspace: Workspace) -> None:
+        """Everything sure in this photo."""
+        count = workspace.reviewer.accept_image()
+        threshold = workspace.program.settings.current.accept_precision
+        if count == 0:
+            workspace.program.messages.info(
+                self.tr("Nothing in this photo reaches the threshold of {t:.0%}.").format(t=threshold),
+                self.tr("Enter accepts one by one; the threshold is in the settings."),
+            )
+
+    def propose(self, workspace: Workspace) -> None:
+        """Sweep everything."""
+        if not any(workspace.session.queries.exemplar_instances(c.id) for c in workspace.labelling.categories):
+            workspace.program.messages.info(
+                self.tr("There is no exemplar yet."),
+                self.tr("Label one photo: press K and follow the names, then Ctrl+P."),
+            )
+            return
+        workspace.jobs.propose_all()
+        workspace.jobs.learn_device()
+
+    def _sweep_done(self, outcome: Any) -> None:
+        messages = self._window.program.messages
+        if outcome.failures:
+            name, reason = outcome.failures[0]
+            messages.warning(
+                self.tr("{n} photos could not be read, for example {name}.").format(n=len(outcome.failures), name=name),
+                reason,
+            )
+        elif outcome.proposals == 0:
+            messages.info(self.tr("Nothing new to propose."))
+        else:
+            messages.info(
+                self.tr("{n} instances proposed.").format(n=outcome.proposals),
+                self.tr("N goes to the one that needs you most."),
+            )
+        workspace = self._space
+        if workspace is not None and not workspace.labelling.has_pending and workspace.target.tool_name == "select":
+            workspace.labelling.reload()
+
+    def cancel_job(self) -> None:
+        """Stop the job of the job bar."""
+        engine = self._window.program.engine
+        job = engine.shown_job
+        if job is not None:
+            engine.cancel(job)
+            engine.poll()
+
+    def pause_job(self, on: bool) -> None:
+        """Pause or go on with the job of the job bar."""
+        job = self._window.program.engine.shown_job
+        if job is not None:
+            (job.cancel.pause if on else job.cancel.resume)()
+            self._window.registry.set_checked("engine.pause", on)
+
+
+def connect_commands(window: MainWindow) -> Commands:
+    """Make the commands of a window."""
+    commands = Commands(window)
+    commands.connect_all()
+    return commands

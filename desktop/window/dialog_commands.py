@@ -1,0 +1,137 @@
+"""Commands that open another window. Each dialog is imported when it is first wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QDialog
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
+
+
+class DialogCommands(QObject):
+    """GUI thread; owned by the main window's commands."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self.open: dict[str, QDialog] = {}
+
+    def _show(self, name: str, dialog: QDialog) -> QDialog:
+        """Show a window beside the work (not modal); a second wish brings the first one to the front."""
+        old = self.open.pop(name, None)
+        if old is not None:
+            old.close()
+        self.open[name] = dialog
+        dialog.finished.connect(lambda _: self.open.pop(name, None) and dialog.deleteLater())
+        dialog.show()
+        dialog.raise_()
+        return dialog
+
+    def new_project(self, photos: Path | None = None) -> None:
+        """Make a project."""
+        from desktop.dialogs.new_project import NewProjectDialog
+
+        dialog = NewProjectDialog(self._window, photos)
+        dialog.created.connect(self._project_created)
+        self._show("new", dialog)
+
+    def _project_created(self, folder: Path, photos: Path | None) -> None:
+        if self._window.open_project(folder) and photos is not None:
+            self._window.commands.add_images([photos])
+
+    def open_sample(self) -> None:
+        """Open the sample project (made on the first wish)."""
+        self._window.start_page.open_sample()
+
+    def relink(self, workspace: Workspace) -> None:
+        """Moved photos."""
+        from desktop.dialogs.relink import RelinkDialog
+
+        self._show("relink", RelinkDialog(self._window, workspace))
+
+    def import_labels(self, workspace: Workspace) -> None:
+        """Import."""
+        from desktop.dialogs.import_dialog import ImportDialog
+
+        self._show("import", ImportDialog(self._window, workspace))
+
+    def export(self, workspace: Workspace) -> None:
+        """Export."""
+        from desktop.dialogs.export_dialog import ExportDialog
+
+        self._show("export", ExportDialog(self._window, workspace))
+
+    def schema(self, workspace: Workspace) -> None:
+        """Categories and keypoints."""
+        from desktop.dialogs.schema_dialog import SchemaDialog
+
+        self._show("schema", SchemaDialog(self._window, workspace))
+
+    def accept_queue(self, workspace: Workspace) -> None:
+        """Accept everything sure, after showing what that is."""
+        from desktop.dialogs.bulk_accept import BulkAcceptDialog
+
+        self._show("bulk", BulkAcceptDialog(self._window, workspace))
+
+    def find(self, workspace: Workspace) -> None:
+        """Search the selected instance elsewhere."""
+        from desktop.dialogs.find_dialog import FindDialog
+
+        self._show("find", FindDialog(self._window, workspace))
+
+    def tune(self, workspace: Workspace) -> None:
+        """Tune a prompt."""
+        from desktop.dialogs.tune_dialog import TuneDialog
+
+        self._show("tune", TuneDialog(self._window, workspace))
+
+    def settings(self) -> None:
+        """Settings."""
+        from desktop.dialogs.settings_dialog import SettingsDialog
+
+        self._show("settings", SettingsDialog(self._window))
+
+    def models(self) -> None:
+        """Models."""
+        from desktop.dialogs.models_dialog import ModelsDialog
+
+        self._show("models", ModelsDialog(self._window))
+
+    def keys(self) -> None:
+        """Keys of the current view."""
+        from desktop.dialogs.keys_dialog import KeysDialog
+
+        self._show("keys", KeysDialog(self._window))
+
+    def shortcuts(self) -> None:
+        """Change keys."""
+        from desktop.dialogs.shortcuts_dialog import ShortcutsDialog
+
+        self._show("shortcuts", ShortcutsDialog(self._window))
+
+    def legend(self) -> None:
+        """What the marks mean."""
+        from desktop.dialogs.legend_dialog import LegendDialog
+
+        self._show("legend", LegendDialog(self._window))
+
+    def doctor(self) -> None:
+        """Diagnostics."""
+        from desktop.dialogs.doctor_dialog import DoctorDialog
+
+        self._show("doctor", DoctorDialog(self._window))
+
+    def about(self) -> None:
+        """Version and licences."""
+        from desktop.dialogs.about_dialog import AboutDialog
+
+        self._show("about", AboutDialog(self._window))
+
+    def dialog(self, name: str) -> Any:
+        """An open dialog by name (tests, screenshots)."""
+        return self.open.get(name)

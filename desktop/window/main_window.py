@@ -1,0 +1,304 @@
+"""The main window: start page or workspace, tool bar, panels, job bar. What the actions do is in `commands`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from desktop.actions.keymap import load_keys
+from desktop.actions.registry import ActionRegistry
+from desktop.pages.start_page import StartPage
+from desktop.panels.job_bar import JobBar
+from desktop.program import Program
+from desktop.widgets.message_bar import MessageBar
+from desktop.window.docks import Docks
+from desktop.window.menus import fill_menu_bar, make_tool_bar
+from engine.domain.errors import AppError, KnownError
+
+if TYPE_CHECKING:
+    from desktop.window.workspace import Workspace
+
+PEEK_TAP_S = 0.25
+PAGES = ("label", "parts", "identities", "statistics")
+
+
+class MainWindow(QMainWindow):
+    """GUI thread; one per process.
+
+    Attributes:
+        program: settings, pools, engine; registry: the actions; workspace: the open project, or None.
+
+    Signals:
+        project_changed(): a project was opened or closed.
+    """
+
+    project_changed = Signal()
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.program = program
+        self.workspace: Workspace | None = None
+        self.setWindowTitle("Kinmark")
+        self.setAcceptDrops(True)
+        self.resize(1360, 860)
+        self.setMinimumSize(640, 440)
+        self.preset, keys = self._keys()
+        self.registry = ActionRegistry(self, keys)
+        self.menus = fill_menu_bar(self, self.registry)
+        self.tool_bar, self.search, self.project_button = make_tool_bar(self, self.registry)
+        self.message_bar = MessageBar()
+        self.start_page = StartPage(program)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.start_page)
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.message_bar)
+        column.addWidget(self.pages, 1)
+        self.setCentralWidget(middle)
+        self.docks = Docks(self)
+        self.job_bar = JobBar()
+        self.statusBar().addWidget(self.job_bar, 1)
+        self.statusBar().setSizeGripEnabled(False)
+        self._peek_since = 0.0
+        self._page_widgets: dict[str, QWidget] = {}
+        self._connect()
+        from desktop.window.commands import connect_commands
+
+        self.commands = connect_commands(self)
+        self._geometry_known = self.docks.restore()
+        self.docks.fill({})
+        self._update_mode()
+
+    def _keys(self) -> tuple[str, dict[str, tuple[str, ...]]]:
+        from desktop.actions.keymap import DEFAULT_PRESET, preset_keys
+
+        try:
+            return load_keys()
+        except AppError as error:
+            QTimer.singleShot(0, lambda: self.program.messages.error(error))
+            return DEFAULT_PRESET, preset_keys(DEFAULT_PRESET)
+
+    def _connect(self) -> None:
+        messages, engine = self.program.messages, self.program.engine
+        messages.shown.connect(self.message_bar.show_message)
+        messages.crashed.connect(self._show_crash)
+        engine.polled.connect(self.job_bar.show_job)
+        engine.failed.connect(lambda job, error: messages.error(error))
+        self.start_page.open_wanted.connect(lambda folder: self.open_project(Path(folder)))
+        self.search.textChanged.connect(self._search_soon)
+        self._search_timer = QTimer(self)
+        self._search_timer.setSingleShot(True)
+        self._search_timer.setInterval(200)
+        self._search_timer.timeout.connect(self._search_now)
+        self.search.returnPressed.connect(self._leave_search)
+
+    # -- project ---------------------------------------------------------------------------------------------------
+
+    def open_project(self, folder: Path, *, read_only: bool = False) -> bool:
+        """Open a project folder; what goes wrong is told with what to do. True when it is open."""
+        from desktop.window.workspace import Workspace  # the database comes with it: not before the first paint
+        from projects.project import Project
+
+        self.close_project()
+        try:
+            project = Project.open(folder, read_only=read_only)
+        except AppError as error:
+            self._offer_after_failure(folder, error)
+            self.start_page.refresh()
+            return False
+        self._show_project(Workspace(self.program, project, self))
+        return True
+
+    def _offer_after_failure(self, folder: Path, error: AppError) -> None:
+        locked = isinstance(error, KnownError) and "open" in error.user_message.lower() and folder.exists()
+        retry = (lambda: self.open_project(folder, read_only=True)) if locked else (lambda: self.open_project(folder))
+        self.program.messages.error(error, retry=retry)
+
+    def _show_project(self, workspace: Workspace) -> None:
+        from desktop.window.project_pages import make_pages
+
+        self.workspace = workspace
+        self.program.settings.remember_project(workspace.folder)
+        if not workspace.session.read_only:
+            self.program.use_project(workspace.folder)
+        self._page_widgets = make_pages(self, workspace)
+        for name in PAGES:
+            self.pages.addWidget(self._page_widgets[name])
+        self.docks.fill(
+            {
+                "images": workspace.images,
+                "instances": workspace.instances,
+                "evidence": workspace.evidence,
+                "review": workspace.review,
+            }
+        )
+        self.show_page("label")
+        workspace.labelling.step_changed.connect(self.job_bar.show_step)
+        workspace.session.changed.connect(lambda *_: self._saved_soon())
+        workspace.placing_finished.connect(lambda: self.commands.use_tool("select"))
+        workspace.images.searched.connect(self._search_problem)
+        self.registry.bind_to(workspace.target.canvas, "go.next_instance", "go.previous_instance")
+        self._saved_timer = QTimer(workspace)
+        self._saved_timer.setSingleShot(True)
+        self._saved_timer.setInterval(250)
+        self._saved_timer.timeout.connect(self._show_saved)
+        self._update_mode()
+        self.commands.project_opened(workspace)
+        workspace.start()
+        self._show_saved()
+        workspace.target.canvas.setFocus()
+        if self.width() < 1100:
+            self.docks.fit_width(self.width())
+        self.project_changed.emit()
+
+    def close_project(self) -> None:
+        """Back to the start page; running jobs are cancelled, everything is saved already."""
+        workspace = self.workspace
+        if workspace is None:
+            return
+        self.workspace = None
+        self.program.use_project(None)
+        workspace.close()
+        self.docks.fill({})
+        for widget in self._page_widgets.values():
+            self.pages.removeWidget(widget)
+            widget.deleteLater()
+        self._page_widgets = {}
+        workspace.deleteLater()
+        self.job_bar.show_step("")
+        self.job_bar.show_saved("")
+        self.pages.setCurrentWidget(self.start_page)
+        self.start_page.refresh()
+        self._update_mode()
+        self.project_changed.emit()
+
+    def _update_mode(self) -> None:
+        workspace = self.workspace
+        title = f"{workspace.session.name} — Kinmark" if workspace is not None else "Kinmark"
+        if workspace is not None and workspace.session.read_only:
+            title += "  " + self.tr("(read-only)")
+        self.setWindowTitle(title)
+        name = workspace.session.name if workspace is not None else "Kinmark"
+        self.project_button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 160))
+        self.search.setEnabled(workspace is not None)
+        always = ("project.new", "project.open", "project.quit", "edit.settings", "page.models", "view.fullscreen")
+        for action_id in self.registry.actions:
+            self.registry.set_enabled(
+                action_id, workspace is not None or action_id in always or action_id.startswith("help.")
+            )
+
+    # -- pages -----------------------------------------------------------------------------------------------------
+
+    def show_page(self, name: str) -> None:
+        """Canvas, part grid, identities or statistics."""
+        widget = self._page_widgets.get(name)
+        if widget is None:
+            return
+        self.pages.setCurrentWidget(widget)
+        for page in PAGES:
+            self.registry.set_checked(f"page.{page}", page == name)
+        shown = getattr(widget, "page_shown", None)
+        if callable(shown):
+            shown()
+
+    @property
+    def page_name(self) -> str:
+        """The page in front."""
+        current = self.pages.currentWidget()
+        return next((n for n, w in self._page_widgets.items() if w is current), "start")
+
+    def page(self, name: str) -> QWidget:
+        """One page of the open project."""
+        return self._page_widgets[name]
+
+    # -- search and status -----------------------------------------------------------------------------------------
+
+    def _search_soon(self, _text: str) -> None:
+        self._search_timer.start()
+
+    def _search_now(self) -> None:
+        if self.workspace is not None:
+            self.workspace.images.search(self.search.text())
+
+    def _leave_search(self) -> None:
+        self._search_timer.stop()
+        self._search_now()
+        if self.workspace is not None:
+            self.workspace.target.canvas.setFocus()
+
+    def _search_problem(self, words: str) -> None:
+        self.search.setToolTip(self.tr("Not understood: {words}").format(words=words) if words else "")
+        self.search.setStyleSheet("QLineEdit { border-color: #D55E00; }" if words else "")
+
+    def _saved_soon(self) -> None:
+        self._saved_timer.start()
+
+    def _show_saved(self) -> None:
+        workspace = self.workspace
+        if workspace is None:
+            return
+        counts = workspace.session.queries.counts()
+        text = self.tr("saved   {done} done, {pending} pending").format(done=counts.done, pending=counts.pending)
+        self.job_bar.show_saved(text)
+        self.commands.refresh_undo()
+
+    def _show_crash(self, report: str, text: str) -> None:
+        from desktop.dialogs.crash_dialog import show_crash
+
+        show_crash(self, report, text)
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def start_peek(self) -> None:
+        """The peek key went down."""
+        if self.workspace is not None:
+            self._peek_since = time.monotonic()
+            canvas = self.workspace.target.canvas
+            canvas.set_peek(not canvas.overlays.peek)
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        if self._peek_since and not event.isAutoRepeat() and self._is_peek_key(event):
+            held = time.monotonic() - self._peek_since
+            self._peek_since = 0.0
+            if held >= PEEK_TAP_S and self.workspace is not None:
+                self.workspace.target.canvas.set_peek(False)
+            return
+        super().keyReleaseEvent(event)
+
+    def _is_peek_key(self, event: QKeyEvent) -> bool:
+        return any(s[0].key() == event.key() for s in self.registry["view.peek"].shortcuts() if s.count())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        step = {Qt.Key.Key_Right: 1, Qt.Key.Key_Left: -1}.get(Qt.Key(event.key()))
+        if step is not None and self.workspace is not None and self.page_name == "label":
+            self.workspace.step_image(step)
+            return
+        super().keyPressEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self.workspace is not None:
+            self.docks.fit_width(event.size().width())
+            self.commands.fold_source(self.docks.narrow)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        event.acceptProposedAction()
+        QTimer.singleShot(0, lambda: self.commands.take_dropped(paths))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.docks.save()
+        self.close_project()
+        self.program.close()
+        event.accept()

@@ -1,0 +1,104 @@
+"""Menu bar and tool bar from the action table."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QLineEdit, QMainWindow, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
+
+from desktop.actions.catalogue import ACTIONS, MENUS
+from desktop.actions.registry import ActionRegistry, translated
+from desktop.theme.icons import icon
+
+SEPARATED = {
+    "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.source",
+    "view.panels", "go.next_unseen", "go.next_review", "go.next_point", "go.next_instance", "go.next_exemplar", "go.search",
+    "tool.smaller", "tool.new_instance", "point.pick_1", "point.peak_1", "review.nothing", "review.harder", "engine.find",
+    "engine.tune", "engine.pause", "page.models", "help.legend", "help.about",
+}  # fmt: skip
+"""Actions with a line above them."""
+
+
+def fill_menu_bar(window: QMainWindow, registry: ActionRegistry) -> dict[str, QMenu]:
+    """All menus; every action is in one."""
+    menus: dict[str, QMenu] = {}
+    for menu_id, text in MENUS:
+        menu = window.menuBar().addMenu(translated(text))
+        menu.setToolTipsVisible(True)
+        menus[menu_id] = menu
+        for spec in ACTIONS:
+            if spec.menu == menu_id:
+                if spec.id in SEPARATED:
+                    menu.addSeparator()
+                menu.addAction(registry[spec.id])
+    return menus
+
+
+def _drop_down(registry: ActionRegistry, main: str, others: tuple[str, ...], text: str) -> QToolButton:
+    button = QToolButton()
+    action = registry[main]
+    button.setIcon(action.icon())
+    button.setText(text)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setToolTip(action.toolTip())
+    button.setAccessibleName(text)
+    button.clicked.connect(action.trigger)
+    action.changed.connect(lambda: button.setEnabled(action.isEnabled()))
+    action.changed.connect(lambda: button.setToolTip(action.toolTip()))
+    if others:
+        menu = QMenu(button)
+        for action_id in (main, *others):
+            menu.addAction(registry[action_id])
+        button.setMenu(menu)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+    return button
+
+
+def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolBar, QLineEdit, QToolButton]:
+    """The tool bar, its search field and the project button."""
+    bar = QToolBar(window.tr("Tools"), window)
+    bar.setObjectName("mainToolBar")
+    bar.setMovable(False)
+    bar.setIconSize(QSize(20, 20))
+    project = QToolButton()
+    project.setIcon(icon("kinmark"))
+    project.setText("Kinmark")
+    project.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    project.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    project.setAccessibleName(window.tr("Project"))
+    menu = QMenu(project)
+    for spec in ACTIONS:
+        if spec.menu == "project" or spec.id == "edit.settings":
+            menu.addAction(registry[spec.id])
+    project.setMenu(menu)
+    bar.addWidget(project)
+    bar.addSeparator()
+    for name in ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan"):
+        bar.addAction(registry[f"tool.{name}"])
+    bar.addSeparator()
+    bar.addAction(registry["edit.undo"])
+    bar.addAction(registry["edit.redo"])
+    bar.addSeparator()
+    tr = window.tr
+    bar.addWidget(_drop_down(registry, "engine.propose", ("engine.propose_here", "review.harder"), tr("Propose")))
+    bar.addWidget(_drop_down(registry, "engine.find", ("page.identities",), tr("Find")))
+    bar.addWidget(_drop_down(registry, "engine.tune", (), tr("Tune")))
+    bar.addWidget(_drop_down(registry, "project.export", ("project.import",), tr("Export")))
+    spacer = QWidget()
+    spacer.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+    bar.addWidget(spacer)
+    for name in ("label", "parts", "identities", "statistics"):
+        bar.addAction(registry[f"page.{name}"])
+        registry[f"page.{name}"].setCheckable(True)
+    bar.addSeparator()
+    bar.addAction(registry["view.source"])
+    bar.addAction(registry["view.panels"])
+    search = QLineEdit()
+    search.setPlaceholderText(tr("Search   conf:<0.5  kp:nose  tag:x"))
+    search.setClearButtonEnabled(True)
+    search.setAccessibleName(tr("Search photos"))
+    search.setMaximumWidth(250)
+    search.setMinimumWidth(110)
+    search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
+    bar.addWidget(search)
+    window.addToolBar(bar)
+    return bar, search, project

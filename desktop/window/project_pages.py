@@ -1,0 +1,77 @@
+"""The pages of an open project; the heavy ones are made when they are first shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
+
+
+class LazyPage(QWidget):
+    """A page that is built on its first show; passes Enter and X on to it."""
+
+    def __init__(self, make: Callable[[], QWidget]) -> None:
+        super().__init__()
+        self._make = make
+        self.inner: QWidget | None = None
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+
+    def page_shown(self) -> None:
+        """Build or refresh."""
+        if self.inner is None:
+            self.inner = self._make()
+            self._layout.addWidget(self.inner)
+        refresh = getattr(self.inner, "page_shown", None)
+        if callable(refresh):
+            refresh()
+        self.inner.setFocus()
+
+    def accept(self) -> None:
+        """Enter."""
+        self._pass_on("accept")
+
+    def reject(self) -> None:
+        """X."""
+        self._pass_on("reject")
+
+    def _pass_on(self, command: str) -> None:
+        function = getattr(self.inner, command, None)
+        if callable(function):
+            function()
+
+
+def make_pages(window: MainWindow, workspace: Workspace) -> dict[str, QWidget]:
+    """All pages by name."""
+
+    def parts() -> QWidget:
+        from desktop.pages.part_grid import PartGridPage
+
+        page = PartGridPage(workspace)
+        page.open_image.connect(lambda image_id: (window.show_page("label"), workspace.go_to(image_id)))
+        return page
+
+    def identities() -> QWidget:
+        from desktop.pages.identity_page import IdentityPage
+
+        page = IdentityPage(workspace)
+        page.open_image.connect(lambda image_id: (window.show_page("label"), workspace.go_to(image_id)))
+        page.find_wanted.connect(lambda: window.commands.dialogs.find(workspace))
+        return page
+
+    def statistics() -> QWidget:
+        from desktop.pages.statistics_page import StatisticsPage
+
+        return StatisticsPage(workspace)
+
+    return {
+        "label": workspace.target,
+        "parts": LazyPage(parts),
+        "identities": LazyPage(identities),
+        "statistics": LazyPage(statistics),
+    }
