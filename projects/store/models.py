@@ -418,14 +418,16 @@ UNDO_VALUES = 20
 
 
 class UndoRow(Base):
-    """One row as it was before a step touched it (`existed` 0: it was not there). Values are untyped and exact."""
+    """One row as it was before a step touched it (`existed` 0: it was not there). Values are untyped and exact.
+
+    `table_no` is of `TABLE_NUMBERS`; `v0`, `v1`, ... are the columns of `logged_columns`.
+    """
 
     __tablename__ = "undo_row"
-    __table_args__ = (UniqueConstraint("step_id", "table_name", "row_id"), _AUTO)
-    id: Mapped[int] = _primary_key()
-    step_id: Mapped[int] = mapped_column(ForeignKey("undo_step.id", ondelete="CASCADE"))
-    table_name: Mapped[str]
-    row_id: Mapped[int]
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    step_id: Mapped[int] = mapped_column(ForeignKey("undo_step.id", ondelete="CASCADE"), primary_key=True)
+    table_no: Mapped[int] = mapped_column(primary_key=True)
+    row_id: Mapped[int] = mapped_column(primary_key=True)
     existed: Mapped[int]
 
 
@@ -440,6 +442,17 @@ DERIVED_COLUMNS = {
     )
 }
 """Columns that follow from other rows (or from the disk) and are kept outside undo; refreshed after it."""
+
+
+TABLE_NUMBERS = {
+    name: number
+    for number, name in enumerate(
+        ("image_root", "image", "category", "keypoint_definition", "skeleton_edge", "side_pair", "identity", "run", "instance",
+         "keypoint", "mask", "proposal", "keypoint_proposal", "mask_proposal", "decision", "nothing_here", "tag", "tag_link",
+         "split")
+    )
+}  # fmt: skip
+"""`undo_row.table_no`: part of the file format, only ever appended to."""
 
 
 def logged_tables() -> list[Table]:

@@ -10,10 +10,16 @@ Triggers are made from the models at each opening, so they always fit the tables
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import Connection, Table
 
-from projects.store.models import logged_columns, logged_tables
+from engine.domain.errors import BugError
+from projects.store.models import TABLE_NUMBERS, logged_columns, logged_tables
 
+_PARENTS = {key.column.table.name for table in logged_tables() for key in table.foreign_keys}
+_NAMES = {number: name for name, number in TABLE_NUMBERS.items()}
 MAX_HISTORY_ROWS = 6_000_000
 """Rows kept in the history in all (some hundreds of megabytes); the oldest steps go first, never the newest."""
 
@@ -23,19 +29,24 @@ def install(connection: Connection) -> None:
     run = connection.exec_driver_sql
     run("CREATE TEMP TABLE IF NOT EXISTS current_step (step_id INTEGER)")
     run(
-        "CREATE TEMP TABLE IF NOT EXISTS touched (table_name TEXT, image_id INTEGER, PRIMARY KEY (table_name, image_id))"
+        "CREATE TEMP TABLE IF NOT EXISTS touched (table_no INTEGER, image_id INTEGER, "
+        "PRIMARY KEY (table_no, image_id)) WITHOUT ROWID"
     )
     run(
         "CREATE TEMP TABLE IF NOT EXISTS replay AS SELECT * FROM undo_row WHERE 0",
     )
-    run("CREATE INDEX IF NOT EXISTS temp.replay_order ON replay (table_name, existed, row_id)")
+    run("CREATE INDEX IF NOT EXISTS temp.replay_order ON replay (table_no, existed, row_id)")
+    run(
+        "CREATE TEMP TABLE IF NOT EXISTS gone (table_no INTEGER, row_id INTEGER, PRIMARY KEY (table_no, row_id)) "
+        "WITHOUT ROWID"
+    )
     for table in logged_tables():
         for sql in _triggers(table):
             run(sql)
 
 
 def _triggers(table: Table) -> list[str]:
-    name, columns = table.name, logged_columns(table)
+    name, number, columns = table.name, TABLE_NUMBERS[table.name], logged_columns(table)
     if name == "image":
         image = "{row}.id"
     else:
@@ -47,15 +58,15 @@ def _triggers(table: Table) -> list[str]:
     def trigger(event: str, row: str, insert: str) -> str:
         return (
             f"CREATE TEMP TRIGGER IF NOT EXISTS log_{name}_{event.split()[0].lower()} AFTER {event} ON main.{name} BEGIN "
-            f"INSERT INTO touched SELECT '{name}', {image.format(row=row)} WHERE NOT EXISTS "
-            f"(SELECT 1 FROM touched WHERE table_name = '{name}' AND image_id = {image.format(row=row)}); "
+            f"INSERT INTO touched SELECT {number}, {image.format(row=row)} WHERE NOT EXISTS "
+            f"(SELECT 1 FROM touched WHERE table_no = {number} AND image_id = {image.format(row=row)}); "
             f"{insert} WHERE current_step.step_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM undo_row u WHERE "
-            f"u.step_id = current_step.step_id AND u.table_name = '{name}' AND u.row_id = {row}.id); END"
+            f"u.step_id = current_step.step_id AND u.table_no = {number} AND u.row_id = {row}.id); END"
         )
 
-    head = "INSERT INTO undo_row (step_id, table_name, row_id, existed"
-    was_there = f"{head}, {slots}) SELECT current_step.step_id, '{name}', old.id, 1, {values} FROM current_step"
-    was_not = f"{head}) SELECT current_step.step_id, '{name}', new.id, 0 FROM current_step"
+    head = "INSERT INTO undo_row (step_id, table_no, row_id, existed"
+    was_there = f"{head}, {slots}) SELECT current_step.step_id, {number}, old.id, 1, {values} FROM current_step"
+    was_not = f"{head}) SELECT current_step.step_id, {number}, new.id, 0 FROM current_step"
     return [
         trigger("INSERT", "new", was_not),
         trigger(f"UPDATE OF {watched}", "old", was_there),
@@ -120,8 +131,8 @@ def _shorten(connection: Connection, keep_step: int) -> None:
 
 def touched(connection: Connection) -> tuple[frozenset[str], frozenset[int]]:
     """(tables, image ids) with changed rows since `set_current`."""
-    rows = connection.exec_driver_sql("SELECT table_name, image_id FROM touched").all()
-    return frozenset(row[0] for row in rows), frozenset(row[1] for row in rows if row[1])
+    rows = connection.exec_driver_sql("SELECT table_no, image_id FROM touched").all()
+    return frozenset(_NAMES[row[0]] for row in rows), frozenset(row[1] for row in rows if row[1])
 
 
 def next_undo(connection: Connection) -> tuple[int, str] | None:
@@ -136,26 +147,33 @@ def next_redo(connection: Connection) -> tuple[int, str] | None:
     return (int(row[0]), str(row[1])) if row else None
 
 
+_PARK = {"keypoint": "definition_id = -id", "image": "lookup = '/' || id"}
+"""Where an update may exchange values of a unique index between rows: they step aside before they are put back."""
+
+
 def replay(connection: Connection, step_id: int, *, undone: bool) -> None:
-    """Put back the noted rows of `step_id`; what they replace is noted under the same step. `undone`: its new state."""
+    """Put back the noted rows of `step_id`; what they replace is noted under the same step. `undone`: its new state.
+
+    Foreign keys must be off (`foreign_keys_off`): rows are put back one table after another, and a cascade in between
+    would take rows along that the step never touched. Afterwards no row points to a missing one.
+    """
     run = connection.exec_driver_sql
-    run("PRAGMA defer_foreign_keys=ON")
     run("DELETE FROM replay")
     run("INSERT INTO replay SELECT * FROM undo_row WHERE step_id = ?", (step_id,))
     run("DELETE FROM undo_row WHERE step_id = ?", (step_id,))
     set_current(connection, step_id)
-    noted = {row[0] for row in run("SELECT DISTINCT table_name FROM replay")}
-    tables = [table for table in logged_tables() if table.name in noted]
-    for table in reversed(tables):
-        run(
-            f"DELETE FROM main.{table.name} WHERE id IN "
-            "(SELECT row_id FROM replay WHERE table_name = ? AND existed = 0)",
-            (table.name,),
-        )
+    noted = {row[0] for row in run("SELECT DISTINCT table_no FROM replay")}
+    tables = [table for table in logged_tables() if TABLE_NUMBERS[table.name] in noted]
+    for table in tables:
+        number = TABLE_NUMBERS[table.name]
+        run(f"DELETE FROM main.{table.name} WHERE id IN {_rows(existed=0)}", (number,))
+        if table.name in _PARK:
+            run(f"UPDATE main.{table.name} SET {_PARK[table.name]} WHERE id IN {_rows(existed=1)}", (number,))
     for table in tables:
         run(*_restore(table))
     for table in tables:
         _drop_orphans(connection, table)
+    _drop_left_behind(connection)
     run(
         "UPDATE undo_step SET undone = ?, rows = ? WHERE id = ?",
         (int(undone), _count_rows(connection, step_id), step_id),
@@ -163,16 +181,33 @@ def replay(connection: Connection, step_id: int, *, undone: bool) -> None:
     run("DELETE FROM replay")
 
 
-def _restore(table: Table) -> tuple[str, tuple[str]]:
+@contextmanager
+def foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """Switch foreign keys off around a transaction (SQLite ignores the switch inside one)."""
+    raw = connection.connection.dbapi_connection
+    if raw is None:
+        raise BugError("The writing connection is closed.")
+    raw.cursor().execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        raw.cursor().execute("PRAGMA foreign_keys=ON")
+
+
+def _rows(*, existed: int) -> str:
+    return f"(SELECT row_id FROM replay WHERE table_no = ? AND existed = {existed})"
+
+
+def _restore(table: Table) -> tuple[str, tuple[int]]:
     columns = logged_columns(table)
     names = ", ".join(columns)
     slots = ", ".join(f"v{i}" for i in range(len(columns)))
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
     sql = (
         f"INSERT INTO main.{table.name} (id, {names}) SELECT row_id, {slots} FROM replay "
-        f"WHERE table_name = ? AND existed = 1 ORDER BY row_id ON CONFLICT (id) DO UPDATE SET {updates}"
+        f"WHERE table_no = ? AND existed = 1 ORDER BY row_id ON CONFLICT (id) DO UPDATE SET {updates}"
     )
-    return sql, (table.name,)
+    return sql, (TABLE_NUMBERS[table.name],)
 
 
 def _drop_orphans(connection: Connection, table: Table) -> None:
@@ -182,11 +217,36 @@ def _drop_orphans(connection: Connection, table: Table) -> None:
         child, parent = key.parent.name, key.column.table.name
         slot = columns.index(child)
         orphans = (
-            f"id IN (SELECT row_id FROM replay WHERE table_name = ? AND existed = 1 AND v{slot} IS NOT NULL "
+            f"id IN (SELECT row_id FROM replay WHERE table_no = ? AND existed = 1 AND v{slot} IS NOT NULL "
             f"AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE p.id = v{slot}))"
         )
         if key.ondelete == "SET NULL":
             sql = f"UPDATE main.{table.name} SET {child} = NULL WHERE {orphans}"
         else:
             sql = f"DELETE FROM main.{table.name} WHERE {orphans}"
-        connection.exec_driver_sql(sql, (table.name,))
+        connection.exec_driver_sql(sql, (TABLE_NUMBERS[table.name],))
+
+
+def _drop_left_behind(connection: Connection) -> None:
+    """Rows that other steps attached to rows which are gone now go with them (batches of a job may do that).
+
+    Parents come before children, so that what is dropped takes its own children along.
+    """
+    run = connection.exec_driver_sql
+    run("DELETE FROM gone")
+    run(
+        "INSERT INTO gone SELECT table_no, row_id FROM replay WHERE existed = 0 AND table_no IN "
+        f"({', '.join(str(TABLE_NUMBERS[name]) for name in sorted(_PARENTS))})"
+    )
+    for table in logged_tables():
+        number = TABLE_NUMBERS[table.name]
+        for key in table.foreign_keys:
+            parent = TABLE_NUMBERS[key.column.table.name]
+            if run("SELECT 1 FROM gone WHERE table_no = ? LIMIT 1", (parent,)).first() is None:
+                continue
+            orphans = f"{key.parent.name} IN (SELECT row_id FROM gone WHERE table_no = {parent})"
+            if key.ondelete == "SET NULL":
+                run(f"UPDATE main.{table.name} SET {key.parent.name} = NULL WHERE {orphans}")
+            else:
+                run(f"INSERT OR IGNORE INTO gone SELECT {number}, id FROM main.{table.name} WHERE {orphans}")
+                run(f"DELETE FROM main.{table.name} WHERE {orphans}")

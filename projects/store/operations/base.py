@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from engine.domain.errors import BugError, UserInputError
@@ -68,13 +68,17 @@ class Op:
         return self.connection.exec_driver_sql(sql, tuple(parameters)).rowcount
 
     def add(self, model: type[Base], rows: Sequence[dict[str, Any]]) -> list[int]:
-        """Insert `rows` under fresh ids (never used before) and return the ids in their order."""
+        """Insert `rows` (all columns that are NOT NULL) under fresh ids, never used before; returns the ids in their order."""
         if not rows:
             return []
         table = model.__tablename__
         first = int(self.value("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)) or 0) + 1
         ids = list(range(first, first + len(rows)))
-        self.connection.execute(insert(model), [{**row, "id": id_} for row, id_ in zip(rows, ids, strict=True)])
+        columns = list(rows[0])
+        sql = f"INSERT INTO {table} (id, {', '.join(columns)}) VALUES (?{', ?' * len(columns)})"
+        # Plain tuples: building a million parameter dictionaries would cost more than SQLite itself.
+        values = [(id_, *(row[column] for column in columns)) for row, id_ in zip(rows, ids, strict=True)]
+        self.connection.exec_driver_sql(sql, values)
         return ids
 
     def collect(self, table: str, ids: Iterable[int]) -> str:
@@ -143,7 +147,7 @@ class Runner:
         return OpChanges(op.name, step_id, tables, images, tuple(op.ids), op.count, tuple(op.skipped))
 
     @contextmanager
-    def _transaction(self, name: str) -> Iterator[Op]:
+    def _transaction(self, name: str, *, foreign_keys: bool = True) -> Iterator[Op]:
         if self.engine is None:
             raise UserInputError(
                 f"{name} is not possible: the project is open read-only.",
@@ -152,13 +156,14 @@ class Runner:
         if threading.get_ident() != self.thread:
             raise BugError("A project was used from another thread than the one that opened it.")
         try:
-            with HUB.write_lock(self.path), self.engine.connect() as connection, connection.begin():
-                op = Op(connection, name)
-                self._current = op
-                try:
-                    yield op
-                finally:
-                    self._current = None
+            with HUB.write_lock(self.path), self.engine.connect() as connection:
+                guard = nullcontext() if foreign_keys else undo.foreign_keys_off(connection)
+                with guard, connection.begin():
+                    self._current = op = Op(connection, name)
+                    try:
+                        yield op
+                    finally:
+                        self._current = None
         except IntegrityError as error:
             raise BugError(
                 f"{name} would have left the project inconsistent; nothing was changed.", details=str(error)
@@ -171,7 +176,7 @@ class Runner:
         if self._current is not None:
             raise BugError("Undo was asked for in the middle of an operation.")
         changes: OpChanges | None = None
-        with self._transaction("Redo" if forward else "Undo") as op:
+        with self._transaction("Redo" if forward else "Undo", foreign_keys=False) as op:
             found = undo.next_redo(op.connection) if forward else undo.next_undo(op.connection)
             if found is not None:
                 step, name = found

@@ -9,16 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.domain.errors import UserInputError
-from engine.domain.geometry import box_of_points, longer_side
+from engine.domain.geometry import longer_side
 from engine.domain.masks import MaskRLE
 from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
 from engine.domain.runspec import RunSpec
 from projects.store.changes import OpChanges
-from projects.store.inputs import FROM_PROPOSAL, checked_box
+from projects.store.inputs import FROM_PROPOSAL, checked_box, checked_point
 from projects.store.models import (
     Decision,
     Instance,
-    Keypoint,
     KeypointProposalRecord,
     Mask,
     MaskProposalRecord,
@@ -364,114 +363,85 @@ class ProposalOperations(OperationGroup):
         return op.changes
 
 
-_PENDING = (
-    "SELECT q.id, q.image_id, q.proposal_id, q.definition_id, q.x, q.y, q.visibility, q.confidence, q.detail, "
-    "p.category_id, p.run_id, p.instance_id, p.identity_id, p.evidence, p.x0, p.y0, p.x1, p.y1 "
-    "FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.id IN {chosen} ORDER BY p.id, q.id"
-)
+_DECIDE = """
+INSERT INTO decision (image_id, category_id, definition_id, identity_id, instance_id, run_id, kind, target, evidence,
+    confidence, x, y, visibility, side_px, detail, created_at)
+SELECT q.image_id, p.category_id, q.definition_id, p.identity_id, p.instance_id, p.run_id, ?, 'keypoints', p.evidence,
+    q.confidence, q.x, q.y, q.visibility,
+    CASE WHEN p.x0 IS NOT NULL THEN max(p.x1 - p.x0, p.y1 - p.y0) ELSE
+        (SELECT max(max(e.x) - min(e.x), max(e.y) - min(e.y)) FROM keypoint_proposal e WHERE e.proposal_id = p.id) END,
+    q.detail, ?
+FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.id IN (SELECT id FROM temp.decided) ORDER BY q.id
+"""
+_PLACE_ACCEPTED = """
+INSERT INTO keypoint (image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence)
+SELECT q.image_id, p.instance_id, q.definition_id, CASE WHEN q.visibility > 0 THEN q.x END,
+    CASE WHEN q.visibility > 0 THEN q.y END, CASE WHEN q.x IS NULL OR q.y IS NULL THEN 0 ELSE q.visibility END, 'proposal',
+    p.run_id, q.confidence
+FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.id IN (SELECT id FROM temp.decided)
+ORDER BY q.confidence DESC, q.id
+ON CONFLICT (instance_id, definition_id) DO NOTHING
+"""
 
 
-def _pending_keypoints(op: Op, ids: Sequence[int]) -> list[Mapping[str, Any]]:
-    chosen = op.collect("pending_chosen", ids)
-    rows: list[Mapping[str, Any]] = [
-        dict(row) for row in op.connection.exec_driver_sql(_PENDING.format(chosen=chosen)).mappings()
-    ]
-    if len(rows) != len(set(ids)):
+def _choose_pending(op: Op, ids: Sequence[int]) -> None:
+    """Put keypoint proposals into `temp.decided`; UserInputError when one is not pending any more."""
+    wanted = set(ids)
+    chosen = op.collect("decided", wanted)
+    if op.value(f"SELECT COUNT(*) FROM keypoint_proposal WHERE id IN {chosen}") != len(wanted):
         raise UserInputError("A proposal is no longer pending.", "It was decided, replaced or undone meanwhile.")
-    return rows
-
-
-def _sides(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """{proposal id: longer side of its box, or of the extent of its keypoints}."""
-    points: dict[int, list[tuple[float, float]]] = {}
-    sides: dict[int, float] = {}
-    for row in rows:
-        if row["x0"] is not None:
-            sides[row["proposal_id"]] = longer_side((row["x0"], row["y0"], row["x1"], row["y1"]))
-        elif row["x"] is not None:
-            points.setdefault(row["proposal_id"], []).append((row["x"], row["y"]))
-    for proposal_id, own in points.items():
-        sides.setdefault(proposal_id, longer_side(box_of_points(own)))
-    return sides
-
-
-def _decision(
-    row: Mapping[str, Any], kind: str, instance_id: int | None, side: float | None, when: str
-) -> dict[str, Any]:
-    return {
-        "image_id": row["image_id"], "category_id": row["category_id"], "definition_id": row["definition_id"],
-        "identity_id": row["identity_id"], "instance_id": instance_id, "run_id": row["run_id"], "kind": kind,
-        "target": "keypoints", "evidence": row["evidence"], "confidence": row["confidence"], "x": row["x"], "y": row["y"],
-        "visibility": row["visibility"], "side_px": side, "detail": row["detail"], "created_at": when,
-    }  # fmt: skip
 
 
 def _accept_keypoints(
     op: Op, ids: Sequence[int], positions: Mapping[int, tuple[float, float, int]] | None = None
 ) -> list[int]:
-    positions = positions or {}
-    rows = _pending_keypoints(op, ids)
-    made = _instances_for(op, rows)
-    taken = _taken(op, made.values())
-    sides, when = _sides(rows), now_text()
-    keypoints, decisions = [], []
-    for row in rows:
-        instance_id = made[row["proposal_id"]]
-        x, y, visibility = positions.get(row["id"], (row["x"], row["y"], row["visibility"]))
-        decisions.append(_decision(row, "accepted", instance_id, sides.get(row["proposal_id"]), when))
-        if (instance_id, row["definition_id"]) in taken:
-            op.skipped.append("a keypoint that was placed already was kept")
-            continue
-        taken.add((instance_id, row["definition_id"]))
-        placed = visibility > 0 and x is not None and y is not None
-        keypoints.append({
-            "image_id": row["image_id"], "instance_id": instance_id, "definition_id": row["definition_id"],
-            "x": float(x) if placed and x is not None else None, "y": float(y) if placed and y is not None else None,
-            "visibility": visibility if placed else 0, "origin": FROM_PROPOSAL, "run_id": row["run_id"],
-            "confidence": row["confidence"],
-        })  # fmt: skip
-    op.add(Keypoint, keypoints)
-    op.add(Decision, decisions)
-    _finish_keypoints(op, ids)
-    return list(dict.fromkeys(made.values()))
+    """Accept pending keypoints in whole-set statements (a bulk accept is some hundred thousand rows).
+
+    The decision keeps where the run had put a keypoint, the keypoint where the person put it.
+    """
+    _choose_pending(op, ids)
+    instances = _make_instances(op)
+    op.run(_DECIDE, ("accepted", now_text()))
+    for id_, (x, y, visibility) in (positions or {}).items():
+        new_x, new_y, checked = checked_point(x, y, visibility)
+        op.run("UPDATE keypoint_proposal SET x = ?, y = ?, visibility = ? WHERE id = ?", (new_x, new_y, checked, id_))
+    placed = op.run(_PLACE_ACCEPTED)
+    if placed < len(set(ids)):
+        op.skipped.append(f"{len(set(ids)) - placed} keypoints that were placed already were kept as they are")
+    _finish_keypoints(op)
+    return instances
 
 
-def _taken(op: Op, instance_ids: Iterable[int]) -> set[tuple[int, int]]:
-    chosen = op.collect("taken_of", instance_ids)
-    return {(row[0], row[1]) for row in op.all(
-        f"SELECT instance_id, definition_id FROM keypoint WHERE instance_id IN {chosen}"
-    )}  # fmt: skip
-
-
-def _instances_for(op: Op, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """{proposal id: accepted instance that takes its keypoints}; makes those that do not exist yet."""
-    first = {row["proposal_id"]: row for row in reversed(rows)}
-    made = {id_: int(row["instance_id"]) for id_, row in first.items() if row["instance_id"] is not None}
-    new = [row for id_, row in sorted(first.items()) if id_ not in made]
+def _make_instances(op: Op) -> list[int]:
+    """Give every proposal in question an accepted instance; returns the instances, made or completed."""
+    rows = op.all(
+        "SELECT id, image_id, category_id, identity_id, run_id, instance_id FROM proposal WHERE id IN (SELECT proposal_id "
+        "FROM keypoint_proposal WHERE id IN (SELECT id FROM temp.decided)) ORDER BY id"
+    )
+    new = [row for row in rows if row[5] is None]
     ids = op.add(Instance, [{
-        "image_id": row["image_id"], "category_id": row["category_id"], "identity_id": row["identity_id"],
-        "x0": None, "y0": None, "x1": None, "y1": None, "origin": FROM_PROPOSAL,
-        "run_id": row["run_id"], "source_id": None, "extra": "{}",
+        "image_id": row[1], "category_id": row[2], "identity_id": row[3], "x0": None, "y0": None, "x1": None, "y1": None,
+        "origin": FROM_PROPOSAL, "run_id": row[4], "source_id": None, "extra": "{}",
     } for row in new])  # fmt: skip
-    for row, id_ in zip(new, ids, strict=True):
-        made[row["proposal_id"]] = id_
-    if ids:
+    made = {row[0]: id_ for row, id_ in zip(new, ids, strict=True)}
+    if made:
         op.connection.exec_driver_sql(
-            "UPDATE proposal SET instance_id = ? WHERE id = ?",
-            [(id_, row["proposal_id"]) for row, id_ in zip(new, ids, strict=True)],
+            "UPDATE proposal SET instance_id = ? WHERE id = ?", [(id_, proposal) for proposal, id_ in made.items()]
         )
-    for image_id, category_id in {(row["image_id"], row["category_id"]) for row in new}:
-        clear_nothing_here(op, image_id, category_id)
-    return made
+        op.run(
+            "DELETE FROM nothing_here WHERE EXISTS (SELECT 1 FROM instance i WHERE i.id >= ? AND "
+            "i.image_id = nothing_here.image_id AND (nothing_here.category_id IS NULL OR "
+            "nothing_here.category_id = i.category_id))", (ids[0],),
+        )  # fmt: skip
+    return list(dict.fromkeys(made.get(row[0], row[5]) for row in rows))
 
 
-def _finish_keypoints(op: Op, ids: Sequence[int]) -> None:
-    """Remove decided keypoints, and proposals that have none left."""
-    chosen = op.collect("pending_chosen", ids)
-    proposals = [row[0] for row in op.all(f"SELECT DISTINCT proposal_id FROM keypoint_proposal WHERE id IN {chosen}")]
-    op.run(f"DELETE FROM keypoint_proposal WHERE id IN {chosen}")
+def _finish_keypoints(op: Op) -> None:
+    """Remove the decided keypoints, and the proposals that have none left."""
+    proposals = op.all("SELECT DISTINCT proposal_id FROM keypoint_proposal WHERE id IN (SELECT id FROM temp.decided)")
+    op.run("DELETE FROM keypoint_proposal WHERE id IN (SELECT id FROM temp.decided)")
     op.run(
-        f"DELETE FROM proposal WHERE id IN {op.collect('maybe_empty', proposals)} "
+        f"DELETE FROM proposal WHERE id IN {op.collect('maybe_empty', [row[0] for row in proposals])} "
         "AND NOT EXISTS (SELECT 1 FROM keypoint_proposal q WHERE q.proposal_id = proposal.id)"
     )
 
@@ -479,12 +449,9 @@ def _finish_keypoints(op: Op, ids: Sequence[int]) -> None:
 def _reject_keypoints(op: Op, ids: Sequence[int]) -> None:
     if not ids:
         return
-    rows, when = _pending_keypoints(op, ids), now_text()
-    sides = _sides(rows)
-    op.add(
-        Decision, [_decision(row, "rejected", row["instance_id"], sides.get(row["proposal_id"]), when) for row in rows]
-    )
-    _finish_keypoints(op, ids)
+    _choose_pending(op, ids)
+    op.run(_DECIDE, ("rejected", now_text()))
+    _finish_keypoints(op)
 
 
 def _note_whole(op: Op, proposal_ids: Sequence[int]) -> None:
@@ -505,7 +472,7 @@ def _whole_decision(row: Mapping[str, Any], kind: str, instance_id: int | None, 
         "identity_id": row["identity_id"], "instance_id": instance_id, "run_id": row["run_id"], "kind": kind,
         "target": row["kind"], "evidence": row["evidence"], "confidence": row["confidence"], "x": None, "y": None,
         "visibility": None, "side_px": longer_side((row["x0"], row["y0"], row["x1"], row["y1"])) if has_box else None,
-        "detail": to_json({"score": row["score"], "rank": row["rank"]}), "created_at": when,
+        "detail": to_json({k: row[k] for k in ("score", "rank", "x0", "y0", "x1", "y1")}), "created_at": when,
     }  # fmt: skip
 
 

@@ -147,9 +147,8 @@ def upgrade() -> None:
 
     op.create_table(
         "undo_row",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("step_id", sa.Integer(), nullable=False),
-        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column("table_no", sa.Integer(), nullable=False),
         sa.Column("row_id", sa.Integer(), nullable=False),
         sa.Column("existed", sa.Integer(), nullable=False),
         sa.Column("v0", sa.LargeBinary(), nullable=True),
@@ -173,9 +172,8 @@ def upgrade() -> None:
         sa.Column("v18", sa.LargeBinary(), nullable=True),
         sa.Column("v19", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["step_id"], ["undo_step.id"], name=op.f("fk_undo_row_step_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("step_id", "table_name", "row_id", name=op.f("uq_undo_row_step_id_table_name_row_id")),
-        sqlite_autoincrement=True,
+        sa.PrimaryKeyConstraint("step_id", "table_no", "row_id"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "instance",
