@@ -93,11 +93,21 @@ def make_labelled(exemplars: Sequence[Exemplar], sizes: Sequence[tuple[int, int]
     return found
 
 
-def split_by_image(instances: Sequence[Labelled], share: float, seed: int) -> Split:
-    """Hold out whole images. From 12 images on, a third set is kept for the reported figure alone."""
-    names = sorted({i.exemplar.image.image_id for i in instances})
+def split_by_image(instances: Sequence[Labelled], share: float, seed: int, report_images: Sequence[str] = ()) -> Split:
+    """Hold out whole images: `report_images` for the figures alone; else from 12 images on a third set is drawn."""
+    present = {i.exemplar.image.image_id for i in instances}
+    given = present & set(report_images)
+    names = sorted(present - given)
+    if len(names) < MIN_INSTANCES:
+        raise UserInputError(
+            f"Only {len(names)} labelled photos are left to tune on beside the {len(given)} kept for measuring.",
+            f"At least {MIN_INSTANCES} are needed: take some out of the test split, or label more.",
+        )
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    if len(names) >= 12:
+    if given:
+        count = min(len(names) - 2, max(1, round(len(names) * share)))
+        select, report = set(order[:count]), given
+    elif len(names) >= 12:
         count = max(2, round(len(names) * share / 2))
         select, report = set(order[:count]), set(order[count : 2 * count])
     else:

@@ -66,7 +66,7 @@ def tune_prompt(
     backbone = extractor.backbone
     sizes = [session.source.size_wh(e.image) for e in request.exemplars]
     instances = make_labelled(request.exemplars, sizes)
-    split = split_by_image(instances, options.heldout_share, request.seed)
+    split = split_by_image(instances, options.heldout_share, request.seed, options.report_images)
     pairs = training_pairs(instances, split.train, request.schema.flip_index)
     if request.kind == "conditional" and options.condition == "pair" and not options.sources:
         options = replace(options, sources=3)

@@ -30,7 +30,8 @@ class TuningOptions:
         timestep: None = the card's (published: 261 in training); seed is the request's.
         fused_loss: train on the similarity that the app uses (with the second descriptor) instead of the diffusion part.
         view: "whole", "crop" or "auto" (crops where instances are small in their photos).
-        heldout_share: of the images; eval_every: steps; patience: evaluations without a better one before stopping.
+        report_images: ids of images that serve the reported figures alone (a project's test split).
+        heldout_share: of the (other) images; eval_every: steps; patience: evaluations without a better one before stopping.
         min_gain: what the new prompt must gain on the held-out images to be kept.
         sources: exemplars that each held-out image is matched from (0 = all).
         eval_method: "nn" (published criterion) or another matching method.
@@ -53,6 +54,7 @@ class TuningOptions:
     timestep: int | None = None
     fused_loss: bool = False
     view: str = "auto"
+    report_images: tuple[str, ...] = ()
     heldout_share: float = 0.3
     eval_every: int = 20
     patience: int = 6
@@ -76,6 +78,8 @@ class TuningOptions:
         if isinstance(given.get("loss"), dict):
             given["loss"] = LossConfig(**given["loss"])
         options = TuningOptions(**given)
+        if isinstance(given.get("report_images"), list):
+            options = replace(options, report_images=tuple(options.report_images))
         if not options.init:
             options = replace(options, init="random" if request.kind == "single" else "template")
         options.check()

@@ -95,11 +95,13 @@ def tune(
             f"{name or 'the project'} has {len(exemplars)}.",
             "Label or accept some more, then tune again.",
         )
+    settings = dict(options.settings)
+    settings.setdefault("report_images", test_images(project))
     request = TuneRequest(
         request_id=uuid.uuid4().hex, category=name, schema=schema, exemplars=exemplars, kind=options.kind,
         backbone=options.backbone, steps=options.steps, epochs=options.epochs, seed=options.seed,
         out_dir=project.prompts_dir, work_dir=work_dir(project), keep_if_worse=options.keep_if_worse,
-        options=dict(options.settings),
+        options=settings,
     )  # fmt: skip
     result = engine.tune_prompt(request, on_step=on_step, progress=progress, cancel=cancel)
     card = asdict(open_prompts((project.prompts_dir,)).find(result.prompt_id).card) if result.kept else None
@@ -112,6 +114,11 @@ def tune(
             project, engine, category, options, result, progress=progress, cancel=cancel, on_stored=on_stored
         )
     return replace(outcome, proposed=tuple(again))
+
+
+def test_images(project: Project) -> tuple[str, ...]:
+    """Photos of the project's test split: they measure and never teach."""
+    return tuple(str(image) for image, split in sorted(project.queries.splits().items()) if split == "test")
 
 
 def work_dir(project: Project) -> Path:
