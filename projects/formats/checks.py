@@ -23,6 +23,8 @@ MAX_KEYPOINTS = 10_000
 MAX_COORDINATE = 1e7
 MAX_ID = 2**53
 MAX_PATH = 4096
+MAX_RASTER = 150_000_000
+"""Pixels of a picture whose masks have to be drawn as arrays (RLE and polygons of larger ones need no array)."""
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -103,6 +105,13 @@ class Item:
             raise self.error(f'"{key}" is no usable text')
         return text.encode("utf-8", "replace").decode("utf-8")
 
+    def text_of_any_length(self, key: str) -> str:
+        """A required string that may be long (base64 data)."""
+        value = self.required(key)
+        if not isinstance(value, str):
+            raise self.error(f'"{key}" must be text, found {_kind(value)}')
+        return value
+
     def integer(self, key: str, default: int | None = None, *, low: int = -MAX_ID, high: int = MAX_ID) -> int:
         """A whole number in [low, high] (1.0 counts as 1)."""
         value = self.required(key) if default is None else self.data.get(key, default)
@@ -162,6 +171,14 @@ def image_size(item: Item, width: Any, height: Any) -> tuple[int, int]:
     if w * h > MAX_MASK_PIXELS:
         raise item.error(f"the image size {w} x {h} is absurd")
     return w, h
+
+
+def check_raster(item: Item, width: int, height: int) -> None:
+    """Refuse to draw a mask array for an absurdly large image (a few bytes of file may claim gigapixels)."""
+    if width * height > MAX_RASTER:
+        raise item.error(
+            f"a mask of {width} x {height} pixels is too large; the limit is {MAX_RASTER // 10**6} megapixels"
+        )
 
 
 def coordinate(value: Any, item: Item, what: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,14 @@ from PIL import Image
 
 from engine.domain.errors import AppError
 from engine.imaging import read_header
+from projects.formats import checks
 from projects.formats.base import bad
+from projects.formats.checks import Item
 
 _INDEX_MODES = ("1", "L", "P", "I;16", "I")
 
 
-def read_index_mask(file: Path, size_wh: tuple[int, int]) -> NDArray[np.int32]:
+def read_index_mask(file: Path, size_wh: tuple[int, int]) -> NDArray[np.integer[Any]]:
     """Pixel values `[H, W]` of a palette or grey picture (never its colours); ImportFileError unless of `size_wh`."""
     try:
         header = read_header(file)  # refuses bombs by size before anything is decoded
@@ -25,6 +28,7 @@ def read_index_mask(file: Path, size_wh: tuple[int, int]) -> NDArray[np.int32]:
         raise bad(file, "", f"the mask picture cannot be read: {error.user_message}") from None
     if header.size_wh != tuple(size_wh):
         raise bad(file, "", f"the mask is {header.width} x {header.height}, its image {size_wh[0]} x {size_wh[1]}")
+    checks.check_raster(Item(file, "", {}), header.width, header.height)
     if header.mode not in _INDEX_MODES:
         raise bad(file, "", f"the mask is a {header.mode} colour picture; a palette or grey one is expected")
     try:
@@ -32,7 +36,7 @@ def read_index_mask(file: Path, size_wh: tuple[int, int]) -> NDArray[np.int32]:
             warnings.simplefilter("ignore")
             with Image.open(file) as image:
                 image.load()
-                return np.asarray(image).astype(np.int32)
+                return np.asarray(image) if image.mode != "1" else np.asarray(image).astype(np.uint8)
     except Exception as error:  # noqa: BLE001 - damaged pictures raise almost anything
         raise bad(file, "", f"the mask picture is damaged ({type(error).__name__})") from None
 

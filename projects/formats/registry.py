@@ -61,6 +61,10 @@ class FormatSpec:
 _K, _M, _B = "keypoints", "masks", "boxes"
 _SPECS = (
     FormatSpec("coco", "COCO keypoints + instances", "coco", "file", True, frozenset({_K, _M, _B}), True),
+    FormatSpec("labelme", "labelme JSON", "labelme", "folder", True, frozenset({_K, _M, _B}), True),
+    FormatSpec("cvat", "CVAT for images 1.1", "cvat", "file", True, frozenset({_K, _M, _B}), True),
+    FormatSpec("yolo-pose", "YOLO pose (Ultralytics)", "yolo_pose", "folder", True, frozenset({_K, _B})),
+    FormatSpec("yolo-seg", "YOLO segmentation (Ultralytics)", "yolo_seg", "folder", True, frozenset({_M})),
     FormatSpec("spair", "SPair-71k", "spair", "folder", True, frozenset({_K, _M, _B})),
 )
 FORMATS = {spec.name: spec for spec in _SPECS}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from engine.domain.keypoints import KeypointSchema
-from projects.formats.dataset import Report
+from projects.formats.dataset import DatasetCategory, Report
 
 _SIDES = (
     (re.compile(r"left", re.IGNORECASE), "right"),
@@ -85,3 +86,38 @@ def suggested_sigmas(schema: KeypointSchema, own: Sequence[float] = ()) -> list[
     if schema.names == COCO_PERSON:
         return list(COCO_SIGMAS)
     return [DEFAULT_SIGMA] * len(schema)
+
+
+class SchemaCollector:
+    """Gathers categories and keypoint names in the order they are met, for formats that declare no schema."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._declared: dict[str, DatasetCategory] = {}
+        self._names: dict[str, list[str]] = {}
+
+    def declare(self, category: DatasetCategory) -> None:
+        """A category with a known schema; the first declaration counts."""
+        self._declared.setdefault(category.name, category)
+        self.see(category.name, category.schema.names)
+
+    def see(self, category: str, names: Iterable[str]) -> None:
+        """Keypoint names met on an instance of the category."""
+        known = self._names.setdefault(category, [])
+        known += [n for n in names if n not in known]
+
+    def order(self, category: str) -> Sequence[str]:
+        """The names met so far."""
+        return self._names[category]
+
+    def categories(self) -> tuple[DatasetCategory, ...]:
+        """Declared schemas (with further names at the end), others with pairs guessed from the names."""
+        result = []
+        for name, names in self._names.items():
+            declared = self._declared.get(name)
+            if declared is None:
+                result.append(DatasetCategory(name, KeypointSchema(tuple(names), pairs=guess_pairs(names))))
+                continue
+            schema = KeypointSchema(tuple(names), declared.schema.edges, declared.schema.pairs)
+            result.append(replace(declared, schema=schema))
+        return tuple(result)

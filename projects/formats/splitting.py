@@ -89,3 +89,19 @@ def split_images(
             result[category] = {p: splits[groups[p]] for p in paths}
             report.add("changed", f"category {category}", f"no split was set: divided 60/20/20 with seed {seed}")
     return result
+
+
+def simple_splits(dataset: Dataset, names: Sequence[str], seed: int, report: Report) -> dict[PurePosixPath, str]:
+    """train/val/test of every image for formats that need splits; `names` are the allowed ones, first = the default.
+
+    Splits that the data set has are kept. Without any, a tenth (at least one image of ten) becomes "val" by seeded choice.
+    """
+    known = {"trn": "train", "val": "val", "test": "test"}
+    own = {i.rel_path: known.get(spair_split(i.split) or "", "") for i in dataset.images}
+    if any(own.values()):
+        return {path: split if split in names else names[0] for path, split in own.items()}
+    if len(own) < 10 or len(names) < 2:
+        return dict.fromkeys(own, names[0])
+    splits = assign_groups({str(p): 1 for p in own}, {names[0]: 0.9, names[1]: 0.1}, seed, minimum=1)
+    report.add("changed", "splits", f"no split was set: a tenth goes to {names[1]} (seed {seed})")
+    return {path: splits[str(path)] for path in own}

@@ -1,0 +1,6 @@
+"""labelme JSON: one file per photo (FORMATS 4.1)."""
+
+from projects.formats.labelme_read import read
+from projects.formats.labelme_write import losses, write
+
+__all__ = ["losses", "read", "write"]

@@ -1,0 +1,98 @@
+"""XML from strangers: entities, DTDs and absurd depth are refused (defusedxml); checked access to attributes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from engine.domain.errors import ImportFileError
+from projects.formats import checks
+from projects.formats.base import bad
+
+MAX_DEPTH = 60
+
+
+def load_xml(path: Path) -> Element:
+    """The root element; ImportFileError for malformed files and for everything that makes XML dangerous."""
+    data = checks.read_bytes(path, 500_000_000)
+    try:
+        root: Element = fromstring(data, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise bad(
+            path, "", f"it declares a document type or entities ({type(error).__name__}), which no annotation file needs",
+            "Do not import files of unknown origin.",
+        ) from None  # fmt: skip
+    except ParseError as error:
+        raise bad(path, f"line {error.position[0]}", f"it is not valid XML ({error})") from None
+    except (ValueError, LookupError, RecursionError) as error:
+        raise bad(path, "", f"it is not valid XML ({error})") from None
+    if _deeper_than(root, MAX_DEPTH):
+        raise bad(path, "", "its elements are nested too deeply")
+    return root
+
+
+def _deeper_than(root: Element, limit: int) -> bool:
+    level = [root]
+    for _ in range(limit):
+        level = [child for element in level for child in element]
+        if not level:
+            return False
+    return True
+
+
+class Node:
+    """An element with its place in the file, for checked access to its attributes."""
+
+    def __init__(self, path: Path, where: str, element: Element) -> None:
+        self.path, self.where, self.element = path, where[:300], element
+
+    def error(self, what: str, hint: str = "") -> ImportFileError:
+        """The error for this element."""
+        return bad(self.path, self.where, what, hint)
+
+    def required(self, name: str) -> str:
+        """An attribute that must be there and not be empty."""
+        value = self.element.get(name)
+        if value is None or not value.strip():
+            raise self.error(f'the attribute "{name}" is missing')
+        return value
+
+    def number(self, name: str) -> float:
+        """A finite coordinate."""
+        return self._coordinate(self.required(name), f'"{name}"')
+
+    def integer(self, name: str) -> int:
+        """A whole number."""
+        value = self.number(name)
+        if value != int(value):
+            raise self.error(f'"{name}" must be a whole number, found {value}')
+        return int(value)
+
+    def child_number(self, tag: str) -> float:
+        """The text of a child element as finite coordinate."""
+        text = self.element.findtext(tag)
+        if text is None:
+            raise self.error(f"<{tag}> is missing")
+        return self._coordinate(text, f"<{tag}>")
+
+    def points(self, name: str) -> list[tuple[float, float]]:
+        """ "x,y;x,y" as finite points."""
+        result = []
+        for pair in self.required(name).split(";"):
+            parts = pair.split(",")
+            if len(parts) != 2:
+                raise self.error(f'"{name}" must be "x,y;x,y", found {pair[:40]!r}')
+            result.append((self._coordinate(parts[0], name), self._coordinate(parts[1], name)))
+        return result
+
+    def _coordinate(self, text: str, what: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise self.error(f"{what} must be a number, found {text[:40]!r}") from None
+        if not abs(value) <= checks.MAX_COORDINATE:
+            raise self.error(f"{what} is not finite or absurdly large")
+        return value
