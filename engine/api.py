@@ -380,6 +380,10 @@ class Engine(Protocol):
         """Zero or more proposals per target ("not here": one with mask None), in the order of the request."""
         ...
 
+    def calibrate_instances(self, scores: tuple[float, ...], confirmed: tuple[bool, ...]) -> Calibration:
+        """Fit the confidence of found instances to confirmed / denied ones; `kind` "prior" below 30 decisions."""
+        ...
+
     def segment(self, request: SegmentRequest, *, cancel: CancelToken | None = None) -> MaskProposal:
         """A mask inside one image."""
         ...

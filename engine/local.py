@@ -85,6 +85,12 @@ class LocalEngine:
 
         return find_instance(self.session, request, progress=progress, cancel=cancel)
 
+    def calibrate_instances(self, scores: tuple[float, ...], confirmed: tuple[bool, ...]) -> api.Calibration:
+        """See `engine.api.Engine.calibrate_instances`."""
+        from engine.instances.decision import fit_instance_calibration
+
+        return fit_instance_calibration(scores, confirmed)
+
     def segment(self, request: api.SegmentRequest, *, cancel: CancelToken | None = None) -> MaskProposal:
         """See `engine.api.Engine.segment`."""
         from engine.instances.segment import segment

@@ -248,6 +248,6 @@ class AttentionExtractor:
         if cache is None or not bool(torch.isfinite(stacked).all()) or float(stacked.abs().max()) > 60000:
             return features
         key = CacheKey(self._session.source.sha256(view.image), view.key(), features.spec.fingerprint())
-        cache.put(key, stacked.T.reshape(-1, *features.grid_hw).numpy())
+        cache.put(key, np.ascontiguousarray(stacked.T.reshape(-1, *features.grid_hw).numpy()))
         # The stored precision is what a later hit gives: results must not depend on who came first.
         return self._cached(view) or features
