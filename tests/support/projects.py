@@ -25,12 +25,22 @@ SIZE_WH = (64, 48)
 SPEC = RunSpec("match", "embedded", seed=1)
 
 
+_templates: dict[int, bytes] = {}
+
+
 def make_project(folder: Path, *, images: int = 6) -> Project:
-    """An open project with one category and `images` images that exist only in the database."""
+    """An open project with one category and `images` images that exist only in the database (copied from the first such)."""
+    if images in _templates:
+        for sub in (folder, folder / "prompts", folder / "backups"):
+            sub.mkdir(parents=True)
+        (folder / "project.sqlite").write_bytes(_templates[images])
+        return Project.open(folder)
     project = Project.create(folder)
     project.operations.add_category("otter", SCHEMA)
     add_images(project, images)
-    return project
+    project.close()
+    _templates[images] = (folder / "project.sqlite").read_bytes()
+    return Project.open(folder)
 
 
 def add_images(project: Project, count: int, *, start: int = 0) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
     if f.has_instances is not None:
         add("image.instance_count > 0" if f.has_instances else "image.instance_count = 0")
     if f.ids is not None:
-        add(f"image.id IN ({marks(f.ids)})", *f.ids)
+        add("image.id IN (SELECT value FROM json_each(?))", json.dumps(f.ids))
     return " AND ".join(parts) or "1", values
 
 

@@ -103,6 +103,42 @@ class ProposalQueries(QueryGroup):
             "AND (? IS NULL OR identity_id = ?)", (category_id, category_id, kind, kind, identity_id, identity_id),
         ))  # fmt: skip
 
+    def pending_confidences(
+        self, *, category_id: int | None = None, definition_id: int | None = None
+    ) -> dict[int, float]:
+        """{image id: lowest pending confidence} of the category, or of one keypoint."""
+        if definition_id is not None:
+            rows = self._all(
+                "SELECT image_id, MIN(confidence) FROM keypoint_proposal WHERE definition_id = ? GROUP BY image_id",
+                (definition_id,),
+            )
+        elif category_id is not None:
+            rows = self._all(
+                "SELECT p.image_id, MIN(COALESCE((SELECT MIN(q.confidence) FROM keypoint_proposal q "
+                "WHERE q.proposal_id = p.id), p.confidence)) FROM proposal p WHERE p.here = 1 AND p.category_id = ? "
+                "GROUP BY p.image_id", (category_id,),
+            )  # fmt: skip
+        else:
+            rows = self._all("SELECT id, COALESCE(min_confidence, 0) FROM image WHERE state = 'pending'")
+        return {row[0]: row[1] for row in rows}
+
+    def pending_by_signal(self, signal: str, *, category_id: int | None = None) -> tuple[int, ...]:
+        """Pending images, worst first by `disagreement` (lowest agreement of exemplars) or `sides` (look swapped)."""
+        if signal == "sides":
+            rows = self._all(
+                "SELECT image_id FROM proposal WHERE here = 1 AND kind = 'keypoints' AND (? IS NULL OR category_id = ?) "
+                "GROUP BY image_id ORDER BY MAX(json_extract(extra, '$.sides_swapped')) DESC, image_id",
+                (category_id, category_id),
+            )
+        else:
+            rows = self._all(
+                "SELECT q.image_id FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id "
+                "WHERE ? IS NULL OR p.category_id = ? GROUP BY q.image_id "
+                "ORDER BY MIN(COALESCE(json_extract(q.detail, '$.signals.agreement'), 1.0)), MIN(q.confidence), q.image_id",
+                (category_id, category_id),
+            )
+        return tuple(row[0] for row in rows)
+
     def pending_counts(self) -> dict[int, int]:
         """{category id: pending proposals}."""
         return dict(

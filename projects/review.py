@@ -1,0 +1,209 @@
+"""The review queue: which photo a person should look at next.
+
+`review_order` sorts once; `ReviewQueue` walks that order so that it stays put while one works: decided photos drop out, new
+ones are appended, nothing is reshuffled under the cursor until `refresh`.
+
+Strategies:
+    uncertain     the least sure pending keypoint first
+    sure          the surest first (to confirm many quickly)
+    name          as in the folder
+    informative   what helps the next proposals most: doubtful and unlike what is labelled or already chosen
+    disagreement  keypoints on which the exemplars disagree first
+    sides         where left and right look swapped first
+    missing       accepted instances that lack a keypoint
+    check         accepted labels that the data check found suspicious (its scores are given), worst first
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.errors import UserInputError
+from projects.store.queries import ImageFilter, Queries
+
+STRATEGIES = ("uncertain", "sure", "name", "informative", "disagreement", "sides", "missing", "check")
+CHOSEN_GREEDILY = 100
+"""Photos that `informative` picks one by one; the rest follows by doubt (a person sees a few dozen at a time)."""
+
+
+@dataclass(frozen=True)
+class QueueOptions:
+    """What narrows or informs an order.
+
+    Attributes:
+        category_id, definition_id: only this category / this keypoint (`missing` needs the keypoint).
+        vectors: {image id: pooled descriptor `[D]`, L2-normalised}, for `informative`; without it nearness in the folder
+            listing stands in (frames of one video are alike).
+        scores: {image id: suspicion}, for `check`.
+    """
+
+    category_id: int | None = None
+    definition_id: int | None = None
+    vectors: Mapping[int, NDArray[np.float32]] | None = None
+    scores: Mapping[int, float] | None = None
+
+
+def review_order(queries: Queries, strategy: str, options: QueueOptions | None = None) -> tuple[int, ...]:
+    """Image ids in the order of `strategy`; UserInputError for an unknown one.
+
+    `uncertain`, `sure`, `name` and `missing` cost milliseconds at 100 000 photos; the others read all pending evidence and
+    belong on a worker.
+    """
+    options = options or QueueOptions()
+    if strategy in ("uncertain", "sure", "name"):
+        return _by_confidence(queries, strategy, options)
+    if strategy == "missing":
+        if options.definition_id is None:
+            raise UserInputError("Which keypoint is missing was not said.", "Choose a keypoint.")
+        return queries.image_ids(ImageFilter(missing_definition_id=options.definition_id))
+    if strategy == "check":
+        scores = options.scores or {}
+        return tuple(sorted(scores, key=lambda id_: (-scores[id_], id_)))
+    if strategy in ("disagreement", "sides"):
+        return queries.pending_by_signal(strategy, category_id=options.category_id)
+    if strategy == "informative":
+        return _informative(queries, options)
+    raise UserInputError(f"There is no queue order {strategy!r}.", f"Use one of {', '.join(STRATEGIES)}.")
+
+
+def _by_confidence(queries: Queries, strategy: str, options: QueueOptions) -> tuple[int, ...]:
+    if options.definition_id is not None:
+        rows = queries.pending_confidences(definition_id=options.definition_id)
+    elif options.category_id is not None:
+        rows = queries.pending_confidences(category_id=options.category_id)
+    else:
+        ids = queries.image_ids(ImageFilter(state="pending"), order="name" if strategy == "name" else "confidence")
+        return ids[::-1] if strategy == "sure" else ids
+    if strategy == "name":
+        return queries.image_ids(ImageFilter(ids=tuple(rows))) if len(rows) < 500 else tuple(sorted(rows))
+    return tuple(sorted(rows, key=lambda id_: (rows[id_] if strategy == "uncertain" else -rows[id_], id_)))
+
+
+def _informative(queries: Queries, options: QueueOptions) -> tuple[int, ...]:
+    """Greedy: doubt times distance to the nearest labelled or already chosen photo (feature cover)."""
+    lowest = queries.pending_confidences(category_id=options.category_id)
+    if not lowest:
+        return ()
+    ids = np.array(sorted(lowest), dtype=np.int64)
+    doubt = 1.0 - np.array([lowest[int(id_)] for id_ in ids])
+    labelled = queries.image_ids(ImageFilter(has_instances=True))
+    space = _positions(queries, options.vectors, ids, labelled)
+    nearest = space.to_labelled()
+    order: list[int] = []
+    left = np.ones(len(ids), dtype=bool)
+    for _ in range(min(CHOSEN_GREEDILY, len(ids))):
+        gain = np.where(left, (0.1 + doubt) * nearest, -1.0)
+        best = int(np.argmax(gain))
+        order.append(best)
+        left[best] = False
+        nearest = np.minimum(nearest, space.to(best))
+    rest = np.flatnonzero(left)
+    order += [int(i) for i in rest[np.argsort(-doubt[rest], kind="stable")]]
+    return tuple(int(ids[i]) for i in order)
+
+
+class _VectorSpace:
+    """Distances (1 - cosine) between pending and labelled photos by their descriptors `[N, D]`, `[M, D]`."""
+
+    def __init__(self, pending: NDArray[np.float32], labelled: NDArray[np.float32]) -> None:
+        self.pending, self.labelled = pending, labelled
+
+    def to_labelled(self) -> NDArray[np.float64]:
+        """`[N]` distance to the nearest labelled photo (1 without any)."""
+        if not len(self.labelled):
+            return np.ones(len(self.pending))
+        return np.asarray(1.0 - (self.pending @ self.labelled.T).max(axis=1), dtype=np.float64)
+
+    def to(self, index: int) -> NDArray[np.float64]:
+        """`[N]` distance to one pending photo."""
+        return np.asarray(1.0 - self.pending @ self.pending[index], dtype=np.float64)
+
+
+class _ListSpace:
+    """Nearness in the folder listing: places `[N]`, `[M]`; 20 places apart count as unlike."""
+
+    REACH = 20.0
+
+    def __init__(self, pending: NDArray[np.int64], labelled: NDArray[np.int64]) -> None:
+        self.pending, self.labelled = pending, np.sort(labelled)
+
+    def to_labelled(self) -> NDArray[np.float64]:
+        if not len(self.labelled):
+            return np.ones(len(self.pending))
+        right = np.clip(np.searchsorted(self.labelled, self.pending), 0, len(self.labelled) - 1)
+        left = np.maximum(right - 1, 0)
+        gap = np.minimum(np.abs(self.labelled[right] - self.pending), np.abs(self.labelled[left] - self.pending))
+        return np.minimum(gap / self.REACH, 1.0)
+
+    def to(self, index: int) -> NDArray[np.float64]:
+        return np.minimum(np.abs(self.pending - self.pending[index]) / self.REACH, 1.0)
+
+
+def _positions(
+    queries: Queries, vectors: Mapping[int, NDArray[np.float32]] | None, ids: NDArray[np.int64], labelled: Sequence[int]
+) -> _VectorSpace | _ListSpace:
+    if vectors is not None and all(int(id_) in vectors for id_ in ids):
+        known = [vectors[id_] for id_ in labelled if id_ in vectors]
+        width = len(next(iter(vectors.values())))
+        stacked = np.stack(known) if known else np.zeros((0, width), dtype=np.float32)
+        return _VectorSpace(np.stack([vectors[int(id_)] for id_ in ids]), stacked)
+    place = {id_: i for i, id_ in enumerate(queries.image_ids())}
+    return _ListSpace(
+        np.array([place[int(id_)] for id_ in ids], dtype=np.int64),
+        np.array([place[id_] for id_ in labelled], dtype=np.int64),
+    )
+
+
+class ReviewQueue:
+    """A frozen order that is walked; any thread of its owner.
+
+    Attributes:
+        ids: the order now, decided photos included until they are dropped.
+    """
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.ids: list[int] = list(dict.fromkeys(ids))
+        self._passed: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def drop(self, image_ids: Sequence[int]) -> None:
+        """These photos were decided: they leave, the others keep their places."""
+        gone = set(image_ids)
+        self.ids = [id_ for id_ in self.ids if id_ not in gone]
+
+    def extend(self, image_ids: Sequence[int]) -> None:
+        """New pending photos (of a running sweep) go to the end; those already queued keep their places."""
+        there = set(self.ids)
+        self.ids += [id_ for id_ in dict.fromkeys(image_ids) if id_ not in there]
+
+    def update(self, pending: Sequence[int]) -> None:
+        """Bring the queue up to date with all photos that are pending now, without reshuffling."""
+        now = set(pending)
+        self.ids = [id_ for id_ in self.ids if id_ in now]
+        self.extend(pending)
+
+    def next(self, current: int | None) -> int | None:
+        """The photo after `current`; photos that were passed over come again at the end. None when nothing is left."""
+        if current is not None:
+            self._passed.add(current)
+        start = self.ids.index(current) + 1 if current in self.ids else 0
+        after = [id_ for id_ in (*self.ids[start:], *self.ids[:start]) if id_ != current]
+        fresh = [id_ for id_ in after if id_ not in self._passed]
+        if not fresh:
+            # A round is over: what was passed over comes again.
+            self._passed = {current} if current is not None else set()
+            fresh = after
+        return fresh[0] if fresh else None
+
+    def previous(self, current: int | None) -> int | None:
+        """The photo before `current` in the queue (the last one when `current` is not in it)."""
+        if current in self.ids:
+            place = self.ids.index(current)
+            return self.ids[place - 1] if place > 0 else None
+        return self.ids[-1] if self.ids else None

@@ -1,0 +1,135 @@
+"""The review queue: orders, stability while one works, filters with counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.domain.errors import UserInputError
+from engine.domain.masks import MaskRLE
+from projects.project import Project
+from projects.review import QueueOptions, ReviewQueue, review_order
+from projects.store.inputs import NewKeypoint
+from projects.store.queries import ImageFilter
+from tests.support.projects import SIZE_WH, keypoint_proposal, make_project, mask_proposal
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Six images: 1 labelled (tail not looked at), 2-5 pending with rising confidence, 6 unseen."""
+    made = make_project(tmp_path / "p.kinmark")
+    category = made.queries.categories()[0]
+    nose, l_ear, r_ear, _ = category.definition_ids
+    made.operations.add_instance(
+        1, category.id, [NewKeypoint(nose, 1, 1), NewKeypoint(l_ear, 2, 2), NewKeypoint(r_ear, 3, 3)]
+    )
+    made.operations.add_keypoint_proposals(
+        [keypoint_proposal(i, {"nose": 0.1 * i, "tail": 0.9}) for i in (5, 4, 3, 2)], category.id, job="j"
+    )
+    yield made
+    made.close()
+
+
+def test_orders(project: Project) -> None:
+    queries = project.queries
+    category = queries.categories()[0]
+    nose, _, _, tail = category.definition_ids
+    assert review_order(queries, "uncertain") == (2, 3, 4, 5)
+    assert review_order(queries, "sure") == (5, 4, 3, 2)
+    assert set(review_order(queries, "name")) == {2, 3, 4, 5}
+    assert review_order(queries, "uncertain", QueueOptions(definition_id=nose)) == (2, 3, 4, 5)
+    assert review_order(queries, "missing", QueueOptions(definition_id=tail)) == (1,)
+    assert review_order(queries, "check", QueueOptions(scores={1: 0.2, 4: 0.9})) == (4, 1)
+    assert set(review_order(queries, "disagreement")) == set(review_order(queries, "sides")) == {2, 3, 4, 5}
+    with pytest.raises(UserInputError, match="no queue order"):
+        review_order(queries, "fanciest")
+
+
+def test_informative_prefers_doubt_unlike_what_is_labelled(project: Project) -> None:
+    def unit(*values: float) -> np.ndarray:
+        vector = np.array(values, dtype=np.float32)
+        return vector / np.linalg.norm(vector)
+
+    # 2 is the most doubtful but looks like the labelled image 1; 3 is nearly as doubtful and unlike it; 4 is like 3.
+    vectors = {1: unit(1, 0, 0), 2: unit(1, 0.01, 0), 3: unit(0, 1, 0), 4: unit(0, 1, 0.02), 5: unit(0, 0, 1)}
+    order = review_order(project.queries, "informative", QueueOptions(vectors=vectors))
+    assert order[:2] == (3, 5), "after 3 its double 4 adds little, 5 adds a new look"
+    assert set(order) == {2, 3, 4, 5}
+    without = review_order(project.queries, "informative")
+    assert set(without) == {2, 3, 4, 5}
+
+
+def test_the_queue_stays_put_while_one_works() -> None:
+    queue = ReviewQueue([3, 1, 2, 4])
+    assert queue.next(None) == 3
+    assert queue.next(3) == 1
+    queue.drop([1])
+    assert queue.ids == [3, 2, 4] and queue.next(1) == 2, "1 was decided; 3 was passed over"
+    queue.update([2, 3, 4, 9])
+    assert queue.ids == [3, 2, 4, 9], "new ones at the end, the rest in place"
+    assert queue.next(2) == 4 and queue.next(4) == 9
+    assert queue.next(9) == 3, "what was passed over comes again"
+    assert queue.previous(4) == 2
+    queue.update([])
+    assert queue.next(9) is None and len(queue) == 0
+
+
+def test_counts_and_filters_follow_every_operation(project: Project) -> None:
+    queries, operations = project.queries, project.operations
+    category = queries.categories()[0]
+    counts = queries.counts()
+    assert (counts.all, counts.unseen, counts.pending, counts.done, counts.nothing) == (6, 1, 4, 1, 0)
+    assert counts.doubt == 3 and queries.count_images(ImageFilter(state="pending", below=0.5)) == 3
+    operations.mark_nothing_here([6, 2, 1])
+    counts = queries.counts()
+    assert (counts.unseen, counts.pending, counts.nothing) == (0, 3, 2), "2 had proposals, 1 is labelled and is skipped"
+    operations.accept_proposals(min_confidence=0.45)
+    assert queries.counts().pending == 2, "images 3 and 4 keep a doubtful nose"
+    assert queries.counts().done == 2
+    assert {row.id for row in queries.images(ImageFilter(has_instances=True))} == {1, 3, 4, 5}
+    operations.tag("night", [3, 4])
+    assert queries.image_ids(ImageFilter(tag="night")) == queries.image_ids(ImageFilter(ids=(3, 4)))
+    operations.set_split({3: "train", 4: "test"})
+    assert queries.image_ids(ImageFilter(split="test")) == (4,)
+    assert set(queries.image_ids(ImageFilter(split=""))) == {1, 2, 5, 6}
+    assert queries.image_ids(ImageFilter(text="F1/")) == queries.image_ids(ImageFilter(glob="f1/*"))
+    assert set(queries.image_ids(ImageFilter(category_id=category.id))) == {1, 3, 4, 5}
+    expected = queries.count_images(ImageFilter(state="done"))
+    assert expected == queries.counts().done
+
+
+def test_text_filter_takes_signs_literally(project: Project) -> None:
+    assert project.queries.count_images(ImageFilter(text="%")) == 0
+    assert project.queries.count_images(ImageFilter(text="_")) == 0
+    assert project.queries.count_images(ImageFilter(text="'; DROP TABLE image; --")) == 0
+    assert project.queries.count_images() == 6
+
+
+def test_preview_says_what_accepting_does(project: Project) -> None:
+    count, precision, lowest = project.queries.preview_accept(0.35, lowest=2)
+    changes = project.operations.accept_proposals(min_confidence=0.35)
+    assert changes.count == count == 6
+    assert precision == pytest.approx((0.4 + 0.5 + 4 * 0.9) / 6)
+    assert [round(row.confidence, 1) for row in lowest] == [0.4, 0.5]
+
+
+def test_mask_proposals_of_an_identity(project: Project) -> None:
+    operations, queries = project.operations, project.queries
+    category = queries.categories()[0]
+    [pip] = operations.add_identity("Pip", category.id).ids
+    proposals = [mask_proposal(2, 0.9), mask_proposal(3, 0.4), mask_proposal(6, 0.1, here=False)]
+    operations.add_mask_proposals(proposals, category.id, identity_id=pip, job="find")
+    assert len(queries.proposals(identity_id=pip, kind="mask")) == 2
+    assert len(queries.proposals(identity_id=pip, kind="mask", not_here=True)) == 3
+    assert queries.image(6).state == "unseen", "an answer of not here is nothing to decide"
+    changes = operations.accept_proposals(min_confidence=0.5, kind="mask")
+    instance = queries.instance(changes.ids[0])
+    assert instance.identity_id == pip and instance.mask is not None and instance.origin == "proposal"
+    operations.reject_proposals(kind="mask")
+    assert queries.rejected_images(pip) == (3,)
+    assert operations.add_mask_proposals(proposals[1:2], category.id, identity_id=pip).count == 0
+    wrong = MaskRLE.encode(np.ones((SIZE_WH[1] + 1, SIZE_WH[0]), dtype=bool))
+    with pytest.raises(UserInputError, match="does not fit"):
+        operations.set_mask(instance.id, wrong)
