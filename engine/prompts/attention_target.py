@@ -32,6 +32,8 @@ class HedlinConfig:
         noise: "uniform" in [0, 1) (published) or "normal".
         target_crops: random crops averaged on the target.
         softmax_positions: softmax over positions per layer before averaging.
+        crop_pool: draw this many crops once and reuse their latents with new noises (0 = a new crop at every step, as
+            published, which runs the image encoder at every step).
         patience: stop when the loss has not fallen by 0.1 % within this many steps (0 = never).
     """
 
@@ -52,6 +54,7 @@ class HedlinConfig:
     noise: str = "uniform"
     target_crops: int = 20
     softmax_positions: bool = True
+    crop_pool: int = 0
     patience: int = 0
 
     def for_map(self, map_size: int) -> HedlinConfig:

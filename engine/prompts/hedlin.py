@@ -161,12 +161,12 @@ def _optimise_group(
     t, _ = config.timesteps(int(backbone.scheduler.config.num_train_timesteps))
     scale = _LOSS_SCALE if backbone.dtype == torch.float16 else 1.0
     best, since, step, losses = float("inf"), 0, 0, torch.zeros(len(generators))
+    crops_of_step = _crop_source(backbone, image, xy_input, config, generators)
     for step in range(1, config.steps + 1):
         if cancel is not None:
             cancel.check()
-        crops = [random_crop(size_hw, xy_input, config, g) for g in generators]
+        crops, latents = crops_of_step()
         noise = torch.stack([draw_noise((4, *latent_hw), config, g) for g in generators])
-        latents = backbone.encode_latents(torch.stack([take_crop(image, c) for c in crops]))
         at = torch.tensor([[(xy_input[0] - x) / w, (xy_input[1] - y) / h] for y, h, x, w in crops])
         wanted = gaussian_target(at.to(backbone.device), config.map_size, config.sigma_px)
         maps = attention(latents, noise, t, embeds)
@@ -185,6 +185,30 @@ def _optimise_group(
         if config.patience and since >= config.patience:
             break
     return OptimisedPoint(embeds.detach(), losses.detach().cpu(), step)
+
+
+def _crop_source(
+    backbone: Backbone, image: Tensor, xy_input: tuple[float, float], config: HedlinConfig,
+    generators: list[torch.Generator],
+) -> Callable[[], tuple[list[Crop], Tensor]]:  # fmt: skip
+    """Gives each restart's crop of a step and its latents `[R, 4, h, w]`: drawn anew, or out of a pool encoded once."""
+    size_hw = (image.shape[-2], image.shape[-1])
+
+    def fresh() -> tuple[list[Crop], Tensor]:
+        crops = [random_crop(size_hw, xy_input, config, g) for g in generators]
+        return crops, backbone.encode_latents(torch.stack([take_crop(image, c) for c in crops]))
+
+    if not config.crop_pool:
+        return fresh
+    own = torch.Generator().manual_seed(0)
+    pool = [random_crop(size_hw, xy_input, config, own) for _ in range(config.crop_pool)]
+    latents = torch.cat([backbone.encode_latents(take_crop(image, c)[None]) for c in pool])
+
+    def drawn() -> tuple[list[Crop], Tensor]:
+        chosen = [int(torch.randint(len(pool), (), generator=g)) for g in generators]
+        return [pool[i] for i in chosen], latents[chosen]
+
+    return drawn
 
 
 @torch.no_grad()

@@ -114,10 +114,11 @@ def _scene() -> torch.Tensor:
     return torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
-def test_batched_restarts_and_crops_equal_sequential_ones(tiny_sd: Backbone) -> None:
-    image = _scene()
-    together = hedlin.optimise_embedding(tiny_sd, image, (20.0, 40.0), SMALL, seed=5)
-    one_by_one = hedlin.optimise_embedding(tiny_sd, image, (20.0, 40.0), SMALL, seed=5, batch=1)
+@pytest.mark.parametrize("pool", [0, 4])
+def test_batched_restarts_and_crops_equal_sequential_ones(tiny_sd: Backbone, pool: int) -> None:
+    image, config = _scene(), replace(SMALL, crop_pool=pool)
+    together = hedlin.optimise_embedding(tiny_sd, image, (20.0, 40.0), config, seed=5)
+    one_by_one = hedlin.optimise_embedding(tiny_sd, image, (20.0, 40.0), config, seed=5, batch=1)
     close = (together.embeds - one_by_one.embeds).abs() < 1e-4
     assert close.float().mean() > 0.995
     fused, places = hedlin.locate(tiny_sd, image, together.embeds, SMALL, seed=1)
