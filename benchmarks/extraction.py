@@ -1,0 +1,262 @@
+"""Feature extraction: the published procedures beside ours, in one run (`kinmark benchmark extraction`).
+
+Random weights of the true SD 2.1 / 1.5 architectures (quality does not matter for time) and the embedded model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.architectures import embeds_for, random_backbone
+from benchmarks.common import Row, finish, parser, peak_memory_mb, seconds
+from benchmarks.published import dift_features, sd4match_features
+from engine.api import ImageInput
+from engine.backbones.backbone import Backbone
+from engine.backbones.devices import choose_device, choose_dtype, cpu_has_bf16, dtype_name
+from engine.backbones.registry import FusionSpec
+from engine.features.extractor import FeatureExtractor
+from engine.features.noise import image_noise
+from engine.features.views import whole_view
+from engine.prompts.types import Prompt
+
+MEMBERS = 8
+
+
+class Bench:
+    """One backbone, one picture: times every way of extracting its features."""
+
+    def __init__(self, name: str, backbone: Backbone, folder: Path, arguments: argparse.Namespace) -> None:
+        self.name, self.backbone, self.arguments = name, backbone, arguments
+        self.rows: list[Row] = []
+        side = backbone.spec.input_wh
+        path = folder / f"{name}.png"
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (side[1], side[0], 3), dtype=np.uint8)).save(path)
+        self.images = [ImageInput(name, path)]
+        self.view = whole_view(self.images[0], side, side)
+        self.extractor = FeatureExtractor(backbone)
+        self.prompt = Prompt("empty", self._embeds())
+        self.t, self.block = backbone.spec.timestep, backbone.spec.up_block
+        self.baseline = (0.0, 0.0)
+
+    def _embeds(self) -> Tensor:
+        if self.backbone.text_encoder is None:
+            return embeds_for(self.backbone)
+        return self.backbone.encode_text([""])
+
+    # ---- the ways --------------------------------------------------------------------------------------------
+
+    def published(self, procedure: Callable[..., Tensor]) -> Tensor:
+        """Decode, preprocess, extract: one image, nothing kept, as the published scripts do."""
+        from engine.features.extractor import to_network
+        from engine.features.views import ImageSource, render_view
+
+        source = ImageSource()
+        pixels = render_view(self.view, self.backbone.spec.input_wh, source)
+        sha = source.sha256(self.images[0])
+        factor = self.backbone.latent_factor
+        shape = (4, self.view.input_wh[1] // factor, self.view.input_wh[0] // factor)
+        noise = torch.stack([image_noise(sha, 0, m, shape) for m in range(MEMBERS)])
+        image = to_network(pixels[None]).to(self.backbone.device)
+        noise = noise.to(self.backbone.device)
+        return procedure(self.backbone, image, noise, self.prompt.embeds.float(), t=self.t, block=self.block)
+
+    def ours(self, members: int) -> Tensor:
+        """Our extractor without a cache."""
+        self.extractor.source.clear()
+        # All noises in one forward: on a CPU the weights are re-ordered once per forward, so small batches cost more.
+        self.extractor.ladder.batch = max(self.extractor.ladder.batch, members)
+        recipe = replace(
+            self.extractor.recipe(ensemble=members, up_block=self.block, timestep=self.t), ensemble=members
+        )
+        return self.extractor.compute([self.view], self.prompt, recipe)
+
+    # ---- measuring -------------------------------------------------------------------------------------------
+
+    def time(self, label: str, work: Callable[[], Tensor], *, baseline: bool = False) -> Tensor:
+        """Add one row of seconds per image and its ratio to the DIFT procedure; returns the (last) output.
+
+        The processor time stands beside the wall time: on a busy machine its ratio is the steadier one.
+        """
+        output = work() if self.arguments.warm_up else None
+        wall, busy = [], []
+        for _ in range(self.arguments.repeat):
+            start, start_busy = time.perf_counter(), time.process_time()
+            output = work()
+            if self.backbone.device.type == "cuda":
+                torch.cuda.synchronize()
+            wall.append(time.perf_counter() - start)
+            busy.append(time.process_time() - start_busy)
+        assert output is not None
+        taken = (statistics.median(wall), statistics.median(busy))
+        if baseline:
+            self.baseline = taken
+        note = f"{taken[1]:.2f} s of processor time"
+        if self.baseline[0] and not baseline:
+            note += f", {self.baseline[1] / taken[1]:.2f} x less"
+        ratio = self.baseline[0] / taken[0] if self.baseline[0] else None
+        self.rows.append(Row(f"{self.name}: {label}", taken[0], "s/image", ratio, note))
+        print(
+            f"{self.name}: {label}: {taken[0]:.2f} s" + (f" ({ratio:.2f} x)" if ratio else "") + f", {note}", flush=True
+        )
+        return output
+
+    def run(self) -> list[Row]:
+        """All rows of this backbone: the published ways, ours with the same output, our default mode."""
+        flops = self.floor_flops()
+        rate = matmul_rate(torch.float32, self.backbone.device)
+        reference = self.time(
+            f"published DIFT, {MEMBERS} noises, fp32", lambda: self.published(dift_features), baseline=True
+        )
+        if self.arguments.sd4match:
+            self.time(f"published SD4Match, {MEMBERS} noises, fp32", lambda: self.published(sd4match_features))
+        same = self.time(f"ours, {MEMBERS} noises, fp32, same output", lambda: self.ours(MEMBERS))
+        difference, scale = float((reference - same).abs().max()), float(reference.abs().max())
+        self.share(flops[MEMBERS], rate, "fp32")
+        self.rows.append(
+            Row(
+                f"{self.name}: largest difference to the published output",
+                difference,
+                "",
+                None,
+                f"values to {scale:.3g}",
+            )
+        )
+        self.time("ours, 1 noise, fp32", lambda: self.ours(1))
+        self.share(flops[1], rate, "fp32")
+        self.half_precision(flops)
+        self.rows.append(Row(f"{self.name}: peak memory of this process", peak_memory_mb(), "MB"))
+        return self.rows
+
+    def half_precision(self, flops: dict[int, float]) -> None:
+        """The same in the precision that the device policy chooses."""
+        device = self.backbone.device
+        dtype = choose_dtype(device) if device.type != "cpu" else torch.bfloat16
+        if device.type == "cpu" and not cpu_has_bf16():
+            return
+        self.backbone.to(device, dtype)
+        rate = matmul_rate(dtype, device)
+        name = dtype_name(dtype)
+        self.time(f"ours, {MEMBERS} noises, {name}", lambda: self.ours(MEMBERS))
+        self.time(f"ours, default mode (1 noise, {name})", lambda: self.ours(1))
+        self.share(flops[1], rate, name)
+        self.backbone.to(device, torch.float32)
+
+    def share(self, flops: float, rate: float, dtype: str) -> None:
+        """Which share of the measured matmul rate the last row reached."""
+        taken = self.rows[-1].value
+        note = f"{flops / 1e12:.2f} TFLOP at {rate / 1e9:.0f} GFLOP/s ({dtype} matmul)"
+        label = self.rows[-1].name.split(": ", 1)[1]
+        self.rows.append(Row(f"{self.name}: share of the floor, {label}", 100 * flops / rate / taken, "%", None, note))
+
+    def floor_flops(self) -> dict[int, float]:
+        """Operations of our procedure for 1 and MEMBERS noises, counted on shapes alone."""
+        side, device = self.backbone.spec.input_wh, torch.device("meta")
+        counted = _shapes_only(self.backbone)
+        embeds = torch.empty((1, 77, int(counted.unet.config.cross_attention_dim)), device=device)
+        with FlopCounterMode(display=False) as vae_counter, torch.no_grad():
+            counted.vae.encoder(torch.empty((1, 3, side[1], side[0]), device=device))
+        factor = self.backbone.latent_factor
+        noisy = torch.empty((1, 4, side[1] // factor, side[0] // factor), device=device)
+        with FlopCounterMode(display=False) as unet_counter, torch.no_grad():
+            counted.unet_forward(noisy, self.t, embeds, up_blocks=(self.block,))
+        vae, unet = vae_counter.get_total_flops(), unet_counter.get_total_flops()
+        return {members: vae + members * unet for members in (1, MEMBERS)}
+
+
+def _shapes_only(backbone: Backbone) -> Backbone:
+    with torch.device("meta"):
+        unet = type(backbone.unet).from_config(dict(backbone.unet.config))
+        vae = type(backbone.vae).from_config(dict(backbone.vae.config))
+    meta = torch.device("meta")
+    return Backbone(
+        backbone.spec, "shapes", meta, torch.float32, unet, vae, None, None, backbone.scheduler
+    )  # fmt: skip
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
+    """Measured operations per second of a large square product: the floor's denominator."""
+    size = 8192 if device.type == "cuda" else size
+    a = torch.randn((size, size), device=device).to(dtype)
+
+    def work() -> None:
+        torch.mm(a, a)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return 2 * size**3 / seconds(work, repeat=5, warm_up=2)
+
+
+def batches(name: str, bench: Bench) -> list[Row]:
+    """Seconds per image when several images go through together (our default mode, the device's precision)."""
+    rows: list[Row] = []
+    extractor, backbone = bench.extractor, bench.backbone
+    backbone.to(backbone.device, choose_dtype(backbone.device, "auto", backbone.spec.cpu_dtype))
+    recipe = extractor.recipe()
+    first = 0.0
+    for size in (1, 4, 16):
+        extractor.ladder.batch = size
+
+        def work(size: int = size) -> None:
+            extractor.compute([bench.view] * size, bench.prompt, recipe)
+
+        taken = seconds(work, repeat=bench.arguments.repeat) / size
+        first = first or taken
+        label = f"{name}: card's mode, {dtype_name(backbone.dtype)}, batch {size}"
+        rows.append(Row(label, taken, "s/image", first / taken))
+    return rows
+
+
+def embedded_rows(folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """The shipped model through the same comparison, and its batch sizes."""
+    from engine.backbones.loading import load_backbone
+
+    backbone = load_backbone("embedded", arguments.device, "fp32")
+    backbone.spec = replace(backbone.spec, fusion=FusionSpec(), extra_blocks=())
+    bench = Bench("embedded", backbone, folder, arguments)
+    return bench.run() + batches("embedded", bench)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark; `--backbones sd21,sd15,embedded` chooses."""
+    options = parser(__doc__ or "")
+    options.add_argument("--backbones", default="sd15,embedded", help="of sd21, sd15, embedded (sd21 needs 14 GB)")
+    options.add_argument("--repeat", type=int, default=3)
+    options.add_argument("--no-warm-up", dest="warm_up", action="store_false")
+    options.add_argument("--no-sd4match", dest="sd4match", action="store_false")
+    options.add_argument("--device", default="auto")
+    options.add_argument("--threads", type=int, default=0, help="of torch; 0 = all cores (1 is steadier on a busy one)")
+    options.add_argument("--side", type=int, default=0, help="network input in pixels instead of the card's")
+    arguments = options.parse_args(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    device = choose_device(arguments.device)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="kinmark-benchmark-") as name:
+        for wanted in arguments.backbones.split(","):
+            if wanted == "embedded":
+                rows += embedded_rows(Path(name), arguments)
+                continue
+            backbone = random_backbone(wanted, full=arguments.sd4match).to(device, torch.float32)
+            if arguments.side:
+                backbone.spec = replace(backbone.spec, input_wh=(arguments.side, arguments.side))
+            rows += Bench(wanted, backbone, Path(name), arguments).run()
+            del backbone
+            gc.collect()
+    finish("extraction", rows, arguments.json, threads=torch.get_num_threads(), device=str(device))
+
+
+if __name__ == "__main__":
+    main()
