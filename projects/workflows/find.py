@@ -60,7 +60,7 @@ class FindOptions:
             confirmed instance.
         targets_glob, image_ids: which photos are searched (None = all).
         exhaustive: score every photo instead of a shortlist in large collections.
-        job: calls with the same name are one undo step (resuming a paused search).
+        job: calls with the same name are one undo step (resuming a paused search); step_name: its name in the undo list.
     """
 
     references: tuple[ReferenceSpec, ...] = ()
@@ -73,6 +73,7 @@ class FindOptions:
     backbone: str = DEFAULT_BACKBONE
     settings: InstanceSettings = InstanceSettings()
     job: str = ""
+    step_name: str = ""
 
 
 @dataclass
@@ -295,7 +296,7 @@ def find(
         calibration,
     )
     started = time.monotonic()
-    store = _Store(project, plan, job, outcome, on_stored)
+    store = _Store(project, plan, job, outcome, on_stored, options.step_name)
     try:
         for result in engine.find_instance(request, progress=progress, cancel=cancel):
             store.take(result)
@@ -336,8 +337,10 @@ class _Store:
         job: str,
         outcome: FindOutcome,
         on_stored: Callable[[frozenset[int]], None] | None,
+        step_name: str,
     ) -> None:
         self._project, self._plan, self._job, self._outcome, self._on_stored = project, plan, job, outcome, on_stored
+        self._step_name = step_name
         self._names = {str(row.id): row.file_name for row in plan.targets}
         self._batch: list[MaskProposal] = []
         self._since = time.monotonic()
@@ -379,7 +382,7 @@ class _Store:
             self._plan.category.id,
             identity_id=identity.id if identity else None,
             job=self._job,
-            name=f"Find {identity.name if identity else self._plan.category.name}",
+            name=self._step_name or f"Find {identity.name if identity else self._plan.category.name}",
         )
         self._outcome.skipped.extend(changes.skipped)
         if self._on_stored is not None:
