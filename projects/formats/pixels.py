@@ -20,8 +20,11 @@ from projects.formats.checks import Item
 _INDEX_MODES = ("1", "L", "P", "I;16", "I")
 
 
-def read_index_mask(file: Path, size_wh: tuple[int, int]) -> NDArray[np.integer[Any]]:
-    """Pixel values `[H, W]` of a palette or grey picture (never its colours); ImportFileError unless of `size_wh`."""
+def read_index_mask(file: Path, size_wh: tuple[int, int], *, any_colour: bool = False) -> NDArray[np.integer[Any]]:
+    """Pixel values `[H, W]` of a palette or grey picture (never its colours); ImportFileError unless of `size_wh`.
+
+    With `any_colour` other pictures are taken too: their largest channel (without alpha).
+    """
     try:
         header = read_header(file)  # refuses bombs by size before anything is decoded
     except AppError as error:
@@ -29,16 +32,21 @@ def read_index_mask(file: Path, size_wh: tuple[int, int]) -> NDArray[np.integer[
     if header.size_wh != tuple(size_wh):
         raise bad(file, "", f"the mask is {header.width} x {header.height}, its image {size_wh[0]} x {size_wh[1]}")
     checks.check_raster(Item(file, "", {}), header.width, header.height)
-    if header.mode not in _INDEX_MODES:
+    if header.mode not in _INDEX_MODES and not any_colour:
         raise bad(file, "", f"the mask is a {header.mode} colour picture; a palette or grey one is expected")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file) as image:
                 image.load()
-                return np.asarray(image) if image.mode != "1" else np.asarray(image).astype(np.uint8)
+                values = np.asarray(image if image.mode in _INDEX_MODES else image.convert("RGB"))
     except Exception as error:  # noqa: BLE001 - damaged pictures raise almost anything
         raise bad(file, "", f"the mask picture is damaged ({type(error).__name__})") from None
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    if values.shape != (size_wh[1], size_wh[0]):  # an EXIF rotation has no place in a label picture
+        raise bad(file, "", f"the mask is stored as {values.shape[1]} x {values.shape[0]}, its image as {size_wh}")
+    return values.astype(np.uint8) if values.dtype == bool else values
 
 
 def voc_palette() -> list[int]:

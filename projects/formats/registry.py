@@ -66,6 +66,12 @@ _SPECS = (
     FormatSpec("yolo-pose", "YOLO pose (Ultralytics)", "yolo_pose", "folder", True, frozenset({_K, _B})),
     FormatSpec("yolo-seg", "YOLO segmentation (Ultralytics)", "yolo_seg", "folder", True, frozenset({_M})),
     FormatSpec("spair", "SPair-71k", "spair", "folder", True, frozenset({_K, _M, _B})),
+    FormatSpec("deeplabcut", "DeepLabCut CSV / H5", "deeplabcut", "folder", True, frozenset({_K})),
+    FormatSpec("pf-pascal", "PF-Pascal", "pf_pascal", "folder", True, frozenset({_K, _B})),
+    FormatSpec("pf-willow", "PF-Willow", "pf_willow", "folder", True, frozenset({_K})),
+    FormatSpec("voc", "Pascal VOC", "voc", "folder", True, frozenset({_M, _B})),
+    FormatSpec("perseg", "PerSeg", "perseg", "folder", True, frozenset({_M})),
+    FormatSpec("cub", "CUB-200-2011", "cub", "folder", True, frozenset({_K, _M, _B})),
 )
 FORMATS = {spec.name: spec for spec in _SPECS}
 

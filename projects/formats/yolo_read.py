@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import is_image_path, read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, begin, count_dataset, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
 from projects.formats.schemas import guess_pairs, unique_names
+from projects.formats.yamlfile import load_yaml
 from projects.formats.yolo import label_path
 
-MAX_YAML = 5_000_000
 MARGIN = 0.01
 
 
@@ -48,7 +46,7 @@ def _read(
 ) -> tuple[Dataset, Report]:
     report = Report("yolo-pose" if pose else "yolo-seg")
     file = path / "data.yaml" if path.is_dir() else path
-    top = _load_yaml(file)
+    top = load_yaml(file)
     root = file.parent
     categories, dims = _categories(top, pose, report)
     broken = BadItems(report, options.skip_bad)
@@ -70,19 +68,6 @@ def _read(
     report.extra["images_root"] = str(root)
     count_dataset(report, dataset)
     return dataset, report
-
-
-def _load_yaml(file: Path) -> Item:
-    text = checks.read_text(file, MAX_YAML)
-    try:
-        # Aliases are refused: a few of them, nested, stand for billions of nodes.
-        if any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):
-            raise bad(file, "", "it uses YAML aliases, which no data.yaml needs")
-        return Item(file, "data.yaml", yaml.safe_load(text))
-    except RecursionError:
-        raise bad(file, "", "it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise bad(file, "", f"it is not valid YAML ({str(error)[:200]})") from None
 
 
 def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCategory], int]:

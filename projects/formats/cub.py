@@ -1,0 +1,264 @@
+"""CUB-200-2011: birds with 15 parts, generalised to any categories and keypoints (FORMATS 2.3).
+
+Coordinates of parts are pixel indices (x + 0.5 on the way in), boxes are x y w h. One instance per image.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from engine.domain.errors import AppError, UserInputError
+from engine.domain.geometry import Box, continuous_to_index, index_to_continuous
+from engine.domain.keypoints import KeypointSchema, Visibility
+from engine.domain.masks import MaskRLE
+from engine.domain.progress import CancelToken, Progress
+from engine.imaging import read_header
+from projects.formats import checks
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.checks import Item
+from projects.formats.coco_write import instance_box
+from projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+    ReportItem,
+)
+from projects.formats.files import jpeg_bytes
+from projects.formats.pixels import read_index_mask
+from projects.formats.schemas import guess_pairs, unique_names
+from projects.formats.sinks import open_sink
+from projects.formats.spair_names import ascii_word
+from projects.formats.splitting import simple_splits
+from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+
+ROOT = "CUB_200_2011"
+
+
+def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """What CUB cannot say about this data set."""
+    del options
+    instances = [n for i in dataset.images for n in i.instances]
+    hidden = sum(k.visibility == Visibility.HIDDEN for n in instances for k in n.keypoints.values())
+    return lost([
+        ("hidden keypoints", hidden, "CUB knows visible or not; hidden ones lose their place"),
+        ("further instances in one image", sum(max(0, len(i.instances) - 1) for i in dataset.images), "one per image"),
+        ("skeletons and identities", any(c.schema.edges for c in dataset.categories), "no place for them"),
+        ("val split", sum(i.split == "val" for i in dataset.images), "CUB has train and test: they count as train"),
+        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+    ])  # fmt: skip
+
+
+def write(
+    dataset: Dataset,
+    out: Path,
+    options: WriteOptions = WriteOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Report:
+    """Write `out/CUB_200_2011/` (and `segmentations/` where there are masks)."""
+    report = Report("cub", items=losses(dataset, options))
+    parts = list(dict.fromkeys(n for c in dataset.categories for n in c.schema.names))
+    classes = {c.name: f"{i:03d}.{ascii_word(c.name) or 'class'}" for i, c in enumerate(dataset.categories, start=1)}
+    chosen = [(i, _best(i)) for i in dataset.images]
+    usable = [(i, n) for i, n in chosen if n is not None]
+    if not usable:
+        raise UserInputError(
+            "There is nothing to export as CUB: no image has an instance.", "Label or accept some first."
+        )
+    splits = simple_splits(dataset, ("train", "test"), options.seed, report)
+    stems = flat_stems(i.rel_path for i, _ in usable)
+    lines: dict[str, list[str]] = {
+        name: [] for name in ("images", "image_class_labels", "train_test_split", "bounding_boxes", "parts/part_locs")
+    }
+    target = out if out.name == ROOT else out / ROOT
+    begin(progress, "Writing CUB", len(usable))
+    with open_sink(target, "cub", options.archive) as sink:
+        number = 0
+        for image, instance in usable:
+            tick(progress, cancel, str(image.rel_path))
+            try:
+                picture = jpeg_bytes(image)
+            except AppError as error:
+                report.add("skipped", str(image.rel_path), error.user_message)
+                continue
+            number += 1
+            name = f"{classes[instance.category]}/{stems[image.rel_path]}"
+            sink.add(f"images/{name}.jpg", picture)
+            if instance.mask is not None:
+                sink.add(f"segmentations/{name}.png", _mask_png(instance.mask))
+                report.masks += 1
+            _add_lines(lines, number, f"{name}.jpg", image, instance, list(classes).index(instance.category) + 1, parts)
+            lines["train_test_split"].append(f"{number} {int(splits[image.rel_path] != 'test')}")
+            report.keypoints += sum(k.visibility == Visibility.VISIBLE for k in instance.keypoints.values())
+        lines["classes"] = [f"{i} {name}" for i, name in enumerate(classes.values(), start=1)]
+        lines["parts/parts"] = [f"{i} {name}" for i, name in enumerate(parts, start=1)]
+        for name, rows in lines.items():
+            sink.add(f"{name}.txt", "".join(f"{row}\n" for row in rows).encode())
+        sink.add(NAME_MAP, name_map_bytes(stems))
+    report.images = report.instances = number
+    report.files.append(str(target) + options.archive)
+    return report
+
+
+def _best(image: DatasetImage) -> DatasetInstance | None:
+    """The instance with most visible keypoints that has a box of some kind."""
+    usable = [n for n in image.instances if not n.crowd and instance_box(n) is not None]
+    return max(usable, key=lambda n: sum(k.visibility == 2 for k in n.keypoints.values()), default=None)
+
+
+def _mask_png(mask: MaskRLE) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(mask.decode().astype(np.uint8) * 255, "L").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _add_lines(
+    lines: dict[str, list[str]], number: int, name: str, image: DatasetImage, instance: DatasetInstance, class_id: int,
+    parts: list[str],
+) -> None:  # fmt: skip
+    box = instance_box(instance) or (0.0, 0.0, float(image.width), float(image.height))
+    lines["images"].append(f"{number} {name}")
+    lines["image_class_labels"].append(f"{number} {class_id}")
+    x0, y0, x1, y1 = (float(v) for v in box)
+    lines["bounding_boxes"].append(f"{number} {x0!r} {y0!r} {x1 - x0!r} {y1 - y0!r}")
+    for part, part_name in enumerate(parts, start=1):
+        k = instance.keypoints.get(part_name)
+        if k is None or k.x is None or k.y is None or k.visibility != Visibility.VISIBLE:
+            lines["parts/part_locs"].append(f"{number} {part} 0.0 0.0 0")
+        else:
+            x, y = (float(v) for v in continuous_to_index((k.x, k.y)))
+            lines["parts/part_locs"].append(f"{number} {part} {x!r} {y!r} 1")
+
+
+@dataclass
+class _Tables:
+    """The text files as {image id: ...}."""
+
+    images: dict[int, PurePosixPath]
+    classes: dict[int, str]
+    labels: dict[int, int]
+    split: dict[int, int]
+    boxes: dict[int, Box]
+    parts: dict[int, str]
+    locations: dict[int, dict[int, tuple[float, float]]]
+
+
+def read(
+    path: Path,
+    options: ReadOptions = ReadOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Dataset, Report]:
+    """Parse CUB_200_2011 (or its parent); image paths are relative to it (`images/<class>/<name>`)."""
+    report = Report("cub")
+    root = path / ROOT if (path / ROOT / "images.txt").is_file() else path
+    if not (root / "images.txt").is_file():
+        raise bad(path, "", "it holds no images.txt", f"Give the folder {ROOT}.")
+    tables = _read_tables(root, report)
+    broken = BadItems(report, options.skip_bad)
+    names = [tables.parts[k] for k in sorted(tables.parts)]
+    images: list[DatasetImage] = []
+    begin(progress, "Reading CUB", len(tables.images))
+    for key in tables.images:
+        tick(progress, cancel)
+        try:
+            images.append(_read_image(root, key, tables))
+        except AppError as error:
+            broken.handle(f"image {key}", error)
+    used = dict.fromkeys(n.category for i in images for n in i.instances)
+    schema = KeypointSchema(tuple(names), pairs=guess_pairs(names))
+    dataset = Dataset(tuple(DatasetCategory(n, schema) for n in used), tuple(images), root.name)
+    report.extra["images_root"] = str(root)
+    count_dataset(report, dataset)
+    return dataset, report
+
+
+def _rows(file: Path, columns: int, required: bool = True) -> list[tuple[Item, list[str]]]:
+    """Lines split into `columns` at blanks (the last column keeps its blanks)."""
+    if not required and not file.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(checks.read_text(file).splitlines(), start=1):
+        if line.strip():
+            item = Item(file, f"line {number}", {})
+            values = line.split(None, columns - 1)
+            if len(values) != columns:
+                raise item.error(f"{columns} columns are expected, found {len(values)}")
+            rows.append((item, values))
+    return rows
+
+
+def _whole(item: Item, text: str) -> int:
+    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 16):
+        raise item.error(f"{text[:40]!r} is no whole number")
+    return int(text)
+
+
+def _real(item: Item, text: str) -> float:
+    try:
+        return checks.coordinate(float(text), item, "a coordinate")
+    except ValueError:
+        raise item.error(f"{text[:40]!r} is no number") from None
+
+
+def _read_tables(root: Path, report: Report) -> _Tables:
+    images = {_whole(i, v[0]): checks.relative_path(v[1].strip(), i) for i, v in _rows(root / "images.txt", 2)}
+    classes = {_whole(i, v[0]): v[1].strip() for i, v in _rows(root / "classes.txt", 2)}
+    parts_rows = _rows(root / "parts" / "parts.txt", 2, required=False)
+    part_names = unique_names([v[1].strip() for _, v in parts_rows], "parts.txt", report)
+    boxes: dict[int, Box] = {}
+    for item, v in _rows(root / "bounding_boxes.txt", 5, required=False):
+        x, y, w, h = (_real(item, t) for t in v[1:])
+        if w <= 0 or h <= 0:
+            raise item.error("the box is empty or has a negative size (x y width height)")
+        boxes[_whole(item, v[0])] = (x, y, x + w, y + h)
+    locations: dict[int, dict[int, tuple[float, float]]] = {}
+    for item, v in _rows(root / "parts" / "part_locs.txt", 5, required=False):
+        own = locations.setdefault(_whole(item, v[0]), {})
+        if _whole(item, v[4].strip()):
+            x, y = (float(t) for t in index_to_continuous((_real(item, v[2]), _real(item, v[3]))))
+            own[_whole(item, v[1])] = (x, y)
+    labels = {_whole(i, v[0]): _whole(i, v[1].strip()) for i, v in _rows(root / "image_class_labels.txt", 2)}
+    split = {
+        _whole(i, v[0]): _whole(i, v[1].strip()) for i, v in _rows(root / "train_test_split.txt", 2, required=False)
+    }
+    parts = {_whole(i, v[0]): name for (i, v), name in zip(parts_rows, part_names, strict=True)}
+    return _Tables(images, classes, labels, split, boxes, parts, locations)
+
+
+def _read_image(root: Path, key: int, tables: _Tables) -> DatasetImage:
+    relative = PurePosixPath("images") / tables.images[key]
+    item = Item(root / "images.txt", f"image {key}", {})
+    file = checks.resolve_inside(root, relative)
+    if file is None:
+        raise item.error(f"the picture {relative} is not there")
+    header = read_header(file)
+    class_id = tables.labels.get(key)
+    if class_id not in tables.classes:
+        raise item.error(f"its class {class_id} is not in classes.txt")
+    found = tables.locations.get(key, {})
+    keypoints = {
+        name: DatasetKeypoint(Visibility.VISIBLE, *found[part]) if part in found else DatasetKeypoint(Visibility.ABSENT)
+        for part, name in sorted(tables.parts.items())
+    }
+    mask = None
+    segmentation = root / "segmentations" / tables.images[key].with_suffix(".png")
+    if segmentation.is_file():
+        mask = MaskRLE.encode(read_index_mask(segmentation, header.size_wh) > 127)
+    instance = DatasetInstance(
+        tables.classes[class_id].split(".", 1)[-1],
+        keypoints if found else {},
+        tables.boxes.get(key),
+        mask,
+        origin="imported",
+    )
+    split = {1: "train", 0: "test"}.get(tables.split.get(key, -1), "")
+    return DatasetImage(relative, header.width, header.height, (instance,), split=split, original_id=key)

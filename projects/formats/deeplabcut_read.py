@@ -1,0 +1,285 @@
+"""Read DeepLabCut labels: a project folder, or one CollectedData_*.csv / .h5.
+
+Numbers are taken as they are (xy_image). HDF5 is read with h5py, which gives plain arrays: PyTables, which DeepLabCut uses,
+unpickles attributes of the file, and nothing from strangers is unpickled here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from engine.domain.errors import AppError, KnownError
+from engine.domain.keypoints import KeypointSchema, Visibility
+from engine.domain.progress import CancelToken, Progress
+from engine.imaging import read_header
+from projects.formats import checks
+from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.checks import Item
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.schemas import guess_pairs
+from projects.formats.yamlfile import load_yaml
+
+_OURS = re.compile(r"animal\d+$")
+MAX_COLUMNS = 100_000
+MAX_HDF = 500_000_000
+MAX_CELLS = 10_000_000
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One label file: (animal, body part, "x" / "y" / "likelihood") of every column, and (path, values) of every row."""
+
+    columns: tuple[tuple[str, str, str], ...]
+    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+
+
+def read(
+    path: Path,
+    options: ReadOptions = ReadOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Dataset, Report]:
+    """Parse labels; image paths are relative to the DeepLabCut project folder (that holds labeled-data)."""
+    report = Report("deeplabcut")
+    files = _files(path)
+    root = _root(files[0])
+    config = load_yaml(root / "config.yaml") if (root / "config.yaml").is_file() else Item(root, "config.yaml", {})
+    name = options.category or config.text("kinmark_category", "") or config.text("Task", "") or "animal"
+    broken = BadItems(report, options.skip_bad)
+    images: dict[PurePosixPath, DatasetImage] = {}
+    parts: dict[str, None] = dict.fromkeys(_config_parts(config))
+    begin(progress, "Reading DeepLabCut", len(files))
+    for file in files:
+        tick(progress, cancel, file.parent.name)
+        try:
+            table = _read_csv(file) if file.suffix.lower() == ".csv" else _read_hdf(file)
+            parts.update(dict.fromkeys(part for _, part, _ in table.columns))
+            for image in _images(file, root, table, name, config, report):
+                if image.rel_path in images:
+                    raise bad(file, str(image.rel_path), "the image has two rows")
+                images[image.rel_path] = image
+        except AppError as error:
+            broken.handle(str(file), error)
+    schema = _schema(list(parts), config, report)
+    dataset = Dataset((DatasetCategory(name, schema),), tuple(images.values()), root.name)
+    report.extra["images_root"] = str(root)
+    count_dataset(report, dataset)
+    return dataset, report
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    folders = sorted(p for p in (path / "labeled-data").glob("*") if p.is_dir()) if path.is_dir() else []
+    found = []
+    for folder in folders:
+        tables = sorted(folder.glob("CollectedData_*.csv")) or sorted(folder.glob("CollectedData_*.h5"))
+        found += tables[:1]
+    if not found:
+        raise bad(
+            path, "", "it holds no labeled-data/<video>/CollectedData_*.csv", "Give the DeepLabCut project folder."
+        )
+    return found
+
+
+def _root(file: Path) -> Path:
+    folder = file.absolute().parent
+    return folder.parent.parent if folder.parent.name == "labeled-data" else folder
+
+
+def _config_parts(config: Item) -> list[str]:
+    key = "multianimalbodyparts" if config.data.get("bodyparts") == "MULTI!" else "bodyparts"
+    raw = config.data.get(key)
+    return [str(v) for v in raw if isinstance(v, str | int)] if isinstance(raw, list) else []
+
+
+def _schema(parts: list[str], config: Item, report: Report) -> KeypointSchema:
+    place = {n: i for i, n in enumerate(parts)}
+
+    def links(key: str) -> tuple[tuple[int, int], ...]:
+        result = []
+        raw = config.data.get(key)
+        for entry in raw if isinstance(raw, list) else []:
+            known = (
+                isinstance(entry, list) and len(entry) == 2 and all(isinstance(n, str) and n in place for n in entry)
+            )
+            if not known or entry[0] == entry[1]:
+                report.add("skipped", f"config.yaml {key}", f"{str(entry)[:80]} does not name two body parts")
+                continue
+            result.append((place[entry[0]], place[entry[1]]))
+        return tuple(dict.fromkeys(result))
+
+    pairs = links("kinmark_pairs") if "kinmark_pairs" in config.data else guess_pairs(parts)
+    return KeypointSchema(tuple(parts), links("skeleton"), pairs)
+
+
+def _read_csv(file: Path) -> _Table:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(checks.read_text(file))) if row]
+    except csv.Error as error:
+        raise bad(file, "", f"it is not valid CSV ({error})") from None
+    header: dict[str, list[str]] = {}
+    while rows and rows[0][0].strip() in ("scorer", "individuals", "bodyparts", "coords"):
+        row = rows.pop(0)
+        header[row[0].strip()] = row
+    if "bodyparts" not in header or "coords" not in header:
+        raise bad(file, "header", "the rows scorer, bodyparts, coords are expected")
+    coords = header["coords"]
+    first = next((i for i, cell in enumerate(coords) if i and cell.strip() in ("x", "y", "likelihood")), len(coords))
+    width = len(coords)
+    if first >= width or width > MAX_COLUMNS or any(len(row) != width for row in header.values()):
+        raise bad(file, "header", "its rows have different lengths or no x, y columns")
+    animals = header.get("individuals", [""] * width)
+    columns = tuple(
+        (animals[i].strip(), header["bodyparts"][i].strip(), coords[i].strip()) for i in range(first, width)
+    )
+    result = []
+    for number, row in enumerate(rows, start=len(header) + 1):
+        if len(row) != width:
+            raise bad(file, f"line {number}", f"{width} columns are expected, found {len(row)}")
+        item = Item(file, f"line {number}", {})
+        result.append(("/".join(c for c in row[:first] if c), tuple(_cell(item, c) for c in row[first:])))
+    return _Table(columns, tuple(result))
+
+
+def _cell(item: Item, text: str) -> float | None:
+    if text.strip().lower() in ("", "nan"):
+        return None
+    try:
+        return checks.coordinate(float(text), item, "a coordinate")
+    except ValueError:
+        raise item.error(f"{text[:40]!r} is no number") from None
+
+
+def _read_hdf(file: Path) -> _Table:
+    """The "fixed" layout in which pandas stores `df_with_missing`."""
+    try:
+        import h5py
+    except ImportError:
+        raise KnownError(
+            f"Reading {file} needs the library h5py, which is not installed.",
+            "Install kinmark[deeplabcut], or import the .csv beside it.",
+        ) from None
+    checks.read_bytes(file, MAX_HDF)[:1]  # names the file when it is missing or too large
+    try:
+        with h5py.File(file, "r") as content:
+            if not isinstance(content.get("df_with_missing", getlink=True), h5py.HardLink):
+                raise KeyError("df_with_missing")
+            group = content["df_with_missing"]
+            for key in group:
+                _check_dataset(file, group, key, h5py.HardLink)
+            values = np.asarray(group["block0_values"][()], dtype=np.float64)
+            columns, rows = _axis(group, "axis0"), _axis(group, "axis1")
+            order = _axis(group, "block0_items")
+    except AppError:
+        raise
+    except Exception as error:  # noqa: BLE001 - h5py raises KeyError, OSError, RuntimeError, TypeError on damaged files
+        raise bad(
+            file, "", f"it is no DeepLabCut label file in pandas' fixed layout ({type(error).__name__})",
+            "Import the .csv beside it.",
+        ) from None  # fmt: skip
+    if values.shape != (len(rows), len(order)) or sorted(columns) != sorted(order):
+        raise bad(file, "", "its table and its headers have different sizes")
+    return _hdf_table(file, values, order, rows)
+
+
+def _check_dataset(file: Path, group: Any, key: str, hard_link: type) -> None:
+    """Plain data of this file only: no links, external or virtual storage that would read other files."""
+    if not isinstance(group.get(key, getlink=True), hard_link):
+        raise bad(file, key, "it points outside the file")
+    data = group[key]
+    if getattr(data, "external", None) or getattr(data, "is_virtual", False):
+        raise bad(file, key, "its data lie in another file")
+    if getattr(data, "size", 0) and data.size > MAX_CELLS:
+        raise bad(file, key, f"a table of more than {MAX_CELLS} cells is absurd")
+
+
+def _axis(group: Any, name: str) -> list[tuple[str, ...]]:
+    """The labels of a (multi-)index as tuples of text."""
+    if name in group:
+        return [(_text(v),) for v in group[name][()]]
+    levels: list[list[str]] = []
+    codes: list[np.ndarray] = []
+    while f"{name}_level{len(levels)}" in group:
+        codes.append(np.asarray(group[f"{name}_label{len(levels)}"][()], dtype=np.int64))
+        levels.append([_text(v) for v in group[f"{name}_level{len(levels)}"][()]])
+    if not levels:
+        raise KeyError(name)
+    return [tuple(level[c] for level, c in zip(levels, row, strict=True)) for row in zip(*codes, strict=True)]
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _hdf_table(
+    file: Path, values: np.ndarray, columns: Sequence[tuple[str, ...]], rows: Sequence[tuple[str, ...]]
+) -> _Table:
+    if any(len(c) not in (3, 4) for c in columns):
+        raise bad(file, "", "the columns must be scorer, (individual,) body part, coordinate")
+    names = tuple((c[1] if len(c) == 4 else "", c[-2], c[-1]) for c in columns)
+    result = []
+    for path, line in zip(rows, values, strict=True):
+        item = Item(file, "/".join(path)[:200], {})
+        cells = tuple(None if np.isnan(v) else checks.coordinate(float(v), item, "a coordinate") for v in line)
+        result.append(("/".join(path), cells))
+    return _Table(names, tuple(result))
+
+
+def _images(
+    file: Path, root: Path, table: _Table, category: str, config: Item, report: Report
+) -> Iterable[DatasetImage]:
+    ours = "kinmark_category" in config.data
+    for text, values in table.rows:
+        item = Item(file, text[:200], {})
+        relative = checks.relative_path(text, item)
+        if relative.parts[0] != "labeled-data" and file.absolute().parent != root:
+            relative = PurePosixPath(file.absolute().parent.relative_to(root).as_posix()) / relative
+        points: dict[str, dict[str, dict[str, float]]] = {}
+        for (animal, part, axis), value in zip(table.columns, values, strict=True):
+            own = points.setdefault(animal, {}).setdefault(part, {})
+            if value is not None:
+                own[axis] = value
+        width, height = _size(root, relative)
+        instances = []
+        for animal, found in points.items():
+            keypoints = {part: _keypoint(cells) for part, cells in found.items()}
+            if any(k.visibility for k in keypoints.values()):
+                identity = "" if ours and _OURS.match(animal) else animal
+                instances.append(DatasetInstance(category, keypoints, identity=identity, origin="imported"))
+        image = DatasetImage(relative, width, height, tuple(instances))
+        _flag_outside(image, report)
+        yield image
+
+
+def _size(root: Path, relative: PurePosixPath) -> tuple[int, int]:
+    """Size of the picture, (0, 0) when it is not here (then the import looks for it)."""
+    path = checks.resolve_inside(root, relative)
+    return read_header(path).size_wh if path is not None else (0, 0)
+
+
+def _keypoint(cells: dict[str, float]) -> DatasetKeypoint:
+    if "x" not in cells or "y" not in cells:
+        return DatasetKeypoint(Visibility.ABSENT)
+    return DatasetKeypoint(Visibility.VISIBLE, cells["x"], cells["y"], cells.get("likelihood"))
+
+
+def _flag_outside(image: DatasetImage, report: Report) -> None:
+    if not image.width:
+        return
+    for instance in image.instances:
+        outside = [
+            n
+            for n, k in instance.keypoints.items()
+            if k.x is not None and k.y is not None and not (0 <= k.x <= image.width and 0 <= k.y <= image.height)
+        ]
+        if outside:
+            report.add("flagged", str(image.rel_path), f"kept although outside the image: {', '.join(outside)}")

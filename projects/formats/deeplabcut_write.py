@@ -1,0 +1,208 @@
+"""Write DeepLabCut labels: labeled-data/<video>/CollectedData_<scorer>.csv (and .h5 where pandas + PyTables are installed).
+
+Numbers are xy_image as they are. DeepLabCut knows one kind of animal, no visibility states and no masks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.domain.errors import AppError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from projects.formats.base import WriteOptions, begin, lost, tick
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from projects.formats.files import png_bytes
+from projects.formats.sinks import open_sink
+from projects.formats.spair_names import ascii_word
+from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+
+SCORER = "kinmark"
+
+
+def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """What DeepLabCut cannot say about this data set."""
+    del options
+    instances = [n for i in dataset.images for n in i.instances]
+    return lost([
+        ("hidden keypoints", sum(k.visibility == 1 for n in instances for k in n.keypoints.values()), "written as visible"),
+        ("masks", sum(n.mask is not None for n in instances), "DeepLabCut has none"),
+        ("boxes", sum(n.box is not None for n in instances), "DeepLabCut has none"),
+        ("splits", any(i.split for i in dataset.images), "DeepLabCut splits when it trains"),
+        ("left/right pairs", any(c.schema.pairs for c in dataset.categories), "no place for them"),
+        ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are empty cells"),
+        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+    ])  # fmt: skip
+
+
+def write(
+    dataset: Dataset,
+    out: Path,
+    options: WriteOptions = WriteOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Report:
+    """Write config.yaml and labeled-data/ of the one category with keypoints to the folder `out`."""
+    report = Report("deeplabcut", items=losses(dataset, options))
+    category = _the_category(dataset)
+    videos = _videos(dataset, category)
+    individuals = _individuals(videos, category)
+    names = flat_stems(image.rel_path for images in videos.values() for image in images)
+    begin(progress, "Writing DeepLabCut", sum(map(len, videos.values())))
+    with open_sink(out, "deeplabcut", options.archive) as sink:
+        for video, images in videos.items():
+            rows = _header(category, individuals)
+            for image in images:
+                tick(progress, cancel, str(image.rel_path))
+                name = f"{names[image.rel_path]}.png"
+                try:
+                    sink.add(f"labeled-data/{video}/{name}", png_bytes(image))
+                except AppError as error:
+                    report.add("skipped", str(image.rel_path), error.user_message)
+                    continue
+                rows.append(["labeled-data", video, name, *_cells(image, category, individuals)])
+                report.images += 1
+                report.instances += sum(n.category == category.name for n in image.instances)
+            file = f"labeled-data/{video}/CollectedData_{SCORER}"
+            text = _csv_text(rows)
+            sink.add(f"{file}.csv", text.encode())
+            binary = hdf_bytes(text, bool(individuals))
+            if binary is not None:
+                sink.add(f"{file}.h5", binary)
+        sink.add("config.yaml", _config(dataset, category, videos, individuals))
+        sink.add(NAME_MAP, name_map_bytes(names))
+    if hdf_bytes("", False) is None:
+        report.add("flagged", ".h5", "not written: install kinmark[deeplabcut], or run deeplabcut.convertcsv2h5")
+    report.files.append(str(out) + options.archive)
+    return report
+
+
+def _the_category(dataset: Dataset) -> DatasetCategory:
+    used = {n.category for i in dataset.images for n in i.instances if n.keypoints}
+    found = [c for c in dataset.categories if c.name in used]
+    if len(found) != 1:
+        raise UserInputError(
+            f"A DeepLabCut project has one kind of animal; {len(found)} categories have labelled keypoints.",
+            "Choose one with --category.",
+        )
+    return found[0]
+
+
+def _videos(dataset: Dataset, category: DatasetCategory) -> dict[str, list[DatasetImage]]:
+    """Folder of the photos -> its labelled photos; a folder plays the part of a video."""
+    videos: dict[str, list[DatasetImage]] = {}
+    for image in dataset.images:
+        if any(n.category == category.name and n.keypoints for n in image.instances):
+            name = ascii_word("_".join(image.rel_path.parent.parts)) or "photos"
+            videos.setdefault(name, []).append(image)
+    return videos
+
+
+def _individuals(videos: dict[str, list[DatasetImage]], category: DatasetCategory) -> list[str]:
+    """Names of the animals when a photo holds several or they have identities, else []: a single-animal project."""
+    identities: dict[str, None] = {}
+    most = 0
+    for image in (image for images in videos.values() for image in images):
+        own = [n for n in image.instances if n.category == category.name and n.keypoints]
+        most = max(most, len(own))
+        identities.update(dict.fromkeys(n.identity for n in own if n.identity))
+    if most <= 1 and len(identities) <= 1:
+        return []
+    numbered = (f"animal{i}" for i in range(1, most + 1))
+    return [*identities, *(n for n in numbered if n not in identities)]
+
+
+def _header(category: DatasetCategory, individuals: list[str]) -> list[list[str]]:
+    parts = category.schema.names
+    animals = individuals or [""]
+    columns = [(animal, part, axis) for animal in animals for part in parts for axis in "xy"]
+    rows = [["scorer", "", "", *(SCORER for _ in columns)]]
+    if individuals:
+        rows.append(["individuals", "", "", *(c[0] for c in columns)])
+    rows.append(["bodyparts", "", "", *(c[1] for c in columns)])
+    rows.append(["coords", "", "", *(c[2] for c in columns)])
+    return rows
+
+
+def _cells(image: DatasetImage, category: DatasetCategory, individuals: list[str]) -> list[str]:
+    placed = _place([n for n in image.instances if n.category == category.name and n.keypoints], individuals)
+    cells = []
+    for animal in individuals or [""]:
+        instance = placed.get(animal)
+        for name in category.schema.names:
+            k = instance.keypoints.get(name) if instance is not None else None
+            there = k is not None and k.x is not None and k.y is not None and k.visibility > 0
+            cells += (
+                [repr(float(k.x)), repr(float(k.y))]
+                if there and k and k.x is not None and k.y is not None
+                else ["", ""]
+            )
+    return cells
+
+
+def _place(instances: list[DatasetInstance], individuals: list[str]) -> dict[str, DatasetInstance]:
+    if not individuals:
+        return {"": instances[0]}
+    result: dict[str, DatasetInstance] = {}
+    for instance in sorted(instances, key=lambda n: not n.identity):
+        free = [a for a in individuals if a not in result and a.startswith("animal")]
+        name = instance.identity if instance.identity and instance.identity not in result else next(iter(free), "")
+        if name:
+            result[name] = instance
+    return result
+
+
+def _csv_text(rows: list[list[str]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def _config(
+    dataset: Dataset, category: DatasetCategory, videos: dict[str, list[DatasetImage]], individuals: list[str]
+) -> bytes:
+    names = category.schema.names
+    data: dict[str, Any] = {
+        "Task": ascii_word(dataset.name) or "kinmark", "scorer": SCORER, "multianimalproject": bool(individuals),
+        "project_path": ".", "video_sets": {f"videos/{v}.avi": {"crop": _crop(images)} for v, images in videos.items()},
+        "skeleton": [[names[a], names[b]] for a, b in category.schema.edges],
+        "kinmark_category": category.name,
+        "kinmark_pairs": [[names[a], names[b]] for a, b in category.schema.pairs],
+    }  # fmt: skip
+    if individuals:
+        data |= {
+            "individuals": individuals,
+            "uniquebodyparts": [],
+            "multianimalbodyparts": list(names),
+            "bodyparts": "MULTI!",
+        }
+    else:
+        data["bodyparts"] = list(names)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode()
+
+
+def _crop(images: list[DatasetImage]) -> str:
+    return f"0, {max(i.width for i in images)}, 0, {max(i.height for i in images)}"
+
+
+def hdf_bytes(text: str, multi: bool) -> bytes | None:
+    """The CSV as DeepLabCut's HDF5 (key df_with_missing); None without pandas and PyTables. Empty text only asks that."""
+    try:
+        import pandas
+        import tables  # noqa: F401
+    except ImportError:
+        return None
+    if not text:
+        return b""
+    header = list(range(4 if multi else 3))
+    frame = pandas.read_csv(io.StringIO(text), header=header, index_col=[0, 1, 2])
+    frame.index.names = [None, None, None]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "labels.h5"
+        frame.to_hdf(file, key="df_with_missing", mode="w")
+        return file.read_bytes()

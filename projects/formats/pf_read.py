@@ -1,0 +1,207 @@
+"""Read PF-Pascal (Annotations/*.mat, pair lists) and PF-Willow (test_pairs.csv). Pixel indices come in as x + 0.5."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+
+from engine.domain.errors import AppError
+from engine.domain.geometry import index_to_continuous
+from engine.domain.keypoints import KeypointSchema, Visibility
+from engine.domain.progress import CancelToken, Progress
+from engine.imaging import read_header
+from projects.formats import checks
+from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.checks import Item
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.pf import WILLOW_HEADER, WILLOW_POINTS
+
+MAX_MAT = 200_000
+"""Bytes of one .mat: published ones have about 500; compressed data cannot grow past some megabytes."""
+_SPLITS = {"trn": "train", "val": "val", "test": "test"}
+
+
+def read_pascal(
+    path: Path,
+    options: ReadOptions = ReadOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Dataset, Report]:
+    """Parse the folder that holds Annotations/ and JPEGImages/ (or its parent); `extra["matlab"]`: 1-based numbers."""
+    report = Report("pf-pascal")
+    root = _pascal_root(path)
+    files = sorted((root / "Annotations").glob("*/*.mat"))
+    splits = _pascal_splits(root)
+    broken = BadItems(report, options.skip_bad)
+    base = 1.0 if options.extra.get("matlab") else 0.0
+    images: dict[str, DatasetImage] = {}
+    counts: dict[str, int] = {}
+    begin(progress, "Reading PF-Pascal", len(files))
+    for file in files:
+        tick(progress, cancel, file.name)
+        category = file.parent.name
+        try:
+            kps, box = _load_mat(file)
+            image = images.get(file.stem) or _picture(root, PurePosixPath("JPEGImages", f"{file.stem}.jpg"), file)
+            instance = _instance(category, kps - base, box, file)
+        except AppError as error:
+            broken.handle(f"{category}/{file.name}", error)
+            continue
+        counts[category] = max(counts.get(category, 0), len(kps))
+        images[file.stem] = replace(
+            image, instances=(*image.instances, instance), split=splits.get(file.stem, image.split)
+        )
+    dataset = Dataset(_numbered(counts), tuple(images.values()), root.name)
+    report.extra["images_root"] = str(root)
+    count_dataset(report, dataset)
+    return dataset, report
+
+
+def _pascal_root(path: Path) -> Path:
+    for candidate in (path, path / "PF-dataset-PASCAL", path / "PF-PASCAL", path / "pf-pascal" / "PF-dataset-PASCAL"):
+        if (candidate / "Annotations").is_dir() and (candidate / "JPEGImages").is_dir():
+            return candidate
+    raise bad(
+        path, "", "it holds no Annotations and JPEGImages folders", "Give the folder PF-PASCAL or PF-dataset-PASCAL."
+    )
+
+
+def _pascal_splits(root: Path) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for split, name in _SPLITS.items():
+        for file in (root / f"{split}_pairs.csv", root.parent / f"{split}_pairs.csv"):
+            if file.is_file():
+                for row in _csv_rows(file)[1:]:
+                    result.update({PurePosixPath(cell).stem: name for cell in row[:2]})
+                break
+    return result
+
+
+def _csv_rows(file: Path) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(io.StringIO(checks.read_text(file))) if row]
+    except csv.Error as error:
+        raise bad(file, "", f"it is not valid CSV ({error})") from None
+
+
+def _load_mat(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    data = checks.read_bytes(file, MAX_MAT)
+    try:
+        content: dict[str, Any] = loadmat(io.BytesIO(data), variable_names=["kps", "bbox"], struct_as_record=True)
+        kps = np.asarray(content["kps"], dtype=np.float64)
+        box = np.asarray(content["bbox"], dtype=np.float64).reshape(-1) if "bbox" in content else None
+    except KeyError:
+        raise bad(file, "", 'it holds no "kps"') from None
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        NotImplementedError,
+        OverflowError,
+        MemoryError,
+        IndexError,
+        zlib.error,
+    ) as error:
+        raise bad(file, "", f"it is no readable MATLAB 5 file ({type(error).__name__}: {str(error)[:100]})") from None
+    except Exception as error:  # noqa: BLE001 - scipy raises its own MatReadError and bare Exceptions
+        raise bad(file, "", f"it is no readable MATLAB 5 file ({type(error).__name__})") from None
+    if kps.ndim != 2 or kps.shape[1] != 2 or len(kps) > checks.MAX_KEYPOINTS:
+        raise bad(file, "kps", f"N x 2 numbers are expected, found {kps.shape}")
+    if box is not None and (
+        box.shape != (4,) or not np.isfinite(box).all() or np.abs(box).max() > checks.MAX_COORDINATE
+    ):
+        raise bad(file, "bbox", "four finite numbers are expected")
+    return kps, box
+
+
+def _picture(root: Path, relative: PurePosixPath, source: Path) -> DatasetImage:
+    file = checks.resolve_inside(root, relative)
+    if file is None:
+        raise bad(source, "", f"its picture {relative} is not there")
+    header = read_header(file)
+    return DatasetImage(relative, header.width, header.height, orientation=header.orientation)
+
+
+def _instance(category: str, kps: NDArray[np.float64], box: NDArray[np.float64] | None, file: Path) -> DatasetInstance:
+    keypoints = {}
+    for i, (x, y) in enumerate(kps):
+        if not (np.isfinite(x) and np.isfinite(y)):
+            keypoints[str(i)] = DatasetKeypoint(Visibility.ABSENT)
+            continue
+        if max(abs(x), abs(y)) > checks.MAX_COORDINATE:
+            raise bad(file, f"keypoint {i}", "it is absurdly far outside the image")
+        px, py = (float(v) for v in index_to_continuous((x, y)))
+        keypoints[str(i)] = DatasetKeypoint(Visibility.VISIBLE, px, py)
+    corners = None
+    if box is not None and box[2] > box[0] and box[3] > box[1]:
+        corners = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+    return DatasetInstance(category, keypoints, corners, origin="imported")
+
+
+def _numbered(counts: dict[str, int]) -> tuple[DatasetCategory, ...]:
+    return tuple(DatasetCategory(n, KeypointSchema(tuple(str(i) for i in range(c)))) for n, c in sorted(counts.items()))
+
+
+def read_willow(
+    path: Path,
+    options: ReadOptions = ReadOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Dataset, Report]:
+    """Parse the folder that holds test_pairs.csv, or that file; every image comes in once."""
+    report = Report("pf-willow")
+    file = next(
+        (p for p in (path, path / "test_pairs.csv", path / "PF-WILLOW" / "test_pairs.csv") if p.is_file()), None
+    )
+    if file is None:
+        raise bad(path, "", "it holds no test_pairs.csv", "Give the folder PF-WILLOW.")
+    rows = _csv_rows(file)
+    if not rows or len(rows[0]) != len(WILLOW_HEADER):
+        raise bad(file, "line 1", f"{len(WILLOW_HEADER)} columns are expected")
+    broken = BadItems(report, options.skip_bad)
+    images: dict[PurePosixPath, DatasetImage] = {}
+    begin(progress, "Reading PF-Willow", len(rows) - 1)
+    for number, row in enumerate(rows[1:], start=2):
+        tick(progress, cancel)
+        item = Item(file, f"line {number}", {})
+        try:
+            if len(row) != len(WILLOW_HEADER):
+                raise item.error(f"{len(WILLOW_HEADER)} columns are expected, found {len(row)}")
+            for side, start in ((0, 2), (1, 2 + 2 * WILLOW_POINTS)):
+                _willow_image(file, item, row[side], row[start : start + 2 * WILLOW_POINTS], images)
+        except AppError as error:
+            broken.handle(item.where, error)
+    categories = dict.fromkeys((n.category for i in images.values() for n in i.instances), WILLOW_POINTS)
+    dataset = Dataset(_numbered(categories), tuple(images.values()), file.parent.name)
+    report.extra["images_root"] = str(file.parent)
+    count_dataset(report, dataset)
+    return dataset, report
+
+
+def _willow_image(
+    file: Path, item: Item, name: str, values: list[str], images: dict[PurePosixPath, DatasetImage]
+) -> None:
+    relative = checks.relative_path(name, item)
+    root = file.parent
+    if len(relative.parts) < 3:
+        raise item.error(f"{name[:100]!r} must be PF-dataset/<class>/<name>.png")
+    if checks.resolve_inside(root, relative) is None:
+        relative = PurePosixPath(*relative.parts[1:])  # the other layout: without PF-dataset/
+    if relative in images:
+        return
+    try:
+        xy = np.asarray([float(v) for v in values], dtype=np.float64).reshape(2, WILLOW_POINTS).T
+    except ValueError:
+        raise item.error("a coordinate is no number") from None
+    if not np.isfinite(xy).all():
+        raise item.error("a coordinate is not finite")
+    image = _picture(root, relative, file)
+    images[relative] = replace(image, instances=(_instance(relative.parts[-2], xy, None, file),), split="test")

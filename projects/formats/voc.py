@@ -1,0 +1,258 @@
+"""Pascal VOC: boxes (1-based inclusive integers), class and object masks, splits. No keypoints (FORMATS 4.3).
+
+Written: Annotations/, JPEGImages/, SegmentationClass/, SegmentationObject/, ImageSets/{Main,Segmentation}/. The number of an
+object's colour in SegmentationObject is its place among the <object> entries, as in VOC itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+import numpy as np
+
+from engine.domain.errors import AppError
+from engine.domain.geometry import Box
+from engine.domain.masks import MaskRLE
+from engine.domain.progress import CancelToken, Progress
+from projects.formats import checks
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.checks import Item
+from projects.formats.coco_write import instance_box
+from projects.formats.cvat_write import xml_text
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from projects.formats.files import jpeg_bytes
+from projects.formats.pixels import palette_png, read_index_mask
+from projects.formats.sinks import Sink, open_sink
+from projects.formats.spair_names import VOC_CLASSES
+from projects.formats.splitting import simple_splits
+from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+from projects.formats.xmlfile import Node, load_xml
+
+VOID = 255
+
+
+def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """What VOC cannot say about this data set."""
+    del options
+    instances = [n for i in dataset.images for n in i.instances]
+    return lost([
+        ("keypoints", sum(bool(n.keypoints) for n in instances), "VOC has none"),
+        ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
+        ("fractions of box corners", any(n.box for n in instances), "VOC boxes are whole pixels"),
+        ("masks below others", _overlaps(dataset), "one object per pixel: the later one is drawn over the earlier one"),
+        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+    ])  # fmt: skip
+
+
+def _overlaps(dataset: Dataset) -> int:
+    number = 0
+    for image in dataset.images:
+        masks = [n.mask for n in image.instances if n.mask is not None]
+        if len(masks) > 1:
+            total = np.zeros((image.height, image.width), dtype=np.int32)
+            for mask in masks:
+                total += mask.decode()
+            number += bool((total > 1).any())
+    return number
+
+
+def write(
+    dataset: Dataset,
+    out: Path,
+    options: WriteOptions = WriteOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Report:
+    """Write to the (new or earlier-exported) folder `out`."""
+    report = Report("voc", items=losses(dataset, options))
+    splits = simple_splits(dataset, ("train", "val", "test"), options.seed, report)
+    stems = flat_stems(i.rel_path for i in dataset.images)
+    class_ids = _class_ids(dataset)
+    lists: dict[str, list[str]] = {"train": [], "val": [], "trainval": [], "test": []}
+    segmented: dict[str, list[str]] = {key: [] for key in lists}
+    begin(progress, "Writing VOC", len(dataset.images))
+    with open_sink(out, "voc", options.archive) as sink:
+        for image in dataset.images:
+            tick(progress, cancel, str(image.rel_path))
+            stem = stems[image.rel_path]
+            try:
+                sink.add(f"JPEGImages/{stem}.jpg", jpeg_bytes(image))
+            except AppError as error:
+                report.add("skipped", str(image.rel_path), error.user_message)
+                continue
+            sink.add(f"Annotations/{stem}.xml", _annotation(image, stem, report))
+            has_masks = _write_masks(sink, image, stem, class_ids, report)
+            report.images += 1
+            for name in (splits[image.rel_path], *(["trainval"] if splits[image.rel_path] != "test" else [])):
+                lists[name].append(stem)
+                segmented[name] += [stem] if has_masks else []
+        for name in lists:
+            sink.add(f"ImageSets/Main/{name}.txt", "".join(f"{s}\n" for s in lists[name]).encode())
+            sink.add(f"ImageSets/Segmentation/{name}.txt", "".join(f"{s}\n" for s in segmented[name]).encode())
+        classes = "".join(f"{i} {n}\n" for n, i in class_ids.items())
+        sink.add("classes.txt", classes.encode())
+        sink.add(NAME_MAP, name_map_bytes(stems))
+    report.files.append(str(out) + options.archive)
+    return report
+
+
+def _class_ids(dataset: Dataset) -> dict[str, int]:
+    """VOC's number for its 20 classes, following numbers for others."""
+    ids: dict[str, int] = {}
+    following = len(VOC_CLASSES) + 1
+    for category in dataset.categories:
+        if category.name in VOC_CLASSES:
+            ids[category.name] = VOC_CLASSES.index(category.name) + 1
+        else:
+            ids[category.name] = min(following, VOID - 1)
+            following += 1
+    return ids
+
+
+def _drawn(instance: DatasetInstance) -> bool:
+    return instance_box(instance) is not None
+
+
+def _annotation(image: DatasetImage, stem: str, report: Report) -> bytes:
+    root = ElementTree.Element("annotation")
+    for tag, text in (("folder", "JPEGImages"), ("filename", f"{stem}.jpg")):
+        ElementTree.SubElement(root, tag).text = text
+    size = ElementTree.SubElement(root, "size")
+    for tag, value in (("width", image.width), ("height", image.height), ("depth", 3)):
+        ElementTree.SubElement(size, tag).text = str(value)
+    has_mask = any(n.mask is not None for n in image.instances)
+    ElementTree.SubElement(root, "segmented").text = str(int(has_mask))
+    for instance in image.instances:
+        box = instance_box(instance)
+        if box is None:
+            report.add("skipped", str(image.rel_path), f'a "{instance.category}" has no box, mask or keypoints')
+            continue
+        _object(root, instance, _inclusive(box, image))
+        report.instances += 1
+        report.masks += instance.mask is not None
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _inclusive(box: Box, image: DatasetImage) -> tuple[int, int, int, int]:
+    """1-based inclusive whole pixels that hold the box."""
+    x0, y0 = (int(min(max(np.floor(v), 0), s - 1)) for v, s in zip(box[:2], (image.width, image.height), strict=True))
+    x1, y1 = (int(min(max(np.ceil(v), 1), s)) for v, s in zip(box[2:], (image.width, image.height), strict=True))
+    return x0 + 1, y0 + 1, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def _object(root: ElementTree.Element, instance: DatasetInstance, corners: tuple[int, int, int, int]) -> None:
+    element = ElementTree.SubElement(root, "object")
+    hidden = int(any(k.visibility == 1 for k in instance.keypoints.values()))
+    fields = (
+        ("name", instance.category), ("pose", "Unspecified"), ("truncated", "0"), ("occluded", str(hidden)),
+        ("difficult", str(int(instance.crowd))),
+    )  # fmt: skip
+    for tag, text in fields:
+        ElementTree.SubElement(element, tag).text = xml_text(text)
+    box = ElementTree.SubElement(element, "bndbox")
+    for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
+        ElementTree.SubElement(box, tag).text = str(value)
+
+
+def _write_masks(sink: Sink, image: DatasetImage, stem: str, class_ids: dict[str, int], report: Report) -> bool:
+    drawn = [n for n in image.instances if _drawn(n)]
+    if not any(n.mask is not None for n in drawn):
+        return False
+    if len(drawn) >= VOID:
+        report.add("skipped", str(image.rel_path), f"masks of {len(drawn)} objects; a palette picture holds 254")
+        return False
+    classes = np.zeros((image.height, image.width), dtype=np.uint8)
+    objects = np.zeros_like(classes)
+    for number, instance in enumerate(drawn, start=1):
+        if instance.mask is not None:
+            pixels = instance.mask.decode()
+            classes[pixels], objects[pixels] = class_ids[instance.category], number
+    sink.add(f"SegmentationClass/{stem}.png", palette_png(classes))
+    sink.add(f"SegmentationObject/{stem}.png", palette_png(objects))
+    return True
+
+
+def read(
+    path: Path,
+    options: ReadOptions = ReadOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Dataset, Report]:
+    """Parse the folder that holds Annotations/ (VOCdevkit/VOC2012 or an export); image paths are relative to it."""
+    report = Report("voc")
+    folder = path / "Annotations"
+    files = sorted(folder.glob("*.xml")) if folder.is_dir() else []
+    if not files:
+        raise bad(path, "", "it holds no Annotations folder with .xml files", "Give the folder that holds Annotations.")
+    broken = BadItems(report, options.skip_bad)
+    splits = _read_splits(path)
+    images: list[DatasetImage] = []
+    names: dict[str, None] = {}
+    begin(progress, "Reading VOC", len(files))
+    for file in files:
+        tick(progress, cancel, file.name)
+        try:
+            image = _read_file(path, file, splits.get(file.stem, ""), report)
+            images.append(image)
+            names.update(dict.fromkeys(n.category for n in image.instances))
+        except AppError as error:
+            broken.handle(file.name, error)
+    dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
+    report.extra["images_root"] = str(path)
+    count_dataset(report, dataset)
+    return dataset, report
+
+
+def _read_splits(path: Path) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for split in ("test", "val", "train"):
+        for task in ("Segmentation", "Main"):
+            file = path / "ImageSets" / task / f"{split}.txt"
+            if file.is_file():
+                result.update({line.split()[0]: split for line in checks.read_text(file).splitlines() if line.strip()})
+    return result
+
+
+def _read_file(root: Path, file: Path, split: str, report: Report) -> DatasetImage:
+    node = Node(file, "", load_xml(file))
+    item = Item(file, "", {"filename": node.element.findtext("filename") or f"{file.stem}.jpg"})
+    size = node.element.find("size")
+    if size is None:
+        raise node.error("<size> is missing")
+    size_node = Node(file, "size", size)
+    width, height = checks.image_size(item, size_node.child_number("width"), size_node.child_number("height"))
+    name = checks.relative_path(item.text("filename"), item)
+    objects: list[tuple[str, Box, bool]] = []
+    for number, element in enumerate(node.element.findall("object"), start=1):
+        objects.append(_read_object(Node(file, f"object {number}", element), report))
+    masks = _read_masks(root, file.stem, (width, height), len(objects))
+    instances = tuple(
+        DatasetInstance(label, {}, box, masks.get(number), crowd=difficult, origin="imported")
+        for number, (label, box, difficult) in enumerate(objects, start=1)
+    )
+    return DatasetImage(PurePosixPath("JPEGImages") / name, width, height, instances, split=split)
+
+
+def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
+    label = (node.element.findtext("name") or "").strip()
+    box = node.element.find("bndbox")
+    if not label or box is None:
+        raise node.error("<name> or <bndbox> is missing")
+    inner = Node(node.path, node.where, box)
+    x0, y0, x1, y1 = (inner.child_number(t) for t in ("xmin", "ymin", "xmax", "ymax"))
+    if x1 < x0 or y1 < y0:
+        raise node.error(f"the box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
+    if node.element.find("part") is not None:
+        report.add("skipped", f"{node.path.name}: {node.where}", "<part> boxes (head, hand, foot) are not imported")
+    return label, (x0 - 1, y0 - 1, x1, y1), (node.element.findtext("difficult") or "0").strip() == "1"
+
+
+def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int) -> dict[int, MaskRLE]:
+    file = root / "SegmentationObject" / f"{stem}.png"
+    if not file.is_file() or not count:
+        return {}
+    values = read_index_mask(file, size_wh)
+    present = {int(v) for v in np.unique(values)} - {0, VOID}
+    return {n: MaskRLE.encode(values == n) for n in present if n <= count}
