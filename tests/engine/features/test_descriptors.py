@@ -1,0 +1,59 @@
+"""The second descriptors of the fusion slot: shapes, unit length, and what they must not care about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine.features.colour import colour_map
+from engine.features.fusion import get_descriptor
+from engine.features.local_descriptor import dense_descriptor
+from engine.training.textures import bank_image
+
+CELLS = (24, 18)
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return bank_image(5)[:144, :192].copy()
+
+
+def _mean_cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a * b).sum(1).mean())
+
+
+@pytest.mark.parametrize("name", ["dense_sift", "colour"])
+def test_maps_have_unit_cells_of_the_asked_grid(name: str, picture: np.ndarray) -> None:
+    maps = get_descriptor(name).compute(np.stack([picture, picture[::-1]]), CELLS)
+    assert maps.shape[0] == 2
+    assert maps.shape[2:] == (CELLS[1], CELLS[0])
+    assert maps.norm(dim=1).numpy() == pytest.approx(np.ones((2, CELLS[1], CELLS[0])), abs=1e-3)
+
+
+def test_local_descriptor_forgives_light_and_knows_its_place(picture: np.ndarray) -> None:
+    darker = np.clip(picture.astype(float) * 0.6 + 12, 0, 255).astype(np.uint8)
+    own, changed = (dense_descriptor(p[None], cells_wh=CELLS) for p in (picture, darker))
+    assert _mean_cosine(own, changed) > 0.95
+    flat = own[0].flatten(1)
+    nearest = (flat.T @ changed[0].flatten(1)).argmax(1)
+    assert float((nearest == torch.arange(flat.shape[1])).float().mean()) > 0.9
+    assert _mean_cosine(own, own.roll(5, dims=3)) < 0.9
+
+
+def test_local_descriptor_moves_with_the_picture(picture: np.ndarray) -> None:
+    shifted = np.roll(picture, 32, axis=1)
+    a = dense_descriptor(picture[None], cells_wh=(picture.shape[1], 9))[0]
+    b = dense_descriptor(shifted[None], cells_wh=(picture.shape[1], 9))[0]
+    inner = slice(64, 128)
+    moved = b[:, :, 32:].roll(0)[:, :, inner]
+    assert float((a[:, :, inner] * moved).sum(0).mean()) > 0.98
+
+
+def test_colour_tells_colours_apart_but_not_shadows() -> None:
+    red = np.full((1, 64, 64, 3), (180, 40, 40), np.uint8)
+    shade = (red * 0.75).astype(np.uint8)
+    green = np.full((1, 64, 64, 3), (40, 180, 40), np.uint8)
+    maps = [colour_map(p, (8, 8)) for p in (red, shade, green)]
+    assert _mean_cosine(maps[0], maps[1]) > 0.5
+    assert _mean_cosine(maps[0], maps[2]) < 0.2
