@@ -102,7 +102,8 @@ class Backbone:
         """Move every network (in place); cached text embeddings are dropped."""
         self.device, self.dtype = device, dtype or self.dtype
         for module in self.modules():
-            module.to(device=device, dtype=self._vae_dtype() if module is self.vae else self.dtype)
+            # The plain method: diffusers' own one warns at every change of precision, whether it matters or not.
+            nn.Module.to(module, device=device, dtype=self._vae_dtype() if module is self.vae else self.dtype)
         self._texts.clear()
         return self
 

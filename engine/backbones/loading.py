@@ -50,8 +50,7 @@ def load_backbone(
     chosen = torch.device(device) if isinstance(device, torch.device) else choose_device(device)
     precision = dtype if isinstance(dtype, torch.dtype) else choose_dtype(chosen, dtype, spec.cpu_dtype)
     backbone = _assemble(spec, path, keep_decoder, precision)
-    with _quiet_libraries():
-        return backbone.to(chosen, precision)
+    return backbone.to(chosen, precision)
 
 
 def _assemble(spec: BackboneSpec, path: Path, keep_decoder: bool, dtype: torch.dtype) -> Backbone:

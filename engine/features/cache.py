@@ -44,8 +44,12 @@ class CacheKey:
         return hashlib.sha256(f"{self.sha256}:{self.view}:{self.fingerprint}".encode()).hexdigest()[:32]
 
 
-def encode_map(features: NDArray[np.float32], codec: str = "fp16") -> dict[str, NDArray[np.generic]]:
-    """`[C, h, w]` float32 to stored arrays: "fp16", or "int8" with one scale per cell (4 x and 8 x less than float32).
+INT8_COSINE = 0.9999
+"""Codec "auto" stores 8 bits only where the worst cell keeps its direction this well (wide models have outlier channels)."""
+
+
+def encode_map(features: NDArray[np.float32], codec: str = "auto") -> dict[str, NDArray[np.generic]]:
+    """`[C, h, w]` float32 to stored arrays: "fp16" (2 x smaller), "int8" with one scale per cell (4 x), or "auto".
 
     Raises:
         ValueError: unknown codec, or values that are not finite or too large for fp16.
@@ -56,10 +60,18 @@ def encode_map(features: NDArray[np.float32], codec: str = "fp16") -> dict[str, 
         if float(np.abs(features).max(initial=0.0)) > 65000:
             raise ValueError("feature values exceed the range of fp16")
         return {"fp16": features.astype(np.float16)}
+    if codec == "auto":
+        small = encode_map(features, "int8")
+        return small if _worst_cosine(features, decode_map(small)) >= INT8_COSINE else encode_map(features, "fp16")
     if codec == "int8":
         scale = np.maximum(np.abs(features).max(axis=0), 1e-12) / 127.0
         return {"int8": np.rint(features / scale).astype(np.int8), "scale": scale.astype(np.float32)}
     raise ValueError(f"unknown codec {codec}")
+
+
+def _worst_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    length = np.sqrt(np.einsum("chw,chw->hw", a, a) * np.einsum("chw,chw->hw", b, b))
+    return float(np.min(np.einsum("chw,chw->hw", a, b) / np.maximum(length, 1e-20), where=length > 1e-20, initial=1.0))
 
 
 def decode_map(arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
@@ -89,7 +101,7 @@ class FeatureCache:
         codec: see `encode_map`.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, codec: str = "fp16") -> None:
+    def __init__(self, folder: Path, max_bytes: int, codec: str = "auto") -> None:
         self.folder, self.max_bytes, self.codec = Path(folder), int(max_bytes), codec
         self._written_since_check = 0
         self._checked = False

@@ -34,6 +34,15 @@ def test_codecs_keep_directions(seed: int, scale: float, codec: str) -> None:
     assert cosine.min() > (0.99999 if codec == "fp16" else 0.999)
 
 
+def test_auto_codec_spends_bytes_only_where_needed() -> None:
+    plain = _map(1, (112, 8, 8))
+    outliers = plain.copy()
+    outliers[3] *= 400
+    assert set(encode_map(plain)) == {"int8", "scale"}
+    assert set(encode_map(outliers)) == {"fp16"}
+    assert set(encode_map(np.zeros((4, 2, 2), np.float32))) == {"int8", "scale"}
+
+
 def test_what_put_returns_is_what_get_gives(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path / "c", 1 << 20)
     stored = cache.put(_key(1), _map(1))
@@ -88,6 +97,7 @@ def test_cap_holds_while_writing(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path / "c", 20_000)
     for index in range(200):
         cache.put(_key(index), _map(index))
+    assert cache.get(_key(199)) is not None
     total = sum(p.stat().st_size for p in (tmp_path / "c").rglob("*") if p.is_file())
     assert total <= 20_000 * 1.1
 
