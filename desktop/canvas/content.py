@@ -87,6 +87,7 @@ class CanvasContent:
         instances: in drawing order.
         selected: key of the selected instance, or None; focused: index of its focused keypoint, or None.
         heat: similarity map of the focused keypoint, or None; peaks: its other candidates, best first.
+        editable: boxes get handles.
     """
 
     image_wh: tuple[int, int] = (0, 0)
@@ -95,6 +96,7 @@ class CanvasContent:
     focused: int | None = None
     heat: SimilarityMap | None = None
     peaks: tuple[Peak, ...] = ()
+    editable: bool = True
 
     def instance(self, key: str | None) -> InstanceContent | None:
         """The instance called `key`, or None."""

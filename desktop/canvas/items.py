@@ -178,8 +178,7 @@ class MarksItem(QGraphicsItem):
                 painter.setPen(pen)
                 painter.drawLine(QPointF(*points[a].tolist()), QPointF(*points[b].tolist()))
 
-    @staticmethod
-    def _paint_box(painter: QPainter, instance: InstanceContent, matrix: np.ndarray, selected: bool) -> None:
+    def _paint_box(self, painter: QPainter, instance: InstanceContent, matrix: np.ndarray, selected: bool) -> None:
         assert instance.box is not None
         (x0, y0), (x1, y1) = apply_affine(matrix, np.array(instance.box).reshape(2, 2)).tolist()
         rect = QRectF(QPointF(x0, y0), QPointF(x1, y1))
@@ -191,7 +190,7 @@ class MarksItem(QGraphicsItem):
             pen.setDashPattern([5, 3])
         painter.setPen(pen)
         painter.drawRect(rect)
-        if selected:
+        if selected and self.content.editable:
             painter.setBrush(QColor(255, 255, 255))
             painter.setPen(QPen(QColor(0, 0, 0), 1))
             for x, y in apply_affine(matrix, box_handles(instance.box)).tolist():

@@ -74,7 +74,7 @@ class ImagePanel(QWidget):
         view.selectionModel().currentChanged.connect(self._current_changed)
 
     def _header(self) -> QHBoxLayout:
-        self._title = QLabel(self.tr("PHOTOS"))
+        self._title = QLabel()
         self._title.setObjectName("caption")
         row = QHBoxLayout()
         row.setContentsMargins(10, 6, 6, 4)
@@ -139,7 +139,7 @@ class ImagePanel(QWidget):
     def _show_empty(self) -> None:
         count = len(self.model.ids)
         self._empty.setVisible(count == 0)
-        self._title.setText(self.tr("PHOTOS  {n}").format(n=f"{count:,}".replace(",", " ")))
+        self._title.setText(self.tr("{n} photos").format(n=f"{count:,}".replace(",", " ")))
 
     def _changed(self, changes: OpChanges, _initiator: object) -> None:
         if changes.tables & {"image", "instance", "keypoint", "proposal", "nothing_here", "tag_link", "category"}:

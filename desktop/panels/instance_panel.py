@@ -127,7 +127,7 @@ class InstancePanel(QWidget):
             entries.append((NEW, self.tr("new instance")))
         if not entries:
             entries = [("", self.tr("no instance"))]
-        _fill(self.chooser, entries, at.selected_key)
+        _fill(self.chooser, entries, at.selected_key if at.shown or at.selected_key == NEW else "")
         categories = [(str(c.id), c.name) for c in at.categories]
         _fill(self.category, categories, str(at.category.id) if at.category else None)
         self.category.setEnabled(bool(categories))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
@@ -138,15 +140,14 @@ class SourceView(QWidget):
         shown = shown_instances(categories=self._at.categories, identities=(), instances=(exemplar,), proposals=())
         category = self._at.current_category
         same = category is not None and category.id == exemplar.category_id
-        self.view.show_content(
-            canvas_content(
-                row,
-                shown,
-                selected=shown[0].key if shown else None,
-                focused=self._at.focused if same else None,
-                doubt_below=0.0,
-            )
+        content = canvas_content(
+            row,
+            shown,
+            selected=shown[0].key if shown else None,
+            focused=self._at.focused if same else None,
+            doubt_below=0.0,
         )
+        self.view.show_content(replace(content, editable=False))
 
     def focused_source(self) -> tuple[ImageRow, tuple[float, float], Box | None] | None:
         """Photo, place of the focused keypoint and box of the exemplar, when it has that keypoint."""

@@ -202,9 +202,10 @@ class Editor:
         row = selected.keypoint(index)
         if row is not None:
             self._set_visibility(selected, index, _CYCLE[row.visibility])
-        elif (proposal := selected.proposal(index)) is not None:
-            if self._put(selected, index, proposal.x, proposal.y, _CYCLE[proposal.visibility]) is not None:
-                at.reload()
+            return
+        proposal = selected.proposal(index)
+        if proposal is not None and self._put(selected, index, proposal.x, proposal.y, _CYCLE[proposal.visibility]):
+            at.reload()
 
     def _set_visibility(self, shown: ShownInstance, index: int, visibility: int) -> None:
         row = shown.keypoint(index)

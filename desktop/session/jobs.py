@@ -115,12 +115,13 @@ class EngineJobs(QObject):
     Signals:
         heat_ready(MatchResult): similarity map of the focused keypoint.
         engine_known(EngineInfo): the device that really runs.
-        sweep_done(SweepOutcome): a propose sweep ended.
+        sweep_done(SweepOutcome): a propose sweep ended; find_done(FindSummary): a search ended.
     """
 
     heat_ready = Signal(object)
     engine_known = Signal(object)
     sweep_done = Signal(object)
+    find_done = Signal(object)
 
     def __init__(
         self,
@@ -191,6 +192,33 @@ class EngineJobs(QObject):
             replace=True,
             quiet=True,
             on_failed=lambda _error: None,  # asked for by nobody; the next sweep will tell
+        )
+
+    # -- finding ---------------------------------------------------------------------------------------------------
+
+    def find_identity(self, identity: str, image_ids: list[int] | None = None) -> None:
+        """Search an individual that has a confirmed instance, in the background."""
+        from desktop.session.find_job import FindSweep
+
+        title = self.tr("Finding {name}").format(name=identity)
+        sweep = FindSweep(identity, image_ids, self.backbone, title=title)
+        self._service.submit(
+            title, sweep, priority=Priority.ASKED, group=f"find:{identity}", replace=True, on_done=self.find_done.emit
+        )
+
+    def sharpen_identity(self, identity: str, image_ids: list[int]) -> None:
+        """Score the suggestions again after a denial (it is a hard negative now)."""
+        from desktop.session.find_job import FindSweep
+
+        sweep = FindSweep(identity, image_ids, self.backbone, step_name=f"{IMPROVE}suggestions")
+        self._service.submit(
+            self.tr("Sharpening the list"),
+            sweep,
+            priority=Priority.NEIGHBOURS,
+            group=f"sharpen:{identity}",
+            replace=True,
+            quiet=True,
+            on_failed=lambda _error: None,
         )
 
     # -- evidence --------------------------------------------------------------------------------------------------

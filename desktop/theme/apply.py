@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication
 
 from desktop.theme.colours import dark_palette, light_palette
+from engine.paths import resources_dir
 
 BASE_FONT_PX = 13
 
@@ -48,6 +49,10 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     hover.setAlpha(38)
     wash = f"rgba({hover.red()},{hover.green()},{hover.blue()},0.15)"
     small = round(11 * font_scale)
+    icons = resources_dir() / "icons"
+    tone = "dark" if is_dark(palette) else "light"
+    # Style sheets cannot tint: these two come ready in both tones.
+    arrow, up = ((icons / f"arrow-{way}-{tone}.svg").as_posix() for way in ("down", "up"))
     return f"""
     QToolTip {{ background: {base}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
     QMainWindow::separator {{ background: {line}; width: 1px; height: 1px; }}
@@ -75,6 +80,13 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit {{ background: {base}; border: 1px solid {line};
         border-radius: 5px; padding: 3px 6px; min-height: {round(20 * font_scale)}px; }}
     QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
+    QComboBox {{ padding-right: 18px; }}
+    QComboBox::drop-down {{ border: none; width: 20px; }}
+    QComboBox::down-arrow {{ image: url({arrow}); width: 12px; height: 12px; }}
+    QSpinBox::up-button, QDoubleSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::down-button {{ border: none;
+        width: 16px; background: transparent; }}
+    QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({up}); width: 9px; height: 9px; }}
+    QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{ image: url({arrow}); width: 9px; height: 9px; }}
     QPushButton {{ background: {base}; border: 1px solid {line}; border-radius: 5px; padding: 5px 14px;
         min-height: {round(18 * font_scale)}px; }}
     QPushButton:hover {{ border-color: {accent}; }}

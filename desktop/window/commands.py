@@ -13,8 +13,8 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog
 from desktop.window.dialog_commands import DialogCommands
 
 if TYPE_CHECKING:
-    from desktop.window.workspace import Workspace
     from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
 
 
 TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
@@ -73,6 +73,8 @@ class Commands(QObject):
             window.registry.connect(f"tool.{name}", lambda n=name: self.use_tool(n))
         for name in ("label", "parts", "identities", "statistics"):
             window.registry.connect(f"page.{name}", lambda n=name: window.show_page(n))
+        window.start_page.new_wanted.connect(dialogs.new_project)
+        window.start_page.choose_wanted.connect(self.choose_project)
         window.job_bar.pause_clicked.connect(self.pause_job)
         window.job_bar.cancel_clicked.connect(self.cancel_job)
 
@@ -165,6 +167,7 @@ class Commands(QObject):
         registry.set_checked("view.loupe", False)
         workspace.jobs.engine_known.connect(self._window.job_bar.show_device)
         workspace.jobs.sweep_done.connect(self._sweep_done)
+        workspace.jobs.find_done.connect(self._find_done)
         self.fold_source(self._window.width() < 1100)
         self.refresh_undo()
 
@@ -429,6 +432,12 @@ class Commands(QObject):
         workspace = self._space
         if workspace is not None and not workspace.labelling.has_pending and workspace.target.tool_name == "select":
             workspace.labelling.reload()
+
+    def _find_done(self, summary: Any) -> None:
+        text = self.tr("{name}: {found} suggestions in {n} photos.").format(
+            name=summary.identity, found=summary.found, n=summary.searched
+        )
+        self._window.program.messages.info(text, self.tr("Confirm or deny them on the identity page."))
 
     def cancel_job(self) -> None:
         """Stop the job of the job bar."""

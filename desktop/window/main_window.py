@@ -81,7 +81,7 @@ class MainWindow(QMainWindow):
 
         try:
             return load_keys()
-        except AppError as error:
+        except AppError:
             QTimer.singleShot(0, lambda: self.program.messages.error(error))
             return DEFAULT_PRESET, preset_keys(DEFAULT_PRESET)
 

@@ -1,0 +1,143 @@
+"""Before accepting everything sure: how many, how many of them will be right, and the five least sure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout
+
+from desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
+from desktop.widgets.message_bar import plain_label
+from engine.domain.geometry import Box
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
+
+CROP = 104
+
+
+class BulkAcceptDialog(QDialog):
+    """GUI thread. Not modal; one undo takes everything back."""
+
+    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
+        super().__init__(window)
+        self._space = workspace
+        self.setWindowTitle(self.tr("Accept all sure proposals"))
+        self.resize(620, 320)
+        self.summary = plain_label(name="heading")
+        self.note = plain_label(name="dim")
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(50, 99)
+        self.slider.setAccessibleName(self.tr("Threshold in percent"))
+        self.slider.setValue(round(workspace.program.settings.current.accept_precision * 100))
+        self.slider_text = QLabel()
+        self.crops = [QLabel() for _ in range(5)]
+        self.captions = [plain_label(name="dim") for _ in range(5)]
+        self.accept_button = QPushButton()
+        self.accept_button.setDefault(True)
+        self.accept_button.clicked.connect(lambda _: self.take())
+        cancel = QPushButton(self.tr("Cancel"))
+        cancel.clicked.connect(self.reject)
+        threshold = QHBoxLayout()
+        threshold.addWidget(plain_label(self.tr("Threshold")))
+        threshold.addWidget(self.slider, 1)
+        threshold.addWidget(self.slider_text)
+        pictures = QHBoxLayout()
+        for crop, caption in zip(self.crops, self.captions, strict=True):
+            crop.setFixedSize(CROP, CROP)
+            caption.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            column = QVBoxLayout()
+            column.addWidget(crop)
+            column.addWidget(caption)
+            pictures.addLayout(column)
+        pictures.addStretch(1)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(cancel)
+        buttons.addWidget(self.accept_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(10)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.note)
+        layout.addLayout(threshold)
+        layout.addWidget(plain_label(self.tr("The least sure of them:"), name="dim"))
+        layout.addLayout(pictures)
+        layout.addStretch(1)
+        layout.addLayout(buttons)
+        self.slider.valueChanged.connect(self._threshold_changed)
+        self.preview: BulkPreview = self._space.reviewer.preview_queue()
+        self._refresh()
+
+    def _threshold_changed(self, value: int) -> None:
+        self._space.program.settings.change(accept_precision=value / 100)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        preview = self.preview = self._space.reviewer.preview_queue()
+        self.slider_text.setText(f"{preview.threshold:.0%}")
+        self.summary.setText(
+            self.tr("{n} keypoints will be accepted, about {p:.0%} of them right.").format(
+                n=preview.count, p=preview.expected
+            )
+            if preview.count
+            else self.tr("No proposal reaches this threshold.")
+        )
+        if preview.calibrated:
+            note = self.tr("Calibrated on {n} of your decisions. The rest stays pending; one Undo takes it back.")
+            self.note.setText(note.format(n=preview.decisions))
+        else:
+            note = self.tr(
+                "Uncalibrated: {n} more decisions will fit it to your own. The rest stays pending; one Undo takes it back."
+            )
+            self.note.setText(note.format(n=CALIBRATED_FROM - preview.decisions))
+        self.accept_button.setText(self.tr("Accept {n} keypoints").format(n=preview.count))
+        self.accept_button.setEnabled(preview.count > 0)
+        self._show_crops(preview)
+
+    def _show_crops(self, preview: BulkPreview) -> None:
+        queries = self._space.session.queries
+        rows = queries.images_by_id([k.image_id for k in preview.lowest])
+        names = {d.id: d.name for c in self._space.labelling.categories for d in c.definitions}
+        for place, (crop, caption) in enumerate(zip(self.crops, self.captions, strict=True)):
+            there = place < len(preview.lowest)
+            crop.setVisible(there)
+            caption.setVisible(there)
+            if not there:
+                continue
+            keypoint = preview.lowest[place]
+            row = rows.get(keypoint.image_id)
+            caption.setText(f"{names.get(keypoint.definition_id, '')}\n{keypoint.confidence:.2f}")
+            if row is None or keypoint.x is None or keypoint.y is None:
+                continue
+            side = max(row.width, row.height) * 0.14
+            box: Box = (keypoint.x - side, keypoint.y - side, keypoint.x + side, keypoint.y + side)
+            pixmap = self._space.program.thumbnails.crop(row.path, box, CROP, lambda: self._show_crops(self.preview))
+            if pixmap is not None:
+                crop.setPixmap(_with_cross(pixmap))
+
+    def take(self) -> None:
+        """Accept and close."""
+        count = self._space.reviewer.accept_queue()
+        self.accept()
+        self._space.program.messages.info(
+            self.tr("{n} keypoints accepted.").format(n=count), self.tr("Ctrl+Z takes all of them back.")
+        )
+
+
+def _with_cross(pixmap: object) -> object:
+    """The crop with a small ring where the keypoint is: in its middle."""
+    from PySide6.QtCore import QPointF
+    from PySide6.QtGui import QPainter, QPixmap
+
+    from desktop.canvas.content import PointState
+    from desktop.canvas.marks import draw_mark
+
+    marked = QPixmap(pixmap)  # type: ignore[arg-type]
+    painter = QPainter(marked)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    draw_mark(painter, QPointF(marked.width() / 2, marked.height() / 2), PointState.PENDING)
+    painter.end()
+    return marked

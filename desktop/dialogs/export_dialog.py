@@ -1,0 +1,168 @@
+"""Export: format, what goes, what will be lost (asked before anything is written), then the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+)
+
+from desktop.engine_thread.jobs import Priority
+from desktop.widgets.message_bar import plain_label
+from engine.domain.errors import AppError
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
+
+SHOWN_ITEMS = 400
+
+
+class ExportDialog(QDialog):
+    """GUI thread. Not modal; the work runs on the engine thread (its own connection)."""
+
+    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
+        super().__init__(window)
+        from projects.formats.registry import FORMATS
+
+        self._space = workspace
+        self._engine = workspace.program.engine
+        self.setWindowTitle(self.tr("Export"))
+        self.resize(640, 520)
+        self.format = QComboBox()
+        for spec in FORMATS.values():
+            if spec.writes:
+                self.format.addItem(spec.title, spec.name)
+        self.place = QLineEdit(str(workspace.folder.parent / f"{workspace.folder.stem}-export"))
+        self.categories = QComboBox()
+        self.categories.addItem(self.tr("all categories"), "")
+        for category in workspace.labelling.categories:
+            self.categories.addItem(category.name, category.name)
+        self.proposals = QCheckBox(self.tr("Pending proposals too, marked as such"))
+        self.only_labelled = QCheckBox(self.tr("Only photos with labels"))
+        self.report = QPlainTextEdit()
+        self.report.setReadOnly(True)
+        self.report.setAccessibleName(self.tr("Report"))
+        self.state = plain_label(name="dim")
+        choose = QPushButton(self.tr("Choose..."))
+        choose.setAutoDefault(False)
+        choose.clicked.connect(self._choose)
+        place = QHBoxLayout()
+        place.addWidget(self.place, 1)
+        place.addWidget(choose)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow(self.tr("Format"), self.format)
+        form.addRow(self.tr("Folder"), place)
+        form.addRow(self.tr("Category"), self.categories)
+        form.addRow("", self.proposals)
+        form.addRow("", self.only_labelled)
+        copy = QPushButton(self.tr("Copy report"))
+        copy.setAutoDefault(False)
+        copy.clicked.connect(lambda _: QGuiApplication.clipboard().setText(self.report.toPlainText()))
+        self.export = QPushButton(self.tr("Export"))
+        self.export.setDefault(True)
+        self.export.clicked.connect(lambda _: self.start())
+        close = QPushButton(self.tr("Close"))
+        close.clicked.connect(self.reject)
+        buttons = QHBoxLayout()
+        buttons.addWidget(copy)
+        buttons.addWidget(self.state, 1)
+        buttons.addWidget(close)
+        buttons.addWidget(self.export)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(10)
+        layout.addLayout(form)
+        layout.addWidget(plain_label(self.tr("What is lost or changed in this format"), name="dim"))
+        layout.addWidget(self.report, 1)
+        layout.addLayout(buttons)
+        self.format.currentIndexChanged.connect(lambda _: self._preview())
+        self.categories.currentIndexChanged.connect(lambda _: self._preview())
+        self.proposals.toggled.connect(lambda _: self._preview())
+        self.only_labelled.toggled.connect(lambda _: self._preview())
+        self._preview()
+
+    def _choose(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self.tr("Export into this folder"), self.place.text())
+        if folder:
+            self.place.setText(folder)
+
+    def _options(self) -> Any:
+        from projects.workflows.exporting import ExportOptions
+
+        category = self.categories.currentData()
+        return ExportOptions(
+            format=self.format.currentData(),
+            with_proposals=self.proposals.isChecked(),
+            categories=(category,) if category else (),
+            only_labelled=self.only_labelled.isChecked(),
+        )
+
+    def _preview(self) -> None:
+        options = self._options()
+
+        def run(context: Any) -> Any:
+            from projects.workflows.exporting import preview_export
+
+            return preview_export(context.project, options)
+
+        self.state.setText(self.tr("Looking..."))
+        self._engine.submit(
+            self.tr("Export preview"), run, priority=Priority.SCREEN, group="export", replace=True, quiet=True,
+            on_done=self._previewed, on_failed=self._failed,
+        )  # fmt: skip
+
+    def _previewed(self, items: Any) -> None:
+        self.state.setText("")
+        self.report.setPlainText(_items_text(items) or self.tr("Nothing is lost."))
+
+    def start(self) -> None:
+        """Write the export."""
+        options, out = self._options(), Path(self.place.text().strip())
+
+        def run(context: Any) -> Any:
+            from projects.workflows.exporting import export_project
+
+            return export_project(context.project, out, options, progress=context.progress, cancel=context.cancel)
+
+        self.export.setEnabled(False)
+        self.state.setText(self.tr("Exporting..."))
+        self._engine.submit(
+            self.tr("Exporting"), run, priority=Priority.SCREEN, group="export", replace=True,
+            on_done=self._done, on_failed=self._failed, on_end=lambda: self.export.setEnabled(True),
+        )  # fmt: skip
+
+    def _done(self, report: Any) -> None:
+        summary = report.extra.get("summary", "")
+        files = "\n".join(report.files[:20])
+        self.state.setText(self.tr("Done."))
+        self.report.setPlainText("\n\n".join(t for t in (summary, files, _items_text(report.items)) if t))
+        self._space.program.messages.info(self.tr("Exported: {summary}").format(summary=summary), self.place.text())
+
+    def _failed(self, error: AppError) -> None:
+        self.state.setText(self.tr("Not exported."))
+        self.report.setPlainText("\n".join(t for t in (error.user_message, error.hint, error.details) if t))
+
+    def done(self, result: int) -> None:
+        self._engine.cancel_group("export")
+        super().done(result)
+
+
+def _items_text(items: Any) -> str:
+    lines = [f"{item.kind}: {item.where}: {item.reason}" for item in items[:SHOWN_ITEMS]]
+    if len(items) > SHOWN_ITEMS:
+        lines.append(f"... {len(items) - SHOWN_ITEMS} more")
+    return "\n".join(lines)

@@ -1,0 +1,113 @@
+"""Find this instance: name it, say where to search; the rest happens in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout
+
+from desktop.widgets.message_bar import plain_label
+from engine.domain.geometry import expand_box
+from projects.store.queries.images import ImageFilter
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
+
+CROP = 150
+
+
+class FindDialog(QDialog):
+    """GUI thread. Not modal."""
+
+    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
+        super().__init__(window)
+        self._window, self._space = window, workspace
+        self.setWindowTitle(self.tr("Find this instance"))
+        self.setMinimumWidth(480)
+        self.crop = QLabel()
+        self.crop.setFixedSize(CROP, CROP)
+        self.name = QLineEdit()
+        self.name.setMaxLength(300)
+        self.name.setPlaceholderText(self.tr("Who or what is it? For example Pip"))
+        self.where = QComboBox()
+        self.problem = plain_label(name="dim")
+        self.start_button = QPushButton(self.tr("Find"))
+        self.start_button.setDefault(True)
+        self.start_button.clicked.connect(lambda _: self.start())
+        cancel = QPushButton(self.tr("Cancel"))
+        cancel.clicked.connect(self.reject)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow(self.tr("Identity"), self.name)
+        form.addRow(self.tr("Search in"), self.where)
+        row = QHBoxLayout()
+        row.addWidget(self.crop)
+        side = QVBoxLayout()
+        side.addLayout(form)
+        side.addWidget(self.problem)
+        side.addStretch(1)
+        row.addLayout(side, 1)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(cancel)
+        buttons.addWidget(self.start_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.addLayout(row)
+        layout.addLayout(buttons)
+        self._fill()
+        workspace.labelling.selection_changed.connect(self._fill)
+
+    def _fill(self) -> None:
+        space = self._space
+        selected, image = space.labelling.selected, space.labelling.image
+        usable = selected is not None and selected.instance is not None and selected.extent is not None
+        self.start_button.setEnabled(usable)
+        self.problem.setText(
+            self.tr("It becomes the first confirmed one. Suggestions come to the identity page as they are found.")
+            if usable
+            else self.tr("Draw a box around it on a photo first (R), or select an accepted instance.")
+        )
+        if selected is not None and selected.identity and not self.name.text():
+            self.name.setText(selected.identity)
+        if usable and image is not None and selected is not None and selected.extent is not None:
+            box = expand_box(selected.extent, margin=0.08, square=True)
+            pixmap = space.program.thumbnails.crop(image.path, box, CROP, self._fill)
+            if pixmap is not None:
+                self.crop.setPixmap(pixmap)
+        if self.where.count() == 0:
+            self.where.addItem(self.tr("all photos"), None)
+            self.where.addItem(self.tr("the photos of the list ({n})").format(n=len(space.images.model.ids)), "list")
+            for tag in space.session.queries.tags():
+                self.where.addItem(self.tr("tag: {name}").format(name=tag), f"tag:{tag}")
+            for root_id, folder in space.session.queries.roots().items():
+                self.where.addItem(self.tr("folder: {name}").format(name=folder.name), f"root:{root_id}")
+
+    def _image_ids(self) -> list[int] | None:
+        choice = self.where.currentData()
+        queries = self._space.session.queries
+        if choice is None:
+            return None
+        if choice == "list":
+            return list(self._space.images.model.ids)
+        kind, _, value = choice.partition(":")
+        filter_ = ImageFilter(tag=value) if kind == "tag" else ImageFilter(root_id=int(value))
+        return list(queries.image_ids(filter_))
+
+    def start(self) -> None:
+        """Name the instance and search."""
+        name = self.name.text().strip()
+        if not name:
+            self.problem.setText(self.tr("Give it a name first."))
+            self.name.setFocus()
+            return
+        self._space.name_identity(name)
+        self._space.jobs.find_identity(name, self._image_ids())
+        self._space.jobs.learn_device()
+        self.accept()
+        self._window.show_page("identities")
+        page = self._window.page("identities")
+        choose = getattr(getattr(page, "inner", None), "choose_name", None)
+        if callable(choose):
+            choose(name)

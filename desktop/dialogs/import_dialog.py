@@ -1,0 +1,180 @@
+"""Import: file, format, how; a dry run tells what would be added, changed and kept before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+)
+
+from desktop.dialogs.export_dialog import _items_text
+from desktop.engine_thread.jobs import Priority
+from desktop.widgets.message_bar import plain_label
+from engine.domain.errors import AppError
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
+
+
+class ImportDialog(QDialog):
+    """GUI thread. Not modal; reading runs on the engine thread."""
+
+    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
+        super().__init__(window)
+        from projects.formats.registry import FORMATS
+
+        self._space = workspace
+        self._engine = workspace.program.engine
+        self._formats = FORMATS
+        self.setWindowTitle(self.tr("Import labels"))
+        self.resize(640, 540)
+        self.format = QComboBox()
+        for spec in FORMATS.values():
+            if spec.reads:
+                self.format.addItem(spec.title, spec.name)
+        self.file = QLineEdit()
+        self.file.setPlaceholderText(self.tr("The label file or folder"))
+        self.images = QLineEdit()
+        self.images.setPlaceholderText(self.tr("Found by itself when left empty"))
+        self.mode = QComboBox()
+        self.mode.addItem(self.tr("as accepted labels"), False)
+        self.mode.addItem(self.tr("as proposals to review"), True)
+        self.overwrite = QCheckBox(self.tr("Where both differ, take the file's"))
+        self.skip_bad = QCheckBox(self.tr("Leave damaged items out instead of refusing the file"))
+        self.exif = QComboBox()
+        for key, text in (
+            ("ask", self.tr("refuse when photo sizes contradict")),
+            ("rotate", self.tr("labels were drawn on the unrotated photo: rotate them")),
+            ("keep", self.tr("labels fit the upright photo: keep them")),
+        ):
+            self.exif.addItem(text, key)
+        self.report = QPlainTextEdit()
+        self.report.setReadOnly(True)
+        self.report.setAccessibleName(self.tr("Report"))
+        self.state = plain_label(name="dim")
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow(self.tr("Format"), self.format)
+        form.addRow(self.tr("Labels"), self._row(self.file, self._choose_file))
+        form.addRow(self.tr("Photos in"), self._row(self.images, self._choose_images))
+        form.addRow(self.tr("Bring in"), self.mode)
+        form.addRow(self.tr("Rotated photos"), self.exif)
+        form.addRow("", self.overwrite)
+        form.addRow("", self.skip_bad)
+        self.look = QPushButton(self.tr("Preview"))
+        self.look.setAutoDefault(False)
+        self.look.clicked.connect(lambda _: self.start(dry=True))
+        self.take = QPushButton(self.tr("Import"))
+        self.take.setDefault(True)
+        self.take.clicked.connect(lambda _: self.start(dry=False))
+        close = QPushButton(self.tr("Close"))
+        close.clicked.connect(self.reject)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.state, 1)
+        for button in (close, self.look, self.take):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(10)
+        layout.addLayout(form)
+        layout.addWidget(self.report, 1)
+        layout.addLayout(buttons)
+        self.file.textChanged.connect(lambda _: self._check())
+        self._check()
+
+    def _row(self, field: QLineEdit, choose: object) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.addWidget(field, 1)
+        button = QPushButton(self.tr("Choose..."))
+        button.setAutoDefault(False)
+        button.clicked.connect(choose)
+        row.addWidget(button)
+        return row
+
+    def _choose_file(self) -> None:
+        spec = self._formats[self.format.currentData()]
+        if spec.reads == "folder":
+            path = QFileDialog.getExistingDirectory(self, self.tr("Folder with the labels"))
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, self.tr("Label file"))
+        if path:
+            self.file.setText(path)
+
+    def _choose_images(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self.tr("Folder of the photos"))
+        if folder:
+            self.images.setText(folder)
+
+    def _check(self) -> None:
+        there = bool(self.file.text().strip()) and Path(self.file.text().strip()).exists()
+        self.look.setEnabled(there)
+        self.take.setEnabled(there)
+
+    def start(self, *, dry: bool) -> None:
+        """Look (dry run) or import, in one undoable step."""
+        from projects.workflows.importing import ImportOptions
+
+        images = self.images.text().strip()
+        options = ImportOptions(
+            format=self.format.currentData(),
+            images_root=Path(images) if images else None,
+            as_proposals=bool(self.mode.currentData()),
+            overwrite=self.overwrite.isChecked(),
+            skip_bad=self.skip_bad.isChecked(),
+            exif=self.exif.currentData(),
+        )
+        path = Path(self.file.text().strip())
+
+        def run(context: Any) -> Any:
+            from projects.workflows.importing import import_file, preview
+
+            work = preview if dry else import_file
+            return work(context.project, path, options, progress=context.progress, cancel=context.cancel)
+
+        self.state.setText(self.tr("Reading..."))
+        self.look.setEnabled(False)
+        self.take.setEnabled(False)
+        self._engine.submit(
+            self.tr("Importing"), run, priority=Priority.SCREEN, group="import", replace=True,
+            on_done=lambda result: self._done(result, dry), on_failed=self._failed, on_end=self._check,
+        )  # fmt: skip
+
+    def _done(self, result: Any, dry: bool) -> None:
+        text = self.tr(
+            "Instances: {added} added, {changed} changed, {kept} kept, {skipped} left out.\n"
+            "Photos: {new} new, {known} known. New categories: {categories}"
+        ).format(
+            added=result.added,
+            changed=result.changed,
+            kept=result.kept,
+            skipped=result.skipped,
+            new=result.images_added,
+            known=result.images_matched,
+            categories=", ".join(result.categories_added) or "-",
+        )
+        head = self.tr("This would happen:") if dry else self.tr("Done (one Undo takes it back):")
+        self.state.setText("")
+        self.report.setPlainText("\n\n".join(t for t in (head, text, _items_text(result.report.items)) if t))
+        if not dry and self._space.labelling.image is None:
+            self._space.images.refresh()
+            self._space.start()
+
+    def _failed(self, error: AppError) -> None:
+        self.state.setText(self.tr("Not imported."))
+        self.report.setPlainText("\n".join(t for t in (error.user_message, error.hint, error.details) if t))
+
+    def done(self, result: int) -> None:
+        self._engine.cancel_group("import")
+        super().done(result)

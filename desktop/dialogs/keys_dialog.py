@@ -1,0 +1,103 @@
+"""F1: the keys of the current view, in columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from desktop.actions.catalogue import ACTIONS, MENUS
+from desktop.actions.registry import translated
+from desktop.widgets.message_bar import plain_label
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+
+MOUSE = (
+    ("Click", "Focus a keypoint, select an instance"),
+    ("Drag", "Move a keypoint; on empty ground pan"),
+    ("Right click", "Visible / hidden"),
+    ("Double click", "Accept a proposal"),
+    ("Wheel, Ctrl+wheel", "Zoom at the cursor"),
+    ("Shift+wheel", "Sideways"),
+    ("Middle drag, Space+drag", "Pan"),
+    ("Alt+drag", "Move the whole instance"),
+    ("Alt+wheel", "Turn it; with Shift scale it"),
+    ("Arrows", "Move the focused keypoint by 1 px (Shift 10, Alt 0.1)"),
+)
+
+
+class KeysDialog(QDialog):
+    """GUI thread. Not modal."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self.setWindowTitle(self.tr("Keys"))
+        self.resize(900, 640)
+        columns = QHBoxLayout()
+        columns.setSpacing(28)
+        stacks = [QVBoxLayout() for _ in range(3)]
+        for stack in stacks:
+            columns.addLayout(stack, 1)
+        on_canvas = window.page_name == "label"
+        groups: list[tuple[str, list[tuple[str, str]]]] = []
+        for menu_id, title in MENUS:
+            rows = []
+            for spec in ACTIONS:
+                keys = [
+                    k.toString(QKeySequence.SequenceFormat.NativeText) for k in window.registry[spec.id].shortcuts()
+                ]
+                shown = spec.menu == menu_id and keys and (on_canvas or spec.scope == "window")
+                if shown and not spec.id.startswith(("point.pick", "point.peak")):
+                    rows.append((", ".join(keys), translated(spec.text).replace("...", "")))
+            if menu_id == "point" and on_canvas:
+                rows += [("1 - 9", self.tr("Focus the n-th keypoint")), ("Alt+1 - 3", self.tr("Take another peak"))]
+            groups.append((translated(title), rows))
+        if on_canvas:
+            groups.append((self.tr("Mouse"), [(self.tr(a), self.tr(b)) for a, b in MOUSE]))
+        lengths = [0, 0, 0]
+        for title, rows in groups:
+            if rows:
+                shortest = lengths.index(min(lengths))
+                lengths[shortest] += len(rows) + 3
+                stacks[shortest].addLayout(self._group(title, rows))
+        for stack in stacks:
+            stack.addStretch(1)
+        host = QWidget()
+        host.setLayout(columns)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(host)
+        change = QPushButton(self.tr("Change..."))
+        change.clicked.connect(lambda _: window.commands.dialogs.shortcuts())
+        close = QPushButton(self.tr("Close"))
+        close.setDefault(True)
+        close.clicked.connect(self.accept)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(change)
+        buttons.addWidget(close)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(18, 16, 18, 14)
+        layout.addWidget(area, 1)
+        layout.addLayout(buttons)
+
+    @staticmethod
+    def _group(title: str, rows: list[tuple[str, str]]) -> QVBoxLayout:
+        box = QVBoxLayout()
+        box.setSpacing(4)
+        box.addWidget(plain_label(title, name="heading"))
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(12)
+        grid.setVerticalSpacing(3)
+        grid.setColumnStretch(1, 1)
+        for place, (keys, text) in enumerate(rows):
+            key = plain_label(keys)
+            key.setMinimumWidth(96)
+            grid.addWidget(key, place, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(plain_label(text, name="dim"), place, 1)
+        box.addLayout(grid)
+        box.addSpacing(10)
+        return box

@@ -1,0 +1,76 @@
+"""What the marks mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QDialog, QGridLayout, QPushButton, QVBoxLayout, QWidget
+
+from desktop.canvas.content import PointState
+from desktop.canvas.marks import draw_list_mark
+from desktop.panels.image_delegate import draw_state_dot
+from desktop.theme.colours import CANVAS_GREY, STATE_COLOURS
+from desktop.widgets.message_bar import plain_label
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+
+
+class _Mark(QWidget):
+    def __init__(self, state: PointState | None = None, hidden: bool = False, image_state: str = "") -> None:
+        super().__init__()
+        self._state, self._hidden, self._image_state = state, hidden, image_state
+        self.setFixedSize(34, 26)
+
+    def sizeHint(self) -> QSize:
+        return QSize(34, 26)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        area = QRectF(self.rect())
+        if self._state is not None:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(CANVAS_GREY)
+            painter.drawRoundedRect(area, 4, 4)
+            draw_list_mark(painter, area, self._state, hidden=self._hidden, colour_text=STATE_COLOURS[self._state])
+        else:
+            draw_state_dot(painter, QPointF(area.center()), self._image_state)
+
+
+class LegendDialog(QDialog):
+    """GUI thread. Not modal."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self.setWindowTitle(self.tr("Legend"))
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(14)
+        rows: list[tuple[QWidget, str]] = [
+            (_Mark(PointState.HUMAN), self.tr("placed by hand")),
+            (_Mark(PointState.ACCEPTED), self.tr("accepted proposal")),
+            (_Mark(PointState.PENDING), self.tr("pending proposal")),
+            (_Mark(PointState.DOUBTFUL), self.tr("doubtful proposal")),
+            (_Mark(PointState.HUMAN, hidden=True), self.tr("hidden: known, but covered")),
+            (_Mark(PointState.ABSENT), self.tr("absent: not in the photo (listed, not drawn)")),
+            (_Mark(image_state="unseen"), self.tr("photo nobody looked at")),
+            (_Mark(image_state="pending"), self.tr("photo with proposals")),
+            (_Mark(image_state="doubt"), self.tr("photo with a doubtful proposal")),
+            (_Mark(image_state="nothing"), self.tr("looked at, nothing here")),
+            (_Mark(image_state="done"), self.tr("labelled")),
+            (_Mark(image_state="error"), self.tr("file missing")),
+        ]
+        for place, (mark, text) in enumerate(rows):
+            grid.addWidget(mark, place, 0)
+            grid.addWidget(plain_label(text), place, 1)
+        grid.setColumnStretch(1, 1)
+        close = QPushButton(self.tr("Close"))
+        close.setDefault(True)
+        close.clicked.connect(self.accept)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.addLayout(grid)
+        layout.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
+        self.setMinimumWidth(380)

@@ -1,0 +1,282 @@
+"""Models: cards with size, licence and place; download (after its licence was shown), verify, self-test, remove."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import (
+    QDialog,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QMessageBox,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from desktop.engine_thread.jobs import Priority
+from desktop.io.pool import IDLE
+from desktop.widgets.message_bar import plain_label
+from engine.domain.errors import AppError
+from engine.domain.progress import CancelToken, Progress
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+
+
+def size_text(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+
+
+class ModelCard(QFrame):
+    """One backbone; `dialog` does the work."""
+
+    def __init__(self, dialog: ModelsDialog, row: Any, default: bool) -> None:
+        super().__init__()
+        self.row = row
+        self.setObjectName("card")
+        title = plain_label(row.title, name="heading")
+        state = self.tr("installed") if row.installed else self.tr("not installed")
+        if default:
+            state += ", " + self.tr("used by this project")
+        size = size_text(row.disk_bytes or row.download_bytes) if (row.disk_bytes or row.download_bytes) else ""
+        facts = [row.id, state, size, row.licence, f"{row.input_wh[0]} x {row.input_wh[1]}" if row.input_wh[0] else ""]
+        layout = QVBoxLayout(self)
+        layout.addWidget(title)
+        layout.addWidget(plain_label("   ".join(f for f in facts if f), name="dim"))
+        if row.folder:
+            layout.addWidget(plain_label(str(row.folder), name="dim"))
+        if row.problem:
+            layout.addWidget(plain_label(row.problem))
+        self.note = plain_label(name="dim")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.hide()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.note, 1)
+        for text, work, there in (
+            (self.tr("Download..."), dialog.ask_download, not row.installed and row.source == "download"),
+            (self.tr("Use in this project"), dialog.use, row.installed and not default and dialog.has_project),
+            (self.tr("Verify"), dialog.verify, row.installed),
+            (self.tr("Self-test"), dialog.self_test, row.installed),
+            (self.tr("Remove"), dialog.remove, row.installed and row.source != "shipped"),
+        ):
+            if there:
+                button = QPushButton(text)
+                button.setAutoDefault(False)
+                button.clicked.connect(lambda _=False, w=work: w(self))
+                buttons.addWidget(button)
+        self.cancel = QPushButton(self.tr("Cancel"))
+        self.cancel.setAutoDefault(False)
+        self.cancel.hide()
+        buttons.addWidget(self.cancel)
+        layout.addWidget(self.bar)
+        layout.addLayout(buttons)
+
+
+class ModelsDialog(QDialog):
+    """GUI thread. Not modal; files and network in the pool, self-tests on the engine thread."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._program = window.program
+        self._downloads: dict[str, tuple[Progress, CancelToken, ModelCard]] = {}
+        self.setWindowTitle(self.tr("Models"))
+        self.resize(700, 620)
+        self._column = QVBoxLayout()
+        self._column.setSpacing(10)
+        host = QWidget()
+        host.setLayout(self._column)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(host)
+        add = QPushButton(self.tr("Use a folder..."))
+        add.setAutoDefault(False)
+        add.clicked.connect(lambda _: self._choose_folder())
+        close = QPushButton(self.tr("Close"))
+        close.setAutoDefault(False)
+        close.clicked.connect(self.accept)
+        buttons = QHBoxLayout()
+        text = self.tr("Nothing is downloaded unless you ask for it. Weights are safetensors only.")
+        buttons.addWidget(plain_label(text, name="dim"), 1)
+        buttons.addWidget(add)
+        buttons.addWidget(close)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(18, 16, 18, 14)
+        layout.addWidget(area, 1)
+        layout.addLayout(buttons)
+        self.cards: list[ModelCard] = []
+        self._timer = QTimer(self)
+        self._timer.setInterval(100)
+        self._timer.timeout.connect(self._poll)
+        self.refresh()
+
+    @property
+    def has_project(self) -> bool:
+        """Whether a project is open that a model can be chosen for."""
+        return self._window.workspace is not None and not self._window.workspace.session.read_only
+
+    def refresh(self) -> None:
+        """Look at what is installed, in the pool."""
+
+        def work() -> Any:
+            from projects.models import list_models
+
+            return list_models()
+
+        self._program.pool.submit("models", work, self.show_rows, failed=self._program.messages.error, priority=IDLE)
+
+    def show_rows(self, rows: Any) -> None:
+        """One card each, installed ones first."""
+        while self._column.count():
+            item = self._column.takeAt(0)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.deleteLater()
+        workspace = self._window.workspace
+        default = workspace.jobs.backbone if workspace is not None else ""
+        ordered = sorted(rows, key=lambda r: (not r.installed, r.title))
+        self.cards = [ModelCard(self, row, row.id == default) for row in ordered]
+        for card in self.cards:
+            self._column.addWidget(card)
+        self._column.addStretch(1)
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self.tr("A folder in the diffusers layout"))
+        if folder:
+            from pathlib import Path
+
+            from projects.models import add_model
+
+            self._in_pool("add-model", lambda: add_model(Path(folder)), lambda _row: self.refresh())
+
+    def _in_pool(self, key: str, work: Any, done: Any, card: ModelCard | None = None) -> None:
+        def failed(error: AppError) -> None:
+            if card is not None:
+                card.note.setText(str(error))
+            else:
+                self._program.messages.error(error)
+
+        self._program.pool.submit(key, work, done, failed=failed, priority=IDLE)
+
+    # -- actions of cards ------------------------------------------------------------------------------------------
+
+    def use(self, card: ModelCard) -> None:
+        """The project's backbone from now on."""
+        workspace = self._window.workspace
+        if workspace is not None:
+            workspace.session.write(lambda do: do.set_setting("backbone", card.row.id), self)
+            self.refresh()
+
+    def verify(self, card: ModelCard) -> None:
+        """Compare the files with their recorded hashes."""
+        from projects.models import verify_model
+
+        def done(report: Any) -> None:
+            text = self.tr("{n} files, {m} compared: all right.").format(n=report.files, m=report.compared)
+            card.note.setText(text if report.ok else "; ".join(report.problems))
+
+        card.note.setText(self.tr("Checking..."))
+        self._in_pool(f"verify:{card.row.id}", lambda: verify_model(card.row.id), done, card)
+
+    def self_test(self, card: ModelCard) -> None:
+        """One real forward pass on the engine thread."""
+        settings = self._program.settings.current
+        model_id = card.row.id
+
+        def run(_context: Any) -> Any:
+            from projects.models import test_model
+
+            return test_model(model_id, device=settings.device, dtype=settings.dtype)
+
+        def done(result: Any) -> None:
+            card.note.setText(
+                self.tr("{device} {dtype}: {s:.2f} s per photo").format(
+                    device=result.device, dtype=result.dtype, s=result.image_seconds
+                )
+            )
+
+        card.note.setText(self.tr("Testing..."))
+        self._program.engine.submit(
+            self.tr("Self-test of {name}").format(name=card.row.title), run, priority=Priority.ASKED, group="selftest",
+            replace=True, on_done=done, on_failed=lambda error: card.note.setText(str(error)),
+        )  # fmt: skip
+
+    def remove(self, card: ModelCard) -> None:
+        """Forget a folder or delete a download."""
+        from projects.models import remove_model
+
+        self._in_pool(f"remove:{card.row.id}", lambda: remove_model(card.row.id), lambda _done: self.refresh(), card)
+
+    def ask_download(self, card: ModelCard) -> None:
+        """Look up size and licence first; download only after both were shown."""
+        from projects.models import plan_download
+
+        card.note.setText(self.tr("Asking for size and licence..."))
+        self._in_pool(f"plan:{card.row.id}", lambda: plan_download(card.row.id), lambda p: self._confirm(card, p), card)
+
+    def _confirm(self, card: ModelCard, plan: Any) -> None:
+        card.note.setText("")
+        box = QMessageBox(self)
+        box.setWindowTitle(self.tr("Download"))
+        box.setText(
+            self.tr("{name}: {size} from {place}. Licence: {licence}").format(
+                name=card.row.title,
+                size=size_text(plan.total_bytes - plan.done_bytes),
+                place=plan.endpoint,
+                licence=plan.licence,
+            )
+        )
+        box.setInformativeText(plan.notice or plan.licence_url)
+        licence = QPlainTextEdit(plan.licence_text or plan.licence_url)
+        licence.setReadOnly(True)
+        box.setDetailedText(plan.licence_text or plan.licence_url)
+        box.setStandardButtons(QMessageBox.StandardButton.Cancel | QMessageBox.StandardButton.Yes)
+        box.button(QMessageBox.StandardButton.Yes).setText(self.tr("Accept the licence and download"))
+        if box.exec() == QMessageBox.StandardButton.Yes:
+            self._download(card, plan)
+
+    def _download(self, card: ModelCard, plan: Any) -> None:
+        from projects.models import download_model
+
+        progress, cancel = Progress(), CancelToken()
+        self._downloads[card.row.id] = (progress, cancel, card)
+        card.bar.show()
+        card.cancel.show()
+        card.cancel.clicked.connect(lambda _: cancel.cancel())
+        self._timer.start()
+
+        def work() -> Any:
+            from engine.domain.errors import OperationCancelled
+
+            try:
+                return download_model(plan, licence_accepted=True, progress=progress, cancel=cancel)
+            except OperationCancelled:
+                return None
+
+        def done(_row: Any) -> None:
+            self._downloads.pop(card.row.id, None)
+            self.refresh()
+
+        def failed(error: AppError) -> None:
+            self._downloads.pop(card.row.id, None)
+            card.bar.hide()
+            card.note.setText(str(error) + " " + self.tr("Download again to continue."))
+
+        self._program.pool.submit(f"download:{card.row.id}", work, done, failed=failed, priority=IDLE)
+
+    def _poll(self) -> None:
+        for progress, _, card in self._downloads.values():
+            snapshot = progress.snapshot()
+            card.bar.setRange(0, 1000)
+            card.bar.setValue(round(1000 * snapshot.done / snapshot.total) if snapshot.total else 0)
+            card.note.setText(snapshot.note or snapshot.label)
+        if not self._downloads:
+            self._timer.stop()

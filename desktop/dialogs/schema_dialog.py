@@ -1,0 +1,387 @@
+"""Categories and keypoints: names left, skeleton right, pairs suggested from names; also after labels exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QColor, QPixmap
+from PySide6.QtWidgets import (
+    QColorDialog,
+    QComboBox,
+    QDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QMessageBox,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+)
+
+from desktop.io.photos import Photo
+from desktop.session.schema_draft import SchemaDraft
+from desktop.session.template import template_points
+from desktop.session.templates import TEMPLATES
+from desktop.theme.icons import icon
+from desktop.widgets.message_bar import plain_label
+from desktop.widgets.skeleton_editor import SkeletonEditor
+from engine.domain.errors import AppError
+from engine.domain.keypoints import KeypointSchema
+from projects.store.rows import CategoryRow
+
+if TYPE_CHECKING:
+    from desktop.window.main_window import MainWindow
+    from desktop.window.workspace import Workspace
+
+
+class SchemaDialog(QDialog):
+    """GUI thread. Not modal; "Save" makes one undoable operation."""
+
+    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
+        super().__init__(window)
+        self._space = workspace
+        self.setWindowTitle(self.tr("Categories and keypoints"))
+        self.resize(860, 580)
+        self.draft = SchemaDraft()
+        self._places: dict[str, tuple[float, float]] = {}
+        self.category = QComboBox()
+        self.category.setAccessibleName(self.tr("Category"))
+        self.category.activated.connect(lambda _: self._load())
+        self.names = QListWidget()
+        self.names.setAccessibleName(self.tr("Keypoints"))
+        self.names.itemChanged.connect(self._renamed)
+        self.names.currentRowChanged.connect(self._row_changed)
+        self.new_name = QLineEdit()
+        self.new_name.setPlaceholderText(self.tr("New keypoint, for example left_ear"))
+        self.new_name.setMaxLength(300)
+        self.new_name.returnPressed.connect(self.add_keypoint)
+        self.pair = QComboBox()
+        self.pair.setAccessibleName(self.tr("Other side"))
+        self.pair.activated.connect(self._pair_chosen)
+        self.editor = SkeletonEditor()
+        self.editor.edge_toggled.connect(self._edge_toggled)
+        self.editor.point_chosen.connect(self._point_chosen)
+        self.note = plain_label(name="dim")
+        self.save = QPushButton(self.tr("Save"))
+        self.save.setAutoDefault(False)
+        self.save.clicked.connect(lambda _: self.apply())
+        self._build()
+        workspace.labelling.categories_changed.connect(self._fill)
+        self._fill()
+
+    def _build(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.category, 1)
+        add = QToolButton()
+        add.setIcon(icon("plus"))
+        add.setToolTip(self.tr("New category"))
+        add.setAccessibleName(self.tr("New category"))
+        add.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(add)
+        for template in TEMPLATES:
+            menu.addAction(template.title, lambda t=template: self.add_category(t.category, t.schema))
+        add.setMenu(menu)
+        top.addWidget(add)
+        top.addWidget(self._tool("brush", self.tr("Rename the category"), self.rename_category))
+        top.addWidget(self._tool("trash", self.tr("Remove the category with its labels"), self.remove_category))
+        tools = QHBoxLayout()
+        tools.addWidget(self._tool("up", self.tr("Move up"), lambda: self._move(-1)))
+        tools.addWidget(self._tool("down", self.tr("Move down"), lambda: self._move(1)))
+        tools.addWidget(self._tool("flame", self.tr("Colour"), self._colour))
+        tools.addWidget(self._tool("archive", self.tr("Retire: ask for it no more, keep its labels"), self.retire))
+        tools.addStretch(1)
+        pairs = QHBoxLayout()
+        pairs.addWidget(plain_label(self.tr("Other side")))
+        pairs.addWidget(self.pair, 1)
+        suggest = QPushButton(self.tr("Suggest pairs"))
+        suggest.setAutoDefault(False)
+        suggest.clicked.connect(lambda _: self.suggest_pairs())
+        pairs.addWidget(suggest)
+        left = QVBoxLayout()
+        left.addLayout(top)
+        left.addWidget(self.names, 1)
+        left.addWidget(self.new_name)
+        left.addLayout(tools)
+        left.addLayout(pairs)
+        right = QVBoxLayout()
+        right.addWidget(
+            plain_label(self.tr("Click two keypoints to join them; the same again parts them."), name="dim")
+        )
+        right.addWidget(self.editor, 1)
+        middle = QHBoxLayout()
+        middle.setSpacing(14)
+        middle.addLayout(left, 2)
+        middle.addLayout(right, 3)
+        close = QPushButton(self.tr("Close"))
+        close.setAutoDefault(False)
+        close.clicked.connect(self.reject)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.note, 1)
+        buttons.addWidget(close)
+        buttons.addWidget(self.save)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(18, 16, 18, 14)
+        layout.addLayout(middle, 1)
+        layout.addLayout(buttons)
+
+    def _tool(self, name: str, tip: str, work: object) -> QToolButton:
+        button = QToolButton()
+        button.setIcon(icon(name))
+        button.setIconSize(QSize(18, 18))
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        button.clicked.connect(lambda _=False: work())  # type: ignore[operator]
+        return button
+
+    # -- categories ------------------------------------------------------------------------------------------------
+
+    @property
+    def row(self) -> CategoryRow | None:
+        """The category being edited."""
+        id_ = self.category.currentData()
+        return next((c for c in self._space.labelling.categories if c.id == id_), None)
+
+    def _fill(self) -> None:
+        at = self._space.labelling
+        kept = self.category.currentData() or (at.category.id if at.category else None)
+        self.category.clear()
+        for category in at.categories:
+            self.category.addItem(category.name, category.id)
+        place = self.category.findData(kept)
+        self.category.setCurrentIndex(max(place, 0) if at.categories else -1)
+        self._load()
+
+    def _load(self) -> None:
+        row = self.row
+        self.draft = SchemaDraft.of(row) if row is not None else SchemaDraft()
+        self.save.setEnabled(False)
+        retired = ", ".join(d.name for d in row.retired) if row is not None else ""
+        self.note.setText(
+            self.tr("Retired: {names} (add the name again to bring it back)").format(names=retired) if retired else ""
+        )
+        for widget in (self.names, self.new_name, self.pair, self.editor):
+            widget.setEnabled(row is not None)
+        self._show(0)
+        self._load_picture(row)
+
+    def add_category(self, name: str, schema: KeypointSchema) -> None:
+        """A new category; its name is made unique."""
+        taken = {c.name for c in self._space.labelling.categories}
+        candidate, number = name, 2
+        while candidate in taken:
+            candidate, number = f"{name} {number}", number + 1
+        changes = self._space.session.write(lambda do: do.add_category(candidate, schema), self)
+        if changes is not None and changes.ids:
+            self.category.setCurrentIndex(self.category.findData(changes.ids[0]))
+            self._space.labelling.choose_category(changes.ids[0])
+            self._load()
+
+    def rename_category(self) -> None:
+        """Ask for another name."""
+        row = self.row
+        if row is None:
+            return
+        name, ok = QInputDialog.getText(self, self.tr("Rename"), self.tr("Name of the category"), text=row.name)
+        if ok and name.strip() and name.strip() != row.name:
+            self._space.session.write(lambda do: do.rename_category(row.id, name.strip()), self)
+
+    def remove_category(self) -> None:
+        """Remove the category and its labels; the question names the number, one undo brings them back."""
+        row = self.row
+        if row is None:
+            return
+        count = len(self._space.session.queries.instances(category_id=row.id))
+        box = QMessageBox(self)
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setWindowTitle(self.tr("Remove the category"))
+        box.setText(
+            self.tr("Remove {name} with {n} labelled instances? One Undo brings them back.").format(
+                name=row.name, n=count
+            )
+        )
+        box.setStandardButtons(QMessageBox.StandardButton.Cancel | QMessageBox.StandardButton.Yes)
+        if count == 0 or box.exec() == QMessageBox.StandardButton.Yes:
+            self._space.session.write(lambda do: do.remove_category(row.id), self)
+
+    # -- keypoints -------------------------------------------------------------------------------------------------
+
+    def _show(self, current: int) -> None:
+        self.names.blockSignals(True)
+        self.names.clear()
+        for keypoint in self.draft.keypoints:
+            item = QListWidgetItem(keypoint.name)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            swatch = QPixmap(12, 12)
+            swatch.fill(QColor(keypoint.colour or "#9aa0a8"))
+            item.setIcon(swatch)
+            self.names.addItem(item)
+        if self.draft.keypoints:
+            self.names.setCurrentRow(min(max(current, 0), len(self.draft.keypoints) - 1))
+        self.names.blockSignals(False)
+        self._row_changed(self.names.currentRow())
+        self._show_skeleton()
+
+    def _changed(self, current: int) -> None:
+        self.save.setEnabled(True)
+        self._show(current)
+
+    def _renamed(self, item: QListWidgetItem) -> None:
+        row = self.names.row(item)
+        if self.draft.rename(row, item.text()):
+            self._changed(row)
+        else:
+            self.note.setText(self.tr("That name is empty or taken."))
+            self._show(row)
+
+    def _row_changed(self, row: int) -> None:
+        name = self.draft.names[row] if 0 <= row < len(self.draft.keypoints) else ""
+        self.editor.current = name
+        self.editor.update()
+        self.pair.blockSignals(True)
+        self.pair.clear()
+        self.pair.addItem(self.tr("none (in the middle)"), "")
+        for other in self.draft.names:
+            if other != name:
+                self.pair.addItem(other, other)
+        twin = next((b if a == name else a for a, b in self.draft.pairs if name in (a, b)), "")
+        self.pair.setCurrentIndex(max(0, self.pair.findData(twin)))
+        self.pair.blockSignals(False)
+
+    def add_keypoint(self) -> None:
+        """Append what is in the field."""
+        name = self.new_name.text().strip()
+        if name and self.row is not None:
+            self.draft.add(name)
+            self.new_name.clear()
+            self._changed(len(self.draft.keypoints) - 1)
+
+    def _move(self, step: int) -> None:
+        row = self.names.currentRow()
+        if row >= 0:
+            self._changed(self.draft.move(row, step))
+
+    def retire(self) -> None:
+        """Ask for the current keypoint no more."""
+        row = self.names.currentRow()
+        if row >= 0:
+            self.draft.retire(row)
+            self._changed(row)
+
+    def _colour(self) -> None:
+        row = self.names.currentRow()
+        if row < 0:
+            return
+        colour = QColorDialog.getColor(QColor(self.draft.keypoints[row].colour or "#E69F00"), self)
+        if colour.isValid():
+            self.draft.keypoints[row].colour = colour.name()
+            self._changed(row)
+
+    def _pair_chosen(self, place: int) -> None:
+        row = self.names.currentRow()
+        if row < 0:
+            return
+        name, other = self.draft.names[row], self.pair.itemData(place)
+        # The one called "right" (or the later one) stands on the right of the pair.
+        left, right = (other, name) if other and ("right" in name.lower() or "left" in other.lower()) else (name, other)
+        if other:
+            self.draft.set_pair(left, right)
+        else:
+            self.draft.set_pair(name, "")
+        self._changed(row)
+
+    def suggest_pairs(self) -> None:
+        """Pairs from names."""
+        made = self.draft.suggest_pairs()
+        self.note.setText(self.tr("{n} pairs found.").format(n=made))
+        if made:
+            self._changed(self.names.currentRow())
+
+    def _edge_toggled(self, a: str, b: str) -> None:
+        self.draft.toggle_edge(a, b)
+        self._changed(self.names.currentRow())
+
+    def _point_chosen(self, name: str) -> None:
+        self.names.setCurrentRow(self.draft.names.index(name))
+
+    # -- picture ---------------------------------------------------------------------------------------------------
+
+    def _load_picture(self, row: CategoryRow | None) -> None:
+        self._places = {}
+        self.editor.show_picture(QPixmap())
+        if row is None:
+            self._show_skeleton()
+            return
+        queries = self._space.session.queries
+        best, count = None, 1
+        for instance in queries.exemplar_instances(row.id)[:40]:
+            labelled = int(instance.aligned(row.definition_ids).labelled.sum())
+            if labelled > count:
+                best, count = instance, labelled
+        image = queries.image(best.image_id) if best is not None else None
+        if best is None or image is None:
+            self._places = _silhouette(row)
+            self._show_skeleton()
+            return
+        keypoints = best.aligned(row.definition_ids)
+        x0, y0, x1, y1 = keypoints.box_or_extent()
+        margin = 0.08 * max(x1 - x0, y1 - y0)
+        x0, y0 = max(0.0, x0 - margin), max(0.0, y0 - margin)
+        x1, y1 = min(float(image.width), x1 + margin), min(float(image.height), y1 + margin)
+        for definition, xy, there in zip(row.definitions, keypoints.xy_image, keypoints.labelled, strict=True):
+            if there:
+                self._places[definition.name] = (float(xy[0] - x0) / (x1 - x0), float(xy[1] - y0) / (y1 - y0))
+
+        def loaded(photo: Photo) -> None:
+            level = photo.pyramid.levels[0]
+            scale = level.width() / image.width
+            part = level.copy(int(x0 * scale), int(y0 * scale), int((x1 - x0) * scale), int((y1 - y0) * scale))
+            self.editor.show_picture(QPixmap.fromImage(part))
+
+        self._space.program.photos.load(image.path, loaded, lambda _error: None)
+        self._show_skeleton()
+
+    def _show_skeleton(self) -> None:
+        places = {k.name: self._places[k.was or k.name] for k in self.draft.keypoints if (k.was or k.name) in self._places}
+        missing = [n for n in self.draft.names if n not in places]
+        for place, name in enumerate(missing):
+            # Keypoints without a place yet wait in a row along the lower edge.
+            places[name] = ((place + 0.5) / max(len(missing), 1), 0.96)
+        rights = {b for _, b in self.draft.pairs}
+        self.editor.show_schema(places, list(self.draft.edges), rights, self.draft.colours)
+
+    # -- saving ----------------------------------------------------------------------------------------------------
+
+    def apply(self) -> bool:
+        """Save as one operation; False when it does not fit together."""
+        row = self.row
+        if row is None:
+            return False
+        draft = self.draft
+        try:
+            schema = draft.schema()
+        except AppError as error:
+            self.note.setText(str(error))
+            return False
+        done = self._space.session.write(
+            lambda do: do.edit_schema(row.id, schema, renamed=draft.renamed, colours=draft.colours), self
+        )
+        if done is not None:
+            self.note.setText(self.tr("Saved."))
+            self.save.setEnabled(False)
+        return done is not None
+
+
+def _silhouette(row: CategoryRow) -> dict[str, tuple[float, float]]:
+    """Places without a labelled photo: a template with the same names, else an ellipse."""
+    names = [d.name for d in row.definitions]
+    for template in TEMPLATES:
+        if template.layout and set(names) <= set(template.schema.names):
+            return dict(zip(template.schema.names, template.layout, strict=True))
+    if not names:
+        return {}
+    points = template_points(row, ()) * 0.45 + 0.5
+    return {name: (float(x), float(y)) for name, (x, y) in zip(names, points, strict=True)}

@@ -1,0 +1,128 @@
+"""Statistics: progress, actions per accepted keypoint, accuracy per keypoint, calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+
+from desktop.session.figures import Figures, figures_of
+from desktop.theme.colours import IMAGE_STATE_COLOURS
+from desktop.widgets.message_bar import plain_label
+from desktop.widgets.plot import Plot, Series
+from desktop.window.workspace import Workspace
+
+BLUE, GREEN, ORANGE, GREY = QColor("#0072B2"), QColor("#009E73"), QColor("#E69F00"), QColor("#8a8f98")
+
+
+class StatisticsPage(QWidget):
+    """GUI thread; owned by the main window while a project is open. The figures are made on the engine's side pool."""
+
+    def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._space = workspace
+        self.category = QComboBox()
+        self.category.setMinimumWidth(200)
+        self.category.setAccessibleName(self.tr("Category"))
+        self.category.activated.connect(lambda _: self.refresh())
+        self.summary = plain_label(name="heading")
+        self.detail = plain_label(name="dim")
+        self.states = Plot(self.tr("Photos"))
+        self.days = Plot(self.tr("Decisions and labels per day"))
+        self.parts = Plot(self.tr("Proposals right, per keypoint"))
+        self.calibration = Plot(self.tr("Calibration"))
+        grid = QGridLayout()
+        grid.setSpacing(20)
+        for place, plot in enumerate((self.states, self.days, self.parts, self.calibration)):
+            plot.setMinimumHeight(230)
+            grid.addWidget(plot, place // 2, place % 2)
+        top = QHBoxLayout()
+        top.addWidget(self.category)
+        top.addStretch(1)
+        column = QWidget()
+        layout = QVBoxLayout(column)
+        layout.setContentsMargins(20, 14, 20, 14)
+        layout.addLayout(top)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.detail)
+        layout.addLayout(grid, 1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(column)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+
+    def page_shown(self) -> None:
+        """The page came to the front."""
+        kept = self.category.currentData()
+        self.category.clear()
+        self.category.addItem(self.tr("all categories"), None)
+        for category in self._space.labelling.categories:
+            self.category.addItem(category.name, category.id)
+        self.category.setCurrentIndex(max(0, self.category.findData(kept)))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make the figures in the background (a read-only connection of the pool's own)."""
+        folder, category_id = self._space.folder, self.category.currentData()
+
+        def work() -> Figures:
+            from projects.project import Project
+
+            with Project.open(folder, read_only=True) as project:
+                return figures_of(project, category_id)
+
+        self._space.program.pool.submit(
+            "figures", work, self.show_figures, failed=lambda e: self.summary.setText(str(e))
+        )
+
+    def show_figures(self, figures: Any) -> None:
+        """Draw."""
+        f: Figures = figures
+        self.summary.setText(
+            self.tr("{done} of {all} photos done, {instances} instances, {keypoints} keypoints").format(
+                done=f.done + f.nothing, all=f.photos, instances=f.instances, keypoints=f.keypoints
+            )
+        )
+        parts = []
+        if f.actions_per_keypoint is not None:
+            parts.append(self.tr("{a:.2f} actions per accepted keypoint (by hand: 1)").format(a=f.actions_per_keypoint))
+        if f.decisions:
+            share = f.accepted / f.decisions
+            parts.append(self.tr("{n} decisions, {p:.0%} accepted").format(n=f.decisions, p=share))
+        self.detail.setText("   ".join(parts) or self.tr("No proposal was decided yet."))
+        names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("done")]
+        values = (f.unseen, f.pending, f.nothing, f.done)
+        self.states.show_series(
+            [
+                Series(
+                    "", tuple((float(i), float(v)) for i, v in enumerate(values)), IMAGE_STATE_COLOURS["done"], "bars"
+                )
+            ],
+            bar_labels=names,
+        )
+        self.days.show_series(
+            [Series("", tuple((float(i), float(v)) for i, (_, v) in enumerate(f.per_day)), BLUE, "bars")],
+            bar_labels=[day[5:] for day, _ in f.per_day],
+        )
+        self.parts.show_series(
+            [Series("", tuple((float(i), r) for i, (_, r, _) in enumerate(f.per_keypoint)), GREEN, "bars")],
+            y_range=(0, 1),
+            bar_labels=[name for name, _, _ in f.per_keypoint],
+            empty=self.tr("Decide about some proposals first."),
+        )
+        points = tuple((mean, share) for mean, share, _ in f.reliability)
+        self.calibration.show_series(
+            [
+                Series(self.tr("perfect"), ((0.0, 0.0), (1.0, 1.0)), GREY, "line"),
+                Series(self.tr("yours"), points, ORANGE, "points"),
+            ]
+            if points
+            else [],
+            x_label=self.tr("confidence said"),
+            x_range=(0, 1),
+            y_range=(0, 1),
+            empty=self.tr("Thirty decisions make this plot."),
+        )

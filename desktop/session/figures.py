@@ -1,0 +1,82 @@
+"""The numbers of the statistics page, from the project's own record. No Qt; runs in the pool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+BINS = 10
+HISTORY = 200_000
+MACHINE_STEPS = ("Propose", "Improve", "Find", "Import", "Add ", "Make the sample", "Re-link")
+"""Steps with these names are no human action (or none that places keypoints)."""
+CALIBRATION_FROM = 30
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Counts and curves.
+
+    Attributes:
+        per_day: (ISO day, steps) of the last days with work.
+        per_keypoint: (name, share right, decisions), worst first.
+        reliability: per confidence bin (mean confidence, share right, decisions).
+        actions_per_keypoint: steps made by a person (placing, dragging, accepting, rejecting ...) per keypoint that is in
+            the project now, from the undo history; None without keypoints.
+    """
+
+    photos: int
+    unseen: int
+    pending: int
+    done: int
+    nothing: int
+    instances: int
+    keypoints: int
+    decisions: int
+    accepted: int
+    actions_per_keypoint: float | None
+    per_day: tuple[tuple[str, int], ...]
+    per_keypoint: tuple[tuple[str, float, int], ...]
+    reliability: tuple[tuple[float, float, int], ...]
+
+
+def figures_of(project: Any, category_id: int | None = None) -> Figures:
+    """Read everything the page shows."""
+    queries = project.queries
+    counts = queries.counts()
+    decisions = [
+        d for d in queries.decisions(category_id=category_id, target="keypoints") if d.definition_id is not None
+    ]
+    names = {d.id: d.name for c in queries.categories() for d in (*c.definitions, *c.retired)}
+    accepted = [d for d in decisions if d.kind == "accepted"]
+    history = queries.history(limit=HISTORY)
+    days = Counter(step.created_at[:10] for step in history if not step.undone and step.created_at)
+    per_day = tuple(sorted(days.items())[-14:])
+    by_part: dict[str, list[bool]] = {}
+    for decision in decisions:
+        by_part.setdefault(names.get(decision.definition_id or 0, "?"), []).append(decision.correct)
+    per_keypoint = tuple(
+        sorted(((n, sum(v) / len(v), len(v)) for n, v in by_part.items()), key=lambda row: row[1])[:24]
+    )
+    return Figures(
+        counts.all, counts.unseen, counts.pending, counts.done, counts.nothing, counts.instances, counts.keypoints,
+        len(decisions), len(accepted), _actions(history, counts.keypoints), per_day, per_keypoint,
+        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (),
+    )  # fmt: skip
+
+
+def _actions(history: Any, keypoints: int) -> float | None:
+    """Steps that a person made (each undo step is one) per keypoint in the project."""
+    if not keypoints:
+        return None
+    steps = sum(not step.undone and not step.name.startswith(MACHINE_STEPS) for step in history)
+    return steps / keypoints
+
+
+def _reliability(decisions: list[Any]) -> tuple[tuple[float, float, int], ...]:
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    for decision in decisions:
+        if decision.confidence is not None:
+            place = min(int(decision.confidence * BINS), BINS - 1)
+            bins[place].append((decision.confidence, decision.correct))
+    return tuple((sum(c for c, _ in b) / len(b), sum(r for _, r in b) / len(b), len(b)) for b in bins if b)

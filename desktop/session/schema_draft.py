@@ -1,0 +1,137 @@
+"""A schema being edited: plain data with checks, turned into one operation at the end. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.domain.errors import UserInputError
+from engine.domain.keypoints import KeypointSchema
+from projects.formats.schemas import guess_pairs
+from projects.store.rows import CategoryRow
+
+
+@dataclass
+class DraftKeypoint:
+    """One line of the editor; `was` is its name in the project ("" = new)."""
+
+    name: str
+    was: str = ""
+    colour: str = ""
+
+
+@dataclass
+class SchemaDraft:
+    """The whole draft; edges and pairs by name, so that reordering moves nothing."""
+
+    keypoints: list[DraftKeypoint] = field(default_factory=list)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+
+    @staticmethod
+    def of(category: CategoryRow) -> SchemaDraft:
+        """What the project has now."""
+        names = {d.id: d.name for d in category.definitions}
+        return SchemaDraft(
+            [DraftKeypoint(d.name, d.name, d.colour) for d in category.definitions],
+            [(names[a], names[b]) for a, b in category.edge_ids if a in names and b in names],
+            [(names[a], names[b]) for a, b in category.pair_ids if a in names and b in names],
+        )
+
+    @staticmethod
+    def from_schema(schema: KeypointSchema) -> SchemaDraft:
+        """From a template."""
+        return SchemaDraft(
+            [DraftKeypoint(n) for n in schema.names],
+            [(schema.names[a], schema.names[b]) for a, b in schema.edges],
+            [(schema.names[a], schema.names[b]) for a, b in schema.pairs],
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Names in order."""
+        return [k.name for k in self.keypoints]
+
+    def add(self, name: str) -> None:
+        """A new keypoint at the end; its twin becomes its pair when the names say so."""
+        base, number = name.strip() or "keypoint", 2
+        candidate = base
+        while candidate in self.names:
+            candidate, number = f"{base}_{number}", number + 1
+        self.keypoints.append(DraftKeypoint(candidate))
+        self._pair_up(candidate)
+
+    def rename(self, index: int, name: str) -> bool:
+        """Rename; False when the name is empty or taken."""
+        name = name.strip()
+        old = self.keypoints[index].name
+        if name == old:
+            return True
+        if not name or name in self.names:
+            return False
+        self.keypoints[index].name = name
+        self.edges = [(name if a == old else a, name if b == old else b) for a, b in self.edges]
+        self.pairs = [(name if a == old else a, name if b == old else b) for a, b in self.pairs]
+        self._pair_up(name)
+        return True
+
+    def _pair_up(self, name: str) -> None:
+        paired = {n for pair in self.pairs for n in pair}
+        if name in paired:
+            return
+        names = self.names
+        for a, b in guess_pairs(names):
+            pair = (names[a], names[b])
+            if name in pair and not paired & set(pair):
+                self.pairs.append(pair)
+
+    def retire(self, index: int) -> None:
+        """Ask for it no more (labels are kept by the project)."""
+        name = self.keypoints.pop(index).name
+        self.edges = [e for e in self.edges if name not in e]
+        self.pairs = [p for p in self.pairs if name not in p]
+
+    def move(self, index: int, step: int) -> int:
+        """Move a line up (-1) or down (+1); its new place."""
+        target = min(max(index + step, 0), len(self.keypoints) - 1)
+        self.keypoints.insert(target, self.keypoints.pop(index))
+        return target
+
+    def toggle_edge(self, a: str, b: str) -> None:
+        """Join two keypoints, or part them."""
+        kept = [e for e in self.edges if set(e) != {a, b}]
+        self.edges = kept if len(kept) < len(self.edges) else [*self.edges, (a, b)]
+
+    def set_pair(self, left: str, right: str) -> None:
+        """Make a left/right pair; older pairs of either are dropped. `right` "" only drops."""
+        self.pairs = [p for p in self.pairs if left not in p and (not right or right not in p)]
+        if right and left != right:
+            self.pairs.append((left, right))
+
+    def suggest_pairs(self) -> int:
+        """Pairs by name for keypoints that have none; how many were made."""
+        before = len(self.pairs)
+        for name in self.names:
+            self._pair_up(name)
+        return len(self.pairs) - before
+
+    def schema(self) -> KeypointSchema:
+        """For the project; UserInputError when it does not fit together."""
+        names = self.names
+        if any(not n.strip() for n in names):
+            raise UserInputError("A keypoint has no name.", "Name it or remove it.")
+        place = {n: i for i, n in enumerate(names)}
+        return KeypointSchema(
+            tuple(names),
+            tuple((place[a], place[b]) for a, b in self.edges),
+            tuple((place[a], place[b]) for a, b in self.pairs),
+        )
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Old name to new name."""
+        return {k.was: k.name for k in self.keypoints if k.was and k.was != k.name}
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Name to colour."""
+        return {k.name: k.colour for k in self.keypoints if k.colour}

@@ -1,0 +1,88 @@
+"""Before and after tuning on a few photos: true places as crosses, matches as dots with a line to the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtWidgets import QWidget
+
+from desktop.io.thumbnails import make_crop
+from desktop.session.tune_gallery import GalleryPicture
+from engine.domain.errors import AppError
+from engine.domain.geometry import expand_box, longer_side
+
+RIGHT, WRONG = QColor("#009E73"), QColor("#D55E00")
+SIDE = 150
+
+
+class BeforeAfterGallery(QWidget):
+    """GUI thread; owned by the tune window. Two rows: before, after."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._pictures: tuple[tuple[GalleryPicture, QImage], ...] = ()
+        self.setMinimumHeight(0)
+        self.setAccessibleName(self.tr("Before and after"))
+
+    @property
+    def count(self) -> int:
+        """Photos shown."""
+        return len(self._pictures)
+
+    def sizeHint(self) -> QSize:
+        return QSize(680, 2 * SIDE + 24 if self._pictures else 0)
+
+    def show_pictures(self, pictures: Sequence[GalleryPicture]) -> None:
+        """Replace the photos."""
+        made = []
+        for picture in pictures:
+            try:
+                made.append((picture, make_crop(picture.path, expand_box(picture.box, margin=0.15, square=True), SIDE)))
+            except AppError:
+                continue
+        self._pictures = tuple(made)
+        self.setMinimumHeight(2 * SIDE + 24 if made else 0)
+        self.updateGeometry()
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        for row, title in enumerate((self.tr("before"), self.tr("after"))):
+            top = row * (SIDE + 12)
+            painter.setPen(text)
+            painter.drawText(QRectF(0, top, 60, SIDE), Qt.AlignmentFlag.AlignVCenter, title)
+            for place, (picture, image) in enumerate(self._pictures):
+                area = QRectF(64 + place * (SIDE + 8), top, SIDE, SIDE)
+                painter.drawImage(area, image)
+                points = picture.after if row else picture.before
+                self._paint_points(painter, picture, points, area)
+                painter.setPen(QColor("white"))
+                badge = QRectF(area.right() - 44, area.bottom() - 19, 44, 19)
+                painter.fillRect(badge, QColor(0, 0, 0, 170))
+                count = f"{picture.right(points)}/{len(points)}"
+                painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, count)
+
+    @staticmethod
+    def _paint_points(painter: QPainter, picture: GalleryPicture, points: np.ndarray, area: QRectF) -> None:
+        x0, y0, x1, _ = expand_box(picture.box, margin=0.15, square=True)
+        scale = area.width() / (x1 - x0)
+        limit = 0.1 * longer_side(picture.box)
+        painter.save()
+        painter.setClipRect(area)
+        for found, true in zip(points, picture.truth, strict=True):
+            a = QPointF(area.left() + (found[0] - x0) * scale, area.top() + (found[1] - y0) * scale)
+            b = QPointF(area.left() + (true[0] - x0) * scale, area.top() + (true[1] - y0) * scale)
+            colour = RIGHT if np.hypot(*(found - true)) <= limit else WRONG
+            painter.setPen(QPen(colour, 1.4))
+            painter.drawLine(a, b)
+            painter.setPen(QPen(QColor("white"), 1.2))
+            painter.setBrush(colour)
+            painter.drawEllipse(a, 4, 4)
+            painter.drawLine(b + QPointF(-3, -3), b + QPointF(3, 3))
+            painter.drawLine(b + QPointF(-3, 3), b + QPointF(3, -3))
+        painter.restore()
