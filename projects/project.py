@@ -14,7 +14,12 @@ queue up. A second *process* is told who holds the project and may open it read-
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +37,11 @@ from projects.store.operations.base import Op, Runner
 from projects.store.queries import Queries
 
 SUFFIX = ".kinmark"
+CLEAN_NOTE = "closed.json"
+MAX_PATH_BYTES = 480
+"""SQLite opens paths of up to 512 bytes, its journal's name included."""
+ALWAYS_CHECKED = 64 << 20
+"""Databases up to this size are checked at every opening (a fraction of a second), larger ones after a crash only."""
 ChangeListener = Callable[[OpChanges, Any], None]
 
 
@@ -55,8 +65,10 @@ class Project:
         self._closed = False
         self._path = folder / DATABASE_NAME
         self._listener = HUB.join(self._path)
-        immutable = read_only and not _writable(folder)
-        self._reader: Engine = read_engine(self._path, immutable=immutable)
+        frozen = read_only and not os.access(folder, os.W_OK)
+        self._copy = _copy_with_journal(self._path) if frozen else None
+        source = Path(self._copy.name) / DATABASE_NAME if self._copy is not None else self._path
+        self._reader: Engine = read_engine(source, immutable=frozen and self._copy is None)
         self._writer: Engine | None = None if read_only else write_engine(self._path)
         self._read_connection: Connection | None = None
         if self._writer is not None:
@@ -73,7 +85,7 @@ class Project:
     @classmethod
     def create(cls, folder: Path | str, *, name: str = "") -> Project:
         """Make a new project folder and open it. UserInputError when the folder holds something already."""
-        folder = Path(folder).absolute()
+        folder = _usable(folder)
         if (folder / DATABASE_NAME).exists():
             raise UserInputError(f"There is already a project in {folder}.", "Open it, or choose another folder.")
         if folder.exists() and any(folder.iterdir()):
@@ -99,7 +111,7 @@ class Project:
             ProjectError: not a project, newer than this program, damaged (the hint names the last good backup), locked by
                 another process (its message names it), or not reachable.
         """
-        folder = Path(folder).absolute()
+        folder = _usable(folder)
         path = folder / DATABASE_NAME
         if not path.is_file():
             raise ProjectError(
@@ -109,9 +121,9 @@ class Project:
             _check_version(folder, path, read_only=True)
             with translated_errors(path, "Opening the project"):
                 return cls(folder, read_only=True)
-        lock.acquire(folder)
+        first = lock.acquire(folder) == 1
         try:
-            _check_version(folder, path, read_only=False)
+            _check_version(folder, path, read_only=False, check=first and not _closed_cleanly(path))
             with translated_errors(path, "Opening the project"):
                 return cls(folder)
         except BaseException:
@@ -127,8 +139,11 @@ class Project:
         if self._read_connection is not None:
             self._read_connection.close()
         self._reader.dispose()
+        if self._copy is not None:
+            self._copy.cleanup()
         if self._writer is not None:
             self._writer.dispose()
+            _note_clean_close(self._path)
             lock.release(self.folder)
 
     def __enter__(self) -> Project:
@@ -245,27 +260,65 @@ class Project:
         return self._read_connection
 
 
-def _writable(folder: Path) -> bool:
-    import os
+def _usable(folder: Path | str) -> Path:
+    """The absolute folder; UserInputError when its path is longer than SQLite can open."""
+    folder = Path(folder).absolute()
+    if len(os.fsencode(folder)) > MAX_PATH_BYTES:
+        raise UserInputError(
+            f"The path of the project folder {folder.name} is too long ({len(os.fsencode(folder))} bytes).",
+            f"Use a place with a path of at most {MAX_PATH_BYTES} bytes.",
+        )
+    return folder
 
-    return os.access(folder, os.W_OK)
+
+def _copy_with_journal(path: Path) -> tempfile.TemporaryDirectory[str] | None:
+    """On read-only media a journal that was never merged can only be read from a copy; None when there is none."""
+    journal = path.with_name(DATABASE_NAME + "-wal")
+    if not journal.exists() or journal.stat().st_size == 0:
+        return None
+    place = tempfile.TemporaryDirectory(prefix="kinmark-")
+    for file in (path, journal):
+        shutil.copyfile(file, Path(place.name) / file.name)
+    return place
 
 
-def _check_version(folder: Path, path: Path, *, read_only: bool) -> None:
+def _note_clean_close(path: Path) -> None:
+    """Leave a note of how the database looked when its last connection was closed (then its journal is gone)."""
+    if path.with_name(DATABASE_NAME + "-wal").exists():
+        return
+    with contextlib.suppress(OSError):
+        info = path.stat()
+        note = json.dumps({"size": info.st_size, "mtime_ns": info.st_mtime_ns})
+        (path.parent / CLEAN_NOTE).write_text(note, encoding="utf-8")
+
+
+def _closed_cleanly(path: Path) -> bool:
+    """Whether a large database is as its last connection left it; small ones are checked at every opening anyway."""
+    note = path.parent / CLEAN_NOTE
+    try:
+        info, data = path.stat(), json.loads(note.read_text(encoding="utf-8"))
+        note.unlink()
+        same = data == {"size": info.st_size, "mtime_ns": info.st_mtime_ns}
+        return same and info.st_size > ALWAYS_CHECKED and not path.with_name(DATABASE_NAME + "-wal").exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = True) -> None:
+    """Refuse what is not ours, too new or damaged; bring an older format up to date after a backup."""
+    writable = os.access(folder, os.W_OK)
     with translated_errors(path, "Opening the project"):
-        connection = connect(path, mode="rw" if _writable(folder) else "ro", immutable=not _writable(folder))
+        connection = connect(path, mode="rw" if writable else "ro", immutable=not writable)
         try:
             version = migrate.version_of(connection, folder)
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
         except sqlite3.DatabaseError as error:
             problem = str(error)
             version = migrate.VERSION
         finally:
             connection.close()
     if problem != "ok":
-        good = backup.newest_good(folder)
-        hint = f"Restore the last good copy: {good.name}." if good else "Look for a copy of the folder elsewhere."
-        raise ProjectError(f"The project file in {folder} is damaged.", hint, problem)
+        raise _damaged(folder, problem)
     if version < migrate.VERSION:
         if read_only:
             raise ProjectError(
@@ -273,3 +326,13 @@ def _check_version(folder: Path, path: Path, *, read_only: bool) -> None:
             )
         backup.make(folder, reason=f"v{version}")
         migrate.upgrade(path)
+
+
+def _damaged(folder: Path, details: str) -> ProjectError:
+    good = backup.newest_good(folder)
+    hint = (
+        f"Put back its last good copy with: kinmark backup {folder} --restore {good.name}"
+        if good
+        else "It has no good backup; look for a copy of the folder elsewhere."
+    )
+    return ProjectError(f"The project file in {folder} is damaged.", hint, details)

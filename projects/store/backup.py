@@ -18,7 +18,7 @@ INTERVAL = timedelta(minutes=30)
 
 def backups_of(folder: Path) -> list[Path]:
     """Backup files of the project `folder`, newest first (by name: the clock of the disk is not trusted)."""
-    return sorted((folder / "backups").glob("project-*.sqlite"), reverse=True)
+    return sorted((folder / "backups").glob("project-*.sqlite"), key=lambda path: path.stem, reverse=True)
 
 
 def make(folder: Path, *, reason: str = "") -> Path:
@@ -48,8 +48,7 @@ def _free_name(target_dir: Path, reason: str) -> Path:
     # A clock that was set back must not make the newest backup look old.
     stamp = max(stamp, newest)
     number = len(list(target_dir.glob(f"project-{stamp}*.sqlite")))
-    suffix = f"-{number:02d}" if number else ""
-    return target_dir / f"project-{stamp}{suffix}{'-' + reason if reason else ''}.sqlite"
+    return target_dir / f"project-{stamp}-{number:02d}{'-' + reason if reason else ''}.sqlite"
 
 
 def _flush(path: Path) -> None:

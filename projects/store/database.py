@@ -28,9 +28,16 @@ _READ_PRAGMAS = (
     "trusted_schema=OFF",
     "temp_store=MEMORY",
     "cache_size=-32768",
-    "mmap_size=268435456",
+    # No memory mapping: a network drive that goes away must be an error message, not a SIGBUS.
+    "mmap_size=0",
 )
-_WRITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=2000", "journal_size_limit=67108864")
+_WRITE_PRAGMAS = (
+    "cache_size=-262144",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "wal_autocheckpoint=2000",
+    "journal_size_limit=67108864",
+)
 
 
 def connect(path: Path, *, mode: str = "rw", immutable: bool = False) -> sqlite3.Connection:

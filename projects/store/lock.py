@@ -21,14 +21,17 @@ _guard = threading.Lock()
 _held: dict[Path, tuple[FileLock, int]] = {}
 
 
-def acquire(folder: Path) -> None:
-    """Take (or count up) this process's lock on the project `folder`; ProjectError names the process that holds it."""
+def acquire(folder: Path) -> int:
+    """Take (or count up) this process's lock on the project `folder`; ProjectError names the process that holds it.
+
+    Returns how often this process holds it now (1: nobody had it open).
+    """
     key = folder.resolve()
     with _guard:
         if key in _held:
             lock, count = _held[key]
             _held[key] = (lock, count + 1)
-            return
+            return count + 1
         lock = FileLock(folder / "writer.lock", thread_local=False)
         try:
             lock.acquire(timeout=0)
@@ -45,6 +48,7 @@ def acquire(folder: Path) -> None:
             ) from error
         _held[key] = (lock, 1)
         _sign(folder)
+        return 1
 
 
 def release(folder: Path) -> None:

@@ -149,10 +149,11 @@ class ImageQueries(QueryGroup):
         if order not in ORDERS:
             raise UserInputError(f"Images cannot be ordered by {order!r}.", f"Use one of {', '.join(ORDERS)}.")
         where, values = where_of(filter_)
+        by = _order_of(order, filter_)
         # The page is cut on a covering index first; whole rows are then read for the page only.
         sql = (
             f"SELECT {_COLUMNS} FROM image JOIN (SELECT image.id AS page_id FROM image WHERE {where} "
-            f"ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?) ON page_id = image.id ORDER BY {ORDERS[order]}"
+            f"ORDER BY {by} LIMIT ? OFFSET ?) ON page_id = image.id ORDER BY {by}"
         )
         return self._image_rows(self._all(sql, [*values, -1 if limit is None else limit, offset]))
 
@@ -193,7 +194,7 @@ class ImageQueries(QueryGroup):
     def image_ids(self, filter_: ImageFilter | None = None, *, order: str = "name") -> tuple[int, ...]:
         """Ids of all images that fit, in order (for a model/view list: fetch once per filter, rows by page)."""
         where, values = where_of(filter_)
-        rows = self._all(f"SELECT image.id FROM image WHERE {where} ORDER BY {ORDERS[order]}", values)
+        rows = self._all(f"SELECT image.id FROM image WHERE {where} ORDER BY {_order_of(order, filter_)}", values)
         return tuple(row[0] for row in rows)
 
     def count_images(self, filter_: ImageFilter | None = None) -> int:
@@ -254,6 +255,13 @@ class ImageQueries(QueryGroup):
         return tuple(
             (row[0], row[1]) for row in self._all("SELECT image_id, category_id FROM nothing_here ORDER BY id")
         )
+
+
+def _order_of(order: str, filter_: ImageFilter | None) -> str:
+    if order == "confidence" and filter_ is not None and (filter_.state == "pending" or filter_.below is not None):
+        # Pending images always have a confidence: this order comes straight from an index.
+        return "image.min_confidence, image.id"
+    return ORDERS[order]
 
 
 def _like(text: str) -> str:
