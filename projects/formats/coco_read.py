@@ -328,6 +328,8 @@ def _read_polygons(item: Item, report: Report) -> list[list[float]]:
     if raw and not isinstance(raw[0], list):
         report.add("changed", item.where, "its polygon is not inside a list of polygons; read as one polygon")
         raw = [raw]
+    if sum(len(ring) for ring in raw if isinstance(ring, list)) > 2 * MAX_POINTS:
+        raise item.error(f"its polygons have more than {MAX_POINTS} points")
     polygons: list[list[float]] = []
     for ring in raw:
         if not isinstance(ring, list) or len(ring) % 2:
@@ -336,8 +338,6 @@ def _read_polygons(item: Item, report: Report) -> list[list[float]]:
             report.add("skipped", item.where, f"a polygon of {len(ring)} numbers encloses nothing (6 are needed)")
             continue
         polygons.append([checks.coordinate(v, item, "a polygon") for v in ring])
-    if sum(len(p) for p in polygons) > 2 * MAX_POINTS:
-        raise item.error(f"its polygons have more than {MAX_POINTS} points")
     return polygons
 
 

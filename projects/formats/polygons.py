@@ -146,14 +146,11 @@ def clip_ring(ring: Ring, width: int, height: int, margin: float = 0.0) -> Ring:
 
 
 def _clip_side(ring: Ring, inside: NDArray[np.bool_], axis: int, limit: float) -> Ring:
-    points: list[NDArray[np.float64]] = []
-    for i in range(len(ring)):
-        here, before = ring[i], ring[i - 1]
-        if inside[i] != inside[i - 1]:
-            share = (limit - before[axis]) / (here[axis] - before[axis])
-            crossing = before + share * (here - before)
-            crossing[axis] = limit
-            points.append(crossing)
-        if inside[i]:
-            points.append(here)
-    return np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    before, was_inside = np.roll(ring, 1, axis=0), np.roll(inside, 1)
+    crosses = inside != was_inside
+    step = np.where(crosses, ring[:, axis] - before[:, axis], 1.0)
+    crossing = before + ((limit - before[:, axis]) / step)[:, None] * (ring - before)
+    crossing[:, axis] = limit
+    # Each vertex gives at most two points: where its edge crosses the border, then itself.
+    both = np.stack([crossing, ring], axis=1).reshape(-1, 2)
+    return both[np.stack([crosses, inside], axis=1).reshape(-1)]
