@@ -10,7 +10,7 @@ OperationCancelled. An unreadable *target* of a sweep does not stop it: it is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -435,6 +435,64 @@ class EngineConfig:
     models_dir: Path | None = None
     prompt_dirs: tuple[Path, ...] = ()
     threads: int = 0
+
+
+class NeighbourDoor(Protocol):
+    """A photo found by `VectorIndexDoor.search`: its id and cosine similarity."""
+
+    @property
+    def image_id(self) -> int:
+        """The caller's image id."""
+        ...
+
+    @property
+    def similarity(self) -> float:
+        """Best cosine over query rows and the photo's rows."""
+        ...
+
+
+class VectorIndexDoor(Protocol):
+    """A vector index of photos' descriptors on disk; see `engine.retrieval.index.VectorIndex`."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, image_id: int) -> bool: ...
+
+    @property
+    def worn(self) -> bool:
+        """Whether so much was removed that building it again is worth while."""
+        ...
+
+    def stale(self, wanted: Mapping[int, str]) -> tuple[list[int], list[int]]:
+        """`{image id: sha256}` -> (ids to add or replace, ids to remove)."""
+        ...
+
+    def put(self, image_id: int, sha256: str, vectors: NDArray[np.float32]) -> None:
+        """Add a photo or replace its vectors `[R, D]`."""
+        ...
+
+    def remove(self, image_ids: Iterable[int]) -> int:
+        """Take photos out; returns how many were there."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+    def save(self) -> None:
+        """Write it to its folder."""
+        ...
+
+    def search(self, queries: NDArray[np.float32], count: int) -> Sequence[NeighbourDoor]:
+        """The `count` photos most alike to any query row `[Q, D]`, best first."""
+        ...
+
+
+def open_vector_index(folder: Path, fingerprint: str, *, read_only: bool = False) -> VectorIndexDoor:
+    """The vector index in `folder` for descriptors of that fingerprint (empty when there is none); loads no torch."""
+    from engine.retrieval.index import VectorIndex
+
+    return VectorIndex(folder, fingerprint, read_only=read_only)
 
 
 def open_engine(config: EngineConfig | None = None) -> Engine:

@@ -1,0 +1,141 @@
+"""Pooled descriptors for the vector index: colour, gradients and learned appearance of a photo's subject and sub-regions.
+
+Pure functions of (image bytes, RunSpec). Row 0 describes the subject (or the given box / mask), rows 1..5 describe overlapping
+fifths of the photo, so that a small thing in a corner has a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.api import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
+from engine.domain.errors import AppError
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.runspec import RunSpec
+from engine.instances.attention import AttentionExtractor, AttentionFeatures
+from engine.instances.evidence import grid_of
+from engine.instances.maps import appearance_tokens
+from engine.instances.picture import Picture, checked_mask, load_picture
+from engine.instances.settings import resolve
+from engine.retrieval.histogram import BINS, colour_histogram
+from engine.retrieval.patches import Patches, dense_patches
+from engine.retrieval.saliency import subject_weights
+from engine.session import EngineSession
+
+FloatArray = NDArray[np.float32]
+
+PART_WEIGHTS = {"colour": 0.5, "gradients": 0.3, "learned": 0.2}
+"""Shares of the cosine; without a backbone colour and gradients share the rest."""
+REGION_SHARE = 0.6
+VERSION = 1
+
+
+def _pairs_pooled(histogram: FloatArray) -> FloatArray:
+    """Colour shares of neighbouring bins joined (6 x 9 x 9 -> 3 x 5 x 5), square-rooted again: `[75]`."""
+    table = histogram.reshape(BINS).astype(np.float64) ** 2
+    padded = np.pad(table, ((0, 0), (0, 1), (0, 1)))
+    pooled = padded.reshape(3, 2, 5, 2, 5, 2).sum(axis=(1, 3, 5))
+    return np.sqrt(pooled.ravel()).astype(np.float32)
+
+
+def _pooled_gradients(patches: Patches, weights: FloatArray) -> FloatArray:
+    """Weighted mean and spread of the gradient descriptors, signed square roots: `[128]`."""
+    height, width = weights.shape
+    rows = np.clip((patches.xy[:, 1] * height).astype(int), 0, height - 1)
+    columns = np.clip((patches.xy[:, 0] * width).astype(int), 0, width - 1)
+    share = weights[rows, columns] + 1e-6
+    share = share / share.sum()
+    mean = share @ patches.gradients
+    spread = np.sqrt(np.maximum(share @ patches.gradients**2 - mean**2, 0))
+    both = np.concatenate([mean, spread - spread.mean()])
+    return (np.sign(both) * np.sqrt(np.abs(both))).astype(np.float32)
+
+
+def _pooled_tokens(features: AttentionFeatures, weights: FloatArray) -> FloatArray:
+    rows, columns = features.grid_hw
+    share = cv2.resize(weights, (columns, rows), interpolation=cv2.INTER_AREA).ravel() + 1e-6
+    tokens = appearance_tokens(features.self_q, features.self_k).numpy()
+    return (share @ tokens / share.sum()).astype(np.float32)
+
+
+def _unit(vector: FloatArray) -> FloatArray:
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
+def pool(picture: Picture, patches: Patches, features: AttentionFeatures | None, weights: FloatArray) -> FloatArray:
+    """One L2-normalised descriptor `[D]` of a weighted region of a photo."""
+    parts = {
+        "colour": _pairs_pooled(colour_histogram(picture.rgb, weights)),
+        "gradients": _pooled_gradients(patches, weights),
+    }
+    if features is not None:
+        parts["learned"] = _pooled_tokens(features, weights)
+    return _unit(np.concatenate([np.sqrt(PART_WEIGHTS[k]) * _unit(v) for k, v in parts.items()])).astype(np.float32)
+
+
+def region_weights(grid_hw: tuple[int, int]) -> list[FloatArray]:
+    """Five overlapping regions of the photo: the corners' and the centre's 60 %."""
+    height, width = grid_hw
+    tall, wide = max(1, round(REGION_SHARE * height)), max(1, round(REGION_SHARE * width))
+    corners = [(0, 0), (0, width - wide), (height - tall, 0), (height - tall, width - wide)]
+    middle = ((height - tall) // 2, (width - wide) // 2)
+    found = []
+    for top, left in [*corners, middle]:
+        weights = np.zeros(grid_hw, np.float32)
+        weights[top : top + tall, left : left + wide] = 1
+        found.append(weights)
+    return found
+
+
+def target_weights(target: Target, picture: Picture) -> FloatArray | None:
+    """Weights of the target's box or mask on the map grid; None for a whole photo."""
+    rows, columns = grid_of(picture.size_hw)
+    if target.mask is not None:
+        work = picture.to_work_mask(checked_mask(target.mask, picture)).astype(np.float32)
+    elif target.box is not None:
+        work = np.zeros(picture.size_hw, np.float32)
+        left, top = picture.to_work_xy((target.box[0], target.box[1]))
+        right, bottom = picture.to_work_xy((target.box[2], target.box[3]))
+        work[top : bottom + 1, left : right + 1] = 1
+    else:
+        return None
+    return cv2.resize(work, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def descriptors(
+    session: EngineSession,
+    request: DescriptorRequest,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[Descriptor | TargetFailure]:
+    """Descriptors of the targets in their order; an unreadable one is reported and passed by."""
+    with session.guarded():
+        backbone = session.backbone(request.backbone)
+        extractor = AttentionExtractor(session, request.backbone, resolve(InstanceSettings(), backbone.spec), "")
+        settings = {"parts": PART_WEIGHTS, "version": VERSION, "attention": extractor.settings.attention_part()}
+        spec = RunSpec("descriptor-pooled", backbone.spec.id, backbone.revision, "empty", settings=settings)
+        if progress is not None:
+            progress.start("Indexing photos", len(request.targets))
+        for target in request.targets:
+            if cancel is not None:
+                cancel.check()
+            try:
+                picture = load_picture(session.source, target.image)
+                features = extractor.extract(target.image, cancel=cancel)
+                patches = dense_patches(picture.rgb, np.ones(grid_of(picture.size_hw), np.float32), step_px=14)
+                own = target_weights(target, picture)
+                regions = [own] if own is not None else [subject_weights(picture.rgb), *region_weights((16, 16))]
+                vectors = np.stack([pool(picture, patches, features, w) for w in regions])
+                result: Descriptor | TargetFailure = Descriptor(
+                    request.request_id, target.image.image_id, vectors, spec
+                )
+            except AppError as error:
+                result = TargetFailure(target.image.image_id, error)
+            yield result
+            if progress is not None:
+                progress.step(note=target.image.path.name)

@@ -1,0 +1,162 @@
+"""The project's vector index: brought up to date in the background, asked for shortlists.
+
+The index lies in `PROJECT/index/` and is disposable: whatever is missing, changed or deleted in the collection is found by
+comparing content hashes, so an update after any number of changes does only the difference.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine.api import (
+    DEFAULT_BACKBONE,
+    Descriptor,
+    DescriptorRequest,
+    Engine,
+    ImageInput,
+    Reference,
+    Target,
+    TargetFailure,
+    VectorIndexDoor,
+    open_vector_index,
+)
+from engine.domain.errors import UserInputError
+from engine.domain.geometry import expand_box
+from engine.domain.progress import CancelToken, Progress
+from projects.project import Project
+
+SAVE_EVERY = 500
+POINT_SHARE = 0.35
+"""A click without an outline stands for a box of this share of the photo's shorter side."""
+
+
+@dataclass
+class IndexReport:
+    """What an update did."""
+
+    photos: int = 0
+    added: int = 0
+    removed: int = 0
+    rebuilt: bool = False
+    failures: tuple[str, ...] = ()
+
+
+def index_folder(project: Project, backbone: str = DEFAULT_BACKBONE) -> Path:
+    """Where the index of a backbone lies."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(backbone).name) or "backbone"
+    return project.folder / "index" / safe
+
+
+def update_index(
+    project: Project,
+    engine: Engine,
+    backbone: str = DEFAULT_BACKBONE,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> IndexReport:
+    """Describe what is new or changed, drop what is gone. Resumable: what was described before a cancel is kept."""
+    index, report = _updated(project, engine, backbone, None, progress, cancel)
+    report.photos = len(index) if index is not None else 0
+    return report
+
+
+def _wanted(project: Project) -> dict[int, ImageInput]:
+    return {row.id: row.image_input for row in project.queries.iter_images() if row.file_state != "missing"}
+
+
+def _updated(
+    project: Project,
+    engine: Engine,
+    backbone: str,
+    fingerprint: str | None,
+    progress: Progress | None,
+    cancel: CancelToken | None,
+) -> tuple[VectorIndexDoor | None, IndexReport]:
+    wanted, report = _wanted(project), IndexReport()
+    if not wanted:
+        return None, report
+    if fingerprint is None:
+        fingerprint = _fingerprint(engine, next(iter(wanted.values())), backbone, cancel)
+        if fingerprint is None:
+            return None, report
+    index = open_vector_index(index_folder(project, backbone), fingerprint, read_only=False)
+    if index.worn:
+        index.clear()
+        report.rebuilt = True
+    changed, gone = index.stale({i: image.sha256 for i, image in wanted.items()})
+    report.removed = index.remove(gone)
+    failures = []
+    try:
+        targets = tuple(Target(wanted[i]) for i in changed)
+        request = DescriptorRequest(uuid.uuid4().hex, targets, backbone)
+        for result in engine.descriptors(request, progress=progress, cancel=cancel):
+            if isinstance(result, TargetFailure):
+                failures.append(str(result.error))
+                continue
+            image_id = int(result.image_id)
+            index.put(image_id, wanted[image_id].sha256, result.vectors)
+            report.added += 1
+            if report.added % SAVE_EVERY == 0 and not project.read_only:
+                index.save()
+    finally:
+        report.failures = tuple(failures)
+        if not project.read_only and (report.added or report.removed or report.rebuilt):
+            index.save()
+    return index, report
+
+
+def _fingerprint(engine: Engine, image: ImageInput, backbone: str, cancel: CancelToken | None) -> str | None:
+    """Fingerprint of the descriptors of this backbone now (described once; the features are cached)."""
+    request = DescriptorRequest(uuid.uuid4().hex, (Target(image),), backbone)
+    result = next(iter(engine.descriptors(request, cancel=cancel)))
+    return None if isinstance(result, TargetFailure) else result.spec.fingerprint()
+
+
+def _reference_target(project: Project, reference: Reference) -> Target:
+    """The reference as a region to describe: its mask, its box, or a square around the click."""
+    if reference.mask is not None or reference.box is not None:
+        return Target(reference.image, box=reference.box, mask=reference.mask)
+    if reference.point_xy_image is None:
+        return Target(reference.image)
+    row = project.queries.image(int(reference.image.image_id))
+    x, y = reference.point_xy_image
+    side = POINT_SHARE * min(row.size_wh) if row is not None else 100.0
+    return Target(reference.image, box=expand_box((x, y, x + 1e-3, y + 1e-3), margin=side / 2 / 1e-3, square=True))
+
+
+def shortlist(
+    project: Project,
+    engine: Engine,
+    references: Sequence[Reference],
+    count: int,
+    backbone: str = DEFAULT_BACKBONE,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> list[int]:
+    """Ids of the `count` photos most alike to the references, best first; the index is updated first.
+
+    Raises:
+        UserInputError: no reference can be described.
+    """
+    request = DescriptorRequest(uuid.uuid4().hex, tuple(_reference_target(project, r) for r in references), backbone)
+    described: list[Descriptor] = []
+    for result in engine.descriptors(request, cancel=cancel):
+        if isinstance(result, TargetFailure):
+            continue
+        described.append(result)
+    if not described:
+        raise UserInputError("None of the references can be read.", "Re-link or restore the photos.")
+    queries = np.concatenate([d.vectors[:1] for d in described])
+    index, _ = _updated(project, engine, backbone, _photo_fingerprint(described), progress, cancel)
+    return [n.image_id for n in index.search(queries, count)] if index is not None else []
+
+
+def _photo_fingerprint(described: Sequence[Descriptor]) -> str:
+    return described[0].spec.fingerprint()
