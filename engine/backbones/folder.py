@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ REQUIRED_FILES = (
 CHECKSUMS = "checksums.json"
 MAX_JSON_BYTES = 64 << 20
 MAX_HEADER_BYTES = 100 << 20
+MAX_WIDTH, MAX_LAYERS, MAX_LIST = 1_000_000, 200, 4096
+LAYER_COUNTS = ("layers_per_block", "transformer_layers_per_block", "num_hidden_layers", "num_layers")
 _HASH_WHOLE_BELOW = 64 << 20
 _HASH_EDGE = 1 << 20
 
@@ -120,6 +123,44 @@ def check_weights(folder: Path) -> None:
     for path in model_files(folder):
         if path.suffix == ".safetensors":
             check_safetensors(path)
+
+
+def check_config(path: Path) -> dict[str, Any]:
+    """A network's config with sizes that a real model can have; ModelCorruptError otherwise.
+
+    A config from a stranger could ask for a network that fills the memory before any weight is compared with it.
+    """
+    config = read_json(path)
+    for name, value in config.items():
+        limit = MAX_LAYERS if name in LAYER_COUNTS else MAX_WIDTH
+        if _largest(value) > limit:
+            raise ModelCorruptError(
+                f"The config {path} asks for {name} = {str(value)[:60]}, which no model has.",
+                "Download or copy the model again.",
+            )
+    return config
+
+
+def _largest(value: Any, depth: int = 0) -> float:
+    if isinstance(value, bool) or depth > 4:
+        return 0.0
+    if isinstance(value, int | float):
+        return abs(value)
+    if isinstance(value, list):
+        return float("inf") if len(value) > MAX_LIST else max((_largest(v, depth + 1) for v in value), default=0.0)
+    return 0.0
+
+
+def stored_numbers(folder: Path) -> int:
+    """How many numbers the weight files of a component folder hold (of the half-precision or the plain set)."""
+    total: dict[bool, int] = {}
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        count = sum(math.prod(e["shape"]) for name, e in header.items() if name != "__metadata__")
+        half = ".fp16." in path.name
+        total[half] = total.get(half, 0) + count
+    return max(total.values(), default=0)
 
 
 def file_digest(path: Path, algorithm: str = "sha256", prefix: bytes = b"") -> str:

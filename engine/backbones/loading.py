@@ -20,6 +20,9 @@ from engine.domain.errors import AppError, ModelCorruptError, ModelMissingError
 
 log = logging.getLogger(__name__)
 
+OVERSIZE = 2.0
+"""A config may describe this many times the stored numbers (decoders left out, tied weights) and no more."""
+
 
 def load_backbone(
     id_or_path: str | Path | BackboneSpec,
@@ -105,6 +108,7 @@ def _weights(cls: Any, path: Path, dtype: torch.dtype) -> Any:
             **({"low_cpu_mem_usage": False} if cls.__module__.startswith("diffusers") else {}),
         )
 
+    _check_proportions(cls, path)
     model, info = _guarded(path, load)
     missing = [str(key) for key in info.get("missing_keys", ())]
     mismatched = [str(key) for key in info.get("mismatched_keys", ())]
@@ -119,6 +123,25 @@ def _weights(cls: Any, path: Path, dtype: torch.dtype) -> Any:
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model
+
+
+def _check_proportions(cls: Any, path: Path) -> None:
+    """Refuse a config that asks for a much larger network than the weights fill, before memory is spent on it."""
+    config = layout.check_config(path / "config.json")
+
+    def shapes_only() -> nn.Module:
+        with torch.device("meta"):
+            if hasattr(cls, "load_config"):
+                return cls.from_config(config)
+            return cls(cls.config_class.from_dict(config))
+
+    wanted = sum(p.numel() for p in _guarded(path, shapes_only).parameters())
+    stored = layout.stored_numbers(path)
+    if wanted > OVERSIZE * stored + 1_000_000:
+        raise ModelCorruptError(
+            f"The config in {path} describes {wanted:,} weights, but the files hold {stored:,}.",
+            "The files do not belong to their config: download or copy the model again.",
+        )
 
 
 def _tokenizer(cls: Any, path: Path) -> Any:

@@ -6,135 +6,22 @@ overrides the fields of its spec, so that a shipped or added model carries its s
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from engine.backbones.spec import BackboneSpec, BlockWeight, FusionSpec, InstanceSpec, apply_card, read_card
 from engine.domain.errors import ModelCorruptError, ModelMissingError
 from engine.paths import data_dir, resources_dir
 
+__all__ = [
+    "BackboneSpec", "BlockWeight", "FusionSpec", "InstanceSpec", "added_folders", "built_in", "get_spec", "home_folder",
+    "is_installed", "list_specs", "models_folder", "spec_of_folder", "with_folder",
+]  # fmt: skip
+
 SPEC_FILE = "kinmark.json"
 ADDED_FILE = "added.json"
-
-
-@dataclass(frozen=True)
-class BlockWeight:
-    """A further up-block whose L2-normalised map is joined with weight `weight` (that of the main block is 1 - sum)."""
-
-    block: int
-    weight: float
-
-
-@dataclass(frozen=True)
-class FusionSpec:
-    """The second dense descriptor of the fusion slot (ALGORITHMS 1.6).
-
-    Attributes:
-        descriptor: registered name ("dense_sift", "colour") or "" for none.
-        weight: of the second descriptor in the cosine (0 diffusion only .. 1 descriptor only).
-        input_wh: size at which the descriptor sees the image; None = that of the network input.
-        cells_wh: grid of the fused map; None = that of the diffusion map.
-        instance_weights: named weights for instance search (e.g. {"colour": 0.5}).
-        extra: settings of a newer version.
-    """
-
-    descriptor: str = ""
-    weight: float = 0.0
-    input_wh: tuple[int, int] | None = None
-    cells_wh: tuple[int, int] | None = None
-    instance_weights: dict[str, float] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class InstanceSpec:
-    """How instance search (ALGORITHMS 5) runs on this backbone.
-
-    Attributes:
-        layer: module path of the self-attention whose Q/K are the appearance; "last" = last one of the U-Net.
-        timestep: of the one-step variant; None = the most noisy of the inverted steps.
-        inversion_steps: 0 = one seeded noising.
-        mode: "fused", "appearance" or "semantic".
-        colour_weight: exponent of the colour statistics in the fused map (0 = none).
-        threshold: calibrated score under which the answer is "not here"; None = uncalibrated default.
-        background_suppression: project out the background subspace of the reference.
-        extra: measured numbers of further parts, named by the part.
-    """
-
-    layer: str = "last"
-    timestep: int | None = None
-    inversion_steps: int = 0
-    mode: str = "fused"
-    colour_weight: float = 0.0
-    threshold: float | None = None
-    background_suppression: bool = True
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """One diffusion backbone.
-
-    Attributes:
-        id, title: registry name and what a person reads.
-        repo_id, revision: where a download comes from ("" = never downloaded); the revision is pinned.
-        licence, licence_url, notice: shown before a download and recorded with it.
-        input_wh: network input in pixels; `resize` "squash" (published) or "fit" (keep the aspect ratio).
-        timestep, up_block, ensemble: of the feature extraction; `clean` True adds no noise at all.
-        extra_blocks: further up-blocks joined to the main one.
-        prompt: template; "{category}" is replaced; "" is the empty prompt.
-        fusion, instance: see their classes.
-        cpu_dtype: measured faster dtype on the CPU ("" = device policy).
-        batch: images per forward that suit a 8 GB device at `input_wh`.
-        variant: "fp16" when the repository has half-precision files.
-        size_bytes: of the download.
-        opt_in: needs a separate look at the licence.
-        folder: where the weights lie ("" until resolved).
-        extra: settings of the folder's `kinmark.json` that have no field here.
-    """
-
-    id: str
-    title: str
-    repo_id: str = ""
-    revision: str = ""
-    licence: str = ""
-    licence_url: str = ""
-    notice: str = ""
-    input_wh: tuple[int, int] = (512, 512)
-    resize: str = "squash"
-    timestep: int = 261
-    up_block: int = 1
-    ensemble: int = 1
-    clean: bool = False
-    extra_blocks: tuple[BlockWeight, ...] = ()
-    prompt: str = "a photo of a {category}"
-    fusion: FusionSpec = FusionSpec()
-    instance: InstanceSpec = InstanceSpec()
-    cpu_dtype: str = ""
-    batch: int = 4
-    variant: str = ""
-    size_bytes: int = 0
-    opt_in: bool = False
-    folder: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def text_for(self, category: str) -> str:
-        """The prompt text of a category: the template filled in, or the empty prompt without a category."""
-        return self.prompt.replace("{category}", category) if category and self.prompt else ""
-
-    def input_size_for(self, image_wh: tuple[int, int], multiple: int = 64) -> tuple[int, int]:
-        """Network input for an image: `input_wh`, or with resize "fit" the same area in the image's own proportions."""
-        if self.resize != "fit":
-            return self.input_wh
-        area, ratio = self.input_wh[0] * self.input_wh[1], image_wh[0] / image_wh[1]
-        ratio = min(max(ratio, 1 / 3), 3.0)
-        step = min(multiple, *self.input_wh)
-        width = max(step, round((area * ratio) ** 0.5 / step) * step)
-        height = max(step, round((area / ratio) ** 0.5 / step) * step)
-        return width, height
 
 
 _RAIL_M = "CreativeML Open RAIL-M"
@@ -231,40 +118,14 @@ def home_folder(spec: BackboneSpec, models_dir: Path | None = None) -> Path:
     return models_folder(models_dir) / spec.id
 
 
-def _coerce(name: str, value: Any) -> Any:
-    if name == "fusion":
-        return _fill(FusionSpec(), value)
-    if name == "instance":
-        return _fill(InstanceSpec(), value)
-    if name == "extra_blocks":
-        return tuple(BlockWeight(int(item["block"]), float(item["weight"])) for item in value)
-    if name in ("input_wh", "cells_wh") and value is not None:
-        return int(value[0]), int(value[1])
-    return value
-
-
-def _fill(base: Any, values: dict[str, Any]) -> Any:
-    """`base` with `values`; what this version does not know is kept in `extra` (a newer model must still load)."""
-    values = dict(values)
-    if "input_size" in values:
-        size = values.pop("input_size")
-        values["input_wh"] = [size, size] if isinstance(size, int) else size
-    known = {f.name for f in dataclasses.fields(base)}
-    extra = {**base.extra, **values.pop("extra", {}), **{k: v for k, v in values.items() if k not in known}}
-    return replace(base, extra=extra, **{name: _coerce(name, value) for name, value in values.items() if name in known})
-
-
 def with_folder(spec: BackboneSpec, folder: Path) -> BackboneSpec:
     """The spec bound to a folder, with the overrides of its `kinmark.json`; ModelCorruptError when that is damaged."""
     path = folder / SPEC_FILE
     if not path.is_file():
         return replace(spec, folder=str(folder))
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        for fixed in ("id", "folder"):
-            values.pop(fixed, None)
-        filled = _fill(spec, values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        filled = apply_card(spec, read_card(path))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ModelCorruptError(
             f"The settings file {path} of the model is damaged.", "Restore it or add the model again.", repr(error)
         ) from None
