@@ -1,0 +1,222 @@
+"""What is fuzzed: every importer, the image loader, the project file, prompt files and model folders.
+
+A target makes a good folder once (`make`), names the files to damage, and opens the damaged copy (`open_`). Whatever happens
+then, only an AppError may come out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.domain.masks import MaskRLE
+from engine.imaging import load_image, read_header
+from projects.formats.base import ReadOptions
+from projects.formats.registry import get_format
+from tests.support.datasets import sample_dataset
+
+SIDE = (24, 16)
+
+
+@dataclass(frozen=True)
+class Target:
+    """`weight`: share of the rounds; `slow` targets (torch) get fewer and run in processes of their own."""
+
+    name: str
+    make: Callable[[Path], None]
+    files: str
+    open_: Callable[[Path], object]
+    weight: float = 1.0
+    slow: bool = False
+
+
+def _export(name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        dataset = sample_dataset(folder / "photos", count=3, size_wh=SIDE)
+        if name == "pf-willow":
+            dataset = _ten_points(dataset)
+        get_format(name).writer(dataset, folder / "data")
+
+    return make
+
+
+def _ten_points(dataset):
+    from dataclasses import replace
+
+    from engine.domain.keypoints import KeypointSchema, Visibility
+    from projects.formats.dataset import DatasetCategory, DatasetKeypoint
+
+    names = tuple(f"p{i}" for i in range(10))
+    points = {n: DatasetKeypoint(Visibility.VISIBLE, 2.0 + i, 5.0) for i, n in enumerate(names)}
+    images = tuple(replace(i, instances=(replace(i.instances[0], keypoints=points),)) for i in dataset.images)
+    return replace(dataset, categories=(DatasetCategory("horse", KeypointSchema(names)),), images=images)
+
+
+def _import(name: str, inside: str = "") -> Callable[[Path], object]:
+    def open_(folder: Path) -> object:
+        path = folder / "data" / inside if inside else folder / "data"
+        options = ReadOptions(skip_bad=path.stat().st_ino % 2 == 0)
+        return get_format(name).reader(path, options)
+
+    return open_
+
+
+def _import_into_project(folder: Path) -> object:
+    from projects.project import Project
+    from projects.workflows.importing import ImportOptions, import_file
+
+    with Project.create(folder / "fresh.kinmark") as project:
+        return import_file(project, folder / "data" / "annotations.json", ImportOptions(images_root=folder / "photos"))
+
+
+def _make_images(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix in ("jpg", "png", "webp", "tif", "gif", "bmp", "ppm", "jp2"):
+        try:
+            extra = {"exif": exif} if suffix in ("jpg", "png", "webp") else {}
+            picture.save(folder / f"a.{suffix}", **extra)
+        except (OSError, KeyError, ValueError):
+            continue  # this Pillow has no writer for it
+    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    picture.convert("P").save(folder / "palette.png", transparency=3)
+    Image.fromarray(rng.integers(0, 60000, (16, 16)).astype(np.uint16)).save(folder / "deep.png")
+    Image.fromarray(rng.random((16, 16)).astype(np.float32)).save(folder / "float.tif")
+    frames = [picture.convert("P"), picture.rotate(90).convert("P")]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+
+
+def _open_images(folder: Path) -> object:
+    result = []
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != "damaged":
+            result.append(_open_image(path))
+    return result
+
+
+def _open_image(path: Path) -> object:
+    from engine.domain.errors import AppError
+
+    try:
+        read_header(path)
+        load_image(path, max_side=16)
+        return load_image(path)
+    except AppError:
+        return None
+
+
+def _make_project(folder: Path) -> None:
+    from projects.project import Project
+    from projects.workflows.importing import ImportOptions, import_file
+
+    dataset = sample_dataset(folder / "photos", count=3, size_wh=SIDE)
+    get_format("coco").writer(dataset, folder / "file")
+    with Project.create(folder / "p.kinmark") as project:
+        import_file(project, folder / "file" / "annotations.json", ImportOptions(images_root=folder / "photos"))
+        import_file(
+            project,
+            folder / "file" / "annotations.json",
+            ImportOptions(images_root=folder / "photos", as_proposals=True),
+        )
+
+
+def _open_project(folder: Path) -> object:
+    from projects.project import Project
+    from projects.workflows.exporting import ExportOptions, project_dataset
+
+    with Project.open(folder / "p.kinmark") as project:
+        project_dataset(project, ExportOptions(with_proposals=True))
+        project.queries.counts()
+        project.queries.history()
+        image = next(iter(project.queries.iter_images()), None)
+        if image is not None:
+            project.operations.tag("fuzz", [image.id])
+            project.undo()
+        return project.undo_name
+
+
+def _make_prompts(folder: Path) -> None:
+    import torch
+
+    from engine.domain.prompt_card import PromptCard
+    from engine.prompts.files import export_prompt, make_id, save_prompt
+
+    tensors = {"tokens": torch.ones(4, 8)}
+    card = PromptCard(make_id("class", "cat", tensors), "class", "embedded", "x", "cat", 4, 8)
+    saved = save_prompt(folder / "prompts", card, tensors)
+    export_prompt(saved, folder / "export.safetensors")
+
+
+def _open_prompts(folder: Path) -> object:
+    from engine.domain.errors import AppError
+    from engine.prompts.files import find_prompt, import_exported, list_prompts, read_card, read_tensors
+
+    list_prompts([folder / "prompts"])
+    result = []
+    for path in (*(folder / "prompts").iterdir(), folder / "export.safetensors"):
+        try:
+            result.append((read_card(path), read_tensors(path)))
+            result.append((find_prompt("class", [folder / "prompts"]), {}))
+        except AppError:
+            continue
+    return import_exported(folder / "export.safetensors", folder / "taken"), result
+
+
+def _make_model(folder: Path) -> None:
+    from tests.support.toy_pipeline import make_toy_pipeline
+
+    make_toy_pipeline(folder / "model")
+
+
+def _open_model(folder: Path) -> object:
+    from engine.backbones.loading import load_backbone
+
+    return load_backbone(folder / "model", device="cpu", dtype="fp32").spec.id
+
+
+def _make_results(folder: Path) -> None:
+    """COCO files as other programs write them: polygons, uncompressed RLE, crowds, no extras."""
+    (folder / "data").mkdir(parents=True)
+    data = {
+        "images": [{"id": 5, "file_name": "a/x.png", "width": 20, "height": 10}],
+        "categories": [{"id": 2, "name": "cat", "supercategory": "animal", "keypoints": ["l_ear", "r_ear"], "skeleton": [[1, 2]]}],
+        "annotations": [
+            {"id": 1, "image_id": 5, "category_id": 2, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0, "num_keypoints": 2,
+             "keypoints": [2, 2, 2, 4, 2, 1], "segmentation": [[1, 1, 6, 1, 6, 6, 1, 6], [8, 1, 9, 1, 9, 6]]},
+            {"id": 2, "image_id": 5, "category_id": 2, "bbox": [0, 0, 20, 10], "iscrowd": 1,
+             "segmentation": {"size": [10, 20], "counts": [50, 100, 50]}},
+            {"id": 3, "image_id": 5, "category_id": 2, "segmentation": MaskRLE.encode(np.eye(10, 20, dtype=bool)).to_coco()},
+        ],
+    }  # fmt: skip
+    (folder / "data" / "annotations.json").write_text(json.dumps(data))
+
+
+TARGETS = (
+    Target("coco", _export("coco"), "data/*.json", _import("coco", "annotations.json")),
+    Target("coco-foreign", _make_results, "data/*.json", _import("coco", "annotations.json"), 1.5),
+    Target("coco-into-project", _export("coco"), "data/*.json", _import_into_project, 0.4),
+    Target("labelme", _export("labelme"), "data/**/*.json", _import("labelme")),
+    Target("cvat", _export("cvat"), "data/*.xml", _import("cvat", "annotations.xml")),
+    Target("spair", _export("spair"), "data/**/*.*", _import("spair", "SPair-71k")),
+    Target("yolo-pose", _export("yolo-pose"), "data/**/*.*", _import("yolo-pose")),
+    Target("yolo-seg", _export("yolo-seg"), "data/**/*.*", _import("yolo-seg")),
+    Target("deeplabcut", _export("deeplabcut"), "data/**/*.[cy]*", _import("deeplabcut"), 0.7),
+    Target("pf-pascal", _export("pf-pascal"), "data/**/*.[cm]*", _import("pf-pascal")),
+    Target("pf-willow", _export("pf-willow"), "data/**/*.csv", _import("pf-willow"), 0.5),
+    Target("cub", _export("cub"), "data/**/*.txt", _import("cub")),
+    Target("voc", _export("voc"), "data/**/*.*", _import("voc")),
+    Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
+    Target("images", _make_images, "*.*", _open_images, 1.0),
+    Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.5),
+    Target("prompts", _make_prompts, "**/*.[sj]*", _open_prompts, 0.7, slow=True),
+    Target("model", _make_model, "model/**/*.[sjt]*", _open_model, 0.3, slow=True),
+)
