@@ -17,6 +17,8 @@ CHROMA_WIDTH = 0.09
 LIGHTNESS_WIDTH = 0.16
 WINDOW = 1 / 16
 """Side of the averaging window as a share of the longer image side."""
+WORK_SIDE = 96
+"""Longer side at which colours are counted: the window is six pixels there, and finer costs much for nothing."""
 
 
 def opponent_channels(pixels: Tensor) -> Tensor:
@@ -38,6 +40,10 @@ def colour_map(images: NDArray[np.uint8] | Tensor, cells_wh: tuple[int, int]) ->
         `[B, 4 * 6 * 6, h, w]` float32, L2-normalised per cell (a dot product is a Bhattacharyya coefficient).
     """
     pixels = torch.as_tensor(images).permute(0, 3, 1, 2).float() / 255.0
+    scale = WORK_SIDE / max(pixels.shape[-2:])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in pixels.shape[-2:]]
+        pixels = F.interpolate(pixels, size=size, mode="area")
     height, width = pixels.shape[-2:]
     light, first, second = opponent_channels(pixels).unbind(1)
     bins_l = _soft_bins(light, LIGHTNESS_CENTRES, LIGHTNESS_WIDTH)

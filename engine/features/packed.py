@@ -1,0 +1,123 @@
+"""Many small maps in one memory-mapped file: match the keypoints of one image against thousands of photos at once.
+
+Layout: a folder with `maps.i8` (`[N, cells, D]` int8, appended), `index.json` (grid, dimensions, image ids in order) and
+`basis.safetensors`. Appending is a plain append followed by an atomic replacement of the index, so after a kill the file
+may be longer than the index says, never shorter: the rest is overwritten by the next append.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.domain.errors import ModelCorruptError, UserInputError
+from engine.domain.progress import CancelToken
+from engine.features.compress import SharedBasis, quantise
+
+MAPS, INDEX, BASIS = "maps.i8", "index.json", "basis.safetensors"
+BLOCK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class PackedHits:
+    """Best cell of every query on every map: `cells_xy` `[N, K, 2]` int64 (column, row), `scores` `[N, K]` float32."""
+
+    image_ids: tuple[str, ...]
+    cells_xy: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class PackedMaps:
+    """Append and search; one writer at a time, any number of readers. All maps share one grid and one basis."""
+
+    def __init__(self, folder: Path, basis: SharedBasis, cells_wh: tuple[int, int], image_ids: list[str]) -> None:
+        self.folder, self.basis, self.cells_wh, self.image_ids = folder, basis, cells_wh, image_ids
+
+    @staticmethod
+    def create(folder: Path, basis: SharedBasis, cells_wh: tuple[int, int]) -> PackedMaps:
+        """A new, empty store in `folder` (replacing what lies there)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        basis.save(folder / BASIS)
+        (folder / MAPS).write_bytes(b"")
+        store = PackedMaps(folder, basis, cells_wh, [])
+        store._write_index()
+        return store
+
+    @staticmethod
+    def open(folder: Path) -> PackedMaps:
+        """An existing store; ModelCorruptError when its files do not fit together (delete it: it is made again)."""
+        basis = SharedBasis.load(folder / BASIS)
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            width, height = (int(v) for v in index["cells_wh"])
+            ids = [str(v) for v in index["image_ids"]]
+            need = len(ids) * width * height * basis.dims
+            if index["dims"] != basis.dims or (folder / MAPS).stat().st_size < need:
+                raise ValueError("sizes differ")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelCorruptError(
+                f"The packed features in {folder} are damaged.", "Delete the folder: it is made again.", repr(error)
+            ) from None
+        return PackedMaps(folder, basis, (width, height), ids)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def bytes_per_map(self) -> int:
+        """Storage of one photo."""
+        return self.cells_wh[0] * self.cells_wh[1] * self.basis.dims
+
+    def append(self, image_ids: Sequence[str], maps: Sequence[Tensor]) -> None:
+        """Add maps `[C, h, w]` of the store's grid; UserInputError for another grid."""
+        packed = []
+        for features in maps:
+            if (features.shape[-1], features.shape[-2]) != self.cells_wh:
+                raise UserInputError(
+                    f"This store holds maps of {self.cells_wh}, not {tuple(features.shape[-2:])[::-1]}."
+                )
+            packed.append(quantise(self.basis.project(features).flatten(1)).tobytes())
+        with (self.folder / MAPS).open("r+b") as file:
+            file.seek(len(self) * self.bytes_per_map)
+            file.truncate()
+            file.write(b"".join(packed))
+            file.flush()
+            os.fsync(file.fileno())
+        self.image_ids = [*self.image_ids, *image_ids]
+        self._write_index()
+
+    def _write_index(self) -> None:
+        data = {"cells_wh": list(self.cells_wh), "dims": self.basis.dims, "image_ids": self.image_ids}
+        temporary = self.folder / (INDEX + ".tmp")
+        temporary.write_text(json.dumps(data), encoding="utf-8")
+        temporary.replace(self.folder / INDEX)
+
+    def search(self, queries: Tensor, *, cancel: CancelToken | None = None) -> PackedHits:
+        """Best cell of each query `[K, C]` (unprojected features) on every map: blocked products, no loop over queries."""
+        count, cells = len(self), self.cells_wh[0] * self.cells_wh[1]
+        small = self.basis.project(queries.float().T).T.contiguous().cpu()
+        best = np.zeros((count, len(small)), dtype=np.int64)
+        scores = np.zeros((count, len(small)), dtype=np.float32)
+        if count:
+            shape = (count, cells, self.basis.dims)
+            # Copy-on-write, because torch refuses read-only arrays; nothing is ever written through it.
+            maps = np.memmap(self.folder / MAPS, dtype=np.int8, mode="c", shape=shape)
+            block = max(1, BLOCK_BYTES // (cells * self.basis.dims * 4))
+            for start in range(0, count, block):
+                if cancel is not None:
+                    cancel.check()
+                part = np.asarray(maps[start : start + block])
+                values = torch.from_numpy(part).float().flatten(0, 1) @ small.T
+                top = values.unflatten(0, (len(part), cells)).max(dim=1)
+                best[start : start + len(part)] = top.indices.numpy()
+                scores[start : start + len(part)] = top.values.numpy() / 127.0
+        xy = np.stack([best % self.cells_wh[0], best // self.cells_wh[0]], axis=-1)
+        return PackedHits(tuple(self.image_ids), xy, scores)

@@ -1,0 +1,103 @@
+"""Shared basis and packed maps: cosines survive, search finds what a plain search finds, files heal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.domain.errors import ModelCorruptError, UserInputError
+from engine.features.compress import SharedBasis
+from engine.features.packed import INDEX, MAPS, PackedMaps
+
+
+def _maps(count: int, seed: int = 0, channels: int = 48, rank: int = 12) -> list[torch.Tensor]:
+    """Feature maps that live near a `rank`-dimensional subspace, as real ones do."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn((channels, rank), generator=torch.Generator().manual_seed(99))
+    return [
+        (mixing @ torch.randn((rank, 80), generator=generator)).view(channels, 8, 10)
+        + 0.02 * torch.randn((channels, 8, 10), generator=generator)
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture
+def basis() -> SharedBasis:
+    return SharedBasis.fit(_maps(10), 16, "recipe")
+
+
+def test_basis_keeps_cosines(basis: SharedBasis) -> None:
+    assert basis.dims == 16 and basis.kept > 0.99
+    a, b = (m.flatten(1) for m in _maps(2, seed=5))
+    full = torch.nn.functional.cosine_similarity(a, b, dim=0)
+    small = torch.nn.functional.cosine_similarity(basis.project(a), basis.project(b), dim=0)
+    assert float((full - small).abs().max()) < 0.02
+
+
+def test_basis_survives_its_file(basis: SharedBasis, tmp_path: Path) -> None:
+    basis.save(tmp_path / "b.safetensors")
+    again = SharedBasis.load(tmp_path / "b.safetensors")
+    assert torch.equal(again.vectors, basis.vectors) and again.fingerprint == "recipe"
+    (tmp_path / "b.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ModelCorruptError):
+        SharedBasis.load(tmp_path / "b.safetensors")
+
+
+def test_impossible_basis() -> None:
+    with pytest.raises(UserInputError):
+        SharedBasis.fit([], 4)
+    with pytest.raises(UserInputError):
+        SharedBasis.fit(_maps(1), 49)
+
+
+def test_search_finds_what_a_plain_search_finds(basis: SharedBasis, tmp_path: Path) -> None:
+    maps = _maps(30, seed=7)
+    store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
+    store.append([f"i{k}" for k in range(20)], maps[:20])
+    store.append([f"i{k}" for k in range(20, 30)], maps[20:])
+    queries = torch.stack([maps[3][:, 2, 5], maps[17][:, 7, 0], maps[29][:, 0, 9]])
+    hits = PackedMaps.open(tmp_path / "p").search(queries)
+    assert hits.image_ids[29] == "i29" and hits.cells_xy.shape == (30, 3, 2)
+    assert tuple(hits.cells_xy[3, 0]) == (5, 2) and tuple(hits.cells_xy[17, 1]) == (0, 7)
+    assert tuple(hits.cells_xy[29, 2]) == (9, 0)
+    plain = torch.stack([torch.nn.functional.normalize(m.flatten(1), dim=0) for m in maps])
+    cosine = torch.nn.functional.normalize(queries, dim=1) @ plain
+    agreement = (cosine.argmax(-1).numpy() == hits.cells_xy[..., 1] * 10 + hits.cells_xy[..., 0]).mean()
+    assert agreement > 0.95
+    assert np.abs(cosine.max(-1).values.numpy() - hits.scores).max() < 0.03
+
+
+def test_half_written_append_is_forgotten(basis: SharedBasis, tmp_path: Path) -> None:
+    store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
+    store.append(["a"], _maps(1, seed=1))
+    with (tmp_path / "p" / MAPS).open("ab") as file:
+        file.write(b"half a map")
+    again = PackedMaps.open(tmp_path / "p")
+    again.append(["b"], _maps(1, seed=2))
+    query = _maps(1, seed=2)[0][:, 4, 4][None]
+    hits = PackedMaps.open(tmp_path / "p").search(query)
+    assert hits.image_ids == ("a", "b") and tuple(hits.cells_xy[1, 0]) == (4, 4)
+
+
+@pytest.mark.parametrize("damage", ["cut", "index", "no index"])
+def test_damage_is_named(basis: SharedBasis, tmp_path: Path, damage: str) -> None:
+    store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
+    store.append(["a"], _maps(1))
+    if damage == "cut":
+        (tmp_path / "p" / MAPS).write_bytes(b"x")
+    elif damage == "index":
+        (tmp_path / "p" / INDEX).write_text("{", encoding="utf-8")
+    else:
+        (tmp_path / "p" / INDEX).unlink()
+    with pytest.raises(ModelCorruptError, match="packed features"):
+        PackedMaps.open(tmp_path / "p")
+
+
+def test_empty_store_and_other_grids(basis: SharedBasis, tmp_path: Path) -> None:
+    store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
+    assert store.search(torch.randn(2, 48)).scores.shape == (0, 2)
+    with pytest.raises(UserInputError, match="maps of"):
+        store.append(["a"], [torch.randn(48, 4, 4)])
