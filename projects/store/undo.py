@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table
 
@@ -82,34 +83,52 @@ def set_current(connection: Connection, step_id: int | None) -> None:
         connection.exec_driver_sql("INSERT INTO current_step VALUES (?)", (step_id,))
 
 
-def open_step(connection: Connection, name: str, merge_key: str, now: str) -> tuple[int, bool]:
-    """A step to write under: the newest done one with `merge_key`, else a new one. Returns (id, whether new)."""
+JOB = "job:"
+"""Prefix of the merge keys of background jobs."""
+
+
+@dataclass(frozen=True)
+class OpenStep:
+    """The step that a transaction writes under. `joined`: a batch of a job that joined its earlier step."""
+
+    id: int
+    is_new: bool
+    joined: bool = False
+
+
+def open_step(connection: Connection, name: str, merge_key: str, now: str) -> OpenStep:
+    """The step to write under: an earlier one with the same non-empty `merge_key`, else a new one.
+
+    Batches of a job (`JOB...`) join their step wherever it lies below; edits by hand (arrow-key nudges) only the newest
+    step, because what came in between would be undone in the wrong order.
+    """
     if merge_key:
-        found = connection.exec_driver_sql(
-            "SELECT MAX(id) FROM undo_step WHERE merge_key = ? AND undone = 0", (merge_key,)
-        ).scalar()
-        if found is not None:
-            return int(found), False
+        newest = connection.exec_driver_sql(
+            "SELECT id, merge_key FROM undo_step WHERE undone = 0 AND (? OR merge_key = ?) ORDER BY id DESC LIMIT 1",
+            (not merge_key.startswith(JOB), merge_key),
+        ).first()
+        if newest is not None and newest[1] == merge_key:
+            return OpenStep(int(newest[0]), False, merge_key.startswith(JOB))
     cursor = connection.exec_driver_sql(
         "INSERT INTO undo_step (name, merge_key, undone, rows, created_at) VALUES (?, ?, 0, 0, ?)",
         (name, merge_key, now),
     )
-    return int(cursor.lastrowid or 0), True
+    return OpenStep(int(cursor.lastrowid or 0), True)
 
 
-def close_step(connection: Connection, step_id: int, *, is_new: bool) -> bool:
+def close_step(connection: Connection, step: OpenStep) -> bool:
     """After the writes: drop an empty new step, else forget what could be redone and shorten the history.
 
-    Returns whether the step has rows. A further batch of a running job (not `is_new`) leaves the redo list alone.
+    Returns whether the step has rows. A further batch of a running job leaves the redo list alone.
     """
-    rows = _count_rows(connection, step_id)
-    if is_new and rows == 0:
-        connection.exec_driver_sql("DELETE FROM undo_step WHERE id = ?", (step_id,))
+    rows = _count_rows(connection, step.id)
+    if step.is_new and rows == 0:
+        connection.exec_driver_sql("DELETE FROM undo_step WHERE id = ?", (step.id,))
         return False
-    if is_new:
+    if not step.joined and connection.exec_driver_sql("SELECT 1 FROM touched LIMIT 1").first() is not None:
         connection.exec_driver_sql("DELETE FROM undo_step WHERE undone = 1")
-    connection.exec_driver_sql("UPDATE undo_step SET rows = ? WHERE id = ?", (rows, step_id))
-    _shorten(connection, step_id)
+    connection.exec_driver_sql("UPDATE undo_step SET rows = ? WHERE id = ?", (rows, step.id))
+    _shorten(connection, step.id)
     return True
 
 

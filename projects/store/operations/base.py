@@ -129,20 +129,20 @@ class Runner:
             self._current.skipped.extend(part.skipped)
             return
         with self._transaction(name) as op:
-            step, is_new = undo.open_step(op.connection, name, merge_key, now_text()) if undoable else (None, False)
-            undo.set_current(op.connection, step)
+            step = undo.open_step(op.connection, name, merge_key, now_text()) if undoable else None
+            undo.set_current(op.connection, step.id if step is not None else None)
             yield op
-            op.changes = self._finish(op, step, is_new)
+            op.changes = self._finish(op, step)
         self._publish(op.changes)
 
-    def _finish(self, op: Op, step: int | None, is_new: bool) -> OpChanges:
+    def _finish(self, op: Op, step: undo.OpenStep | None) -> OpChanges:
         tables, images = undo.touched(op.connection)
         derived.refresh(op.connection)
         step_id = 0
-        if step is not None and undo.close_step(op.connection, step, is_new=is_new):
-            step_id = step
-            if is_new and op.name:
-                op.run("UPDATE undo_step SET name = ? WHERE id = ?", (op.name, step))
+        if step is not None and undo.close_step(op.connection, step):
+            step_id = step.id
+            if step.is_new and op.name:
+                op.run("UPDATE undo_step SET name = ? WHERE id = ?", (op.name, step.id))
         undo.set_current(op.connection, None)
         return OpChanges(op.name, step_id, tables, images, tuple(op.ids), op.count, tuple(op.skipped))
 

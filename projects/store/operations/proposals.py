@@ -26,6 +26,7 @@ from projects.store.models import (
 )
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
 from projects.store.operations.instances import check_mask, clear_nothing_here, image_sizes, mask_row
+from projects.store.undo import JOB
 
 MAX_PEAKS = 5
 
@@ -82,7 +83,7 @@ class ProposalOperations(OperationGroup):
                 earlier partial acceptance of the replaced proposal is completed.
             evidence: for each proposal, instead of `evidence_of`.
         """
-        with self._runner.operation(name or "Propose keypoints", merge_key=f"job:{job}" if job else "") as op:
+        with self._runner.operation(name or "Propose keypoints", merge_key=JOB + job if job else "") as op:
             definitions = {n: i for i, n in op.all(
                 "SELECT id, name FROM keypoint_definition WHERE category_id = ? ORDER BY retired DESC", (category_id,)
             )}  # fmt: skip
@@ -183,7 +184,7 @@ class ProposalOperations(OperationGroup):
 
         Those of the same image, category and identity are replaced; what was rejected on the same evidence stays away.
         """
-        with self._runner.operation(name or "Find an instance", merge_key=f"job:{job}" if job else "") as op:
+        with self._runner.operation(name or "Find an instance", merge_key=JOB + job if job else "") as op:
             known = image_sizes(op, [int(proposal.image_id) for proposal in proposals])
             runs: dict[str, int] = {}
             replaced: set[int] = set()
