@@ -107,7 +107,9 @@ def arena(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (640, 480),
             np.stack([np.cos(angles[0] + np.linspace(0, rng.normal(0, 1.2), 12)),
                       np.sin(angles[0] + np.linspace(0, rng.normal(0, 1.2), 12))], 1) * scale * 0.08, 0)  # fmt: skip
         _blend(image, _shape((h, w), lambda m, tail=tail: _line(m, tail, 3)), 70.0)
-        body = _shape((h, w), lambda m, s=spine, r=radius: [_ellipse(m, p, (q, q), 0) for p, q in zip(s, r, strict=True)])
+        body = _shape(
+            (h, w), lambda m, s=spine, r=radius: [_ellipse(m, p, (q, q), 0) for p, q in zip(s, r, strict=True)]
+        )
         shadow = cv2.GaussianBlur(np.roll(body, (3, 4), (0, 1)), (0, 0), 5)
         image *= 1 - 0.35 * shadow
         turn = cv2.getRotationMatrix2D((32, 32), -np.degrees(heading), scale / 64 * 1.6)
@@ -119,7 +121,9 @@ def arena(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (640, 480),
         side = np.array([forward[1], -forward[0]])
         ears = [spine[-3] + forward * scale * 0.04 + s * side * scale * 0.13 for s in (1, -1)]
         for ear in ears:
-            _blend(image, _shape((h, w), lambda m, e=ear: _ellipse(m, e, (scale * 0.075, scale * 0.06), direction)), 75.0)
+            _blend(
+                image, _shape((h, w), lambda m, e=ear: _ellipse(m, e, (scale * 0.075, scale * 0.06), direction)), 75.0
+            )
         nose = spine[-1] + forward * scale * 0.05
         _blend(image, _shape((h, w), lambda m, p=nose: _ellipse(m, p, (2.5, 2.5), 0)), 95.0)
         if rng.random() < 0.3:
@@ -140,7 +144,9 @@ def reach(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (832, 747),
         shape = _shape((h, w), lambda m, a=a, s=size: cv2.rectangle(m, a.astype(int), (a + s).astype(int), 255, -1))
         _blend(rig, shape * 0.8, float(rng.uniform(20, 200)))
     face = np.array([0.36 * w, 0.42 * h])
-    _blend(rig, _shape((h, w), lambda m: _ellipse(m, face, (0.2 * w, 0.16 * h), 0.5)), 120 + 12 * _noise(rng, (h, w), 3))
+    _blend(
+        rig, _shape((h, w), lambda m: _ellipse(m, face, (0.2 * w, 0.16 * h), 0.5)), 120 + 12 * _noise(rng, (h, w), 3)
+    )
     joystick = np.array([0.62 * w, 0.74 * h])
     skin = 165 + 8 * _noise(rng, (h, w), 2)
     frames = []
@@ -178,7 +184,9 @@ def reach(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (832, 747),
     return Sequence("reach", KeypointSchema(names, ((0, 1), (3, 4))), tuple(frames))
 
 
-def side_views(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (288, 162), mirrored: float = 0.3) -> Sequence:
+def side_views(
+    count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (288, 162), mirrored: float = 0.3
+) -> Sequence:
     """Four-legged puppets walking outdoors: every frame another coat, proportion, background and gait phase."""
     rng = np.random.default_rng(seed)
     w, h = size_wh
@@ -206,7 +214,12 @@ def side_views(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (288, 
         shoulder, hip = centre + [0.27 * length, 0.06 * length], centre + [-0.3 * length, 0.03 * length]
         phase = rng.uniform(0, 2 * np.pi)
         joints = {}
-        for name, root, shift in (("offfront", shoulder, 2.6), ("offhind", hip, 4.4), ("nearfront", shoulder, 0), ("nearhind", hip, 1.6)):
+        for name, root, shift in (
+            ("offfront", shoulder, 2.6),
+            ("offhind", hip, 4.4),
+            ("nearfront", shoulder, 0),
+            ("nearhind", hip, 1.6),
+        ):
             swing = 0.42 * np.sin(phase + shift)
             fold = 0.35 * max(0.0, np.cos(phase + shift))
             knee = root + tall * 0.33 * np.array([np.sin(swing), np.cos(swing)])

@@ -20,8 +20,11 @@ SMALL_SHARE = 0.6
 """An instance shorter than this share of the image's shorter side is matched in a crop."""
 TURN_SPREAD = 0.6
 MAX_HELD_OUT = 8
-TARGETS_TO_ASK = 6
-TURN_GAIN = 1.15
+TARGETS_TO_ASK = 12
+UPRIGHT_SHARE = 0.6
+UPRIGHT_SHARE_MOVING_CAMERA = 0.45
+"""Below this share of targets that an exemplar fits within 45 degrees of upright, exemplars are turned (chance: 3/8)."""
+MINIMUM_ASKED = 5
 MINIMUM_GAIN = 0.01
 
 
@@ -100,7 +103,7 @@ def _ask_targets(
     if "rotations" in fixed or plan.shape == 0 or not targets:
         return plan, "One exemplar: settings from its size and the scene."
     wide = replace(plan, rotations=8, stages=1)
-    upright, gains = 0, []
+    upright = []
     step = max(1, len(targets) // TARGETS_TO_ASK)
     for image in targets[::step][:TARGETS_TO_ASK]:
         if cancel is not None:
@@ -110,13 +113,10 @@ def _ask_targets(
         except UnreadableImageError:
             continue  # reported when its turn comes
         run = matcher.match(matcher.bank(WHOLE, wide), parts, Target(image), wide, WHOLE)
-        scores = run.poses.score.numpy()
-        turns = np.array([v.turn for v in run.bank.variants])
-        near = np.isin(turns, (0, 1, 7))
-        upright += int(near[scores.argmax()])
-        gains.append(float(scores.max() / max(scores[near].max(), 1e-6)))
-    if gains and upright <= 0.7 * len(gains) and float(np.median(gains)) > TURN_GAIN:
-        return replace(plan, rotations=8), "One exemplar: turned copies of it fit the other photos clearly better."
+        upright.append(run.bank.variants[run.poses.best].turn in (0, 1, 7))
+    limit = UPRIGHT_SHARE if matcher.context.scene is not None else UPRIGHT_SHARE_MOVING_CAMERA
+    if len(upright) >= MINIMUM_ASKED and float(np.mean(upright)) <= limit:
+        return replace(plan, rotations=8), "One exemplar: in most of the other photos a turned copy of it fits better."
     return plan, "One exemplar: settings from its size and the scene; turned copies did not fit better."
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.api import Calibration
+from engine.api import Calibration, DecisionRecord
+from engine.domain.errors import UserInputError
 from engine.domain.proposals import KeypointSignals
 from engine.paths import resources_dir
 
@@ -115,7 +116,9 @@ def fit_logistic(
             "intercept": float(solved[-1])}  # fmt: skip
 
 
-def add_isotonic_steps(model: dict[str, Any], features: ArrayLike, labels: ArrayLike, *, minimum: int = 200) -> dict[str, Any]:
+def add_isotonic_steps(
+    model: dict[str, Any], features: ArrayLike, labels: ArrayLike, *, minimum: int = 200
+) -> dict[str, Any]:
     """Monotone correction of a logistic model on (preferably other) data; unchanged with fewer than `minimum`."""
     x, y = np.asarray(features, np.float64), np.asarray(labels, np.float64)
     if len(y) < minimum:
@@ -128,28 +131,34 @@ def add_isotonic_steps(model: dict[str, Any], features: ArrayLike, labels: Array
     return {**plain, "steps_x": grid.round(4).tolist(), "steps_y": fitted.predict(grid).round(5).tolist()}
 
 
-def fit_calibration(
-    signals: Sequence[KeypointSignals], correct: Sequence[bool], present: Sequence[bool] | None = None, *,
-    backbone: str = "embedded",
-) -> Calibration:  # fmt: skip
-    """A project's own calibration from its decisions; the prior until there are 30 of them.
+def fit_calibration(records: Sequence[DecisionRecord], *, backbone: str = "embedded") -> Calibration:
+    """A project's own calibration from its decisions about proposed keypoints.
 
     Args:
-        signals: of the decided proposals.
-        correct: accepted and not moved by more than 0.1 box.
-        present: whether the person found the keypoint in the picture (None = always).
+        records: `correct` = accepted and not moved by more than 0.1 box; for a proposed absence, that it was right.
+
+    Raises:
+        UserInputError: fewer than 30 decisions.
     """
+    if len(records) < MINIMUM_DECISIONS:
+        raise UserInputError(
+            f"A confidence model of your own needs {MINIMUM_DECISIONS} decisions, there are {len(records)}.",
+            "Review some more proposals; until then the shipped model is used.",
+        )
     prior = prior_calibration(backbone)
-    if len(signals) < MINIMUM_DECISIONS:
-        return prior
-    features = signal_matrix(signals)
-    data: dict[str, Any] = {"correct": fit_logistic(features, correct, prior.data["correct"], strength=PRIOR_STRENGTH)}
-    data["correct"] = add_isotonic_steps(data["correct"], features, correct)
-    if present is not None and 5 <= sum(not p for p in present) < len(present):
-        data["present"] = fit_logistic(features, present, prior.data["present"], strength=PRIOR_STRENGTH)
-    elif "present" in prior.data:
-        data["present"] = prior.data["present"]
-    return Calibration("project", len(signals), data)
+    features = signal_matrix([r.signals for r in records])
+    placed = np.array([r.visibility > 0 for r in records])
+    right = np.array([r.correct for r in records])
+    data: dict[str, Any] = dict(prior.data)
+    if placed.sum() >= MINIMUM_DECISIONS:
+        own = fit_logistic(features[placed], right[placed], prior.data["correct"], strength=PRIOR_STRENGTH)
+        data["correct"] = add_isotonic_steps(own, features[placed], right[placed])
+    # A wrong place says nothing about presence; a confirmed place or a judged absence does.
+    tells = right | ~placed
+    there = np.where(placed, right, ~right)
+    if "present" in prior.data and 5 <= int((~there[tells]).sum()) < int(tells.sum()):
+        data["present"] = fit_logistic(features[tells], there[tells], prior.data["present"], strength=PRIOR_STRENGTH)
+    return Calibration("project", len(records), data)
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> float:

@@ -190,7 +190,7 @@ class MatchRun:
             maps = maps + self.plan.shape * gap[:, None, None, None]
         if self.plan.fuse == "max":
             return maps.amax(dim=0)
-        share = torch.softmax(self.plan.shape * gap / self.plan.evidence, dim=0)[:, None, None, None]
+        share = torch.softmax(gap / self.plan.evidence, dim=0)[:, None, None, None]
         known = self.bank.known[..., None, None]
         total = (share * known).sum(0)
         mean = torch.where(known, maps * share, torch.zeros_like(maps)).sum(0) / total.clamp(min=1e-9)

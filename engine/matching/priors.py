@@ -20,7 +20,7 @@ class LocationPrior:
     """Where each keypoint lies in the picture, from the exemplars of a fixed camera.
 
     A Gaussian about every exemplar's position; its width is the typical distance of an exemplar to its nearest fellow
-    (leave-one-out), so that a point that stands still gets a narrow prior and one that roams none to speak of.
+    (or their spread, if larger), so that a point that stands still gets a narrow prior and one that roams none to speak of.
     """
 
     def __init__(
@@ -38,7 +38,9 @@ class LocationPrior:
             own = points[np.isfinite(points[:, k, 0]), k]
             if len(own) >= 2:
                 gap = np.linalg.norm(own[:, None] - own[None], axis=-1) + np.where(np.eye(len(own)) > 0, np.inf, 0)
-                self.sigma[k] = np.clip(1.5 * np.median(gap.min(axis=1)), NARROW * diagonal, WIDE * diagonal)
+                spread = max(1.5 * float(np.median(gap.min(axis=1))), float(np.hypot(*own.std(axis=0))))
+                # Few positions say little about where else a moving point goes.
+                self.sigma[k] = np.clip(spread * (1 + 2 / len(own)), NARROW * diagonal, WIDE * diagonal)
             elif len(own) == 1 and foreground[k] < STATIC_FOREGROUND:
                 # Seen once, on something that belongs to the empty scene: it will be there again.
                 self.sigma[k] = 1.5 * NARROW * diagonal

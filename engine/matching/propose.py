@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from engine.api import Exemplar, ImageInput, ProposeRequest, SettingsChoice, Target, TargetFailure
+from engine.api import Exemplar, ProposeRequest, SettingsChoice, Target, TargetFailure
 from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
@@ -51,7 +52,7 @@ def propose_keypoints(
         return
     matcher = open_matcher(session, request, cancel)
     plan = decide_plan(matcher, request, progress, cancel)
-    matcher.context.weight_is_open = matcher.context.weight_is_open and plan.fusion_weight not in (0.0, 1.0)
+    matcher.context.weight_is_open = False
     if progress is not None:
         progress.start(f"Proposing {request.category}", len(request.targets))
     for target in request.targets:
@@ -91,8 +92,12 @@ def decide_plan(
     return apply_settings(default_plan(matcher, request.settings), choice.settings)
 
 
+_OPEN: WeakKeyDictionary[EngineSession, tuple[object, Matcher]] = WeakKeyDictionary()
+"""The matcher of each session's last request: choosing the settings and proposing share its features."""
+
+
 def open_matcher(session: EngineSession, request: ProposeRequest, cancel: CancelToken | None) -> Matcher:
-    """Exemplars checked and thinned out, features and context ready."""
+    """Exemplars checked and thinned out, features and context ready; that of the last request when nothing changed."""
     usable = usable_exemplars(request)
     backbone = session.backbone(request.backbone)
     prompt = session.prompt(request.prompt, backbone, request.category)
@@ -100,9 +105,25 @@ def open_matcher(session: EngineSession, request: ProposeRequest, cancel: Cancel
     exemplars = spread_exemplars(usable, MAX_EXEMPLARS)
     for exemplar in exemplars:
         reader.size_wh(exemplar.image)  # an exemplar that cannot be read stops the run with its own message
-    context = make_context(reader, exemplars, [t.image for t in request.targets])
-    context.weight_is_open = request.settings.fusion_weight is None and reader.card_weight > 0
-    return Matcher(reader, request.schema, exemplars, context)
+    images = [t.image for t in request.targets]
+    key = (id(backbone), prompt.id, request.schema, _fingerprint(exemplars), tuple(images))
+    kept = _OPEN.get(session)
+    if kept is not None and kept[0] == key:
+        matcher = kept[1]
+        matcher.reader.cancel = cancel
+    else:
+        matcher = Matcher(reader, request.schema, exemplars, make_context(reader, exemplars, images))
+        _OPEN[session] = (key, matcher)
+    matcher.context.weight_is_open = request.settings.fusion_weight is None and reader.card_weight > 0
+    return matcher
+
+
+def _fingerprint(exemplars: Sequence[Exemplar]) -> tuple[object, ...]:
+    return tuple(
+        (e.image, e.keypoints.box, e.weight, np.asarray(e.keypoints.xy_image).tobytes(),
+         np.asarray(e.keypoints.visibility).tobytes())
+        for e in exemplars
+    )  # fmt: skip
 
 
 def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
@@ -190,8 +211,3 @@ def to_proposal(
         spec=run_spec(matcher, request, plan, raw), exemplar_ids=tuple(e.image.image_id for e in matcher.exemplars),
         sides_swapped=swapped, seconds=seconds, calibrated=calibration.kind == "project",
     )  # fmt: skip
-
-
-def image_inputs(request: ProposeRequest) -> list[ImageInput]:
-    """Every image of the request, exemplars first."""
-    return [e.image for e in request.exemplars] + [t.image for t in request.targets]
