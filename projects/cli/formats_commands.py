@@ -1,4 +1,4 @@
-"""`kinmark import export`."""
+"""`kinmark import export split`."""
 
 from __future__ import annotations
 
@@ -170,3 +170,46 @@ def export(
         _show([item for item in report.items if item.kind != "lost"])
 
     emit({**report.to_json(), "dry_run": dry_run}, as_json=as_json, render=render)
+
+
+def split(
+    project: Annotated[Path, typer.Argument(help="The .kinmark project folder.", metavar="DIR")],
+    shares: Annotated[str, typer.Option("--shares", help="Splits and their shares.")] = "train=0.8,val=0.1,test=0.1",
+    by: Annotated[
+        str, typer.Option("--by", help="What stays together: folder, identity, duplicates (with commas), or nothing.")
+    ] = "folder,identity,duplicates",
+    seed: Annotated[int, typer.Option("--seed", help="Of the random choice.")] = 0,
+    only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave photos without labels out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the numbers.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Divide the photos into splits, by groups so that no identity, folder or near-duplicate leaks from one to another."""
+    from projects.project import Project
+    from projects.workflows.splits import assign_splits
+
+    parts = _pairs([p for p in shares.split(",") if p.strip()], "--shares")
+    try:
+        wanted = {name: float(value) for name, value in parts.items()}
+    except ValueError:
+        raise typer.BadParameter("--shares needs numbers: train=0.8,val=0.1,test=0.1") from None
+    groupings = tuple(b.strip() for b in by.split(",") if b.strip() and b.strip() != "nothing")
+    progress = Progress("Splitting")
+    with Project.open(project, read_only=dry_run) as opened, cancellable() as cancel, progress_bar(progress):
+        result = assign_splits(
+            opened, wanted, by=groupings, seed=seed, only_labelled=only_labelled, dry_run=dry_run, progress=progress,
+            cancel=cancel,
+        )  # fmt: skip
+
+    def render() -> None:
+        numbers = ", ".join(f"{name} {count}" for name, count in result.counts.items())
+        typer.echo(f"{'Would assign' if dry_run else 'Assigned'} {numbers} in {result.groups} groups.")
+        if result.largest_group > 1:
+            typer.echo(f"The largest group has {result.largest_group} photos.")
+        for line in result.unreadable[:SHOWN]:
+            print_note(line)
+
+    data = {
+        "counts": result.counts, "groups": result.groups, "largest_group": result.largest_group,
+        "unreadable": list(result.unreadable), "dry_run": dry_run,
+    }  # fmt: skip
+    emit(data, as_json=as_json, render=render)

@@ -26,6 +26,7 @@ from projects.store.inputs import NewImage
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
 
 EXIF_CHOICES = ("ask", "rotate", "keep")
+PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,16 @@ def make_plan(
             continue
         taken.add(key)
         plan.images.append(match)
-        plan.instances.append(_plan_instances(project, match, overwrite, as_proposals))
+    rows = {row.id: row for row in project.queries.categories()}
+    for start in range(0, len(plan.images), PAGE):
+        page = plan.images[start : start + PAGE]
+        existing: dict[int, list[InstanceRow]] = {}
+        for instance in project.queries.instances(image_ids=[m.row.id for m in page if m.row is not None]):
+            existing.setdefault(instance.image_id, []).append(instance)
+        for match in page:
+            own = existing.get(match.row.id, []) if match.row is not None else []
+            plan.instances.append(_plan_instances(match, own, rows, overwrite, as_proposals))
+        tick(progress, cancel, count=0)
     return plan
 
 
@@ -230,13 +240,10 @@ def merge_schemas(own: KeypointSchema, other: KeypointSchema) -> KeypointSchema:
     return KeypointSchema(names, own.edges or moved(other.edges), own.pairs or moved(other.pairs))
 
 
-def _plan_instances(project: Project, match: ImageMatch, overwrite: bool, as_proposals: bool) -> list[InstancePlan]:
+def _plan_instances(
+    match: ImageMatch, existing: list[InstanceRow], names: dict[int, CategoryRow], overwrite: bool, as_proposals: bool
+) -> list[InstancePlan]:
     plans: list[InstancePlan] = []
-    existing: list[InstanceRow] = []
-    names: dict[int, CategoryRow] = {}
-    if match.row is not None:
-        existing = list(project.queries.instances(image_id=match.row.id))
-        names = {row.id: row for row in project.queries.categories()}
     for instance in match.image.instances:
         if as_proposals or instance.proposal:
             plans.append(InstancePlan(instance, "added"))
