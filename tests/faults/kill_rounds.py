@@ -163,7 +163,7 @@ def run_round(folder: Path, model: Model, rng: random.Random, outcome: Outcome, 
     os.close(writer)
     lines = _Lines(reader)
     lines.wait_for_first()
-    time.sleep(rng.uniform(0, 0.12))
+    time.sleep(rng.uniform(0, 0.25))
     if power_cut:
         os.kill(child, signal.SIGSTOP)
         time.sleep(0.01)

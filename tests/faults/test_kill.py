@@ -1,0 +1,41 @@
+"""A fast subset of the kill rounds; the full 500: `python -m tests.faults.kill_rounds --rounds 500`."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the rounds fork their children")
+
+
+def test_nothing_acknowledged_is_lost(repository: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rounds.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.kill_rounds", "--rounds", "12", "--seed", "7", "--json", str(out)],
+        cwd=repository, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(out.read_text())
+    assert result["rounds"] == 12 and result["failures"] == []
+    assert result["acknowledged"] > 0 and result["power_cuts"] >= 1 and result["undone"] > 0
+
+
+def test_the_rounds_would_notice_a_lost_operation(tmp_path: Path) -> None:
+    """The check itself fails when an acknowledged operation is not in the database."""
+    from tests.faults.kill_rounds import Model, Outcome, _check, spoil_uncommitted
+    from tests.support.projects import make_project
+
+    make_project(tmp_path / "p.kinmark").close()
+    model, outcome = Model(), Outcome()
+    _check(tmp_path / "p.kinmark", model, None, outcome)
+    assert outcome.failures == []
+    model.apply(["add", "lost", 3.0])
+    _check(tmp_path / "p.kinmark", model, None, outcome)
+    assert outcome.failures
+    assert spoil_uncommitted(tmp_path / "no-wal", random.Random(1)) == 0
