@@ -3,8 +3,9 @@
     kinmark benchmark hedlin [--backbone embedded] [--steps 12] [--json FILE]
 
 Both do the same arithmetic (tests/engine/prompts/test_hedlin.py): 5 restarts of 129 Adam steps with one crop each, then 20
-crops per restart on the target. `--steps` of the 129 are timed and scaled up; the inference is timed whole. "pool" encodes
-a fixed set of crops once instead of a new crop at every step.
+crops per restart on the target. `--steps` of the 129 are timed and scaled up; the inference is timed whole. "16 crops"
+encodes a fixed set of crops once instead of a new crop at every step. With `--threads 1` on a CPU processor time is
+reported, which other programs do not disturb; else wall time.
 """
 
 from __future__ import annotations
@@ -17,19 +18,17 @@ from typing import Any
 from benchmarks.common import Row, finish, parser
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Result and wall seconds."""
-    start = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - start
-
-
-def measure(backbone: Any, steps: int) -> list[Row]:
-    """Rows of one backbone."""
+def measure(backbone: Any, steps: int, clock: Callable[[], float]) -> list[Row]:
+    """Rows of one backbone; `clock` gives seconds."""
     import torch
 
     from engine.prompts.attention_target import HedlinConfig
     from engine.prompts.hedlin import locate, optimise_embedding
+
+    def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+        start = clock()
+        result = work()
+        return result, clock() - start
 
     side = backbone.spec.input_wh[0]
     published = HedlinConfig().for_map(min(512, side))
