@@ -56,13 +56,26 @@ def load_json(path: Path) -> Any:
     """Parse JSON; NaN and Infinity (no JSON) become null, so that whoever needs the value refuses it by its item."""
     text = read_text(path)
     try:
-        return json.loads(text, parse_constant=lambda _name: None)
+        data = json.loads(text, parse_constant=lambda _name: None)
+        # Half a surrogate pair ("\ud800") is legal JSON, but no text that a database or a file name can hold.
+        return without_surrogates(data) if "\\ud" in text.lower() else data
     except RecursionError:
         raise bad(path, "", "its brackets are nested too deeply") from None
     except json.JSONDecodeError as error:
         raise bad(path, f"line {error.lineno}, column {error.colno}", f"it is not valid JSON ({error.msg})") from None
     except ValueError as error:
         raise bad(path, "", f"it is not valid JSON ({error})") from None
+
+
+def without_surrogates(value: Any) -> Any:
+    """A JSON value whose texts (and keys) hold "?" in place of lone surrogates."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [without_surrogates(v) for v in value]
+    if isinstance(value, dict):
+        return {without_surrogates(k): without_surrogates(v) for k, v in value.items()}
+    return value
 
 
 def plain(value: Any) -> Any:

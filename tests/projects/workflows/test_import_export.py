@@ -231,3 +231,17 @@ def test_two_roots_with_the_same_names_stay_apart(project: Project, tmp_path: Pa
     names = {i["file_name"] for i in json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())["images"]}
     assert names == {"one/x.png", "two/x.png"} and report.extra["summary"].startswith("2 images, 0 instances")
     assert (tmp_path / "out" / "one" / "x.png").is_file()
+
+
+def test_half_surrogate_pairs_do_not_reach_the_database(
+    project: Project, file: Path, photos: Path, tmp_path: Path
+) -> None:
+    data = json.loads(file.read_text())
+    data["annotations"][0]["note"] = "\ud800 left over"
+    data["annotations"][1]["identity"] = "\udfff"
+    data["images"][0]["tags"] = ["\ud83d"]
+    (tmp_path / "odd.json").write_text(json.dumps(data))
+    import_file(project, tmp_path / "odd.json", ImportOptions(images_root=photos))
+    export_project(project, tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())["annotations"]
+    assert rows[0]["note"] == "? left over" and rows[1]["identity"] == "?"
