@@ -66,6 +66,7 @@ class Program(QObject):
         """Engine jobs work on this project from now on."""
         self._prompts_dir = folder / "prompts" if folder is not None else None
         self.engine.use_project(folder)
+        self.pool.forget_all()
         self.photos.clear()
         self.thumbnails.clear()
 

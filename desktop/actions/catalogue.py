@@ -328,7 +328,21 @@ ACTIONS: tuple[ActionSpec, ...] = (
         _("Propose keypoints"),
         "Ctrl+P",
         "sparkle",
-        help_=_("Propose the keypoints on all photos that need them."),
+        help_=_("Propose the keypoints of the current category on all photos that need them."),
+    ),
+    _a(
+        "engine.propose_list",
+        _("Propose on the photos of the list"),
+        "Ctrl+Alt+P",
+        "",
+        help_=_("Propose the current category on the photos that the list shows now (filter or search first)."),
+    ),
+    _a(
+        "engine.propose_all",
+        _("Propose all categories"),
+        "",
+        "",
+        help_=_("Propose every category that has an exemplar on all photos."),
     ),
     _a("engine.propose_here", _("Propose on this photo"), "Ctrl+Shift+P", "", C, _("Propose on this photo now.")),
     _a(

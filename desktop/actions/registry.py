@@ -47,6 +47,12 @@ class ActionRegistry:
         assert isinstance(app, QApplication)
         app.focusChanged.connect(self._focus_changed)
 
+    def close(self) -> None:
+        """Listen to the program's focus no more (the window goes)."""
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            app.focusChanged.disconnect(self._focus_changed)
+
     def __getitem__(self, action_id: str) -> QAction:
         return self.actions[action_id]
 

@@ -240,7 +240,10 @@ class MarksItem(QGraphicsItem):
         texts = [label_text(i, k) for i, k, _ in named]
         sizes = np.array([(metrics.horizontalAdvance(t) + 4, metrics.height()) for t in texts])
         everything = [i.xy_image[i.drawn] for i in self.content.instances if len(i.names)]
+        badges = [(p.x, p.y) for p in self.content.peaks[:3]]
         obstacles = apply_affine(matrix, np.concatenate(everything)) if everything else np.zeros((0, 2))
+        if badges:
+            obstacles = np.concatenate([obstacles, apply_affine(matrix, badges) + (15.0, -12.0)])
         corners = place_labels(
             anchors=anchors, sizes=sizes, priority=[p for *_, p in named], obstacles=obstacles, offset_px=11
         )

@@ -345,7 +345,9 @@ class SchemaDialog(QDialog):
         self._show_skeleton()
 
     def _show_skeleton(self) -> None:
-        places = {k.name: self._places[k.was or k.name] for k in self.draft.keypoints if (k.was or k.name) in self._places}
+        places = {
+            k.name: self._places[k.was or k.name] for k in self.draft.keypoints if (k.was or k.name) in self._places
+        }
         missing = [n for n in self.draft.names if n not in places]
         for place, name in enumerate(missing):
             # Keypoints without a place yet wait in a row along the lower edge.

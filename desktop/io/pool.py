@@ -24,6 +24,7 @@ class _Task:
     work: Callable[[], Any] = field(compare=False)
     done: Callable[[Any], object] = field(compare=False)
     failed: Callable[[AppError], object] | None = field(compare=False)
+    generation: int = field(default=0, compare=False)
 
 
 class IoPool(QObject):
@@ -40,6 +41,7 @@ class IoPool(QObject):
         self._tasks: list[_Task] = []
         self._changed = threading.Condition()
         self._closed = False
+        self._generation = 0
         self._ages = itertools.count()
         self._ready.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._threads = [
@@ -63,7 +65,7 @@ class IoPool(QObject):
                 return
             self._tasks = [t for t in self._tasks if t.key != key]
             # Among thumbnails the newest request is what is on screen now.
-            self._tasks.append(_Task(priority, -next(self._ages), key, work, done, failed))
+            self._tasks.append(_Task(priority, -next(self._ages), key, work, done, failed, self._generation))
             heapq.heapify(self._tasks)
             self._changed.notify()
 
@@ -72,6 +74,12 @@ class IoPool(QObject):
         with self._changed:
             self._tasks = [t for t in self._tasks if not t.key.startswith(prefix)]
             heapq.heapify(self._tasks)
+
+    def forget_all(self) -> None:
+        """Drop everything that waits, and the answers of what runs (another project: its widgets are gone)."""
+        with self._changed:
+            self._tasks.clear()
+            self._generation += 1
 
     def _run(self) -> None:
         while True:
@@ -92,7 +100,7 @@ class IoPool(QObject):
 
     def _deliver(self, item: object) -> None:
         task, result, error = item  # type: ignore[misc]
-        if self._closed:
+        if self._closed or task.generation != self._generation:
             return
         if error is None:
             task.done(result)

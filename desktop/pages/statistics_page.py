@@ -87,7 +87,7 @@ class StatisticsPage(QWidget):
             )
         )
         parts = []
-        if f.actions_per_keypoint is not None:
+        if f.actions_per_keypoint is not None and f.decisions:
             parts.append(self.tr("{a:.2f} actions per accepted keypoint (by hand: 1)").format(a=f.actions_per_keypoint))
         if f.decisions:
             share = f.accepted / f.decisions

@@ -36,6 +36,8 @@ class EvidencePanel(QWidget):
         for place in range(5):
             pair = (plain_label(name="dim"), plain_label())
             pair[1].setAlignment(Qt.AlignmentFlag.AlignRight)
+            for label in pair:
+                label.setWordWrap(False)
             self._grid.addWidget(pair[0], place, 0)
             self._grid.addWidget(pair[1], place, 1)
             self._rows.append(pair)

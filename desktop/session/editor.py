@@ -28,6 +28,7 @@ class Editor:
         self._last_place: dict[int, tuple[float, float]] = {}
         self._copied: tuple[CopiedInstance, ...] = ()
         self._nudges = 0
+        self._nudged: tuple[object, ...] = ()
 
     # -- intents of the canvas -------------------------------------------------------------------------------------
 
@@ -176,8 +177,12 @@ class Editor:
         self._session.write(lambda do: do.move_keypoint(accepted.id, x, y, merge_key=merge), self)
 
     def end_nudges(self) -> None:
-        """The focus went elsewhere: the next nudges are another undo step."""
-        self._nudges += 1
+        """When the focus went elsewhere, the next nudges are another undo step."""
+        at = self._at
+        place = (at.image.id if at.image is not None else None, at.selected_key, at.focused)
+        if place != self._nudged:
+            self._nudged = place
+            self._nudges += 1
 
     def toggle_hidden(self, key: str, index: int) -> None:
         """Visible <-> hidden (right click)."""

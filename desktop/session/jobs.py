@@ -60,17 +60,19 @@ class ProposeSweep:
     chunk: int = CHUNK
     job: str = field(default_factory=lambda: uuid.uuid4().hex)
     _todo: list[int] | None = None
+    _passes: int = 1
     _stored: int = 0
     _skipped: int = 0
     _failures: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, context: JobContext) -> SweepOutcome | Requeue:
-        from projects.workflows.propose import ProposeOptions, propose
+        from projects.workflows.propose import ProposeOptions, categories_to_propose, propose
 
         project = context.project
         if self._todo is None:
             self._todo = list(self.image_ids if self.image_ids is not None else needing_proposals(project))
-            context.progress.start(self.title, len(self._todo))
+            self._passes = len(categories_to_propose(project, self.category))
+            context.progress.start(self.title, len(self._todo) * self._passes)
         part, self._todo = self._todo[: self.chunk], self._todo[self.chunk :]
         if part:
             options = ProposeOptions(
@@ -85,7 +87,8 @@ class ProposeSweep:
             outcomes = propose(project, context.engine, options, progress=shared, cancel=context.cancel)
             self._count(project, outcomes)
             # Photos that need nothing count as done too.
-            context.progress.step(max(0, before + len(part) - context.progress.snapshot().done))
+            done = before + len(part) * self._passes
+            context.progress.step(max(0, done - context.progress.snapshot().done))
         if self._todo:
             return Requeue()
         return SweepOutcome(self._stored, tuple(self._failures), self._skipped)
@@ -158,10 +161,10 @@ class EngineJobs(QObject):
             title, sweep, priority=Priority.SWEEP, group="sweep", replace=True, on_done=self.sweep_done.emit
         )
 
-    def propose_here(self, image_id: int) -> None:
+    def propose_here(self, image_id: int, category: str) -> None:
         """This photo first."""
         title = self.tr("Proposing on this photo")
-        sweep = ProposeSweep([image_id], "", self.backbone, title=title)
+        sweep = ProposeSweep([image_id], category, self.backbone, title=title)
         self._service.submit(
             title, sweep, priority=Priority.SCREEN, group="here", replace=True, on_done=self.sweep_done.emit
         )
@@ -179,11 +182,14 @@ class EngineJobs(QObject):
             self._improve.start()  # the photo is still being reviewed: one improvement after it is enough
             return
         self._exemplars_touched = False
+        category = self._at.current_category
+        if category is None or not category.definitions:
+            return
         current = self._at.image.id if self._at.image else None
         ahead = self._queue.upcoming(current, settings.improve_ahead)
         if not ahead:
             return
-        sweep = ProposeSweep(ahead, "", self.backbone, step_name=IMPROVE + "proposals", title="", chunk=2)
+        sweep = ProposeSweep(ahead, category.name, self.backbone, step_name=f"{IMPROVE}{category.name}", chunk=2)
         self._service.submit(
             self.tr("Improving the next photos"),
             sweep,

@@ -103,7 +103,8 @@ class Labelling(QObject):
         )
 
     def _select_first(self) -> None:
-        pending = next((s for s in self.shown if s.has_pending), None)
+        waiting = [s for s in self.shown if s.has_pending]
+        pending = next((s for s in waiting if s.category.id == self._category_id), waiting[0] if waiting else None)
         first = pending or (self.shown[0] if self.shown else None)
         if self.placing and first is None:
             self.selected_key, self.focused = (NEW, 0) if self.category else (None, None)

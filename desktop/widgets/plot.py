@@ -149,12 +149,14 @@ class Plot(QWidget):
 
         if series.kind == "bars":
             width = area.width() / max(len(series.xy), 1)
+            bar = max(min(width - 4, 64), 2)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(series.colour)
             for n, (_, y) in enumerate(series.xy):
                 if math.isfinite(y):
                     top = place(x_range[0], y).y()
-                    painter.drawRect(QRectF(area.left() + n * width + 2, top, max(width - 4, 2), area.bottom() - top))
+                    left = area.left() + (n + 0.5) * width - bar / 2
+                    painter.drawRect(QRectF(left, top, bar, area.bottom() - top))
             return
         painter.setPen(
             QPen(series.colour, 1.8, Qt.PenStyle.DashLine if series.kind == "dashes" else Qt.PenStyle.SolidLine)

@@ -27,7 +27,7 @@ class Commands(QObject):
         super().__init__(window)
         self._window = window
         self.dialogs = DialogCommands(window)
-        self._panels_hidden = False
+        self.panels_hidden = False
 
     @property
     def _space(self) -> Workspace | None:
@@ -130,7 +130,9 @@ class Commands(QObject):
             "review.nothing": lambda w: w.reviewer.nothing_here(),
             "review.harder": lambda w: w.try_harder(),
             "engine.propose": self.propose,
-            "engine.propose_here": lambda w: w.jobs.propose_here(w.labelling.image.id) if w.labelling.image else None,
+            "engine.propose_list": lambda w: self.propose(w, image_ids=list(w.images.model.ids)),
+            "engine.propose_all": lambda w: self.propose(w, all_categories=True),
+            "engine.propose_here": self.propose_here,
             "engine.find": dialogs.find,
             "engine.tune": dialogs.tune,
         }
@@ -322,13 +324,13 @@ class Commands(QObject):
         """All panels away, or back where they were."""
         if self._space is None:
             return
-        if not self._panels_hidden:
+        if not self.panels_hidden:
             self._saved_state = self._window.saveState(2)
             self._window.docks.show_all(False)
         else:
             self._window.restoreState(self._saved_state, 2)
-        self._panels_hidden = not self._panels_hidden
-        self._window.registry.set_checked("view.panels", self._panels_hidden)
+        self.panels_hidden = not self.panels_hidden
+        self._window.registry.set_checked("view.panels", self.panels_hidden)
 
     def toggle_fullscreen(self) -> None:
         """Full screen or not."""
@@ -403,16 +405,28 @@ class Commands(QObject):
                 self.tr("Enter accepts one by one; the threshold is in the settings."),
             )
 
-    def propose(self, workspace: Workspace) -> None:
-        """Sweep everything."""
-        if not any(workspace.session.queries.exemplar_instances(c.id) for c in workspace.labelling.categories):
-            workspace.program.messages.info(
-                self.tr("There is no exemplar yet."),
-                self.tr("Label one photo: press K and follow the names, then Ctrl+P."),
-            )
+    def propose(
+        self, workspace: Workspace, *, image_ids: list[int] | None = None, all_categories: bool = False
+    ) -> None:
+        """Sweep photos for the current category (or all of them) in the background."""
+        category = workspace.labelling.current_category
+        queries = workspace.session.queries
+        names = [c for c in workspace.labelling.categories if c.definitions and queries.exemplar_instances(c.id)]
+        if not names or (not all_categories and category not in names):
+            hint = self.tr("Label one photo: press K and follow the names, then Ctrl+P.")
+            if names:
+                hint += " " + self.tr("Exemplars exist for: {names}.").format(names=", ".join(c.name for c in names))
+            workspace.program.messages.info(self.tr("There is no exemplar of this category yet."), hint)
             return
-        workspace.jobs.propose_all()
+        workspace.jobs.propose_all(image_ids, "" if all_categories or category is None else category.name)
         workspace.jobs.learn_device()
+
+    def propose_here(self, workspace: Workspace) -> None:
+        """This photo, now."""
+        image, category = workspace.labelling.image, workspace.labelling.current_category
+        if image is not None and category is not None:
+            workspace.jobs.propose_here(image.id, category.name)
+            workspace.jobs.learn_device()
 
     def _sweep_done(self, outcome: Any) -> None:
         messages = self._window.program.messages

@@ -49,6 +49,9 @@ class Docks:
         """Put the project's panels in (empty: no project, all docks hidden)."""
         for name, dock in self.docks.items():
             widget = widgets.get(name)
+            old = dock.widget()
+            if old is not None:
+                old.deleteLater()
             dock.setWidget(widget if widget is not None else QWidget())
             dock.setVisible(widget is not None)
         if widgets:
@@ -65,6 +68,11 @@ class Docks:
         """All panels away, or back."""
         for dock in self.docks.values():
             dock.setVisible(on)
+
+    def show_right(self, on: bool) -> None:
+        """The panels about one photo, only beside the canvas."""
+        for name in ("instances", "evidence", "review"):
+            self.docks[name].setVisible(on)
 
     def fit_width(self, width: int) -> None:
         """Below 1100 pixels the right panels share one place as tabs."""

@@ -67,6 +67,7 @@ class MainWindow(QMainWindow):
         self.statusBar().addWidget(self.job_bar, 1)
         self.statusBar().setSizeGripEnabled(False)
         self._peek_since = 0.0
+        self._closed = False
         self._page_widgets: dict[str, QWidget] = {}
         self._connect()
         from desktop.window.commands import connect_commands
@@ -204,6 +205,7 @@ class MainWindow(QMainWindow):
         self.pages.setCurrentWidget(widget)
         for page in PAGES:
             self.registry.set_checked(f"page.{page}", page == name)
+        self.docks.show_right(name == "label" and not self.commands.panels_hidden)
         shown = getattr(widget, "page_shown", None)
         if callable(shown):
             shown()
@@ -298,7 +300,10 @@ class MainWindow(QMainWindow):
         QTimer.singleShot(0, lambda: self.commands.take_dropped(paths))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        self.docks.save()
-        self.close_project()
-        self.program.close()
+        if not self._closed:
+            self._closed = True
+            self.docks.save()
+            self.close_project()
+            self.registry.close()
+            self.program.close()
         event.accept()

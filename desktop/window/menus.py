@@ -79,7 +79,14 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolB
     bar.addAction(registry["edit.redo"])
     bar.addSeparator()
     tr = window.tr
-    bar.addWidget(_drop_down(registry, "engine.propose", ("engine.propose_here", "review.harder"), tr("Propose")))
+    bar.addWidget(
+        _drop_down(
+            registry,
+            "engine.propose",
+            ("engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder"),
+            tr("Propose"),
+        )
+    )
     bar.addWidget(_drop_down(registry, "engine.find", ("page.identities",), tr("Find")))
     bar.addWidget(_drop_down(registry, "engine.tune", (), tr("Tune")))
     bar.addWidget(_drop_down(registry, "project.export", ("project.import",), tr("Export")))

@@ -264,8 +264,10 @@ class Workspace(QObject):
         self.jobs.try_harder(at.image.id, category.name, at.focused_name)
 
     def close(self) -> None:
-        """Remember the place and close the connection."""
-        self._heat_timer.stop()
+        """Remember the place and close the connection; nothing may ask the project anything after this."""
+        for owner in (self, self.jobs, self.images, self.instances, self.evidence, self.review, self.target):
+            for timer in owner.findChildren(QTimer):
+                timer.stop()
         image = self.labelling.image
         if image is not None and not self.session.read_only:
             try:

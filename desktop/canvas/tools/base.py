@@ -52,6 +52,10 @@ class Tool:
     def release(self, event: ToolEvent) -> None:
         """A button went up."""
 
+    def wants(self, event: QKeyEvent) -> bool:
+        """Whether this key belongs to the unfinished gesture, before any shortcut."""
+        return False
+
     def key(self, event: QKeyEvent) -> bool:
         """A key went down; True when the tool used it."""
         return False

@@ -236,6 +236,10 @@ class PolygonTool(Tool):
     def release(self, event: ToolEvent) -> None:
         self._drag = None
 
+    def wants(self, event: QKeyEvent) -> bool:
+        keys = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Backspace, Qt.Key.Key_Escape)
+        return bool(self.points) and event.key() in keys
+
     def key(self, event: QKeyEvent) -> bool:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and len(self.points) >= 3:
             self.finish()
