@@ -1,0 +1,130 @@
+"""The demo's contact sheet: exemplar, proposals against the truth, and the identity that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.domain.keypoints import Visibility
+from engine.domain.masks import MaskRLE
+from projects.formats.dataset import Dataset, DatasetImage
+from projects.pictures.contact_sheet import ACCEPTED, DOUBT, DrawnPoint, Section, Tile, draw_contact_sheet
+from projects.project import Project
+from projects.store.rows import CategoryRow, ImageRow
+from projects.workflows.demo.truth import placed
+
+DOUBT_BELOW = 0.35
+TILES_PER_CATEGORY = 11
+
+
+@dataclass(frozen=True)
+class ProposedPoint:
+    """One proposed keypoint as it was before anything was accepted."""
+
+    name: str
+    x: float
+    y: float
+    confidence: float
+    visibility: int
+
+
+Snapshot = dict[tuple[int, str], tuple[ProposedPoint, ...]]
+"""(image id, category) to the proposed keypoints."""
+
+
+@dataclass(frozen=True)
+class FoundMask:
+    """One photo of the ranking with the proposed mask (None: "not here")."""
+
+    image: ImageRow
+    confidence: float
+    mask: MaskRLE | None
+    truth: MaskRLE | None
+    iou: float
+
+
+def _style(point: ProposedPoint, accept_from: float) -> str:
+    if point.confidence >= accept_from:
+        return "accepted"
+    return "doubt" if point.confidence < DOUBT_BELOW else "pending"
+
+
+def _edges(
+    category: CategoryRow, points: dict[str, tuple[float, float]]
+) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
+    names = category.schema.names
+    return tuple(
+        (points[names[a]], points[names[b]])
+        for a, b in category.schema.edges
+        if names[a] in points and names[b] in points
+    )
+
+
+def _exemplar_tile(image: ImageRow, category: CategoryRow, true: DatasetImage) -> Tile:
+    instance = true.instances[0]
+    points = placed(instance)
+    drawn = tuple(
+        DrawnPoint(x, y, "human", instance.keypoints[name].visibility == Visibility.HIDDEN)
+        for name, (x, y) in points.items()
+    )
+    return Tile(
+        image.path, image.file_name, "labelled by hand: the exemplar", drawn, _edges(category, points), accent="#0072B2"
+    )
+
+
+def _proposal_tile(
+    image: ImageRow, category: CategoryRow, true: DatasetImage, proposed: tuple[ProposedPoint, ...], accept_from: float
+) -> Tile:
+    shown = [point for point in proposed if point.visibility != Visibility.ABSENT]
+    points = {point.name: (point.x, point.y) for point in shown}
+    crosses = [
+        DrawnPoint(x, y, "truth")
+        for instance in true.instances
+        if instance.category == category.name
+        for x, y in placed(instance).values()
+    ]
+    dots = [DrawnPoint(p.x, p.y, _style(p, accept_from), p.visibility == Visibility.HIDDEN) for p in shown]
+    sure = sum(point.confidence >= accept_from for point in shown)
+    subtitle = f"{sure} of {len(proposed)} keypoints accepted at {accept_from:.0%}"
+    return Tile(image.path, image.file_name, subtitle, (*crosses, *dots), _edges(category, points))
+
+
+def _found_tile(found: FoundMask, rank: int) -> Tile:
+    colour = ACCEPTED if found.iou >= 0.5 else DOUBT
+    there = "in the photo" if found.truth is not None else "not in the photo"
+    answer = f"mask IoU {found.iou:.2f}" if found.mask is not None and found.truth is not None else there
+    title = f"{rank}. {found.image.file_name}"
+    return Tile(
+        found.image.path, title, f"{found.confidence:.0%} sure; {answer}",
+        mask=found.mask.decode() if found.mask else None, mask_colour=colour,
+        truth_mask=found.truth.decode() if found.truth else None, accent=ACCEPTED if found.truth is not None else "",
+    )  # fmt: skip
+
+
+def draw_demo_sheet(
+    project: Project, truth: Dataset, exemplars: dict[str, str], snapshot: Snapshot, accept_from: float,
+    ranking: tuple[FoundMask, ...], reference: Tile | None, identity: str, out: Path,
+) -> Path:  # fmt: skip
+    """One section per category and one for the identity; returns the PNG."""
+    true_images = {str(image.rel_path): image for image in truth.images}
+    rows = {row.file_name: row for row in project.queries.iter_images()}
+    lookup: Callable[[str], DatasetImage] = lambda name: true_images[name]  # noqa: E731
+    sections = []
+    for category in project.queries.categories():
+        first = exemplars[category.name]
+        tiles = [_exemplar_tile(rows[first], category, lookup(first))]
+        own = [
+            row for row in rows.values()
+            if row.file_name != first and any(i.category == category.name for i in lookup(row.file_name).instances)
+        ]  # fmt: skip
+        for row in own[:TILES_PER_CATEGORY]:
+            proposed = snapshot.get((row.id, category.name), ())
+            tiles.append(_proposal_tile(row, category, lookup(row.file_name), proposed, accept_from))
+        sections.append(Section(f"Keypoints: {category.name}", tuple(tiles), "one photo labelled, the others proposed"))
+    found = tuple(_found_tile(item, rank + 1) for rank, item in enumerate(ranking))
+    lead = (reference,) if reference is not None else ()
+    sections.append(
+        Section(f"One individual: {identity}", (*lead, *found), "marked once, ranked over all photos (first 11)")
+    )
+    return draw_contact_sheet("Kinmark demo", tuple(sections), out)

@@ -1,0 +1,117 @@
+"""The sample collection's true labels, and how far proposals are from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine.domain.geometry import Box, box_of_points, expand_box, longer_side
+from engine.domain.keypoints import Visibility
+from engine.domain.masks import mask_iou
+from engine.paths import resources_dir
+from projects.formats.base import ReadOptions
+from projects.formats.dataset import Dataset, DatasetImage, DatasetInstance
+from projects.formats.registry import get_format
+
+PCK_ALPHA = 0.1
+
+
+def samples_dir() -> Path:
+    """The sample collection that is shipped."""
+    return resources_dir() / "samples"
+
+
+def read_truth() -> Dataset:
+    """The true labels of the sample collection; raises ImportFileError when the installation is damaged."""
+    dataset, _report = get_format("coco").reader(
+        samples_dir() / "annotations.json", ReadOptions(images_root=samples_dir())
+    )
+    return dataset
+
+
+def instance_box(instance: DatasetInstance) -> Box:
+    """The labelled box, the mask's, or the extent of the keypoints."""
+    if instance.box is not None:
+        return instance.box
+    if instance.mask is not None:
+        return instance.mask.box
+    points = [(k.x, k.y) for k in instance.keypoints.values() if k.x is not None and k.y is not None]
+    return expand_box(box_of_points(points), margin=0.1)
+
+
+def placed(instance: DatasetInstance) -> dict[str, tuple[float, float]]:
+    """Name to xy_image of the keypoints that are in the picture."""
+    return {
+        name: (k.x, k.y)
+        for name, k in instance.keypoints.items()
+        if k.visibility != Visibility.ABSENT and k.x is not None and k.y is not None
+    }
+
+
+def exemplar_image(truth: Dataset, category: str) -> DatasetImage:
+    """The photo a person would label first: one instance alone, with as many visible keypoints as there are."""
+
+    def visible(image: DatasetImage) -> int:
+        return sum(k.visibility == Visibility.VISIBLE for k in image.instances[0].keypoints.values())
+
+    alone = [i for i in truth.images if len(i.instances) == 1 and i.instances[0].category == category]
+    return max(alone, key=visible)
+
+
+@dataclass
+class Score:
+    """Counts behind PCK@0.1 (per point; L = longer side of the true box) and pooled mask IoU."""
+
+    points: int = 0
+    correct: int = 0
+    accepted: int = 0
+    accepted_correct: int = 0
+    intersection_over_union: list[float] | None = None
+
+    @property
+    def pck(self) -> float | None:
+        """Share of proposed keypoints within 0.1 of the box, of those that are in the picture."""
+        return self.correct / self.points if self.points else None
+
+    @property
+    def precision(self) -> float | None:
+        """The same among the accepted ones."""
+        return self.accepted_correct / self.accepted if self.accepted else None
+
+
+def nearest_instance(
+    points: dict[str, tuple[float, float]], image: DatasetImage, category: str
+) -> DatasetInstance | None:
+    """The true instance that the points lie on: smallest median distance relative to its box."""
+
+    def distance(instance: DatasetInstance) -> float:
+        truth = placed(instance)
+        side = longer_side(instance_box(instance))
+        gaps = [np.hypot(points[n][0] - x, points[n][1] - y) / side for n, (x, y) in truth.items() if n in points]
+        return float(np.median(gaps)) if gaps else float("inf")
+
+    own = [instance for instance in image.instances if instance.category == category]
+    return min(own, key=distance) if own else None
+
+
+def score_keypoints(
+    score: Score, points: dict[str, tuple[float, float]], accepted: set[str], instance: DatasetInstance
+) -> None:
+    """Add one photo's proposed `points` (and which of them were accepted) to `score`."""
+    side = longer_side(instance_box(instance))
+    truth = placed(instance)
+    for name, (x, y) in points.items():
+        good = name in truth and float(np.hypot(truth[name][0] - x, truth[name][1] - y)) <= PCK_ALPHA * side
+        if name in truth:
+            score.points += 1
+            score.correct += good
+        if name in accepted:
+            score.accepted += 1
+            score.accepted_correct += good
+
+
+def best_iou(mask: np.ndarray, instances: list[DatasetInstance]) -> float:
+    """IoU of a proposed mask with the instance meant (0 when it is not in the photo)."""
+    return max((mask_iou(mask, i.mask.decode()) for i in instances if i.mask is not None), default=0.0)
