@@ -23,6 +23,7 @@ MAX_KEYPOINTS = 10_000
 MAX_COORDINATE = 1e7
 MAX_ID = 2**53
 MAX_PATH = 4096
+MAX_NESTING = 50
 MAX_RASTER = 150_000_000
 """Pixels of a picture whose masks have to be drawn as arrays (RLE and polygons of larger ones need no array)."""
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
@@ -78,14 +79,16 @@ def without_surrogates(value: Any) -> Any:
     return value
 
 
-def plain(value: Any) -> Any:
-    """A copy of a JSON value without infinities (from 1e999), so that it can be written again."""
+def plain(value: Any, depth: int = 0) -> Any:
+    """A copy of a JSON value that can be written again: no infinities (from 1e999), nothing nested beyond 50 levels."""
+    if depth > MAX_NESTING:
+        return None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list):
-        return [plain(v) for v in value]
+        return [plain(v, depth + 1) for v in value]
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
+        return {k: plain(v, depth + 1) for k, v in value.items()}
     return value
 
 

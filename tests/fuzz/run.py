@@ -1,7 +1,7 @@
 """Fuzz Kinmark's readers: `python -m tests.fuzz.run [--rounds N] [--target NAME] [--seed S] [--json FILE]`.
 
 Each round damages one file of a good folder and opens the folder. A finding is anything but an AppError, a round over 5 s of
-processor time (60 s by the clock), or a process that grew by more than 1 GB. Rounds are reproducible: `--target NAME --only SEED` repeats one.
+processor time (60 s by the clock), or a process that grew by more than 1 GB. `--target NAME --only SEED` repeats one round.
 """
 
 from __future__ import annotations

@@ -238,10 +238,11 @@ def test_half_surrogate_pairs_do_not_reach_the_database(
 ) -> None:
     data = json.loads(file.read_text())
     data["annotations"][0]["note"] = "\ud800 left over"
+    data["annotations"][2]["deep"] = json.loads("[" * 300 + "]" * 300)
     data["annotations"][1]["identity"] = "\udfff"
     data["images"][0]["tags"] = ["\ud83d"]
     (tmp_path / "odd.json").write_text(json.dumps(data))
     import_file(project, tmp_path / "odd.json", ImportOptions(images_root=photos))
     export_project(project, tmp_path / "out")
-    rows = json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())["annotations"]
-    assert rows[0]["note"] == "? left over" and rows[1]["identity"] == "?"
+    rows = {a["id"]: a for a in json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())["annotations"]}
+    assert rows[1]["note"] == "? left over" and rows[2]["identity"] == "?"
