@@ -26,7 +26,6 @@ BUSY_TIMEOUT_MS = 10_000
 _READ_PRAGMAS = (
     "foreign_keys=ON",
     "trusted_schema=OFF",
-    "temp_store=MEMORY",
     "cache_size=-32768",
     # No memory mapping: a network drive that goes away must be an error message, not a SIGBUS.
     "mmap_size=0",

@@ -21,7 +21,7 @@ from projects.store.models import TABLE_NUMBERS, logged_columns, logged_tables
 
 _PARENTS = {key.column.table.name for table in logged_tables() for key in table.foreign_keys}
 _NAMES = {number: name for name, number in TABLE_NUMBERS.items()}
-MAX_HISTORY_ROWS = 6_000_000
+MAX_HISTORY_ROWS = 4_000_000
 """Rows kept in the history in all (some hundreds of megabytes); the oldest steps go first, never the newest."""
 
 
