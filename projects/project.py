@@ -29,7 +29,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from engine.domain.errors import ProjectError, UserInputError
-from projects.store import backup, derived, lock, migrate, undo
+from projects.store import backup, derived, inspection, lock, migrate, undo
 from projects.store.changes import HUB, OpChanges
 from projects.store.database import DATABASE_NAME, connect, read_engine, translated_errors, write_engine
 from projects.store.operations import Operations
@@ -118,12 +118,13 @@ class Project:
                 f"{folder} is not a Kinmark project.", "Open a folder that ends in .kinmark, or make a new project."
             )
         if read_only:
-            _check_version(folder, path, read_only=True)
+            _check_version(folder, path, read_only=True, check=not (lock.is_held(folder) or _closed_cleanly(path)))
             with translated_errors(path, "Opening the project"):
                 return cls(folder, read_only=True)
         first = lock.acquire(folder) == 1
         try:
             _check_version(folder, path, read_only=False, check=first and not _closed_cleanly(path))
+            (folder / CLEAN_NOTE).unlink(missing_ok=True)
             with translated_errors(path, "Opening the project"):
                 return cls(folder)
         except BaseException:
@@ -297,7 +298,6 @@ def _closed_cleanly(path: Path) -> bool:
     note = path.parent / CLEAN_NOTE
     try:
         info, data = path.stat(), json.loads(note.read_text(encoding="utf-8"))
-        note.unlink()
         same = data == {"size": info.st_size, "mtime_ns": info.st_mtime_ns}
         return same and info.st_size > ALWAYS_CHECKED and not path.with_name(DATABASE_NAME + "-wal").exists()
     except (OSError, ValueError):
@@ -311,14 +311,15 @@ def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = T
         connection = connect(path, mode="rw" if writable else "ro", immutable=not writable)
         try:
             version = migrate.version_of(connection, folder)
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
+            problems = inspection.structure_problems(connection) if version == migrate.VERSION else []
+            if check and not problems:
+                problems = inspection.content_problems(connection)
         except sqlite3.DatabaseError as error:
-            problem = str(error)
-            version = migrate.VERSION
+            problems, version = [str(error)], migrate.VERSION
         finally:
             connection.close()
-    if problem != "ok":
-        raise _damaged(folder, problem)
+    if problems:
+        raise _damaged(folder, "; ".join(problems))
     if version < migrate.VERSION:
         if read_only:
             raise ProjectError(

@@ -51,6 +51,12 @@ def acquire(folder: Path) -> int:
         return 1
 
 
+def is_held(folder: Path) -> bool:
+    """Whether this process has the project open for writing."""
+    with _guard:
+        return folder.resolve() in _held
+
+
 def release(folder: Path) -> None:
     """Count down; the last one gives the lock back."""
     key = folder.resolve()

@@ -26,6 +26,7 @@ from projects.store.models import (
 )
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
 from projects.store.operations.instances import check_mask, clear_nothing_here, image_sizes, mask_row
+from projects.store.operations.joining import host_of_mask, hosts_of_keypoints
 from projects.store.undo import JOB
 
 MAX_PEAKS = 5
@@ -419,6 +420,10 @@ def _make_instances(op: Op) -> list[int]:
         "SELECT id, image_id, category_id, identity_id, run_id, instance_id FROM proposal WHERE id IN (SELECT proposal_id "
         "FROM keypoint_proposal WHERE id IN (SELECT id FROM temp.decided)) ORDER BY id"
     )
+    hosts = hosts_of_keypoints(op, [row[0] for row in rows if row[5] is None])
+    for proposal_id, host in hosts.items():
+        op.run("UPDATE proposal SET instance_id = ? WHERE id = ?", (host, proposal_id))
+    rows = [(*row[:5], hosts.get(row[0], row[5])) for row in rows]
     new = [row for row in rows if row[5] is None]
     ids = op.add(Instance, [{
         "image_id": row[1], "category_id": row[2], "identity_id": row[3], "x0": None, "y0": None, "x1": None, "y1": None,
@@ -486,7 +491,12 @@ def _accept_masks(op: Op, proposal_ids: Sequence[int]) -> list[int]:
     ).mappings().all()  # fmt: skip
     instances = []
     for row in rows:
+        rle = MaskRLE(row["height"], row["width"], row["counts"])
         instance_id = row["instance_id"]
+        if instance_id is None:
+            instance_id = host_of_mask(op, row["image_id"], row["category_id"], row["identity_id"], rle)
+            if instance_id is not None and row["identity_id"] is not None:
+                op.run("UPDATE instance SET identity_id = ? WHERE id = ?", (row["identity_id"], instance_id))
         if instance_id is None:
             [instance_id] = op.add(Instance, [{
                 "image_id": row["image_id"], "category_id": row["category_id"], "identity_id": row["identity_id"],
@@ -495,7 +505,6 @@ def _accept_masks(op: Op, proposal_ids: Sequence[int]) -> list[int]:
             }])  # fmt: skip
             clear_nothing_here(op, row["image_id"], row["category_id"])
         op.run("DELETE FROM mask WHERE instance_id = ?", (instance_id,))
-        rle = MaskRLE(row["height"], row["width"], row["counts"])
         op.add(Mask, [mask_row(rle, row["image_id"], instance_id, FROM_PROPOSAL, row["run_id"])])
         op.add(Decision, [_whole_decision(dict(row), "accepted", instance_id, when)])
         instances.append(int(instance_id))

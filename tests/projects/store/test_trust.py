@@ -165,6 +165,29 @@ def test_damage_is_found_and_the_last_good_copy_comes_back(folder: Path, damage:
     assert list(folder.glob("project.sqlite.replaced-*")), "the damaged file is kept"
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON image BEGIN DELETE FROM keypoint; END",
+        "DROP TABLE nothing_here",
+        "ALTER TABLE instance RENAME TO was_instance; CREATE VIEW instance AS SELECT * FROM was_instance",
+        "UPDATE image SET width = 'wide'",
+        "UPDATE image SET rel_path = x'00ff'",
+        "UPDATE category SET extra = '{broken'",
+        "INSERT INTO instance (image_id, category_id, x0, origin, extra) VALUES (1, 1, 9e999, 'human', '{}')",
+        "UPDATE setting SET value = 'not json'",
+    ],
+)
+def test_a_crafted_file_is_refused(folder: Path, sql: str) -> None:
+    connection = sqlite3.connect(folder / DATABASE_NAME)
+    connection.executescript(sql)
+    connection.close()
+    for read_only in (False, True):
+        with pytest.raises(ProjectError, match="damaged") as caught:
+            Project.open(folder, read_only=read_only)
+        assert caught.value.details
+
+
 def test_damaged_backups_are_passed_over(folder: Path) -> None:
     with Project.open(folder) as project:
         good = project.back_up()
@@ -289,3 +312,24 @@ def test_closing_twice_and_use_after_closing(folder: Path) -> None:
     project.close()
     with pytest.raises(AppError, match="closed"):
         project.queries.counts()
+
+
+def test_a_large_project_is_checked_after_a_crash_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from projects import project as project_module
+    from projects.store import inspection
+
+    monkeypatch.setattr(project_module, "ALWAYS_CHECKED", 0)
+    checks: list[str] = []
+    real = inspection.content_problems
+    monkeypatch.setattr(inspection, "content_problems", lambda connection: checks.append("checked") or real(connection))
+    Project.open(folder).close()
+    checks.clear()
+    with Project.open(folder), Project.open(folder), Project.open(folder, read_only=True):
+        assert checks == [], "closed cleanly before; open in this process since"
+        crashed = folder.parent / "crashed.kinmark"
+        shutil.copytree(folder, crashed)
+    with Project.open(crashed):
+        assert checks == ["checked"], "copied from under a running program"
+    (folder / DATABASE_NAME).touch()
+    Project.open(folder).close()
+    assert checks == ["checked", "checked"], "touched by something else since"
