@@ -242,7 +242,8 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
         reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
     mask = _read_mask(item, image, reading.report)
     score = item.number("score") if item.data.get("score") is not None else None
-    identity = item.data.get("identity")
+    attributes = item.data.get("attributes")
+    identity = item.data.get("identity") or (attributes.get("identity") if isinstance(attributes, dict) else None)
     extra = {k: checks.plain(v) for k, v in item.data.items() if k not in _ANNOTATION_FIELDS}
     if isinstance(extra.get("segmentation"), dict) or mask is None or reaches_far_outside(extra["segmentation"], mask):
         extra.pop("segmentation", None)  # the mask itself is exact; only sane polygons are kept as they were drawn

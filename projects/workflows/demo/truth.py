@@ -51,13 +51,16 @@ def placed(instance: DatasetInstance) -> dict[str, tuple[float, float]]:
 
 
 def exemplar_image(truth: Dataset, category: str) -> DatasetImage:
-    """The photo a person would label first: one instance alone, with as many visible keypoints as there are."""
+    """The photo a person would label first: one instance alone and large, most of its keypoints visible."""
 
-    def visible(image: DatasetImage) -> int:
-        return sum(k.visibility == Visibility.VISIBLE for k in image.instances[0].keypoints.values())
+    def worth(image: DatasetImage) -> float:
+        instance = image.instances[0]
+        visible = sum(k.visibility == Visibility.VISIBLE for k in instance.keypoints.values())
+        share = longer_side(instance_box(instance)) / max(image.width, image.height)
+        return visible / max(1, len(instance.keypoints)) + 0.5 * min(share, 0.7)
 
     alone = [i for i in truth.images if len(i.instances) == 1 and i.instances[0].category == category]
-    return max(alone, key=visible)
+    return max(alone, key=worth)
 
 
 @dataclass
