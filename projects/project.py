@@ -137,6 +137,8 @@ class Project:
             return
         self._closed = True
         HUB.leave(self._path, self._listener)
+        if self._writer is not None:
+            self._back_up_at_closing()
         if self._read_connection is not None:
             self._read_connection.close()
         self._reader.dispose()
@@ -236,6 +238,12 @@ class Project:
     def back_up_if_due(self) -> Path | None:
         """Write a backup when the last one is old and something changed since (call it from an idle worker)."""
         return backup.make(self.folder) if not self.read_only and backup.is_due(self.folder) else None
+
+    def _back_up_at_closing(self) -> None:
+        with contextlib.suppress(ProjectError, OSError):
+            large = self._path.stat().st_size > backup.LARGE
+            if backup.is_due(self.folder, backup.LARGE_INTERVAL if large else backup.INTERVAL):
+                backup.make(self.folder)
 
     def check_integrity(self) -> list[str]:
         """Everything SQLite finds wrong ([] = all is well); takes about a second per 100 000 images."""

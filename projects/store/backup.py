@@ -14,6 +14,9 @@ from projects.store.database import APPLICATION_ID, DATABASE_NAME, connect, tran
 KEEP_NEWEST = 5
 KEEP_DAYS = 14
 INTERVAL = timedelta(minutes=30)
+LARGE = 64 << 20
+"""Databases over this size are copied at closing once a day only (it takes seconds); a worker may do it more often."""
+LARGE_INTERVAL = timedelta(days=1)
 
 
 def backups_of(folder: Path) -> list[Path]:
@@ -69,20 +72,18 @@ def _rotate(folder: Path) -> None:
                 path.unlink()
 
 
-def is_due(folder: Path) -> bool:
-    """Whether the database changed since the newest backup and that one is older than the interval."""
+def is_due(folder: Path, interval: timedelta = INTERVAL) -> bool:
+    """Whether the database changed since the newest backup (or since the project was made) and that is `interval` ago."""
     files = backups_of(folder)
     database = folder / DATABASE_NAME
     try:
-        if not files:
-            return True
-        changed = max(
-            path.stat().st_mtime for path in (database, database.with_name(DATABASE_NAME + "-wal")) if path.exists()
-        )
-        made = files[0].stat().st_mtime
+        journal = database.with_name(DATABASE_NAME + "-wal")
+        changed = max(path.stat().st_mtime for path in (database, journal) if path.exists())
+        made = (files[0] if files else folder / "backups").stat().st_mtime
     except OSError:
         return False
-    return changed > made and abs(datetime.now().timestamp() - made) > INTERVAL.total_seconds()
+    # A clock that was set back shows as a negative age: better one backup too many.
+    return changed > made and abs(datetime.now().timestamp() - made) > interval.total_seconds()
 
 
 def check(path: Path, *, full: bool = False) -> list[str]:

@@ -233,6 +233,26 @@ def test_a_clock_that_runs_backwards_changes_nothing(folder: Path, monkeypatch: 
         assert project.back_up_if_due() is not None or backup.backups_of(folder)[0] == second
 
 
+def test_closing_leaves_a_backup_when_the_last_one_is_old(folder: Path) -> None:
+    with Project.open(folder) as project:
+        add_images(project, 1, start=50)
+    assert backup.backups_of(folder) == [], "just made"
+    an_hour_ago = datetime.now().timestamp() - 3600
+    os.utime(folder / "backups", (an_hour_ago, an_hour_ago))
+    with Project.open(folder) as project:
+        add_images(project, 1, start=60)
+    [made] = backup.backups_of(folder)
+    assert len(dump(made)["image"]) == 8
+    with Project.open(folder) as project:
+        add_images(project, 1, start=70)
+    assert backup.backups_of(folder) == [made], "not at every closing"
+    os.utime(made, (an_hour_ago, an_hour_ago))
+    (folder / DATABASE_NAME).touch()
+    with Project.open(folder, read_only=True):
+        pass
+    assert backup.backups_of(folder) == [made], "reading makes none"
+
+
 def test_a_backup_is_complete_while_the_project_is_in_use(folder: Path) -> None:
     with Project.open(folder) as project, Project.open(folder, read_only=True) as reader:
         reader.queries.counts()
