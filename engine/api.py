@@ -312,6 +312,52 @@ class OptimiseRequest:
 
 
 @dataclass(frozen=True)
+class EvaluateRequest:
+    """Measure on a published data set in its own layout under a named protocol (ALGORITHMS 7).
+
+    `dataset`: spair, pfpascal, pfwillow, cub, ap10k (correspondence); folder, perseg, permis, permir, davis (instances).
+    `limit` 0 = everything; `work_file` keeps finished pairs so that an interrupted run goes on.
+    """
+
+    dataset: str
+    root: Path
+    split: str = "test"
+    protocol: str = "ours"
+    settings: MatchSettings = MatchSettings()
+    backbone: str = DEFAULT_BACKBONE
+    prompt: str = "auto"
+    limit: int = 0
+    work_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """Look for labels that do not fit their namesakes; every exemplar is judged from the others."""
+
+    request_id: str
+    category: str
+    schema: KeypointSchema
+    exemplars: tuple[Exemplar, ...]
+    backbone: str = DEFAULT_BACKBONE
+    prompt: str = "auto"
+
+
+@dataclass(frozen=True)
+class LabelSuspicion:
+    """One label that looks wrong: `kind` "far" (another place fits its namesakes better) or "swapped" (the twin's place).
+
+    `score` 0..1; `suggested_xy_image` is where the others put the keypoint; `keypoint` is an index of the schema.
+    """
+
+    image_id: str
+    exemplar: int
+    keypoint: int
+    kind: str
+    score: float
+    suggested_xy_image: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class TargetFailure:
     """One target that could not be processed; the sweep went on."""
 
@@ -374,6 +420,18 @@ class Engine(Protocol):
         """Fit the confidence model on decisions; raises UserInputError for fewer than 30."""
         ...
 
+    def evaluate(
+        self, request: EvaluateRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> dict[str, Any]:
+        """A JSON-able report; see `EvaluateRequest`."""
+        ...
+
+    def check_labels(
+        self, request: CheckRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> tuple[LabelSuspicion, ...]:
+        """Labels that look wrong, most suspicious first."""
+        ...
+
     def find_instance(
         self, request: FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[MaskProposal | TargetFailure]:
@@ -392,6 +450,20 @@ class Engine(Protocol):
         self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[Descriptor | TargetFailure]:
         """Pooled descriptors for the vector index."""
+        ...
+
+    def evaluate_instances(
+        self,
+        dataset: str,
+        root: Path,
+        *,
+        backbone: str = DEFAULT_BACKBONE,
+        settings: InstanceSettings = InstanceSettings(),
+        limit: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> dict[str, Any]:
+        """Masks and retrieval on "folder", "perseg", "permis", "permir" or "davis"; the report is JSON-able."""
         ...
 
     def tune_prompt(

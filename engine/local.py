@@ -7,7 +7,8 @@ Light to import; every method loads what it needs on its first call, so opening 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine import api
 from engine.domain.progress import CancelToken, Progress
@@ -77,6 +78,22 @@ class LocalEngine:
 
         return fit_calibration(records)
 
+    def evaluate(
+        self, request: api.EvaluateRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> dict[str, Any]:
+        """See `engine.api.Engine.evaluate`."""
+        from engine.evaluation.run import evaluate
+
+        return evaluate(self.session, request, progress=progress, cancel=cancel)
+
+    def check_labels(
+        self, request: api.CheckRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> tuple[api.LabelSuspicion, ...]:
+        """See `engine.api.Engine.check_labels`."""
+        from engine.matching.labels import check_labels
+
+        return check_labels(self.session, request, progress=progress, cancel=cancel)
+
     def find_instance(
         self, request: api.FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[MaskProposal | api.TargetFailure]:
@@ -104,6 +121,17 @@ class LocalEngine:
         from engine.retrieval.descriptors import descriptors
 
         return descriptors(self.session, request, progress=progress, cancel=cancel)
+
+    def evaluate_instances(
+        self, dataset: str, root: Path, *, backbone: str = api.DEFAULT_BACKBONE,
+        settings: api.InstanceSettings = api.InstanceSettings(), limit: int = 0,
+        progress: Progress | None = None, cancel: CancelToken | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """See `engine.api.Engine.evaluate_instances`."""
+        from engine.evaluation.instances import InstanceEvaluation, evaluate_instances
+
+        options = InstanceEvaluation(backbone, settings, limit)
+        return evaluate_instances(self.session, dataset, root, options=options, progress=progress, cancel=cancel)
 
     def tune_prompt(
         self, request: api.TuneRequest, *, on_step: Callable[[api.TuneProgress], None] | None = None,

@@ -133,8 +133,9 @@ def attention_evidence(
 ) -> tuple[FloatMap, float]:
     """PDM's map on the attention grid and the mean cosine of its best tenth to the reference (comparable across photos)."""
     if settings.variant == "pdm-votes":
+        nearest = votes.votes_for_grid(len(features.self_q))
         counts = [
-            votes.vote_map(votes.vote_counts(own, target), features.grid_hw)
+            votes.vote_map(votes.vote_counts(own, target, nearest=nearest), features.grid_hw)
             for own, target in ((model.q_tokens, features.self_q), (model.k_tokens, features.self_k))
         ]
         return ((counts[0] + counts[1]) / 2).numpy(), float("nan")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import FindRequest, ImageInput, TargetFailure
+from engine.api import FindRequest, ImageInput, Reference, TargetFailure
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import MaskProposal
@@ -29,7 +29,13 @@ from engine.instances.decision import (
 from engine.instances.evidence import Evidence, ReferenceModel, gather_evidence, grid_of, resize_map
 from engine.instances.outline import best_threshold, grabcut
 from engine.instances.picture import BoolMask, Picture, load_picture
-from engine.instances.reference import build_model, select_patches, thin_patches, view_reference
+from engine.instances.reference import (
+    ReferenceView,
+    build_model,
+    select_patches,
+    thin_patches,
+    view_reference,
+)
 from engine.instances.sam import Segmenter, load_segmenter
 from engine.instances.settings import ResolvedSettings, resolve
 from engine.retrieval.histogram import colour_histogram
@@ -63,9 +69,13 @@ class InstanceFinder:
         if not request.references:
             raise UserInputError("There is no reference to search for.", "Mark the thing on one photo first.")
         self.extractor = self._attention()
-        models = [self._model([reference], cancel) for reference in request.negatives]
-        self.model = thin_patches(self._model(request.references, cancel))
-        self.negatives: list[ReferenceModel] = [thin_patches(m, 500) for m in models]
+        views = self._views(request.references, cancel)
+        self.model = thin_patches(build_model(views))
+        # A region may look like one view of the thing and unlike another: each reference judges for itself.
+        self.singles = [thin_patches(build_model([view]), 600) for view in views]
+        self.histograms = np.stack([single.histogram for single in self.singles])
+        denied = self._views(request.negatives, cancel)
+        self.negatives: list[ReferenceModel] = [thin_patches(build_model([view]), 600) for view in denied]
         self.segmenter: Segmenter | None = None
         if self.settings.refine not in WITHOUT_SEGMENTER:
             self.segmenter = load_segmenter(self.settings.refine, session)
@@ -76,13 +86,13 @@ class InstanceFinder:
             return None
         return AttentionExtractor(self.session, self.request.backbone, self.settings, self.request.class_name)
 
-    def _model(self, references: Sequence, cancel: CancelToken | None) -> ReferenceModel:
+    def _views(self, references: Sequence[Reference], cancel: CancelToken | None) -> list[ReferenceView]:
         views = []
         for reference in references:
             if cancel is not None:
                 cancel.check()
             views.append(view_reference(reference, self.session, self.extractor))
-        return build_model(views)
+        return views
 
     def _spec(self) -> RunSpec:
         backbone, request = self.session.backbone(self.request.backbone), self.request
@@ -178,7 +188,7 @@ class InstanceFinder:
         return (cv2.dilate(share, np.ones((5, 5), np.uint8)) > 0.2).astype(np.float32)
 
     def _region(self, picture: Picture, evidence: Evidence, values: NDArray[np.float32]) -> Region:
-        _, rough = best_threshold(values, picture.rgb, self.model.histogram, self.model.area_share)
+        _, rough = best_threshold(values, picture.rgb, self.histograms, self.model.area_share)
         mask = rough
         if self.segmenter is not None:
             mask = self.segmenter.from_map(picture, values, rough)
@@ -186,7 +196,8 @@ class InstanceFinder:
             mask = grabcut(picture.rgb, rough, values)
         large = cv2.resize(values, picture.size_hw[::-1], interpolation=cv2.INTER_LINEAR)
         peak = np.unravel_index(int(np.argmax(np.where(mask, large, -1))), large.shape)
-        likeness = self.likeness(picture, evidence, mask, self.model)
+        likenesses = [self.likeness(picture, evidence, mask, single) for single in self.singles]
+        likeness = max(likenesses, key=region_score)
         score = region_score(likeness)
         denied = [region_score(self.likeness(picture, evidence, mask, model)) for model in self.negatives]
         return Region(mask, (int(peak[0]), int(peak[1])), likeness, against_negatives(score, denied))

@@ -45,12 +45,13 @@ def fill_holes(mask: BoolMask) -> BoolMask:
 
 
 def best_threshold(
-    values: FloatMap, rgb: NDArray[np.uint8], histogram: NDArray[np.float32], area_share: float
+    values: FloatMap, rgb: NDArray[np.uint8], histograms: NDArray[np.float32], area_share: float
 ) -> tuple[float, BoolMask]:
     """Threshold whose region looks most like the reference: (threshold, part that holds the peak, at picture size).
 
-    The colour affinity between the cut-out region and the reference decides; Otsu's threshold has a small preference,
-    which matters when the affinity is flat, and regions far from the reference's size are disfavoured slightly.
+    The colour affinity between the cut-out region and the nearest of the references (`histograms` `[R, 486]`) decides;
+    Otsu's threshold has a small preference, which matters when the affinity is flat, and regions far from the
+    reference's size are disfavoured slightly.
     """
     height, width = rgb.shape[:2]
     large = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -62,7 +63,7 @@ def best_threshold(
         share = float(region.mean())
         if not MIN_SHARE <= share <= MAX_SHARE:
             continue
-        affinity = float(colour_histogram(rgb, region.astype(np.float32)) @ histogram)
+        affinity = float((histograms @ colour_histogram(rgb, region.astype(np.float32))).max())
         size = abs(np.log(max(share, 1e-4) / max(area_share, 1e-4)))
         score = affinity - 0.1 * abs(threshold - preferred) - 0.03 * size
         if best is None or score > best[0]:

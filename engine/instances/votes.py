@@ -14,6 +14,11 @@ NEAREST = 100
 """Published number of target tokens that each reference token votes for."""
 
 
+def votes_for_grid(cells: int) -> int:
+    """How many tokens each reference token votes for: the published 100 where there are enough, a tenth on tiny grids."""
+    return NEAREST if cells >= 4 * NEAREST else max(1, cells // 10)
+
+
 def vote_counts(
     reference_foreground: Tensor, target: Tensor, *, nearest: int = NEAREST, metric: str = "cosine"
 ) -> Tensor:

@@ -17,7 +17,7 @@ from engine.retrieval.photo import PhotoFeatures
 
 Matrix = NDArray[np.float64]
 
-ORDINARY_PERCENTILE = 92
+ORDINARY_PERCENTILE = 93
 """What a patch finds in most photos is below this percentile; only the excess counts."""
 
 
@@ -26,10 +26,10 @@ class RankingWeights:
     """Weights of the z-scored parts; `neighbours` and `spread` of the re-ranking (0 neighbours = none)."""
 
     local: float = 1.0
-    colour: float = 0.5
+    colour: float = 0.35
     learned: float = 0.0
     neighbours: int = 4
-    spread: float = 0.6
+    spread: float = 0.75
 
 
 def standardise(scores: Matrix) -> Matrix:
