@@ -51,6 +51,16 @@ def cannot_write(path: Path, error: OSError) -> KnownError:
     )  # fmt: skip
 
 
+def inside(out: Path, relative: PurePosixPath) -> Path:
+    """`out/relative`; KnownError when that leaves `out` (a project file from a stranger may say "../../.bashrc")."""
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts or "\x00" in str(relative):
+        raise KnownError(
+            f"The photo path {relative} would be written outside the export folder {out}.",
+            "Do not trust this project: its photo list was tampered with.",
+        )
+    return out / relative
+
+
 def source_of(image: DatasetImage) -> Path:
     """Where the picture lies; KnownError when the data set does not say."""
     if not image.source_path:
@@ -88,7 +98,7 @@ def copy_images(
     begin(progress, "Copying pictures", len(dataset.images))
     for image in dataset.images:
         try:
-            copy_image(image, out / image.rel_path)
+            copy_image(image, inside(out, image.rel_path))
         except AppError as error:
             report.add("skipped", str(image.rel_path), error.user_message)
         tick(progress, cancel, str(image.rel_path))

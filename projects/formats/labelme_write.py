@@ -21,7 +21,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import WriteOptions, begin, count_dataset, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import copy_images, write_atomically
+from projects.formats.files import copy_images, inside, write_atomically
 
 VERSION = "5.5.0"
 OWN_KEY = "kinmark"
@@ -49,7 +49,7 @@ def write(
         if str(name).lower() in used:  # a.jpg and a.png in one folder
             name = PurePosixPath(f"{image.rel_path}.json")
         used.add(str(name).lower())
-        target = out / name
+        target = inside(out, name)
         data = to_labelme(image, dataset, _picture_path(image, target, options.copy_images))
         write_atomically(target, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False).encode())
         report.files.append(str(target))
