@@ -28,7 +28,7 @@ from tests.fuzz.targets import TARGETS, Target
 TIME_LIMIT_S = 5.0
 MEMORY_LIMIT_MB = 1024
 HARD_LIMIT_S = 60.0
-BATCH = 100
+BATCH = 250
 
 
 @dataclass(frozen=True)

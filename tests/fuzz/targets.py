@@ -202,8 +202,8 @@ def _make_results(folder: Path) -> None:
 
 TARGETS = (
     Target("coco", _export("coco"), "data/*.json", _import("coco", "annotations.json")),
-    Target("coco-foreign", _make_results, "data/*.json", _import("coco", "annotations.json"), 1.5),
-    Target("coco-into-project", _export("coco"), "data/*.json", _import_into_project, 0.4),
+    Target("coco-foreign", _make_results, "data/*.json", _import("coco", "annotations.json"), 2.0),
+    Target("coco-into-project", _export("coco"), "data/*.json", _import_into_project, 0.1),
     Target("labelme", _export("labelme"), "data/**/*.json", _import("labelme")),
     Target("cvat", _export("cvat"), "data/*.xml", _import("cvat", "annotations.xml")),
     Target("spair", _export("spair"), "data/**/*.*", _import("spair", "SPair-71k")),
@@ -216,7 +216,7 @@ TARGETS = (
     Target("voc", _export("voc"), "data/**/*.*", _import("voc")),
     Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
     Target("images", _make_images, "*.*", _open_images, 1.0),
-    Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.5),
-    Target("prompts", _make_prompts, "**/*.[sj]*", _open_prompts, 0.7, slow=True),
-    Target("model", _make_model, "model/**/*.[sjt]*", _open_model, 0.3, slow=True),
+    Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.15),
+    Target("prompts", _make_prompts, "**/*.[sj]*", _open_prompts, 0.3, slow=True),
+    Target("model", _make_model, "model/**/*.[sjt]*", _open_model, 0.04, slow=True),
 )

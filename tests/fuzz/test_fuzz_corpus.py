@@ -19,7 +19,7 @@ def test_damaged_files_raise_app_errors_only(name: str, tmp_path: Path) -> None:
     target = next(t for t in QUICK if t.name == name)
     good = tmp_path / "good"
     target.make(good)
-    rounds = max(3, round(ROUNDS * target.weight))
+    rounds = max(4, round(ROUNDS * target.weight))
     outcomes = []
     started = time.monotonic()
     for seed in range(rounds):
