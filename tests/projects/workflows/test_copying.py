@@ -1,0 +1,67 @@
+"""Copying an instance to other photos: warped by the engine, scaled without one, one undo step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.api import MatchRequest, MatchResult
+from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from projects.store.inputs import NewKeypoint
+from projects.workflows.copying import copy_instance
+from tests.support.projects import SPEC, make_project
+
+
+class ShiftingEngine:
+    """Answers `match` with the asked points shifted; fails on one image."""
+
+    def __init__(self, unreadable: int) -> None:
+        self.unreadable = unreadable
+        self.asked: list[MatchRequest] = []
+
+    def match(self, request: MatchRequest, *, cancel: Any = None) -> MatchResult:
+        self.asked.append(request)
+        if request.target.image.image_id == str(self.unreadable):
+            raise UnreadableImageError("Cannot read the image.", "Check it.")
+        points = request.points_xy_image + np.array([5.0, 0.25])
+        return MatchResult(request.request_id, points, np.ones(len(points)), (), (), SPEC)
+
+
+def test_copies_are_warped_and_one_step(tmp_path: Path) -> None:
+    with make_project(tmp_path / "p.kinmark") as project:
+        category = project.queries.categories()[0]
+        nose, ear, _, tail = category.definition_ids
+        [one] = project.operations.add_instance(
+            1, category.id, [NewKeypoint(nose, 10, 5), NewKeypoint(tail, 20, 6, 1), NewKeypoint(ear, None, None, 0)]
+        ).ids
+        engine, progress = ShiftingEngine(unreadable=3), Progress()
+        outcome = copy_instance(project, engine, one, iter([1, 2, 3, 4, 2]), progress=progress)  # type: ignore[arg-type]
+        assert [request.target.image.image_id for request in engine.asked] == ["2", "3", "4"], "not onto itself"
+        assert len(outcome.instance_ids) == 2 and "Cannot read" in outcome.skipped[0]
+        copy = project.queries.instance(outcome.instance_ids[0])
+        assert {k.definition_id: (k.x, k.y, k.visibility) for k in copy.keypoints} == {
+            nose: (15, 5.25, 2), tail: (25, 6.25, 1), ear: (None, None, 0),
+        }  # fmt: skip
+        assert progress.snapshot().done == 3
+        assert project.undo_name == "Copy the instance to 2 photos"
+        project.undo()
+        assert len(project.queries.instances()) == 1
+        [plain] = copy_instance(project, None, one, [2]).instance_ids
+        assert project.queries.instance(plain).keypoints[0].x == 10, "same size: same place"
+
+
+def test_cancelled_copying_leaves_nothing(tmp_path: Path) -> None:
+    with make_project(tmp_path / "p.kinmark") as project:
+        category = project.queries.categories()[0]
+        [one] = project.operations.add_instance(1, category.id, [NewKeypoint(category.definition_ids[0], 1, 2)]).ids
+        token = CancelToken()
+        token.cancel()
+        with pytest.raises(OperationCancelled):
+            copy_instance(project, ShiftingEngine(0), one, [2], cancel=token)  # type: ignore[arg-type]
+        assert len(project.queries.instances()) == 1
+        with pytest.raises(UserInputError, match="no longer"):
+            copy_instance(project, None, 999, [2])
