@@ -143,7 +143,7 @@ class EngineJobs(QObject):
         self._improve.setSingleShot(True)
         self._improve.setInterval(IMPROVE_DELAY_MS)
         self._improve.timeout.connect(self._improve_now)
-        self._exemplars_touched = False
+        self._touched: set[int] = set()
         labelling.session.changed.connect(self._changed)
 
     @property
@@ -171,17 +171,18 @@ class EngineJobs(QObject):
 
     def _changed(self, changes: Any, initiator: object) -> None:
         if initiator is not None and changes.tables & {"keypoint", "instance"}:
-            self._exemplars_touched = True
+            self._touched |= changes.image_ids
             self._improve.start()
 
     def _improve_now(self) -> None:
         settings = self._settings.current
-        if not settings.live_improve or not settings.improve_ahead or not self._exemplars_touched:
+        if not settings.live_improve or not settings.improve_ahead or not self._touched:
             return
-        if self._at.has_pending and self._at.focused is not None:
+        image = self._at.image
+        if image is not None and image.id in self._touched and self._at.has_pending:
             self._improve.start()  # the photo is still being reviewed: one improvement after it is enough
             return
-        self._exemplars_touched = False
+        self._touched.clear()
         category = self._at.current_category
         if category is None or not category.definitions:
             return

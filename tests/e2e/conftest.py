@@ -1,4 +1,4 @@
-"""Fixtures of the journeys: the program as a person starts it."""
+"""Fixtures of the journeys: the program as a person starts it, with a real toy pipeline as its model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.window import Driver, make_photos, make_project
+from tests.support.toy_pipeline import make_toy_pipeline
+from tests.support.window import Driver, make_photos
+
+
+@pytest.fixture(scope="session")
+def toy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder of the real classes at toy size."""
+    import torch
+
+    torch.set_num_threads(1)
+    return make_toy_pipeline(tmp_path_factory.mktemp("toy") / "toy-sd")
 
 
 @pytest.fixture
@@ -18,7 +28,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_driver(qapp: object) -> Iterator[Callable[[list[str]], Driver]]:
+def make_driver(qapp: object) -> Iterator[Callable[..., Driver]]:
     """Opens windows as the entry point does; closes them at the end."""
     from desktop.app import make_window
 
@@ -26,37 +36,13 @@ def make_driver(qapp: object) -> Iterator[Callable[[list[str]], Driver]]:
 
     def make(arguments: list[str] | None = None) -> Driver:
         window = make_window(arguments or [])
-        window.program.settings.change(live_improve=False)
         windows.append(window)
         return Driver(window)
 
     yield make
+    from PySide6.QtCore import QCoreApplication, QEvent
+
     for window in windows:
         window.close()
         window.deleteLater()
-    from PySide6.QtCore import QCoreApplication, QEvent
-
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-
-
-@pytest.fixture
-def driver(make_driver: Callable[..., Driver], tmp_path: Path, photos: Path) -> Driver:
-    """A window with a project of four photos, nothing labelled."""
-    folder = make_project(tmp_path / "figures.kinmark", photos)
-    driver = make_driver()
-    assert driver.window.open_project(folder)
-    driver.photo_shown()
-    return driver
-
-
-@pytest.fixture
-def proposed(make_driver: Callable[..., Driver], tmp_path: Path, photos: Path) -> Driver:
-    """A window with one labelled photo and made-up proposals on the three others."""
-    from tests.support.proposals import propose_figures
-
-    folder = make_project(tmp_path / "figures.kinmark", photos, labelled=1)
-    propose_figures(folder)
-    driver = make_driver()
-    assert driver.window.open_project(folder)
-    driver.photo_shown()
-    return driver

@@ -141,7 +141,12 @@ class Driver:
     def key(
         self, key: Qt.Key | str, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier, widget: Any = None
     ) -> None:
-        QTest.keyClick(widget if widget is not None else self.canvas, key, modifiers)
+        target = widget if widget is not None else self.canvas
+        if not target.window().isActiveWindow():
+            # What a window manager does when a person goes back to a window.
+            target.window().activateWindow()
+            self.until(target.window().isActiveWindow)
+        QTest.keyClick(target, key, modifiers)
 
     def pixel_px(self) -> float:
         """Image pixels per screen pixel: how exactly a click can hit."""
