@@ -1,0 +1,29 @@
+"""Archives by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engine.domain.errors import UserInputError
+from engine.evaluation.datasets.base import EvaluationPair
+from engine.evaluation.datasets.parts import read_ap10k, read_cub
+from engine.evaluation.datasets.pf import read_pfpascal, read_pfwillow
+from engine.evaluation.datasets.spair import read_spair
+
+DATASETS: dict[str, Callable[[Path, str], Iterator[EvaluationPair]]] = {
+    "spair": read_spair,
+    "pfpascal": read_pfpascal,
+    "pfwillow": read_pfwillow,
+    "cub": read_cub,
+    "ap10k": read_ap10k,
+}
+
+
+def read_pairs(dataset: str, root: Path, split: str = "test") -> Iterator[EvaluationPair]:
+    """Pairs of a published archive; UserInputError for an unknown name or a folder that is not there."""
+    if dataset not in DATASETS:
+        raise UserInputError(f"There is no data set '{dataset}'.", f"Known: {', '.join(DATASETS)}.")
+    if not root.is_dir():
+        raise UserInputError(f"{root} is no folder.", "Give the folder of the unpacked archive.")
+    return DATASETS[dataset](root, split)

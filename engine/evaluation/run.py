@@ -1,0 +1,35 @@
+"""One door for `kinmark evaluate`: correspondence archives here, instance sets in `instances`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.api import EvaluateRequest
+from engine.domain.errors import UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.evaluation.datasets import DATASETS
+
+if TYPE_CHECKING:
+    from engine.session import EngineSession
+
+INSTANCE_SETS = ("folder", "perseg", "permis", "permir", "davis")
+
+
+def evaluate(
+    session: EngineSession, request: EvaluateRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Run the data set of the request; its errors are those of the module that does."""
+    if request.dataset in DATASETS:
+        from engine.evaluation.correspondence import evaluate_correspondence
+
+        return evaluate_correspondence(session, request, progress=progress, cancel=cancel)
+    if request.dataset in INSTANCE_SETS:
+        from engine.evaluation.instances import InstanceEvaluation, evaluate_instances
+
+        options = InstanceEvaluation(request.backbone, limit=request.limit)
+        return evaluate_instances(
+            session, request.dataset, request.root, options=options, progress=progress, cancel=cancel
+        )
+    known = ", ".join([*DATASETS, *INSTANCE_SETS])
+    raise UserInputError(f"There is no data set '{request.dataset}'.", f"Known: {known}.")

@@ -1,0 +1,294 @@
+"""A simulated annotator: how many human actions a fully labelled set would take with proposals, against by hand.
+
+The first K instances are labelled by hand (one action per keypoint). Every later one is proposed from everything accepted
+so far; the person accepts what is right with one action and spends one per correction, missing point or rejection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.api import (
+    DEFAULT_BACKBONE,
+    Engine,
+    Exemplar,
+    ImageInput,
+    MatchSettings,
+    ProposeRequest,
+    Target,
+    TargetFailure,
+    TuneRequest,
+)
+from engine.domain.errors import UserInputError
+from engine.domain.geometry import expand_box, longer_side
+from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal
+from projects.formats import coco_read
+from projects.formats.base import ReadOptions
+from projects.formats.checks import resolve_inside
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
+
+RIGHT_WITHIN = 0.1
+BATCH_SHARE = 0.2
+"""New exemplars are used at once up to five; later, whenever a fifth more have been accepted."""
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """`exemplars` = K by hand, per category; `limit` instances per category (0 = all); `tune` a class prompt after K."""
+
+    exemplars: int = 5
+    category: str = ""
+    backbone: str = DEFAULT_BACKBONE
+    prompt: str = "auto"
+    settings: MatchSettings = MatchSettings()
+    tune: bool = False
+    limit: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One fully labelled instance; `pointed`: other instances share the photo, so the person first shows which."""
+
+    image: ImageInput
+    truth: InstanceKeypoints
+    pointed: bool
+
+
+@dataclass
+class Tally:
+    """What was counted for one category."""
+
+    category: str
+    instances: int = 0
+    by_hand: int = 0
+    actions: int = 0
+    manual_actions: int = 0
+    correct_keypoints: int = 0
+    proposed: int = 0
+    proposed_right: int = 0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    settings: str = ""
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """Actions per correct keypoint against labelling by hand (below 1: work saved)."""
+        return self.actions / self.manual_actions if self.manual_actions else float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "category": self.category, "instances": self.instances, "by_hand": self.by_hand, "actions": self.actions,
+            "manual_actions": self.manual_actions, "correct_keypoints": self.correct_keypoints,
+            "ratio": _finite(self.ratio), "proposed": self.proposed, "proposed_right": self.proposed_right,
+            "share_right": _finite(self.proposed_right / self.proposed if self.proposed else float("nan")),
+            "curve": [[n, v] for n, v in self.curve], "settings": self.settings, "failures": self.failures,
+        }  # fmt: skip
+
+
+def simulate(
+    engine: Engine, dataset_file: Path, images_root: Path, options: SimulateOptions | None = None, *,
+    work_dir: Path | None = None, progress: Progress | None = None, cancel: CancelToken | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Run the simulated annotator over a labelled COCO file.
+
+    Returns:
+        `actions`, `manual_actions`, `ratio`, `correct_keypoints`, and the same per category.
+
+    Raises:
+        UserInputError: nothing to simulate. ImportFileError: damaged file.
+    """
+    options = options or SimulateOptions()
+    if options.exemplars < 1:
+        raise UserInputError("At least one instance must be labelled by hand.", "Use --exemplars 1 or more.")
+    dataset, _ = coco_read.read(dataset_file, ReadOptions(images_root=images_root), progress, cancel)
+    categories = [c for c in dataset.categories if c.schema.names and options.category in ("", c.name)]
+    tallies = []
+    for category in categories:
+        samples = samples_of(dataset, category, images_root)
+        samples = samples[: options.limit] if options.limit else samples
+        if len(samples) > options.exemplars:
+            run = _Simulation(engine, category, options, work_dir, progress, cancel)
+            tallies.append(run.run(samples))
+    if not tallies:
+        raise UserInputError(
+            f"{dataset_file} has no category with more than {options.exemplars} labelled instances whose photos are in "
+            f"{images_root}.",
+            "Use a smaller --exemplars, or check --images.",
+        )
+    return summary(tallies, options)
+
+
+def summary(tallies: Sequence[Tally], options: SimulateOptions) -> dict[str, Any]:
+    """The public JSON of `kinmark simulate`."""
+    actions, manual = sum(t.actions for t in tallies), sum(t.manual_actions for t in tallies)
+    return {
+        "actions": actions, "manual_actions": manual, "ratio": actions / manual if manual else None,
+        "correct_keypoints": sum(t.correct_keypoints for t in tallies), "exemplars": options.exemplars,
+        "backbone": options.backbone, "tuned": options.tune, "right_within": RIGHT_WITHIN,
+        "categories": [t.to_json() for t in tallies],
+    }  # fmt: skip
+
+
+def samples_of(dataset: Dataset, category: DatasetCategory, images_root: Path) -> list[Sample]:
+    """Every labelled instance of the category whose photo is there, in the order of the file."""
+    found = []
+    for image in dataset.images:
+        path = resolve_inside(images_root, image.rel_path)
+        own = [i for i in image.instances if i.category == category.name and not i.crowd]
+        if path is None or not path.is_file():
+            continue
+        labelled = [i for i in own if any(k.visibility > 0 for k in i.keypoints.values())]
+        for instance in labelled:
+            truth = truth_of(instance, category.schema)
+            found.append(Sample(_input(image, path), truth, len(own) > 1))
+    return found
+
+
+def _input(image: DatasetImage, path: Path) -> ImageInput:
+    return ImageInput(image.rel_path.as_posix(), path, image.sha256)
+
+
+def truth_of(instance: DatasetInstance, schema: KeypointSchema) -> InstanceKeypoints:
+    """Keypoints in the schema's order, NaN where absent; box from the file, else from the mask."""
+    xy = np.full((len(schema), 2), np.nan)
+    visibility = np.zeros(len(schema), dtype=np.int64)
+    for index, name in enumerate(schema.names):
+        keypoint = instance.keypoints.get(name)
+        if keypoint is not None and keypoint.x is not None and keypoint.y is not None:
+            xy[index], visibility[index] = (keypoint.x, keypoint.y), int(keypoint.visibility)
+    box = instance.box if instance.box is not None or instance.mask is None else instance.mask.box
+    return InstanceKeypoints(xy, visibility, box)
+
+
+class _Simulation:
+    """One category."""
+
+    def __init__(
+        self, engine: Engine, category: DatasetCategory, options: SimulateOptions, work_dir: Path | None,
+        progress: Progress | None, cancel: CancelToken | None,
+    ) -> None:  # fmt: skip
+        self.engine, self.category, self.options = engine, category, options
+        self.work_dir, self.progress, self.cancel = work_dir, progress, cancel
+        self.prompt = options.prompt
+        self.chosen: tuple[int, MatchSettings] | None = None
+
+    def run(self, samples: list[Sample]) -> Tally:
+        """Label them all."""
+        count = self.options.exemplars
+        tally = Tally(self.category.name, len(samples), count)
+        accepted = [Exemplar(s.image, s.truth) for s in samples[:count]]
+        for sample in samples[:count]:
+            labelled = int(sample.truth.labelled.sum())
+            tally.actions += labelled
+            tally.correct_keypoints += labelled
+        tally.manual_actions = sum(int(s.truth.labelled.sum()) for s in samples)
+        if self.options.tune:
+            self._tune(accepted)
+        position = count
+        while position < len(samples):
+            size = max(1, int(len(accepted) * BATCH_SHARE))
+            batch = samples[position : position + size]
+            before = tally.actions
+            for sample, answer in zip(batch, self._propose(accepted, batch, samples[position:], tally), strict=True):
+                self._review(sample, answer, tally)
+            # Accepted and corrected: what the person leaves behind is right.
+            accepted += [Exemplar(s.image, s.truth) for s in batch]
+            hand = sum(int(s.truth.labelled.sum()) for s in batch)
+            tally.curve.append((position, (tally.actions - before) / max(1, hand)))
+            position += len(batch)
+        return tally
+
+    def _propose(
+        self, accepted: list[Exemplar], batch: list[Sample], rest: list[Sample], tally: Tally
+    ) -> list[InstanceProposal | None]:
+        targets = tuple(self._target(s) for s in batch)
+        request = ProposeRequest(
+            "simulate", self.category.name, self.category.schema, tuple(accepted), targets, self.options.settings,
+            self.options.backbone, self.prompt,
+        )  # fmt: skip
+        if self.chosen is None or len(accepted) >= 2 * self.chosen[0]:
+            # As in a project: chosen once, again when the exemplars have doubled; it may look at all photos.
+            wide = replace(request, targets=tuple(self._target(s) for s in rest))
+            choice = self.engine.choose_settings(wide, progress=self.progress, cancel=self.cancel)
+            self.chosen, tally.settings = (len(accepted), choice.settings), choice.reason
+        request = replace(request, settings=self.chosen[1])
+        answers: list[InstanceProposal | None] = []
+        for answer in self.engine.propose_keypoints(request, progress=self.progress, cancel=self.cancel):
+            if isinstance(answer, TargetFailure):
+                tally.failures.append(str(answer.error))
+            answers.append(None if isinstance(answer, TargetFailure) else answer)
+        return answers
+
+    def _target(self, sample: Sample) -> Target:
+        if not sample.pointed:
+            return Target(sample.image)
+        return Target(sample.image, box=expand_box(sample.truth.box_or_extent(), margin=0.05))
+
+    def _review(self, sample: Sample, answer: InstanceProposal | None, tally: Tally) -> None:
+        actions = count_actions(sample.truth, answer, self.category.schema)
+        tally.actions += actions.total + (1 if sample.pointed else 0)
+        tally.correct_keypoints += int(sample.truth.labelled.sum())
+        tally.proposed += actions.proposed
+        tally.proposed_right += actions.right
+
+    def _tune(self, accepted: list[Exemplar]) -> None:
+        request = TuneRequest(
+            "simulate-tune", self.category.name, self.category.schema, tuple(accepted), "class", self.options.backbone,
+            out_dir=self.work_dir,
+        )  # fmt: skip
+        result = self.engine.tune_prompt(request, progress=self.progress, cancel=self.cancel)
+        if result.kept and result.prompt_id:
+            self.prompt = result.prompt_id if ":" in result.prompt_id else f"prompt:{result.prompt_id}"
+
+
+@dataclass(frozen=True)
+class Actions:
+    """Of one proposal: one `accept` for everything right, one per `correction` and per `rejection`."""
+
+    accept: int
+    corrections: int
+    rejections: int
+    proposed: int
+    right: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.accept + self.corrections + self.rejections
+
+
+def count_actions(truth: InstanceKeypoints, answer: InstanceProposal | None, schema: KeypointSchema) -> Actions:
+    """What a person does with one proposal, knowing the truth."""
+    labelled = truth.labelled
+    if answer is None:
+        return Actions(0, int(labelled.sum()), 0, 0, 0)
+    limit = RIGHT_WITHIN * longer_side(truth.box_or_extent())
+    by_name = {k.name: k for k in answer.keypoints}
+    right = corrections = rejections = proposed = 0
+    for index, name in enumerate(schema.names):
+        keypoint = by_name.get(name)
+        placed = keypoint is not None and keypoint.visibility != Visibility.ABSENT
+        proposed += int(placed)
+        if not labelled[index]:
+            rejections += int(placed)
+        elif placed and keypoint is not None and _near(truth.xy_image[index], (keypoint.x, keypoint.y), limit):
+            right += 1
+        else:
+            corrections += 1
+    return Actions(1 if right else 0, corrections, rejections, proposed, right)
+
+
+def _near(a: Any, b: Any, limit: float) -> bool:
+    return bool(np.linalg.norm(np.asarray(a, float) - np.asarray(b, float)) <= limit)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
