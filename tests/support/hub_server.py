@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ class HubState:
     Attributes:
         folder: the repository's files.
         cut: file name -> bytes after which every connection for it breaks (removed to heal the network).
+        slow: files sent in small pieces with a pause between them.
         corrupt: files whose first byte is changed on the way.
         served: file name -> list of (first byte, bytes sent).
     """
 
     folder: Path
     cut: dict[str, int] = field(default_factory=dict)
+    slow: set[str] = field(default_factory=set)
     corrupt: set[str] = field(default_factory=set)
     served: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
@@ -106,7 +109,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         stop = min(total, max(start, self.state.cut.get(name, total)))
         self.state.served.setdefault(name, []).append((start, stop - start))
-        self.wfile.write(data[start:stop])
+        piece = 16_384 if name in self.state.slow else max(1, stop - start)
+        for first in range(start, stop, piece):
+            try:
+                self.wfile.write(data[first : min(first + piece, stop)])
+            except OSError:
+                return
+            if name in self.state.slow:
+                time.sleep(0.05)
         if stop < total:
             self.wfile.flush()
 

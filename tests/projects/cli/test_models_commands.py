@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +79,29 @@ def test_downloads_need_the_network_to_be_allowed(capsys: pytest.CaptureFixture[
 def test_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "verify", "nonsense"]) == 3
     assert "no backbone 'nonsense'" in capsys.readouterr().err
+
+
+def test_interrupt_keeps_what_came_and_the_next_call_resumes(pipeline_dir: Path, tmp_path: Path) -> None:
+    """A real process and a real Ctrl-C in the middle of the largest file."""
+    unet = "unet/diffusion_pytorch_model.safetensors"
+    environment = {**os.environ, "KINMARK_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+    part = tmp_path / "home" / "data" / "models" / ".download-sd15" / (unet + ".part")
+    with hub_server(pipeline_dir) as (endpoint, state):
+        command = [sys.executable, "-m", "desktop.main", "models", "download", "sd15", "--accept-licence", "--json"]
+        command += ["--endpoint", endpoint]
+        state.slow.add(unet)
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            deadline = time.monotonic() + 90
+            while not (part.is_file() and part.stat().st_size > 30_000):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+            assert process.returncode == 130
+        kept = part.stat().st_size
+        state.slow.clear()
+        state.served.clear()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["resumed_bytes"] > kept
+        assert state.served[unet][0][0] == kept
