@@ -64,7 +64,9 @@ class Project:
         self._initiator: Any = None
         self._closed = False
         self._path = folder / DATABASE_NAME
-        self._listener = HUB.join(self._path)
+        # The same project reached through a link is the same project.
+        self._shared = self._path.resolve()
+        self._listener = HUB.join(self._shared)
         frozen = read_only and not os.access(folder, os.W_OK)
         self._copy = _copy_with_journal(self._path) if frozen else None
         source = Path(self._copy.name) / DATABASE_NAME if self._copy is not None else self._path
@@ -76,7 +78,7 @@ class Project:
                 undo.install(connection)
                 derived.install(connection)
                 connection.commit()
-        self._runner = Runner(self._path, self._writer, self._publish)
+        self._runner = Runner(self._shared, self._writer, self._publish)
         self.queries = Queries(self._path, self._connection)
         self.operations = Operations(self._runner)
 
@@ -136,7 +138,7 @@ class Project:
         if self._closed:
             return
         self._closed = True
-        HUB.leave(self._path, self._listener)
+        HUB.leave(self._shared, self._listener)
         if self._writer is not None:
             self._back_up_at_closing()
         if self._read_connection is not None:
@@ -225,7 +227,7 @@ class Project:
         return result
 
     def _publish(self, changes: OpChanges) -> None:
-        HUB.publish(self._path, self._listener, changes, self._initiator)
+        HUB.publish(self._shared, self._listener, changes, self._initiator)
         for listener in list(self.on_change):
             listener(changes, self._initiator)
 
@@ -322,7 +324,7 @@ def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = T
             problems = inspection.structure_problems(connection) if version == migrate.VERSION else []
             if check and not problems:
                 problems = inspection.content_problems(connection)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:  # names that are no UTF-8 are a ValueError
             problems, version = [str(error)], migrate.VERSION
         finally:
             connection.close()

@@ -82,7 +82,7 @@ def translated_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn SQLite's errors while `doing` something with the database `path` into ProjectError with a hint."""
     try:
         yield
-    except (DatabaseError, sqlite3.DatabaseError, OSError) as error:
+    except (DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
         raise translate(path, doing, error) from error
 
 
@@ -97,7 +97,7 @@ def translate(path: Path, doing: str, error: Exception) -> ProjectError:
         what, hint = "the project may not be written", "Copy it to a place where you may write, or open it read-only."
     elif "locked" in low or "busy" in low:
         what, hint = "another program holds the project", "Close the other window or command and repeat it."
-    elif "malformed" in low or "not a database" in low or "corrupt" in low:
+    elif "malformed" in low or "not a database" in low or "corrupt" in low or "decode" in low:
         what, hint = "the project file is damaged", "Restore the last good copy from its backups folder."
     elif "unable to open" in low or "disk i/o" in low or isinstance(error, OSError):
         what, hint = "the project file cannot be reached", "Check that the drive is connected and readable."

@@ -165,6 +165,18 @@ def test_damage_is_found_and_the_last_good_copy_comes_back(folder: Path, damage:
     assert list(folder.glob("project.sqlite.replaced-*")), "the damaged file is kept"
 
 
+def test_names_and_texts_that_are_no_unicode(folder: Path) -> None:
+    """Found by fuzzing: a damaged byte in a name of the schema, or in a text."""
+    path = folder / DATABASE_NAME
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b"CREATE TABLE nothing_here", b"CREATE TABL\xa5 nothing_here"))
+    with pytest.raises(ProjectError, match="damaged"):
+        Project.open(folder)
+    path.write_bytes(good.replace(b"f1/000001.jpg", b"f1/00\xff001.jpg"))
+    with Project.open(folder) as project, pytest.raises(ProjectError, match="damaged"):
+        project.queries.images()
+
+
 @pytest.mark.parametrize(
     "sql",
     [
