@@ -38,7 +38,7 @@ class InstanceCase:
 
 @dataclass(frozen=True)
 class InstanceOutcome:
-    """IoU with the instance, whether the peak lies in it, and whether the mask covers more of it than of its double."""
+    """IoU with the instance, whether the peak lies in it, and whether the peak is nearer to it than to its double."""
 
     iou: float
     peak_inside: bool
@@ -93,12 +93,18 @@ def judge(found: MaskProposal, owner: NDArray[np.int8]) -> InstanceOutcome:
     """Compare a proposal with the truth of its target."""
     truth, double = owner == 0, owner == 1
     mask = found.mask.decode() if found.mask is not None else np.zeros(owner.shape, bool)
-    inside = False
+    inside = right = False
     if found.peak_xy_image is not None:
         x, y = (int(np.clip(v, 0, limit - 1)) for v, limit in zip(found.peak_xy_image, owner.shape[::-1], strict=True))
         inside = bool(truth[y, x])
-    right = (mask & truth).sum() / truth.sum() > (mask & double).sum() / double.sum()
-    return InstanceOutcome(mask_iou(mask, truth), inside, bool(right))
+        right = _distance(truth, x, y) < _distance(double, x, y)
+    return InstanceOutcome(mask_iou(mask, truth), inside, right)
+
+
+def _distance(mask: NDArray[np.bool_], x: int, y: int) -> float:
+    """Pixels from (x, y) to the nearest pixel of the mask."""
+    ys, xs = np.nonzero(mask)
+    return float(np.hypot(xs - x, ys - y).min())
 
 
 def summarise(outcomes: Sequence[InstanceOutcome]) -> dict[str, tuple[float, float]]:

@@ -20,7 +20,7 @@ from engine.backbones.backbone import Backbone
 from engine.domain.geometry import ImageTransform
 from engine.evaluation.pck import PairResult, hits
 from engine.features.extractor import to_network
-from engine.features.fusion import fuse, get_descriptor, join_blocks, l2_normalise
+from engine.features.fusion import get_descriptor, join_blocks, kernel_scores, l2_normalise
 from engine.matching.sampling import sample_features
 from engine.matching.selection import select
 from engine.matching.similarity import similarity_maps
@@ -35,6 +35,8 @@ Maps = dict[str, Tensor]
 
 ALPHAS = (0.05, 0.1)
 MIN_POINTS = 3
+MAX_TURN = np.pi / 3
+WARP_HARDNESS = 0.7
 PAIR_SEEDS = HELD_OUT + 900_000
 PAIR_IDENTITIES = HELD_OUT + 10_000
 
@@ -56,11 +58,16 @@ class PicturePair:
 
 
 def synthetic_pairs(count: int, size: int) -> list[PicturePair]:
-    """Held-out pairs of named categories: two identities, any two views; points visible in both; L = target's box."""
+    """Held-out pairs of named categories: two identities, views up to 60 degrees apart; points visible in both.
+
+    The first view goes round the object freely; elevation, roll, pose, light and surroundings are drawn anew for the
+    second. L = the longer side of the target's box.
+    """
     names, pairs, attempt = list(CATEGORIES), [], 0
     while len(pairs) < count:
         category = names[len(pairs) % len(names)]
-        scenes = [_pair_scene(2 * attempt + k, category, size) for k in (0, 1)]
+        turn = np.random.default_rng([PAIR_SEEDS, attempt]).uniform((0, -MAX_TURN), (2 * np.pi, MAX_TURN))
+        scenes = [_pair_scene(2 * attempt + k, category, size, float(turn[: k + 1].sum())) for k in (0, 1)]
         attempt += 1
         a, b = (s.objects[0] for s in scenes)
         both = (a.visibility == 2) & (b.visibility == 2)
@@ -82,8 +89,10 @@ def synthetic_pairs(count: int, size: int) -> list[PicturePair]:
     return pairs
 
 
-def _pair_scene(number: int, category: str, size: int) -> Scene:
-    options = SceneOptions(category=category, identity=PAIR_IDENTITIES + number, supersample=1.5)
+def _pair_scene(number: int, category: str, size: int, azimuth: float) -> Scene:
+    options = SceneOptions(
+        category=category, identity=PAIR_IDENTITIES + number, azimuth=(azimuth, azimuth), supersample=1.5
+    )
     return render_scene(PAIR_SEEDS + number * SCENES_PER_IDENTITY, size, options)
 
 
@@ -98,10 +107,10 @@ def warped_pairs(photos: Sequence[tuple[str, Picture]], count: int, size: int, s
         for k in (0, 1):
             span = float(side * rng.uniform(0.55, 0.8))
             centre = np.array([photo.shape[1], photo.shape[0]]) / 2 + rng.uniform(-0.12, 0.12, 2) * side
-            h = random_homography(rng, centre.astype(np.float32), span, size, 1.2 if k else 0.3)
+            h = random_homography(rng, centre.astype(np.float32), span, size, WARP_HARDNESS if k else 0.2)
             blurred = cv2.GaussianBlur(photo, (0, 0), max(0.1, 0.35 * span / size)) if span > 1.4 * size else photo
             picture = warp_image(blurred, h, size)
-            views.append((jitter_colours(picture, rng, 1.0) if k else picture, h))
+            views.append((jitter_colours(picture, rng, WARP_HARDNESS) if k else picture, h))
         between = (views[1][1] @ np.linalg.inv(views[0][1])).astype(np.float32)
         xy = rng.uniform(0.04 * size, 0.96 * size, (60, 2)).astype(np.float32)
         moved = apply_homography(between, xy)
@@ -192,30 +201,39 @@ def untrained(backbone: Backbone, seed: int = 0) -> Backbone:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to match: a part, or two parts fused with the weight of the second."""
+    """One way to match: a part, or two parts fused as the engine fuses them: weight of the second, its kernel's width."""
 
     name: str
     first: str
     second: str = ""
     weight: float = 0.0
+    kernel_width: float = 0.0
 
-    def features(self, maps: Maps) -> Tensor:
-        """`[C, h, w]` of this arm."""
+    def scores(self, source: Maps, target: Maps, xy_feature: Tensor) -> Tensor:
+        """Similarity maps [N, h, w] of query points [N, 2] (cells of the source map)."""
+        first = _cosines(source[self.first], target[self.first], xy_feature)
         if not self.second:
-            return maps[self.first]
-        return fuse(maps[self.first][None], maps[self.second][None], self.weight)[0]
+            return first
+        second = _cosines(source[self.second], target[self.second], xy_feature)
+        if self.kernel_width:
+            second = kernel_scores(second, self.kernel_width)
+        return (1 - self.weight) * first + self.weight * second
+
+
+def _cosines(source: Tensor, target: Tensor, xy_feature: Tensor) -> Tensor:
+    return similarity_maps(sample_features(source[None], xy_feature[None].to(source))[0], target)
 
 
 @torch.no_grad()
-def match_pair(pair: PicturePair, source: Tensor, target: Tensor, method: str = "kernel_softargmax") -> Points:
-    """Predicted target points xy_image [N, 2] of a pair from two feature maps [C, h, w]."""
+def match_pair(pair: PicturePair, arm: Arm, source: Maps, target: Maps, method: str = "kernel_softargmax") -> Points:
+    """Predicted target points xy_image [N, 2] of a pair from the parts of its two pictures."""
     size = pair.source.shape[1], pair.source.shape[0]
     transform = ImageTransform.resize(size, size)
-    cells = (source.shape[-1], source.shape[-2])
-    xy = torch.from_numpy(transform.to_feature(pair.source_xy, cells)).to(source)
-    queries = sample_features(source[None], xy[None])[0]
-    found = select(similarity_maps(queries, target), method)
-    return np.asarray(transform.from_feature(found.double().numpy(), (target.shape[-1], target.shape[-2])))
+    grid = source[arm.first].shape[-2:]
+    xy = torch.from_numpy(transform.to_feature(pair.source_xy, (grid[1], grid[0])))
+    maps = arm.scores(source, target, xy)
+    found = select(maps, method).double().numpy()
+    return np.asarray(transform.from_feature(found, (maps.shape[-1], maps.shape[-2])))
 
 
 def evaluate_pairs(
@@ -227,7 +245,7 @@ def evaluate_pairs(
         category = pair.category if pair.category in CATEGORIES else ""
         source, target = describer.describe(pair.source, category), describer.describe(pair.target, category)
         for arm in arms:
-            found = match_pair(pair, arm.features(source), arm.features(target), method)
+            found = match_pair(pair, arm, source, target, method)
             correct = hits(found, pair.target_xy, pair.length, ALPHAS)
             results[arm.name].append(PairResult(pair.category, correct, pair.name))
     return results

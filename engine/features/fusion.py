@@ -96,3 +96,13 @@ def join_blocks(maps: list[Tensor], weights: list[float]) -> Tensor:
     """Join up-block maps `[B, C_i, h_i, w_i]` on the finest grid, each L2-normalised, square-root weighted."""
     cells = max((m.shape[-1], m.shape[-2]) for m in maps)
     return torch.cat([l2_normalise(resample(m, cells)) * w**0.5 for m, w in zip(maps, weights, strict=True)], dim=-3)
+
+
+def kernel_scores(cosines: Tensor, width: float) -> Tensor:
+    """Gaussian kernel of unit vectors from their cosines: `exp((cosine - 1) / width)`, any shape, values in (0, 1].
+
+    The cosines of a histogram descriptor are high everywhere and differ little; in a plain sum they blur the learned
+    part where they know nothing and say too little where they are sure. The kernel is close to zero but for real
+    likeness, so one fusion weight serves both cases (measured: docs/embedded-model.md).
+    """
+    return torch.exp((cosines - 1.0) / width)

@@ -18,13 +18,14 @@ from torch.nn import functional
 from engine.api import Exemplar, Target
 from engine.domain.geometry import Box, ImageTransform
 from engine.domain.keypoints import KeypointSchema
+from engine.features.fusion import kernel_scores
 from engine.features.views import ImageView
 from engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, crop_side, square_about
 from engine.matching.context import MatchContext
 from engine.matching.evidence import RawKeypoints, gather_evidence
 from engine.matching.plan import Plan
 from engine.matching.pose import PoseHypotheses, best_poses, pose_votes, shape_penalty
-from engine.matching.reader import FeatureReader, ViewParts
+from engine.matching.reader import DESCRIPTOR, FeatureReader, ViewParts
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
 
 SHAPE_UNIT = 0.3
@@ -116,6 +117,8 @@ class Matcher:
             queries = whitener(bank.queries[name]).flatten(0, 1)
             maps = whitener.maps(parts.maps[name])
             sims = (queries @ maps.flatten(1)).reshape(variants * count, 1, *maps.shape[-2:])
+            if name == DESCRIPTOR and plan.whiten == 0 and self.reader.kernel_width:
+                sims = kernel_scores(sims, self.reader.kernel_width)
             if sims.shape[-2:] != (height, width):
                 sims = functional.interpolate(sims, size=(height, width), mode="bilinear", align_corners=True)
             total = weight * sims if total is None else total + weight * sims

@@ -7,9 +7,10 @@ any fusion weight can be tried on the same maps.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -62,7 +63,6 @@ class FeatureReader:
         session: open engine session.
         backbone: id or path.
         prompt: of `session.prompt`.
-        parts: which parts are wanted; the descriptor is left out where the backbone has no fusion slot.
     """
 
     def __init__(
@@ -73,8 +73,12 @@ class FeatureReader:
         spec = self.extractor.backbone.spec
         self.card_weight = spec.fusion.weight if spec.fusion.descriptor else 0.0
         self.descriptor = spec.fusion.descriptor or DEFAULT_DESCRIPTOR
+        self.kernel_width = float(spec.fusion.extra.get("kernel_width", 0.0))
+        """Of the second descriptor's scores (0 = plain cosine); only for unwhitened features."""
         self._kept: OrderedDict[str, ViewParts] = OrderedDict()
         self._bytes = 0
+        self.memo: dict[Hashable, Any] = {}
+        """Small results (query vectors of exemplars) that outlive a request; cleared when it grows large."""
 
     def size_wh(self, image: ImageInput) -> tuple[int, int]:
         """Size of the oriented image; UnreadableImageError."""
@@ -145,7 +149,8 @@ class FeatureReader:
         return result
 
     def _key(self, view: ImageView, use: tuple[str, ...]) -> str:
-        return f"{view.image.path}|{view.key()}|{','.join(use)}"
+        # The hash, not the name: a file that changed on disk must not meet its old features.
+        return f"{self.session.source.sha256(view.image)}|{view.key()}|{','.join(use)}"
 
     def _keep(self, key: str, parts: ViewParts) -> None:
         self._kept[key] = parts
@@ -153,6 +158,22 @@ class FeatureReader:
         while self._bytes > KEEP_BYTES and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= _size(dropped)
+
+
+_READERS: WeakKeyDictionary[EngineSession, tuple[object, FeatureReader]] = WeakKeyDictionary()
+
+
+def open_reader(session: EngineSession, backbone: str, prompt: Prompt, cancel: CancelToken | None) -> FeatureReader:
+    """The session's reader, with what it keeps in memory, while backbone and prompt stay the same."""
+    loaded = session.backbone(backbone)
+    key = (id(loaded), loaded.revision, str(loaded.dtype), prompt.id)
+    kept = _READERS.get(session)
+    if kept is None or kept[0] != key:
+        kept = (key, FeatureReader(session, backbone, prompt, cancel))
+        _READERS[session] = kept
+    reader = kept[1]
+    reader.cancel = cancel
+    return reader
 
 
 def _size(parts: ViewParts) -> int:
