@@ -21,7 +21,7 @@ SMALL_SHARE = 0.6
 TURN_SPREAD = 0.6
 MAX_HELD_OUT = 8
 TARGETS_TO_ASK = 12
-UPRIGHT_SHARE = 0.6
+UPRIGHT_SHARE = 0.8
 UPRIGHT_SHARE_MOVING_CAMERA = 0.45
 """Below this share of targets that an exemplar fits within 45 degrees of upright, exemplars are turned (chance: 3/8)."""
 MINIMUM_ASKED = 5

@@ -22,6 +22,7 @@ from engine.matching.sampling import l2_normalise, sample_features
 from engine.matching.whitening import Whitener
 
 WHOLE, CROP = "whole", "crop"
+MEMO_ITEMS = 4000
 
 
 @dataclass(frozen=True)
@@ -140,30 +141,59 @@ def build_bank(
     Raises:
         UnreadableImageError: of an exemplar.
     """
-    count = len(schema)
     names = reader.wanted(weight)
     queries: dict[str, list[Tensor]] = {name: [] for name in names}
     known, offsets, lengths, weights = [], [], [], []
     for variant in variants:
         exemplar = exemplars[variant.exemplar]
-        # One at a time: maps of a view are large and needed only for K vectors.
-        parts = reader.read([variant_view(reader, exemplar, variant, frame, margin)], weight)[0]
-        order = list(schema.flip_index) if variant.flip else list(range(count))
-        xy = np.asarray(exemplar.keypoints.xy_image, dtype=np.float64)[order]
-        labelled = exemplar.keypoints.labelled[order]
-        safe = np.where(labelled[:, None], np.nan_to_num(xy), exemplar_centre(exemplar))
+        own = _variant_queries(reader, exemplar, schema, variant, frame, margin, weight)
         for name in names:
-            queries[name].append(_query_vectors(parts, name, safe))
-        on_input = parts.transform.to_input(safe)
-        offsets.append(on_input - parts.transform.to_input(exemplar_centre(exemplar)))
-        scale = float(np.sqrt(abs(np.linalg.det(np.asarray(parts.transform.matrix)[:, :2]))))
-        lengths.append(exemplar_length(exemplar) * scale)
-        known.append(torch.from_numpy(np.asarray(labelled, dtype=bool)))
+            queries[name].append(own.queries[name])
+        known.append(own.known)
+        offsets.append(own.offsets_input)
+        lengths.append(own.length_input)
         weights.append(float(exemplar.weight))
     return ExemplarBank(
         tuple(variants), {name: torch.stack(q) for name, q in queries.items()}, torch.stack(known),
         np.stack(offsets), np.array(lengths), torch.tensor(weights), tuple(exemplars),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _VariantQueries:
+    queries: dict[str, Tensor]
+    known: Tensor
+    offsets_input: NDArray[np.float64]
+    length_input: float
+
+
+def _variant_queries(
+    reader: FeatureReader, exemplar: Exemplar, schema: KeypointSchema, variant: Variant, frame: str, margin: float,
+    weight: float | None,
+) -> _VariantQueries:  # fmt: skip
+    """Vectors of one variant, from the reader's memory when this labelled exemplar was seen before."""
+    labels = exemplar.keypoints
+    image_hash = reader.session.source.sha256(exemplar.image)
+    key = (image_hash, np.asarray(labels.xy_image).tobytes(), labels.labelled.tobytes(), labels.box, schema.pairs,
+           variant.turn, variant.flip, frame, margin if frame == CROP else 0.0, reader.wanted(weight))  # fmt: skip
+    if key in reader.memo:
+        return reader.memo[key]
+    # One view at a time: its maps are large and needed only for K vectors.
+    parts = reader.read([variant_view(reader, exemplar, variant, frame, margin)], weight)[0]
+    order = list(schema.flip_index) if variant.flip else list(range(len(schema)))
+    xy = np.asarray(labels.xy_image, dtype=np.float64)[order]
+    labelled = labels.labelled[order]
+    safe = np.where(labelled[:, None], np.nan_to_num(xy), exemplar_centre(exemplar))
+    offsets = parts.transform.to_input(safe) - parts.transform.to_input(exemplar_centre(exemplar))
+    scale = float(np.sqrt(abs(np.linalg.det(np.asarray(parts.transform.matrix)[:, :2]))))
+    made = _VariantQueries(
+        {name: _query_vectors(parts, name, safe) for name in reader.wanted(weight)},
+        torch.from_numpy(np.asarray(labelled, dtype=bool)), offsets, exemplar_length(exemplar) * scale,
+    )  # fmt: skip
+    if len(reader.memo) > MEMO_ITEMS:
+        reader.memo.clear()
+    reader.memo[key] = made
+    return made
 
 
 def _query_vectors(parts: ViewParts, name: str, xy_image: NDArray[np.float64]) -> Tensor:

@@ -20,7 +20,7 @@ from engine.matching.cycle import with_cycle_errors
 from engine.matching.evidence import RawKeypoints
 from engine.matching.plan import Plan, apply_settings
 from engine.matching.predict import Matcher
-from engine.matching.reader import FeatureReader
+from engine.matching.reader import open_reader
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -39,7 +39,7 @@ def match_points(session: EngineSession, request: MatchRequest, *, cancel: Cance
         raise UserInputError("There is no point to match.", "Give at least one point inside the source image.")
     backbone = session.backbone(request.backbone)
     prompt = session.prompt(request.prompt, backbone)
-    reader = FeatureReader(session, request.backbone, prompt, cancel)
+    reader = open_reader(session, request.backbone, prompt, cancel)
     schema = KeypointSchema(tuple(f"point {i + 1}" for i in range(len(points))))
     labels = InstanceKeypoints(points, np.full(len(points), int(Visibility.VISIBLE)), request.source_box)
     exemplar = Exemplar(request.source, labels)

@@ -22,7 +22,7 @@ from engine.matching.bank import CROP, Variant, build_bank, exemplar_length, var
 from engine.matching.context import MatchContext
 from engine.matching.plan import Plan
 from engine.matching.propose import usable_exemplars
-from engine.matching.reader import FeatureReader
+from engine.matching.reader import FeatureReader, open_reader
 from engine.matching.similarity import cell_centres_xy_image
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class CheckWeights:
 
     layout: float = 1.0
     layout_at: float = 3.0
-    looks: float = 0.8
-    looks_at: float = 1.0
-    swap: float = 0.55
+    looks: float = 0.4
+    looks_at: float = 0.5
+    swap: float = 0.3
 
 
 def check_labels(
@@ -66,7 +66,7 @@ def check_labels(
             "Label or import some more first.",
         )
     prompt = session.prompt(request.prompt, session.backbone(request.backbone), request.category)
-    reader = FeatureReader(session, request.backbone, prompt, cancel)
+    reader = open_reader(session, request.backbone, prompt, cancel)
     if progress is not None:
         progress.start(f"Checking {request.category}", len(exemplars))
     looks, best_place = _looks(reader, request, exemplars, progress, cancel)

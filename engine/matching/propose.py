@@ -26,7 +26,7 @@ from engine.matching.cycle import with_cycle_errors
 from engine.matching.evidence import RawKeypoints
 from engine.matching.plan import Plan, apply_settings, is_decided
 from engine.matching.predict import Matcher
-from engine.matching.reader import FeatureReader
+from engine.matching.reader import open_reader
 from engine.prompts.routes import special_choice, special_route
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def open_matcher(session: EngineSession, request: ProposeRequest, cancel: Cancel
     usable = usable_exemplars(request)
     backbone = session.backbone(request.backbone)
     prompt = session.prompt(request.prompt, backbone, request.category)
-    reader = FeatureReader(session, request.backbone, prompt, cancel)
+    reader = open_reader(session, request.backbone, prompt, cancel)
     exemplars = spread_exemplars(usable, MAX_EXEMPLARS)
     for exemplar in exemplars:
         reader.size_wh(exemplar.image)  # an exemplar that cannot be read stops the run with its own message
