@@ -452,20 +452,6 @@ class Engine(Protocol):
         """Pooled descriptors for the vector index."""
         ...
 
-    def evaluate_instances(
-        self,
-        dataset: str,
-        root: Path,
-        *,
-        backbone: str = DEFAULT_BACKBONE,
-        settings: InstanceSettings = InstanceSettings(),
-        limit: int = 0,
-        progress: Progress | None = None,
-        cancel: CancelToken | None = None,
-    ) -> dict[str, Any]:
-        """Masks and retrieval on "folder", "perseg", "permis", "permir" or "davis"; the report is JSON-able."""
-        ...
-
     def tune_prompt(
         self,
         request: TuneRequest,

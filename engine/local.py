@@ -7,7 +7,6 @@ Light to import; every method loads what it needs on its first call, so opening 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import api
@@ -121,17 +120,6 @@ class LocalEngine:
         from engine.retrieval.descriptors import descriptors
 
         return descriptors(self.session, request, progress=progress, cancel=cancel)
-
-    def evaluate_instances(
-        self, dataset: str, root: Path, *, backbone: str = api.DEFAULT_BACKBONE,
-        settings: api.InstanceSettings = api.InstanceSettings(), limit: int = 0,
-        progress: Progress | None = None, cancel: CancelToken | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
-        """See `engine.api.Engine.evaluate_instances`."""
-        from engine.evaluation.instances import InstanceEvaluation, evaluate_instances
-
-        options = InstanceEvaluation(backbone, settings, limit)
-        return evaluate_instances(self.session, dataset, root, options=options, progress=progress, cancel=cancel)
 
     def tune_prompt(
         self, request: api.TuneRequest, *, on_step: Callable[[api.TuneProgress], None] | None = None,

@@ -110,7 +110,8 @@ def retrieval_report(
         raise UserInputError("No identity has two photos, so nothing can be searched.", "Add more photos per identity.")
     return {
         "mAP": float(np.mean(precisions)),
-        "mAP_standard_error": metrics.standard_error(precisions),
+        # One query has no spread: JSON has no NaN.
+        "mAP_standard_error": metrics.standard_error(precisions) if len(precisions) > 1 else None,
         **{f"recall@{k}": float(np.mean(hits[k])) for k in RECALLS},
         "queries": len(precisions),
         "per_identity_mAP": {k: float(np.mean(v)) for k, v in sorted(per_identity.items())},

@@ -26,12 +26,11 @@ from engine.session import EngineSession
 log = logging.getLogger(__name__)
 
 POINTS = 8
-CLASSES = {
-    "sam": ("SamModel", "SamProcessor"),
-    "sam_hq": ("SamHQModel", "SamHQProcessor"),
-    "sam2": ("Sam2Model", "Sam2Processor"),
-    "edgetam": ("EdgeTamModel", "Sam2Processor"),
-}
+CLASSES = {"sam": "SamModel", "sam_hq": "SamHQModel", "sam2": "Sam2Model", "edgetam": "EdgeTamModel"}
+"""`model_type` -> class. The video kinds share their weights' names with the image kinds and load as those."""
+KEEPS_ASPECT = ("sam", "sam_hq")
+"""These were trained on the longer side scaled and the rest padded; the newer ones squash to a square."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PRIOR_LOGIT = 8.0
 """Range of the evidence map as a mask prior: SAM's own low-resolution masks are logits of about +-8."""
 
@@ -83,13 +82,36 @@ def background_points(values: NDArray[np.float32], region: BoolMask, count: int 
 
 @dataclass
 class Segmenter:
-    """A loaded SAM-family model. `kind` is its `model_type`."""
+    """A loaded SAM-family model. `kind` is its `model_type`, `size` its square input in pixels.
+
+    Pictures are prepared here and not by the library's processors: those of the newer kinds need torchvision.
+    """
 
     kind: str
     model: Any
-    processor: Any
+    size: int
     folder: Path
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
     _seen: tuple[str, dict[str, Any]] | None = field(default=None, repr=False)
+
+    def _scale(self, size_hw: tuple[int, int]) -> tuple[float, float]:
+        """Input pixels per picture pixel along x and y."""
+        if self.kind in KEEPS_ASPECT:
+            ratio = self.size / max(size_hw)
+            return ratio, ratio
+        return self.size / size_hw[1], self.size / size_hw[0]
+
+    def _pixels(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
+        """`[1, 3, S, S]` normalised; what the aspect ratio leaves over is zero."""
+        sx, sy = self._scale((rgb.shape[0], rgb.shape[1]))
+        width, height = max(1, round(rgb.shape[1] * sx)), max(1, round(rgb.shape[0] * sy))
+        shrinking = min(sx, sy) < 1
+        small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+        normal = (small.astype(np.float32) / 255 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        canvas = np.zeros((self.size, self.size, 3), np.float32)
+        canvas[:height, :width] = normal
+        return torch.from_numpy(canvas).permute(2, 0, 1)[None].contiguous()
 
     @torch.no_grad()
     def segment(
@@ -106,54 +128,57 @@ class Segmenter:
 
         Args:
             rgb: uint8 `[H, W, 3]`; points: (column, row) pixels; labels: 1 = on the thing, 0 = background.
-            box: pixels; prior: map in [0, 1] of any size as a dense hint; key: equal keys share the image embedding.
+            box: pixels; prior: map in [0, 1] over the picture as a dense hint; key: equal keys share the embedding.
         """
-        boxes = [[list(box)]] if box is not None else None
-        inputs = self.processor(
-            images=rgb,
-            input_points=[[[list(map(float, p)) for p in points]]] if points else None,
-            input_labels=[[labels]] if points else None,
-            input_boxes=boxes if self.kind not in ("sam", "sam_hq") else ([[list(box)]] if box is not None else None),
-            return_tensors="pt",
-        )
-        call: dict[str, Any] = {k: inputs[k] for k in ("input_points", "input_labels", "input_boxes") if k in inputs}
-        call.update(self._embedding(inputs["pixel_values"], key))
+        height, width = int(rgb.shape[0]), int(rgb.shape[1])
+        sx, sy = self._scale((height, width))
+        call = self._embedding(rgb, key)
+        if points:
+            scaled = [[(x + 0.5) * sx, (y + 0.5) * sy] for x, y in points]
+            call["input_points"] = torch.tensor([[scaled]], dtype=torch.float32)
+            call["input_labels"] = torch.tensor([[labels]], dtype=torch.int64)
+        if box is not None:
+            corners = [box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy]
+            call["input_boxes"] = torch.tensor([[corners]], dtype=torch.float32)
         if prior is not None:
-            call["input_masks"] = self._prior(prior)
+            call["input_masks"] = self._prior(prior, (height, width))
         output = self.model(**call, multimask_output=True)
         scores = output.iou_scores.reshape(-1)
-        masks = self._full_size(output.pred_masks, inputs, rgb.shape[:2])
         best = int(scores.argmax())
-        return masks[best], float(scores[best])
+        low = output.pred_masks.reshape(-1, *output.pred_masks.shape[-2:])[best].float()
+        return self._to_picture(low, (height, width)), float(scores[best])
 
-    def _embedding(self, pixels: torch.Tensor, key: str) -> dict[str, Any]:
-        """The image embedding, computed once per picture (set once, ask many)."""
-        if key and self._seen is not None and self._seen[0] == key:
-            return self._seen[1]
-        if self.kind == "sam_hq":
-            embeddings, intermediate = self.model.get_image_embeddings(pixels)
-            made = {"image_embeddings": embeddings, "intermediate_embeddings": intermediate}
-        else:
-            made = {"image_embeddings": self.model.get_image_embeddings(pixels)}
-        self._seen = (key, made)
-        return made
+    def _to_picture(self, logits: torch.Tensor, size_hw: tuple[int, int]) -> BoolMask:
+        """Low-resolution logits `[h, w]` of the square input to a mask of the picture."""
+        square = torch.nn.functional.interpolate(logits[None, None], (self.size, self.size), mode="bilinear")[0, 0]
+        sx, sy = self._scale(size_hw)
+        used = square[: max(1, round(size_hw[0] * sy)), : max(1, round(size_hw[1] * sx))]
+        full = torch.nn.functional.interpolate(used[None, None], size_hw, mode="bilinear")[0, 0]
+        return np.asarray(full.numpy() > 0)
 
-    def _prior(self, prior: NDArray[np.float32]) -> torch.Tensor:
-        config = self.model.config
-        size = getattr(config.prompt_encoder_config, "mask_input_size", None) or 4 * int(
-            getattr(config.prompt_encoder_config, "image_embedding_size", 64)
-        )
-        side = (size, size) if isinstance(size, int) else (int(size[1]), int(size[0]))
-        scaled = cv2.resize(prior, side, interpolation=cv2.INTER_LINEAR)
-        return torch.from_numpy((scaled * 2 - 1) * PRIOR_LOGIT)[None, None].float()
+    def _embedding(self, rgb: NDArray[np.uint8], key: str) -> dict[str, Any]:
+        """The image embedding, computed once per picture (set once, ask many); a fresh dict each time."""
+        if not key or self._seen is None or self._seen[0] != key:
+            pixels = self._pixels(rgb)
+            if self.kind == "sam_hq":
+                embeddings, intermediate = self.model.get_image_embeddings(pixels)
+                made = {"image_embeddings": embeddings, "intermediate_embeddings": intermediate}
+            else:
+                made = {"image_embeddings": self.model.get_image_embeddings(pixels)}
+            self._seen = (key, made)
+        return dict(self._seen[1])
 
-    def _full_size(self, masks: torch.Tensor, inputs: Any, size_hw: tuple[int, int]) -> list[BoolMask]:
-        originals = inputs["original_sizes"]
-        if "reshaped_input_sizes" in inputs:
-            full = self.processor.post_process_masks(masks, originals, inputs["reshaped_input_sizes"])
-        else:
-            full = self.processor.post_process_masks(masks, originals)
-        return [np.asarray(m, dtype=bool) for m in full[0].reshape(-1, *size_hw)]
+    def _prior(self, prior: NDArray[np.float32], size_hw: tuple[int, int]) -> torch.Tensor:
+        """The map as mask logits on the prompt encoder's grid (four cells per embedding cell)."""
+        config = self.model.config.prompt_encoder_config
+        patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
+        side = 4 * (self.size // patch)
+        sx, sy = self._scale(size_hw)
+        ratio = side / self.size
+        width, height = max(1, round(size_hw[1] * sx * ratio)), max(1, round(size_hw[0] * sy * ratio))
+        canvas = np.zeros((side, side), np.float32)
+        canvas[:height, :width] = cv2.resize(prior, (width, height), interpolation=cv2.INTER_LINEAR)
+        return torch.from_numpy((canvas * 2 - 1) * PRIOR_LOGIT)[None, None].float()
 
     def from_map(self, picture: Picture, values: NDArray[np.float32], rough: BoolMask) -> BoolMask:
         """Mask from an evidence map: spread points and prior first, then again with the first mask's box."""
@@ -181,7 +206,6 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
     """
     folder = segmenter_folder(name)
     kind = _kind_of(folder)
-    model_class, processor_class = CLASSES[kind]
     if not list(folder.glob("*.safetensors")):
         raise ModelCorruptError(
             f"The segmenter folder {folder} holds no safetensors weights.",
@@ -190,21 +214,43 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
     import transformers
 
     try:
-        model, report = getattr(transformers, model_class).from_pretrained(
+        model, report = getattr(transformers, CLASSES[kind]).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-        processor = getattr(transformers, processor_class).from_pretrained(folder, local_files_only=True)
+    except ImportError as error:
+        raise ModelMissingError(
+            f"The segmenter in {folder} needs a package that is not installed.",
+            "EdgeTAM's image encoder comes from timm: pip install timm.",
+            str(error),
+        ) from None
     except Exception as error:  # noqa: BLE001 - libraries raise anything on damaged folders
         raise ModelCorruptError(
             f"The segmenter in {folder} cannot be loaded.", "Download it again.", repr(error)[:2000]
         ) from None
-    missing = [k for k in report.get("missing_keys", ()) if "position_ids" not in k]
+    missing = sorted(k for k in report.get("missing_keys", ()) if "position_ids" not in k)
     if missing:
         raise ModelCorruptError(
             f"The segmenter in {folder} lacks weights ({len(missing)} tensors, first: {missing[0]}).",
             "Download it again.",
         )
-    return Segmenter(kind, model.eval().requires_grad_(False), processor, folder)
+    size = model.config.prompt_encoder_config.image_size
+    side = int(size if isinstance(size, int) else size[0])
+    mean, std = _normalisation(folder)
+    return Segmenter(kind, model.eval().requires_grad_(False), side, folder, mean, std)
+
+
+def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the folder's preprocessor; the family's usual ones without a readable file."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        try:
+            data = json.loads((folder / name).read_text(encoding="utf-8"))
+            data = data.get("image_processor", data)
+            mean, std = tuple(map(float, data["image_mean"])), tuple(map(float, data["image_std"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if len(mean) == len(std) == 3 and min(std) > 0:
+            return mean, std
+    return MEAN, STD
 
 
 def _kind_of(folder: Path) -> str:
