@@ -29,7 +29,7 @@ from projects.images import add_paths
 from projects.pictures.contact_sheet import ACCEPTED, HUMAN, DrawnPoint, Section, Tile, draw_contact_sheet
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.demo.truth import instance_box, placed
+from projects.workflows.demo.truth import instance_box, nearest_instance, placed
 from projects.workflows.find import FindOptions, ReferenceSpec, find
 from projects.workflows.propose import ProposeOptions, propose
 
@@ -121,7 +121,9 @@ def _propose(kind: Kind, engine: Engine, folder: Path) -> tuple[Section, int, in
                 for k in p.keypoints
                 if k.x is not None and k.visibility > 0
             }
-            truth, side = placed(_largest(image)), longer_side(instance_box(_largest(image)))
+            points = {n: (k.x or 0.0, k.y or 0.0) for n, k in found.items()}
+            meant = nearest_instance(points, image, image.instances[0].category) or _largest(image)
+            truth, side = placed(meant), longer_side(instance_box(meant))
             good = {
                 n for n, (x, y) in truth.items()
                 if n in found and np.hypot((found[n].x or 0.0) - x, (found[n].y or 0.0) - y) <= 0.1 * side
