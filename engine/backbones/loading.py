@@ -16,6 +16,7 @@ from engine.backbones import folder as layout
 from engine.backbones.backbone import Backbone
 from engine.backbones.devices import choose_device, choose_dtype
 from engine.backbones.registry import BackboneSpec, get_spec
+from engine.backbones.text import token_ids
 from engine.domain.errors import AppError, ModelCorruptError, ModelMissingError
 
 log = logging.getLogger(__name__)
@@ -145,11 +146,14 @@ def _check_proportions(cls: Any, path: Path) -> None:
 
 
 def _tokenizer(cls: Any, path: Path) -> Any:
-    tokenizer = _guarded(path, lambda: cls.from_pretrained(str(path), local_files_only=True))
-    if not 2 <= int(tokenizer.model_max_length) <= 4096:
-        # Configs without a length carry a huge placeholder; 77 is CLIP's.
-        tokenizer.model_max_length = 77
-    return tokenizer
+    def load() -> Any:
+        tokenizer = cls.from_pretrained(str(path), local_files_only=True)
+        if not isinstance(tokenizer.model_max_length, int) or not 2 <= tokenizer.model_max_length <= 4096:
+            # Configs without a length carry a huge placeholder; 77 is CLIP's.
+            tokenizer.model_max_length = 77
+        return tokenizer
+
+    return _guarded(path, load)
 
 
 @contextmanager
@@ -159,8 +163,10 @@ def _quiet_libraries() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     level = diffusers_logging.get_verbosity()
+    transformers_level = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     diffusers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -168,6 +174,7 @@ def _quiet_libraries() -> Iterator[None]:
             yield
     finally:
         diffusers_logging.set_verbosity(level)
+        transformers_logging.set_verbosity(transformers_level)
         if bars:
             transformers_logging.enable_progress_bar()
 
@@ -195,8 +202,23 @@ def _guarded(path: Path, load: Callable[[], Any]) -> Any:
         ) from None
 
 
+def _check_vocabulary(tokenizer: Any, text_encoder: Any, path: Path) -> None:
+    """Every token must have an embedding and the sequence a position, or the first prompt would fail with a riddle."""
+    ids = _guarded(path, lambda: token_ids(tokenizer, ["a photo of a cat"]))
+    highest = max(int(ids.max()), *_guarded(path, lambda: tokenizer.get_vocab().values()))
+    config = text_encoder.config
+    if highest >= int(config.vocab_size) or ids.shape[1] > int(config.max_position_embeddings) or int(ids.min()) < 0:
+        raise ModelCorruptError(
+            f"The tokenizer in {path} does not belong to the text encoder (token {highest}, length {ids.shape[1]}).",
+            "The parts come from different models: copy the model again.",
+        )
+
+
 def _check_widths(backbone: Backbone, path: Path) -> None:
     """The parts must fit together, or the first forward would fail with a riddle."""
+    _check_vocabulary(backbone.tokenizer, backbone.text_encoder, path / "tokenizer")
+    if backbone.text_encoder_2 is not None:
+        _check_vocabulary(backbone.tokenizer_2, backbone.text_encoder_2, path / "tokenizer_2")
     text = int(backbone.text_encoder.config.hidden_size)
     if backbone.text_encoder_2 is not None:
         text += int(backbone.text_encoder_2.config.hidden_size)

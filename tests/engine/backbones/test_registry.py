@@ -125,6 +125,14 @@ def test_parts_of_different_models_are_refused(model_dir: Path) -> None:
         load_backbone(model_dir)
 
 
+def test_tokenizer_of_another_model_is_refused(model_dir: Path) -> None:
+    path = model_dir / "tokenizer" / "vocab.json"
+    vocabulary = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**vocabulary, "unicorn</w>": 10**6}), encoding="utf-8")
+    with pytest.raises(ModelCorruptError, match="does not belong to the text encoder"):
+        load_backbone(model_dir)
+
+
 def test_add_list_verify_remove(model_dir: Path, tmp_path: Path) -> None:
     manager = ModelManager(tmp_path / "models")
     layout.write_checksums(model_dir)
