@@ -30,7 +30,7 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "up_block": 1,
     "ensemble": 1,
     "prompt": "a photo of a {category}",
-    "fusion": {"descriptor": "dense_sift", "weight": 0.4},
+    "fusion": {"descriptor": "dense_sift", "weight": 0.45, "kernel_width": 0.075},
     "instance": {"layer": "last", "timestep": 20, "inversion_steps": 0, "mode": "fused"},
     "batch": 16,
 }
@@ -57,6 +57,8 @@ def ship(run: Path, out: Path, settings: dict[str, Any] | None = None) -> int:
     if settings is None:
         settings = json.loads(card.read_text(encoding="utf-8")) if card.exists() else DEFAULT_SETTINGS
     trained = {"steps": state["done"], "minutes": round(state["seconds"] / 60, 1), "config": state["config"]}
+    facts = run / "facts.json"  # scenes and VAE quality, written by the trainer
+    trained |= json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
     settings = {**settings, "extra": {**settings.get("extra", {}), "trained": trained}}
     card.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file())

@@ -344,8 +344,15 @@ def prepare(run: Path, source: BatchSource, config: TrainConfig) -> None:
     mean, std, psnr = measure_latents(vae, sample)
     whiten(vae, mean, std)
     vae.save_pretrained(run / "vae")
-    (run / "vae.json").write_text(json.dumps({"psnr": psnr, "steps": config.vae_steps}))
+    (run / "facts.json").write_text(json.dumps({"vae_psnr": round(psnr, 2), "vae_steps": config.vae_steps}))
     (run / "vae" / "tag").write_text(f"{config.seed}_{config.vae_steps}_{abs(hash(psnr)) % 10**6}")
+
+
+def _note(run: Path, **facts: Any) -> None:
+    """Add facts of the run that the model card tells."""
+    path = run / "facts.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**known, **facts}), encoding="utf-8")
 
 
 def train(run: Path, sets: list[Path], config: TrainConfig, network: NetworkConfig, rank: int, workers: int) -> None:
@@ -387,6 +394,7 @@ def train(run: Path, sets: list[Path], config: TrainConfig, network: NetworkConf
                 sums = {}
             if trainer.done % 250 == 0:
                 source.refresh()
+                _note(run, scenes=source.scenes)
             if time.monotonic() - saved > 300:
                 trainer.save()
                 saved = time.monotonic()
