@@ -15,6 +15,7 @@ from desktop.io.photos import Photo, PhotoStore
 from desktop.panels.job_bar import ElidedLabel
 from desktop.panels.source_view import SourceView
 from desktop.session.labelling import Labelling
+from desktop.settings import Settings
 from engine.domain.errors import AppError
 from projects.store.rows import ImageRow
 
@@ -78,12 +79,15 @@ class TargetView(QWidget):
         self.source.setVisible(labelling.settings.current.show_source)
         labelling.image_changed.connect(self.show_image)
         labelling.content_changed.connect(self._content_changed)
-        labelling.settings.changed.connect(lambda s: self.canvas.set_point_size(s.point_px))
+        labelling.settings.changed.connect(self._settings_changed)
         self.canvas.set_point_size(labelling.settings.current.point_px)
         self.canvas.zoomed.connect(self._zoomed)
         self.canvas.cursor_moved.connect(self._cursor_moved)
         self.canvas.view_changed.connect(lambda: self._follow(self.canvas, self.source.view))
         self.source.view.view_changed.connect(lambda: self._follow(self.source.view, self.canvas))
+
+    def _settings_changed(self, settings: Settings) -> None:
+        self.canvas.set_point_size(settings.point_px)
 
     # -- tools -----------------------------------------------------------------------------------------------------
 

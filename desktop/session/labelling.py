@@ -51,7 +51,7 @@ class Labelling(QObject):
         self.categories: tuple[CategoryRow, ...] = session.queries.categories()
         self._category_id: int | None = self._kept_category()
         session.changed.connect(self._project_changed)
-        settings.changed.connect(lambda _: self.refresh_content())
+        settings.changed.connect(self._settings_changed)
 
     # -- categories ------------------------------------------------------------------------------------------------
 
@@ -278,6 +278,9 @@ class Labelling(QObject):
     def show_heat(self, heat: SimilarityMap | None) -> None:
         """The similarity map of the focused keypoint came (or went)."""
         self.heat = heat
+        self.refresh_content()
+
+    def _settings_changed(self, _settings: object) -> None:
         self.refresh_content()
 
     def refresh_content(self) -> None:

@@ -1,0 +1,334 @@
+"""How late the window's event loop runs while the engine thread extracts features of the embedded model.
+
+    python -m benchmarks.gui_latency [--images 200] [--seconds 60] [--platform offscreen|xcb] [--json FILE]
+
+A timer of 5 ms measures how late it fires while a script pans, zooms, pages and accepts in the real window. Then: switching
+to a decoded photo, opening a project of 10 000 photos, scrolling its list. `--platform xcb` needs a display (for example
+`xvfb-run -a python -m benchmarks.gui_latency --platform xcb`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import Row, finish, parser
+
+TICK_S = 0.005
+ACTION_MS = 60
+P99_MS, MAX_MS, SWITCH_MS, OPEN_S, STALL_MS = 16.0, 100.0, 50.0, 2.0, 33.0
+
+
+def make_photos(folder: Path, count: int) -> Path:
+    """`count` different photos (sample pictures, cropped and enlarged to 960 pixels: nothing is in any cache)."""
+    import numpy as np
+    from PIL import Image
+
+    from engine.paths import resources_dir
+
+    folder.mkdir(parents=True)
+    sources = sorted((resources_dir() / "samples" / "images").glob("*.jpg"))
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        with Image.open(sources[index % len(sources)]) as image:
+            w, h = image.size
+            left, top = int(rng.integers(0, w // 5 + 1)), int(rng.integers(0, h // 5 + 1))
+            part = image.convert("RGB").crop((left, top, left + w * 4 // 5, top + h * 4 // 5)).resize((960, 720))
+            part.save(folder / f"photo_{index:04d}.jpg", quality=88)
+    return folder
+
+
+def make_project(folder: Path, photos: Path) -> None:
+    """A project with a labelled photo and pending proposals on the others."""
+    import numpy as np
+
+    from engine.domain.keypoints import KeypointSchema, Visibility
+    from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
+    from engine.domain.runspec import RunSpec
+    from projects.images import add_paths
+    from projects.project import Project
+    from projects.store.inputs import NewKeypoint
+
+    names = tuple(f"part_{n}" for n in range(12))
+    schema = KeypointSchema(names, tuple((n, n + 1) for n in range(11)))
+    rng = np.random.default_rng(1)
+    with Project.create(folder) as project:
+        add_paths(project, [photos])
+        category_id = project.operations.add_category("thing", schema).ids[0]
+        category = project.queries.category(category_id)
+        assert category is not None
+        rows = project.queries.images()
+        first = [NewKeypoint(d, 100.0 + 60 * n, 300.0) for n, d in enumerate(category.definition_ids)]
+        project.operations.add_instance(rows[0].id, category_id, first)
+        proposals = []
+        for row in rows[1:]:
+            points = []
+            for name in names:
+                x, y = float(rng.uniform(50, 900)), float(rng.uniform(50, 650))
+                confidence = float(rng.uniform(0.2, 0.99))
+                peaks = (Peak(x, y, 0.9), Peak(x + 40, y, 0.5))
+                points.append(
+                    KeypointProposal(name, x, y, confidence, Visibility.VISIBLE, KeypointSignals(0.8, 0.1), peaks)
+                )
+            proposals.append(InstanceProposal("b", str(row.id), "thing", tuple(points), 0.8, None, RunSpec("match", "b")))
+        project.operations.add_keypoint_proposals(proposals, category_id, job="benchmark")
+
+
+def make_big_project(folder: Path, root: Path, count: int) -> None:
+    """`count` photos that are links to one file."""
+    from projects.project import Project
+    from projects.store.inputs import NewImage
+
+    root.mkdir()
+    source = next((folder.parent / "photos").glob("*.jpg"))
+    images = []
+    for index in range(count):
+        name = f"image_{index:05d}.jpg"
+        os.link(source, root / name)
+        images.append(NewImage(root, name, 960, 720, sha256=f"{index:064x}", size_bytes=1))
+    with Project.create(folder) as project:
+        project.operations.add_images(images)
+        project.operations.add_category("thing")
+
+
+def wait(seconds: float) -> None:
+    from PySide6.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec()
+
+
+def wait_until(ready: Callable[[], object], seconds: float) -> bool:
+    end = time.perf_counter() + seconds
+    while not ready() and time.perf_counter() < end:
+        wait(0.02)
+    return bool(ready())
+
+
+class Meter:
+    """A 5 ms timer that notes how late it fires, and what was done last before a late one."""
+
+    def __init__(self) -> None:
+        from PySide6.QtCore import Qt, QTimer
+
+        self.late_ms: list[float] = []
+        self.worst: dict[str, float] = {}
+        self.doing = ""
+        self._due = 0.0
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(round(TICK_S * 1000))
+        self._timer.timeout.connect(self._tick)
+
+    def start(self) -> None:
+        self._due = time.perf_counter() + TICK_S
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        late = max(0.0, (now - self._due) * 1000)
+        self.late_ms.append(late)
+        self.worst[self.doing] = max(late, self.worst.get(self.doing, 0.0))
+        self._due = now + TICK_S
+
+    def percentile(self, share: float) -> float:
+        ordered = sorted(self.late_ms)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def script(window: Any, meter: Meter) -> Callable[[], None]:
+    """One action per call: pan, zoom, page, accept in turn."""
+    space = window.workspace
+    canvas = space.target.canvas
+    turn = [0]
+
+    def pan() -> None:
+        canvas.pan_by(14, -9)
+
+    def zoom(factor: float) -> Callable[[], None]:
+        return lambda: canvas.zoom_by(factor)
+
+    def page() -> None:
+        space.step_image(1)
+
+    def accept() -> None:
+        space.reviewer.accept()
+
+    def focus() -> None:
+        space.labelling.focus_step(1)
+
+    actions: list[tuple[str, Callable[[], None]]] = [
+        ("pan", pan), ("pan", pan), ("zoom", zoom(1.25)), ("pan", pan), ("zoom", zoom(0.8)), ("focus", focus),
+        ("accept", accept), ("pan", pan), ("accept", accept), ("page", page), ("fit", canvas.fit),
+    ]  # fmt: skip
+
+    def step() -> None:
+        name, action = actions[turn[0] % len(actions)]
+        turn[0] += 1
+        meter.doing = name
+        action()
+
+    return step
+
+
+def run_script(window: Any, seconds: float, *, engine: bool) -> tuple[Meter, int]:
+    """The script for `seconds`, with or without the engine at work; returns the meter and photos extracted meanwhile."""
+    from PySide6.QtCore import QTimer
+
+    space = window.workspace
+    progress: list[int] = [0]
+    service = window.program.engine
+    inputs = tuple(row.image_input for row in space.session.queries.images())
+
+    def extract(context: Any) -> int:
+        return int(context.engine.prepare(inputs, "embedded", progress=context.progress, cancel=context.cancel))
+
+    job = None
+    if engine:
+        warm: list[object] = []
+        service.submit("warm up", lambda context: context.engine.warm_up("embedded"), on_done=warm.append)
+        if not wait_until(lambda: warm, 120):
+            raise SystemExit("the embedded model did not load")
+        job = service.submit("extracting", extract)
+    meter = Meter()
+    actor = QTimer()
+    actor.setInterval(ACTION_MS)
+    actor.timeout.connect(script(window, meter))
+    wait(0.3)
+    meter.start()
+    actor.start()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        wait(0.5)
+        if job is not None:
+            progress[0] = job.progress.snapshot().done
+    actor.stop()
+    meter.stop()
+    if job is not None:
+        service.cancel(job)
+    return meter, progress[0]
+
+
+def measure_switch(window: Any) -> list[float]:
+    """Milliseconds from asking for a decoded photo to its pixels being on the widget."""
+    space = window.workspace
+    canvas = space.target.canvas
+    ids = list(space.images.model.ids)[:12]
+    for image_id in ids:
+        space.go_to(image_id)
+        wait_until(lambda: canvas.pyramid is not None, 20)
+        wait(0.05)
+    taken = []
+    for image_id in (*ids, *reversed(ids)):
+        if space.labelling.image.id == image_id:
+            continue
+        start = time.perf_counter()
+        space.go_to(image_id)
+        canvas.viewport().repaint()
+        taken.append((time.perf_counter() - start) * 1000)
+        assert canvas.pyramid is not None
+        wait(0.02)
+    return taken
+
+
+def measure_big(window: Any, folder: Path) -> tuple[float, list[float]]:
+    """Seconds to open and paint a large project, and milliseconds of each step of scrolling through its list."""
+    start = time.perf_counter()
+    assert window.open_project(folder)
+    window.repaint()
+    window.workspace.images.view.viewport().repaint()
+    opened = time.perf_counter() - start
+    wait(1.0)
+    view = window.workspace.images.view
+    bar = view.verticalScrollBar()
+    taken = []
+    for step in range(160):
+        begin = time.perf_counter()
+        bar.setValue(round(bar.maximum() * step / 160) if step % 2 else bar.value() + 120)
+        view.viewport().repaint()
+        taken.append((time.perf_counter() - begin) * 1000)
+        wait(0.01)
+    return opened, taken
+
+
+def row(name: str, value: float, limit: float, unit: str, note: str = "") -> Row:
+    return Row(name, value, unit, limit / value if value > 0 else None, (note + f" (limit {limit:g})").strip())
+
+
+def figures(meter: Meter, name: str, note: str) -> list[Row]:
+    late = meter.late_ms
+    worst = ", ".join(f"{k} {v:.0f}" for k, v in sorted(meter.worst.items(), key=lambda kv: -kv[1])[:4])
+    return [
+        row(f"{name}: delay p99", meter.percentile(0.99), P99_MS, "ms", note),
+        row(f"{name}: delay max", max(late), MAX_MS, "ms", f"worst by action: {worst}"),
+        Row(f"{name}: delay median", statistics.median(late), "ms", None, f"{len(late)} ticks"),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run and print; returns 0."""
+    options = parser(__doc__ or "")
+    options.add_argument("--images", type=int, default=200)
+    options.add_argument("--seconds", type=float, default=45.0)
+    options.add_argument("--platform", default="offscreen")
+    options.add_argument("--big", type=int, default=10_000)
+    arguments = options.parse_args(argv)
+    os.environ["QT_QPA_PLATFORM"] = arguments.platform
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary)
+        os.environ["KINMARK_HOME"] = str(base / "home")
+        make_project(base / "small.kinmark", make_photos(base / "photos", arguments.images))
+        make_big_project(base / "big.kinmark", base / "many", arguments.big)
+        rows = measure(base, arguments)
+        shutil.rmtree(base / "many", ignore_errors=True)
+    load = os.getloadavg()
+    name = f"gui_latency ({arguments.platform})"
+    finish(name, rows, arguments.json, load_average=load, platform=arguments.platform, images=arguments.images)
+    return 0
+
+
+def measure(base: Path, arguments: Any) -> list[Row]:
+    """Everything in one window."""
+    start = time.perf_counter()
+    from PySide6.QtWidgets import QApplication
+
+    from desktop.app import make_window
+
+    window = make_window([])
+    app = QApplication.instance()
+    assert app is not None
+    app.processEvents()
+    painted = time.perf_counter() - start
+    window.program.settings.change(live_improve=False)
+    rows = [row("start to first paint (imports included)", painted, 1.0, "s")]
+    assert window.open_project(base / "small.kinmark")
+    wait_until(lambda: window.workspace.target.canvas.pyramid is not None, 20)
+    idle, _ = run_script(window, arguments.seconds / 3, engine=False)
+    rows += figures(idle, "engine idle", "")
+    assert window.open_project(base / "small.kinmark")
+    wait_until(lambda: window.workspace.target.canvas.pyramid is not None, 20)
+    busy, extracted = run_script(window, arguments.seconds, engine=True)
+    rows += figures(busy, "engine extracting", f"{extracted} photos extracted meanwhile")
+    switch = measure_switch(window)
+    rows.append(row("switch to a decoded photo, worst", max(switch), SWITCH_MS, "ms", f"median {statistics.median(switch):.1f}"))
+    opened, scrolled = measure_big(window, base / "big.kinmark")
+    rows.append(row(f"open {arguments.big} photos to first paint", opened, OPEN_S, "s"))
+    rows.append(row("scroll step, worst", max(scrolled), STALL_MS, "ms", f"median {statistics.median(scrolled):.1f}"))
+    window.close()
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
