@@ -181,16 +181,18 @@ def replay(connection: Connection, step_id: int, *, undone: bool) -> None:
     run("INSERT INTO replay SELECT * FROM undo_row WHERE step_id = ?", (step_id,))
     run("DELETE FROM undo_row WHERE step_id = ?", (step_id,))
     set_current(connection, step_id)
-    noted = {row[0] for row in run("SELECT DISTINCT table_no FROM replay")}
-    tables = [table for table in logged_tables() if TABLE_NUMBERS[table.name] in noted]
-    for table in tables:
-        number = TABLE_NUMBERS[table.name]
-        run(f"DELETE FROM main.{table.name} WHERE id IN {_rows(existed=0)}", (number,))
+    noted = {(row[0], row[1]) for row in run("SELECT DISTINCT table_no, existed FROM replay")}
+    added = [table for table in logged_tables() if (TABLE_NUMBERS[table.name], 0) in noted]
+    changed = [table for table in logged_tables() if (TABLE_NUMBERS[table.name], 1) in noted]
+    for table in added:
+        run(f"DELETE FROM main.{table.name} WHERE id IN {_rows(existed=0)}", (TABLE_NUMBERS[table.name],))
+    for table in changed:
         if table.name in _PARK:
-            run(f"UPDATE main.{table.name} SET {_PARK[table.name]} WHERE id IN {_rows(existed=1)}", (number,))
-    for table in tables:
+            sql = f"UPDATE main.{table.name} SET {_PARK[table.name]} WHERE id IN {_rows(existed=1)}"
+            run(sql, (TABLE_NUMBERS[table.name],))
+    for table in changed:
         run(*_restore(table))
-    for table in tables:
+    for table in changed:
         _drop_orphans(connection, table)
     _drop_left_behind(connection)
     run(
@@ -257,15 +259,17 @@ def _drop_left_behind(connection: Connection) -> None:
         "INSERT INTO gone SELECT table_no, row_id FROM replay WHERE existed = 0 AND table_no IN "
         f"({', '.join(str(TABLE_NUMBERS[name]) for name in sorted(_PARENTS))})"
     )
+    gone = {row[0] for row in run("SELECT DISTINCT table_no FROM gone")}
     for table in logged_tables():
         number = TABLE_NUMBERS[table.name]
         for key in table.foreign_keys:
             parent = TABLE_NUMBERS[key.column.table.name]
-            if run("SELECT 1 FROM gone WHERE table_no = ? LIMIT 1", (parent,)).first() is None:
+            if parent not in gone:
                 continue
             orphans = f"{key.parent.name} IN (SELECT row_id FROM gone WHERE table_no = {parent})"
             if key.ondelete == "SET NULL":
                 run(f"UPDATE main.{table.name} SET {key.parent.name} = NULL WHERE {orphans}")
             else:
                 run(f"INSERT OR IGNORE INTO gone SELECT {number}, id FROM main.{table.name} WHERE {orphans}")
-                run(f"DELETE FROM main.{table.name} WHERE {orphans}")
+                if run(f"DELETE FROM main.{table.name} WHERE {orphans}").rowcount:
+                    gone.add(number)
