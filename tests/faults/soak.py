@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.api import ProposeRequest, SettingsChoice, TargetFailure
+from engine.api import Calibration, DecisionRecord, ProposeRequest, SettingsChoice, TargetFailure
 from engine.domain.errors import OperationCancelled, UnreadableImageError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
@@ -42,8 +42,8 @@ class InstantEngine:
     def choose_settings(self, request: ProposeRequest, **_: Any) -> SettingsChoice:
         return SettingsChoice(request.settings)
 
-    def fit_calibration(self, *_: Any, **__: Any) -> None:
-        return None
+    def calibrate(self, decisions: tuple[DecisionRecord, ...]) -> Calibration:
+        return Calibration("project", len(decisions))
 
     def propose_keypoints(
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
