@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,21 @@ class PackedHits:
     image_ids: tuple[str, ...]
     cells_xy: NDArray[np.int64]
     scores: NDArray[np.float32]
+
+
+def _product_with(queries: Tensor) -> tuple[Callable[[Tensor], Tensor], float]:
+    """(`[N, D]` int8 -> `[N, K]` scores, their scale) for unit queries `[K, D]`.
+
+    Where the processor has VNNI, queries are rounded to eight bits too and the product runs in integers (ten times faster
+    than converting the maps); elsewhere in float32, because older instruction sets may saturate integer products.
+    """
+    integer_product = getattr(torch, "_int_mm", None)
+    has_vnni = getattr(torch.cpu, "_is_vnni_supported", lambda: False)()
+    if integer_product is not None and has_vnni:
+        rounded = torch.round(queries.T * 127.0).clamp(-127, 127).to(torch.int8).contiguous()
+        return lambda maps: integer_product(maps, rounded), 127.0 * 127.0
+    transposed = queries.T.contiguous()
+    return lambda maps: maps.float() @ transposed, 127.0
 
 
 class PackedMaps:
@@ -104,20 +119,22 @@ class PackedMaps:
         """Best cell of each query `[K, C]` (unprojected features) on every map: blocked products, no loop over queries."""
         count, cells = len(self), self.cells_wh[0] * self.cells_wh[1]
         small = self.basis.project(queries.float().T).T.contiguous().cpu()
+        product, scale = _product_with(small)
         best = np.zeros((count, len(small)), dtype=np.int64)
         scores = np.zeros((count, len(small)), dtype=np.float32)
         if count:
             shape = (count, cells, self.basis.dims)
             # Copy-on-write, because torch refuses read-only arrays; nothing is ever written through it.
             maps = np.memmap(self.folder / MAPS, dtype=np.int8, mode="c", shape=shape)
-            block = max(1, BLOCK_BYTES // (cells * self.basis.dims * 4))
+            block = max(1, BLOCK_BYTES // (cells * self.basis.dims))
             for start in range(0, count, block):
                 if cancel is not None:
                     cancel.check()
                 part = np.asarray(maps[start : start + block])
-                values = torch.from_numpy(part).float().flatten(0, 1) @ small.T
+                values = product(torch.from_numpy(part).flatten(0, 1))
                 top = values.unflatten(0, (len(part), cells)).max(dim=1)
                 best[start : start + len(part)] = top.indices.numpy()
-                scores[start : start + len(part)] = top.values.numpy() / 127.0
+                scores[start : start + len(part)] = top.values.numpy()
+        scores /= scale
         xy = np.stack([best % self.cells_wh[0], best // self.cells_wh[0]], axis=-1)
         return PackedHits(tuple(self.image_ids), xy, scores)

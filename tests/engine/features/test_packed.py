@@ -70,6 +70,18 @@ def test_search_finds_what_a_plain_search_finds(basis: SharedBasis, tmp_path: Pa
     assert np.abs(cosine.max(-1).values.numpy() - hits.scores).max() < 0.03
 
 
+def test_both_products_agree(basis: SharedBasis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = _maps(6, seed=3)
+    store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
+    store.append([str(k) for k in range(6)], maps)
+    queries = torch.stack([m[:, 1, 2] for m in maps])
+    fast = store.search(queries)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False, raising=False)
+    plain = store.search(queries)
+    assert np.abs(fast.scores - plain.scores).max() < 0.02
+    assert (fast.cells_xy == plain.cells_xy).all(-1).mean() > 0.9
+
+
 def test_half_written_append_is_forgotten(basis: SharedBasis, tmp_path: Path) -> None:
     store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
     store.append(["a"], _maps(1, seed=1))
