@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QTransform
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
@@ -165,18 +165,21 @@ class MarksItem(QGraphicsItem):
     def _paint_skeleton(
         painter: QPainter, instance: InstanceContent, points: np.ndarray, drawn: np.ndarray, selected: bool
     ) -> None:
-        lines = [(a, b) for a, b in instance.edges if drawn[a] and drawn[b]]
-        for colour, width in ((QColor(0, 0, 0, 110), 3.4), (None, 2.0)):
-            for a, b in lines:
-                line_colour = colour or QColor(instance_colour(instance.number))
-                if colour is None:
-                    line_colour.setAlphaF(0.85 if selected else 0.6)
-                pen = QPen(line_colour, width)
-                pending = instance.states[a].is_proposal or instance.states[b].is_proposal
-                if colour is None and pending:
-                    pen.setDashPattern([4, 2.5])
-                painter.setPen(pen)
-                painter.drawLine(QPointF(*points[a].tolist()), QPointF(*points[b].tolist()))
+        """All edges in a few calls of solid lines: Qt draws those without building a stroke outline first."""
+        firm: list[QLineF] = []
+        pending: list[QLineF] = []
+        for a, b in instance.edges:
+            if drawn[a] and drawn[b]:
+                waits = instance.states[a].is_proposal or instance.states[b].is_proposal
+                (pending if waits else firm).append(QLineF(*points[a].tolist(), *points[b].tolist()))
+        colour = QColor(instance_colour(instance.number))
+        colour.setAlphaF(0.85 if selected else 0.6)
+        for lines, width in ((firm, 2.0), (pending, 1.2)):
+            if lines:
+                painter.setPen(QPen(QColor(0, 0, 0, 110), width + 1.4))
+                painter.drawLines(lines)
+                painter.setPen(QPen(colour, width))
+                painter.drawLines(lines)
 
     def _paint_box(self, painter: QPainter, instance: InstanceContent, matrix: np.ndarray, selected: bool) -> None:
         assert instance.box is not None
@@ -243,7 +246,7 @@ class MarksItem(QGraphicsItem):
         badges = [(p.x, p.y) for p in self.content.peaks[:3]]
         obstacles = apply_affine(matrix, np.concatenate(everything)) if everything else np.zeros((0, 2))
         if badges:
-            obstacles = np.concatenate([obstacles, apply_affine(matrix, badges) + (15.0, -12.0)])
+            obstacles = np.concatenate([obstacles, apply_affine(matrix, badges) + np.array([15.0, -12.0])])
         corners = place_labels(
             anchors=anchors, sizes=sizes, priority=[p for *_, p in named], obstacles=obstacles, offset_px=11
         )

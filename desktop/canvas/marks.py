@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import functools
+
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPixmap
 
 from desktop.canvas.content import PointState
 from desktop.theme.colours import STATE_COLOURS
 
 POINT_PX = 9.0
 _DASH = [2.2, 1.6]
+
+
+@functools.lru_cache(maxsize=512)
+def _mark_picture(
+    state: PointState, hidden: bool, selected: bool, hovered: bool, size_px: float, ratio: float
+) -> QPixmap:
+    """One mark drawn once: stroking antialiased rings anew for every point and frame is what made panning slow."""
+    side = int(size_px * 1.45) + 16
+    pixmap = QPixmap(round(side * ratio), round(side * ratio))
+    pixmap.setDevicePixelRatio(ratio)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    middle = QPointF(side / 2, side / 2)
+    _paint_mark(painter, middle, state, hidden=hidden, selected=selected, hovered=hovered, size_px=size_px)
+    painter.end()
+    return pixmap
 
 
 def draw_mark(
@@ -25,6 +44,23 @@ def draw_mark(
     """One keypoint at `centre` (viewport pixels): halo, then disc, ring or dashed ring, a slash when hidden."""
     if not state.is_drawn:
         return
+    device = painter.device()
+    ratio = device.devicePixelRatio() if device is not None else 1.0
+    pixmap = _mark_picture(state, hidden, selected, hovered, float(size_px), float(ratio))
+    half = pixmap.width() / ratio / 2
+    painter.drawPixmap(QPointF(centre.x() - half, centre.y() - half), pixmap)
+
+
+def _paint_mark(
+    painter: QPainter,
+    centre: QPointF,
+    state: PointState,
+    *,
+    hidden: bool,
+    selected: bool,
+    hovered: bool,
+    size_px: float,
+) -> None:
     size = size_px * (1.45 if selected else 1.2 if hovered else 1.0)
     rect = QRectF(centre.x() - size / 2, centre.y() - size / 2, size, size)
     colour = STATE_COLOURS[state]
@@ -92,11 +128,31 @@ def mark_pixmap(state: PointState, *, hidden: bool = False, side: int = 20, rati
 
 def draw_halo_text(painter: QPainter, at: QPointF, text: str, colour: QColor | None = None) -> None:
     """Plain text with its baseline start at `at`, readable on snow and on coal."""
+    device = painter.device()
+    ratio = device.devicePixelRatio() if device is not None else 1.0
+    picture, ascent = _text_picture(text, painter.font().toString(), (colour or QColor("white")).name(), float(ratio))
+    painter.drawPixmap(QPointF(at.x() - 3, at.y() - ascent - 3), picture)
+
+
+@functools.lru_cache(maxsize=600)
+def _text_picture(text: str, font_text: str, colour: str, ratio: float) -> tuple[QPixmap, float]:
+    """The text with its halo drawn once, and the height of its baseline."""
+    font = QFont()
+    font.fromString(font_text)
+    metrics = QFontMetricsF(font)
+    width, height = metrics.horizontalAdvance(text) + 8, metrics.height() + 6
+    pixmap = QPixmap(max(1, round(width * ratio)), max(1, round(height * ratio)))
+    pixmap.setDevicePixelRatio(ratio)
+    pixmap.fill(Qt.GlobalColor.transparent)
     path = QPainterPath()
-    path.addText(at, painter.font(), text)
+    path.addText(QPointF(3, metrics.ascent() + 3), font, text)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     halo = QPen(QColor(0, 0, 0, 220), 3.0)
     halo.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
     painter.setPen(halo)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawPath(path)
-    painter.fillPath(path, colour or QColor(255, 255, 255))
+    painter.fillPath(path, QColor(colour))
+    painter.end()
+    return pixmap, metrics.ascent()

@@ -84,7 +84,14 @@ class SettingsDialog(QDialog):
         tip = tr("Sure: expected precision at least (accept all)")
         self._number("accept_precision", tip, s.accept_precision, 0.5, 0.99, 0.01)
         self._number("doubt_below", tr("Doubt: confidence below"), s.doubt_below, 0.0, 1.0, 0.05)
-        orders = {"uncertain": tr("most uncertain first"), "sure": tr("surest first"), "name": tr("by name")}
+        orders = {
+            "uncertain": tr("most uncertain first"),
+            "informative": tr("most useful for the next proposals first"),
+            "disagreement": tr("where the exemplars disagree first"),
+            "sides": tr("sides maybe swapped first"),
+            "sure": tr("surest first"),
+            "name": tr("by name"),
+        }
         self._choice("queue_strategy", tr("Review queue"), orders, s.queue_strategy)
         self._switch("live_improve", tr("Accepting improves what is pending on the next photos"), s.live_improve)
         self._count("improve_ahead", tr("... on how many photos ahead"), s.improve_ahead, 0, 200)

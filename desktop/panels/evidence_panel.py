@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVB
 
 from desktop.session.labelling import Labelling
 from desktop.session.reviewer import CALIBRATED_FROM
-from desktop.widgets.message_bar import plain_label
+from desktop.widgets.message_bar import plain_label, show_if
 from projects.store.rows import KeypointProposalRow
 
 
@@ -69,7 +69,7 @@ class EvidencePanel(QWidget):
         selected = at.selected
         proposal = selected.proposal(at.focused) if selected is not None and at.focused is not None else None
         self.title.setText(at.focused_name or self.tr("No keypoint focused"))
-        self.swap.setVisible(selected is not None and selected.sides_swapped > 0.5)
+        show_if(self.swap, selected is not None and selected.sides_swapped > 0.5)
         self._show_rows(proposal)
         self._show_peaks(proposal)
         self.note.setText(self._note(proposal))
@@ -104,8 +104,8 @@ class EvidencePanel(QWidget):
         ]
         for (name, value), (text, number, pattern) in zip(self._rows, values, strict=True):
             known = number is not None and math.isfinite(number)
-            name.setVisible(known)
-            value.setVisible(known)
+            show_if(name, known)
+            show_if(value, known)
             name.setText(text)
             value.setText(pattern.format(number) if known else "")
 
@@ -113,6 +113,6 @@ class EvidencePanel(QWidget):
         peaks = proposal.peaks if proposal is not None else ()
         for number, button in enumerate(self.peaks):
             there = number < len(peaks)
-            button.setVisible(there)
+            show_if(button, there)
             if there:
                 button.setText(f"{number + 1}:  {peaks[number].score:.2f}")

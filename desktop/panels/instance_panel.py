@@ -10,7 +10,7 @@ from desktop.panels.keypoint_model import KeypointModel
 from desktop.session.labelling import NEW, Labelling
 from desktop.session.shown import instance_title
 from desktop.theme.icons import icon
-from desktop.widgets.message_bar import plain_label
+from desktop.widgets.message_bar import plain_label, show_if
 
 
 class InstancePanel(QWidget):
@@ -93,12 +93,12 @@ class InstancePanel(QWidget):
             self.identity.setText(selected.identity if selected is not None else "")
         hint = self._hint()
         self.hint.setText(hint)
-        self.hint.setVisible(bool(hint))
-        self.view.setVisible(bool(self.model.lines))
+        show_if(self.hint, bool(hint))
+        show_if(self.view, bool(self.model.lines))
         if at.focused is not None:
             self.view.scrollTo(self.model.index(at.focused))
         self.summary.setText(self._summary())
-        self.summary.setVisible(bool(self.summary.text()))
+        show_if(self.summary, bool(self.summary.text()))
 
     def _hint(self) -> str:
         at = self._at

@@ -108,6 +108,9 @@ class QueuePanel(QWidget):
         self.strategy.setAccessibleName(self.tr("Order of the review queue"))
         for key, text in (
             ("uncertain", self.tr("most uncertain first")),
+            ("informative", self.tr("most useful for the next proposals first")),
+            ("disagreement", self.tr("where the exemplars disagree first")),
+            ("sides", self.tr("sides maybe swapped first")),
             ("sure", self.tr("surest first")),
             ("name", self.tr("by name")),
         ):

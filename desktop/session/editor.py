@@ -34,6 +34,10 @@ class Editor:
 
     def handle(self, intent: object) -> bool:
         """Do what a canvas intent asks for; False for those that are about reviewing."""
+        with self._at.batch():
+            return self._handle(intent)
+
+    def _handle(self, intent: object) -> bool:
         at = self._at
         match intent:
             case it.FocusPoint(key, index):
@@ -86,7 +90,8 @@ class Editor:
             changes = self._put(selected, index, x, y, int(visibility))
         if changes is None:
             return
-        at.reload()
+        if changes.ids and (selected is None or selected.instance is None):
+            at.reload()  # the new instance has its key only now
         self._placed.append((image.id, index))
         following = at.next_empty(index)
         at.focus(following if following is not None else index)

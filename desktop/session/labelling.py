@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from PySide6.QtCore import QObject, Signal
 
 from desktop.canvas.content import CanvasContent, PointState
@@ -48,6 +51,8 @@ class Labelling(QObject):
         self.focused: int | None = None
         self.placing = False
         self.heat: SimilarityMap | None = None
+        self._holding = 0
+        self._held = False
         self.categories: tuple[CategoryRow, ...] = session.queries.categories()
         self._category_id: int | None = self._kept_category()
         session.changed.connect(self._project_changed)
@@ -287,7 +292,22 @@ class Labelling(QObject):
         """Draw again."""
         self.content_changed.emit(self.content())
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Several changes inside are announced (and drawn) once, at the end."""
+        self._holding += 1
+        try:
+            yield
+        finally:
+            self._holding -= 1
+            if not self._holding and self._held:
+                self._held = False
+                self._announce()
+
     def _announce(self) -> None:
+        if self._holding:
+            self._held = True
+            return
         self.refresh_content()
         self.selection_changed.emit()
         self.step_changed.emit(self.next_step())

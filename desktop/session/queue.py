@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from desktop.session.project_session import ProjectSession
-from projects.store.queries.images import ImageFilter
+from projects.review import review_order
 
-STRATEGIES = ("uncertain", "name", "sure")
+STRATEGIES = ("uncertain", "informative", "disagreement", "sides", "sure", "name")
+READ_ALL_EVIDENCE = ("informative", "disagreement", "sides")
+MOST_READ = 3000
+"""Pending photos up to which those orders are taken on the GUI thread; above, the most uncertain come first instead."""
 
 
 class ReviewQueue:
@@ -33,9 +36,10 @@ class ReviewQueue:
         self._stale = True
 
     def _order(self) -> list[int]:
-        order = "name" if self.strategy == "name" else "confidence"
-        ids = list(self._session.queries.image_ids(ImageFilter(state="pending"), order=order))
-        return ids[::-1] if self.strategy == "sure" else ids
+        queries, strategy = self._session.queries, self.strategy
+        if strategy not in STRATEGIES or (strategy in READ_ALL_EVIDENCE and queries.counts().pending > MOST_READ):
+            strategy = "uncertain"
+        return list(review_order(queries, strategy))
 
     def upcoming(self, current: int | None, count: int) -> list[int]:
         """The next `count` photos of the queue after the current one."""

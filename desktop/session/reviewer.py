@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from desktop.canvas import intents as it
 from desktop.session.labelling import Labelling
@@ -24,6 +26,18 @@ class BulkPreview:
 
 
 CALIBRATED_FROM = 30
+_R = TypeVar("_R")
+
+
+def _announced_once(method: Callable[..., _R]) -> Callable[..., _R]:
+    """Everything that a decision changes is drawn once."""
+
+    @functools.wraps(method)
+    def run(self: Reviewer, *arguments: object) -> _R:
+        with self._at.batch():
+            return method(self, *arguments)
+
+    return run
 
 
 class Reviewer:
@@ -46,6 +60,7 @@ class Reviewer:
                 return False
         return True
 
+    @_announced_once
     def accept(self) -> None:
         """Enter: accept what is focused and go on; without anything pending here, to the next photo."""
         at = self._at
@@ -64,6 +79,7 @@ class Reviewer:
         else:
             at.focus(at.next_pending(selected, at.focused))
 
+    @_announced_once
     def reject(self) -> None:
         """X: reject what is focused and go on."""
         at = self._at
@@ -79,6 +95,7 @@ class Reviewer:
             if self._session.write(lambda do: do.reject_proposals([mask_id]), self) is not None:
                 self._after(None)
 
+    @_announced_once
     def take_peak(self, number: int) -> None:
         """Alt+1/2/3: accept the focused keypoint at another peak."""
         at = self._at
@@ -90,6 +107,7 @@ class Reviewer:
             if self._session.write(lambda do: do.accept_keypoints([proposal.id], positions=position), self) is not None:
                 self._after(index)
 
+    @_announced_once
     def accept_image(self) -> int:
         """Shift+Enter: everything sure in this photo; how many keypoints and masks were taken."""
         at = self._at
@@ -105,6 +123,7 @@ class Reviewer:
         self._after(None)
         return changes.count
 
+    @_announced_once
     def reject_instance(self) -> None:
         """Shift+X: all proposals of the selected instance."""
         selected = self._at.selected
@@ -152,7 +171,6 @@ class Reviewer:
     def _after(self, index: int | None) -> None:
         """Focus the next pending keypoint of the instance, then of the photo; then the photo is done."""
         at = self._at
-        at.reload()
         selected = at.selected
         following = at.next_pending(selected, index) if selected is not None else None
         if selected is not None and following is not None:

@@ -24,6 +24,12 @@ def plain_label(text: str = "", parent: QWidget | None = None, name: str = "") -
     return label
 
 
+def show_if(widget: QWidget, visible: bool) -> None:
+    """`setVisible` only when it changes something: it invalidates layouts even when it does not."""
+    if widget.isHidden() == visible:
+        widget.setVisible(visible)
+
+
 class MessageBar(QFrame):
     """GUI thread; owned by the main window. Shows the newest message; information goes away by itself."""
 

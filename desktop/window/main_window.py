@@ -82,7 +82,8 @@ class MainWindow(QMainWindow):
 
         try:
             return load_keys()
-        except AppError:
+        except AppError as problem:
+            error = problem
             QTimer.singleShot(0, lambda: self.program.messages.error(error))
             return DEFAULT_PRESET, preset_keys(DEFAULT_PRESET)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -270,10 +271,8 @@ class Workspace(QObject):
                 timer.stop()
         image = self.labelling.image
         if image is not None and not self.session.read_only:
-            try:
+            with contextlib.suppress(AppError):  # the disk may be gone; the place is not worth a message while closing
                 self.session.project.operations.set_setting("window.image", image.id)
-            except AppError:
-                pass  # the disk may be gone; the place is not worth a message while closing
         self.session.close()
 
     @property
