@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# A busy machine is no failure: neither deadlines nor the pace of generation decide a test.
+settings.register_profile("kinmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kinmark")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
