@@ -26,7 +26,6 @@ from engine.api import EngineConfig, Exemplar, ImageInput, TuneRequest
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 SIDE = 288
-TEST_PICTURES = 24
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "single": ("single", {}),
     "class": ("class", {}),
@@ -85,14 +84,21 @@ def run_gain(options: Any, folder: Path) -> list[Row]:
     kinds = options.kinds.split(",")
     for category in options.categories.split(","):
         largest = max(int(n) for n in options.labelled.split(","))
-        test, schema = rendered_exemplars(category, TEST_PICTURES, 0, folder / "test")
+        test, schema = rendered_exemplars(category, options.test, 0, folder / "test")
+        material = [
+            rendered_exemplars(category, largest, 1000 * (seed + 1), folder / f"seed{seed}")[0]
+            for seed in range(options.seeds)
+        ]
         for count in (int(n) for n in options.labelled.split(",")):
             for kind in kinds:
                 results = []
-                for seed in range(options.seeds):
-                    labelled, _ = rendered_exemplars(category, largest, 1000 * (seed + 1), folder / f"seed{seed}")
+                for seed, labelled in enumerate(material):
                     results.append(
                         _tune_once(session, options, category, schema, labelled[:count], test, kind, seed, folder)
+                    )
+                    print(
+                        f"  {category} {count} {kind} seed {seed}: {results[-1].before:.4f} -> {results[-1].after:.4f}",
+                        flush=True,
                     )
                 rows += _gain_rows(category, count, kind, results)
                 for row in rows[-3:]:
@@ -218,6 +224,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--labelled", default="5,10,20")
     arguments.add_argument("--kinds", default="single,class,conditional")
     arguments.add_argument("--categories", default="dog,bird,car")
+    arguments.add_argument("--test", type=int, default=24, help="pictures that measure")
     arguments.add_argument("--steps", type=int, default=None)
     arguments.add_argument("--repeat", type=int, default=10)
     arguments.add_argument("--set", action="append", default=[], help="a tuning option, NAME=VALUE")

@@ -20,6 +20,7 @@ class PromptLearner(nn.Module):
 
     Attributes:
         kind: "tokens", "hidden" or "conditional"; conditional: needs patch features, `pair`: of both images.
+        base: `[1, T, D]` hidden states of the text that learning starts from; strength: see `TuningOptions`.
     """
 
     kind = ""
@@ -35,19 +36,39 @@ class PromptLearner(nn.Module):
         return [{"params": list(self.parameters()), "lr": options.lr}]
 
 
-class TokenLearner(PromptLearner):
+class EncodedLearner(PromptLearner):
+    """A prompt whose learned tokens pass the text encoder.
+
+    The encoder's final norm bounds what tokens can do. A backbone that hardly listens to its prompt needs more:
+    `strength` times the difference to the start is given to the U-Net (1 = published).
+    """
+
+    def __init__(self, frame: SequenceFrame, base: Tensor, strength: float) -> None:
+        super().__init__()
+        self.frame, self.strength = frame, strength
+        self.register_buffer("base", base.detach().clone().float())
+
+    def encoded(self, backbone: Backbone, learned: Tensor) -> Tensor:
+        """Learned vectors `[B, L, D]` to hidden states `[B, T, D]`."""
+        hidden = backbone.encode_tokens(_on(self.frame, backbone).assemble(learned))
+        if self.strength == 1.0:
+            return hidden
+        base = self.get_buffer("base").to(hidden.device)
+        return base + self.strength * (hidden.float() - base)
+
+
+class TokenLearner(EncodedLearner):
     """L learned token embeddings between BOS and EOS (single, class)."""
 
     kind = "tokens"
 
-    def __init__(self, frame: SequenceFrame, initial: Tensor) -> None:
-        super().__init__()
-        self.frame = frame
+    def __init__(self, frame: SequenceFrame, initial: Tensor, base: Tensor, strength: float = 1.0) -> None:
+        super().__init__(frame, base, strength)
         self.tokens = nn.Parameter(initial.detach().clone().float())
 
     def embeds(self, backbone: Backbone, source: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """See base class; `[1, T, D]`."""
-        return backbone.encode_tokens(_on(self.frame, backbone).assemble(self.tokens.to(backbone.device)))
+        return self.encoded(backbone, self.tokens.to(backbone.device))
 
 
 class HiddenLearner(PromptLearner):
@@ -64,15 +85,17 @@ class HiddenLearner(PromptLearner):
         return self.hidden
 
 
-class ConditionalLearner(PromptLearner):
+class ConditionalLearner(EncodedLearner):
     """CPM: tokens made from patch features of the pair or the image."""
 
     kind = "conditional"
     conditional = True
 
-    def __init__(self, frame: SequenceFrame, module: ConditionalPromptModule) -> None:
-        super().__init__()
-        self.frame, self.module = frame, module
+    def __init__(
+        self, frame: SequenceFrame, module: ConditionalPromptModule, base: Tensor, strength: float = 1.0
+    ) -> None:
+        super().__init__(frame, base, strength)
+        self.module = module
         self.pair = module.config.pair
 
     def embeds(self, backbone: Backbone, source: Tensor | None = None, target: Tensor | None = None) -> Tensor:
@@ -81,7 +104,7 @@ class ConditionalLearner(PromptLearner):
             raise UserInputError("A conditional prompt needs the images' patch features.")
         device = backbone.device
         learned = self.module(source.to(device), None if target is None else target.to(device))
-        return backbone.encode_tokens(_on(self.frame, backbone).assemble(learned))
+        return self.encoded(backbone, learned)
 
     def groups(self, options: TuningOptions) -> list[dict[str, Any]]:
         """Published: linear layers learn at a tenth of the rate."""
@@ -117,6 +140,7 @@ def make_learner(
             return HiddenLearner(torch.randn(shape, generator=generator) * 0.02)
         return HiddenLearner(backbone.encode_text([text]).cpu())
     frame = sequence_frame(backbone)
+    base, strength = backbone.encode_text([text]).cpu(), options.strength
     if kind == "conditional":
         room = frame.max_tokens
         conditional = min(options.conditional_tokens, room)
@@ -132,9 +156,13 @@ def make_learner(
         if module.global_tokens is not None and options.init != "random":
             with torch.no_grad():
                 module.global_tokens.copy_(template_tokens(backbone, text)[:, : config.global_tokens])
-        return ConditionalLearner(frame, module)
+        return ConditionalLearner(frame, module, base, strength)
     if options.init == "template":
-        return TokenLearner(frame, template_tokens(backbone, text).cpu())
+        return TokenLearner(frame, template_tokens(backbone, text).cpu(), base, strength)
     words = text if options.init == "words" else None
     count = min(options.tokens, frame.max_tokens)
-    return TokenLearner(frame, init_tokens(backbone, count, text=words, seed=seed).cpu())
+    initial = init_tokens(backbone, count, text=words, seed=seed)
+    with torch.no_grad():
+        # Strength amplifies what is learned, not the accident of a random start.
+        base = backbone.encode_tokens(frame.assemble(initial)).float().cpu()
+    return TokenLearner(frame, initial.cpu(), base, strength)

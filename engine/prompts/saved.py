@@ -88,8 +88,12 @@ def hidden_states(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbo
 
 def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbone) -> ConditionalPrompt:
     module = ConditionalPromptModule(CPMConfig(**card.module))
-    module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items()})
-    learner = ConditionalLearner(sequence_frame(backbone), module.requires_grad_(False).eval()).to(backbone.device)
+    own = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
+    module.load_state_dict(own)
+    base = tensors.get("base", torch.zeros(1, backbone.prompt_tokens, backbone.text_dim))
+    strength = float(card.settings.get("strength", 1.0))
+    frame, frozen = sequence_frame(backbone), module.requires_grad_(False).eval()
+    learner = ConditionalLearner(frame, frozen, base, strength).to(backbone.device)
     patches = open_patches(str(card.settings.get("patch_option", "backbone")), backbone)
     if patches.width != module.config.patch_width:
         raise PromptFileError(

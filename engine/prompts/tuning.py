@@ -61,9 +61,10 @@ def tune_prompt(
         UserInputError: fewer than three usable instances, unknown options.
         OperationCancelled, OutOfMemoryError, ModelMissingError.
     """
-    options = TuningOptions.from_request(request)
+    TuningOptions.from_request(request)  # refuse impossible requests before a model is loaded
     extractor = session.extractor(request.backbone)
     backbone = extractor.backbone
+    options = TuningOptions.from_request(request, backbone.spec)
     sizes = [session.source.size_wh(e.image) for e in request.exemplars]
     instances = make_labelled(request.exemplars, sizes)
     split = split_by_image(instances, options.heldout_share, request.seed, options.report_images)
@@ -302,6 +303,7 @@ def make_card(
             "gain_interval": list(bounds["gain"]),
             "heldout_images": [run.instances[i].exemplar.image.image_id for i in run.split.report],
             "crop": run.crop,
+            "strength": run.options.strength,
             "patch_option": run.options.patches,
             "options": run.options.to_dict(),
         },

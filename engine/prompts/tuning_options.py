@@ -8,11 +8,23 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from engine.api import TuneRequest
+from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
 from engine.prompts.loss import LossConfig
 
 KINDS = ("single", "class", "hidden", "conditional")
 MIN_INSTANCES = 3
+
+FOR_BACKBONE: dict[str, dict[str, dict[str, Any]]] = {
+    # Measured (docs/tuning.md): this small U-Net hardly listens to its prompt, the published rates move nothing.
+    "embedded": {
+        "single": {"strength": 10.0},
+        "class": {"strength": 10.0},
+        "conditional": {"strength": 10.0},
+        "hidden": {"lr": 1.0},
+    },
+}
+"""Options of a kind of prompt that replace the published ones on a backbone; a card's `extra.tuning` has precedence."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class TuningOptions:
         condition: "pair" or "image" (conditional); global_tokens, conditional_tokens: G and C.
         patches: "backbone" or "dino:<folder>": where a conditional prompt's patch features come from.
         lr, lr_linear: of Adam, constant; linear layers of the conditional module use the second.
+        strength: how much the difference to the starting prompt counts (single, class, conditional): 1 = published; more for
+            backbones that hardly listen to their prompt.
         batch: pairs per step; both_directions: count each pair both ways.
         augment: share of training views that are mirrored, turned, shifted and recoloured; variants: views per instance.
         timestep: None = the card's (published: 261 in training); seed is the request's.
@@ -47,6 +61,7 @@ class TuningOptions:
     patches: str = "backbone"
     lr: float = 0.01
     lr_linear: float = 0.001
+    strength: float = 1.0
     batch: int = 3
     both_directions: bool = True
     augment: float = 0.75
@@ -66,12 +81,16 @@ class TuningOptions:
     loss: LossConfig = LossConfig()
 
     @staticmethod
-    def from_request(request: TuneRequest) -> TuningOptions:
-        """The request's `options`, checked; UserInputError for unknown names or impossible values."""
+    def from_request(request: TuneRequest, spec: BackboneSpec | None = None) -> TuningOptions:
+        """The request's `options` over what suits the backbone; UserInputError for unknown names or impossible values."""
         if request.kind not in KINDS:
             raise UserInputError(f"'{request.kind}' is no kind of prompt.", f"Use one of {', '.join(KINDS)}.")
         known = {f.name: f for f in fields(TuningOptions)}
-        given = dict(request.options)
+        suited: dict[str, Any] = {}
+        if spec is not None:
+            suited |= FOR_BACKBONE.get(spec.id, {}).get(request.kind, {})
+            suited |= dict(spec.extra.get("tuning", {}).get(request.kind, {}))
+        given = {**suited, **request.options}
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise UserInputError(f"There is no tuning option '{unknown[0]}'.", f"Known: {', '.join(sorted(known))}.")

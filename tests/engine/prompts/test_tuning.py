@@ -15,6 +15,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.prompts import tuning_run
 from engine.prompts.files import read_card, read_tensors
 from engine.prompts.tuning import tune_prompt
+from engine.prompts.tuning_options import TuningOptions
 from engine.session import EngineSession
 from tests.engine.prompts.conftest import SCHEMA
 
@@ -246,3 +247,35 @@ def test_features_under_a_conditional_prompt(
     alone = extractor.extract(views[1:], prompt=prompt)[0]
     torch.testing.assert_close(together[1].features, alone.features, atol=1e-2, rtol=1e-2)
     assert torch.isfinite(together[0].features).all()
+
+
+@pytest.mark.parametrize("kind", ["class", "conditional"])
+def test_strength_amplifies_what_is_learned_and_starts_at_the_text(
+    tuned_session: EngineSession, request_: TuneRequest, kind: str
+) -> None:
+    """With any strength the start is the card's text; afterwards the difference to it counts that many times."""
+    options = {**OPTIONS, "strength": 8.0, "condition": "image"}
+    folder = tune_prompt(tuned_session, replace(request_, kind=kind, steps=2, options=options)).folder
+    backbone = tuned_session.backbone(request_.backbone)
+    tensors, card = read_tensors(folder), read_card(folder)
+    text = backbone.encode_text(["a photo of a cat"])
+    assert card.settings["strength"] == 8.0
+    torch.testing.assert_close(tensors["base"], text)
+    if kind == "class":
+        from engine.prompts.sequence import sequence_frame
+
+        plain = backbone.encode_tokens(sequence_frame(backbone).assemble(tensors["tokens"]))
+        torch.testing.assert_close(tensors["embeds"], text + 8 * (plain - text), atol=1e-4, rtol=1e-4)
+    else:
+        prompt = tuned_session.prompt(f"prompt:{folder.name}", backbone)
+        picture = np.zeros((64, 64, 3), np.uint8)
+        assert torch.isfinite(prompt.for_images(picture).embeds).all()
+
+
+def test_a_backbone_may_bring_its_own_settings(toy_session: EngineSession, request_: TuneRequest) -> None:
+    spec = toy_session.backbone(request_.backbone).spec
+    suited = replace(spec, extra={"tuning": {"class": {"lr": 0.5, "strength": 3.0}}})
+    options = TuningOptions.from_request(replace(request_, options={"lr": 0.2}), suited)
+    assert (options.lr, options.strength) == (0.2, 3.0)
+    embedded = replace(spec, id="embedded")
+    assert TuningOptions.from_request(replace(request_, kind="hidden"), embedded).lr == 1.0
