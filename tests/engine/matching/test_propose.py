@@ -82,7 +82,7 @@ def errors(answers: list[InstanceProposal], points: list[np.ndarray]) -> np.ndar
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_turned_animals_of_a_fixed_camera(toy_session: EngineSession, scene, backbone_dir: Path, count: int) -> None:  # noqa: ANN001
+def test_turned_animals_of_a_fixed_camera(toy_session: EngineSession, scene, backbone_dir: Path, count: int) -> None:
     asked = request(scene, backbone_dir, count)
     progress = Progress()
     answers = list(propose_keypoints(toy_session, asked, progress=progress))
@@ -96,7 +96,7 @@ def test_turned_animals_of_a_fixed_camera(toy_session: EngineSession, scene, bac
     assert progress.snapshot().done == len(answers)
 
 
-def test_choice_is_reused_and_equal(toy_session: EngineSession, scene, backbone_dir: Path) -> None:  # noqa: ANN001
+def test_choice_is_reused_and_equal(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     asked = request(scene, backbone_dir, 3)
     choice = choose_settings(toy_session, asked)
     assert choice.exemplars == 3 and len(choice.table) > 5 and choice.settings.method is not None
@@ -106,13 +106,13 @@ def test_choice_is_reused_and_equal(toy_session: EngineSession, scene, backbone_
     assert first.keypoints == again.keypoints and first.spec.fingerprint() == again.spec.fingerprint()
 
 
-def test_given_settings_stay(toy_session: EngineSession, scene, backbone_dir: Path) -> None:  # noqa: ANN001
+def test_given_settings_stay(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     asked = replace(request(scene, backbone_dir, 2), settings=MatchSettings(rotations=4, stages=1, method="nn"))
     choice = choose_settings(toy_session, asked)
     assert (choice.settings.rotations, choice.settings.stages, choice.settings.method) == (4, 1, "nn")
 
 
-def test_box_restricts(toy_session: EngineSession, scene, backbone_dir: Path) -> None:  # noqa: ANN001
+def test_box_restricts(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     images, _ = scene
     box = (64.0, 0.0, 128.0, 96.0)
     mask = np.zeros((96, 128), bool)
@@ -127,7 +127,9 @@ def test_box_restricts(toy_session: EngineSession, scene, backbone_dir: Path) ->
             assert ((xs > 60) if target.box else (xs < 68)).all()
 
 
-def test_absent_keypoints_of_the_exemplar_are_not_proposed(toy_session: EngineSession, scene, backbone_dir: Path) -> None:  # noqa: ANN001
+def test_absent_keypoints_of_the_exemplar_are_not_proposed(
+    toy_session: EngineSession, scene, backbone_dir: Path
+) -> None:
     images, points = scene
     xy = points[0].copy()
     xy[3] = np.nan
@@ -139,7 +141,10 @@ def test_absent_keypoints_of_the_exemplar_are_not_proposed(toy_session: EngineSe
 
 
 def test_unreadable_target_does_not_stop_the_sweep(
-    toy_session: EngineSession, scene, backbone_dir: Path, tmp_path: Path  # noqa: ANN001
+    toy_session: EngineSession,
+    scene,
+    backbone_dir: Path,
+    tmp_path: Path,
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
@@ -150,7 +155,7 @@ def test_unreadable_target_does_not_stop_the_sweep(
     assert isinstance(second, InstanceProposal)
 
 
-def test_bad_input_is_named(toy_session: EngineSession, scene, backbone_dir: Path) -> None:  # noqa: ANN001
+def test_bad_input_is_named(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     asked = request(scene, backbone_dir, 1)
     nothing = Exemplar(scene[0][0], InstanceKeypoints(np.full((4, 2), np.nan), np.zeros(4, int)))
     with pytest.raises(UserInputError, match="nothing to find"):
@@ -166,7 +171,7 @@ def test_bad_input_is_named(toy_session: EngineSession, scene, backbone_dir: Pat
         list(propose_keypoints(toy_session, asked, cancel=token))
 
 
-def test_free_points_with_maps(toy_session: EngineSession, scene, backbone_dir: Path) -> None:  # noqa: ANN001
+def test_free_points_with_maps(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     images, points = scene
     asked = MatchRequest("m", images[0], points[0], Target(images[0]), backbone=str(backbone_dir), prompt="empty",
                          settings=MatchSettings(method="nn"))  # fmt: skip
@@ -183,7 +188,7 @@ def test_free_points_with_maps(toy_session: EngineSession, scene, backbone_dir: 
         match_points(toy_session, replace(asked, points_xy_image=np.zeros((0, 2))))
 
 
-def test_visibility_values_are_the_glossary(toy_session: EngineSession, scene, backbone_dir: Path) -> None:  # noqa: ANN001
+def test_visibility_values_are_the_glossary(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     answer = next(iter(propose_keypoints(toy_session, request(scene, backbone_dir, 1))))
     assert isinstance(answer, InstanceProposal)
     assert {k.visibility for k in answer.keypoints} <= set(Visibility)

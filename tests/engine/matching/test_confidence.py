@@ -1,0 +1,61 @@
+"""Calibration: learns what predicts correctness, stays with the prior without data, and its measures are right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.api import DecisionRecord
+from engine.domain.errors import UserInputError
+from engine.domain.proposals import KeypointSignals
+from engine.matching import confidence as c
+
+
+def records(count: int, seed: int = 0) -> list[DecisionRecord]:
+    generator = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        peak = generator.uniform(0, 1)
+        correct = bool(generator.random() < 1 / (1 + np.exp(-8 * (peak - 0.5))))
+        signals = KeypointSignals(peak, generator.uniform(0, 0.1), 0.1, 0.5, float("nan"), 0.1, pose=0.3)
+        made.append(DecisionRecord(signals, correct, 2))
+    return made
+
+
+def test_own_calibration_beats_chance_and_is_calibrated() -> None:
+    fitted = c.fit_calibration(records(600))
+    held = records(600, seed=1)
+    sure, _ = c.judge(fitted, [r.signals for r in held])
+    right = [r.correct for r in held]
+    assert fitted.kind == "project" and c.auroc(sure, right) > 0.8
+    assert c.expected_calibration_error(sure, right) < 0.08
+
+
+def test_few_decisions_are_refused() -> None:
+    with pytest.raises(UserInputError, match="30 decisions"):
+        c.fit_calibration(records(10))
+
+
+def test_unknown_signals_are_neutral() -> None:
+    nan = float("nan")
+    vector = c.signal_vector(KeypointSignals(nan, nan))
+    assert np.isfinite(vector).all() and len(vector) == len(c.FEATURES)
+    sure, present = c.judge(c.prior_calibration("no such backbone"), [KeypointSignals(0.5, 0.1)])
+    assert 0 <= sure[0] <= 1 and 0 <= present[0] <= 1
+
+
+def test_measures() -> None:
+    assert c.expected_calibration_error([0.9] * 10, [True] * 9 + [False]) == pytest.approx(0.0)
+    assert c.expected_calibration_error([0.9] * 10, [False] * 10) == pytest.approx(0.9)
+    assert c.auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True]) == 0.75
+    assert np.isnan(c.auroc([0.1], [True]))
+    assert c.threshold_for_precision([0.9, 0.8, 0.7, 0.6], [True, True, False, True], 0.95) == 0.8
+    assert c.reliability([0.05, 0.95, 0.95], [False, True, False])[1] == (0.95, 0.5, 2)
+
+
+def test_isotonic_steps_are_monotone() -> None:
+    held = records(500)
+    features = c.signal_matrix([r.signals for r in held])
+    right = np.array([r.correct for r in held])
+    model = c.add_isotonic_steps(c.fit_logistic(features, right), features, right)
+    assert (np.diff(model["steps_y"]) >= 0).all()

@@ -1,0 +1,119 @@
+"""Pieces of matching on hand-made maps: peaks, pose votes, fusion, whitening, scenes, label checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from engine.api import ImageInput
+from engine.matching.labels import CheckWeights, judge_labels, layout_residuals
+from engine.matching.peaks import top_peaks
+from engine.matching.pose import best_poses, pose_votes
+from engine.matching.scene import detect_fixed_scene
+from engine.matching.similarity import fuse_exemplars, inside_region, restrict
+from engine.matching.whitening import fit_whitener, identity_whitener
+
+
+def bump(width: int, height: int, x: float, y: float, value: float = 1.0, sigma: float = 1.5) -> torch.Tensor:
+    xs, ys = torch.arange(width).float(), torch.arange(height).float()
+    return value * torch.exp(-((xs - x) ** 2 + (ys[:, None] - y) ** 2) / (2 * sigma**2))
+
+
+def test_peaks_are_distinct_sub_cell_and_ordered() -> None:
+    found = top_peaks((bump(30, 20, 7.3, 5.2) + bump(30, 20, 20, 12, 0.6))[None], k=3, radius_cells=2)
+    np.testing.assert_allclose(found.xy[0, 0].numpy(), [7.3, 5.2], atol=0.1)
+    np.testing.assert_allclose(found.xy[0, 1].numpy(), [20, 12], atol=0.1)
+    assert float(found.margin[0]) == pytest.approx(0.36, abs=0.06)
+
+
+def test_pose_votes_find_the_shape_among_stray_peaks() -> None:
+    offsets = torch.tensor([[[6.0, 0], [-6, 0], [0, 4]]])
+    maps = torch.stack([bump(40, 30, 26, 12) + bump(40, 30, 5, 25, 1.3), bump(40, 30, 14, 12), bump(40, 30, 20, 16)])
+    poses = best_poses(pose_votes(maps[None], torch.ones(1, 3, dtype=torch.bool), offsets, slack_cells=1))
+    np.testing.assert_allclose(poses.centre[0].numpy(), [20, 12], atol=1.01)
+    turned = pose_votes(maps[None], torch.ones(1, 3, dtype=torch.bool), -offsets, slack_cells=1)
+    assert float(turned.max()) < float(poses.score[0])
+
+
+def test_fusing_respects_missing_exemplars() -> None:
+    a, b = torch.zeros(1, 2, 2), torch.ones(1, 2, 2)
+    unknown = torch.full((1, 2, 2), float("-inf"))
+    assert fuse_exemplars(torch.stack([a, b])).max() == 1
+    assert torch.equal(fuse_exemplars(torch.stack([b, unknown]), how="mean"), b)
+    assert not torch.isfinite(fuse_exemplars(torch.stack([unknown, unknown]), how="mean")).any()
+    weighted = fuse_exemplars(torch.stack([a, b]), torch.tensor([3.0, 1.0]), how="mean")
+    assert float(weighted[0, 0, 0]) == pytest.approx(0.25)
+    with pytest.raises(ValueError, match="median"):
+        fuse_exemplars(torch.stack([a, b]), how="median")
+
+
+def test_restriction_keeps_something() -> None:
+    centres = torch.stack(torch.meshgrid(torch.arange(4.0), torch.arange(3.0), indexing="xy"), dim=-1).double() + 0.5
+    inside = inside_region(centres, box=(0, 0, 2, 3))
+    maps = torch.ones(1, 3, 4)
+    assert torch.isfinite(restrict(maps, inside)).sum() == 6
+    assert torch.isfinite(restrict(maps, inside & False)).all()
+
+
+def test_whitening_lowers_what_is_common() -> None:
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(16, generator=generator) * 4
+    cells = common + torch.randn(500, 16, generator=generator)
+    plain, white = identity_whitener(16), fit_whitener(cells)
+    a, b = cells[:50], cells[50:100]
+    unit = torch.nn.functional.normalize
+    before = (plain(unit(a)) * plain(unit(b))).sum(-1).mean()
+    after = (white(unit(a)) * white(unit(b))).sum(-1).mean()
+    assert float(before) > 0.8 and abs(float(after)) < 0.1
+
+
+def make_frames(folder: Path, moving_camera: bool) -> list[ImageInput]:
+    generator = np.random.default_rng(1)
+    images = []
+    for index in range(6):
+        seed = index if moving_camera else 0
+        floor = cv2.GaussianBlur(np.random.default_rng(seed).normal(128, 60, (60, 80)), (0, 0), 3) * 3 - 256
+        frame = floor + generator.normal(0, 2, floor.shape)
+        cv2.circle(frame, (10 + 10 * index, 30), 6, 255.0, -1)
+        path = folder / f"{moving_camera}{index}.png"
+        cv2.imwrite(str(path), frame.clip(0, 255).astype(np.uint8))
+        images.append(ImageInput(str(index), path))
+    return images
+
+
+def test_fixed_camera_is_noticed_and_shows_what_moved(tmp_path: Path) -> None:
+    images = make_frames(tmp_path, moving_camera=False)
+    scene = detect_fixed_scene(images, [(80, 60)] * 6)
+    assert scene is not None
+    front = scene.foreground(images[2])
+    there, elsewhere = scene.at(front, np.array([30.5, 30.5])), scene.at(front, np.array([70.5, 8.0]))
+    assert there > 0.8 and elsewhere < 0.2
+    assert detect_fixed_scene(make_frames(tmp_path, moving_camera=True), [(80, 60)] * 6) is None
+    assert detect_fixed_scene(images, [(80, 60)] * 5 + [(81, 60)]) is None
+
+
+def test_moved_and_swapped_labels_are_found() -> None:
+    generator = np.random.default_rng(0)
+    shape = np.array([[0.0, 0], [40, 0], [60, 25], [10, 40], [30, 60], [-20, 30]])
+    points = []
+    for index in range(8):
+        angle, scale = generator.uniform(-0.5, 0.5), generator.uniform(0.8, 1.2)
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        points.append(shape @ turn.T + generator.normal(0, 1, shape.shape) + 100 * index)
+    xy = np.stack(points)
+    xy[2, 4] += [30, -25]
+    xy[5, [2, 3]] = xy[5, [3, 2]]
+    flip = [0, 1, 3, 2, 4, 5]
+    lengths = np.full(8, 80.0)
+    layout, expected = layout_residuals(xy, lengths)
+    swapped, _ = layout_residuals(xy, lengths, asked=xy[:, flip])
+    looks = np.full((8, 6, 6), 0.3) + np.eye(6) * 0.3
+    looks[2, 4, 4] = looks[5, 2, 2] = looks[5, 3, 3] = 0.1
+    looks[5, 2, 3] = looks[5, 3, 2] = 0.6
+    found = {(row, k, kind) for row, k, kind, _ in judge_labels(layout, looks, swapped, flip, CheckWeights())}
+    assert found == {(2, 4, "far"), (5, 2, "swapped"), (5, 3, "swapped")}
+    assert np.linalg.norm(expected[2, 4] - (xy[2, 4] - [30, -25])) < 5

@@ -1,0 +1,108 @@
+"""Counting of the simulated annotator, and a whole run with an engine that answers from a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.api import MatchSettings, ProposeRequest, SettingsChoice
+from engine.domain.errors import UserInputError
+from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from engine.domain.runspec import RunSpec
+from projects.workflows.simulate import SimulateOptions, count_actions, simulate
+
+SCHEMA = KeypointSchema(("a", "b", "c"))
+POINTS = np.array([[10.5, 10.5], [40.5, 12.5], [30.5, 30.5]])
+
+
+def proposal(image_id: str, xy: np.ndarray, absent: tuple[int, ...] = ()) -> InstanceProposal:
+    keypoints = tuple(
+        KeypointProposal(
+            n, float(x), float(y), 0.9, Visibility.ABSENT if i in absent else Visibility.VISIBLE, KeypointSignals(1, 1)
+        )
+        for i, (n, (x, y)) in enumerate(zip(SCHEMA.names, xy, strict=True))
+    )  # fmt: skip
+    return InstanceProposal("r", image_id, "cat", keypoints, 0.9, None, RunSpec("match", "toy"))
+
+
+def truth(visibility: tuple[int, ...] = (2, 2, 2)) -> InstanceKeypoints:
+    v = np.array(visibility)
+    return InstanceKeypoints(np.where((v > 0)[:, None], POINTS, np.nan), v, (0.0, 0.0, 50.0, 40.0))
+
+
+@pytest.mark.parametrize(
+    ("seen", "shift", "absent", "expected"),
+    [
+        ((2, 2, 2), 0.0, (), (1, 0, 0)),
+        ((2, 2, 2), 4.9, (), (1, 0, 0)),
+        ((2, 2, 2), 5.1, (), (0, 3, 0)),
+        ((2, 2, 0), 0.0, (), (1, 0, 1)),
+        ((2, 2, 0), 0.0, (2,), (1, 0, 0)),
+        ((2, 2, 2), 0.0, (1,), (1, 1, 0)),
+    ],
+)
+def test_actions_of_one_review(
+    seen: tuple[int, ...], shift: float, absent: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    actions = count_actions(truth(seen), proposal("x", POINTS + [shift, 0], absent), SCHEMA)
+    assert (actions.accept, actions.corrections, actions.rejections) == expected
+
+
+def test_without_an_answer_everything_is_placed_by_hand() -> None:
+    assert count_actions(truth(), None, SCHEMA).total == 3
+
+
+class TableEngine:
+    """Answers every target with the true points moved by `shift`; remembers how many exemplars it was given."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift, self.given, self.chosen = shift, [], 0  # type: ignore[var-annotated]
+
+    def choose_settings(self, request: ProposeRequest, **_: Any) -> SettingsChoice:
+        self.chosen += 1
+        return SettingsChoice(MatchSettings(method="nn"), exemplars=len(request.exemplars))
+
+    def propose_keypoints(self, request: ProposeRequest, **_: Any) -> Iterator[InstanceProposal]:
+        self.given.append(len(request.exemplars))
+        for target in request.targets:
+            yield proposal(target.image.image_id, POINTS + [self.shift, 0])
+
+
+def dataset(folder: Path, count: int) -> Path:
+    images, annotations = [], []
+    for index in range(count):
+        Image.new("RGB", (60, 50), "grey").save(folder / f"{index}.png")
+        images.append({"id": index + 1, "file_name": f"{index}.png", "width": 60, "height": 50})
+        flat = [v for x, y in POINTS - 0.5 for v in (int(x), int(y), 2)]
+        annotations.append({"id": index + 1, "image_id": index + 1, "category_id": 1, "bbox": [0, 0, 50, 40], "area": 1,
+                            "iscrowd": 0, "keypoints": flat, "num_keypoints": 3})  # fmt: skip
+    categories = [{"id": 1, "name": "cat", "keypoints": list(SCHEMA.names), "skeleton": []}]
+    file = folder / "labels.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return file
+
+
+def test_right_proposals_cost_one_action_each(tmp_path: Path) -> None:
+    engine = TableEngine(0.0)
+    report = simulate(engine, dataset(tmp_path, 8), tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
+    assert (report["actions"], report["manual_actions"], report["correct_keypoints"]) == (2 * 3 + 6, 24, 24)
+    assert report["ratio"] == pytest.approx(12 / 24)
+    # Every accepted photo is an exemplar at once, and the settings are chosen again when their number has doubled.
+    assert engine.given == [2, 3, 4, 5, 6, 7] and engine.chosen == 2
+
+
+def test_wrong_proposals_cost_what_labelling_by_hand_costs(tmp_path: Path) -> None:
+    report = simulate(TableEngine(30.0), dataset(tmp_path, 5), tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
+    assert report["ratio"] == 1.0 and report["categories"][0]["proposed_right"] == 0
+
+
+def test_too_few_instances_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserInputError, match="more than 5"):
+        simulate(TableEngine(0.0), dataset(tmp_path, 3), tmp_path, SimulateOptions(exemplars=5))  # type: ignore[arg-type]
