@@ -77,7 +77,9 @@ def make_project(folder: Path, photos: Path) -> None:
                 points.append(
                     KeypointProposal(name, x, y, confidence, Visibility.VISIBLE, KeypointSignals(0.8, 0.1), peaks)
                 )
-            proposals.append(InstanceProposal("b", str(row.id), "thing", tuple(points), 0.8, None, RunSpec("match", "b")))
+            proposals.append(
+                InstanceProposal("b", str(row.id), "thing", tuple(points), 0.8, None, RunSpec("match", "b"))
+            )
         project.operations.add_keypoint_proposals(proposals, category_id, job="benchmark")
 
 
@@ -99,6 +101,7 @@ def make_big_project(folder: Path, root: Path, count: int) -> None:
 
 
 def wait(seconds: float) -> None:
+    """Let the event loop run."""
     from PySide6.QtCore import QEventLoop, QTimer
 
     loop = QEventLoop()
@@ -107,6 +110,7 @@ def wait(seconds: float) -> None:
 
 
 def wait_until(ready: Callable[[], object], seconds: float) -> bool:
+    """Let the event loop run until `ready()`; whether it came to that."""
     end = time.perf_counter() + seconds
     while not ready() and time.perf_counter() < end:
         wait(0.02)
@@ -122,6 +126,8 @@ class Meter:
         self.late_ms: list[float] = []
         self.worst: dict[str, float] = {}
         self.doing = ""
+        self.cpu_ms: list[float] = []
+        self._cpu = 0.0
         self._due = 0.0
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -129,10 +135,12 @@ class Meter:
         self._timer.timeout.connect(self._tick)
 
     def start(self) -> None:
+        """Begin to measure."""
         self._due = time.perf_counter() + TICK_S
         self._timer.start()
 
     def stop(self) -> None:
+        """Stop measuring."""
         self._timer.stop()
 
     def _tick(self) -> None:
@@ -142,7 +150,15 @@ class Meter:
         self.worst[self.doing] = max(late, self.worst.get(self.doing, 0.0))
         self._due = now + TICK_S
 
+    def count_cpu(self) -> None:
+        """Processor time of this thread since the last action: what the window itself needs, whatever else runs."""
+        now = time.thread_time() * 1000
+        if self._cpu:
+            self.cpu_ms.append(now - self._cpu)
+        self._cpu = now
+
     def percentile(self, share: float) -> float:
+        """Lateness in milliseconds that `share` of the ticks stay under."""
         ordered = sorted(self.late_ms)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
@@ -177,6 +193,7 @@ def script(window: Any, meter: Meter) -> Callable[[], None]:
         name, action = actions[turn[0] % len(actions)]
         turn[0] += 1
         meter.doing = name
+        meter.count_cpu()
         action()
 
     return step
@@ -198,7 +215,7 @@ def run_script(window: Any, seconds: float, *, engine: bool) -> tuple[Meter, int
     if engine:
         warm: list[object] = []
         service.submit("warm up", lambda context: context.engine.warm_up("embedded"), on_done=warm.append)
-        if not wait_until(lambda: warm, 120):
+        if not wait_until(lambda: warm, 300):
             raise SystemExit("the embedded model did not load")
         job = service.submit("extracting", extract)
     meter = Meter()
@@ -263,16 +280,30 @@ def measure_big(window: Any, folder: Path) -> tuple[float, list[float]]:
 
 
 def row(name: str, value: float, limit: float, unit: str, note: str = "") -> Row:
+    """A figure with the limit it is held against."""
     return Row(name, value, unit, limit / value if value > 0 else None, (note + f" (limit {limit:g})").strip())
 
 
 def figures(meter: Meter, name: str, note: str) -> list[Row]:
+    """The rows of one run of the script."""
     late = meter.late_ms
     worst = ", ".join(f"{k} {v:.0f}" for k, v in sorted(meter.worst.items(), key=lambda kv: -kv[1])[:4])
     return [
         row(f"{name}: delay p99", meter.percentile(0.99), P99_MS, "ms", note),
         row(f"{name}: delay max", max(late), MAX_MS, "ms", f"worst by action: {worst}"),
         Row(f"{name}: delay median", statistics.median(late), "ms", None, f"{len(late)} ticks"),
+        Row(
+            f"{name}: own processor time per action, median",
+            statistics.median(meter.cpu_ms),
+            "ms",
+            None,
+            "everything it sets off",
+        ),
+        Row(
+            f"{name}: own processor time per action, p99",
+            sorted(meter.cpu_ms)[int(0.99 * (len(meter.cpu_ms) - 1))],
+            "ms",
+        ),
     ]
 
 
@@ -322,7 +353,9 @@ def measure(base: Path, arguments: Any) -> list[Row]:
     busy, extracted = run_script(window, arguments.seconds, engine=True)
     rows += figures(busy, "engine extracting", f"{extracted} photos extracted meanwhile")
     switch = measure_switch(window)
-    rows.append(row("switch to a decoded photo, worst", max(switch), SWITCH_MS, "ms", f"median {statistics.median(switch):.1f}"))
+    rows.append(
+        row("switch to a decoded photo, worst", max(switch), SWITCH_MS, "ms", f"median {statistics.median(switch):.1f}")
+    )
     opened, scrolled = measure_big(window, base / "big.kinmark")
     rows.append(row(f"open {arguments.big} photos to first paint", opened, OPEN_S, "s"))
     rows.append(row("scroll step, worst", max(scrolled), STALL_MS, "ms", f"median {statistics.median(scrolled):.1f}"))

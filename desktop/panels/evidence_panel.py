@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVB
 
 from desktop.session.labelling import Labelling
 from desktop.session.reviewer import CALIBRATED_FROM
+from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
 from projects.store.rows import KeypointProposalRow
 
@@ -60,7 +61,8 @@ class EvidencePanel(QWidget):
         layout.addWidget(self.note)
         layout.addStretch(1)
         self._decisions = 0
-        labelling.selection_changed.connect(self.refresh)
+        self._later = Later(self, self.refresh)
+        labelling.selection_changed.connect(self._later.ask)
         self.refresh()
 
     def refresh(self) -> None:

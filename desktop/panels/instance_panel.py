@@ -10,6 +10,7 @@ from desktop.panels.keypoint_model import KeypointModel
 from desktop.session.labelling import NEW, Labelling
 from desktop.session.shown import instance_title
 from desktop.theme.icons import icon
+from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
 
 
@@ -63,8 +64,9 @@ class InstancePanel(QWidget):
         layout.addWidget(self.view, 1)
         layout.addWidget(self.hint, 1)
         layout.addWidget(self.summary)
-        labelling.selection_changed.connect(self.refresh)
-        labelling.content_changed.connect(lambda _: self.model.refresh())
+        self._later = Later(self, self.refresh)
+        labelling.selection_changed.connect(self._later.ask)
+        labelling.content_changed.connect(self._later.ask)
         labelling.categories_changed.connect(self.refresh)
         self.refresh()
 

@@ -13,6 +13,7 @@ from desktop.io.photos import Photo, PhotoStore
 from desktop.session.labelling import Labelling
 from desktop.session.shown import canvas_content, shown_instances
 from desktop.theme.icons import icon
+from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 from engine.domain.geometry import Box
@@ -61,14 +62,15 @@ class SourceView(QWidget):
         layout.setSpacing(0)
         layout.addLayout(header)
         layout.addWidget(self.view, 1)
-        labelling.selection_changed.connect(self._selection_changed)
+        self._later = Later(self, self._selection_changed)
+        labelling.selection_changed.connect(self._later.ask)
         labelling.session.changed.connect(self._changed)
         self.refresh()
 
     def _changed(self, changes: object, _initiator: object) -> None:
         if changes.tables & {"instance", "keypoint", "category", "keypoint_definition"}:  # type: ignore[attr-defined]
             self._category_id = None
-            self._selection_changed()
+            self._later.ask()
 
     def _selection_changed(self) -> None:
         if not self.isVisible():
