@@ -192,6 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     rows: list[Row] = []
     for images in options.images:
         rows += measure(images)
+        print(f"{images} images measured", flush=True)
     finish("store", rows, options.json)
     return 0
 
