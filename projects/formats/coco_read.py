@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from engine.domain.errors import AppError
@@ -278,14 +279,16 @@ def _read_keypoints(
         return {}
     result: dict[str, DatasetKeypoint] = {}
     outside = []
+    xy = np.asarray(values, dtype=np.float64).reshape(-1, 3)[:, :2]
+    points = (index_to_continuous(xy) if reading.pixel_indices else xy).tolist()
     for k, name in enumerate(schema.names):
         score = scores[k] if scores is not None else None
         if states[k] == 0:
             result[name] = DatasetKeypoint(Visibility.ABSENT, score=score)
             continue
-        x, y = (checks.coordinate(v, item, f'the keypoint "{name}"') for v in values[3 * k : 3 * k + 2])
-        if reading.pixel_indices:
-            x, y = (float(v) for v in index_to_continuous((x, y)))
+        x, y = points[k]
+        if abs(x) > checks.MAX_COORDINATE or abs(y) > checks.MAX_COORDINATE:
+            raise item.error(f'the keypoint "{name}" is absurdly far outside the image ({x}, {y})')
         if not (0 <= x <= image.width and 0 <= y <= image.height):
             outside.append(name)
         result[name] = DatasetKeypoint(Visibility(states[k]), x, y, score)

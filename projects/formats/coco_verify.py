@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from engine.domain.errors import BugError
 from engine.domain.geometry import index_to_continuous
+from engine.domain.masks import MaskRLE
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
 
 TOLERANCE_PX = 1e-3
@@ -36,11 +37,20 @@ def verify(file: Path, dataset: Dataset, frame: str, report: Report) -> None:
         _same(file, f"{where}: size", (image.width, image.height), (row["width"], row["height"]))
         _same(file, f"{where}: category", instance.category, coco.cats[annotation["category_id"]]["name"])
         _compare_keypoints(file, where, instance, dataset.category(instance.category), annotation, frame, image)
-        if instance.mask is not None and not np.array_equal(coco.annToMask(annotation), instance.mask.decode()):
+        if instance.mask is not None and not _same_mask(coco, annotation, instance.mask):
             raise _differs(file, f"{where}: mask", f"{instance.mask.area} px", f"{coco.annToMask(annotation).sum()} px")
     report.extra["verified"] = (
         f"re-read with pycocotools: {len(images)} images, {len(annotations)} instances, equal to what was exported"
     )
+
+
+def _same_mask(coco: COCO, annotation: dict[str, Any], mask: MaskRLE) -> bool:
+    """Equal runs, or (an RLE may be written in more than one way) equal pixels."""
+    rle = coco.annToRLE(annotation)
+    counts = rle["counts"].decode("ascii") if isinstance(rle["counts"], bytes) else rle["counts"]
+    if list(rle["size"]) == [mask.height, mask.width] and counts == mask.counts:
+        return True
+    return np.array_equal(coco.annToMask(annotation), mask.decode())
 
 
 def _compare_keypoints(
@@ -58,18 +68,21 @@ def _compare_keypoints(
         return
     _same(file, f"{where}: number of keypoints", len(category.schema), len(values))
     _same(file, f"{where}: num_keypoints", int((values[:, 2] > 0).sum()), annotation["num_keypoints"])
-    for name, (x, y, v) in zip(category.schema.names, values, strict=True):
+    back = values[:, :2] if frame == "continuous" else index_to_continuous(values[:, :2])
+    for (name, (x, y)), v in zip(
+        zip(category.schema.names, back.tolist(), strict=True), values[:, 2].tolist(), strict=True
+    ):
         keypoint = instance.keypoints.get(name)
         state = int(keypoint.visibility) if keypoint is not None and keypoint.x is not None else 0
-        _same(file, f"{where}: visibility of {name}", state, int(v))
-        if not state or keypoint is None:
+        if state != v:
+            raise _differs(file, f"{where}: visibility of {name}", state, int(v))
+        if not state or keypoint is None or keypoint.x is None or keypoint.y is None:
             continue
-        back = (x, y) if frame == "continuous" else index_to_continuous((x, y))
-        error = float(np.abs(np.asarray(back) - (keypoint.x, keypoint.y)).max())
+        error = max(abs(x - keypoint.x), abs(y - keypoint.y))
         # floor moves by half a pixel at most; clamping moves points outside the image as far as they stood out.
-        inside = 0 <= (keypoint.x or 0) <= image.width and 0 <= (keypoint.y or 0) <= image.height
+        inside = 0 <= keypoint.x <= image.width and 0 <= keypoint.y <= image.height
         if error > (0.5 + TOLERANCE_PX if frame == "integer" else TOLERANCE_PX) and (frame != "integer" or inside):
-            raise _differs(file, f"{where}: {name}", (keypoint.x, keypoint.y), (float(x), float(y)))
+            raise _differs(file, f"{where}: {name}", (keypoint.x, keypoint.y), (x, y))
 
 
 def _same(file: Path, what: str, expected: object, found: object) -> None:
