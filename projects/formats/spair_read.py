@@ -61,6 +61,7 @@ def read(
         tick(progress, cancel)
     categories = tuple(_category(name, slots[name], known.get(name)) for name in sorted(slots))
     dataset = Dataset(categories, tuple(images), root.name)
+    report.extra["images_root"] = str(root)
     count_dataset(report, dataset)
     return dataset, report
 

@@ -14,6 +14,7 @@ from engine.domain.progress import CancelToken
 from projects.formats import coco
 from projects.formats.base import WriteOptions
 from projects.formats.dataset import Dataset
+from projects.formats.registry import get_format
 from projects.images import add_paths
 from projects.project import Project
 from projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
@@ -246,3 +247,20 @@ def test_half_surrogate_pairs_do_not_reach_the_database(
     export_project(project, tmp_path / "out")
     rows = {a["id"]: a for a in json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())["annotations"]}
     assert rows[1]["note"] == "? left over" and rows[2]["identity"] == "?"
+
+
+@pytest.mark.parametrize(
+    ("kind", "instances"),
+    [("spair", 8), ("labelme", 8), ("cvat", 8), ("yolo-pose", 8), ("yolo-seg", 6), ("deeplabcut", 8), ("cub", 8), ("voc", 8),
+     ("perseg", 6), ("pf-pascal", 8)],
+)  # fmt: skip
+def test_every_export_can_be_imported_into_a_new_project(
+    kind: str, instances: int, dataset: Dataset, project: Project, tmp_path: Path
+) -> None:
+    spec, out = get_format(kind), tmp_path / "out"
+    spec.writer(dataset, out, WriteOptions(copy_images=True))
+    result = import_file(project, out / "annotations.xml" if kind == "cvat" else out, ImportOptions(kind))
+    assert (result.added, result.skipped) == (instances, 0)
+    assert project.queries.counts().instances == instances
+    project.undo()
+    assert _content(project) == (0, 0, 0)
