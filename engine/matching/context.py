@@ -53,16 +53,14 @@ class MatchContext:
         return {name: w for name, w in weights.items() if w > 0}
 
     def foreground_at(self, image: ImageInput, xy_image: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Foreground of an image of the scene at xy_image `[..., 2]`, widened a little: keypoints sit on edges."""
+        """Foreground of an image of the scene at xy_image `[..., 2]`."""
         if self.scene is None:
             raise ValueError("there is no fixed scene")
         key = str(image.path)
         if key not in self._foreground:
-            import cv2
-
             if len(self._foreground) > 64:
                 self._foreground.clear()
-            self._foreground[key] = cv2.dilate(self.scene.foreground(image), np.ones((5, 5), np.uint8))
+            self._foreground[key] = self.scene.foreground(image)
         return self.scene.at(self._foreground[key], xy_image)
 
     def whitener(self, frame: str, part: str, plan: Plan) -> Whitener:

@@ -21,6 +21,7 @@ from engine.matching.evidence import RawKeypoints
 from engine.matching.plan import Plan, apply_settings
 from engine.matching.predict import Matcher
 from engine.matching.reader import open_reader
+from engine.prompts.routes import prompt_of_match
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -37,8 +38,7 @@ def match_points(session: EngineSession, request: MatchRequest, *, cancel: Cance
     points = as_points(request.points_xy_image).reshape(-1, 2)
     if not len(points) or not np.isfinite(points).all():
         raise UserInputError("There is no point to match.", "Give at least one point inside the source image.")
-    backbone = session.backbone(request.backbone)
-    prompt = session.prompt(request.prompt, backbone)
+    prompt = prompt_of_match(session, request)
     reader = open_reader(session, request.backbone, prompt, cancel)
     schema = KeypointSchema(tuple(f"point {i + 1}" for i in range(len(points))))
     labels = InstanceKeypoints(points, np.full(len(points), int(Visibility.VISIBLE)), request.source_box)

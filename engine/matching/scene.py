@@ -17,6 +17,8 @@ SIDE = 256
 MAX_IMAGES = 48
 MINIMUM_IMAGES = 4
 STATIC_CORRELATION = 0.8
+STATIC_SHARE, STATIC_GREY = 0.85, 12.0
+"""Plain floors correlate with nothing: there, most pixels must stay within so many grey levels of the median."""
 GAIN_LIMITS = (0.5, 2.0)
 
 
@@ -42,7 +44,8 @@ class FixedScene:
         grey = _match_gain(grey, self.background)
         deviation = np.abs(grey - self.background) / (2.5 * self.noise + 6.0)
         smooth = cv2.GaussianBlur(deviation, (0, 0), 1.5)
-        return np.clip(smooth - 0.35, 0, 1).astype(np.float32)
+        # Widened a little: keypoints sit on the edges of animals.
+        return cv2.dilate(np.clip(smooth - 0.35, 0, 1).astype(np.float32), np.ones((5, 5), np.uint8))
 
     def at(self, values: NDArray[np.float32], xy_image: NDArray[np.float64]) -> NDArray[np.float32]:
         """Bilinear reading of a `[h, w]` map of the scene at xy_image `[..., 2]` (clamped to the border)."""
@@ -64,7 +67,7 @@ def small_grey(image: ImageInput, size_wh: tuple[int, int]) -> NDArray[np.float3
 def detect_fixed_scene(images: Sequence[ImageInput], sizes_wh: Sequence[tuple[int, int]]) -> FixedScene | None:
     """The fixed scene behind the images, or None when they are not of one camera that stood still.
 
-    Equal sizes, at least four images, and a high correlation of most images with their median.
+    Equal sizes, at least four images, and most images nearly equal to their median: by correlation, or by pixels.
     """
     if len(images) < MINIMUM_IMAGES or len(set(sizes_wh)) != 1:
         return None
@@ -85,7 +88,8 @@ def detect_fixed_scene(images: Sequence[ImageInput], sizes_wh: Sequence[tuple[in
     frames = np.stack([_match_gain(f, background) for f in frames])
     background = np.median(frames, axis=0).astype(np.float32)
     correlation = float(np.median([_correlation(f, background) for f in frames]))
-    if correlation < STATIC_CORRELATION:
+    still = float(np.median([(np.abs(f - background) < STATIC_GREY).mean() for f in frames]))
+    if correlation < STATIC_CORRELATION and still < STATIC_SHARE:
         return None
     noise = np.median(np.abs(frames - background), axis=0) * 1.4826
     noise = cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 1.0)
