@@ -41,8 +41,8 @@ def add_instances(op: Op, instances: Sequence[NewInstance]) -> list[int]:
         for instance, id_ in zip(instances, ids, strict=True)
         if instance.mask is not None
     ])  # fmt: skip
-    for image_id, category_id in {(instance.image_id, instance.category_id) for instance in instances}:
-        clear_nothing_here(op, image_id, category_id)
+    if ids:
+        clear_nothing_here_since(op, ids[0])
     return ids
 
 
@@ -120,6 +120,16 @@ def _mapped(matrix: np.ndarray, x: float | None, y: float | None) -> tuple[float
         return None, None
     point = apply_affine(matrix, (x, y))
     return float(point[0]), float(point[1])
+
+
+def clear_nothing_here_since(op: Op, first_id: int) -> None:
+    """The same for all instances from `first_id` on, in one statement."""
+    op.run(
+        "DELETE FROM nothing_here WHERE EXISTS (SELECT 1 FROM instance i WHERE i.id >= ? AND "
+        "i.image_id = nothing_here.image_id AND (nothing_here.category_id IS NULL OR "
+        "nothing_here.category_id = i.category_id))",
+        (first_id,),
+    )
 
 
 def _definition_name(op: Op, definition_id: int) -> str:

@@ -25,7 +25,13 @@ from projects.store.models import (
     Run,
 )
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
-from projects.store.operations.instances import check_mask, clear_nothing_here, image_sizes, mask_row
+from projects.store.operations.instances import (
+    check_mask,
+    clear_nothing_here,
+    clear_nothing_here_since,
+    image_sizes,
+    mask_row,
+)
 from projects.store.operations.joining import host_of_mask, hosts_of_keypoints
 from projects.store.undo import JOB
 
@@ -434,11 +440,7 @@ def _make_instances(op: Op) -> list[int]:
         op.connection.exec_driver_sql(
             "UPDATE proposal SET instance_id = ? WHERE id = ?", [(id_, proposal) for proposal, id_ in made.items()]
         )
-        op.run(
-            "DELETE FROM nothing_here WHERE EXISTS (SELECT 1 FROM instance i WHERE i.id >= ? AND "
-            "i.image_id = nothing_here.image_id AND (nothing_here.category_id IS NULL OR "
-            "nothing_here.category_id = i.category_id))", (ids[0],),
-        )  # fmt: skip
+        clear_nothing_here_since(op, ids[0])
     return list(dict.fromkeys(made.get(row[0], row[5]) for row in rows))
 
 
