@@ -25,9 +25,9 @@ class ScoreWeights:
     """Log-odds per unit of each likeness; `bias` makes them a prior probability."""
 
     colour: float = 7.0
-    local: float = 5.0
+    local: float = 3.0
     attention: float = 0.0
-    bias: float = -4.2
+    bias: float = -4.6
 
 
 @dataclass(frozen=True)

@@ -165,18 +165,28 @@ class VectorIndex:
         rows = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         if rows.shape[1] != self.dimensions:
             raise ValueError(f"queries of length {rows.shape[1]}, the index has {self.dimensions}")
-        most = max(self._rows.values())
-        wanted = min(len(self._index), count * most + 8)
         best: dict[int, float] = {}
         for row in rows:
+            for image_id, similarity in self._nearest(row, min(count, len(self._rows))).items():
+                best[image_id] = max(best.get(image_id, -2.0), similarity)
+        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
+        return [Neighbour(image_id, similarity) for image_id, similarity in ranked[:count]]
+
+    def _nearest(self, row: NDArray[np.float32], count: int) -> dict[int, float]:
+        """At least `count` photos near one query row, as far as there are; asks for more while rows share photos."""
+        wanted, found_before = 2 * count + 32, -1
+        while True:
+            wanted = min(wanted, len(self._index))
             found = self._index.search(row, wanted)
+            best: dict[int, float] = {}
             for key, distance in zip(np.atleast_1d(found.keys), np.atleast_1d(found.distances), strict=True):
                 image_id, part = divmod(int(key), ROWS_PER_IMAGE)
                 # Never name a photo that the table does not know, whatever the graph still holds.
                 if part < self._rows.get(image_id, 0):
                     best[image_id] = max(best.get(image_id, -2.0), 1.0 - float(distance))
-        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
-        return [Neighbour(image_id, similarity) for image_id, similarity in ranked[:count]]
+            if len(best) >= count or wanted >= len(self._index) or len(best) == found_before:
+                return best
+            wanted, found_before = wanted * 3, len(best)
 
     # ---- disk ------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class RankingWeights:
 
     local: float = 1.0
     colour: float = 0.35
-    learned: float = 0.0
+    learned: float = 0.15
     neighbours: int = 4
     spread: float = 0.75
 
