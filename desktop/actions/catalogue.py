@@ -338,6 +338,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
         help_=_("Propose the current category on the photos that the list shows now (filter or search first)."),
     ),
     _a(
+        "engine.check",
+        _("Check labels"),
+        "Ctrl+Shift+K",
+        "target",
+        help_=_("Look for labels that are probably wrong; the review queue then shows the worst first."),
+    ),
+    _a(
         "engine.propose_all",
         _("Propose all categories"),
         "",

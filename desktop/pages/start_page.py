@@ -26,7 +26,7 @@ from desktop.program import Program
 from desktop.theme.colours import IMAGE_STATE_COLOURS
 from desktop.theme.icons import draw_icon, icon
 from desktop.widgets.flow import FlowLayout
-from desktop.widgets.message_bar import plain_label
+from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.errors import AppError
 
 
@@ -83,7 +83,7 @@ class ProjectCard(QFrame):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self._summary = ProjectSummary(folder, folder.stem)
         self._pixmap = QPixmap()
-        self.setToolTip(str(folder))
+        self.setToolTip(plain_tip(str(folder)))
         self.setAccessibleName(folder.stem)
 
     def show_summary(self, summary: ProjectSummary) -> None:
@@ -92,7 +92,7 @@ class ProjectCard(QFrame):
         if summary.picture is not None:
             self._pixmap = QPixmap.fromImage(summary.picture)
         tip = str(summary.folder) + ("\n" + summary.problem if summary.problem else "")
-        self.setToolTip(tip)
+        self.setToolTip(plain_tip(tip))
         self.setAccessibleName(f"{summary.name}, {self._line()}")
         self.update()
 

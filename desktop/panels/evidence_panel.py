@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from desktop.session.labelling import Labelling
+from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import CALIBRATED_FROM
 from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
@@ -60,7 +61,7 @@ class EvidencePanel(QWidget):
         layout.addWidget(self.swap)
         layout.addWidget(self.note)
         layout.addStretch(1)
-        self._decisions = 0
+        self.queue: ReviewQueue | None = None
         self._later = Later(self, self.refresh)
         labelling.selection_changed.connect(self._later.ask)
         self.refresh()
@@ -81,6 +82,9 @@ class EvidencePanel(QWidget):
         if proposal is None:
             selected = at.selected
             row = selected.keypoint(at.focused) if selected is not None and at.focused is not None else None
+            finding = self._finding()
+            if finding:
+                return self.tr("Looks wrong: {reason}").format(reason=finding)
             if row is None:
                 return self.tr("Focus a proposal to see what speaks for it.")
             if row.origin == "human":
@@ -94,6 +98,17 @@ class EvidencePanel(QWidget):
             left = CALIBRATED_FROM - count
             return self.tr("Confidence is uncalibrated: {n} more decisions fit it to your own.").format(n=left)
         return self.tr("Confidence is calibrated on {n} of your decisions.").format(n=count)
+
+    def _finding(self) -> str:
+        """What the data check said about the focused keypoint."""
+        at = self._at
+        selected = at.selected
+        if selected is None or selected.instance is None or at.image is None or self.queue is None:
+            return ""
+        for finding in self.queue.findings.get(at.image.id, ()):
+            if finding.instance_id == selected.instance.id and finding.keypoint == at.focused_name:
+                return finding.reason
+        return ""
 
     def _show_rows(self, proposal: KeypointProposalRow | None) -> None:
         signals = proposal.signals if proposal is not None else {}

@@ -9,6 +9,7 @@ from PySide6.QtGui import QPixmap
 
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.project_session import ProjectSession
+from desktop.widgets.message_bar import plain_tip
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import ImageRow
@@ -79,7 +80,8 @@ class ImageModel(QAbstractListModel):
             return row
         if role == Qt.ItemDataRole.DisplayRole:
             return row.file_name
-        return self._describe(row)
+        text = self._describe(row)
+        return plain_tip(text) if role == Qt.ItemDataRole.ToolTipRole else text
 
     def _describe(self, row: ImageRow) -> str:
         states = {

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QW
 
 from desktop.engine_thread.service import JobState
 from desktop.theme.icons import icon
+from desktop.widgets.message_bar import plain_tip
 from engine.api import EngineInfo
 from engine.domain.progress import ProgressSnapshot
 
@@ -24,7 +25,7 @@ class ElidedLabel(QLabel):
     def set_text(self, text: str) -> None:
         """Show `text`, elided; whole in the tooltip."""
         self._whole = text
-        self.setToolTip(text)
+        self.setToolTip(plain_tip(text))
         self.setAccessibleName(text)
         self._elide()
 

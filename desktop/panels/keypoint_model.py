@@ -9,6 +9,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from desktop.canvas.content import PointState
 from desktop.session.labelling import Labelling
 from desktop.session.shown import sides_of
+from desktop.widgets.message_bar import plain_tip
 
 LINE_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 Index = QModelIndex | QPersistentModelIndex
@@ -82,7 +83,8 @@ class KeypointModel(QAbstractListModel):
             return line.name
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             confidence = f" {line.confidence:.2f}" if line.confidence is not None else ""
-            return f"{line.name}: {self.state_text(line)}{confidence}"
+            text = f"{line.name}: {self.state_text(line)}{confidence}"
+            return plain_tip(text) if role == Qt.ItemDataRole.ToolTipRole else text
         return None
 
     def state_text(self, line: KeypointLine) -> str:

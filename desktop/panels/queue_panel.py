@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from PySide6.QtCore import (
     QAbstractListModel,
     QModelIndex,
@@ -19,7 +21,7 @@ from PySide6.QtWidgets import QComboBox, QListView, QStyledItemDelegate, QStyleO
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.labelling import Labelling
 from desktop.session.queue import ReviewQueue
-from desktop.widgets.message_bar import plain_label
+from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.geometry import Box, expand_box
 from projects.store.rows import ImageRow
 
@@ -52,7 +54,7 @@ class QueueModel(QAbstractListModel):
         if role == CARD_ROLE:
             return row, box
         if role == Qt.ItemDataRole.ToolTipRole:
-            return row.file_name
+            return plain_tip(row.file_name)
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             low = f" {row.min_confidence:.2f}" if row.min_confidence is not None else ""
             return f"{row.file_name}{low}"
@@ -113,6 +115,7 @@ class QueuePanel(QWidget):
             ("sides", self.tr("sides maybe swapped first")),
             ("sure", self.tr("surest first")),
             ("name", self.tr("by name")),
+            ("check", self.tr("suspicious labels first")),
         ):
             self.strategy.addItem(text, key)
         self.strategy.setCurrentIndex(max(0, self.strategy.findData(queue.strategy)))
@@ -150,12 +153,37 @@ class QueuePanel(QWidget):
 
     def _set_strategy(self, place: int) -> None:
         self._queue.set_strategy(self.strategy.itemData(place))
-        self._at.settings.change(queue_strategy=self.strategy.itemData(place))
+        if self.strategy.itemData(place) != "check":
+            self._at.settings.change(queue_strategy=self.strategy.itemData(place))
+        self.refresh()
+
+    def show_findings(self, findings: Any) -> None:
+        """Walk the photos with suspicious labels from now on."""
+        self._queue.take_findings(findings)
+        self.strategy.setCurrentIndex(self.strategy.findData("check"))
         self.refresh()
 
     def _clicked(self, index: QModelIndex) -> None:
         row, _ = self.model.cards[index.row()]
         self.chosen.emit(row.id)
+
+    def _suspicious(self, ids: list[int]) -> dict[int, Box]:
+        """The surroundings of the most suspicious label of each photo."""
+        regions: dict[int, Box] = {}
+        definitions = {(c.name, d.name): d.id for c in self._at.categories for d in c.definitions}
+        for instance in self._at.session.queries.instances(image_ids=ids) if ids else ():
+            finding = self._queue.worst(instance.image_id)
+            if finding is None or finding.instance_id != instance.id:
+                continue
+            wanted = definitions.get((finding.category, finding.keypoint))
+            place = next((k for k in instance.keypoints if k.definition_id == wanted and k.x is not None), None)
+            category = next((c for c in self._at.categories if c.id == instance.category_id), None)
+            if place is None or place.x is None or place.y is None or category is None:
+                continue
+            x0, y0, x1, y1 = instance.aligned(category.definition_ids).box_or_extent()
+            half = max(x1 - x0, y1 - y0) * 0.25
+            regions[instance.image_id] = (place.x - half, place.y - half, place.x + half, place.y + half)
+        return regions
 
     def refresh(self) -> None:
         """Look at the queue again."""
@@ -163,7 +191,7 @@ class QueuePanel(QWidget):
         current = self._at.image.id if self._at.image else None
         ids = self._queue.upcoming(current, SHOWN)
         rows = queries.images_by_id(ids)
-        regions: dict[int, Box] = {}
+        regions: dict[int, Box] = self._suspicious(ids) if self._queue.strategy == "check" else {}
         for proposal in queries.proposals(image_ids=ids) if ids else ():
             least = min((k for k in proposal.keypoints if k.x is not None), key=lambda k: k.confidence, default=None)
             if proposal.image_id in rows and proposal.image_id not in regions:

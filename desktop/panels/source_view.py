@@ -14,7 +14,7 @@ from desktop.session.labelling import Labelling
 from desktop.session.shown import canvas_content, shown_instances
 from desktop.theme.icons import icon
 from desktop.widgets.later import Later
-from desktop.widgets.message_bar import plain_label
+from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.errors import AppError
 from engine.domain.geometry import Box
 from projects.store.rows import ImageRow, InstanceRow
@@ -120,7 +120,7 @@ class SourceView(QWidget):
         self.image = row
         place = self.tr("{n} of {all}").format(n=self._place + 1, all=len(self._exemplars))
         self.title.setText(self.tr("SOURCE") + f"  {place}   {row.file_name.rsplit('/', 1)[-1]}")
-        self.title.setToolTip(row.file_name)
+        self.title.setToolTip(plain_tip(row.file_name))
         self.view.show_message("")
         if changed or self.view.pyramid is None:
             self._photos.load(row.path, self._loaded, self._failed)

@@ -119,12 +119,14 @@ class EngineJobs(QObject):
         heat_ready(MatchResult): similarity map of the focused keypoint.
         engine_known(EngineInfo): the device that really runs.
         sweep_done(SweepOutcome): a propose sweep ended; find_done(FindSummary): a search ended.
+        check_done(tuple of Finding): suspicious labels, worst first.
     """
 
     heat_ready = Signal(object)
     engine_known = Signal(object)
     sweep_done = Signal(object)
     find_done = Signal(object)
+    check_done = Signal(object)
 
     def __init__(
         self,
@@ -226,6 +228,21 @@ class EngineJobs(QObject):
             replace=True,
             quiet=True,
             on_failed=lambda _error: None,
+        )
+
+    def check(self, category: str) -> None:
+        """Look for labels that are probably wrong."""
+        backbone = self.backbone
+
+        def run(context: JobContext) -> object:
+            from projects.workflows.check import CheckOptions, check
+
+            options = CheckOptions(category=category, backbone=backbone)
+            return check(context.project, context.engine, options, progress=context.progress, cancel=context.cancel)
+
+        title = self.tr("Checking labels")
+        self._service.submit(
+            title, run, priority=Priority.ASKED, group="check", replace=True, on_done=self.check_done.emit
         )
 
     # -- evidence --------------------------------------------------------------------------------------------------

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from desktop.session.project_session import ProjectSession
-from projects.review import review_order
+from typing import TYPE_CHECKING
 
-STRATEGIES = ("uncertain", "informative", "disagreement", "sides", "sure", "name")
+from desktop.session.project_session import ProjectSession
+from projects.review import QueueOptions, review_order
+from projects.store.changes import OpChanges
+
+if TYPE_CHECKING:
+    from projects.workflows.check import Finding
+
+STRATEGIES = ("uncertain", "informative", "disagreement", "sides", "sure", "name", "check")
 READ_ALL_EVIDENCE = ("informative", "disagreement", "sides")
 MOST_READ = 3000
 """Pending photos up to which those orders are taken on the GUI thread; above, the most uncertain come first instead."""
@@ -24,11 +30,29 @@ class ReviewQueue:
         self._ids: list[int] = []
         self._seen: list[int] = []
         self._stale = True
+        self.findings: dict[int, list[Finding]] = {}
         session.changed.connect(self._changed)
 
-    def _changed(self, changes: object, _initiator: object) -> None:
-        if "proposal" in changes.tables:  # type: ignore[attr-defined]
+    def _changed(self, changes: OpChanges, initiator: object) -> None:
+        if "proposal" in changes.tables:
             self._stale = True
+        if initiator is not None and changes.tables & {"keypoint", "instance"}:
+            # A person has touched the labels: what the check said about this photo is answered.
+            for image_id in changes.image_ids & self.findings.keys():
+                del self.findings[image_id]
+                self._stale = True
+
+    def take_findings(self, findings: tuple[Finding, ...]) -> None:
+        """Walk the photos with suspicious labels from now on, worst first."""
+        self.findings = {}
+        for finding in findings:
+            self.findings.setdefault(finding.image_id, []).append(finding)
+        self._seen = []
+        self.set_strategy("check")
+
+    def worst(self, image_id: int) -> Finding | None:
+        """The most suspicious label of a photo."""
+        return max(self.findings.get(image_id, ()), key=lambda f: f.score, default=None)
 
     def set_strategy(self, strategy: str) -> None:
         """Sort differently from now on."""
@@ -39,7 +63,8 @@ class ReviewQueue:
         queries, strategy = self._session.queries, self.strategy
         if strategy not in STRATEGIES or (strategy in READ_ALL_EVIDENCE and queries.counts().pending > MOST_READ):
             strategy = "uncertain"
-        return list(review_order(queries, strategy))
+        scores = {image_id: max(f.score for f in found) for image_id, found in self.findings.items()}
+        return list(review_order(queries, strategy, QueueOptions(scores=scores)))
 
     def upcoming(self, current: int | None, count: int) -> list[int]:
         """The next `count` photos of the queue after the current one."""

@@ -26,6 +26,7 @@ from desktop.canvas.content import PointState
 from desktop.canvas.marks import draw_mark
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.theme.colours import ACCENT, STATE_COLOURS
+from desktop.widgets.message_bar import plain_tip
 from engine.domain.geometry import Box
 
 CARD_ROLE = int(Qt.ItemDataRole.UserRole) + 1
@@ -80,7 +81,7 @@ class CropModel(QAbstractListModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return card.text or card.path.name
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{card.path.name}\n{card.text}"
+            return plain_tip(f"{card.path.name}\n{card.text}")
         return None
 
 

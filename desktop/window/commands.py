@@ -131,6 +131,7 @@ class Commands(QObject):
             "review.harder": lambda w: w.try_harder(),
             "engine.propose": self.propose,
             "engine.propose_list": lambda w: self.propose(w, image_ids=list(w.images.model.ids)),
+            "engine.check": self.check,
             "engine.propose_all": lambda w: self.propose(w, all_categories=True),
             "engine.propose_here": self.propose_here,
             "engine.find": dialogs.find,
@@ -170,6 +171,7 @@ class Commands(QObject):
         workspace.jobs.engine_known.connect(self._window.job_bar.show_device)
         workspace.jobs.sweep_done.connect(self._sweep_done)
         workspace.jobs.find_done.connect(self._find_done)
+        workspace.jobs.check_done.connect(self._check_done)
         self.fold_source(self._window.width() < 1100)
         self.refresh_undo()
 
@@ -446,6 +448,27 @@ class Commands(QObject):
         workspace = self._space
         if workspace is not None and not workspace.labelling.has_pending and workspace.target.tool_name == "select":
             workspace.labelling.reload()
+
+    def check(self, workspace: Workspace) -> None:
+        """Look for labels that are probably wrong."""
+        category = workspace.labelling.current_category
+        workspace.jobs.check(category.name if category is not None else "")
+        workspace.jobs.learn_device()
+
+    def _check_done(self, findings: Any) -> None:
+        workspace = self._space
+        if workspace is None:
+            return
+        if not findings:
+            workspace.program.messages.info(self.tr("No label looks wrong."))
+            return
+        workspace.review.show_findings(findings)
+        workspace.program.messages.info(
+            self.tr("{n} labels look wrong, on {m} photos.").format(
+                n=len(findings), m=len({f.image_id for f in findings})
+            ),
+            self.tr("N goes through them, worst first. Drag a keypoint to correct it."),
+        )
 
     def _find_done(self, summary: Any) -> None:
         text = self.tr("{name}: {found} suggestions in {n} photos.").format(

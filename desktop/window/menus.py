@@ -83,7 +83,7 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolB
         _drop_down(
             registry,
             "engine.propose",
-            ("engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder"),
+            ("engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder", "engine.check"),
             tr("Propose"),
         )
     )

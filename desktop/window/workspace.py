@@ -52,6 +52,7 @@ class Workspace(QObject):
         self.images = ImagePanel(self.labelling, program.thumbnails)
         self.instances = InstancePanel(self.labelling)
         self.evidence = EvidencePanel(self.labelling)
+        self.evidence.queue = self.queue
         self.review = QueuePanel(self.labelling, self.queue, program.thumbnails)
         self.target = TargetView(self.labelling, program.photos)
         self._previous_image: int | None = None
@@ -99,7 +100,20 @@ class Workspace(QObject):
         if image is not None:
             self.images.show_current(image.id)
             self._prefetch(image)
+            self._focus_finding(image)
         self.image_shown.emit(image)
+
+    def _focus_finding(self, image: ImageRow) -> None:
+        """Put the eye on the label that the check found suspicious."""
+        finding = self.queue.worst(image.id)
+        if finding is None or self.queue.strategy != "check":
+            return
+        shown = next((s for s in self.labelling.shown if s.key == f"i{finding.instance_id}"), None)
+        if shown is None:
+            return
+        names = [d.name for d in shown.category.definitions]
+        self.labelling.select(shown.key, names.index(finding.keypoint) if finding.keypoint in names else None)
+        self.labelling.step_changed.emit(finding.reason)
 
     def _prefetch(self, image: ImageRow) -> None:
         model = self.images.model

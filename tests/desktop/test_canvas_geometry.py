@@ -29,7 +29,9 @@ IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
 S = PointState
 
 
-def instance(key: str, points: list[tuple[float, float]], states: list[PointState] | None = None, **more: object) -> InstanceContent:
+def instance(
+    key: str, points: list[tuple[float, float]], states: list[PointState] | None = None, **more: object
+) -> InstanceContent:
     count = len(points)
     return InstanceContent(
         key, key, tuple(f"k{i}" for i in range(count)), np.array(points, dtype=float).reshape(-1, 2),

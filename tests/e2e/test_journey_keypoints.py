@@ -49,7 +49,9 @@ def make_schema_by_hand(driver: Driver) -> None:
     assert schema.names == NAMES and len(schema.edges) == 4 and schema.pairs == ((1, 2), (3, 4))
 
 
-def test_label_one_photo_review_the_others_export(make_driver: Callable[..., Driver], photos: Path, toy_dir: Path, tmp_path: Path) -> None:
+def test_label_one_photo_review_the_others_export(
+    make_driver: Callable[..., Driver], photos: Path, toy_dir: Path, tmp_path: Path
+) -> None:
     driver = make_driver()
     make_project_by_hand(driver, photos)
     space = driver.space

@@ -58,7 +58,9 @@ def make_project(folder: Path, photos: Path, *, labelled: int = 0, backbone: str
             project.operations.set_setting("backbone", backbone)
         for index, row in enumerate(project.queries.images(limit=labelled) if labelled else ()):
             points = figure_points(index, row.size_wh)
-            keypoints = [NewKeypoint(d, float(x), float(y)) for d, (x, y) in zip(category.definition_ids, points, strict=True)]
+            keypoints = [
+                NewKeypoint(d, float(x), float(y)) for d, (x, y) in zip(category.definition_ids, points, strict=True)
+            ]
             project.operations.add_instance(row.id, category_id, keypoints)
     return folder
 
@@ -122,7 +124,9 @@ class Driver:
         QTest.mouseClick(self.canvas.viewport(), button, modifiers, self.at(x, y))
 
     def double_click(self, x: float, y: float) -> None:
-        QTest.mouseDClick(self.canvas.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, self.at(x, y))
+        QTest.mouseDClick(
+            self.canvas.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, self.at(x, y)
+        )
 
     def drag(
         self,
