@@ -113,12 +113,3 @@ def test_empty_store_and_other_grids(basis: SharedBasis, tmp_path: Path) -> None
     assert store.search(torch.randn(2, 48)).scores.shape == (0, 2)
     with pytest.raises(UserInputError, match="maps of"):
         store.append(["a"], [torch.randn(48, 4, 4)])
-
-
-def test_the_benchmark_of_speed_runs(tmp_path: Path) -> None:
-    import time
-
-    from benchmarks.search import speed_rows
-
-    rows = speed_rows([20], 16, 48, tmp_path, time.perf_counter)
-    assert len(rows) == 1 and rows[0].value > 0 and not list(tmp_path.iterdir())
