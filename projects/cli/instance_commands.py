@@ -215,7 +215,12 @@ def list_(project: DirArgument, json_output: JsonOption = False) -> None:
 
 
 @identities.command()
-def rename(project: DirArgument, old: str, new: str, json_output: JsonOption = False) -> None:
+def rename(
+    project: DirArgument,
+    old: Annotated[str, typer.Argument(help="Its name now.")],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+    json_output: JsonOption = False,
+) -> None:
     """Give an identity another name."""
     from projects.project import Project
     from projects.workflows.identities import require_identity
@@ -246,7 +251,7 @@ def merge(
 @identities.command()
 def split(
     project: DirArgument,
-    name: str,
+    name: Annotated[str, typer.Argument(help="The identity that is split.")],
     new: Annotated[str, typer.Argument(help="Name of the other individual.")],
     images: Annotated[list[str], typer.Argument(help="Photos whose instance is the other individual.")],
     json_output: JsonOption = False,

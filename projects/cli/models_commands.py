@@ -98,7 +98,7 @@ def _show_licence(plan: DownloadPlan) -> None:
 
 @models.command()
 def verify(
-    model_id: Annotated[str, typer.Argument(metavar="ID")],
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="One of `kinmark models list`.")],
     as_json: JsonOption = False,
 ) -> None:
     """Check an installed backbone's files (every byte against the recorded checksums)."""
@@ -121,7 +121,7 @@ def verify(
 
 @models.command("test")
 def self_test(
-    model_id: Annotated[str, typer.Argument(metavar="ID")] = "embedded",
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="One of `kinmark models list`.")] = "embedded",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     as_json: JsonOption = False,
@@ -137,7 +137,10 @@ def self_test(
 
 
 @models.command()
-def remove(model_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
+def remove(
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="One of `kinmark models list`.")],
+    as_json: JsonOption = False,
+) -> None:
     """Delete a downloaded backbone, or forget an added folder (its files stay)."""
     deleted = service.remove_model(model_id)
     text = f"Deleted '{model_id}'." if deleted else f"Forgot '{model_id}'; its files were left alone."
