@@ -53,7 +53,7 @@ def benchmark(
 ) -> None:
     """Run one of the benchmarks; further options go to it (`kinmark benchmark quality --json FILE`)."""
     folder = _benchmarks_dir()
-    known = sorted(p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "common", "report"))
+    known = sorted(p.stem for p in folder.glob("*.py") if p.stem != "report" and "\ndef main(" in p.read_text("utf-8"))
     if not name:
         typer.echo("\n".join(known))
         return
