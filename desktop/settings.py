@@ -98,7 +98,7 @@ def parse_settings(text: str) -> Settings:
 def format_settings(settings: Settings) -> str:
     """TOML of what differs from the defaults (JSON's strings, numbers, booleans and lists are TOML too)."""
     defaults = asdict(Settings())
-    lines = [f"{k} = {json.dumps(v)}" for k, v in asdict(settings).items() if v != defaults[k]]
+    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in asdict(settings).items() if v != defaults[k]]
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,10 @@ def is_text_input(widget: QWidget | None) -> bool:
     return isinstance(widget, QLineEdit | QAbstractSpinBox)
 
 
+EVERY_PAGE = frozenset({"review.accept", "review.reject", "edit.delete"})
+"""Canvas actions that other pages answer for their own cards."""
+
+
 class ActionRegistry:
     """GUI thread; owned by the main window. `actions` maps catalogue ids to QActions."""
 
@@ -32,6 +36,7 @@ class ActionRegistry:
         self.actions: dict[str, QAction] = {}
         self._specs = {spec.id: spec for spec in ACTIONS}
         self._typing = False
+        self._on_canvas = True
         self._allowed: dict[str, bool] = {}
         for spec in ACTIONS:
             action = QAction(translated(spec.text), window)
@@ -103,10 +108,18 @@ class ActionRegistry:
         action.setChecked(checked)
         action.blockSignals(False)
 
+    def set_on_canvas(self, on: bool) -> None:
+        """Whether the canvas is the page in front: elsewhere its keys must not change what is not seen."""
+        if on != self._on_canvas:
+            self._on_canvas = on
+            for action_id in self.actions:
+                self._refresh(action_id)
+
     def _refresh(self, action_id: str) -> None:
         allowed = self._allowed.get(action_id, True)
-        typing = self._typing and self._specs[action_id].scope == "canvas"
-        self.actions[action_id].setEnabled(allowed and not typing)
+        if self._specs[action_id].scope == "canvas":
+            allowed = allowed and not self._typing and (self._on_canvas or action_id in EVERY_PAGE)
+        self.actions[action_id].setEnabled(allowed)
 
     def _focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:
         typing = is_text_input(new)

@@ -266,6 +266,13 @@ class IdentityPage(QWidget):
             if ahead and self._space.program.settings.current.live_improve:
                 self._space.jobs.sharpen_identity(row.name, ahead)
 
+    def remove(self) -> None:
+        """Delete: deny a suggestion, or take the name off a confirmed one, whichever zone has the keyboard."""
+        if self.confirmed.hasFocus():
+            self._unconfirm()
+        else:
+            self.reject()
+
     def _unconfirm(self) -> None:
         ids = [c.key for c in self.confirmed.chosen_cards()]
         if ids:

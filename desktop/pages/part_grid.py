@@ -176,6 +176,10 @@ class PartGridPage(QWidget):
         if ids:
             self._space.session.write(lambda do: do.reject_keypoints(ids), self)
 
+    def remove(self) -> None:
+        """Delete: reject the chosen crops."""
+        self.reject()
+
     def _correct(self, card: CropCard, x: float, y: float) -> None:
         if card.state.is_proposal:
             positions = {card.key: (x, y, 2)}

@@ -87,7 +87,7 @@ class Commands(QObject):
             "project.export": dialogs.export,
             "edit.undo": self.undo,
             "edit.redo": self.redo,
-            "edit.delete": lambda w: w.editor.delete(),
+            "edit.delete": lambda w: self._on_page("remove", w.editor.delete),
             "edit.copy": lambda w: w.editor.copy(),
             "edit.paste": lambda w: w.editor.paste(),
             "edit.copy_previous": lambda w: w.copy_previous(),
@@ -147,12 +147,12 @@ class Commands(QObject):
 
     def _on_page(self, command: str, otherwise: Callable[[], object]) -> None:
         """Enter and X work on the page in front: its focused card, or the canvas."""
-        page = self._window.pages.currentWidget()
-        own = getattr(page, command, None)
-        if self._window.page_name != "label" and callable(own):
-            own()
-        else:
+        if self._window.page_name == "label":
             otherwise()
+            return
+        own = getattr(self._window.pages.currentWidget(), command, None)
+        if callable(own):
+            own()
 
     # -- project ---------------------------------------------------------------------------------------------------
 

@@ -206,6 +206,7 @@ class MainWindow(QMainWindow):
         self.pages.setCurrentWidget(widget)
         for page in PAGES:
             self.registry.set_checked(f"page.{page}", page == name)
+        self.registry.set_on_canvas(name == "label")
         self.docks.show_right(name == "label" and not self.commands.panels_hidden)
         shown = getattr(widget, "page_shown", None)
         if callable(shown):

@@ -40,6 +40,10 @@ class LazyPage(QWidget):
         """X."""
         self._pass_on("reject")
 
+    def remove(self) -> None:
+        """Delete: the same as X for cards."""
+        self._pass_on("remove")
+
     def _pass_on(self, command: str) -> None:
         function = getattr(self.inner, command, None)
         if callable(function):

@@ -134,7 +134,7 @@ def test_accept_all_sure_of_the_photo_leaves_the_rest_pending(proposed: Driver) 
     driver = proposed
     driver.key(Qt.Key.Key_N)
     driver.key(Qt.Key.Key_Return, SHIFT)
-    sure = {k for k in rows(driver)}
+    sure = set(rows(driver))
     assert sure and all(rows(driver)[k].confidence >= 0.9 for k in sure)
     assert pending(driver) == 5 - len(sure)
     driver.key(Qt.Key.Key_Z, CONTROL)
