@@ -25,6 +25,10 @@ UPRIGHT_SHARE = 0.8
 UPRIGHT_SHARE_MOVING_CAMERA = 0.45
 """Below this share of targets that an exemplar fits within 45 degrees of upright, exemplars are turned (chance: 3/8)."""
 MINIMUM_ASKED = 5
+ASK_UP_TO = 4
+"""With more exemplars their own directions say enough."""
+TRY_TURNING = 0.35
+"""Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
 MINIMUM_GAIN = 0.01
 
 
@@ -85,9 +89,11 @@ def choose(
 ) -> SettingsChoice:  # fmt: skip
     """The plan of these exemplars as settings, with the figures behind it."""
     start = default_plan(matcher, settings)
+    reason = "Settings from the size and number of the exemplars and the scene."
+    if start.rotations == 1 and len(matcher.exemplars) <= ASK_UP_TO:
+        start, reason = _ask_targets(matcher, start, settings, targets, cancel)
     if len(matcher.exemplars) < 2:
-        plan, reason = _ask_targets(matcher, start, settings, targets, cancel)
-        return SettingsChoice(plan.to_settings(), (), len(matcher.exemplars), reason)
+        return SettingsChoice(start.to_settings(), (), len(matcher.exemplars), reason)
     chooser = _Chooser(matcher, settings, progress, cancel)
     best, table = chooser.descend(start)
     gain = f"PCK@0.1 {100 * best.pck:.0f} when each exemplar is found from the others"
@@ -98,10 +104,10 @@ def choose(
 def _ask_targets(
     matcher: Matcher, plan: Plan, settings: MatchSettings, targets: list[ImageInput], cancel: CancelToken | None
 ) -> tuple[Plan, str]:
-    """One exemplar: nothing can be held out, but the targets tell whether it must be turned to fit them."""
+    """With few exemplars little can be held out, but the targets tell whether they must be turned to fit them."""
     fixed = fixed_fields(settings)
     if "rotations" in fixed or plan.shape == 0 or not targets:
-        return plan, "One exemplar: settings from its size and the scene."
+        return plan, "Settings from the size of the exemplars and the scene."
     wide = replace(plan, rotations=8, stages=1)
     upright = []
     step = max(1, len(targets) // TARGETS_TO_ASK)
@@ -116,8 +122,8 @@ def _ask_targets(
         upright.append(run.bank.variants[run.poses.best].turn in (0, 1, 7))
     limit = UPRIGHT_SHARE if matcher.context.scene is not None else UPRIGHT_SHARE_MOVING_CAMERA
     if len(upright) >= MINIMUM_ASKED and float(np.mean(upright)) <= limit:
-        return replace(plan, rotations=8), "One exemplar: in most of the other photos a turned copy of it fits better."
-    return plan, "One exemplar: settings from its size and the scene; turned copies did not fit better."
+        return replace(plan, rotations=8), "In many of the other photos a turned copy of an exemplar fits better."
+    return plan, "Settings from the size of the exemplars and the scene; turned copies did not fit better."
 
 
 class _Chooser:
@@ -155,13 +161,15 @@ class _Chooser:
 
     def _steps(self, start: Plan) -> list[tuple[str, list[dict[str, Any]]]]:
         other_shape = {"shape": 0.0, "fuse": "max"} if start.shape > 0 else {"shape": 1.0, "fuse": "mean"}
+        turned = start.rotations == 1 and turn_spread(self.matcher) > TRY_TURNING
         steps: list[tuple[str, list[dict[str, Any]]]] = [
-            ("rotated exemplars", [{"rotations": 8 if start.rotations == 1 else 1}]),
+            ("rotated exemplars", [{"rotations": 8}] if turned else []),
             ("stages", [{"stages": 3 - start.stages}]),
             ("shape", [other_shape, {"shape": 0.5, "fuse": "mean"}]),
             ("stages", [{"stages": 1}, {"stages": 2}]),
             ("fused by", [{"fuse": "max"}, {"fuse": "mean"}]),
-            ("mirrored exemplars", [{"flip": True}]),
+            # From above, a mirrored animal without exchanged names is a wrong one.
+            ("mirrored exemplars", [{"flip": True}] if start.rotations == 1 or self.matcher.schema.pairs else []),
         ]
         if self.matcher.context.scene is not None:
             steps.append(("fixed camera", [{"location": 0.0}, {"location": 0.3}, {"foreground": 0.0}]))

@@ -175,7 +175,7 @@ def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeyp
                 "fixed_camera": matcher.context.scene is not None}  # fmt: skip
     base = RunSpec(
         "match", backbone.spec.id, backbone.revision, matcher.reader.prompt.id, backbone.spec.timestep,
-        backbone.spec.up_block, backbone.spec.ensemble, tuple(backbone.spec.input_wh),
+        backbone.spec.up_block, backbone.spec.ensemble, backbone.spec.input_wh,
     )  # fmt: skip
     if feature is not None and feature.method == "features":
         base = replace(feature, method="match")
