@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from engine.api import (
     Exemplar,
     ImageInput,
+    MatchRequest,
     OptimiseRequest,
     ProposeRequest,
     SettingsChoice,
@@ -25,7 +26,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
 from engine.features.views import render_view
 from engine.prompts.optimise import optimise_point
-from engine.prompts.types import SAVED_PREFIX, ConditionalPrompt
+from engine.prompts.types import SAVED_PREFIX, ConditionalPrompt, Prompt
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -68,6 +69,15 @@ def pair_prompt(session: EngineSession, request: ProposeRequest) -> ConditionalP
         return None
     prompt = session.prompt(request.prompt, session.backbone(request.backbone), request.category)
     return prompt if isinstance(prompt, ConditionalPrompt) and prompt.pair else None
+
+
+def prompt_of_match(session: EngineSession, request: MatchRequest) -> Prompt:
+    """The prompt for matching two images; a prompt of pairs is made for exactly these two."""
+    prompt = session.prompt(request.prompt, session.backbone(request.backbone))
+    if not (isinstance(prompt, ConditionalPrompt) and prompt.pair):
+        return prompt
+    source, target = (_pixels(session, request.backbone, image) for image in (request.source, request.target.image))
+    return prompt.for_images(source, target)
 
 
 def propose_optimised(
@@ -146,7 +156,8 @@ def _propose_pairs(
         if cancel is not None:
             cancel.check()
         try:
-            made = prompt.for_images(_pixels(session, request, source.image), _pixels(session, request, target.image))
+            pictures = [_pixels(session, request.backbone, image) for image in (source.image, target.image)]
+            made = prompt.for_images(*pictures)
             session.hold_prompt(made)
             yield from propose(session, replace(request, prompt=made.id, targets=(target,)))
         except UnreadableImageError as error:
@@ -155,6 +166,6 @@ def _propose_pairs(
             progress.step(note=target.image.path.name)
 
 
-def _pixels(session: EngineSession, request: ProposeRequest, image: ImageInput) -> NDArray[np.uint8]:
-    view = session.whole_view(image, request.backbone)
+def _pixels(session: EngineSession, backbone: str, image: ImageInput) -> NDArray[np.uint8]:
+    view = session.whole_view(image, backbone)
     return render_view(view, session.source.size_wh(view.image), session.source)

@@ -190,3 +190,17 @@ def test_a_pair_prompt_serves_proposals(folder: Path, model: Path, engine) -> No
         # Every pair has its own prompt, named after the saved one and what both photos show.
         assert len(specs) == 3 and all(s.startswith(outcome.result.prompt_id + "@") for s in specs)
         assert np.isfinite([p.confidence for p in project.queries.proposals()]).all()
+
+
+def test_a_pair_prompt_serves_free_matching(folder: Path, model: Path, engine) -> None:
+    from engine.api import MatchRequest, Target
+
+    with Project.open(folder) as project:
+        options = _options(model, kind="conditional", propose_again=False, settings={**QUICK, "condition": "pair"})
+        prompt = tune(project, engine, options).result.prompt_id
+        first, second = project.queries.images(limit=2)
+    request = MatchRequest(
+        "m", first.image_input, np.array([[20.0, 20.0]]), Target(second.image_input), backbone=str(model), prompt=prompt
+    )
+    result = engine.match(request)
+    assert np.isfinite(result.points_xy_image).all() and result.spec.prompt.startswith(prompt + "@")
