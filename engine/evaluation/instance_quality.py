@@ -48,7 +48,8 @@ class InstanceOutcome:
 def instance_cases(folder: Path, count: int, size: int) -> list[InstanceCase]:
     """Render held-out cases as PNG files under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    names, cases, attempt = list(CATEGORIES), [], 0
+    names, attempt = list(CATEGORIES), 0
+    cases: list[InstanceCase] = []
     while len(cases) < count:
         category, identity = names[len(cases) % len(names)], SCENE_IDENTITIES + attempt
         seed = SCENE_SEEDS + attempt * SCENES_PER_IDENTITY

@@ -29,13 +29,14 @@ from engine.training.scenes import HELD_OUT, SCENES_PER_IDENTITY, Scene, SceneOp
 from engine.training.views import apply_homography, jitter_colours, random_homography, warp_image
 
 Picture = NDArray[np.uint8]
-Points = NDArray[np.float64]
+Points = NDArray[np.floating]
 Maps = dict[str, Tensor]
 """Part name -> `[C, h, w]`, all parts of one picture on one grid."""
 
 ALPHAS = (0.05, 0.1)
 MIN_POINTS = 3
 MAX_TURN = np.pi / 3
+DEVELOPMENT = 50_000
 WARP_HARDNESS = 0.7
 PAIR_SEEDS = HELD_OUT + 900_000
 PAIR_IDENTITIES = HELD_OUT + 10_000
@@ -57,13 +58,15 @@ class PicturePair:
 # ---- sets --------------------------------------------------------------------------------------------------------
 
 
-def synthetic_pairs(count: int, size: int) -> list[PicturePair]:
+def synthetic_pairs(count: int, size: int, first: int = 0) -> list[PicturePair]:
     """Held-out pairs of named categories: two identities, views up to 60 degrees apart; points visible in both.
 
     The first view goes round the object freely; elevation, roll, pose, light and surroundings are drawn anew for the
-    second. L = the longer side of the target's box.
+    second. L = the longer side of the target's box. `first` starts another, disjoint list (settings are chosen on
+    `first = DEVELOPMENT`, figures are reported on 0).
     """
-    names, pairs, attempt = list(CATEGORIES), [], 0
+    names, attempt = list(CATEGORIES), first
+    pairs: list[PicturePair] = []
     while len(pairs) < count:
         category = names[len(pairs) % len(names)]
         turn = np.random.default_rng([PAIR_SEEDS, attempt]).uniform((0, -MAX_TURN), (2 * np.pi, MAX_TURN))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.training.render_sets import RenderedSet, open_set
 from engine.training.views import KEYPOINT_SLOTS, POINT_SLOTS, apply_homography
 
-F32 = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Batch:
     bodies: NDArray[np.int64]
     identity: NDArray[np.int64]
     owner: NDArray[np.int8]
-    points: F32
+    points: Floats
     visible: NDArray[np.bool_]
     query_image: NDArray[np.int64]
-    query_xy: F32
-    target_xy: F32
+    query_xy: Floats
+    target_xy: Floats
     query_kind: NDArray[np.int8]
 
 
@@ -125,7 +125,7 @@ class BatchSource:
         pick = rng.choice(flat.size, min(count, possible), replace=False, p=flat / flat.sum())
         return others[pick // POINT_SLOTS], pick % POINT_SLOTS
 
-    def _warp_points(self, a: F32, b: F32, count: int, rng: np.random.Generator) -> tuple[F32, F32]:
+    def _warp_points(self, a: Floats, b: Floats, count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         p = rng.uniform(0, self.size, (3 * count, 2)).astype(np.float32)
         q = apply_homography((b @ np.linalg.inv(a)).astype(np.float32), p)
         keep = np.nonzero((q >= 0).all(1) & (q < self.size).all(1))[0][:count]

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from engine.training.primitives import BOX, CYLINDER, ELLIPSOID, Primitive
 
-F32 = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Rng = np.random.Generator
 BODY, LIMB, HEAD, ACCENT, DARK = range(5)
 CREATURES = 40
 
 
-def rot(axis: str, angle: float) -> F32:
+def rot(axis: str, angle: float) -> Floats:
     """4x4 rotation about a coordinate axis, radians."""
     c, s = np.cos(angle), np.sin(angle)
     i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
@@ -32,7 +32,7 @@ def rot(axis: str, angle: float) -> F32:
     return m
 
 
-def move(x: float = 0, y: float = 0, z: float = 0) -> F32:
+def move(x: float = 0, y: float = 0, z: float = 0) -> Floats:
     """4x4 translation."""
     m = np.eye(4, dtype=np.float32)
     m[:3, 3] = (x, y, z)
@@ -45,9 +45,11 @@ class Body:
 
     owner: int
     primitives: list[Primitive] = field(default_factory=list)
-    keypoints: dict[str, tuple[F32, float]] = field(default_factory=dict)
+    keypoints: dict[str, tuple[Floats, float]] = field(default_factory=dict)
 
-    def add(self, kind: int, frame: F32, size: tuple[float, float, float], material: int, taper: float = 0.0) -> None:
+    def add(
+        self, kind: int, frame: Floats, size: tuple[float, float, float], material: int, taper: float = 0.0
+    ) -> None:
         """One primitive of half extents `size` at the frame's origin."""
         half = np.maximum(np.asarray(size, np.float32), 1e-3)
         basis = (frame[:3, :3] * half).astype(np.float32)
@@ -55,14 +57,14 @@ class Body:
             Primitive(kind, basis, frame[:3, 3].astype(np.float32), half, material, self.owner, float(taper))
         )
 
-    def limb(self, frame: F32, length: float, r0: float, r1: float, material: int) -> F32:
+    def limb(self, frame: Floats, length: float, r0: float, r1: float, material: int) -> Floats:
         """A tapered segment along the frame's +z with a ball at its start; returns the frame of its end."""
         mean = 0.5 * (r0 + r1)
         self.add(ELLIPSOID, frame, (r0, r0, r0), material)
         self.add(CYLINDER, frame @ move(z=length / 2), (mean, mean, length / 2), material, (r1 - r0) / (r0 + r1))
         return frame @ move(z=length)
 
-    def mark(self, name: str, frame: F32, tolerance: float) -> None:
+    def mark(self, name: str, frame: Floats, tolerance: float) -> None:
         """Keypoint at the frame's origin, visible while nothing lies more than `tolerance` in front of it."""
         self.keypoints[name] = (frame[:3, 3].astype(np.float32), float(tolerance))
 
@@ -300,7 +302,7 @@ def _hand(b: Body, ident: Rng, pose: Rng) -> None:
     names, lengths = ("index", "middle", "ring", "little"), (0.95, 1.05, 0.97, 0.75)
     for i, (name, rel) in enumerate(zip(names, lengths, strict=True)):
         y = palm_w * (0.72 - 0.48 * i)
-        at = root @ move(x=palm_l * 0.85, y=y) @ rot("z", (1.5 - i) * g(0.02, 0.16)) @ rot("y", np.pi / 2)
+        at: Floats = root @ move(x=palm_l * 0.85, y=y) @ rot("z", (1.5 - i) * g(0.02, 0.16)) @ rot("y", np.pi / 2)
         b.mark(f"{name}_knuckle", at, 0.08)
         length = 0.13 * rel * u(0.9, 1.15)
         for _ in range(2):

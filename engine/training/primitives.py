@@ -15,7 +15,7 @@ ELLIPSOID, BOX, CYLINDER = 0, 1, 2
 _NEAR = 0.05
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float32)
 
-F32 = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Primitive:
     """
 
     kind: int
-    basis: F32
-    centre: F32
-    size: F32
+    basis: Floats
+    centre: Floats
+    size: Floats
     material: int
     owner: int
     taper: float = 0.0
@@ -39,19 +39,19 @@ class Primitive:
 class Camera:
     """Pinhole camera. `rotation` [3, 3]: rows are right, down, forward in the world; `focal` in pixels of `size`."""
 
-    position: F32
-    rotation: F32
+    position: Floats
+    rotation: Floats
     focal: float
     size: int
 
-    def project(self, points: F32) -> tuple[F32, F32]:
+    def project(self, points: Floats) -> tuple[Floats, Floats]:
         """World points [N, 3] -> (xy_image [N, 2] continuous with the origin at the corner, depth [N])."""
         local = (points - self.position) @ self.rotation.T
         depth = np.maximum(local[:, 2], 1e-3)
         xy = local[:, :2] / depth[:, None] * self.focal + self.size / 2.0
         return xy.astype(np.float32), local[:, 2].astype(np.float32)
 
-    def directions(self) -> F32:
+    def directions(self) -> Floats:
         """Ray directions [S, S, 3] in the world with unit forward component, one through every pixel centre."""
         axis = (np.arange(self.size, dtype=np.float32) + 0.5 - self.size / 2.0) / self.focal
         local = np.empty((self.size, self.size, 3), np.float32)
@@ -66,13 +66,13 @@ class Hits:
     """Depth buffer: `depth` [S, S] (inf = background), `index` [S, S] primitive or -1, world `normal` and metric
     texture coordinate `local`, both [S, S, 3] and meaningful only where `index >= 0`."""
 
-    depth: F32
+    depth: Floats
     index: NDArray[np.int16]
-    normal: F32
-    local: F32
+    normal: Floats
+    local: Floats
 
 
-def look_at(position: F32, target: F32, roll: float, focal: float, size: int) -> Camera:
+def look_at(position: Floats, target: Floats, roll: float, focal: float, size: int) -> Camera:
     """Camera at `position` looking at `target`, rolled by `roll` radians."""
     forward = target - position
     forward = forward / np.linalg.norm(forward)

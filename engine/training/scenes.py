@@ -27,7 +27,7 @@ from engine.training.textures import (
     shade_material,
 )
 
-F32 = NDArray[np.float32]
+Floats = NDArray[np.floating]
 HELD_OUT = 1_000_000_000
 SCENES_PER_IDENTITY = 4
 SURFACE_POINTS = 96
@@ -45,9 +45,9 @@ class SceneObject:
     category: str
     identity: int
     keypoint_names: tuple[str, ...]
-    xy_image: F32
+    xy_image: Floats
     visibility: NDArray[np.int8]
-    surface_xy: F32
+    surface_xy: Floats
     surface_visible: NDArray[np.bool_]
 
 
@@ -77,7 +77,7 @@ class SceneOptions:
 
 
 @lru_cache(maxsize=512)
-def surface_table(category: str) -> tuple[NDArray[np.int16], F32]:
+def surface_table(category: str) -> tuple[NDArray[np.int16], Floats]:
     """Dense points of a category: primitive number [96] and unit-shape position [96, 3], the same on all identities."""
     number = list(BUILDERS).index(category)
     rng = np.random.default_rng([555, number])
@@ -132,7 +132,7 @@ def _pose_body(category: str, identity: int, owner: int, rng: np.random.Generato
     return body
 
 
-def _place(body: Body, yaw: float, offset: F32, scale: float) -> Body:
+def _place(body: Body, yaw: float, offset: Floats, scale: float) -> Body:
     """Body turned by `yaw`, scaled, set with its lowest point on z = 0 and moved by `offset`."""
     c, s = np.cos(yaw), np.sin(yaw)
     turn = scale * np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
@@ -177,7 +177,7 @@ def _frame_camera(
     return look_at(middle + direction * distance, middle + jitter, float(roll), focal, size)
 
 
-def _crop_bank(rng: np.random.Generator, bank: int, size: int) -> F32:
+def _crop_bank(rng: np.random.Generator, bank: int, size: int) -> Floats:
     """Random crop of a bank image as float32 [size, size, 3] in [0, 1], recoloured."""
     source = bank_image(bank + int(rng.integers(BANK_SIZE)))
     side = int(rng.integers(BANK_PIXELS // 3, BANK_PIXELS + 1))
@@ -192,8 +192,8 @@ def _crop_bank(rng: np.random.Generator, bank: int, size: int) -> F32:
 
 
 def _background(
-    camera: Camera, rng: np.random.Generator, bank: int, feet: list[F32], light: F32
-) -> tuple[F32, NDArray[np.bool_]]:
+    camera: Camera, rng: np.random.Generator, bank: int, feet: list[Floats], light: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Wall and, mostly, a ground plane in perspective with soft contact shadows -> ([S, S, 3], ground mask)."""
     size = camera.size
     wall = _crop_bank(rng, bank, size)
@@ -228,8 +228,13 @@ def _background(
 
 
 def _shade(
-    hits: Hits, primitives: list[Primitive], materials: list[list[Material]], camera: Camera, light: F32, gain: F32
-) -> F32:
+    hits: Hits,
+    primitives: list[Primitive],
+    materials: list[list[Material]],
+    camera: Camera,
+    light: Floats,
+    gain: Floats,
+) -> Floats:
     """Colours [N, 3] of the pixels that hit something: solid texture, wrapped diffuse light, sky light, gloss."""
     where = hits.index >= 0
     index, normal, local = hits.index[where], hits.normal[where], hits.local[where]
@@ -248,12 +253,12 @@ def _shade(
     half = (light + view) / (np.linalg.norm(light + view) + 1e-6)
     shine = gloss * np.clip(normal @ half, 0, None) ** 24
     ambient = 0.28 + 0.3 * sky
-    colour: F32 = albedo * (ambient[:, None] + gain * diffuse[:, None]) + shine[:, None]
+    colour: Floats = albedo * (ambient[:, None] + gain * diffuse[:, None]) + shine[:, None]
     return colour
 
 
 def _describe(
-    body: Body, category: str, identity: int, depth: F32, owner: NDArray[np.int8], camera: Camera
+    body: Body, category: str, identity: int, depth: Floats, owner: NDArray[np.int8], camera: Camera
 ) -> SceneObject:
     names = tuple(body.keypoints)
     world = np.stack([body.keypoints[n][0] for n in names])
@@ -271,8 +276,8 @@ def _describe(
 
 
 def _visible(
-    points: F32, tolerance: F32, own: NDArray[np.bool_], depth: F32, camera: Camera
-) -> tuple[F32, NDArray[np.bool_], NDArray[np.bool_]]:
+    points: Floats, tolerance: Floats, own: NDArray[np.bool_], depth: Floats, camera: Camera
+) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
     """Project -> (xy_image, inside the picture, in front of the depth buffer and on the body's own pixels)."""
     xy, z = camera.project(points)
     cell = np.floor(xy).astype(int)
@@ -310,7 +315,7 @@ def render_scene(seed: int, size: int, options: SceneOptions | None = None) -> S
     heading = None
     for k, (category, identity) in enumerate(people):
         body = _pose_body(category, identity, k, rng)
-        offset: F32 = np.array([*slots[k], 0], np.float32) if len(people) > 1 else np.zeros(3, np.float32)
+        offset: Floats = np.array([*slots[k], 0], np.float32) if len(people) > 1 else np.zeros(3, np.float32)
         yaw = float(rng.uniform(0, 2 * np.pi))
         if options.azimuth is not None:
             heading = heading or (yaw + options.azimuth[0], yaw + options.azimuth[1])
@@ -340,7 +345,7 @@ def render_scene(seed: int, size: int, options: SceneOptions | None = None) -> S
 
 def _develop(
     seed: int,
-    image: F32,
+    image: Floats,
     owner: NDArray[np.int8],
     objects: tuple[SceneObject, ...],
     rng: np.random.Generator,

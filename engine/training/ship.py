@@ -16,6 +16,7 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
+from engine.backbones.folder import write_checksums
 from engine.training.networks import MAX_TOKENS, NetworkConfig, save_pipeline
 from engine.training.train import Model
 
@@ -28,9 +29,10 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "timestep": 0,
     "clean": True,
     "up_block": 1,
+    "extra_blocks": [{"block": 2, "weight": 0.3}],
     "ensemble": 1,
     "prompt": "a photo of a {category}",
-    "fusion": {"descriptor": "dense_sift", "weight": 0.45, "kernel_width": 0.075},
+    "fusion": {"descriptor": "dense_sift", "weight": 0.46, "kernel_width": 0.07},
     "instance": {"layer": "last", "timestep": 20, "inversion_steps": 0, "mode": "fused"},
     "batch": 16,
 }
@@ -61,6 +63,7 @@ def ship(run: Path, out: Path, settings: dict[str, Any] | None = None) -> int:
     trained |= json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
     settings = {**settings, "extra": {**settings.get("extra", {}), "trained": trained}}
     card.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_checksums(out)
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file())
     if size > LIMIT_BYTES:
         raise ValueError(

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
+Floats = NDArray[np.floating]
 BANK_SIZE = 192
 BANK_PIXELS = 384
 PATTERNS = ("plain", "stripes", "spots", "noise", "rings", "patches", "gradient")
@@ -23,16 +23,16 @@ PATTERNS = ("plain", "stripes", "spots", "noise", "rings", "patches", "gradient"
 class Material:
     """Surface look: two RGB colours in [0, 1], a solid pattern of them, its scale and direction, and the gloss."""
 
-    colour_a: F32
-    colour_b: F32
+    colour_a: Floats
+    colour_b: Floats
     pattern: str
     scale: float
-    direction: F32
-    offset: F32
+    direction: Floats
+    offset: Floats
     gloss: float
 
 
-def random_colour(rng: np.random.Generator) -> F32:
+def random_colour(rng: np.random.Generator) -> Floats:
     """Photo-like colour: half are muted browns, greys and blacks, half are saturated."""
     hue, value = rng.random(), rng.uniform(0.08, 0.98)
     if rng.random() < 0.55:
@@ -61,7 +61,7 @@ def random_material(rng: np.random.Generator) -> Material:
 
 
 @lru_cache(maxsize=1)
-def _noise_volume() -> F32:
+def _noise_volume() -> Floats:
     """Tileable smooth noise [64, 64, 64] in about [0, 1]."""
     rng = np.random.default_rng(4242)
     spectrum = np.fft.rfftn(rng.normal(size=(64, 64, 64)))
@@ -72,16 +72,17 @@ def _noise_volume() -> F32:
     return (0.5 + 0.22 * volume).astype(np.float32)
 
 
-def solid_noise(points: F32) -> F32:
+def solid_noise(points: Floats) -> Floats:
     """Noise at 3-D points [N, 3] -> [N]; one octave per call, nearest cell (rays are dense enough)."""
     cell = (points * 4.0).astype(np.int32) & 63
     return _noise_volume()[cell[:, 0], cell[:, 1], cell[:, 2]]
 
 
-def shade_material(material: Material, points: F32) -> F32:
+def shade_material(material: Material, points: Floats) -> Floats:
     """Albedo [N, 3] of a material at metric object coordinates [N, 3]."""
     p = points * material.scale + material.offset
     along = p @ material.direction
+    mix: Floats
     fine = solid_noise(p * 2.3 + 100)
     if material.pattern == "plain":
         mix = np.zeros(len(p), np.float32)
@@ -102,7 +103,7 @@ def shade_material(material: Material, points: F32) -> F32:
     return colour * (0.86 + 0.28 * fine[:, None])
 
 
-def fractal_noise(rng: np.random.Generator, size: int, slope: float) -> F32:
+def fractal_noise(rng: np.random.Generator, size: int, slope: float) -> Floats:
     """Noise image [size, size] with a 1/f^slope spectrum, zero mean, unit variance."""
     f = np.sqrt(np.fft.fftfreq(size)[:, None] ** 2 + np.fft.rfftfreq(size)[None, :] ** 2)
     f[0, 0] = 1.0
@@ -110,7 +111,7 @@ def fractal_noise(rng: np.random.Generator, size: int, slope: float) -> F32:
     return ((image - image.mean()) / (image.std() + 1e-9)).astype(np.float32)
 
 
-def _colour_noise(rng: np.random.Generator, size: int) -> F32:
+def _colour_noise(rng: np.random.Generator, size: int) -> Floats:
     base = fractal_noise(rng, size, rng.uniform(0.7, 1.6))
     tint = fractal_noise(rng, size, rng.uniform(1.0, 1.8))
     a, b, c = random_colour(rng), random_colour(rng), random_colour(rng)
@@ -119,7 +120,7 @@ def _colour_noise(rng: np.random.Generator, size: int) -> F32:
     return (a * mix + b * (1 - mix)) * (1 - 0.5 * mix2) + 0.5 * mix2 * c
 
 
-def _dead_leaves(rng: np.random.Generator, size: int) -> F32:
+def _dead_leaves(rng: np.random.Generator, size: int) -> Floats:
     image = (_colour_noise(rng, size) * 255).astype(np.uint8)
     count, biggest = int(rng.integers(60, 500)), size * rng.uniform(0.08, 0.3)
     kind = rng.integers(0, 4)
@@ -140,7 +141,7 @@ def _dead_leaves(rng: np.random.Generator, size: int) -> F32:
     return out * (1 + 0.12 * fractal_noise(rng, size, rng.uniform(0.3, 1.2)))[..., None]
 
 
-def _grid(rng: np.random.Generator, size: int) -> F32:
+def _grid(rng: np.random.Generator, size: int) -> Floats:
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     angle, w, h = rng.uniform(-0.5, 0.5), rng.uniform(14, 70), rng.uniform(10, 40)
     wob = 4 * fractal_noise(rng, size, 1.5) * rng.random()
@@ -156,7 +157,7 @@ def _grid(rng: np.random.Generator, size: int) -> F32:
     return np.where(joint[..., None], random_colour(rng), image)
 
 
-def _grass(rng: np.random.Generator, size: int) -> F32:
+def _grass(rng: np.random.Generator, size: int) -> Floats:
     image = _colour_noise(rng, size)
     for _ in range(2):
         n = fractal_noise(rng, size, 0.2)

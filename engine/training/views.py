@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.training.scenes import SURFACE_POINTS, Scene, SceneObject
 
-F32 = NDArray[np.float32]
+Floats = NDArray[np.floating]
 KEYPOINT_SLOTS = 32
 POINT_SLOTS = KEYPOINT_SLOTS + SURFACE_POINTS
 OWNER_CELLS = 32
@@ -27,19 +27,19 @@ class View:
 
     image: NDArray[np.uint8]
     owner: NDArray[np.int8]
-    points: F32
+    points: Floats
     visible: NDArray[np.bool_]
-    scene_to_view: F32
+    scene_to_view: Floats
 
 
-def apply_homography(h: F32, xy: F32) -> F32:
+def apply_homography(h: Floats, xy: Floats) -> Floats:
     """Points [N, 2] through a homography [3, 3] (both frames continuous, corner origin)."""
     p = xy @ h[:2, :2].T + h[:2, 2]
     w = xy @ h[2, :2] + h[2, 2]
     return (p / w[:, None]).astype(np.float32)
 
 
-def random_homography(rng: np.random.Generator, centre: F32, side: float, size: int, hard: float) -> F32:
+def random_homography(rng: np.random.Generator, centre: Floats, side: float, size: int, hard: float) -> Floats:
     """Scene -> view homography: a square of `side` pixels around `centre`, turned and sheared by `hard` in [0, 1]."""
     angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.15 * hard else rng.normal(0, 0.28) * hard
     stretch = np.exp(rng.normal(0, 0.12) * hard)
@@ -51,7 +51,7 @@ def random_homography(rng: np.random.Generator, centre: F32, side: float, size: 
     return cv2.getPerspectiveTransform(corners.astype(np.float32), target).astype(np.float32)
 
 
-def warp_image(image: NDArray[np.uint8], scene_to_view: F32, size: int, nearest: bool = False) -> NDArray[np.uint8]:
+def warp_image(image: NDArray[np.uint8], scene_to_view: Floats, size: int, nearest: bool = False) -> NDArray[np.uint8]:
     """Warp an image by a homography of *continuous* coordinates (OpenCV's own are pixel centres at integers)."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]], np.float64)
     matrix = np.linalg.inv(half) @ scene_to_view.astype(np.float64) @ half
@@ -99,7 +99,7 @@ def make_view(scene: Scene, rng: np.random.Generator, size: int, hard: float = 1
     return View(image, owner, points, visible, h)
 
 
-def _carry_points(main: SceneObject, h: F32, size: int) -> tuple[F32, NDArray[np.bool_]]:
+def _carry_points(main: SceneObject, h: Floats, size: int) -> tuple[Floats, NDArray[np.bool_]]:
     points = np.zeros((POINT_SLOTS, 2), np.float32)
     visible = np.zeros(POINT_SLOTS, bool)
     n = min(len(main.xy_image), KEYPOINT_SLOTS)
