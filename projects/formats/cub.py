@@ -34,7 +34,7 @@ from projects.formats.dataset import (
 from projects.formats.files import jpeg_bytes
 from projects.formats.pixels import read_index_mask
 from projects.formats.schemas import guess_pairs, unique_names
-from projects.formats.sinks import open_sink
+from projects.formats.sinks import Sink, open_sink
 from projects.formats.spair_names import ascii_word
 from projects.formats.splitting import simple_splits
 from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
@@ -98,14 +98,18 @@ def write(
             _add_lines(lines, number, f"{name}.jpg", image, instance, list(classes).index(instance.category) + 1, parts)
             lines["train_test_split"].append(f"{number} {int(splits[image.rel_path] != 'test')}")
             report.keypoints += sum(k.visibility == Visibility.VISIBLE for k in instance.keypoints.values())
-        lines["classes"] = [f"{i} {name}" for i, name in enumerate(classes.values(), start=1)]
-        lines["parts/parts"] = [f"{i} {name}" for i, name in enumerate(parts, start=1)]
-        for name, rows in lines.items():
-            sink.add(f"{name}.txt", "".join(f"{row}\n" for row in rows).encode())
+        _write_tables(sink, lines, list(classes.values()), parts)
         sink.add(NAME_MAP, name_map_bytes(stems))
     report.images = report.instances = number
     report.files.append(str(target) + options.archive)
     return report
+
+
+def _write_tables(sink: Sink, lines: dict[str, list[str]], classes: list[str], parts: list[str]) -> None:
+    lines["classes"] = [f"{i} {name}" for i, name in enumerate(classes, start=1)]
+    lines["parts/parts"] = [f"{i} {name}" for i, name in enumerate(parts, start=1)]
+    for name, rows in lines.items():
+        sink.add(f"{name}.txt", "".join(f"{row}\n" for row in rows).encode())
 
 
 def _best(image: DatasetImage) -> DatasetInstance | None:

@@ -200,6 +200,18 @@ def make_plan(
             continue
         taken.add(key)
         plan.images.append(match)
+    _plan_all_instances(project, plan, overwrite, as_proposals, progress, cancel)
+    return plan
+
+
+def _plan_all_instances(
+    project: Project,
+    plan: ImportPlan,
+    overwrite: bool,
+    as_proposals: bool,
+    progress: Progress | None,
+    cancel: CancelToken | None,
+) -> None:
     rows = {row.id: row for row in project.queries.categories()}
     for start in range(0, len(plan.images), PAGE):
         page = plan.images[start : start + PAGE]
@@ -210,7 +222,6 @@ def make_plan(
             own = existing.get(match.row.id, []) if match.row is not None else []
             plan.instances.append(_plan_instances(match, own, rows, overwrite, as_proposals))
         tick(progress, cancel, count=0)
-    return plan
 
 
 def _plan_categories(project: Project, plan: ImportPlan) -> None:
