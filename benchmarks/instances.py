@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +31,15 @@ from engine.api import (
 from engine.domain.masks import MaskRLE
 from engine.evaluation import instance_metrics as metrics
 from engine.evaluation.instance_quality import InstanceCase, instance_cases, judge
-from engine.evaluation.instances import InstanceEvaluation, evaluate_folder
+from engine.evaluation.instances import retrieval_report
+from engine.instances.attention import AttentionExtractor
 from engine.instances.find import InstanceFinder
 from engine.instances.picture import load_picture
+from engine.instances.settings import resolve
 from engine.retrieval.descriptors import descriptors
 from engine.retrieval.index import VectorIndex
-from engine.retrieval.ranking import RankingWeights
+from engine.retrieval.photo import describe_photo
+from engine.retrieval.ranking import RankingWeights, combine_parts, likeness_parts
 from engine.session import EngineSession
 from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
@@ -117,9 +119,11 @@ def render_identities(folder: Path, identities: int, views: int, size: int) -> N
 
 def retrieval_rows(session: EngineSession, folder: Path, backbone: str) -> list[Row]:
     """mAP of the shipped ranking, and of its parts alone."""
-    from engine.domain.progress import CancelToken, Progress
-
-    base = InstanceEvaluation(backbone=backbone)
+    spec = session.backbone(backbone).spec
+    extractor = AttentionExtractor(session, backbone, resolve(InstanceSettings(), spec), "")
+    paths = sorted(folder.glob("*.jpg"))
+    photos = [describe_photo(session.source, ImageInput(p.name, p), extractor=extractor) for p in paths]
+    parts, identities = likeness_parts(photos), [p.stem.split("__")[0] for p in paths]
     ways = {
         "colour histogram": RankingWeights(0.0, 1.0, 0.0, 0),
         "pooled learned features": RankingWeights(0.0, 0.0, 1.0, 0),
@@ -129,10 +133,10 @@ def retrieval_rows(session: EngineSession, folder: Path, backbone: str) -> list[
     }
     rows, colour = [], 0.0
     for name, weights in ways.items():
-        report = evaluate_folder(session, folder, replace(base, weights=weights), Progress(), CancelToken())
-        value = 100 * report["mAP"]
+        report = retrieval_report(combine_parts(parts, weights), identities)
+        value, error = 100 * report["mAP"], 100 * (report["mAP_standard_error"] or 0)
         colour = colour or value
-        note = f"+- {100 * (report['mAP_standard_error'] or 0):.1f}, {report['queries']} queries, recall@1 {100 * report['recall@1']:.1f}"
+        note = f"+- {error:.1f}, {report['queries']} queries, recall@1 {100 * report['recall@1']:.1f}"
         rows.append(Row(f"retrieval mAP: {name}", value, "%", value / max(colour, 1e-9), note))
     return rows
 

@@ -16,7 +16,7 @@ import numpy as np
 from engine.api import Calibration
 
 MIN_DECISIONS = 30
-DEFAULT_THRESHOLD = 0.35
+DEFAULT_THRESHOLD = 0.4
 NEGATIVE_PULL = 1.5
 
 
@@ -24,10 +24,10 @@ NEGATIVE_PULL = 1.5
 class ScoreWeights:
     """Log-odds per unit of each likeness; `bias` makes them a prior probability."""
 
-    colour: float = 7.0
-    local: float = 3.0
+    colour: float = 4.5
+    local: float = 2.5
     attention: float = 0.0
-    bias: float = -4.6
+    bias: float = -3.1
 
 
 @dataclass(frozen=True)

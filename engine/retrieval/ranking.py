@@ -102,6 +102,33 @@ def spread_over_neighbours(scores: Matrix, neighbours: int, spread: float) -> Ma
     return standardise(flow) + 0.3 * standardise(scores)
 
 
+@dataclass(frozen=True)
+class LikenessParts:
+    """The three parts as `[N, N]` matrices, not yet brought to one scale."""
+
+    local: Matrix
+    colour: Matrix
+    learned: Matrix
+
+
+def likeness_parts(photos: Sequence[PhotoFeatures], *, on_row: Callable[[], None] | None = None) -> LikenessParts:
+    """Compare every photo with every other (the slow step; weights can be tried on the result)."""
+    return LikenessParts(local_matrix(photos, on_row=on_row), colour_matrix(photos), learned_matrix(photos))
+
+
+def combine_parts(parts: LikenessParts, weights: RankingWeights) -> Matrix:
+    """`[N, N]` weighted sum of the standardised parts, spread over neighbours."""
+    total = np.zeros_like(parts.colour)
+    for matrix, weight in (
+        (parts.local, weights.local),
+        (parts.colour, weights.colour),
+        (parts.learned, weights.learned),
+    ):
+        if weight:
+            total += weight * standardise(matrix)
+    return spread_over_neighbours(total, weights.neighbours, weights.spread)
+
+
 def rank_collection(
     photos: Sequence[PhotoFeatures],
     weights: RankingWeights | None = None,
@@ -109,14 +136,6 @@ def rank_collection(
     on_row: Callable[[], None] | None = None,
 ) -> Matrix:
     """`[N, N]` scores: row = query, higher = more alike. The diagonal means nothing."""
-    weights = weights or RankingWeights()
     if len(photos) < 3:
         return colour_matrix(photos)
-    total = np.zeros((len(photos), len(photos)))
-    if weights.local:
-        total += weights.local * standardise(local_matrix(photos, on_row=on_row))
-    if weights.colour:
-        total += weights.colour * standardise(colour_matrix(photos))
-    if weights.learned:
-        total += weights.learned * standardise(learned_matrix(photos))
-    return spread_over_neighbours(total, weights.neighbours, weights.spread)
+    return combine_parts(likeness_parts(photos, on_row=on_row), weights or RankingWeights())
