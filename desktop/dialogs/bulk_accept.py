@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout
 
 from desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
@@ -127,15 +128,15 @@ class BulkAcceptDialog(QDialog):
         )
 
 
-def _with_cross(pixmap: object) -> object:
+def _with_cross(pixmap: QPixmap) -> QPixmap:
     """The crop with a small ring where the keypoint is: in its middle."""
     from PySide6.QtCore import QPointF
-    from PySide6.QtGui import QPainter, QPixmap
+    from PySide6.QtGui import QPainter
 
     from desktop.canvas.content import PointState
     from desktop.canvas.marks import draw_mark
 
-    marked = QPixmap(pixmap)  # type: ignore[arg-type]
+    marked = QPixmap(pixmap)
     painter = QPainter(marked)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     draw_mark(painter, QPointF(marked.width() / 2, marked.height() / 2), PointState.PENDING)

@@ -74,15 +74,15 @@ class NewProjectDialog(QDialog):
         for card in self.cards:
             card.chosen.connect(self.choose_template)
             flow.addWidget(card)
-        self.create = QPushButton(self.tr("Create project"))
-        self.create.setDefault(True)
-        self.create.clicked.connect(lambda _: self.make())
+        self.create_button = QPushButton(self.tr("Create project"))
+        self.create_button.setDefault(True)
+        self.create_button.clicked.connect(lambda _: self.make())
         cancel = QPushButton(self.tr("Cancel"))
         cancel.clicked.connect(self.reject)
         buttons = QHBoxLayout()
         buttons.addWidget(self.problem, 1)
         buttons.addWidget(cancel)
-        buttons.addWidget(self.create)
+        buttons.addWidget(self.create_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
@@ -154,7 +154,7 @@ class NewProjectDialog(QDialog):
 
     def _check(self) -> None:
         problem = self._problem()
-        self.create.setEnabled(not problem)
+        self.create_button.setEnabled(not problem)
         self.problem.setText(problem or str(self.folder))
 
     def make(self) -> None:

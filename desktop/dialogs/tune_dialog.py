@@ -52,7 +52,7 @@ class TuneDialog(QDialog):
         self.steps.setSpecialValueText(self.tr("by the number of pairs"))
         self.pairs = plain_label(name="dim")
         self.curve = Plot(self.tr("Loss and held-out PCK@0.1"))
-        self.result = plain_label(name="heading")
+        self.verdict = plain_label(name="heading")
         self.detail = plain_label(name="dim")
         self.gallery = BeforeAfterGallery()
         self.start_button = QPushButton(self.tr("Tune"))
@@ -86,7 +86,7 @@ class TuneDialog(QDialog):
         layout.setContentsMargins(20, 18, 20, 16)
         layout.addLayout(form)
         layout.addWidget(self.curve, 1)
-        layout.addWidget(self.result)
+        layout.addWidget(self.verdict)
         layout.addWidget(self.detail)
         layout.addWidget(self.gallery)
         layout.addLayout(buttons)
@@ -141,7 +141,7 @@ class TuneDialog(QDialog):
             )  # fmt: skip
 
         self._points = []
-        self.result.setText(self.tr("Tuning..."))
+        self.verdict.setText(self.tr("Tuning..."))
         self.detail.setText("")
         self._mode("running")
         self._engine.submit(
@@ -170,7 +170,7 @@ class TuneDialog(QDialog):
         r = outcome.result
         self._prompt_id = r.prompt_id
         low, high = r.after_interval
-        self.result.setText(self.tr("Held-out PCK@0.1: {a:.0%} before, {b:.0%} after").format(a=r.before, b=r.after))
+        self.verdict.setText(self.tr("Held-out PCK@0.1: {a:.0%} before, {b:.0%} after").format(a=r.before, b=r.after))
         better = r.after > r.before
         advice = self.tr("Better: keep it.") if better else self.tr("Not better: discard it.")
         interval = self.tr("95 % interval after: {low:.0%} to {high:.0%}; {steps} steps, {s:.0f} s. ")
@@ -198,14 +198,14 @@ class TuneDialog(QDialog):
         )  # fmt: skip
 
     def _failed(self, error: AppError) -> None:
-        self.result.setText(error.user_message)
+        self.verdict.setText(error.user_message)
         self.detail.setText(error.hint)
         self._mode("idle")
 
     def stop(self) -> None:
         """Cancel; what was tuned so far is continued the next time."""
         self._engine.cancel_group("tune")
-        self.result.setText(self.tr("Stopped. Tuning again continues from here."))
+        self.verdict.setText(self.tr("Stopped. Tuning again continues from here."))
         self._mode("idle")
 
     def keep(self) -> None:
@@ -248,7 +248,7 @@ class TuneDialog(QDialog):
 
         self._engine.submit(self.tr("Discarding"), run, priority=Priority.SCREEN, quiet=True)
         self._prompt_id = ""
-        self.result.setText(self.tr("Discarded."))
+        self.verdict.setText(self.tr("Discarded."))
         self.detail.setText("")
         self._mode("idle")
 

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from desktop.engine_thread.jobs import Answer, Job, JobContext, Priority
 from desktop.engine_thread.worker import EngineWorker
+from desktop.io.pool import is_late
 from engine.domain.errors import AppError
 from engine.domain.progress import ProgressSnapshot
 
@@ -148,7 +149,11 @@ class EngineService(QObject):
                 answer = worker.answers.get_nowait()
             except queue.Empty:
                 break
-            self._deliver(answer)
+            try:
+                self._deliver(answer)
+            except RuntimeError as late:
+                if not is_late(late):
+                    raise
         job = self.shown_job
         waiting = max(0, sum(not w.job.quiet for w in self._watched.values()) - 1)
         self.polled.emit(JobState(job, job.progress.snapshot(), waiting) if job else None)

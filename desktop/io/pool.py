@@ -16,6 +16,11 @@ from engine.domain.errors import AppError, BugError
 URGENT, AHEAD, THUMBNAIL, IDLE = 0, 10, 20, 30
 
 
+def is_late(error: RuntimeError) -> bool:
+    """Whether an answer came for a widget that was closed meanwhile (it is dropped, like all late answers)."""
+    return "already deleted" in str(error)
+
+
 @dataclass(order=True)
 class _Task:
     priority: int
@@ -99,13 +104,20 @@ class IoPool(QObject):
                 self._ready.emit((task, result, error))
 
     def _deliver(self, item: object) -> None:
-        task, result, error = item  # type: ignore[misc]
+        assert isinstance(item, tuple)
+        task: _Task = item[0]
+        result: Any = item[1]
+        error: AppError | None = item[2]
         if self._closed or task.generation != self._generation:
             return
-        if error is None:
-            task.done(result)
-        elif task.failed is not None:
-            task.failed(error)
+        try:
+            if error is None:
+                task.done(result)
+            elif task.failed is not None:
+                task.failed(error)
+        except RuntimeError as late:
+            if not is_late(late):
+                raise
 
     def close(self) -> None:
         """Drop what waits and end the threads."""

@@ -207,9 +207,8 @@ class IdentityPage(QWidget):
         return CropCard(instance.id, image.id, image.path, _square(box), image.path.name, state, outline=outline)
 
     def _proposal_card(self, proposal: ProposalRow, image: ImageRow) -> CropCard:
-        box = proposal.box or (
-            proposal.mask.box if proposal.mask is not None else (0.0, 0.0, *map(float, image.size_wh))
-        )
+        whole: Box = (0.0, 0.0, float(image.width), float(image.height))
+        box = proposal.box or (proposal.mask.box if proposal.mask is not None else whole)
         outline = self._outline(("p", proposal.id), proposal.mask)
         doubt = proposal.confidence < self._space.program.settings.current.doubt_below
         state = PointState.DOUBTFUL if doubt else PointState.PENDING

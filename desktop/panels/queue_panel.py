@@ -195,15 +195,19 @@ class QueuePanel(QWidget):
         for proposal in queries.proposals(image_ids=ids) if ids else ():
             least = min((k for k in proposal.keypoints if k.x is not None), key=lambda k: k.confidence, default=None)
             if proposal.image_id in rows and proposal.image_id not in regions:
-                box = proposal.box or (0.0, 0.0, *map(float, rows[proposal.image_id].size_wh))
+                box = proposal.box or _whole(rows[proposal.image_id])
                 side = max(box[2] - box[0], box[3] - box[1]) * 0.5
                 if least is not None and least.x is not None and least.y is not None:
                     box = (least.x - side / 2, least.y - side / 2, least.x + side / 2, least.y + side / 2)
                 regions[proposal.image_id] = expand_box(box, square=True)
-        cards = [(rows[i], regions.get(i, (0.0, 0.0, *map(float, rows[i].size_wh)))) for i in ids if i in rows]
+        cards = [(rows[i], regions.get(i, _whole(rows[i]))) for i in ids if i in rows]
         if [(r.id, r.min_confidence, b) for r, b in cards] != [
             (r.id, r.min_confidence, b) for r, b in self.model.cards
         ]:
             self.model.set_cards(cards)
         self.empty.setVisible(not cards)
         self.view.setVisible(bool(cards))
+
+
+def _whole(row: ImageRow) -> Box:
+    return 0.0, 0.0, float(row.width), float(row.height)

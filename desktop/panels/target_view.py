@@ -49,7 +49,7 @@ class TargetView(QWidget):
         self.tools: dict[str, Tool] = {name: kind(self.canvas) for name, kind in TOOLS.items()}
         self.canvas.set_tool(self.tools["select"])
         self.name = ElidedLabel("caption")
-        self.cursor = ElidedLabel("dim")
+        self.position = ElidedLabel("dim")
         self.zoom = QToolButton()
         self.zoom.setToolTip(self.tr("Zoom: fit or 100 %"))
         self.zoom.setAccessibleName(self.tr("Zoom"))
@@ -61,7 +61,7 @@ class TargetView(QWidget):
         header = QHBoxLayout()
         header.setContentsMargins(10, 2, 4, 2)
         header.addWidget(self.name, 1)
-        header.addWidget(self.cursor)
+        header.addWidget(self.position)
         header.addWidget(self.zoom)
         column.addLayout(header)
         column.addWidget(self.canvas, 1)
@@ -178,7 +178,7 @@ class TargetView(QWidget):
     def _cursor_moved(self, x: float, y: float) -> None:
         w, h = self.canvas.image_wh
         inside = 0 <= x <= w and 0 <= y <= h
-        self.cursor.set_text(f"{x:.1f}, {y:.1f}" if inside else "")
+        self.position.set_text(f"{x:.1f}, {y:.1f}" if inside else "")
 
     def _follow(self, leader: CanvasView, follower: CanvasView) -> None:
         """Linked views show the same part of both photos at the same relative size."""

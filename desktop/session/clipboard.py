@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from desktop.session.shown import ShownInstance
 from engine.domain.geometry import Box
 from projects.store.inputs import NewInstance, NewKeypoint
+from projects.store.rows import KeypointProposalRow, KeypointRow
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CopiedInstance:
 def copied_from(shown: ShownInstance, size_wh: tuple[int, int]) -> CopiedInstance:
     """Accepted and pending keypoints of an instance of a photo of `size_wh`."""
     w, h = size_wh
-    rows = {**shown.pending, **shown.accepted}
+    rows: dict[int, KeypointRow | KeypointProposalRow] = {**shown.pending, **shown.accepted}
     keypoints = tuple(
         (
             id_,

@@ -336,7 +336,8 @@ class Editor:
             proposal_id = shown.mask_proposal.id
             changes = self._session.write(lambda do: do.accept_proposals([proposal_id]), self)
             if changes is not None and changes.ids:
-                self._session.write(lambda do: do.set_mask(changes.ids[0], rle), self)
+                made = changes.ids[0]
+                self._session.write(lambda do: do.set_mask(made, rle), self)
         elif shown is not None and shown.instance is not None:
             instance_id = shown.instance.id
             self._session.write(lambda do: do.set_mask(instance_id, rle), self)

@@ -103,7 +103,8 @@ class ShownInstance:
             return self.box
         if self.instance is not None and self.instance.mask is not None:
             return self.instance.mask.rle.box
-        points = [(r.x, r.y) for r in (*self.accepted.values(), *self.pending.values()) if r.x is not None]
+        rows: list[KeypointRow | KeypointProposalRow] = [*self.accepted.values(), *self.pending.values()]
+        points = [(r.x, r.y) for r in rows if r.x is not None and r.y is not None]
         if not points:
             return next((p.box for p in self.proposals if p.box is not None), None)
         return expand_box(box_of_points(points), margin=0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QResizeEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop.actions.keymap import load_keys
@@ -277,7 +277,11 @@ class MainWindow(QMainWindow):
         super().keyReleaseEvent(event)
 
     def _is_peek_key(self, event: QKeyEvent) -> bool:
-        return any(s[0].key() == event.key() for s in self.registry["view.peek"].shortcuts() if s.count())
+        return any(
+            QKeySequence(event.key()).matches(s) != QKeySequence.SequenceMatch.NoMatch
+            for s in self.registry["view.peek"].shortcuts()
+            if s.count()
+        )
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         step = {Qt.Key.Key_Right: 1, Qt.Key.Key_Left: -1}.get(Qt.Key(event.key()))

@@ -29,7 +29,7 @@ def make_project_by_hand(driver: Driver, photos: Path) -> None:
     type_into(driver, dialog.name, "Figures")
     dialog.choose_template("custom")
     type_into(driver, dialog.category, "figure")
-    dialog.create.click()
+    dialog.create_button.click()
     driver.until(lambda: driver.window.workspace is not None and len(driver.space.images.model.ids) == 4)
     driver.photo_shown()
 
