@@ -123,10 +123,9 @@ def _work(project: Project, rng: random.Random, truth: dict[int, float]) -> None
     pending = project.queries.proposals(limit=5, order="confidence")
     if pending:
         # Nothing above the threshold makes no step: undo would then take back the label made above.
-        if project.operations.accept_proposals([rng.choice(pending).id], min_confidence=0.5):
-            project.undo()
-            if rng.random() < 0.5:
-                project.redo()
+        accepted = project.operations.accept_proposals([rng.choice(pending).id], min_confidence=0.5)
+        if accepted and project.undo() and rng.random() < 0.5:
+            project.redo()
 
 
 def _check(project: Project, truth: dict[int, float]) -> None:

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import longer_side
-from engine.domain.masks import MaskRLE
 from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
 from engine.domain.runspec import RunSpec
 from projects.store.changes import OpChanges
-from projects.store.inputs import FROM_PROPOSAL, checked_box, checked_point
-from projects.store.models import (
-    Decision,
-    Instance,
-    KeypointProposalRecord,
-    Mask,
-    MaskProposalRecord,
-    Proposal,
-    Run,
-)
+from projects.store.inputs import checked_box
+from projects.store.models import KeypointProposalRecord, MaskProposalRecord, Proposal, Run
+from projects.store.operations import deciding
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
-from projects.store.operations.instances import (
-    check_mask,
-    clear_nothing_here,
-    clear_nothing_here_since,
-    image_sizes,
-    mask_row,
-)
-from projects.store.operations.joining import host_of_mask, hosts_of_keypoints
+from projects.store.operations.instances import check_mask, image_sizes
 from projects.store.undo import JOB
 
 MAX_PEAKS = 5
@@ -273,8 +255,8 @@ class ProposalOperations(OperationGroup):
                 f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'mask' AND here = 1 AND confidence >= ?",
                 (min_confidence,),
             )
-            instances = _accept_keypoints(op, [row[0] for row in keypoints]) if keypoints else []
-            instances += _accept_masks(op, [row[0] for row in masks]) if masks else []
+            instances = deciding.accept_keypoints(op, [row[0] for row in keypoints]) if keypoints else []
+            instances += deciding.accept_masks(op, [row[0] for row in masks]) if masks else []
             op.ids, op.count = instances, len(keypoints) + len(masks)
             op.name = name or f"Accept {len(keypoints)} keypoints" + (f" and {len(masks)} masks" if masks else "")
         return op.changes
@@ -307,7 +289,7 @@ class ProposalOperations(OperationGroup):
         """
         ids = list(keypoint_proposal_ids)
         with self._runner.operation("Accept a keypoint" if len(ids) == 1 else f"Accept {len(ids)} keypoints") as op:
-            op.ids = _accept_keypoints(op, ids, positions or {})
+            op.ids = deciding.accept_keypoints(op, ids, positions or {})
             op.count = len(ids)
         return op.changes
 
@@ -338,8 +320,8 @@ class ProposalOperations(OperationGroup):
             whole = [] if max_confidence is not None else op.all(
                 f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'keypoints'"
             )  # fmt: skip
-            _note_whole(op, [row[0] for row in whole] + [row[0] for row in masks])
-            _reject_keypoints(op, [row[0] for row in keypoints])
+            deciding.note_whole(op, [row[0] for row in whole] + [row[0] for row in masks])
+            deciding.reject_keypoints(op, [row[0] for row in keypoints])
             op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in masks])}")
             op.count = len(keypoints) + len(masks)
             op.name = f"Reject {len(keypoints)} keypoints" + (f" and {len(masks)} masks" if masks else "")
@@ -349,7 +331,7 @@ class ProposalOperations(OperationGroup):
         """Reject single keypoints of proposals; the rest stays pending."""
         ids = list(keypoint_proposal_ids)
         with self._runner.operation("Reject a keypoint" if len(ids) == 1 else f"Reject {len(ids)} keypoints") as op:
-            _reject_keypoints(op, ids)
+            deciding.reject_keypoints(op, ids)
             op.count = len(ids)
         return op.changes
 
@@ -369,146 +351,3 @@ class ProposalOperations(OperationGroup):
             chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
             op.count = op.run(f"DELETE FROM proposal WHERE id IN {chosen}")
         return op.changes
-
-
-_DECIDE = """
-INSERT INTO decision (image_id, category_id, definition_id, identity_id, instance_id, run_id, kind, target, evidence,
-    confidence, x, y, visibility, side_px, detail, created_at)
-SELECT q.image_id, p.category_id, q.definition_id, p.identity_id, p.instance_id, p.run_id, ?, 'keypoints', p.evidence,
-    q.confidence, q.x, q.y, q.visibility,
-    CASE WHEN p.x0 IS NOT NULL THEN max(p.x1 - p.x0, p.y1 - p.y0) ELSE
-        (SELECT max(max(e.x) - min(e.x), max(e.y) - min(e.y)) FROM keypoint_proposal e WHERE e.proposal_id = p.id) END,
-    q.detail, ?
-FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.id IN (SELECT id FROM temp.decided) ORDER BY q.id
-"""
-_PLACE_ACCEPTED = """
-INSERT INTO keypoint (image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence)
-SELECT q.image_id, p.instance_id, q.definition_id, CASE WHEN q.visibility > 0 THEN q.x END,
-    CASE WHEN q.visibility > 0 THEN q.y END, CASE WHEN q.x IS NULL OR q.y IS NULL THEN 0 ELSE q.visibility END, 'proposal',
-    p.run_id, q.confidence
-FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.id IN (SELECT id FROM temp.decided)
-ORDER BY q.confidence DESC, q.id
-ON CONFLICT (instance_id, definition_id) DO NOTHING
-"""
-
-
-def _choose_pending(op: Op, ids: Sequence[int]) -> None:
-    """Put keypoint proposals into `temp.decided`; UserInputError when one is not pending any more."""
-    wanted = set(ids)
-    chosen = op.collect("decided", wanted)
-    if op.value(f"SELECT COUNT(*) FROM keypoint_proposal WHERE id IN {chosen}") != len(wanted):
-        raise UserInputError("A proposal is no longer pending.", "It was decided, replaced or undone meanwhile.")
-
-
-def _accept_keypoints(
-    op: Op, ids: Sequence[int], positions: Mapping[int, tuple[float, float, int]] | None = None
-) -> list[int]:
-    """Accept pending keypoints in whole-set statements (a bulk accept is some hundred thousand rows).
-
-    The decision keeps where the run had put a keypoint, the keypoint where the person put it.
-    """
-    _choose_pending(op, ids)
-    instances = _make_instances(op)
-    op.run(_DECIDE, ("accepted", now_text()))
-    for id_, (x, y, visibility) in (positions or {}).items():
-        new_x, new_y, checked = checked_point(x, y, visibility)
-        op.run("UPDATE keypoint_proposal SET x = ?, y = ?, visibility = ? WHERE id = ?", (new_x, new_y, checked, id_))
-    placed = op.run(_PLACE_ACCEPTED)
-    if placed < len(set(ids)):
-        op.skipped.append(f"{len(set(ids)) - placed} keypoints that were placed already were kept as they are")
-    _finish_keypoints(op)
-    return instances
-
-
-def _make_instances(op: Op) -> list[int]:
-    """Give every proposal in question an accepted instance; returns the instances, made or completed."""
-    rows = op.all(
-        "SELECT id, image_id, category_id, identity_id, run_id, instance_id FROM proposal WHERE id IN (SELECT proposal_id "
-        "FROM keypoint_proposal WHERE id IN (SELECT id FROM temp.decided)) ORDER BY id"
-    )
-    hosts = hosts_of_keypoints(op, [row[0] for row in rows if row[5] is None])
-    for proposal_id, host in hosts.items():
-        op.run("UPDATE proposal SET instance_id = ? WHERE id = ?", (host, proposal_id))
-    rows = [(*row[:5], hosts.get(row[0], row[5])) for row in rows]
-    new = [row for row in rows if row[5] is None]
-    ids = op.add(Instance, [{
-        "image_id": row[1], "category_id": row[2], "identity_id": row[3], "x0": None, "y0": None, "x1": None, "y1": None,
-        "origin": FROM_PROPOSAL, "run_id": row[4], "source_id": None, "extra": "{}",
-    } for row in new])  # fmt: skip
-    made = {row[0]: id_ for row, id_ in zip(new, ids, strict=True)}
-    if made:
-        op.connection.exec_driver_sql(
-            "UPDATE proposal SET instance_id = ? WHERE id = ?", [(id_, proposal) for proposal, id_ in made.items()]
-        )
-        clear_nothing_here_since(op, ids[0])
-    return list(dict.fromkeys(made.get(row[0], row[5]) for row in rows))
-
-
-def _finish_keypoints(op: Op) -> None:
-    """Remove the decided keypoints, and the proposals that have none left."""
-    proposals = op.all("SELECT DISTINCT proposal_id FROM keypoint_proposal WHERE id IN (SELECT id FROM temp.decided)")
-    op.run("DELETE FROM keypoint_proposal WHERE id IN (SELECT id FROM temp.decided)")
-    op.run(
-        f"DELETE FROM proposal WHERE id IN {op.collect('maybe_empty', [row[0] for row in proposals])} "
-        "AND NOT EXISTS (SELECT 1 FROM keypoint_proposal q WHERE q.proposal_id = proposal.id)"
-    )
-
-
-def _reject_keypoints(op: Op, ids: Sequence[int]) -> None:
-    if not ids:
-        return
-    _choose_pending(op, ids)
-    op.run(_DECIDE, ("rejected", now_text()))
-    _finish_keypoints(op)
-
-
-def _note_whole(op: Op, proposal_ids: Sequence[int]) -> None:
-    """Remember that whole proposals were rejected."""
-    if not proposal_ids:
-        return
-    when = now_text()
-    rows = op.connection.exec_driver_sql(
-        f"SELECT * FROM proposal WHERE id IN {op.collect('whole', proposal_ids)} ORDER BY id"
-    ).mappings().all()  # fmt: skip
-    op.add(Decision, [_whole_decision(dict(row), "rejected", row["instance_id"], when) for row in rows])
-
-
-def _whole_decision(row: Mapping[str, Any], kind: str, instance_id: int | None, when: str) -> dict[str, Any]:
-    has_box = row["x0"] is not None
-    return {
-        "image_id": row["image_id"], "category_id": row["category_id"], "definition_id": None,
-        "identity_id": row["identity_id"], "instance_id": instance_id, "run_id": row["run_id"], "kind": kind,
-        "target": row["kind"], "evidence": row["evidence"], "confidence": row["confidence"], "x": None, "y": None,
-        "visibility": None, "side_px": longer_side((row["x0"], row["y0"], row["x1"], row["y1"])) if has_box else None,
-        "detail": to_json({k: row[k] for k in ("score", "rank", "x0", "y0", "x1", "y1")}), "created_at": when,
-    }  # fmt: skip
-
-
-def _accept_masks(op: Op, proposal_ids: Sequence[int]) -> list[int]:
-    """Accept mask proposals: into the instance they complete, else into a new one."""
-    when = now_text()
-    rows = op.connection.exec_driver_sql(
-        "SELECT p.*, m.height, m.width, m.counts, m.area FROM proposal p JOIN mask_proposal m ON m.proposal_id = p.id "
-        f"WHERE p.id IN {op.collect('whole', proposal_ids)} ORDER BY p.id"
-    ).mappings().all()  # fmt: skip
-    instances = []
-    for row in rows:
-        rle = MaskRLE(row["height"], row["width"], row["counts"])
-        instance_id = row["instance_id"]
-        if instance_id is None:
-            instance_id = host_of_mask(op, row["image_id"], row["category_id"], row["identity_id"], rle)
-            if instance_id is not None and row["identity_id"] is not None:
-                op.run("UPDATE instance SET identity_id = ? WHERE id = ?", (row["identity_id"], instance_id))
-        if instance_id is None:
-            [instance_id] = op.add(Instance, [{
-                "image_id": row["image_id"], "category_id": row["category_id"], "identity_id": row["identity_id"],
-                "x0": None, "y0": None, "x1": None, "y1": None, "origin": FROM_PROPOSAL, "run_id": row["run_id"],
-                "source_id": None, "extra": json.dumps({}),
-            }])  # fmt: skip
-            clear_nothing_here(op, row["image_id"], row["category_id"])
-        op.run("DELETE FROM mask WHERE instance_id = ?", (instance_id,))
-        op.add(Mask, [mask_row(rle, row["image_id"], instance_id, FROM_PROPOSAL, row["run_id"])])
-        op.add(Decision, [_whole_decision(dict(row), "accepted", instance_id, when)])
-        instances.append(int(instance_id))
-    op.run(f"DELETE FROM proposal WHERE id IN {op.collect('whole', proposal_ids)}")
-    return instances

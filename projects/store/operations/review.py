@@ -9,7 +9,7 @@ from engine.domain.errors import UserInputError
 from projects.store.changes import OpChanges
 from projects.store.models import Decision, Identity, NothingHere, Split, Tag, TagLink
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
-from projects.store.operations.proposals import _note_whole
+from projects.store.operations.deciding import note_whole
 from projects.store.operations.schema import checked_name
 
 
@@ -33,7 +33,7 @@ class ReviewOperations(OperationGroup):
                     "SELECT id FROM proposal WHERE image_id = ? AND (? IS NULL OR category_id = ?)",
                     (image_id, category_id, category_id),
                 )
-                _note_whole(op, [row[0] for row in pending])
+                note_whole(op, [row[0] for row in pending])
                 op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in pending])}")
                 if not op.one(
                     "SELECT 1 FROM nothing_here WHERE image_id = ? AND category_id IS ?", (image_id, category_id)
@@ -181,7 +181,7 @@ class ReviewOperations(OperationGroup):
                 (image_id, identity_id),
             )
             if pending:
-                _note_whole(op, [row[0] for row in pending])
+                note_whole(op, [row[0] for row in pending])
                 op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in pending])}")
             else:
                 op.add(Decision, [_denial(image_id, category_id, identity_id, evidence)])
