@@ -44,7 +44,9 @@ python -m engine.training.train runs/m1 --sets runs/sets/a0 runs/sets/a1 --worke
 python -m engine.training.ship runs/m1
 ```
 Rendering was stopped at 5 696 scenes per set. Seed {seed}; {steps} steps of 2 x {batch} pictures in {minutes:.0f}
-minutes (averaged weights shipped) on two busy CPU threads ({cpu}). Code: the commit that added these weights.
+minutes (the first 55 of them with `--minutes 92`, resumed with the shorter schedule above and stopped at its flat end;
+averaged weights shipped) on two CPU threads shared with other work ({cpu}). The VAE's 900 steps drew from the first set
+while it was being rendered. Code: the commit that added these weights.
 Two workers average their parameters every {sync} steps in wall-clock order, and the length is set in minutes, so a rerun
 gives an equivalent model, not the same bytes; one worker with `--steps` is reproducible to the bit.
 
