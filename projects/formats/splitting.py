@@ -39,6 +39,7 @@ def assign_groups(
     """
     total = sum(shares.values())
     goal = {name: share / total * sum(members.values()) for name, share in shares.items() if share > 0}
+    names = list(goal)
     order = sorted(members, key=str)
     np.random.default_rng(seed).shuffle(order)  # type: ignore[arg-type]
     order.sort(key=lambda g: -members[g])  # stable: large groups first fit best, equal ones stay shuffled
@@ -46,7 +47,8 @@ def assign_groups(
     result: dict[Hashable, str] = {}
     for group in order:
         hungry = [s for s in goal if filled[s] < minimum]
-        split = max(hungry or goal, key=lambda s: (goal[s] - filled[s], s))
+        # Equally hungry: the later one of the shares, usually "test", which is worth most when there is little.
+        split = max(hungry or goal, key=lambda s: (round(goal[s] - filled[s], 9), names.index(s)))
         result[group] = split
         filled[split] += members[group]
     return result
