@@ -27,6 +27,7 @@ class LazyPage(QWidget):
         if self.inner is None:
             self.inner = self._make()
             self._layout.addWidget(self.inner)
+            self.inner.show()
         refresh = getattr(self.inner, "page_shown", None)
         if callable(refresh):
             refresh()
