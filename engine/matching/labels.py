@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.api import CheckRequest, Exemplar, LabelSuspicion, ProposeRequest
 from engine.domain.errors import UserInputError
-from engine.domain.geometry import fit_similarity
+from engine.domain.geometry import Similarity, fit_similarity
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import CROP, Variant, build_bank, exemplar_length, variant_view
 from engine.matching.context import MatchContext
@@ -33,6 +33,8 @@ MINIMUM_LABELS = 3
 REFERENCES = 24
 MARGIN = 0.35
 SUSPICIOUS = 0.5
+TRIM_GAIN = 0.3
+"""A point is left out of a fit when the mean square residual of the rest falls below this share."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,7 @@ def layout_residuals(points: Floats, lengths: Floats, asked: Floats | None = Non
                 if both.sum() < 3:
                     continue
                 for sign in (np.ones(2), mirror):
-                    fit = fit_similarity(points[other, both] * sign, asked[row, both])
-                    rest = np.linalg.norm(fit.apply(points[other, both] * sign) - asked[row, both], axis=1)
+                    fit, rest = trimmed_fit(points[other, both] * sign, asked[row, both])
                     place = fit.apply(points[other, k] * sign)
                     rows.append((float(np.median(rest)), *place))
             if rows:
@@ -173,6 +174,31 @@ def layout_residuals(points: Floats, lengths: Floats, asked: Floats | None = Non
                 residual[row, k] = np.median(gaps)
                 expected[row, k] = np.median(places, axis=0)
     return residual, expected
+
+
+def trimmed_fit(source: Floats, target: Floats) -> tuple[Similarity, Floats]:
+    """Similarity from `[N, 2]` to `[N, 2]` and its residuals `[N]`; up to two points that fit far worse than the others
+    (wrong labels, too) are left out of the fit, as long as three remain."""
+    use = np.ones(len(source), dtype=bool)
+    fit = fit_similarity(source, target)
+    rest = np.linalg.norm(fit.apply(source) - target, axis=1)
+    for _ in range(2):
+        if use.sum() <= 3:
+            break
+        # The point whose absence helps most: residuals of the full fit are smeared over all points.
+        trials = []
+        for index in np.flatnonzero(use):
+            kept = use.copy()
+            kept[index] = False
+            trial = fit_similarity(source[kept], target[kept])
+            gaps = np.linalg.norm(trial.apply(source) - target, axis=1)
+            trials.append((float((gaps[kept] ** 2).mean()), index, trial, gaps))
+        best = min(trials, key=lambda t: t[0])
+        if best[0] > TRIM_GAIN * float((rest[use] ** 2).mean()):
+            break
+        use[best[1]] = False
+        fit, rest = best[2], best[3]
+    return fit, rest
 
 
 def judge_labels(
