@@ -9,7 +9,7 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout
 
 from desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
-from desktop.widgets.message_bar import plain_label
+from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.geometry import Box
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class BulkAcceptDialog(QDialog):
         super().__init__(window)
         self._space = workspace
         self.setWindowTitle(self.tr("Accept all sure proposals"))
-        self.resize(620, 320)
+        self.resize(640, 360)
         self.summary = plain_label(name="heading")
         self.note = plain_label(name="dim")
         self.slider = QSlider(Qt.Orientation.Horizontal)
@@ -49,6 +49,7 @@ class BulkAcceptDialog(QDialog):
         for crop, caption in zip(self.crops, self.captions, strict=True):
             crop.setFixedSize(CROP, CROP)
             caption.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            caption.setFixedWidth(CROP)
             column = QVBoxLayout()
             column.addWidget(crop)
             column.addWidget(caption)
@@ -110,7 +111,10 @@ class BulkAcceptDialog(QDialog):
                 continue
             keypoint = preview.lowest[place]
             row = rows.get(keypoint.image_id)
-            caption.setText(f"{names.get(keypoint.definition_id, '')}\n{keypoint.confidence:.2f}")
+            name = names.get(keypoint.definition_id, "")
+            caption.setToolTip(plain_tip(name))
+            name = caption.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, CROP)
+            caption.setText(f"{name}\n{keypoint.confidence:.2f}")
             if row is None or keypoint.x is None or keypoint.y is None:
                 continue
             side = max(row.width, row.height) * 0.14

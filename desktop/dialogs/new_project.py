@@ -49,7 +49,7 @@ class NewProjectDialog(QDialog):
         super().__init__(window)
         self.setWindowTitle(self.tr("New project"))
         self.setAcceptDrops(True)
-        self.resize(700, 520)
+        self.resize(700, 640)
         self._messages = window.program.messages
         self._template: CategoryTemplate = TEMPLATES[0]
         self._named = False

@@ -40,6 +40,7 @@ class EvidencePanel(QWidget):
             pair[1].setAlignment(Qt.AlignmentFlag.AlignRight)
             for label in pair:
                 label.setWordWrap(False)
+                label.setMinimumHeight(self.fontMetrics().height() + 3)
             self._grid.addWidget(pair[0], place, 0)
             self._grid.addWidget(pair[1], place, 1)
             self._rows.append(pair)

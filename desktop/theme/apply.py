@@ -53,6 +53,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     tone = "dark" if is_dark(palette) else "light"
     # Style sheets cannot tint: these two come ready in both tones.
     arrow, up = ((icons / f"arrow-{way}-{tone}.svg").as_posix() for way in ("down", "up"))
+    tick = (icons / "tick-white.svg").as_posix()
     return f"""
     QToolTip {{ background: {base}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
     QMainWindow::separator {{ background: {line}; width: 1px; height: 1px; }}
@@ -87,6 +88,9 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
         width: 16px; background: transparent; }}
     QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({up}); width: 9px; height: 9px; }}
     QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{ image: url({arrow}); width: 9px; height: 9px; }}
+    QCheckBox::indicator {{ width: 15px; height: 15px; border: 1px solid {dim}; border-radius: 4px; background: {base}; }}
+    QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; image: url({tick}); }}
+    QCheckBox::indicator:focus {{ border-color: {accent}; }}
     QPushButton {{ background: {base}; border: 1px solid {line}; border-radius: 5px; padding: 5px 14px;
         min-height: {round(18 * font_scale)}px; }}
     QPushButton:hover {{ border-color: {accent}; }}

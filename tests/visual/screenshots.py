@@ -19,9 +19,17 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 
+GUIDE = (
+    "start-recent", "dialog-new", "main-review", "main-zoomed", "main-grid", "parts", "identities", "statistics", "dialog-schema",
+    "dialog-bulk", "dialog-export", "dialog-tune", "dialog-keys", "dialog-legend",
+)  # fmt: skip
+"""Pictures of the user guide."""
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=REPOSITORY / "docs" / "user-guide" / "pictures")
+    parser.add_argument("--guide", action="store_true", help="write the pictures of the user guide (JPEG)")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--only", nargs="*", default=[])
@@ -33,11 +41,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 class Studio:
     """Opens the program and takes pictures."""
 
-    def __init__(self, out: Path, only: list[str]) -> None:
+    def __init__(self, out: Path, only: list[str], suffix: str) -> None:
         from desktop.app import make_window
 
         self.out = out
         self.only = only
+        self.suffix = suffix
         self.window = make_window([])
         out.mkdir(parents=True, exist_ok=True)
 
@@ -59,7 +68,7 @@ class Studio:
             return
         self.wait(0.35)
         target = widget if widget is not None else self.window
-        target.grab().save(str(self.out / f"{name}.png"))  # type: ignore[attr-defined]
+        target.grab().save(str(self.out / f"{name}{self.suffix}"), quality=85)  # type: ignore[attr-defined]
         print(name)
 
     def dialog(self, name: str, open_it: Callable[[], object], wait: float = 0.4) -> None:
@@ -106,7 +115,11 @@ def propose_from_truth(project: object) -> None:
                     spread = side * 0.02 / max(confidence, 0.2)
                     x, y = k.x + rng.normal(0, spread), k.y + rng.normal(0, spread)
                     peaks = tuple(
-                        Peak(x + rng.normal(0, side * 0.2) * (n > 0), y + rng.normal(0, side * 0.2) * (n > 0), 0.9 - 0.15 * n)
+                        Peak(
+                            x + rng.normal(0, side * 0.2) * (n > 0),
+                            y + rng.normal(0, side * 0.2) * (n > 0),
+                            0.9 - 0.15 * n,
+                        )
                         for n in range(3)
                     )
                     signals = KeypointSignals(confidence, 0.12, 0.04, 0.8, 0.1, 0.05)
@@ -132,7 +145,15 @@ def propose_from_truth(project: object) -> None:
             if instance.category == "dog" and instance.mask is not None and row is not None and not row.instance_count:
                 likeness = float(np.clip(rng.beta(2, 2), 0.05, 0.97))
                 masks.append(
-                    MaskProposal("m", str(row.id), likeness, likeness, instance.mask, instance.mask.box, RunSpec("pdm", "embedded"))
+                    MaskProposal(
+                        "m",
+                        str(row.id),
+                        likeness,
+                        likeness,
+                        instance.mask,
+                        instance.mask.box,
+                        RunSpec("pdm", "embedded"),
+                    )
                 )
     operations.add_mask_proposals(masks, dog.id, identity_id=identity, job="shots-find")
 
@@ -244,7 +265,8 @@ def main(argv: list[str] | None = None) -> int:
         theme = "dark" if arguments.dark else "light"
         text = format_settings(parse_settings(f'theme = "{theme}"\nlanguage = "{arguments.language}"\n'))
         settings_file().write_text(text, encoding="utf-8")
-        studio = Studio(arguments.out, arguments.only)
+        only = list(GUIDE) if arguments.guide else arguments.only
+        studio = Studio(arguments.out, only, ".jpg" if arguments.guide else ".png")
         try:
             run(studio)
         finally:
