@@ -155,7 +155,7 @@ def layout_residuals(points: Floats, lengths: Floats, asked: Floats | None = Non
     for row in range(count):
         for k in np.flatnonzero(np.isfinite(asked[row, :, 0])):
             rows = []
-            for other in range(count):
+            for other in range(0, count, max(1, count // REFERENCES)):
                 if other == row or not np.isfinite(points[other, k, 0]):
                     continue
                 both = np.isfinite(asked[row, :, 0]) & np.isfinite(points[other, :, 0])
@@ -211,12 +211,16 @@ def judge_labels(
         looks: `[N, K, K]`, `[n, k, j]` = how much label k of n looks like keypoint j.
     """
     own = np.stack([looks[:, k, k] for k in range(looks.shape[1])], axis=1)
-    z_layout = _ratio(layout)
+    swapped = _swaps(layout, looks, swapped_layout, flip, weights)
+    # Where sides are exchanged the other keypoints are judged with them put right.
+    righted = (swapped >= SUSPICIOUS).any(axis=1)[:, None] & np.isfinite(swapped_layout)
+    usual = _usual(layout)
+    layout = np.where(righted, np.fmin(layout, swapped_layout), layout)
+    z_layout = np.nan_to_num(layout / usual, nan=0.0)
     z_looks = _deviation(own)
     logit = weights.layout * (z_layout - weights.layout_at) + weights.looks * (z_looks - weights.looks_at)
     score = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
     found: list[tuple[int, int, str, float]] = []
-    swapped = _swaps(layout, looks, swapped_layout, flip, weights)
     for row in range(len(layout)):
         for k in range(layout.shape[1]):
             if not np.isfinite(own[row, k]):
@@ -228,10 +232,10 @@ def judge_labels(
     return found
 
 
-def _ratio(layout: Floats) -> Floats:
-    """Residual over the usual one of that keypoint (its median, at least 3 % of the box); 0 where unknown."""
-    usual = np.array([np.nanmedian(c) if np.isfinite(c).any() else 0.1 for c in layout.T])
-    return np.nan_to_num(layout / np.maximum(usual, 0.03), nan=0.0)
+def _usual(layout: Floats) -> Floats:
+    """`[K]`: the usual residual of each keypoint (its median, at least 3 % of the box)."""
+    usual = np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.1 for c in layout.T])
+    return np.maximum(usual, 0.03)
 
 
 def _deviation(own: Floats) -> Floats:
