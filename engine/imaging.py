@@ -195,7 +195,7 @@ def file_sha256(path: Path | str) -> str:
     """Hex SHA-256 of the file's bytes; raises UnreadableImageError when it cannot be read."""
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
