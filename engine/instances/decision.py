@@ -16,7 +16,7 @@ import numpy as np
 from engine.api import Calibration
 
 MIN_DECISIONS = 30
-DEFAULT_THRESHOLD = 0.4
+DEFAULT_THRESHOLD = 0.45
 NEGATIVE_PULL = 1.5
 
 
