@@ -132,3 +132,17 @@ def test_near_duplicates_are_stacked() -> None:
     folded = stacked(cards)
     assert [(c.key, c.stack) for c in folded] == [(1, 2), (3, 1), (4, 1)]
     assert [c.key for c in stacked(cards, members_of=1)] == [1, 2]
+
+
+def test_german_is_there_and_english_is_what_is_left(qapp: object) -> None:
+    from PySide6.QtCore import QCoreApplication, QLocale, QTranslator
+
+    translator = QTranslator()
+    assert translator.load(QLocale("de"), "kinmark", "_", str(resources_dir() / "translations"))
+    assert QCoreApplication.installTranslator(translator)
+    try:
+        assert QCoreApplication.translate("Actions", "Undo") == "Rückgängig"
+        assert QCoreApplication.translate("Actions", "Swap left and right") == "Links und rechts tauschen"
+        assert QCoreApplication.translate("Actions", "100 %") == "100 %"
+    finally:
+        QCoreApplication.removeTranslator(translator)
