@@ -9,6 +9,9 @@ from PySide6.QtWidgets import QListView, QStyledItemDelegate, QStyleOptionViewIt
 from desktop.canvas.marks import draw_list_mark
 from desktop.panels.keypoint_model import LINE_ROLE, KeypointLine, KeypointModel
 
+NARROW_PX = 230
+"""Below this width the state is told by its mark alone."""
+
 
 class KeypointDelegate(QStyledItemDelegate):
     """GUI thread; owned by the instance panel."""
@@ -50,7 +53,9 @@ class KeypointDelegate(QStyledItemDelegate):
         self._side(painter, QRectF(rect.left() + 32, rect.top() + 6, 4, rect.height() - 12), line.side, dim)
         metrics = self._view.fontMetrics()
         state = model.state_text(line)
-        state_width = max(metrics.horizontalAdvance(state), metrics.horizontalAdvance("accepted"))
+        if rect.width() < NARROW_PX:
+            state = ""  # the mark says it too; the name matters more
+        state_width = max(metrics.horizontalAdvance(state), metrics.horizontalAdvance("accepted")) if state else 0
         number = f"{line.confidence:.2f}" if line.confidence is not None else ""
         number_width = metrics.horizontalAdvance("0.00")
         painter.setFont(self._view.font())

@@ -92,6 +92,7 @@ class Docks:
                 self._window.removeDockWidget(dock)
                 self._window.addDockWidget(area, dock)
                 dock.setVisible(visible[dock])
+            self._window.resizeDocks([first, evidence, review], [420, 200, 220], Qt.Orientation.Vertical)
 
     @property
     def narrow(self) -> bool:
