@@ -67,41 +67,43 @@ class SettingsDialog(QDialog):
         layout.addLayout(buttons)
 
     def _build(self) -> None:
-        s, tr = self._store.current, self.tr
-        self._heading(tr("Look"))
-        themes = {"system": tr("as the system"), "light": tr("light"), "dark": tr("dark")}
-        self._choice("theme", tr("Theme"), themes, s.theme)
-        languages = {"system": tr("as the system"), "en": "English", "de": "Deutsch"}
-        self._choice("language", tr("Language (after a restart)"), languages, s.language)
-        self._number("font_scale", tr("Font size"), s.font_scale, 0.8, 1.6, 0.05)
-        self._number("point_px", tr("Size of keypoints on screen"), s.point_px, 5, 24, 1)
-        self._heading(tr("Labelling"))
-        self._switch("keep_zoom", tr("Keep the zoom between photos"), s.keep_zoom)
-        self._switch("show_names", tr("Write the names of the selected instance"), s.show_names)
-        self._switch("auto_advance", tr("After the last keypoint go to the next photo of the queue"), s.auto_advance)
-        self._switch("show_source", tr("Show the source exemplar"), s.show_source)
-        self._heading(tr("Reviewing"))
-        tip = tr("Sure: expected precision at least (accept all)")
+        s = self._store.current
+        self._heading(self.tr("Look"))
+        themes = {"system": self.tr("as the system"), "light": self.tr("light"), "dark": self.tr("dark")}
+        self._choice("theme", self.tr("Theme"), themes, s.theme)
+        languages = {"system": self.tr("as the system"), "en": "English", "de": "Deutsch"}
+        self._choice("language", self.tr("Language (after a restart)"), languages, s.language)
+        self._number("font_scale", self.tr("Font size"), s.font_scale, 0.8, 1.6, 0.05)
+        self._number("point_px", self.tr("Size of keypoints on screen"), s.point_px, 5, 24, 1)
+        self._heading(self.tr("Labelling"))
+        self._switch("keep_zoom", self.tr("Keep the zoom between photos"), s.keep_zoom)
+        self._switch("show_names", self.tr("Write the names of the selected instance"), s.show_names)
+        self._switch(
+            "auto_advance", self.tr("After the last keypoint go to the next photo of the queue"), s.auto_advance
+        )
+        self._switch("show_source", self.tr("Show the source exemplar"), s.show_source)
+        self._heading(self.tr("Reviewing"))
+        tip = self.tr("Sure: expected precision at least (accept all)")
         self._number("accept_precision", tip, s.accept_precision, 0.5, 0.99, 0.01)
-        self._number("doubt_below", tr("Doubt: confidence below"), s.doubt_below, 0.0, 1.0, 0.05)
+        self._number("doubt_below", self.tr("Doubt: confidence below"), s.doubt_below, 0.0, 1.0, 0.05)
         orders = {
-            "uncertain": tr("most uncertain first"),
-            "informative": tr("most useful for the next proposals first"),
-            "disagreement": tr("where the exemplars disagree first"),
-            "sides": tr("sides maybe swapped first"),
-            "sure": tr("surest first"),
-            "name": tr("by name"),
+            "uncertain": self.tr("most uncertain first"),
+            "informative": self.tr("most useful for the next proposals first"),
+            "disagreement": self.tr("where the exemplars disagree first"),
+            "sides": self.tr("sides maybe swapped first"),
+            "sure": self.tr("surest first"),
+            "name": self.tr("by name"),
         }
-        self._choice("queue_strategy", tr("Review queue"), orders, s.queue_strategy)
-        self._switch("live_improve", tr("Accepting improves what is pending on the next photos"), s.live_improve)
-        self._count("improve_ahead", tr("... on how many photos ahead"), s.improve_ahead, 0, 200)
-        self._heading(tr("Engine (from the next start)"))
-        devices = {"auto": tr("automatic"), "cuda": "CUDA", "mps": "MPS", "cpu": "CPU"}
-        self._choice("device", tr("Device"), devices, s.device)
-        dtypes = {"auto": tr("automatic"), "fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
-        self._choice("dtype", tr("Number format"), dtypes, s.dtype)
-        self._count("threads", tr("Processor threads (0 = all but one)"), s.threads, 0, 256)
-        self._number("cache_gb", tr("Feature cache at most (GB)"), s.cache_gb, 0, 1000, 1)
+        self._choice("queue_strategy", self.tr("Review queue"), orders, s.queue_strategy)
+        self._switch("live_improve", self.tr("Accepting improves what is pending on the next photos"), s.live_improve)
+        self._count("improve_ahead", self.tr("... on how many photos ahead"), s.improve_ahead, 0, 200)
+        self._heading(self.tr("Engine (from the next start)"))
+        devices = {"auto": self.tr("automatic"), "cuda": "CUDA", "mps": "MPS", "cpu": "CPU"}
+        self._choice("device", self.tr("Device"), devices, s.device)
+        dtypes = {"auto": self.tr("automatic"), "fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
+        self._choice("dtype", self.tr("Number format"), dtypes, s.dtype)
+        self._count("threads", self.tr("Processor threads (0 = all but one)"), s.threads, 0, 256)
+        self._number("cache_gb", self.tr("Feature cache at most (GB)"), s.cache_gb, 0, 1000, 1)
 
     def _heading(self, text: str) -> None:
         label = plain_label(text, name="heading")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QByteArray, QSettings, Qt
+from PySide6.QtCore import QByteArray, QCoreApplication, QSettings, Qt
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from engine.paths import settings_dir
@@ -26,12 +26,11 @@ class Docks:
 
     def __init__(self, window: QMainWindow) -> None:
         self._window = window
-        tr = window.tr
-        titles = {
-            "images": tr("Photos"),
-            "instances": tr("Instance"),
-            "evidence": tr("Evidence"),
-            "review": tr("Queue"),
+            titles = {
+            "images": QCoreApplication.translate("MainWindow", "Photos"),
+            "instances": QCoreApplication.translate("MainWindow", "Instance"),
+            "evidence": QCoreApplication.translate("MainWindow", "Evidence"),
+            "review": QCoreApplication.translate("MainWindow", "Queue"),
         }
         self.docks: dict[str, QDockWidget] = {}
         self._narrow = False

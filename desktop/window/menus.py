@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QCoreApplication, QSize, Qt
 from PySide6.QtWidgets import QLineEdit, QMainWindow, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
 
 from desktop.actions.catalogue import ACTIONS, MENUS
@@ -55,7 +55,7 @@ def _drop_down(registry: ActionRegistry, main: str, others: tuple[str, ...], tex
 
 def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolBar, QLineEdit, QToolButton]:
     """The tool bar, its search field and the project button."""
-    bar = QToolBar(window.tr("Tools"), window)
+    bar = QToolBar(QCoreApplication.translate("MainWindow", "Tools"), window)
     bar.setObjectName("mainToolBar")
     bar.setMovable(False)
     bar.setIconSize(QSize(20, 20))
@@ -64,7 +64,7 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolB
     project.setText("Kinmark")
     project.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
     project.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    project.setAccessibleName(window.tr("Project"))
+    project.setAccessibleName(QCoreApplication.translate("MainWindow", "Project"))
     menu = QMenu(project)
     for spec in ACTIONS:
         if spec.menu == "project" or spec.id == "edit.settings":
@@ -78,18 +78,21 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolB
     bar.addAction(registry["edit.undo"])
     bar.addAction(registry["edit.redo"])
     bar.addSeparator()
-    tr = window.tr
     bar.addWidget(
         _drop_down(
             registry,
             "engine.propose",
             ("engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder", "engine.check"),
-            tr("Propose"),
+            QCoreApplication.translate("MainWindow", "Propose"),
         )
     )
-    bar.addWidget(_drop_down(registry, "engine.find", ("page.identities",), tr("Find")))
-    bar.addWidget(_drop_down(registry, "engine.tune", (), tr("Tune")))
-    bar.addWidget(_drop_down(registry, "project.export", ("project.import",), tr("Export")))
+    bar.addWidget(
+        _drop_down(registry, "engine.find", ("page.identities",), QCoreApplication.translate("MainWindow", "Find"))
+    )
+    bar.addWidget(_drop_down(registry, "engine.tune", (), QCoreApplication.translate("MainWindow", "Tune")))
+    bar.addWidget(
+        _drop_down(registry, "project.export", ("project.import",), QCoreApplication.translate("MainWindow", "Export"))
+    )
     spacer = QWidget()
     spacer.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
     bar.addWidget(spacer)
@@ -100,9 +103,9 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolB
     bar.addAction(registry["view.source"])
     bar.addAction(registry["view.panels"])
     search = QLineEdit()
-    search.setPlaceholderText(tr("Search   conf:<0.5  kp:nose  tag:x"))
+    search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  kp:nose  tag:x"))
     search.setClearButtonEnabled(True)
-    search.setAccessibleName(tr("Search photos"))
+    search.setAccessibleName(QCoreApplication.translate("MainWindow", "Search photos"))
     search.setMaximumWidth(250)
     search.setMinimumWidth(110)
     search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
