@@ -44,9 +44,9 @@ class CheckWeights:
     z_layout is the residual over its usual size for that keypoint, z_looks the similarity's robust deviation downwards.
     """
 
-    layout: float = 1.0
+    layout: float = 1.5
     layout_at: float = 3.0
-    looks: float = 0.4
+    looks: float = 0.8
     looks_at: float = 0.5
     swap: float = 0.3
 
