@@ -69,7 +69,6 @@ def translate(language: str) -> tuple[int, int]:
         [tool("pyside6-lrelease"), str(ts), "-qm", str(ts.with_suffix(".qm"))], check=True, capture_output=True
     )
     ts.unlink()  # made anew each time; the .tsv is what people edit
-    ts.unlink()  # made anew each time; the .tsv is what people edit
     return done, total
 
 

@@ -26,7 +26,7 @@ class Docks:
 
     def __init__(self, window: QMainWindow) -> None:
         self._window = window
-            titles = {
+        titles = {
             "images": QCoreApplication.translate("MainWindow", "Photos"),
             "instances": QCoreApplication.translate("MainWindow", "Instance"),
             "evidence": QCoreApplication.translate("MainWindow", "Evidence"),
