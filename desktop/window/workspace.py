@@ -26,6 +26,7 @@ from engine.domain.errors import AppError
 from projects.store.rows import ImageRow
 
 HEAT_DELAY_MS = 180
+PREFETCH_DELAY_MS = 40
 
 
 class Workspace(QObject):
@@ -60,6 +61,10 @@ class Workspace(QObject):
         self._heat_timer.setSingleShot(True)
         self._heat_timer.setInterval(HEAT_DELAY_MS)
         self._heat_timer.timeout.connect(self._ask_heat)
+        self._prefetch_timer = QTimer(self)
+        self._prefetch_timer.setSingleShot(True)
+        self._prefetch_timer.setInterval(PREFETCH_DELAY_MS)
+        self._prefetch_timer.timeout.connect(self._prefetch)
         self._heat_for: tuple[object, ...] = ()
         self._connect()
 
@@ -99,7 +104,7 @@ class Workspace(QObject):
     def _image_changed(self, image: ImageRow | None) -> None:
         if image is not None:
             self.images.show_current(image.id)
-            self._prefetch(image)
+            self._prefetch_timer.start()
             self._focus_finding(image)
         self.image_shown.emit(image)
 
@@ -115,7 +120,11 @@ class Workspace(QObject):
         self.labelling.select(shown.key, names.index(finding.keypoint) if finding.keypoint in names else None)
         self.labelling.step_changed.emit(finding.reason)
 
-    def _prefetch(self, image: ImageRow) -> None:
+    def _prefetch(self) -> None:
+        """Decode what probably comes next; after the photo itself was drawn."""
+        image = self.labelling.image
+        if image is None:
+            return
         model = self.images.model
         place = model.place_of(image.id)
         near = [place + s for s in (1, -1, 2)] if place is not None else []
