@@ -213,7 +213,8 @@ def judge_labels(
     own = np.stack([looks[:, k, k] for k in range(looks.shape[1])], axis=1)
     swapped = _swaps(layout, looks, swapped_layout, flip, weights)
     # Where sides are exchanged the other keypoints are judged with them put right.
-    righted = (swapped >= SUSPICIOUS).any(axis=1)[:, None] & np.isfinite(swapped_layout)
+    exchanged = np.asarray((swapped >= SUSPICIOUS).any(axis=1))
+    righted = exchanged[:, None] & np.isfinite(swapped_layout)
     usual = _usual(layout)
     layout = np.where(righted, np.fmin(layout, swapped_layout), layout)
     z_layout = np.nan_to_num(layout / usual, nan=0.0)
