@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.api import ImageInput, MatchSettings, SettingsChoice, Target
 from engine.domain.errors import UnreadableImageError
+from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import WHOLE, exemplar_length
 from engine.matching.plan import Plan, apply_settings, fixed_fields
@@ -53,6 +54,8 @@ def default_plan(matcher: Matcher, settings: MatchSettings) -> Plan:
     plan = replace(plan, stages=2 if share < SMALL_SHARE and not few else 1)
     if turn_spread(matcher) > TURN_SPREAD:
         plan = replace(plan, rotations=8)
+    elif any(mirrored for _, mirrored in _turns(matcher)):
+        plan = replace(plan, flip=True)  # they face both ways, so the other photos will, too
     if context.scene is not None:
         plan = replace(plan, location=0.15, foreground=0.3)
         moving = context.foreground_of_keypoints
@@ -66,21 +69,34 @@ def _start_weight(matcher: Matcher) -> float:
     return float(matcher.reader.card_weight)
 
 
-def turn_spread(matcher: Matcher) -> float:
-    """How differently the exemplars are turned: circular deviation in radians (0 with one exemplar or no shape)."""
-    from engine.domain.geometry import fit_similarity
-
-    angles = []
+def _turns(matcher: Matcher) -> list[tuple[float, bool]]:
+    """Angle and mirroring of every further exemplar against the first one."""
+    turns = []
     first = matcher.exemplars[0].keypoints
     for other in matcher.exemplars[1:]:
         both = first.labelled & other.keypoints.labelled
         if both.sum() >= 2:
-            fit = fit_similarity(np.asarray(first.xy_image)[both], np.asarray(other.keypoints.xy_image)[both])
-            angles.append(fit.angle_rad)
+            turns.append(_turn(np.asarray(first.xy_image)[both], np.asarray(other.keypoints.xy_image)[both]))
+    return turns
+
+
+def turn_spread(matcher: Matcher) -> float:
+    """How differently the exemplars are turned: circular deviation in radians (0 with one exemplar or no shape)."""
+    angles = [angle for angle, _ in _turns(matcher)]
     if not angles:
         return 0.0
     mean = np.abs(np.mean(np.exp(1j * np.array([0.0, *angles]))))
     return float(np.sqrt(max(0.0, -2 * np.log(max(mean, 1e-6)))))
+
+
+def _turn(source: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, bool]:
+    """Angle in radians between two shapes `[N, 2]`, and whether the animal faces the other way (mirrored, not turned)."""
+    plain = fit_similarity(source, target)
+    mirrored_source = source * np.array([-1.0, 1.0])
+    mirrored = fit_similarity(mirrored_source, target)
+    misfit = float(((plain.apply(source) - target) ** 2).sum())
+    misfit_mirrored = float(((mirrored.apply(mirrored_source) - target) ** 2).sum())
+    return (mirrored.angle_rad, True) if misfit_mirrored < misfit else (plain.angle_rad, False)
 
 
 def choose(
@@ -169,7 +185,10 @@ class _Chooser:
             ("stages", [{"stages": 1}, {"stages": 2}]),
             ("fused by", [{"fuse": "max"}, {"fuse": "mean"}]),
             # From above, a mirrored animal without exchanged names is a wrong one.
-            ("mirrored exemplars", [{"flip": True}] if start.rotations == 1 or self.matcher.schema.pairs else []),
+            (
+                "mirrored exemplars",
+                [{"flip": not start.flip}] if start.rotations == 1 or self.matcher.schema.pairs else [],
+            ),
         ]
         if self.matcher.context.scene is not None:
             steps.append(("fixed camera", [{"location": 0.0}, {"location": 0.3}, {"foreground": 0.0}]))
@@ -205,7 +224,7 @@ class _Chooser:
         difference = trial.soft - best.soft
         gain, error = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
         dearer = _cost(trial.plan) > _cost(best.plan)
-        return gain > max(MINIMUM_GAIN, (0.7 if dearer else 0.4) * error)
+        return gain > max(MINIMUM_GAIN, (1.2 if dearer else 0.9) * error)
 
     def _tick(self) -> None:
         if self.progress is not None:
