@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from engine.api import (
     DEFAULT_BACKBONE,
     Engine,
     Exemplar,
-    ImageInput,
     MatchSettings,
     ProposeRequest,
     SettingsChoice,
@@ -337,8 +336,3 @@ class _Store:
         self._outcome.skipped.extend(changes.skipped)
         if self._on_stored is not None:
             self._on_stored(changes.image_ids)
-
-
-def image_inputs(rows: Iterable[ImageRow]) -> tuple[ImageInput, ...]:
-    """Image rows as the engine takes them."""
-    return tuple(row.image_input for row in rows)

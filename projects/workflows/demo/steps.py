@@ -17,11 +17,10 @@ from engine.domain.progress import CancelToken, Progress
 from projects.formats.dataset import Dataset, DatasetImage, DatasetInstance
 from projects.pictures.contact_sheet import HUMAN, Tile
 from projects.project import Project
-from projects.store.rows import ImageRow
 from projects.workflows.demo.sheet import FoundMask, ProposedPoint, Snapshot
 from projects.workflows.demo.truth import Score, best_iou, nearest_instance, score_keypoints
 from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.find import FindOptions, ReferenceSpec, find
+from projects.workflows.find import FindOptions, ReferenceSpec, find, image_of
 
 
 def snapshot(project: Project) -> Snapshot:
@@ -122,15 +121,10 @@ def find_identity(
     present = [found for found in ranking if found.truth is not None]
     top = ranking[: len(present)]
     reference = Tile(
-        rows_path(rows, exemplar), exemplar, "marked by hand: the reference", accent=HUMAN, mask_colour=HUMAN,
+        image_of(project, exemplar).path, exemplar, "marked by hand: the reference", accent=HUMAN, mask_colour=HUMAN,
         mask=true.mask.decode() if true.mask else None,
     )  # fmt: skip
     return FoundIdentity(
         true.identity, len(present), outcome.searched, sum(found.truth is not None for found in top),
         sum(found.iou for found in present) / max(1, len(present)), outcome.seconds / max(1, outcome.searched), ranking, reference,
     )  # fmt: skip
-
-
-def rows_path(rows: dict[int, ImageRow], file_name: str) -> Path:
-    """Where the photo of that name lies."""
-    return next(row.path for row in rows.values() if row.file_name == file_name)
