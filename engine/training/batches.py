@@ -2,7 +2,8 @@
 
 A batch is `groups` x `views` pictures. A group has one category; its views come in couples of one identity: either two
 warps of one scene (every pixel corresponds) or two scenes of the identity. Any two views of a group correspond through
-keypoints and surface points.
+keypoints and surface points. A group that is asked for its *object* (no prompt) corresponds inside its couples only;
+one that is asked for its *parts* (a word) corresponds across identities. Sets of textures give warps alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Batch:
     `identity` [B]; `owner` [B, 32, 32] int8; `points` [B, 128, 2] and `visible` [B, 128].
 
     Queries, per target picture: `query_image` [B, M], `query_xy` and `target_xy` [B, M, 2] pixels, `query_kind` [B, M]
-    (0 none, 1 semantic, 2 warp).
+    (0 none, 1 semantic, 2 warp). `parts` [B] whether the picture's group is asked for parts.
     """
 
     rows: NDArray[np.int64]
@@ -39,14 +40,19 @@ class Batch:
     query_xy: Floats
     target_xy: Floats
     query_kind: NDArray[np.int8]
+    parts: NDArray[np.bool_]
 
 
 class BatchSource:
     """Draws batches from rendered sets; `refresh()` takes in scenes that were rendered meanwhile."""
 
-    def __init__(self, folders: list[Path], *, size: int, groups: int, views: int, queries: int = 80) -> None:
-        """`size` pixels of the views, `groups` x `views` pictures a batch (views even), queries per target picture."""
+    def __init__(
+        self, folders: list[Path], *, size: int, groups: int, views: int, queries: int = 80, parts: float = 0.65
+    ) -> None:
+        """`size` pixels of the views, `groups` x `views` pictures a batch (views even), queries per target picture,
+        share of groups asked for parts."""
         self.folders, self.size, self.groups, self.views, self.queries = folders, size, groups, views, queries
+        self.parts = parts
         self.refresh()
 
     def refresh(self) -> None:
@@ -67,15 +73,16 @@ class BatchSource:
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """One batch."""
-        rows, group_of = [], []
+        rows, group_of, parts = [], [], []
         picked = rng.choice(len(self.names), self.groups, p=self.weight, replace=len(self.names) < self.groups)
         for g, n in enumerate(picked):
             people = self.index[self.names[n]]
+            parts += [bool(rng.random() < self.parts)] * self.views
             for identity in rng.choice(list(people), self.views // 2, replace=False):
                 rows += self._couple(people[int(identity)], rng)
                 group_of += [g, g]
         r = np.array(rows, np.int64)
-        return self._assemble(r, np.array(group_of), rng)
+        return self._assemble(r, np.array(group_of), np.array(parts), rng)
 
     def _couple(self, scenes: list[tuple[int, int]], rng: np.random.Generator) -> list[tuple[int, int]]:
         if len(scenes) == 1 or rng.random() < 0.5:
@@ -84,7 +91,9 @@ class BatchSource:
         a, b = rng.choice(len(scenes), 2, replace=False)
         return [(scenes[k][0], 2 * scenes[k][1] + int(rng.integers(2))) for k in (a, b)]
 
-    def _assemble(self, rows: NDArray[np.int64], group_of: NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def _assemble(
+        self, rows: NDArray[np.int64], group_of: NDArray[np.int64], parts: NDArray[np.bool_], rng: np.random.Generator
+    ) -> Batch:
         def take(name: str) -> NDArray[np.generic]:
             return np.stack([getattr(self.sets[s], name)[r] for s, r in rows])
 
@@ -103,13 +112,14 @@ class BatchSource:
                 p, q = self._warp_points(warp[partner], warp[j], n, rng)
                 n = len(p)
                 source[j, :n], qxy[j, :n], txy[j, :n], kind[j, :n] = partner, p, q, 2
-            who, slot = self._semantic(j, np.nonzero(group_of == group_of[j])[0], visible, m - n, rng)
+            group = np.nonzero(group_of == group_of[j])[0] if parts[j] else np.array(sorted((j, partner)))
+            who, slot = self._semantic(j, group, visible, m - n, rng)
             end = n + len(who)
             source[j, n:end], qxy[j, n:end], txy[j, n:end] = who, points[who, slot], points[j, slot]
             kind[j, n:end] = 1
         return Batch(
             rows, meta[:, 2], meta[:, 2:], meta[:, 1], take("owner").astype(np.int8), points, visible, source, qxy, txy,
-            kind,
+            kind, parts,
         )  # fmt: skip
 
     def _semantic(

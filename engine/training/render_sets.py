@@ -10,6 +10,7 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from engine.training.bodies import BUILDERS
 from engine.training.scenes import render_scene
-from engine.training.views import OWNER_CELLS, POINT_SLOTS, make_view
+from engine.training.textures import texture_scene
+from engine.training.views import OWNER_CELLS, POINT_SLOTS, make_texture_view, make_view
 
 SCENE_PIXELS = 224
 MAX_BODIES = 3
@@ -56,13 +58,17 @@ def open_set(folder: Path) -> RenderedSet:
     return RenderedSet(**arrays, done=int(info["done"]))
 
 
-def render_set(folder: Path, first: int, count: int, size: int, hard: float = 1.0) -> None:
-    """Render scenes `first .. first + count - 1`, continuing an interrupted set."""
+def render_set(
+    folder: Path, first: int, count: int, size: int, hard: float = 1.0, kind: Literal["objects", "textures"] = "objects"
+) -> None:
+    """Render scenes `first .. first + count - 1`, continuing an interrupted set. `kind` textures: pictures without
+    objects, whose category number is -1 and whose two views are always a warp pair."""
     cv2.setNumThreads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    state, info = folder / "set.json", {"first": first, "count": count, "size": size, "hard": hard, "done": 0}
+    state = folder / "set.json"
+    info = {"first": first, "count": count, "size": size, "hard": hard, "kind": kind, "done": 0}
     if state.exists():
-        old = json.loads(state.read_text())
+        old = {"kind": "objects", **json.loads(state.read_text())}
         if {k: old[k] for k in info if k != "done"} != {k: v for k, v in info.items() if k != "done"}:
             raise ValueError(f"{folder} holds another set ({old}); choose another folder or delete it")
         info = old
@@ -74,11 +80,17 @@ def render_set(folder: Path, first: int, count: int, size: int, hard: float = 1.
         }
     names = list(BUILDERS)
     for i in range(int(info["done"]), count):
-        scene = render_scene(first + i, SCENE_PIXELS)
-        bodies = [names.index(o.category) for o in scene.objects]
-        arrays["meta"][i] = [first + i, scene.objects[0].identity, *bodies, *[-1] * (MAX_BODIES - len(bodies))]
-        for k in (0, 1):
-            view = make_view(scene, np.random.default_rng([71, first + i, k]), size, hard)
+        seeds = [np.random.default_rng([71, first + i, k]) for k in (0, 1)]
+        if kind == "textures":
+            picture = texture_scene(first + i)
+            arrays["meta"][i] = [first + i, first + i, *[-1] * MAX_BODIES]
+            views = [make_texture_view(picture, rng, size, hard) for rng in seeds]
+        else:
+            scene = render_scene(first + i, SCENE_PIXELS)
+            bodies = [names.index(o.category) for o in scene.objects]
+            arrays["meta"][i] = [first + i, scene.objects[0].identity, *bodies, *[-1] * (MAX_BODIES - len(bodies))]
+            views = [make_view(scene, rng, size, hard) for rng in seeds]
+        for k, view in enumerate(views):
             row = 2 * i + k
             arrays["images"][row], arrays["owner"][row] = view.image, view.owner
             arrays["points"][row], arrays["visible"][row] = view.points, view.visible
@@ -98,8 +110,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=12_000)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--hard", type=float, default=1.0)
+    parser.add_argument("--kind", choices=("objects", "textures"), default="objects")
     args = parser.parse_args(argv)
-    render_set(args.out, args.first, args.count, args.size, args.hard)
+    render_set(args.out, args.first, args.count, args.size, args.hard, args.kind)
 
 
 if __name__ == "__main__":

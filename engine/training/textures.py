@@ -178,6 +178,28 @@ def _grass(rng: np.random.Generator, size: int) -> Floats:
 def bank_image(number: int) -> NDArray[np.uint8]:
     """Background `number` as RGB [384, 384, 3] uint8; made on first use (10-30 ms) and kept."""
     rng = np.random.default_rng([77, number])
+    return (np.clip(_texture(rng), 0, 1) * 255).astype(np.uint8)
+
+
+def texture_scene(seed: int) -> NDArray[np.uint8]:
+    """A picture without objects, RGB [384, 384, 3] uint8: two or three fresh textures meeting along blobs or straight
+    edges, under uneven light. Far more varied than the bank; for warp pairs only."""
+    rng = np.random.default_rng([78, seed])
+    image = _texture(rng)
+    for _ in range(int(rng.integers(1, 3))):
+        edge = fractal_noise(rng, BANK_PIXELS, rng.uniform(1.4, 2.2))
+        if rng.random() < 0.4:
+            y, x = np.mgrid[0:BANK_PIXELS, 0:BANK_PIXELS] / BANK_PIXELS - rng.uniform(0.2, 0.8, (2, 1, 1))
+            angle = rng.uniform(0, 2 * np.pi)
+            edge = 12 * (np.cos(angle) * x + np.sin(angle) * y) + 0.2 * edge
+        sharp = np.exp(rng.uniform(np.log(2.0), np.log(40.0)))
+        mix = (1 / (1 + np.exp(-np.clip(sharp * edge, -30, 30))))[..., None]
+        shadow = 1 - 0.4 * rng.random() * np.exp(-np.square(edge * 3))[..., None]
+        image = (image * mix + _texture(rng) * (1 - mix)) * shadow
+    light = np.exp(rng.uniform(0, 0.35) * fractal_noise(rng, BANK_PIXELS, 2.0))[..., None]
+    return (np.clip(image * light, 0, 1) * 255).astype(np.uint8)
+
+
+def _texture(rng: np.random.Generator) -> Floats:
     makers = (_colour_noise, _dead_leaves, _dead_leaves, _dead_leaves, _grid, _grass)
-    image = makers[int(rng.integers(len(makers)))](rng, BANK_PIXELS)
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return makers[int(rng.integers(len(makers)))](rng, BANK_PIXELS)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from engine.training.networks import (
 )
 from engine.training.vae import measure_latents, train_vae, whiten
 from engine.training.views import POINT_SLOTS
+from engine.training.words import COMMON_WORDS
 
 TEMPLATES = ("{}", "a photo of a {}", "a photo of a {}", "a {}")
 
@@ -54,14 +56,17 @@ class TrainConfig:
     weight_decay: float = 0.01
     decay: float = 0.998
     temperature: float = 0.06
-    empty_prompt: float = 0.4
-    wrong_prompt: float = 0.1
+    parts: float = 0.65
+    strange_word: float = 0.35
+    texture_every: int = 3
+    texture_views: int = 12
+    warp: float = 1.0
     clean_share: float = 0.65
     diffusion: float = 0.5
     coarse: float = 1.0
     fine: float = 1.0
     prototype: float = 0.3
-    identity: float = 0.2
+    identity: float = 0.4
     klass: float = 0.5
     vae_steps: int = 900
     sync_every: int = 8
@@ -133,15 +138,18 @@ class Prompts:
 def draw_prompts(
     batch: Batch, tokenizer: CLIPTokenizer, config: TrainConfig, rng: np.random.Generator, owner: Tensor
 ) -> Prompts:
-    """A prompt for every picture: empty, its class, or (seldom) another class."""
+    """One prompt for every group: none where it is asked for its object; its class, or a word that says nothing about
+    it (as a person's own category does), where it is asked for its parts. A word without a class of ours stands for any
+    object."""
     texts, words = [], []
     for k in range(len(batch.rows)):
-        word = class_word(int(batch.category[k]))
-        draw = rng.random()
-        if draw < config.empty_prompt:
-            word = ""
-        elif draw < config.empty_prompt + config.wrong_prompt:
-            word = str(rng.choice(list(CATEGORIES)))
+        if k % config.views:
+            words.append(words[-1])
+            texts.append(texts[-1])
+            continue
+        word = class_word(int(batch.category[k])) if batch.parts[k] else ""
+        if word and rng.random() < config.strange_word:
+            word = str(rng.choice(COMMON_WORDS))
         words.append(word)
         texts.append(str(rng.choice(TEMPLATES)).format(word) if word else "")
     unique = sorted(set(texts))
@@ -156,15 +164,15 @@ def draw_prompts(
         end = int((ids[which[k]] == tokenizer.eos_token_id).nonzero()[0])
         position.append(end - 1)
         for body, category in enumerate(batch.bodies[k].tolist()):
-            if category >= 0 and class_word(category) == word:
+            if category >= 0 and (word not in CATEGORIES or class_word(category) == word):
                 mask[k] = torch.maximum(mask[k], (owner[k] == body).float())
     return Prompts(ids, which, torch.tensor(position), mask)
 
 
 def shrink_owner(owner: NDArray[np.int8], cells: int) -> Tensor:
-    """Owner maps [B, 32, 32] -> [B, cells * cells] by taking every n-th cell."""
-    n = owner.shape[1] // cells
-    return torch.from_numpy(np.ascontiguousarray(owner[:, n // 2 :: n, n // 2 :: n])).flatten(1)
+    """Owner maps [B, 32, 32] -> [B, cells * cells] by taking the nearest cells."""
+    at = ((np.arange(cells) + 0.5) * owner.shape[1] / cells).astype(np.int64)
+    return torch.from_numpy(np.ascontiguousarray(owner[:, at[:, None], at])).flatten(1)
 
 
 def batch_loss(
@@ -186,7 +194,7 @@ def batch_loss(
     source = torch.from_numpy(batch.query_image)
     kind = torch.from_numpy(batch.query_kind)
     weight = (kind > 0) * trust[:, None] * trust[source]
-    weight = weight * torch.where(kind == 2, 0.5, 1.0)
+    weight = weight * torch.where(kind == 2, config.warp, 1.0)
     qxy, txy = torch.from_numpy(batch.query_xy), torch.from_numpy(batch.target_xy)
     figures: dict[str, float] = {}
     for name, key in (("coarse", "up1"), ("fine", "up2")):
@@ -196,12 +204,13 @@ def batch_loss(
             figures[f"{name}_{what}"] = hit[rows].float().mean().item()
     chosen = model.prototypes[torch.from_numpy(batch.category)]
     parts["prototype"] = prototype_loss(
-        taps["up1"], torch.from_numpy(batch.points), torch.from_numpy(batch.visible), chosen, trust, size, 0.07
-    )
+        taps["up1"], torch.from_numpy(batch.points), torch.from_numpy(batch.visible), chosen,
+        trust * torch.from_numpy(batch.parts), size, 0.07,
+    )  # fmt: skip
     tokens = (taps["q_self"] + taps["k_self"]) / 2
     cells = math.isqrt(tokens.shape[1])
     mine = (shrink_owner(batch.owner, cells) == 0).float()
-    parts["identity"] = identity_loss(tokens, mine, torch.from_numpy(batch.identity), trust, config.groups)
+    parts["identity"] = identity_loss(tokens, mine, torch.from_numpy(batch.identity), trust, b // config.views)
     keys = taps["k_cross"][torch.arange(b), prompts.position.clamp(min=0)]
     parts["klass"] = class_loss(taps["q_cross"], keys, prompts.mask, trust * (prompts.position >= 0))
     total = sum((getattr(config, name) * part for name, part in parts.items()), torch.zeros(()))
@@ -233,11 +242,32 @@ class LatentStore:
         return torch.from_numpy(np.stack([self.maps[s][r] for s, r in rows]).astype(np.float32))
 
 
+Sources = Sequence[BatchSource]
+
+
+def open_sources(sets: list[Path], config: TrainConfig) -> Sources:
+    """The set folders as one source of objects and, where there are texture sets, one of textures."""
+    kinds: dict[str, list[Path]] = {}
+    sizes: dict[str, int] = {}
+    for folder in sets:
+        info = json.loads((folder / "set.json").read_text())
+        kind = str(info.get("kind", "objects"))
+        kinds.setdefault(kind, []).append(folder)
+        sizes[kind] = int(info["size"])
+    sources = [
+        BatchSource(kinds["objects"], size=sizes["objects"], groups=config.groups, views=config.views, parts=config.parts)
+    ]
+    if "textures" in kinds:
+        views = config.texture_views
+        sources.append(BatchSource(kinds["textures"], size=sizes["textures"], groups=1, views=views, parts=0.5))
+    return sources
+
+
 class Trainer:
     """One worker of a run. `step()` does one optimiser step; `save()` and `load()` keep all state."""
 
-    def __init__(self, run: Path, source: BatchSource, config: TrainConfig, network: NetworkConfig, rank: int) -> None:
-        self.run, self.source, self.config, self.network, self.rank = run, source, config, network, rank
+    def __init__(self, run: Path, sources: Sources, config: TrainConfig, network: NetworkConfig, rank: int) -> None:
+        self.run, self.sources, self.config, self.network, self.rank = run, sources, config, network, rank
         self.tokenizer = CLIPTokenizer.from_pretrained(run / "tokenizer", model_max_length=MAX_TOKENS)
         self.vae = AutoencoderKL.from_pretrained(run / "vae").eval().to(memory_format=torch.channels_last)
         torch.manual_seed(config.seed)
@@ -246,7 +276,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
-        self.latents = LatentStore(source, self.vae, (run / "vae" / "tag").read_text().strip())
+        tag = (run / "vae" / "tag").read_text().strip()
+        self.latents = [LatentStore(source, self.vae, tag) for source in sources]
         self.done = 0
         self.seconds = 0.0
         self.finished = False
@@ -268,13 +299,15 @@ class Trainer:
         seed = [self.config.seed, self.done, self.rank, 9]
         rng = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        batch = self.source.draw(rng)
-        z = self.latents.fetch(batch.rows)
+        every = self.config.texture_every
+        which = int(len(self.sources) > 1 and every > 0 and self.done % every == every - 1)
+        batch = self.sources[which].draw(rng)
+        z = self.latents[which].fetch(batch.rows)
         owner = shrink_owner(batch.owner, z.shape[-1] // 2)
         prompts = draw_prompts(batch, self.tokenizer, self.config, rng, owner)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
-        loss, figures = batch_loss(self.model, z, batch, prompts, self.config, self.source.size, generator)
+        loss, figures = batch_loss(self.model, z, batch, prompts, self.config, self.sources[which].size, generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -314,6 +347,12 @@ class Trainer:
         part = self.run / f"last.{self.rank}.part"
         torch.save(state, part)
         part.replace(self.run / f"last.{self.rank}.pt")
+
+    def start_from(self, other: Path) -> None:
+        """Take the averaged weights of an earlier run's checkpoint; steps and learning rate start anew."""
+        state = torch.load(other, weights_only=True)
+        self.model.load_state_dict(state["average"])
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def load(self) -> bool:
         """Continue from `last.pt` when there is one (a new worker starts from worker 0's)."""
@@ -355,21 +394,35 @@ def _note(run: Path, **facts: Any) -> None:
     path.write_text(json.dumps({**known, **facts}), encoding="utf-8")
 
 
-def train(run: Path, sets: list[Path], config: TrainConfig, network: NetworkConfig, rank: int, workers: int) -> None:
-    """The loop of one worker until the run is done, saving every five minutes and on Ctrl-C."""
+def train(
+    run: Path,
+    sets: list[Path],
+    config: TrainConfig,
+    network: NetworkConfig,
+    rank: int,
+    workers: int,
+    start: Path | None = None,
+) -> None:
+    """The loop of one worker until the run is done, saving every five minutes and on Ctrl-C. A new run begins with the
+    weights of the checkpoint `start` where one is given."""
     torch.set_num_threads(1)
     if workers > 1:
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
         os.environ.setdefault("MASTER_PORT", "29517")
         dist.init_process_group("gloo", rank=rank, world_size=workers)
-    size = json.loads((sets[0] / "set.json").read_text())["size"]
-    source = BatchSource(sets, size=size, groups=config.groups, views=config.views)
+    sources = open_sources(sets, config)
+    source = sources[0]
     if rank == 0:
         prepare(run, source, config)
     if workers > 1:
         dist.barrier()
-    trainer = Trainer(run, source, config, network, rank)
-    trainer.load()
+    trainer = Trainer(run, sources, config, network, rank)
+    if not trainer.load() and start is not None:
+        trainer.start_from(start)
+        if rank == 0:
+            before = torch.load(start, weights_only=True)
+            minutes = round(before["seconds"] / 60, 1)
+            _note(run, before={"steps": before["done"], "minutes": minutes, "config": before["config"]})
     sums: dict[str, list[float]] = {}
     began = saved = tick = time.monotonic()
     first = trainer.done
@@ -407,6 +460,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("run", type=Path)
     parser.add_argument("--sets", type=Path, nargs="+", required=True)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="checkpoint of an earlier run whose weights a new run begins with")
     parser.add_argument("--channels", type=int, nargs=3, default=list(NetworkConfig.channels))
     for field in fields(TrainConfig):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
@@ -419,13 +473,22 @@ def main(argv: list[str] | None = None) -> None:
     config = TrainConfig(**{f.name: getattr(args, f.name) for f in fields(TrainConfig)})
     network = NetworkConfig(channels=tuple(args.channels))
     if args.workers == 1:
-        train(args.run, args.sets, config, network, 0, 1)
+        train(args.run, args.sets, config, network, 0, 1, args.start)
         return
-    torch.multiprocessing.spawn(_spawned, (args.run, args.sets, config, network, args.workers), nprocs=args.workers)
+    arguments = (args.run, args.sets, config, network, args.workers, args.start)
+    torch.multiprocessing.spawn(_spawned, arguments, nprocs=args.workers)
 
 
-def _spawned(rank: int, run: Path, sets: list[Path], config: TrainConfig, network: NetworkConfig, workers: int) -> None:
-    train(run, sets, config, network, rank, workers)
+def _spawned(
+    rank: int,
+    run: Path,
+    sets: list[Path],
+    config: TrainConfig,
+    network: NetworkConfig,
+    workers: int,
+    start: Path | None,
+) -> None:
+    train(run, sets, config, network, rank, workers, start)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,18 @@ def make_view(scene: Scene, rng: np.random.Generator, size: int, hard: float = 1
     return View(image, owner, points, visible, h)
 
 
+def make_texture_view(image: NDArray[np.uint8], rng: np.random.Generator, size: int, hard: float = 1.0) -> View:
+    """A random view of a picture [S, S, 3] without objects: no points, no owner, only the homography."""
+    pixels = image.shape[0]
+    side = float(rng.uniform(0.42, 0.85)) * pixels
+    centre = rng.normal(0.5, 0.09, 2) * pixels
+    h = random_homography(rng, centre.astype(np.float32), side, size, hard)
+    source = cv2.GaussianBlur(image, (0, 0), 0.35 * side / size) if side > 1.4 * size else image
+    view = jitter_colours(warp_image(source, h, size), rng, hard)
+    owner = np.full((OWNER_CELLS, OWNER_CELLS), -1, np.int8)
+    return View(view, owner, np.zeros((POINT_SLOTS, 2), np.float32), np.zeros(POINT_SLOTS, bool), h)
+
+
 def _carry_points(main: SceneObject, h: Floats, size: int) -> tuple[Floats, NDArray[np.bool_]]:
     points = np.zeros((POINT_SLOTS, 2), np.float32)
     visible = np.zeros(POINT_SLOTS, bool)

@@ -10,23 +10,23 @@ import pytest
 import torch
 
 from engine.backbones.loading import load_backbone
-from engine.training.batches import BatchSource
 from engine.training.losses import bilinear_cells, class_loss, correspondence_loss, identity_loss
 from engine.training.networks import NetworkConfig, build_tokenizer
 from engine.training.render_sets import render_set
 from engine.training.ship import ship
-from engine.training.train import TrainConfig, Trainer, class_word
+from engine.training.train import TrainConfig, Trainer, class_word, open_sources
 from engine.training.vae import build_vae, measure_latents, whiten
 from engine.training.words import COMMON_WORDS
 
 TOY = NetworkConfig(channels=(16, 32, 32), text_width=32, text_layers=1, latent_size=16)
-CONFIG = TrainConfig(steps=10, groups=2, views=2, warmup=2)
+CONFIG = TrainConfig(steps=10, groups=2, views=2, warmup=2, texture_every=2, texture_views=4)
 
 
 @pytest.fixture(scope="module")
 def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     render_set(folder / "set", 0, 24, 64, hard=0.5)
+    render_set(folder / "textures", 0, 12, 96, hard=0.5, kind="textures")
     build_tokenizer(folder / "run" / "tokenizer").save_pretrained(folder / "run" / "tokenizer")
     build_vae(0).save_pretrained(folder / "run" / "vae")
     (folder / "run" / "vae" / "tag").write_text("toy")
@@ -34,8 +34,7 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _trainer(folder: Path, run: Path | None = None) -> Trainer:
-    source = BatchSource([folder / "set"], size=64, groups=CONFIG.groups, views=CONFIG.views, queries=24)
-    trainer = Trainer(folder / "run", source, CONFIG, TOY, 0)
+    trainer = Trainer(folder / "run", open_sources([folder / "set", folder / "textures"], CONFIG), CONFIG, TOY, 0)
     trainer.run = run or trainer.run
     return trainer
 
