@@ -141,7 +141,8 @@ def draw_prompts(
     """One prompt for every group: none where it is asked for its object; its class, or a word that says nothing about
     it (as a person's own category does), where it is asked for its parts. A word without a class of ours stands for any
     object."""
-    texts, words = [], []
+    texts: list[str] = []
+    words: list[str] = []
     for k in range(len(batch.rows)):
         if k % config.views:
             words.append(words[-1])
@@ -255,7 +256,9 @@ def open_sources(sets: list[Path], config: TrainConfig) -> Sources:
         kinds.setdefault(kind, []).append(folder)
         sizes[kind] = int(info["size"])
     sources = [
-        BatchSource(kinds["objects"], size=sizes["objects"], groups=config.groups, views=config.views, parts=config.parts)
+        BatchSource(
+            kinds["objects"], size=sizes["objects"], groups=config.groups, views=config.views, parts=config.parts
+        )
     ]
     if "textures" in kinds:
         views = config.texture_views
