@@ -8,7 +8,7 @@ mirrored) from any other exemplar. Swapped sides: both witnesses prefer the labe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from engine.api import CheckRequest, Exemplar, LabelSuspicion, ProposeRequest
 from engine.domain.errors import UserInputError
-from engine.domain.geometry import Similarity, fit_similarity
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import CROP, Variant, build_bank, exemplar_length, variant_view
 from engine.matching.context import MatchContext
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from engine.session import EngineSession
 
 Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
 MINIMUM_LABELS = 3
 REFERENCES = 24
 MARGIN = 0.35
@@ -151,54 +151,108 @@ def layout_residuals(points: Floats, lengths: Floats, asked: Floats | None = Non
     count, keypoints = points.shape[:2]
     residual = np.full((count, keypoints), np.nan)
     expected = np.full((count, keypoints, 2), np.nan)
-    mirror = np.array([-1.0, 1.0])
+    # Complex numbers make a similarity one multiplication; each instance is centred, so that sums keep their precision.
+    own = points[..., 0] + 1j * points[..., 1]
+    own = own - np.nan_to_num(_mean(own))[:, None]
+    shapes = np.stack([own, -own.conj()], axis=1)  # [N, 2, K]: as it is, and mirrored
+    chosen = np.arange(0, count, max(1, count // REFERENCES))
     for row in range(count):
-        for k in np.flatnonzero(np.isfinite(asked[row, :, 0])):
-            rows = []
-            for other in range(0, count, max(1, count // REFERENCES)):
-                if other == row or not np.isfinite(points[other, k, 0]):
-                    continue
-                both = np.isfinite(asked[row, :, 0]) & np.isfinite(points[other, :, 0])
-                both[k] = False
-                if both.sum() < 3:
-                    continue
-                for sign in (np.ones(2), mirror):
-                    fit, rest = trimmed_fit(points[other, both] * sign, asked[row, both])
-                    place = fit.apply(points[other, k] * sign)
-                    rows.append((float(np.median(rest)), *place))
-            if rows:
-                # Those whose other keypoints fit best are the ones that may speak.
-                best = np.array(sorted(rows)[:3])
-                places = best[:, 1:]
-                gaps = np.linalg.norm(places - asked[row, k], axis=1) / lengths[row]
-                residual[row, k] = np.median(gaps)
-                expected[row, k] = np.median(places, axis=0)
+        others = chosen[chosen != row]
+        target = asked[row, :, 0] + 1j * asked[row, :, 1]
+        known = np.isfinite(target.real)
+        if not len(others) or known.sum() < 4:
+            continue
+        centre = target[known].mean()
+        source = shapes[others].reshape(-1, keypoints)  # [J, K]
+        places, misfit = _places(source, target - centre, known)
+        for k in np.flatnonzero(known):
+            ranked = np.argsort(misfit[:, k])
+            # Those whose other keypoints fit best are the ones that may speak.
+            best = ranked[np.isfinite(misfit[ranked, k])][:3]
+            if len(best):
+                speak = places[best, k] + centre
+                residual[row, k] = np.median(np.abs(speak - target[k])) / lengths[row]
+                expected[row, k] = np.median(speak.real), np.median(speak.imag)
     return residual, expected
 
 
-def trimmed_fit(source: Floats, target: Floats) -> tuple[Similarity, Floats]:
-    """Similarity from `[N, 2]` to `[N, 2]` and its residuals `[N]`; up to two points that fit far worse than the others
-    (wrong labels, too) are left out of the fit, as long as three remain."""
-    use = np.ones(len(source), dtype=bool)
-    fit = fit_similarity(source, target)
-    rest = np.linalg.norm(fit.apply(source) - target, axis=1)
+def _mean(values: Complexes) -> Complexes:
+    known = np.isfinite(values.real)
+    return np.where(known, values, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+
+
+def _places(source: Complexes, target: Complexes, known: NDArray[np.bool_]) -> tuple[Complexes, Floats]:
+    """Where each of J instances puts each keypoint, judged by the *other* common keypoints.
+
+    Args:
+        source: `[J, K]` keypoints as x + iy, NaN where absent; `target` `[K]` likewise, labelled where `known`.
+
+    Returns:
+        `[J, K]` places in the frame of `target`, and `[J, K]` median distance of the common keypoints (NaN where fewer
+        than three are common). Up to two common keypoints that fit far worse than the rest (wrong labels, too) are left
+        out of each fit, as long as three remain.
+    """
+    common = np.isfinite(source.real) & known
+    use = np.repeat(common[:, None, :], source.shape[1], axis=1)  # [J, k, K]
+    use[:, np.arange(source.shape[1]), np.arange(source.shape[1])] = False
+    counts_for = use.copy()
+    z = np.where(common, source, 0)[:, None, :]
+    w = np.where(known, target, 0)[None, None, :]
     for _ in range(2):
-        if use.sum() <= 3:
-            break
+        cost = fit_cost(z, w, use)
         # The point whose absence helps most: residuals of the full fit are smeared over all points.
-        trials = []
-        for index in np.flatnonzero(use):
-            kept = use.copy()
-            kept[index] = False
-            trial = fit_similarity(source[kept], target[kept])
-            gaps = np.linalg.norm(trial.apply(source) - target, axis=1)
-            trials.append((float((gaps[kept] ** 2).mean()), index, trial, gaps))
-        best = min(trials, key=lambda t: t[0])
-        if best[0] > TRIM_GAIN * float((rest[use] ** 2).mean()):
+        without = _costs_without(z, w, use)
+        worst = without.argmin(axis=-1)
+        least = np.take_along_axis(without, worst[..., None], axis=-1)[..., 0]
+        drop = (use.sum(axis=-1) > 3) & (least <= TRIM_GAIN * cost)
+        if not drop.any():
             break
-        use[best[1]] = False
-        fit, rest = best[2], best[3]
-    return fit, rest
+        j, k = np.nonzero(drop)
+        use[j, k, worst[j, k]] = False
+    turn, shift = _fits(z, w, use)
+    gaps = np.where(counts_for, np.abs(turn[..., None] * z + shift[..., None] - w), np.nan)
+    enough = (counts_for.sum(axis=-1) >= 3) & common
+    misfit = np.full(enough.shape, np.nan)
+    misfit[enough] = np.nanmedian(gaps[enough], axis=-1)
+    return turn * np.where(common, source, 0) + shift, misfit
+
+
+def _sums(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> tuple[Any, ...]:
+    """n, sum z, sum w, sum |z|^2, sum |w|^2, sum conj(z) w over the last axis."""
+    return (
+        use.sum(-1).astype(np.float64), (z * use).sum(-1), (w * use).sum(-1), (np.abs(z) ** 2 * use).sum(-1),
+        (np.abs(w) ** 2 * use).sum(-1), (z.conj() * w * use).sum(-1),
+    )  # fmt: skip
+
+
+def _fits(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> tuple[Complexes, Complexes]:
+    """Least-squares `w = turn * z + shift` over the last axis; a pure shift where the points coincide."""
+    n, sz, sw, zz, _, zw = _sums(z, w, use)
+    n = np.maximum(n, 1)
+    spread = zz - np.abs(sz) ** 2 / n
+    turn = np.where(spread > 1e-12, (zw - sz.conj() * sw / n) / np.maximum(spread, 1e-12), 1.0)
+    return turn, (sw - turn * sz) / n
+
+
+def _mean_square(n: Any, sz: Any, sw: Any, zz: Any, ww: Any, zw: Any) -> Floats:
+    n = np.maximum(n, 1)
+    spread = np.maximum(zz - np.abs(sz) ** 2 / n, 1e-12)
+    left = ww - np.abs(sw) ** 2 / n - np.abs(zw - sz.conj() * sw / n) ** 2 / spread
+    return np.maximum(left, 0.0) / n
+
+
+def fit_cost(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> Floats:
+    """Mean square residual of the best similarity over the last axis."""
+    return _mean_square(*_sums(z, w, use))
+
+
+def _costs_without(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> Floats:
+    """`fit_cost` with one point left out, for each point; infinite for points that are not used."""
+    n, sz, sw, zz, ww, zw = (s[..., None] for s in _sums(z, w, use))
+    cost = _mean_square(
+        n - 1, sz - z, sw - w, zz - np.abs(z) ** 2, ww - np.abs(w) ** 2, zw - z.conj() * w
+    )  # fmt: skip
+    return np.where(use, cost, np.inf)
 
 
 def judge_labels(

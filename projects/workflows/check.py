@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,11 +19,16 @@ from projects.workflows.propose import exemplar_of
 MINIMUM_INSTANCES = 3
 SAME_PLACE = 0.05
 DUPLICATE_IOU = 0.9
+MASK_SLACK = 0.05
+"""How far outside its mask a visible keypoint may lie, relative to the box: outlines are drawn a little inside."""
+WRONG_MASK_SHARE = 0.3
+WRONG_MASK_LEAST = 2
+"""As many of an instance's visible keypoints outside its mask speak against the mask, fewer against the keypoints."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to look at. `kind`: far, swapped, outside-mask, outside-image, same-place, duplicate."""
+    """One thing to look at. `kind`: far, swapped, outside-mask, wrong-mask, outside-image, same-place, duplicate."""
 
     kind: str
     image: str
@@ -111,28 +117,42 @@ def _plain_checks(instances: list[InstanceRow], images: dict[int, ImageRow], cat
         ) -> None:
             findings.append(Finding(kind, photo.file_name, photo.id, row.id, category.name, name, score, reason))
 
-        labelled = np.flatnonzero(keypoints.labelled)
-        mask = instance.mask.rle.decode() if instance.mask is not None else None
+        labelled = [int(k) for k in np.flatnonzero(keypoints.labelled)]
         length = 1.0
         if len(labelled) or keypoints.box is not None:
             box = keypoints.box_or_extent()
             length = max(box[2] - box[0], box[3] - box[1], 1.0)
-        for k in labelled:
-            x, y = keypoints.xy_image[k]
-            if not (0 <= x <= image.width and 0 <= y <= image.height):
-                add("outside-image", names[k], 0.95, f"{names[k]} lies outside the photo")
-            elif mask is not None and keypoints.visibility[k] == 2 and _far_from_mask(mask, x, y, 0.05 * length):
+        inside = [k for k in labelled if _inside_photo(keypoints.xy_image[k], image)]
+        for k in sorted(set(labelled) - set(inside)):
+            add("outside-image", names[k], 0.95, f"{names[k]} lies outside the photo")
+        visible = [k for k in inside if keypoints.visibility[k] == 2]
+        astray = _astray(instance, keypoints.xy_image, visible, MASK_SLACK * length)
+        if len(astray) >= max(WRONG_MASK_LEAST, WRONG_MASK_SHARE * len(visible)):
+            add("wrong-mask", "", 0.9, f"{len(astray)} of {len(visible)} visible keypoints lie outside the mask")
+        else:
+            for k in astray:
                 add("outside-mask", names[k], 0.8, f"{names[k]} lies outside the instance's own mask")
-        for a in labelled:
-            for b in labelled[labelled > a]:
-                gap = float(np.linalg.norm(keypoints.xy_image[a] - keypoints.xy_image[b]))
-                if gap < 0.001 * length:
-                    add("same-place", names[a], 0.7, f"{names[a]} and {names[b]} lie on exactly the same place")
+        for a, b in itertools.combinations(labelled, 2):
+            gap = float(np.linalg.norm(keypoints.xy_image[a] - keypoints.xy_image[b]))
+            if gap < 0.001 * length:
+                add("same-place", names[a], 0.7, f"{names[a]} and {names[b]} lie on exactly the same place")
         for other in by_image.get(instance.image_id, []):
             if _same(instance, other, category):
                 add("duplicate", "", 0.9, f"the same {category.name} seems to be labelled twice")
         by_image.setdefault(instance.image_id, []).append(instance)
     return findings
+
+
+def _inside_photo(xy: np.ndarray, image: ImageRow) -> bool:
+    return bool(0 <= xy[0] <= image.width and 0 <= xy[1] <= image.height)
+
+
+def _astray(instance: InstanceRow, xy_image: np.ndarray, which: list[int], slack: float) -> list[int]:
+    """Those of the keypoints that have no cell of the instance's mask within `slack` pixels; none without a mask."""
+    if instance.mask is None or not which:
+        return []
+    mask = instance.mask.rle.decode()
+    return [k for k in which if _far_from_mask(mask, float(xy_image[k, 0]), float(xy_image[k, 1]), slack)]
 
 
 def _far_from_mask(mask: np.ndarray, x: float, y: float, slack: float) -> bool:
