@@ -29,6 +29,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from engine.domain.errors import ProjectError, UserInputError
+from engine.domain.progress import CancelToken
 from projects.store import backup, derived, inspection, lock, migrate, undo
 from projects.store.changes import HUB, OpChanges
 from projects.store.database import DATABASE_NAME, connect, read_engine, translated_errors, write_engine
@@ -133,13 +134,13 @@ class Project:
             lock.release(folder)
             raise
 
-    def close(self) -> None:
-        """Give the files and the lock back. May be called twice."""
+    def close(self, *, back_up: bool = True) -> None:
+        """Give the files and the lock back; `back_up`: write a backup first when one is due. May be called twice."""
         if self._closed:
             return
         self._closed = True
         HUB.leave(self._shared, self._listener)
-        if self._writer is not None:
+        if self._writer is not None and back_up:
             self._back_up_at_closing()
         if self._read_connection is not None:
             self._read_connection.close()
@@ -195,6 +196,31 @@ class Project:
         """What redo would bring back, for the menu."""
         found = undo.next_redo(self._connection())
         return found[1] if found else None
+
+    def upcoming_steps(self, *, forward: bool = False, limit: int = 1) -> list[tuple[str, int]]:
+        """(name, changed rows) of the next steps that undo (or redo, `forward`) would take: large ones take seconds."""
+        return undo.upcoming(self._connection(), forward=forward, limit=limit)
+
+    # Waiting and stopping
+
+    @contextmanager
+    def cancellable(self, cancel: CancelToken) -> Iterator[None]:
+        """Operations inside stop as soon as `cancel` is set, wherever they are; nothing of the stopped one stays.
+
+        Raises OperationCancelled then. The token may be set from any thread.
+        """
+        before, self._runner.cancel = self._runner.cancel, cancel
+        try:
+            yield
+        finally:
+            self._runner.cancel = before
+
+    def set_patience(self, seconds: float | None) -> None:
+        """How long operations of this object wait for another thread's transaction (None: without end).
+
+        After that they raise ProjectError and nothing has changed: a window must not stand still behind an import.
+        """
+        self._runner.patience_s = seconds
 
     # Several operations as one
 

@@ -33,7 +33,8 @@ class SourceView(QWidget):
         super().__init__(parent)
         self._at = labelling
         self._photos = photos
-        self._exemplars: tuple[InstanceRow, ...] = ()
+        self._ids: tuple[int, ...] = ()
+        self._exemplar: InstanceRow | None = None
         self._place = 0
         self._category_id: int | None = None
         self.image: ImageRow | None = None
@@ -87,25 +88,32 @@ class SourceView(QWidget):
         category = self._at.current_category
         self._category_id = category.id if category else None
         kept = self.exemplar.id if self.exemplar else None
-        self._exemplars = self._at.session.queries.exemplar_instances(category.id) if category else ()
-        self._place = next((i for i, e in enumerate(self._exemplars) if e.id == kept), 0)
+        self._ids = self._at.session.queries.exemplar_ids(category.id) if category else ()
+        self._place = self._ids.index(kept) if kept in self._ids else 0
+        self._read()
         self._show()
+
+    def _read(self) -> None:
+        """The exemplar in question only: a project may have ten thousand."""
+        there = 0 <= self._place < len(self._ids)
+        self._exemplar = self._at.session.queries.instance(self._ids[self._place]) if there else None
 
     @property
     def exemplar(self) -> InstanceRow | None:
         """The shown accepted instance."""
-        return self._exemplars[self._place] if 0 <= self._place < len(self._exemplars) else None
+        return self._exemplar
 
     def step(self, step: int) -> None:
         """Another exemplar."""
-        if self._exemplars:
-            self._place = (self._place + step) % len(self._exemplars)
+        if self._ids:
+            self._place = (self._place + step) % len(self._ids)
+            self._read()
             self._show()
 
     def _show(self) -> None:
         exemplar = self.exemplar
         for button in self._buttons:
-            button.setEnabled(len(self._exemplars) > 1)
+            button.setEnabled(len(self._ids) > 1)
         if exemplar is None:
             self.image = None
             self.title.setText(self.tr("SOURCE"))
@@ -118,7 +126,7 @@ class SourceView(QWidget):
             return
         changed = self.image is None or row.id != self.image.id
         self.image = row
-        place = self.tr("{n} of {all}").format(n=self._place + 1, all=len(self._exemplars))
+        place = self.tr("{n} of {all}").format(n=self._place + 1, all=len(self._ids))
         self.title.setText(self.tr("SOURCE") + f"  {place}   {row.file_name.rsplit('/', 1)[-1]}")
         self.title.setToolTip(plain_tip(row.file_name))
         self.view.show_message("")

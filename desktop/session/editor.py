@@ -393,7 +393,8 @@ class Editor:
         category, image = at.category, at.image
         if category is None or image is None or not category.definitions:
             return
-        points = template_points(category, self._session.queries.exemplar_instances(category.id)[:50])
+        queries = self._session.queries
+        points = template_points(category, queries.instances(ids=queries.exemplar_ids(category.id, limit=50)))
         side = 0.35 * min(image.size_wh)
         size = np.asarray(image.size_wh, dtype=np.float64)
         placed = np.clip(points * side + (x, y), 0, size)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QFileDialog, QInputDialog
 
+from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
 
 if TYPE_CHECKING:
@@ -201,13 +202,13 @@ class Commands(QObject):
 
         def done(report: Any) -> None:
             count = len(report.image_ids)
-            text = self.tr("{n} photos added.").format(n=count)
+            text = self.tr("%n photos added.", "", count)
             hint = ""
             if report.duplicates:
-                hint += self.tr("{n} have the same bytes as another photo. ").format(n=len(report.duplicates))
+                hint += self.tr("%n have the same bytes as another photo. ", "", len(report.duplicates))
             if report.skipped:
-                hint += self.tr("{n} files left out, for example: {first}").format(
-                    n=len(report.skipped), first=report.skipped[0]
+                hint += self.tr("%n files left out, for example: {first}", "", len(report.skipped)).format(
+                    first=report.skipped[0]
                 )
             (
                 self._window.program.messages.warning
@@ -244,7 +245,7 @@ class Commands(QObject):
 
     def _after_travel(self, pattern: str, name: str | None) -> None:
         if name is not None and self._space is not None:
-            self._window.job_bar.show_step(pattern.format(name=name))
+            self._window.job_bar.show_step(pattern.format(name=operation_text(name)))
         self.refresh_undo()
 
     def refresh_undo(self) -> None:
@@ -257,7 +258,9 @@ class Commands(QObject):
             ("edit.undo", project.undo_name, self.tr("Undo")),
             ("edit.redo", project.redo_name, self.tr("Redo")),
         ):
-            self._window.registry[action_id].setText(f"{text}: {name}".replace("&", "&&") if name else text)
+            self._window.registry[action_id].setText(
+                f"{text}: {operation_text(name)}".replace("&", "&&") if name else text
+            )
             self._window.registry.set_enabled(action_id, name is not None and not workspace.session.read_only)
 
     def tag(self, workspace: Workspace) -> None:
@@ -270,7 +273,7 @@ class Commands(QObject):
         text, ok = QInputDialog.getItem(
             self._window,
             self.tr("Tag"),
-            self.tr("Tag for {n} photos (the same tag again takes it off):").format(n=len(ids)),
+            self.tr("Tag for %n photos (the same tag again takes it off):", "", len(ids)),
             known,
             editable=True,
         )
@@ -413,7 +416,7 @@ class Commands(QObject):
         """Sweep photos for the current category (or all of them) in the background."""
         category = workspace.labelling.current_category
         queries = workspace.session.queries
-        names = [c for c in workspace.labelling.categories if c.definitions and queries.exemplar_instances(c.id)]
+        names = [c for c in workspace.labelling.categories if c.definitions and queries.exemplar_ids(c.id, limit=1)]
         if not names or (not all_categories and category not in names):
             hint = self.tr("Label one photo: press K and follow the names, then Ctrl+P.")
             if names:
@@ -435,14 +438,16 @@ class Commands(QObject):
         if outcome.failures:
             name, reason = outcome.failures[0]
             messages.warning(
-                self.tr("{n} photos could not be read, for example {name}.").format(n=len(outcome.failures), name=name),
+                self.tr("%n photos could not be read, for example {name}.", "", len(outcome.failures)).format(
+                    name=name
+                ),
                 reason,
             )
         elif outcome.proposals == 0:
             messages.info(self.tr("Nothing new to propose."))
         else:
             messages.info(
-                self.tr("{n} instances proposed.").format(n=outcome.proposals),
+                self.tr("%n instances proposed.", "", outcome.proposals),
                 self.tr("N goes to the one that needs you most."),
             )
         workspace = self._space
@@ -464,15 +469,15 @@ class Commands(QObject):
             return
         workspace.review.show_findings(findings)
         workspace.program.messages.info(
-            self.tr("{n} labels look wrong, on {m} photos.").format(
-                n=len(findings), m=len({f.image_id for f in findings})
+            self.tr("%n labels look wrong (photos: {m}).", "", len(findings)).format(
+                m=len({f.image_id for f in findings})
             ),
             self.tr("N goes through them, worst first. Drag a keypoint to correct it."),
         )
 
     def _find_done(self, summary: Any) -> None:
-        text = self.tr("{name}: {found} suggestions in {n} photos.").format(
-            name=summary.identity, found=summary.found, n=summary.searched
+        text = self.tr("{name}: %n suggestions (photos searched: {searched}).", "", summary.found).format(
+            name=summary.identity, searched=summary.searched
         )
         self._window.program.messages.info(text, self.tr("Confirm or deny them on the identity page."))
 

@@ -160,6 +160,15 @@ def next_undo(connection: Connection) -> tuple[int, str] | None:
     return (int(row[0]), str(row[1])) if row else None
 
 
+def upcoming(connection: Connection, *, forward: bool, limit: int) -> list[tuple[str, int]]:
+    """(name, noted rows) of the next `limit` steps that undo (or redo, `forward`) would take, in their order."""
+    order = "ORDER BY id" if forward else "ORDER BY id DESC"
+    rows = connection.exec_driver_sql(
+        f"SELECT name, rows FROM undo_step WHERE undone = ? {order} LIMIT ?", (int(forward), limit)
+    ).all()
+    return [(str(row[0]), int(row[1])) for row in rows]
+
+
 def next_redo(connection: Connection) -> tuple[int, str] | None:
     """(id, name) of the step that redo would bring back."""
     row = connection.exec_driver_sql("SELECT id, name FROM undo_step WHERE undone = 1 ORDER BY id LIMIT 1").first()

@@ -13,13 +13,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from engine.domain.errors import BugError, UserInputError
+from engine.domain.errors import BugError, OperationCancelled, ProjectError, UserInputError
+from engine.domain.progress import CancelToken
 from projects.store import derived, undo
 from projects.store.changes import HUB, OpChanges
 from projects.store.database import translate
 from projects.store.models import Base
 
 Publish = Callable[[OpChanges], None]
+CHECK_EVERY = 50_000
+"""SQLite's instructions between two looks at the cancel token (some milliseconds)."""
 
 
 def now_text() -> str:
@@ -99,7 +102,12 @@ class Op:
 
 
 class Runner:
-    """The owner thread of a Project. Runs operations on the writing connection; nested ones join the outer one."""
+    """The owner thread of a Project. Runs operations on the writing connection; nested ones join the outer one.
+
+    Attributes:
+        patience_s: how long an operation waits for another thread's transaction (None: as long as it takes).
+        cancel: when set and cancelled, the running operation stops inside SQLite and nothing of it stays.
+    """
 
     def __init__(self, path: Path, engine: Engine | None, publish: Publish) -> None:
         self.path = path
@@ -107,6 +115,8 @@ class Runner:
         self._publish = publish
         self._current: Op | None = None
         self.thread = threading.get_ident()
+        self.patience_s: float | None = None
+        self.cancel: CancelToken | None = None
 
     @property
     def current(self) -> Op | None:
@@ -156,7 +166,7 @@ class Runner:
         if threading.get_ident() != self.thread:
             raise BugError("A project was used from another thread than the one that opened it.")
         try:
-            with HUB.write_lock(self.path), self.engine.connect() as connection:
+            with self._turn(name), self.engine.connect() as connection, self._watched(connection):
                 guard = nullcontext() if foreign_keys else undo.foreign_keys_off(connection)
                 with guard, connection.begin():
                     self._current = op = Op(connection, name)
@@ -169,7 +179,37 @@ class Runner:
                 f"{name} would have left the project inconsistent; nothing was changed.", details=str(error)
             ) from error
         except DatabaseError as error:
+            if self.cancel is not None and self.cancel.cancelled and "interrupted" in str(error):
+                raise OperationCancelled from None
             raise translate(self.path, name, error) from error
+
+    @contextmanager
+    def _turn(self, name: str) -> Iterator[None]:
+        """This thread's turn among the writers of the process."""
+        lock = HUB.write_lock(self.path)
+        if not lock.acquire(timeout=-1 if self.patience_s is None else self.patience_s):
+            raise ProjectError(
+                f"{name} was not done: another step is being written to the project.",
+                "Repeat it in a moment, when that one is finished.",
+            )
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _watched(self, connection: Connection) -> Iterator[None]:
+        """Let SQLite look at the cancel token while it works; an interrupted transaction is rolled back whole."""
+        token, raw = self.cancel, connection.connection.dbapi_connection
+        if token is None or raw is None:
+            yield
+            return
+        token.check()
+        raw.set_progress_handler(lambda: int(token.cancelled), CHECK_EVERY)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            raw.set_progress_handler(None, 0)  # type: ignore[attr-defined]
 
     def travel(self, *, forward: bool) -> OpChanges | None:
         """Undo (or redo, `forward`) one step; None when there is none."""

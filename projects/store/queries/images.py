@@ -80,9 +80,10 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
         add("(EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.category_id = ?) OR EXISTS (SELECT 1 FROM "
             "proposal p WHERE p.image_id = image.id AND p.category_id = ? AND p.here = 1))", f.category_id, f.category_id)  # fmt: skip
     if f.missing_definition_id is not None:
-        add("EXISTS (SELECT 1 FROM instance i JOIN keypoint_definition d ON d.category_id = i.category_id WHERE "
-            "i.image_id = image.id AND d.id = ? AND NOT EXISTS (SELECT 1 FROM keypoint k WHERE k.instance_id = i.id "
-            "AND k.definition_id = d.id))", f.missing_definition_id)  # fmt: skip
+        # One pass over the category's instances: asked per image, SQLite would walk all of them for each.
+        add("image.id IN (SELECT i.image_id FROM instance i WHERE i.category_id = (SELECT d.category_id FROM "
+            "keypoint_definition d WHERE d.id = ?) AND NOT EXISTS (SELECT 1 FROM keypoint k WHERE k.instance_id = i.id "
+            "AND k.definition_id = ?))", f.missing_definition_id, f.missing_definition_id)  # fmt: skip
     if f.tag is not None:
         add(
             "EXISTS (SELECT 1 FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = image.id AND t.name = ?)",
