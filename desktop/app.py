@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from PySide6.QtGui import QImageReader
 from PySide6.QtWidgets import QApplication
 
 from desktop.program import Program
+from desktop.signals import SignalDoor
 from desktop.theme.icons import icon
 from desktop.window.main_window import MainWindow
 from engine.paths import resources_dir
@@ -19,15 +23,22 @@ SWITCH_INTERVAL_S = 0.001
 
 
 def install_translation(app: QApplication, language: str) -> list[QTranslator]:
-    """Qt's own texts and ours for `language` ("system" or a code); English needs none."""
+    """Qt's own texts and ours for `language` ("system" or a code); English needs only the plural forms.
+
+    What a language lacks falls back to English, because the translator installed last is asked first.
+    """
     code = QLocale.system().name() if language == "system" else language
+    if language != "system":
+        QLocale.setDefault(QLocale(code))
+    ours = str(resources_dir() / "translations")
     installed = []
-    for name, folder in (
-        ("qtbase", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)),
-        ("kinmark", str(resources_dir() / "translations")),
+    for locale, name, folder in (
+        (QLocale("en"), "kinmark", ours),
+        (QLocale(code), "qtbase", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)),
+        (QLocale(code), "kinmark", ours),
     ):
         translator = QTranslator(app)
-        if translator.load(QLocale(code), name, "_", folder):
+        if translator.load(locale, name, "_", folder):
             app.installTranslator(translator)
             installed.append(translator)
     return installed
@@ -73,12 +84,37 @@ def make_window(argv: list[str]) -> MainWindow:
 
 
 def run_window(argv: list[str]) -> int:
-    """Run the program until its window closes; returns the exit code."""
+    """Run the program until its window closes; returns the exit code (128 + number when a signal ended it)."""
     window = make_window(argv)
     restore = window.program.messages.install_crash_door()
     app = QApplication.instance()
     assert app is not None
+
+    def leave() -> None:
+        window.close()
+        QApplication.exit(0)  # also leaves the loops of open questions
+
+    door = SignalDoor(leave)
     try:
-        return app.exec()
+        code = app.exec()
     finally:
+        door.close()
         restore()
+        window.close()
+    code = 128 + door.received if door.received else code
+    if not window.program.ended_in_time:
+        leave_at_once(code)
+    return code
+
+
+def leave_at_once(code: int) -> None:
+    """End the process without waiting for a thread that is still inside a library (loading it, one long step).
+
+    Everything is committed and closed by now; tearing the libraries down under a running thread would crash.
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(code)

@@ -81,8 +81,8 @@ class BulkAcceptDialog(QDialog):
         preview = self.preview = self._space.reviewer.preview_queue()
         self.slider_text.setText(f"{preview.threshold:.0%}")
         self.summary.setText(
-            self.tr("{n} keypoints will be accepted, about {p:.0%} of them right.").format(
-                n=preview.count, p=preview.expected
+            self.tr("%n keypoints will be accepted, about {p:.0%} of them right.", "", preview.count).format(
+                p=preview.expected
             )
             if preview.count
             else self.tr("No proposal reaches this threshold.")
@@ -92,10 +92,12 @@ class BulkAcceptDialog(QDialog):
             self.note.setText(note.format(n=preview.decisions))
         else:
             note = self.tr(
-                "Uncalibrated: {n} more decisions will fit it to your own. The rest stays pending; one Undo takes it back."
+                "Uncalibrated: %n more decisions will fit it to your own. The rest stays pending; one Undo takes it back.",
+                "",
+                CALIBRATED_FROM - preview.decisions,
             )
-            self.note.setText(note.format(n=CALIBRATED_FROM - preview.decisions))
-        self.accept_button.setText(self.tr("Accept {n} keypoints").format(n=preview.count))
+            self.note.setText(note)
+        self.accept_button.setText(self.tr("Accept %n keypoints", "", preview.count))
         self.accept_button.setEnabled(preview.count > 0)
         self._show_crops(preview)
 
@@ -125,11 +127,13 @@ class BulkAcceptDialog(QDialog):
 
     def take(self) -> None:
         """Accept and close."""
-        count = self._space.reviewer.accept_queue()
+        messages, hint = self._space.program.messages, self.tr("Ctrl+Z takes all of them back.")
+        count = self.preview.count
+        # Asked for now: the dialog is gone when a large acceptance is done.
+        text = self.tr("%n keypoints accepted.", "", count)
+        title = self.tr("Accept %n keypoints", "", count)
+        self._space.reviewer.accept_queue(title, count, lambda _: messages.info(text, hint))
         self.accept()
-        self._space.program.messages.info(
-            self.tr("{n} keypoints accepted.").format(n=count), self.tr("Ctrl+Z takes all of them back.")
-        )
 
 
 def _with_cross(pixmap: QPixmap) -> QPixmap:

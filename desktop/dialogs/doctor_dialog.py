@@ -49,7 +49,7 @@ class DoctorDialog(QDialog):
         """Show a finished diagnosis."""
         self.text.setPlainText(report.as_text())
         count = len(report.problems)
-        self.state.setText(self.tr("{n} problems found.").format(n=count) if count else self.tr("Everything works."))
+        self.state.setText(self.tr("%n problems found.", "", count) if count else self.tr("Everything works."))
 
     def done(self, result: int) -> None:
         self._engine.cancel_group("doctor")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QT_TRANSLATE_NOOP, Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
 
 MOUSE = (
-    ("Click", "Focus a keypoint, select an instance"),
-    ("Drag", "Move a keypoint; on empty ground pan"),
-    ("Right click", "Visible / hidden"),
-    ("Double click", "Accept a proposal"),
-    ("Wheel, Ctrl+wheel", "Zoom at the cursor"),
-    ("Shift+wheel", "Sideways"),
-    ("Middle drag, Space+drag", "Pan"),
-    ("Alt+drag", "Move the whole instance"),
-    ("Alt+wheel", "Turn it; with Shift scale it"),
-    ("Arrows", "Move the focused keypoint by 1 px (Shift 10, Alt 0.1)"),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Click"), QT_TRANSLATE_NOOP("KeysDialog", "Focus a keypoint, select an instance")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Drag"), QT_TRANSLATE_NOOP("KeysDialog", "Move a keypoint; on empty ground pan")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Right click"), QT_TRANSLATE_NOOP("KeysDialog", "Visible / hidden")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Double click"), QT_TRANSLATE_NOOP("KeysDialog", "Accept a proposal")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Wheel, Ctrl+wheel"), QT_TRANSLATE_NOOP("KeysDialog", "Zoom at the cursor")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Shift+wheel"), QT_TRANSLATE_NOOP("KeysDialog", "Sideways")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Middle drag, Space+drag"), QT_TRANSLATE_NOOP("KeysDialog", "Pan")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Alt+drag"), QT_TRANSLATE_NOOP("KeysDialog", "Move the whole instance")),
+    (QT_TRANSLATE_NOOP("KeysDialog", "Alt+wheel"), QT_TRANSLATE_NOOP("KeysDialog", "Turn it; with Shift scale it")),
+    (
+        QT_TRANSLATE_NOOP("KeysDialog", "Arrows"),
+        QT_TRANSLATE_NOOP("KeysDialog", "Move the focused keypoint by 1 px (Shift 10, Alt 0.1)"),
+    ),
 )
 
 

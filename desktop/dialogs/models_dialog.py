@@ -180,7 +180,7 @@ class ModelsDialog(QDialog):
         from projects.models import verify_model
 
         def done(report: Any) -> None:
-            text = self.tr("{n} files, {m} compared: all right.").format(n=report.files, m=report.compared)
+            text = self.tr("%n files, {m} compared: all right.", "", report.files).format(m=report.compared)
             card.note.setText(text if report.ok else "; ".join(report.problems))
 
         card.note.setText(self.tr("Checking..."))

@@ -92,9 +92,9 @@ class RelinkDialog(QDialog):
 
     def _done(self, report: Any) -> None:
         if hasattr(report, "lost"):
-            text = self.tr("{n} photos found, {m} still missing.").format(n=report.found, m=len(report.lost))
+            text = self.tr("%n photos found, {m} still missing.", "", report.found).format(m=len(report.lost))
         else:
-            text = self.tr("{m} photos missing, {n} changed.").format(m=len(report.missing), n=len(report.changed))
+            text = self.tr("%n photos missing, {m} changed.", "", len(report.missing)).format(m=len(report.changed))
         self.state.setText(text)
         self._space.program.photos.clear()
         self._space.program.thumbnails.clear()

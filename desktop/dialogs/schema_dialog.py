@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QCoreApplication, QSize, Qt
 from PySide6.QtGui import QColor, QPixmap
 from PySide6.QtWidgets import (
     QColorDialog,
@@ -83,7 +83,10 @@ class SchemaDialog(QDialog):
         add.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(add)
         for template in TEMPLATES:
-            menu.addAction(template.title, lambda t=template: self.add_category(t.category, t.schema))
+            menu.addAction(
+                QCoreApplication.translate("Templates", template.title),
+                lambda t=template: self.add_category(t.category, t.schema),
+            )
         add.setMenu(menu)
         top.addWidget(add)
         top.addWidget(self._tool("brush", self.tr("Rename the category"), self.rename_category))
@@ -199,8 +202,8 @@ class SchemaDialog(QDialog):
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setWindowTitle(self.tr("Remove the category"))
         box.setText(
-            self.tr("Remove {name} with {n} labelled instances? One Undo brings them back.").format(
-                name=row.name, n=count
+            self.tr("Remove {name} with %n labelled instances? One Undo brings them back.", "", count).format(
+                name=row.name
             )
         )
         box.setStandardButtons(QMessageBox.StandardButton.Cancel | QMessageBox.StandardButton.Yes)
@@ -296,7 +299,7 @@ class SchemaDialog(QDialog):
     def suggest_pairs(self) -> None:
         """Pairs from names."""
         made = self.draft.suggest_pairs()
-        self.note.setText(self.tr("{n} pairs found.").format(n=made))
+        self.note.setText(self.tr("%n pairs found.", "", made))
         if made:
             self._changed(self.names.currentRow())
 

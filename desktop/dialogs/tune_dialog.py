@@ -113,9 +113,9 @@ class TuneDialog(QDialog):
         enough = count >= MIN_INSTANCES
         pairs = count * (count - 1)
         self.pairs.setText(
-            self.tr("{n} accepted instances, {p} pairs in both directions.").format(n=count, p=pairs)
+            self.tr("%n accepted instances, {p} pairs in both directions.", "", count).format(p=pairs)
             if enough
-            else self.tr("{n} accepted instances; tuning needs at least {m}.").format(n=count, m=MIN_INSTANCES)
+            else self.tr("%n accepted instances; tuning needs at least {m}.", "", count).format(m=MIN_INSTANCES)
         )
         self.start_button.setEnabled(enough)
 

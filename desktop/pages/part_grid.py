@@ -113,7 +113,7 @@ class PartGridPage(QWidget):
             pending = self.shown.currentData() == "pending"
             cards = self._pending(definition_id) if pending else self._accepted(definition_id)
         self.grid.show_cards(cards)
-        self.count.setText(self.tr("{n} crops").format(n=len(cards)) + ("+" if len(cards) >= LIMIT else ""))
+        self.count.setText(self.tr("%n crops", "", len(cards)) + ("+" if len(cards) >= LIMIT else ""))
         self.grid.setVisible(bool(cards))
         self.empty.setVisible(not cards)
         self.empty.setText(

@@ -100,7 +100,7 @@ class ProjectCard(QFrame):
         s = self._summary
         if s.problem:
             return self.tr("cannot be opened")
-        return self.tr("{n} photos, {done} done").format(n=s.photos, done=s.done)
+        return self.tr("%Ln photos, {done} done", "", s.photos).format(done=s.done)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -82,8 +82,8 @@ class StatisticsPage(QWidget):
         """Draw."""
         f: Figures = figures
         self.summary.setText(
-            self.tr("{done} of {all} photos done, {instances} instances, {keypoints} keypoints").format(
-                done=f.done + f.nothing, all=f.photos, instances=f.instances, keypoints=f.keypoints
+            self.tr("{done} of %n photos done, {instances} instances, {keypoints} keypoints", "", f.photos).format(
+                done=f.done + f.nothing, instances=f.instances, keypoints=f.keypoints
             )
         )
         parts = []
@@ -91,7 +91,7 @@ class StatisticsPage(QWidget):
             parts.append(self.tr("{a:.2f} actions per accepted keypoint (by hand: 1)").format(a=f.actions_per_keypoint))
         if f.decisions:
             share = f.accepted / f.decisions
-            parts.append(self.tr("{n} decisions, {p:.0%} accepted").format(n=f.decisions, p=share))
+            parts.append(self.tr("%n decisions, {p:.0%} accepted", "", f.decisions).format(p=share))
         self.detail.setText("   ".join(parts) or self.tr("No proposal was decided yet."))
         names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("done")]
         values = (f.unseen, f.pending, f.nothing, f.done)

@@ -97,7 +97,7 @@ class EvidencePanel(QWidget):
         count = at.session.queries.count_decisions(category.id if category else None)
         if count < CALIBRATED_FROM:
             left = CALIBRATED_FROM - count
-            return self.tr("Confidence is uncalibrated: {n} more decisions fit it to your own.").format(n=left)
+            return self.tr("Confidence is uncalibrated: %n more decisions fit it to your own.", "", left)
         return self.tr("Confidence is calibrated on {n} of your decisions.").format(n=count)
 
     def _finding(self) -> str:

@@ -139,7 +139,7 @@ class ImagePanel(QWidget):
     def _show_empty(self) -> None:
         count = len(self.model.ids)
         self._empty.setVisible(count == 0)
-        self._title.setText(self.tr("{n} photos").format(n=f"{count:,}".replace(",", " ")))
+        self._title.setText(self.tr("%Ln photos", "", count))
 
     def _changed(self, changes: OpChanges, _initiator: object) -> None:
         if changes.tables & {"image", "instance", "keypoint", "proposal", "nothing_here", "tag_link", "category"}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QFrame, QWidget
 
@@ -46,7 +46,8 @@ class TemplateCard(QFrame):
         self.setFixedSize(118, 132)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setAccessibleName(template.title)
+        self.title = QCoreApplication.translate("Templates", template.title)
+        self.setAccessibleName(self.title)
         self.selected = False
 
     def set_selected(self, on: bool) -> None:
@@ -78,7 +79,7 @@ class TemplateCard(QFrame):
             painter.drawLine(middle + QPointF(-10, 0), middle + QPointF(10, 0))
             painter.drawLine(middle + QPointF(0, -10), middle + QPointF(0, 10))
         painter.setPen(text)
-        painter.drawText(QRectF(4, 104, self.width() - 8, 22), Qt.AlignmentFlag.AlignCenter, self.template.title)
+        painter.drawText(QRectF(4, 104, self.width() - 8, 22), Qt.AlignmentFlag.AlignCenter, self.title)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.chosen.emit(self.template.id)
