@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QDialog
 
+from desktop.widgets.accelerators import DialogAccelerators
+
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
@@ -27,6 +29,7 @@ class DialogCommands(QObject):
         if old is not None:
             old.close()
         self.open[name] = dialog
+        DialogAccelerators(dialog)
         dialog.finished.connect(lambda _: self.open.pop(name, None) and dialog.deleteLater())
         dialog.show()
         dialog.raise_()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QCoreApplication, QSize, Qt
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QLineEdit, QMainWindow, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
 
 from desktop.actions.catalogue import ACTIONS, MENUS
 from desktop.actions.registry import ActionRegistry, translated
 from desktop.theme.icons import icon
+from desktop.widgets.accelerators import mark_menu_bar
 
 SEPARATED = {
     "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.source",
@@ -30,7 +32,15 @@ def fill_menu_bar(window: QMainWindow, registry: ActionRegistry) -> dict[str, QM
                 if spec.id in SEPARATED:
                     menu.addSeparator()
                 menu.addAction(registry[spec.id])
+    mark_menu_bar(window.menuBar(), taken=_alt_letters(registry))
     return menus
+
+
+def _alt_letters(registry: ActionRegistry) -> set[str]:
+    """Letters that Alt starts an action with (a menu must not take them)."""
+    keys = [k for action in registry.actions.values() for k in action.shortcuts() if k.count() == 1]
+    texts = [k.toString(QKeySequence.SequenceFormat.PortableText) for k in keys]
+    return {t[4:].lower() for t in texts if t.startswith("Alt+") and len(t) == 5}
 
 
 def _drop_down(registry: ActionRegistry, main: str, others: tuple[str, ...], text: str) -> QToolButton:
