@@ -138,9 +138,10 @@ class Project:
         """Give the files and the lock back; `back_up`: write a backup first when one is due. May be called twice."""
         if self._closed:
             return
+        due = back_up and self.backup_is_due
         self._closed = True
         HUB.leave(self._shared, self._listener)
-        if self._writer is not None and back_up:
+        if due:
             self._back_up_at_closing()
         if self._read_connection is not None:
             self._read_connection.close()
@@ -267,11 +268,20 @@ class Project:
         """Write a backup when the last one is old and something changed since (call it from an idle worker)."""
         return backup.make(self.folder) if not self.read_only and backup.is_due(self.folder) else None
 
+    @property
+    def backup_is_due(self) -> bool:
+        """Whether `close` would write a backup first: seconds for a large project, so a window lets a worker close it."""
+        if self.read_only or self._closed:
+            return False
+        try:
+            large = self._path.stat().st_size > backup.LARGE
+        except OSError:
+            return False
+        return backup.is_due(self.folder, backup.LARGE_INTERVAL if large else backup.INTERVAL)
+
     def _back_up_at_closing(self) -> None:
         with contextlib.suppress(ProjectError, OSError):
-            large = self._path.stat().st_size > backup.LARGE
-            if backup.is_due(self.folder, backup.LARGE_INTERVAL if large else backup.INTERVAL):
-                backup.make(self.folder)
+            backup.make(self.folder)
 
     def check_integrity(self) -> list[str]:
         """Everything SQLite finds wrong ([] = all is well); takes about a second per 100 000 images."""

@@ -197,7 +197,7 @@ class SchemaDialog(QDialog):
         row = self.row
         if row is None:
             return
-        count = len(self._space.session.queries.instances(category_id=row.id))
+        count = self._space.session.queries.instance_counts().get(row.id, 0)
         box = QMessageBox(self)
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setWindowTitle(self.tr("Remove the category"))
@@ -208,7 +208,10 @@ class SchemaDialog(QDialog):
         )
         box.setStandardButtons(QMessageBox.StandardButton.Cancel | QMessageBox.StandardButton.Yes)
         if count == 0 or box.exec() == QMessageBox.StandardButton.Yes:
-            self._space.session.write(lambda do: do.remove_category(row.id), self)
+            rows = count * (2 + len(row.definitions)) + self._space.session.queries.counts().pending
+            self._space.session.write_sized(
+                rows, self.tr("Remove the category"), lambda do: do.remove_category(row.id), self
+            )
 
     # -- keypoints -------------------------------------------------------------------------------------------------
 
@@ -320,7 +323,7 @@ class SchemaDialog(QDialog):
             return
         queries = self._space.session.queries
         best, count = None, 1
-        for instance in queries.exemplar_instances(row.id)[:40]:
+        for instance in queries.instances(ids=queries.exemplar_ids(row.id, limit=40)):
             labelled = int(instance.aligned(row.definition_ids).labelled.sum())
             if labelled > count:
                 best, count = instance, labelled

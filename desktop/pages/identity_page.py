@@ -21,6 +21,7 @@ from desktop.canvas.content import PointState
 from desktop.canvas.outline import trace_borders
 from desktop.canvas.simplify import simplify_ring
 from desktop.pages.stacks import stacked
+from desktop.session.reviewer import ROWS_EACH
 from desktop.theme.icons import icon
 from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.message_bar import plain_label
@@ -253,17 +254,23 @@ class IdentityPage(QWidget):
         """Enter: it is the one."""
         ids = self._chosen()
         if ids:
-            self._space.session.write(lambda do: do.accept_proposals(ids), self)
+            title = self.tr("Confirm %n suggestions", "", len(ids))
+            self._space.session.write_sized(len(ids) * ROWS_EACH, title, lambda do: do.accept_proposals(ids), self)
 
     def reject(self) -> None:
         """Delete: it is not the one; remembered as a hard negative, the list is sharpened."""
         ids, row = self._chosen(), self.identity
         if not ids or row is None:
             return
-        if self._space.session.write(lambda do: do.reject_proposals(ids), self) is not None:
-            ahead = [c.image_id for c in self.suggested.model_.cards[:SHARPEN_AHEAD]]
-            if ahead and self._space.program.settings.current.live_improve:
-                self._space.jobs.sharpen_identity(row.name, ahead)
+        title, name = self.tr("Deny %n suggestions", "", len(ids)), row.name
+        self._space.session.write_sized(
+            len(ids) * ROWS_EACH, title, lambda do: do.reject_proposals(ids), self, done=lambda _: self._sharpen(name)
+        )
+
+    def _sharpen(self, name: str) -> None:
+        ahead = [c.image_id for c in self.suggested.model_.cards[:SHARPEN_AHEAD]]
+        if ahead and self._space.program.settings.current.live_improve:
+            self._space.jobs.sharpen_identity(name, ahead)
 
     def remove(self) -> None:
         """Delete: deny a suggestion, or take the name off a confirmed one, whichever zone has the keyboard."""
@@ -275,7 +282,8 @@ class IdentityPage(QWidget):
     def _unconfirm(self) -> None:
         ids = [c.key for c in self.confirmed.chosen_cards()]
         if ids:
-            self._space.session.write(lambda do: do.assign_identity(ids, None), self)
+            title = self.tr("Take the name off %n instances", "", len(ids))
+            self._space.session.write_sized(len(ids) * 2, title, lambda do: do.assign_identity(ids, None), self)
 
     # -- identity commands -----------------------------------------------------------------------------------------
 
@@ -309,8 +317,13 @@ class IdentityPage(QWidget):
         )
         other = next((i for i in others if i.name == name), None)
         if ok and other is not None:
-            self._space.session.write(lambda do: do.merge_identities(other.id, [row.id]), self)
-            self.choose_name(other.name)
+            self._space.session.write_sized(
+                self._rows_of(row),
+                self.tr("Merge"),
+                lambda do: do.merge_identities(other.id, [row.id]),
+                self,
+                done=lambda _: self.choose_name(other.name),
+            )
 
     def split(self) -> None:
         """The selected confirmed ones are somebody else."""
@@ -323,11 +336,17 @@ class IdentityPage(QWidget):
         if ok and name.strip():
             self._space.session.write(lambda do: do.split_identity(row.id, ids, name.strip()), self)
 
+    @staticmethod
+    def _rows_of(row: IdentityRow) -> int:
+        return 2 * (row.instance_count + row.pending_count)
+
     def forget(self) -> None:
         """Drop the identity; its instances stay (undo brings it back)."""
         row = self.identity
         if row is not None:
-            self._space.session.write(lambda do: do.remove_identity(row.id), self)
+            self._space.session.write_sized(
+                self._rows_of(row), self.tr("Remove an identity"), lambda do: do.remove_identity(row.id), self
+            )
 
 
 def _square(box: Box) -> Box:

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from desktop.canvas.content import PointState
+from desktop.session.reviewer import ROWS_EACH
 from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.message_bar import plain_label
 from desktop.window.workspace import Workspace
@@ -144,7 +145,7 @@ class PartGridPage(QWidget):
     def _accepted(self, definition_id: int) -> tuple[CropCard, ...]:
         queries = self._space.session.queries
         category = next(c for c in self._space.labelling.categories if definition_id in c.definition_ids)
-        instances = queries.exemplar_instances(category.id)[:LIMIT]
+        instances = queries.instances(ids=queries.exemplar_ids(category.id, limit=LIMIT))
         rows = queries.images_by_id({i.image_id for i in instances})
         cards = []
         for instance in instances:
@@ -168,13 +169,23 @@ class PartGridPage(QWidget):
         """Enter: accept the chosen crops."""
         ids = self._chosen_pending()
         if ids:
-            self._space.session.write(lambda do: do.accept_keypoints(ids), self)
+            self._space.session.write_sized(
+                len(ids) * ROWS_EACH,
+                self.tr("Accept %n keypoints", "", len(ids)),
+                lambda do: do.accept_keypoints(ids),
+                self,
+            )
 
     def reject(self) -> None:
         """X: reject the chosen crops."""
         ids = self._chosen_pending()
         if ids:
-            self._space.session.write(lambda do: do.reject_keypoints(ids), self)
+            self._space.session.write_sized(
+                len(ids) * ROWS_EACH,
+                self.tr("Reject %n keypoints", "", len(ids)),
+                lambda do: do.reject_keypoints(ids),
+                self,
+            )
 
     def remove(self) -> None:
         """Delete: reject the chosen crops."""

@@ -6,6 +6,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
 from desktop.engine_thread.service import JobState
+from desktop.session.store_thread import StoreTask
 from desktop.theme.icons import icon
 from desktop.widgets.message_bar import plain_tip
 from engine.api import EngineInfo
@@ -88,6 +89,8 @@ class JobBar(QWidget):
         layout.addWidget(self.cancel)
         layout.addWidget(self.step, 1)
         layout.addWidget(self.saved)
+        self._long: StoreTask | None = None
+        self._state: JobState | None = None
         self.pause.clicked.connect(self.pause_clicked.emit)
         self.cancel.clicked.connect(lambda _: self.cancel_clicked.emit())
         self.show_job(None)
@@ -109,7 +112,10 @@ class JobBar(QWidget):
         self.device.set_text(f"{info.device}  {info.dtype}{memory}" + (f"  {info.note}" if info.note else ""))
 
     def show_job(self, state: JobState | None) -> None:
-        """The running job, or nothing."""
+        """The running job, or nothing. A long step of the project goes first: it is what a person waits for."""
+        self._state = state
+        if self._long is not None:
+            return
         for widget in (self.job, self.bar, self.pause, self.cancel):
             widget.setVisible(state is not None)
         if state is None:
@@ -119,6 +125,19 @@ class JobBar(QWidget):
         self.bar.setValue(min(progress.done, progress.total) if progress.total else 0)
         self.pause.setChecked(state.job.cancel.paused)
         self.job.set_text(self._job_text(state, progress))
+
+    def show_long(self, task: StoreTask | None) -> None:
+        """The long step of the project that is being written, or none any more."""
+        self._long = task
+        if task is None:
+            self.show_job(self._state)
+            return
+        self.job.set_text(task.title)
+        self.bar.setRange(0, 0)  # how far SQLite is nobody knows
+        self.job.show()
+        self.bar.show()
+        self.pause.hide()
+        self.cancel.setVisible(task.cancellable)
 
     def _job_text(self, state: JobState, progress: ProgressSnapshot) -> str:
         parts = [state.job.title or progress.label]

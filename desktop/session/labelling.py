@@ -75,7 +75,7 @@ class Labelling(QObject):
         if category_id == self._category_id:
             return
         self._category_id = category_id
-        if not self.session.read_only:
+        if not self.session.read_only and self.session.busy is None:
             self.session.write(lambda do: do.set_setting("window.category", category_id), self)
         if self.selected_key == NEW:
             self.focused = 0

@@ -1,4 +1,7 @@
-"""The open project on the GUI thread: one door for writes, one signal for changes from anywhere."""
+"""The open project on the GUI thread: one door for writes, one signal for changes from anywhere.
+
+Steps over many rows go to the store thread: they take seconds, and the window must not stand still meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from desktop.messages import Messages
+from desktop.session.store_thread import StoreTask, StoreThread
 from engine.domain.errors import AppError
 from projects.store.changes import OpChanges
 
@@ -17,6 +21,11 @@ if TYPE_CHECKING:
     from projects.store.queries import Queries
 
 POLL_MS = 100
+LARGE_STEP = 300
+"""Rows from which a step leaves the window's thread (some tens of milliseconds)."""
+PATIENCE_S = 0.25
+"""How long the window waits behind a transaction of another thread before it says so instead."""
+LOOK_BACK = 50
 IMPROVE = "Improve "
 """Steps that the program makes by itself in the background begin with this in the undo list."""
 
@@ -30,14 +39,19 @@ class ProjectSession(QObject):
     Signals:
         changed(OpChanges, initiator): after every operation, whichever thread ran it; initiator is the object that
             asked for it, or None.
+        busy_changed(StoreTask | None): a long step began or ended; until then nothing else can be changed.
     """
 
     changed = Signal(object, object)
+    busy_changed = Signal(object)
 
     def __init__(self, project: Project, messages: Messages, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.project = project
         self.messages = messages
+        self.store = StoreThread(project.folder, self)
+        if not project.read_only:
+            project.set_patience(PATIENCE_S)
         project.on_change.append(self._hear)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -66,6 +80,8 @@ class ProjectSession(QObject):
 
     def write(self, operation: Callable[[Any], OpChanges], initiator: object = None) -> OpChanges | None:
         """Run one named operation: `session.write(lambda do: do.remove_instances([3]))`. None when it failed (told)."""
+        if self._told_to_wait():
+            return None
         try:
             with self.project.initiator(initiator):
                 return operation(self.project.operations)
@@ -73,30 +89,96 @@ class ProjectSession(QObject):
             self.messages.error(error)
             return None
 
+    # -- long steps ------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> StoreTask | None:
+        """The long step that runs, or None."""
+        return next((task for task in self.store.waiting if not task.quiet), None)
+
+    def _told_to_wait(self) -> bool:
+        task = self.busy
+        if task is not None:
+            self.messages.info(
+                self.tr("“{step}” is still being written.").format(step=task.title),
+                self.tr("Nothing else can be changed until it is done; you can go on looking."),
+            )
+        return task is not None
+
+    def cancel_long(self) -> bool:
+        """Stop the long step; nothing of it stays. False when none runs or it cannot be stopped."""
+        task = self.busy
+        if task is None or not task.cancellable:
+            return False
+        task.cancel.cancel()
+        return True
+
+    def write_sized(
+        self,
+        size: int,
+        title: str,
+        operation: Callable[[Any], OpChanges],
+        initiator: object = None,
+        *,
+        done: Callable[[OpChanges], object] | None = None,
+    ) -> None:
+        """Like `write` for a step over about `size` rows: a large one runs on the store thread. `done` comes after it."""
+        if size < LARGE_STEP:
+            changes = self.write(operation, initiator)
+            if changes is not None and done is not None:
+                done(changes)
+        else:
+            self._submit_long(title, lambda project: operation(project.operations), initiator, done)
+
+    def _submit_long(
+        self, title: str, work: Callable[[Project], Any], initiator: object, done: Callable[[Any], object] | None
+    ) -> None:
+        if self._told_to_wait():
+            return
+        task = StoreTask(
+            title, work, initiator, done=done, failed=self.messages.error, ended=self._long_ended,
+        )  # fmt: skip
+        self.store.submit(task)
+        self.busy_changed.emit(task)
+
+    def _long_ended(self) -> None:
+        self.poll()
+        self.busy_changed.emit(self.busy)
+
+    def travel(self, *, forward: bool, done: Callable[[str | None], object]) -> None:
+        """Undo (or redo, `forward`) the last step of the person; `done(name)` comes at once, or later for a large one."""
+        steps = self.project.upcoming_steps(forward=forward, limit=LOOK_BACK)
+        count = next((i for i, (name, _) in enumerate(steps) if not name.startswith(IMPROVE)), len(steps) - 1) + 1
+        if not steps or sum(rows for _, rows in steps[: 1 if forward else count]) < LARGE_STEP:
+            done(None if self._told_to_wait() else self.redo() if forward else self.undo())
+            return
+        title = self.tr("Redo: {name}") if forward else self.tr("Undo: {name}")
+        self._submit_long(
+            title.format(name=steps[0 if forward else count - 1][0]),
+            lambda project: _travelled(project.redo if forward else project.undo, forward=forward),
+            None,
+            done,
+        )
+
+    # -- undo ------------------------------------------------------------------------------------------------------
+
     def undo(self) -> str | None:
         """Take the last step of the person back; its name, or None.
 
         Background improvements that came after it go with it (they are made again by themselves).
         """
-        name = self._travel(self.project.undo)
-        while name is not None and name.startswith(IMPROVE):
-            following = self._travel(self.project.undo)
-            if following is None:
-                break
-            name = following
-        return name
+        return self._travel(self.project.undo, forward=False)
 
     def redo(self) -> str | None:
         """Do the last undone step again; its name, or None."""
-        return self._travel(self.project.redo)
+        return self._travel(self.project.redo, forward=True)
 
-    def _travel(self, step: Callable[[], OpChanges | None]) -> str | None:
+    def _travel(self, step: Callable[[], OpChanges | None], *, forward: bool) -> str | None:
         try:
-            changes = step()
+            return _travelled(step, forward=forward)
         except AppError as error:
             self.messages.error(error)
             return None
-        return changes.name if changes is not None else None
 
     def _hear(self, changes: OpChanges, initiator: object = None) -> None:
         self.changed.emit(changes, initiator)
@@ -111,6 +193,19 @@ class ProjectSession(QObject):
             self.messages.error(error, retry=self._timer.start)
 
     def close(self) -> None:
-        """Stop listening and close the connection."""
+        """Stop listening and close the connection; a long step is finished and a due backup written behind the scenes."""
         self._timer.stop()
-        self.project.close()
+        if self.project.backup_is_due:
+            self.store.end_with(self.project.close)
+        else:
+            self.store.finish(self.project.close)
+
+
+def _travelled(step: Callable[[], OpChanges | None], *, forward: bool) -> str | None:
+    """Take steps until one of a person was among them; its name. Redo takes one."""
+    name = None
+    while (changes := step()) is not None:
+        name = changes.name
+        if forward or not name.startswith(IMPROVE):
+            break
+    return name

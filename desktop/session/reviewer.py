@@ -26,6 +26,8 @@ class BulkPreview:
 
 
 CALIBRATED_FROM = 30
+ROWS_EACH = 4
+"""Rows that deciding one proposal touches: itself, its keypoint, the decision, the photo."""
 _R = TypeVar("_R")
 
 
@@ -157,16 +159,31 @@ class Reviewer:
         decisions = queries.count_decisions(category_id)
         return BulkPreview(count, expected, threshold, decisions >= CALIBRATED_FROM, decisions, lowest)
 
-    def accept_queue(self) -> int:
-        """Accept everything sure of the category, in one undo step."""
+    def accept_queue(self, title: str, count: int, done: Callable[[int], object]) -> None:
+        """Accept everything sure of the category (about `count` keypoints), in one undo step called `title` meanwhile.
+
+        A large one runs beside the window; `done(accepted)` comes after it.
+        """
         at = self._at
         threshold = at.settings.current.accept_precision
         category_id = at.category.id if at.category else None
-        changes = self._session.write(
-            lambda do: do.accept_proposals(min_confidence=threshold, category_id=category_id), self
+        self._session.write_sized(
+            count * ROWS_EACH,
+            title,
+            lambda do: do.accept_proposals(min_confidence=threshold, category_id=category_id),
+            self,
+            done=lambda changes: done(changes.count),
         )
-        at.reload()
-        return changes.count if changes is not None else 0
+
+    def reject_photos(self, title: str, image_ids: tuple[int, ...], done: Callable[[int], object]) -> None:
+        """Reject everything that is pending on these photos, in one undo step."""
+        self._session.write_sized(
+            len(image_ids) * ROWS_EACH,
+            title,
+            lambda do: do.reject_proposals(image_ids=image_ids),
+            self,
+            done=lambda changes: done(changes.count),
+        )
 
     def _after(self, index: int | None) -> None:
         """Focus the next pending keypoint of the instance, then of the photo; then the photo is done."""
