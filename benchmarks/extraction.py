@@ -223,7 +223,7 @@ def embedded_rows(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     from engine.backbones.loading import load_backbone
 
     backbone = load_backbone("embedded", arguments.device, "fp32")
-    backbone.spec = replace(backbone.spec, fusion=FusionSpec(), extra_blocks=())
+    backbone.spec = replace(backbone.spec, fusion=FusionSpec(), extra_blocks=(), extra_scales=())
     # A small model: the first call's set-up would be a large share of a single measurement.
     steady = argparse.Namespace(**{**vars(arguments), "warm_up": True, "repeat": max(3, arguments.repeat)})
     bench = Bench("embedded", backbone, folder, steady)

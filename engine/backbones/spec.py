@@ -25,6 +25,15 @@ class BlockWeight:
 
 
 @dataclass(frozen=True)
+class ScaleWeight:
+    """A further pass over the same view at `factor` times the input size, joined with weight `weight` (that of the pass
+    at full size is 1 - sum)."""
+
+    factor: float
+    weight: float
+
+
+@dataclass(frozen=True)
 class FusionSpec:
     """The second dense descriptor of the fusion slot (ALGORITHMS 1.6).
 
@@ -80,7 +89,7 @@ class BackboneSpec:
         licence, licence_url, notice: shown before a download and recorded with it.
         input_wh: network input in pixels; `resize` "squash" (published) or "fit" (keep the aspect ratio).
         timestep, up_block, ensemble: of the feature extraction; `clean` True adds no noise at all.
-        extra_blocks: further up-blocks joined to the main one.
+        extra_blocks: further up-blocks joined to the main one; extra_scales: further passes at other input sizes.
         prompt: template; "{category}" is replaced; "" is the empty prompt.
         fusion, instance: see their classes.
         cpu_dtype: measured faster dtype on the CPU ("" = device policy).
@@ -106,6 +115,7 @@ class BackboneSpec:
     ensemble: int = 1
     clean: bool = False
     extra_blocks: tuple[BlockWeight, ...] = ()
+    extra_scales: tuple[ScaleWeight, ...] = ()
     prompt: str = "a photo of a {category}"
     fusion: FusionSpec = FusionSpec()
     instance: InstanceSpec = InstanceSpec()
@@ -231,6 +241,13 @@ def _blocks(value: Any) -> tuple[BlockWeight, ...]:
     return tuple(BlockWeight(_integer(0, 15)(item["block"]), _share(item["weight"])) for item in value)
 
 
+def _scales(value: Any) -> tuple[ScaleWeight, ...]:
+    scales = tuple(ScaleWeight(_number(item["factor"]), _share(item["weight"])) for item in value)
+    if any(not 0.25 <= scale.factor <= 4.0 for scale in scales):
+        raise ValueError("a factor of extra_scales is not between 0.25 and 4")
+    return scales
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "input_wh": _optional(_size),
     "cells_wh": _optional(_size),
@@ -241,6 +258,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "batch": _integer(1, 1024),
     "size_bytes": _integer(0, 1 << 50),
     "extra_blocks": _blocks,
+    "extra_scales": _scales,
     "weight": _share,
     "cpu_dtype": _one_of("", "fp32", "bf16", "fp16"),
     "inversion_steps": _integer(0, 1000),

@@ -21,6 +21,7 @@ from engine.domain.geometry import ImageTransform
 from engine.evaluation.pck import PairResult, hits
 from engine.features.extractor import to_network
 from engine.features.fusion import get_descriptor, join_blocks, kernel_scores, l2_normalise
+from engine.features.views import render_pixels
 from engine.matching.sampling import sample_features
 from engine.matching.selection import select
 from engine.matching.similarity import similarity_maps
@@ -171,21 +172,36 @@ class Describer:
 
     def _diffusion(self, backbone: Backbone, picture: Picture, category: str) -> Tensor:
         spec = backbone.spec
+        plain = self.timestep is not None or self.up_block is not None
+        extra = () if self.up_block is not None else spec.extra_blocks
+        blocks = [(spec.up_block if self.up_block is None else self.up_block, 1 - sum(b.weight for b in extra))]
+        blocks += [(b.block, b.weight) for b in extra]
+        scales = () if plain else spec.extra_scales
+        sizes = [(1.0, 1 - sum(s.weight for s in scales)), *((s.factor, s.weight) for s in scales)]
+        maps: list[Tensor] = []
+        for factor, _ in sizes:
+            maps += self._pass(backbone, _resized(picture, factor), category, [block for block, _ in blocks])
+        weights = [share * weight for _, share in sizes for _, weight in blocks]
+        return join_blocks(maps, weights)[0] if len(maps) > 1 else maps[0][0]
+
+    def _pass(self, backbone: Backbone, picture: Picture, category: str, blocks: list[int]) -> list[Tensor]:
+        spec = backbone.spec
         t = spec.timestep if self.timestep is None else self.timestep
-        blocks = (spec.up_block,) if self.up_block is None else (self.up_block,)
-        extra = spec.extra_blocks if self.up_block is None else ()
         latents = backbone.encode_latents(to_network(picture[None]))
         if not (spec.clean and self.timestep is None):
             generator = torch.Generator().manual_seed(self.noise_seed)
             latents = backbone.add_noise(latents, torch.randn(latents.shape, generator=generator), t)
         text = spec.text_for(category) if self.category_prompts else ""
-        wanted = (*blocks, *(b.block for b in extra))
-        output = backbone.unet_forward(latents, t, backbone.encode_text([text]), up_blocks=wanted)
-        maps = [output.maps[b].float() for b in wanted]
-        if not extra:
-            return maps[0][0]
-        weights = [b.weight for b in extra]
-        return join_blocks(maps, [max(0.0, 1 - sum(weights)), *weights])[0]
+        output = backbone.unet_forward(latents, t, backbone.encode_text([text]), up_blocks=tuple(blocks))
+        return [output.maps[b].float() for b in blocks]
+
+
+def _resized(picture: Picture, factor: float) -> Picture:
+    """The picture at `factor` times its size, as the extractor renders its views."""
+    side = round(picture.shape[0] * factor / 16) * 16
+    return render_pixels(
+        picture, ImageTransform.resize((picture.shape[1], picture.shape[0]), (side, side)), picture.shape[1::-1]
+    )
 
 
 @torch.no_grad()

@@ -42,6 +42,7 @@ class Recipe:
     seed: int
     extra_blocks: tuple[tuple[int, float], ...]
     clean: bool
+    extra_scales: tuple[tuple[float, float], ...] = ()
 
 
 class FeatureExtractor:
@@ -129,6 +130,7 @@ class FeatureExtractor:
         """Resolve None against the card; UserInputError for impossible values."""
         spec = self.backbone.spec
         blocks = tuple((b.block, b.weight) for b in spec.extra_blocks) if up_block is None else ()
+        scales = tuple((s.factor, s.weight) for s in spec.extra_scales) if up_block is None else ()
         steps = len(self.backbone.scheduler.alphas_cumprod)
         recipe = Recipe(
             timestep=spec.timestep if timestep is None else int(timestep),
@@ -137,6 +139,7 @@ class FeatureExtractor:
             seed=seed,
             extra_blocks=blocks,
             clean=spec.clean and timestep is None,
+            extra_scales=scales,
         )
         if not 0 <= recipe.timestep < steps:
             raise UserInputError(f"The timestep must lie between 0 and {steps - 1}, got {recipe.timestep}.")
@@ -198,6 +201,8 @@ class FeatureExtractor:
         settings: dict[str, Any] = {"dtype": dtype_name(backbone.dtype)}
         if recipe.extra_blocks:
             settings["extra_blocks"] = [list(block) for block in recipe.extra_blocks]
+        if recipe.extra_scales:
+            settings["extra_scales"] = [list(scale) for scale in recipe.extra_scales]
         if recipe.clean:
             settings["clean"] = True
         return RunSpec(
@@ -262,7 +267,24 @@ class FeatureExtractor:
     def compute(
         self, views: Sequence[ImageView], prompt: Prompt, recipe: Recipe, *, cancel: CancelToken | None = None
     ) -> Tensor:
-        """`[B, C, h, w]` float32 of views of one input size, without cache and ladder: mean over the ensemble."""
+        """`[B, C, h, w]` float32 of views of one input size, without cache and ladder: mean over the ensemble, blocks
+        and scales joined."""
+        if not recipe.extra_scales:
+            means = self._means(views, prompt, recipe, cancel)
+            return means[0] if len(means) == 1 else join_blocks(means, _block_weights(recipe))
+        main = (1.0, max(0.0, 1.0 - sum(weight for _, weight in recipe.extra_scales)))
+        maps: list[Tensor] = []
+        weights: list[float] = []
+        for factor, weight in (main, *recipe.extra_scales):
+            size = self._scaled_size(views[0].input_wh, factor)
+            maps += self._means([_with_input(view, size) for view in views], prompt, recipe, cancel)
+            weights += [weight * share for share in _block_weights(recipe)]
+        return join_blocks(maps, weights)
+
+    def _means(
+        self, views: Sequence[ImageView], prompt: Prompt, recipe: Recipe, cancel: CancelToken | None
+    ) -> list[Tensor]:
+        """One map `[B, C, h, w]` per up-block of the recipe, averaged over the ensemble."""
         pixels = self.pixels(views)
         latents = self.backbone.encode_latents(to_network(pixels))
         embeds = self._embeds(prompt, pixels)
@@ -282,11 +304,15 @@ class FeatureExtractor:
             )
             sums = [output.maps[b].float().unflatten(0, (len(group), len(views))).sum(dim=0) for b in blocks]
             total = sums if not total else [a + b for a, b in zip(total, sums, strict=True)]
-        means = [t / members for t in total]
-        if not recipe.extra_blocks:
-            return means[0]
-        weights = [weight for _, weight in recipe.extra_blocks]
-        return join_blocks(means, [max(0.0, 1.0 - sum(weights)), *weights])
+        return [t / members for t in total]
+
+    def _scaled_size(self, input_wh: tuple[int, int], factor: float) -> tuple[int, int]:
+        """`input_wh` times `factor`, in whole steps of the U-Net's coarsest level."""
+        if factor == 1.0:
+            return input_wh
+        step = self.backbone.latent_factor * 2 ** (len(self.backbone.unet.up_blocks) - 1)
+        width, height = (max(step, round(side * factor / step) * step) for side in input_wh)
+        return width, height
 
     def latents(self, views: Sequence[ImageView]) -> Tensor:
         """Scaled posterior means `[B, 4, h, w]` of views of one input size."""
@@ -358,6 +384,12 @@ class FeatureExtractor:
     def _map(self, view: ImageView, spec: RunSpec, features: NDArray[np.float32]) -> FeatureMap:
         tensor = torch.from_numpy(np.ascontiguousarray(features)).to(self.backbone.device)
         return FeatureMap(tensor, view.transform, self.source.size_wh(view.image), spec)
+
+
+def _block_weights(recipe: Recipe) -> list[float]:
+    """Weight of every up-block of a recipe, the main one first."""
+    weights = [weight for _, weight in recipe.extra_blocks]
+    return [max(0.0, 1.0 - sum(weights)), *weights]
 
 
 def to_network(pixels: NDArray[np.uint8]) -> Tensor:

@@ -12,6 +12,7 @@ from engine.backbones import folder as layout
 from engine.backbones.loading import load_backbone
 from engine.backbones.manager import ModelManager
 from engine.backbones.registry import BlockWeight, get_spec, list_specs
+from engine.backbones.spec import ScaleWeight
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 
 
@@ -47,6 +48,7 @@ def test_not_installed_says_how_to_get_it() -> None:
 def test_kinmark_json_overrides_the_spec(model_dir: Path) -> None:
     values = {
         "input_wh": [96, 96], "timestep": 10, "extra_blocks": [{"block": 2, "weight": 0.3}],
+        "extra_scales": [{"factor": 0.5, "weight": 0.4}],
         "fusion": {"descriptor": "dense_sift", "weight": 0.4, "input_wh": [128, 128]},
         "instance": {"colour_weight": 0.5, "from_a_newer_version": 3}, "measured": {"pck": 20.0},
     }  # fmt: skip
@@ -54,6 +56,7 @@ def test_kinmark_json_overrides_the_spec(model_dir: Path) -> None:
     spec = get_spec(model_dir)
     assert spec.input_wh == (96, 96) and spec.timestep == 10
     assert spec.extra_blocks == (BlockWeight(2, 0.3),)
+    assert spec.extra_scales == (ScaleWeight(0.5, 0.4),)
     assert spec.fusion.descriptor == "dense_sift" and spec.fusion.input_wh == (128, 128)
     assert spec.instance.colour_weight == 0.5 and spec.instance.extra == {"from_a_newer_version": 3}
     assert spec.extra == {"measured": {"pck": 20.0}}

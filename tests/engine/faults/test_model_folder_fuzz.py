@@ -128,7 +128,7 @@ def test_memory_bombs_are_refused_at_once(
         {"timestep": "ten"}, {"timestep": -1}, {"timestep": None}, {"input_wh": [64]}, {"input_wh": None},
         {"input_wh": [10**6, 64]}, {"ensemble": 0}, {"batch": True}, {"up_block": 1.5}, {"prompt": 3}, {"clean": "yes"},
         {"fusion": {"weight": 2}}, {"fusion": {"weight": "NaN"}}, {"instance": []}, {"extra": 3}, {"resize": "stretch"},
-        {"extra_blocks": [{"block": 1}]}, {"cpu_dtype": "fp8"},
+        {"extra_blocks": [{"block": 1}]}, {"extra_scales": [{"factor": 0, "weight": 0.5}]}, {"cpu_dtype": "fp8"},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(tmp_path: Path, toy_pipeline_dir: Path, card: dict[str, object]) -> None:

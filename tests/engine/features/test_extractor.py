@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from engine.api import ImageInput
+from engine.domain.geometry import ImageTransform
+from engine.features.fusion import join_blocks
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -70,3 +73,22 @@ def test_fused_cosine_is_the_weighted_mean_of_both(
 
     expected = 0.7 * cosine(part.diffusion.features) + 0.3 * cosine(part.descriptor.features)
     torch.testing.assert_close(cosine(fused.features), expected, atol=1e-4, rtol=0)
+
+
+def test_scales_are_joined_with_their_weights(
+    toy_session: EngineSession, toy_pipeline_dir: Path, toy_images: tuple[ImageInput, ...]
+) -> None:
+    name = str(toy_pipeline_dir)
+    extractor = toy_session.extractor(name)
+    view = toy_session.whole_view(toy_images[0], name)
+    prompt = toy_session.prompt("empty", extractor.backbone)
+    recipe = replace(extractor.recipe(), clean=True, ensemble=1)
+    both = replace(recipe, extra_scales=((0.5, 0.4),))
+    half = ImageTransform.crop(
+        (0.0, 0.0, *map(float, extractor.source.size_wh(view.image))), tuple(n // 2 for n in view.input_wh)
+    )
+    maps = [extractor.compute([v], prompt, recipe) for v in (view, replace(view, transform=half))]
+    assert maps[0].shape[-1] == 2 * maps[1].shape[-1]
+    torch.testing.assert_close(extractor.compute([view], prompt, both), join_blocks(maps, [0.6, 0.4]))
+    one, two = (extractor.diffusion_maps([view], prompt, r)[0].spec for r in (recipe, both))
+    assert one.fingerprint() != two.fingerprint()
