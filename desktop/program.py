@@ -30,11 +30,16 @@ def engine_config(settings: Settings, prompts_dir: Path | None) -> Any:
         cache_bytes=int(settings.cache_gb * 2**30),
         prompt_dirs=(prompts_dir,) if prompts_dir is not None else (),
         threads=threads,
+        compile=settings.compile,
     )
 
 
 class Program(QObject):
-    """GUI thread; one per process. Owns everything that outlives a project; `close` ends all threads."""
+    """GUI thread; one per process. Owns everything that outlives a project; `close` ends all threads.
+
+    Attributes:
+        ended_in_time: False when a thread was still inside a library as the program closed.
+    """
 
     def __init__(self, app: QApplication) -> None:
         super().__init__()
@@ -49,6 +54,7 @@ class Program(QObject):
         self.settings.changed.connect(self._settings_changed)
         app.styleHints().colorSchemeChanged.connect(lambda _: self.apply_theme())
         self._themed: tuple[object, ...] = ()
+        self.ended_in_time = True
         self.apply_theme()
 
     def _make_engine(self) -> Any:
@@ -83,5 +89,5 @@ class Program(QObject):
 
     def close(self) -> None:
         """Cancel jobs and end the threads (within about two seconds)."""
-        self.engine.close()
-        self.pool.close()
+        engine_ended = self.engine.close(1.2)
+        self.ended_in_time = self.pool.close(0.5) and engine_ended

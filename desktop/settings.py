@@ -24,7 +24,7 @@ class Settings:
         improve_ahead: how many photos ahead that looks.
         accept_precision: "sure" means at least this expected precision.
         queue_strategy: how the review queue is sorted.
-        device, dtype, threads, cache_gb: of the engine ("auto", 0 = all but one core).
+        device, dtype, threads, cache_gb: of the engine ("auto", 0 = all but one core); compile: torch.compile its model.
         recent: recent project folders, newest first.
     """
 
@@ -43,6 +43,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     threads: int = 0
+    compile: bool = False
     cache_gb: float = 4.0
     show_source: bool = True
     link_views: bool = False

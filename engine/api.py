@@ -484,6 +484,7 @@ class EngineConfig:
         models_dir: folder of downloaded / added backbones (None = platform data folder).
         prompt_dirs: folders searched for saved prompts (a project's `prompts/`).
         threads: CPU threads for torch (0 = all cores).
+        compile: compile the model's blocks at their first use (torch.compile; needs a C++ compiler, minutes at first).
     """
 
     device: str = "auto"
@@ -493,6 +494,7 @@ class EngineConfig:
     models_dir: Path | None = None
     prompt_dirs: tuple[Path, ...] = ()
     threads: int = 0
+    compile: bool = False
 
 
 class NeighbourDoor(Protocol):

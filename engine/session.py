@@ -79,7 +79,7 @@ class EngineSession:
             backbone=self._current,
             memory_used_bytes=used,
             memory_total_bytes=total,
-            note=self._note,
+            note=self._note or (loaded.backbone.note if loaded is not None else ""),
         )
 
     def backbone(self, id_or_path: str = api.DEFAULT_BACKBONE) -> Backbone:
@@ -95,6 +95,8 @@ class EngineSession:
                 self._drop_models()
             with self.guarded():
                 loaded = load_backbone(key, self._device, self.config.dtype, models_dir=self.config.models_dir)
+            if self.config.compile:
+                loaded.compile_blocks()
             ladder = MemoryLadder(loaded, on_event=self._set_note)
             self._extractors[key] = FeatureExtractor(loaded, self.cache, self.source, ladder)
         self._current = key

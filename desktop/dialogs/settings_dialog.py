@@ -103,6 +103,7 @@ class SettingsDialog(QDialog):
         dtypes = {"auto": self.tr("automatic"), "fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
         self._choice("dtype", self.tr("Number format"), dtypes, s.dtype)
         self._count("threads", self.tr("Processor threads (0 = all but one)"), s.threads, 0, 256)
+        self._switch("compile", self.tr("Compile the model (minutes at first; needs a C++ compiler)"), s.compile)
         self._number("cache_gb", self.tr("Feature cache at most (GB)"), s.cache_gb, 0, 1000, 1)
 
     def _heading(self, text: str) -> None:

@@ -6,7 +6,8 @@ says so. Shapes: B batch, D text width, C channels, (h, w) grid of a map or late
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,8 +24,12 @@ from engine.backbones.attention import (
     record_attention,
     select_layers,
 )
+from engine.backbones.compiling import CompiledBlocks, is_compiler_failure
+from engine.backbones.devices import memory_format
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
+
+log = logging.getLogger(__name__)
 
 
 class _Enough(Exception):
@@ -47,6 +52,7 @@ class Backbone:
     Attributes:
         spec: its registry entry bound to a folder; `revision` names the weights (12 hex digits or a commit).
         unet, vae, text_encoder, tokenizer, scheduler: real library classes; the `_2` ones only for SDXL.
+        compiled: the compiled blocks after `compile_blocks`; `note` says when that did not work.
     """
 
     spec: BackboneSpec
@@ -60,6 +66,8 @@ class Backbone:
     scheduler: Any
     text_encoder_2: Any = None
     tokenizer_2: Any = None
+    compiled: CompiledBlocks | None = None
+    note: str = ""
     _texts: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -104,8 +112,13 @@ class Backbone:
         for module in self.modules():
             # The plain method: diffusers' own one warns at every change of precision, whether it matters or not.
             nn.Module.to(module, device=device, dtype=self._vae_dtype() if module is self.vae else self.dtype)
+        nn.Module.to(self.unet, memory_format=memory_format(self.device, self.dtype))
         self._texts.clear()
         return self
+
+    def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Compile the U-Net's blocks at their first use (minutes for large models); see `engine.backbones.compiling`."""
+        self.compiled = CompiledBlocks(self.unet, backend)
 
     def _vae_dtype(self) -> torch.dtype:
         # SDXL's VAE overflows in fp16; its config says so.
@@ -213,8 +226,39 @@ class Backbone:
         bad = [k for k in up_blocks if not 0 <= k < count]
         if bad:
             raise UserInputError(f"{self.spec.title} has up-blocks 0 to {count - 1}, not {bad[0]}.")
-        noisy = noisy.to(self.device, self.dtype)
+        noisy = noisy.to(self.device, self.dtype).contiguous(memory_format=memory_format(self.device, self.dtype))
         embeds = prompt_embeds.to(self.device, self.dtype).expand(noisy.shape[0], -1, -1)
+        kwargs = self._conditions(noisy, pooled)
+
+        def run() -> UNetOutput:
+            with self._checkpointing(checkpoint and attention is None):
+                return self._cut_forward(noisy, t, embeds, kwargs, up_blocks, attention, full)
+
+        if self.compiled is None:
+            return run()
+        if attention is not None or torch.is_grad_enabled():
+            with self.compiled.paused():
+                return run()
+        try:
+            return run()
+        except Exception as error:
+            if not is_compiler_failure(error):
+                raise
+            self._give_up_compiling(error)
+            return run()
+
+    def _give_up_compiling(self, error: Exception) -> None:
+        assert self.compiled is not None
+        self.compiled.take_off()
+        self.compiled = None
+        self.note = "The model could not be compiled here: going on without."
+        log.warning("%s: %s %s", self.spec.id, self.note, repr(error)[:500])
+
+    def _cut_forward(
+        self, noisy: Tensor, t: int, embeds: Tensor, kwargs: dict[str, Any], up_blocks: tuple[int, ...],
+        attention: AttentionTap | None, full: bool,
+    ) -> UNetOutput:  # fmt: skip
+        """One forward that ends when all wanted maps and layers have been computed (`full`: at the end)."""
         output = UNetOutput()
         wanted = select_layers(self._layers, attention) if attention is not None else ()
         pending: set[object] = set(up_blocks) | {layer.name for layer in wanted}
@@ -224,12 +268,11 @@ class Backbone:
             if not pending and not full:
                 raise _Enough
 
-        with self._checkpointing(checkpoint and attention is None), self._maps_into(output, up_blocks, reached):
+        with self._maps_into(output, up_blocks, reached):
             tap = attention or AttentionTap()
             with record_attention(self.unet, tap, wanted, reached) as captures:
                 output.attention = captures
                 try:
-                    kwargs = self._conditions(noisy, pooled)
                     sample = self.unet(noisy, torch.tensor(t, device=self.device), embeds, **kwargs).sample
                     output.eps = sample if full else None
                 except _Enough:

@@ -46,6 +46,10 @@ def propose(
         list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    compile_model: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
@@ -63,7 +67,7 @@ def propose(
     options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()))
     progress = Progress("Proposing")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
-        engine = open_engine(EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,)))
+        engine = open_engine(EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model))
         try:
             outcomes = run_propose(opened, engine, options, progress=progress, cancel=cancel)
             info = engine.info()
@@ -73,6 +77,7 @@ def propose(
         "device": info.device,
         "dtype": info.dtype,
         "backbone": info.backbone,
+        "note": info.note,
         "categories": [asdict(o) for o in outcomes],
     }
 
