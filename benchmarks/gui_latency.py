@@ -3,7 +3,8 @@
     python -m benchmarks.gui_latency [--images 200] [--seconds 60] [--platform offscreen|xcb] [--json FILE]
 
 A timer of 5 ms measures how late it fires while a script pans, zooms, pages and accepts in the real window. Then: switching
-to a decoded photo, opening a project of 10 000 photos, scrolling its list. `--platform xcb` needs a display (for example
+to a decoded photo, opening a project of 10 000 photos, scrolling its list; and in a project with 10 000 pending proposals
+accepting all of them in one step, paging meanwhile, and undoing that step. `--platform xcb` needs a display (for example
 `xvfb-run -a python -m benchmarks.gui_latency --platform xcb`).
 """
 
@@ -47,57 +48,65 @@ def make_photos(folder: Path, count: int) -> Path:
 
 def make_project(folder: Path, photos: Path) -> None:
     """A project with a labelled photo and pending proposals on the others."""
+    from projects.images import add_paths
+    from projects.project import Project
+
+    with Project.create(folder) as project:
+        add_paths(project, [photos])
+        fill_with_proposals(project, parts=12)
+
+
+def fill_with_proposals(project: Any, *, parts: int, lowest: float = 0.2) -> None:
+    """A labelled instance on the first photo, a pending proposal of `parts` keypoints on every other one."""
     import numpy as np
 
     from engine.domain.keypoints import KeypointSchema, Visibility
     from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
     from engine.domain.runspec import RunSpec
-    from projects.images import add_paths
-    from projects.project import Project
     from projects.store.inputs import NewKeypoint
 
-    names = tuple(f"part_{n}" for n in range(12))
-    schema = KeypointSchema(names, tuple((n, n + 1) for n in range(11)))
+    names = tuple(f"part_{n}" for n in range(parts))
+    schema = KeypointSchema(names, tuple((n, n + 1) for n in range(parts - 1)))
     rng = np.random.default_rng(1)
-    with Project.create(folder) as project:
-        add_paths(project, [photos])
-        category_id = project.operations.add_category("thing", schema).ids[0]
-        category = project.queries.category(category_id)
-        assert category is not None
-        rows = project.queries.images()
-        first = [NewKeypoint(d, 100.0 + 60 * n, 300.0) for n, d in enumerate(category.definition_ids)]
-        project.operations.add_instance(rows[0].id, category_id, first)
-        proposals = []
-        for row in rows[1:]:
-            points = []
-            for name in names:
-                x, y = float(rng.uniform(50, 900)), float(rng.uniform(50, 650))
-                confidence = float(rng.uniform(0.2, 0.99))
-                peaks = (Peak(x, y, 0.9), Peak(x + 40, y, 0.5))
-                points.append(
-                    KeypointProposal(name, x, y, confidence, Visibility.VISIBLE, KeypointSignals(0.8, 0.1), peaks)
-                )
-            proposals.append(
-                InstanceProposal("b", str(row.id), "thing", tuple(points), 0.8, None, RunSpec("match", "b"))
+    category_id = project.operations.add_category("thing", schema).ids[0]
+    rows = project.queries.images()
+    definition_ids = project.queries.category(category_id).definition_ids
+    first = [NewKeypoint(d, 100.0 + 60 * n, 300.0) for n, d in enumerate(definition_ids)]
+    project.operations.add_instance(rows[0].id, category_id, first)
+    proposals = []
+    for row in rows[1:]:
+        points = []
+        for name in names:
+            x, y = float(rng.uniform(50, 900)), float(rng.uniform(50, 650))
+            peaks = (Peak(x, y, 0.9), Peak(x + 40, y, 0.5))
+            confidence = float(rng.uniform(lowest, 0.99))
+            points.append(
+                KeypointProposal(name, x, y, confidence, Visibility.VISIBLE, KeypointSignals(0.8, 0.1), peaks)
             )
-        project.operations.add_keypoint_proposals(proposals, category_id, job="benchmark")
+        proposals.append(InstanceProposal("b", str(row.id), "thing", tuple(points), 0.8, None, RunSpec("match", "b")))
+    for start in range(0, len(proposals), 1000):
+        project.operations.add_keypoint_proposals(proposals[start : start + 1000], category_id, job="benchmark")
 
 
-def make_big_project(folder: Path, root: Path, count: int) -> None:
-    """`count` photos that are links to one file."""
+def make_big_project(folder: Path, root: Path, count: int, *, pending: bool = False) -> None:
+    """`count` photos that are links to one file; `pending`: each but the first with a proposal of eight keypoints."""
     from projects.project import Project
     from projects.store.inputs import NewImage
 
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     source = next((folder.parent / "photos").glob("*.jpg"))
     images = []
     for index in range(count):
         name = f"image_{index:05d}.jpg"
-        os.link(source, root / name)
+        if not (root / name).exists():
+            os.link(source, root / name)
         images.append(NewImage(root, name, 960, 720, sha256=f"{index:064x}", size_bytes=1))
     with Project.create(folder) as project:
         project.operations.add_images(images)
-        project.operations.add_category("thing")
+        if pending:
+            fill_with_proposals(project, parts=8, lowest=0.85)
+        else:
+            project.operations.add_category("thing")
 
 
 def wait(seconds: float) -> None:
@@ -118,7 +127,10 @@ def wait_until(ready: Callable[[], object], seconds: float) -> bool:
 
 
 class Meter:
-    """A 5 ms timer that notes how late it fires, and what was done last before a late one."""
+    """A 5 ms timer that notes how late it fires, and what was done last before a late one.
+
+    `own_ms` is the window's own processor time between two ticks: what it would be late on a machine with nothing else to do.
+    """
 
     def __init__(self) -> None:
         from PySide6.QtCore import Qt, QTimer
@@ -127,7 +139,9 @@ class Meter:
         self.worst: dict[str, float] = {}
         self.doing = ""
         self.cpu_ms: list[float] = []
+        self.own_ms: list[float] = []
         self._cpu = 0.0
+        self._own = 0.0
         self._due = 0.0
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -137,6 +151,7 @@ class Meter:
     def start(self) -> None:
         """Begin to measure."""
         self._due = time.perf_counter() + TICK_S
+        self._own = time.thread_time()
         self._timer.start()
 
     def stop(self) -> None:
@@ -144,6 +159,9 @@ class Meter:
         self._timer.stop()
 
     def _tick(self) -> None:
+        own = time.thread_time()
+        self.own_ms.append((own - self._own) * 1000)
+        self._own = own
         now = time.perf_counter()
         late = max(0.0, (now - self._due) * 1000)
         self.late_ms.append(late)
@@ -279,6 +297,44 @@ def measure_big(window: Any, folder: Path) -> tuple[float, list[float]]:
     return opened, taken
 
 
+def measure_bulk(window: Any, folder: Path) -> list[Row]:
+    """Accepting all sure proposals of a large project in one step, undoing and redoing it, while a person pages on."""
+    from PySide6.QtCore import QTimer
+
+    assert window.open_project(folder)
+    space = window.workspace
+    session = space.session
+    wait_until(lambda: space.target.canvas.pyramid is not None, 20)
+    pending = session.queries.counts().pending
+    wait(1.0)
+    window.commands.dialogs.accept_queue(space)
+    dialog = window.commands.dialogs.dialog("bulk")
+    rows = []
+    for name, begin in (
+        ("accept all", dialog.take),
+        ("undo it", lambda: window.commands.undo(space)),
+        ("redo it", lambda: window.commands.redo(space)),
+    ):
+        meter = Meter()
+        pager = QTimer()
+        pager.setInterval(400)
+        pager.timeout.connect(lambda: space.step_image(1))
+        meter.start()
+        pager.start()
+        start = time.perf_counter()
+        begin()
+        assert session.busy is not None
+        wait_until(lambda: session.busy is None, 600)
+        taken = time.perf_counter() - start
+        wait(2.0)  # what the panels do afterwards counts too
+        pager.stop()
+        meter.stop()
+        note = f"{pending} pending, {taken:.1f} s, paging meanwhile; own work in one go {max(meter.own_ms):.0f} ms"
+        rows.append(row(f"{name}: delay max", max(meter.late_ms), MAX_MS, "ms", note))
+        rows.append(Row(f"{name}: delay p99", meter.percentile(0.99), "ms"))
+    return rows
+
+
 def row(name: str, value: float, limit: float, unit: str, note: str = "") -> Row:
     """A figure with the limit it is held against."""
     return Row(name, value, unit, limit / value if value > 0 else None, (note + f" (limit {limit:g})").strip())
@@ -314,6 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--seconds", type=float, default=45.0)
     options.add_argument("--platform", default="offscreen")
     options.add_argument("--big", type=int, default=10_000)
+    options.add_argument("--pending", type=int, default=10_001, help="photos of the project with pending proposals")
     arguments = options.parse_args(argv)
     os.environ["QT_QPA_PLATFORM"] = arguments.platform
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -322,6 +379,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["KINMARK_HOME"] = str(base / "home")
         make_project(base / "small.kinmark", make_photos(base / "photos", arguments.images))
         make_big_project(base / "big.kinmark", base / "many", arguments.big)
+        make_big_project(base / "pending.kinmark", base / "many", arguments.pending, pending=True)
         rows = measure(base, arguments)
         shutil.rmtree(base / "many", ignore_errors=True)
     load = os.getloadavg()
@@ -359,6 +417,7 @@ def measure(base: Path, arguments: Any) -> list[Row]:
     opened, scrolled = measure_big(window, base / "big.kinmark")
     rows.append(row(f"open {arguments.big} photos to first paint", opened, OPEN_S, "s"))
     rows.append(row("scroll step, worst", max(scrolled), STALL_MS, "ms", f"median {statistics.median(scrolled):.1f}"))
+    rows += measure_bulk(window, base / "pending.kinmark")
     window.close()
     return rows
 
