@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from desktop.engine_thread.jobs import JobContext, Priority
+from desktop.session.tuning import TuneWish
 from desktop.widgets.before_after import BeforeAfterGallery
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
-from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
 
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
-GALLERY = 4
 
 
 class TuneDialog(QDialog):
-    """GUI thread. Not modal; tuning runs on the engine thread and can be cancelled; an unfinished run goes on next time."""
+    """GUI thread. Not modal. It shows the project's `PromptTuning`, which goes on when this window is closed."""
 
     def __init__(self, window: MainWindow, workspace: Workspace) -> None:
         super().__init__(window)
         self._space = workspace
-        self._engine = workspace.program.engine
-        self._prompt_id = ""
-        self._points: list[Any] = []
+        self._tuning = workspace.tuning
+        self._note = ""
         self.setWindowTitle(self.tr("Tune the prompt"))
         self.resize(720, 640)
         self.category = QComboBox()
@@ -65,13 +62,19 @@ class TuneDialog(QDialog):
         self.keep_button = QPushButton(self.tr("Keep and propose again"))
         self.keep_button.clicked.connect(lambda _: self.keep())
         self._build()
-        self.category.currentIndexChanged.connect(lambda _: self._count())
-        self._count()
-        self._mode("idle")
+        self.category.currentIndexChanged.connect(lambda _: self._category_chosen())
+        self.kind.currentIndexChanged.connect(lambda _: self._count())
+        self._tuning.changed.connect(self.refresh)
+        self._tuning.point_added.connect(self._draw_curve)
+        if self._tuning.wish is not None:
+            self.category.setCurrentIndex(max(0, self.category.findData(self._tuning.wish.category)))
+            self.kind.setCurrentIndex(max(0, self.kind.findData(self._tuning.wish.kind)))
+        self.refresh()
+        self._category_chosen()
 
     def _build(self) -> None:
         form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Category"), self.category)
         form.addRow(self.tr("Kind"), self.kind)
         form.addRow(self.tr("Steps"), self.steps)
@@ -91,27 +94,65 @@ class TuneDialog(QDialog):
         layout.addWidget(self.gallery)
         layout.addLayout(buttons)
 
-    def _mode(self, mode: str) -> None:
-        running, decided = mode == "running", mode == "result"
+    def refresh(self) -> None:
+        """Show what the tuning is at: nothing yet, running, a result that waits for a decision, a failure."""
+        tuning = self._tuning
+        tuned = tuning.tuned
         shown: dict[QWidget, bool] = {
-            self.start_button: not running,
-            self.stop_button: running,
-            self.keep_button: decided,
-            self.discard_button: decided,
+            self.start_button: not tuning.running and tuned is None,
+            self.stop_button: tuning.running,
+            self.keep_button: tuned is not None,
+            self.discard_button: tuned is not None,
         }
         for widget, on in shown.items():
             widget.setVisible(on)
         for field in (self.category, self.kind, self.steps):
-            field.setEnabled(not running)
-        self.gallery.setVisible(decided and self.gallery.count > 0)
+            field.setEnabled(not tuning.running and tuned is None)
+        self.keep_button.setDefault(tuned is not None and tuned.better)
+        if tuning.running:
+            self._say(self.tr("Tuning..."), self.tr("You can close this window and go on working meanwhile."))
+        elif tuned is not None:
+            self._say(*self._verdict())
+        elif tuning.problem is not None:
+            self._say(tuning.problem.user_message, tuning.problem.hint)
+        else:
+            self._say(self._note, "")
+        self.gallery.show_pictures(tuning.pictures)
+        self.gallery.setVisible(self.gallery.count > 0)
+        self._draw_curve()
+        self._count()
+
+    def _say(self, verdict: str, detail: str) -> None:
+        self.verdict.setText(verdict)
+        self.detail.setText(detail)
+        self.verdict.setVisible(bool(verdict))
+        self.detail.setVisible(bool(detail))
+
+    def _verdict(self) -> tuple[str, str]:
+        tuned = self._tuning.tuned
+        assert tuned is not None
+        if not (math.isfinite(tuned.before) and math.isfinite(tuned.after)):
+            return self.tr("The photos held out share no keypoint: nothing was measured."), ""
+        verdict = self.tr("Held-out PCK@0.1: {a:.0%} before, {b:.0%} after").format(a=tuned.before, b=tuned.after)
+        advice = self.tr("Better: keep it.") if tuned.better else self.tr("Not better: discard it.")
+        low, high = tuned.interval
+        interval = self.tr("95 % interval after: {low:.0%} to {high:.0%}; {steps} steps, {s:.0f} s. ")
+        return verdict, interval.format(low=low, high=high, steps=tuned.steps, s=tuned.seconds) + advice
+
+    def _category_chosen(self) -> None:
+        self._count()
+        self._tuning.look_for_undecided(str(self.category.currentData() or ""))
 
     def _count(self) -> None:
         from projects.workflows.tune import MIN_INSTANCES
 
-        category = next((c for c in self._space.labelling.categories if c.name == self.category.currentData()), None)
-        count = len(self._space.session.queries.exemplar_instances(category.id)) if category is not None else 0
+        everything = self.kind.currentData() == "single"
+        queries, name = self._space.session.queries, self.category.currentData()
+        chosen = [c for c in self._space.labelling.categories if everything or c.name == name]
+        counts = [len(queries.exemplar_ids(c.id)) for c in chosen]
+        count = sum(counts)
         enough = count >= MIN_INSTANCES
-        pairs = count * (count - 1)
+        pairs = sum(n * (n - 1) for n in counts)
         self.pairs.setText(
             self.tr("%n accepted instances, {p} pairs in both directions.", "", count).format(p=pairs)
             if enough
@@ -121,137 +162,35 @@ class TuneDialog(QDialog):
 
     def start(self) -> None:
         """Tune in the background; the proposals are made again only when the prompt is kept."""
-        from projects.workflows.tune import TuneOptions
+        self._note = ""
+        self._tuning.start(TuneWish(self.category.currentData(), self.kind.currentData(), self.steps.value() or None))
 
-        options = TuneOptions(
-            category=self.category.currentData() if self.kind.currentData() != "single" else "",
-            kind=self.kind.currentData(),
-            backbone=self._space.jobs.backbone,
-            steps=self.steps.value() or None,
-            keep_if_worse=True,
-            propose_again=False,
-        )
-
-        def run(context: JobContext) -> Any:
-            from projects.workflows.tune import tune
-
-            return tune(
-                context.project, context.engine, options,
-                on_step=context.report, progress=context.progress, cancel=context.cancel,
-            )  # fmt: skip
-
-        self._points = []
-        self.verdict.setText(self.tr("Tuning..."))
-        self.detail.setText("")
-        self._mode("running")
-        self._engine.submit(
-            self.tr("Tuning {name}").format(name=self.category.currentData()), run, group="tune", replace=True,
-            on_news=self.add_point, on_done=self.show_outcome, on_failed=self._failed,
-        )  # fmt: skip
-
-    def add_point(self, point: Any) -> None:
-        """One live point of the curve."""
-        self._points.append(point)
-        losses = tuple((float(p.step), float(p.loss)) for p in self._points)
-        top = max((loss for _, loss in losses if math.isfinite(loss)), default=1.0) or 1.0
-        scaled = tuple((step, loss / top) for step, loss in losses)
-        held = tuple((float(p.step), float(p.heldout_pck)) for p in self._points if math.isfinite(p.heldout_pck))
+    def _draw_curve(self) -> None:
+        points, top = self._tuning.points, self._tuning.loss_top
+        losses = tuple((float(p.step), float(p.loss) / top) for p in points if math.isfinite(p.loss))
+        held = tuple((float(p.step), float(p.heldout_pck)) for p in points if math.isfinite(p.heldout_pck))
         self.curve.show_series(
             [
-                Series(self.tr("loss / {top:.3g}").format(top=top), scaled, LOSS),
+                Series(self.tr("loss / {top:.3g}").format(top=top), losses, LOSS),
                 Series(self.tr("held-out PCK"), held, HELD_OUT),
-            ],
+            ]
+            if points
+            else [],
             x_label=self.tr("step"),
             y_range=(0, 1),
         )
 
-    def show_outcome(self, outcome: Any) -> None:
-        """Before and after on photos that were held out."""
-        r = outcome.result
-        self._prompt_id = r.prompt_id
-        low, high = r.after_interval
-        self.verdict.setText(self.tr("Held-out PCK@0.1: {a:.0%} before, {b:.0%} after").format(a=r.before, b=r.after))
-        better = r.after > r.before
-        advice = self.tr("Better: keep it.") if better else self.tr("Not better: discard it.")
-        interval = self.tr("95 % interval after: {low:.0%} to {high:.0%}; {steps} steps, {s:.0f} s. ")
-        self.detail.setText(interval.format(low=low, high=high, steps=r.steps, s=r.seconds) + advice)
-        self._mode("result" if r.prompt_id else "idle")
-        if r.prompt_id:
-            self._ask_gallery()
-
-    def _ask_gallery(self) -> None:
-        """The same keypoints on a few labelled photos, matched without and with the new prompt."""
-        from desktop.session.tune_gallery import make_gallery
-
-        category, backbone, prompt = self.category.currentData(), self._space.jobs.backbone, self._prompt_id
-
-        def run(context: JobContext) -> Any:
-            return make_gallery(context, category=category, backbone=backbone, prompt=prompt, count=GALLERY)
-
-        def done(pictures: Any) -> None:
-            self.gallery.show_pictures(pictures)
-            self._mode("result")
-
-        self._engine.submit(
-            self.tr("Before and after"), run, priority=Priority.SCREEN, group="tune-gallery", replace=True, quiet=True,
-            on_done=done, on_failed=lambda _error: None,
-        )  # fmt: skip
-
-    def _failed(self, error: AppError) -> None:
-        self.verdict.setText(error.user_message)
-        self.detail.setText(error.hint)
-        self._mode("idle")
-
     def stop(self) -> None:
         """Cancel; what was tuned so far is continued the next time."""
-        self._engine.cancel_group("tune")
-        self.verdict.setText(self.tr("Stopped. Tuning again continues from here."))
-        self._mode("idle")
+        self._note = self.tr("Stopped. Tuning again continues from here.")
+        self._tuning.stop()
 
     def keep(self) -> None:
         """Keep the prompt ("auto" takes it from now on) and propose again what is pending."""
-        from projects.workflows.tune import TuneOptions
-
-        name, backbone, prompt_id = self.category.currentData(), self._space.jobs.backbone, self._prompt_id
-        options = TuneOptions(category=name, backbone=backbone)
-
-        def run(context: JobContext) -> Any:
-            from types import SimpleNamespace
-
-            from projects.workflows.tune import propose_again
-
-            category = context.project.queries.require_category(name)
-            made: Any = SimpleNamespace(prompt_id=prompt_id)
-            return propose_again(
-                context.project,
-                context.engine,
-                category,
-                options,
-                made,
-                progress=context.progress,
-                cancel=context.cancel,
-            )
-
-        self._engine.submit(
-            self.tr("Proposing {name} again").format(name=name), run, group="tune-propose", replace=True
-        )
+        self._tuning.keep()
         self.accept()
 
     def discard(self) -> None:
         """Delete the new prompt."""
-        prompt_id = self._prompt_id
-
-        def run(context: JobContext) -> Any:
-            from projects.workflows.tune import discard
-
-            return discard(context.project, prompt_id)
-
-        self._engine.submit(self.tr("Discarding"), run, priority=Priority.SCREEN, quiet=True)
-        self._prompt_id = ""
-        self.verdict.setText(self.tr("Discarded."))
-        self.detail.setText("")
-        self._mode("idle")
-
-    def done(self, result: int) -> None:
-        self._engine.cancel_group("tune-gallery")
-        super().done(result)
+        self._note = self.tr("Discarded.")
+        self._tuning.discard()

@@ -32,6 +32,8 @@ class JobContext:
         engine: an `engine.api.Engine`; project: a `projects.project.Project` of this thread, or None.
         progress, cancel: the job's own.
         report: hand frozen data to the window while the job goes on.
+        let_in: run the more urgent jobs that wait, now. For long jobs that cannot be cut into pieces (`Requeue`), to be
+            called between two of their steps.
     """
 
     engine: Any
@@ -39,6 +41,7 @@ class JobContext:
     progress: Progress
     cancel: CancelToken
     report: Callable[[object], None]
+    let_in: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, order=True)

@@ -29,6 +29,12 @@ class JobQueue:
                 self._changed.wait()
             return None if self._closed else heapq.heappop(self._jobs)
 
+    def take_before(self, priority: int) -> Job | None:
+        """The most urgent waiting job if it is more urgent than `priority`; does not wait."""
+        with self._changed:
+            more_urgent = bool(self._jobs) and not self._closed and self._jobs[0].priority < priority
+            return heapq.heappop(self._jobs) if more_urgent else None
+
     def remove_group(self, group: str) -> list[Job]:
         """Take the waiting jobs of a group out and return them."""
         with self._changed:

@@ -32,7 +32,7 @@ class EngineWorker:
         self._open_project = open_project
         self._folder: Path | None = None
         self._lock = threading.Lock()
-        self._current: Job | None = None
+        self._running: list[Job] = []
         self._engine: Any = None
         self._project: Any = None
         self._project_folder: Path | None = None
@@ -48,9 +48,9 @@ class EngineWorker:
 
     @property
     def current(self) -> Job | None:
-        """The running job."""
+        """The running job (of those inside each other the innermost)."""
         with self._lock:
-            return self._current
+            return self._running[-1] if self._running else None
 
     @property
     def alive(self) -> bool:
@@ -60,8 +60,9 @@ class EngineWorker:
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Cancel the running job, drop the waiting ones, end the thread; False when it did not end in time."""
         self.queue.close()
-        job = self.current
-        if job is not None:
+        with self._lock:
+            running = tuple(self._running)
+        for job in running:
             job.cancel.cancel()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -74,14 +75,25 @@ class EngineWorker:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while (job := self.queue.take()) is not None:
-            with self._lock:
-                self._current = job
-                folder = self._folder
-            self.answers.put(Answer(job.number, "started", job))
-            self.answers.put(self._answer(job, folder))
-            with self._lock:
-                self._current = None
+            self._perform(job)
         self._close()
+
+    def _perform(self, job: Job) -> None:
+        with self._lock:
+            self._running.append(job)
+            folder = self._folder
+        self.answers.put(Answer(job.number, "started", job))
+        self.answers.put(self._answer(job, folder))
+        with self._lock:
+            self._running.pop()
+
+    def _let_in(self, job: Job) -> None:
+        """Between two steps of `job`: what is more urgent runs inside it."""
+        while not job.cancel.cancelled and self._folder == self._project_folder:
+            urgent = self.queue.take_before(job.priority)
+            if urgent is None:
+                return
+            self._perform(urgent)
 
     def _answer(self, job: Job, folder: Path | None) -> Answer:
         try:
@@ -95,6 +107,7 @@ class EngineWorker:
                 job.progress,
                 job.cancel,
                 lambda value: self.answers.put(Answer(job.number, "news", value)),
+                lambda: self._let_in(job),
             )
             value = job.run(context)
         except OperationCancelled:

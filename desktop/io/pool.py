@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,11 +120,13 @@ class IoPool(QObject):
             if not is_late(late):
                 raise
 
-    def close(self) -> None:
-        """Drop what waits and end the threads."""
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Drop what waits and end the threads; False when one is still inside a file after `timeout_s`."""
         with self._changed:
             self._closed = True
             self._tasks.clear()
             self._changed.notify_all()
+        deadline = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(5)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QWidget
 
-from desktop.io.thumbnails import make_crop
 from desktop.session.tune_gallery import GalleryPicture
-from engine.domain.errors import AppError
-from engine.domain.geometry import expand_box, longer_side
+from engine.domain.geometry import longer_side
 
 RIGHT, WRONG = QColor("#009E73"), QColor("#D55E00")
 SIDE = 150
@@ -23,7 +21,7 @@ class BeforeAfterGallery(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._pictures: tuple[tuple[GalleryPicture, QImage], ...] = ()
+        self._pictures: tuple[GalleryPicture, ...] = ()
         self.setMinimumHeight(0)
         self.setAccessibleName(self.tr("Before and after"))
 
@@ -37,14 +35,8 @@ class BeforeAfterGallery(QWidget):
 
     def show_pictures(self, pictures: Sequence[GalleryPicture]) -> None:
         """Replace the photos."""
-        made = []
-        for picture in pictures:
-            try:
-                made.append((picture, make_crop(picture.path, expand_box(picture.box, margin=0.15, square=True), SIDE)))
-            except AppError:
-                continue
-        self._pictures = tuple(made)
-        self.setMinimumHeight(2 * SIDE + 24 if made else 0)
+        self._pictures = tuple(pictures)
+        self.setMinimumHeight(2 * SIDE + 24 if self._pictures else 0)
         self.updateGeometry()
         self.update()
 
@@ -56,9 +48,10 @@ class BeforeAfterGallery(QWidget):
             top = row * (SIDE + 12)
             painter.setPen(text)
             painter.drawText(QRectF(0, top, 60, SIDE), Qt.AlignmentFlag.AlignVCenter, title)
-            for place, (picture, image) in enumerate(self._pictures):
+            for place, picture in enumerate(self._pictures):
                 area = QRectF(64 + place * (SIDE + 8), top, SIDE, SIDE)
-                painter.drawImage(area, image)
+                painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+                painter.drawImage(area, picture.crop)
                 points = picture.after if row else picture.before
                 self._paint_points(painter, picture, points, area)
                 painter.setPen(QColor("white"))
@@ -69,7 +62,7 @@ class BeforeAfterGallery(QWidget):
 
     @staticmethod
     def _paint_points(painter: QPainter, picture: GalleryPicture, points: np.ndarray, area: QRectF) -> None:
-        x0, y0, x1, _ = expand_box(picture.box, margin=0.15, square=True)
+        x0, y0, x1, _ = picture.region
         scale = area.width() / (x1 - x0)
         limit = 0.1 * longer_side(picture.box)
         painter.save()

@@ -63,6 +63,7 @@ class MainWindow(QMainWindow):
         column.addWidget(self.pages, 1)
         self.setCentralWidget(middle)
         self.docks = Docks(self)
+        self._step = ""
         self.job_bar = JobBar()
         self.statusBar().addWidget(self.job_bar, 1)
         self.statusBar().setSizeGripEnabled(False)
@@ -142,7 +143,7 @@ class MainWindow(QMainWindow):
             }
         )
         self.show_page("label")
-        workspace.labelling.step_changed.connect(self.job_bar.show_step)
+        workspace.labelling.step_changed.connect(self._show_step)
         workspace.session.changed.connect(lambda *_: self._saved_soon())
         workspace.placing_finished.connect(lambda: self.commands.use_tool("select"))
         workspace.images.searched.connect(self._search_problem)
@@ -160,8 +161,8 @@ class MainWindow(QMainWindow):
             self.docks.fit_width(self.width())
         self.project_changed.emit()
 
-    def close_project(self) -> None:
-        """Back to the start page; running jobs are cancelled, everything is saved already."""
+    def close_project(self, *, leaving: bool = False) -> None:
+        """Back to the start page (not when `leaving`); running jobs are cancelled, everything is saved already."""
         workspace = self.workspace
         if workspace is None:
             return
@@ -177,7 +178,8 @@ class MainWindow(QMainWindow):
         self.job_bar.show_step("")
         self.job_bar.show_saved("")
         self.pages.setCurrentWidget(self.start_page)
-        self.start_page.refresh()
+        if not leaving:  # reading the recent projects would keep the program from ending
+            self.start_page.refresh()
         self._update_mode()
         self.project_changed.emit()
 
@@ -208,9 +210,16 @@ class MainWindow(QMainWindow):
             self.registry.set_checked(f"page.{page}", page == name)
         self.registry.set_on_canvas(name == "label")
         self.docks.show_right(name == "label" and not self.commands.panels_hidden)
+        self.job_bar.show_step(self._step if name == "label" else "")
         shown = getattr(widget, "page_shown", None)
         if callable(shown):
             shown()
+
+    def _show_step(self, text: str) -> None:
+        """Name the next thing to do, where it can be done: the other pages have keys of their own."""
+        self._step = text
+        if self.page_name == "label":
+            self.job_bar.show_step(text)
 
     @property
     def page_name(self) -> str:
@@ -309,7 +318,7 @@ class MainWindow(QMainWindow):
         if not self._closed:
             self._closed = True
             self.docks.save()
-            self.close_project()
+            self.close_project(leaving=True)
             self.registry.close()
             self.program.close()
         event.accept()

@@ -21,6 +21,7 @@ from desktop.session.labelling import Labelling
 from desktop.session.project_session import ProjectSession
 from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import Reviewer
+from desktop.session.tuning import PromptTuning
 from engine.api import MatchResult
 from engine.domain.errors import AppError
 from projects.store.rows import ImageRow
@@ -50,6 +51,7 @@ class Workspace(QObject):
         self.queue = ReviewQueue(self.session, settings.current.queue_strategy)
         self.reviewer = Reviewer(self.labelling, self.next_review)
         self.jobs = EngineJobs(program.engine, self.labelling, self.queue, settings, self)
+        self.tuning = PromptTuning(program.engine, lambda: self.jobs.backbone, self)
         self.images = ImagePanel(self.labelling, program.thumbnails)
         self.instances = InstancePanel(self.labelling)
         self.evidence = EvidencePanel(self.labelling)

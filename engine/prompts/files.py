@@ -59,6 +59,18 @@ def save_prompt(folder: Path, card: PromptCard, tensors: dict[str, Tensor]) -> P
     return target
 
 
+def rewrite_card(folder: Path, card: PromptCard) -> None:
+    """Replace the card of a saved prompt (its weights stay); appears whole or not at all."""
+    part = folder / (CARD + ".part")
+    try:
+        part.write_text(card.to_json(), encoding="utf-8")
+        part.replace(folder / CARD)
+    except OSError as error:
+        raise PromptFileError(
+            f"The prompt {card.id} could not be changed.", "Check free space and permissions.", repr(error)
+        ) from None
+
+
 def read_card(path: Path) -> PromptCard:
     """The card of a prompt's folder or exported file; raises PromptFileError."""
     try:

@@ -60,6 +60,14 @@ class PromptLibrary:
         files.delete_prompt(found.folder)
         return found
 
+    def decide(self, prompt_id: str, auto: bool | None) -> SavedPrompt:
+        """Whether "auto" may take a prompt: yes, no, or None: by its measured gain, as for one that nobody judged."""
+        found = self.find(prompt_id)
+        settings = {k: v for k, v in found.card.settings.items() if k != "auto"}
+        card = replace(found.card, settings=settings if auto is None else {**settings, "auto": auto})
+        files.rewrite_card(found.folder, card)
+        return replace(found, card=card)
+
     def import_(self, path: Path, *, backbone: str = "", category: str = "", dino: str = "") -> list[SavedPrompt]:
         """Take in a file exported by Kinmark, a prompt's folder, or `caption.pt` / `ckpt.pt` of the published code.
 

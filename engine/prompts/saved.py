@@ -116,6 +116,7 @@ def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbon
 def kept_prompt(category: str, backbone: Backbone, folders: Iterable[Path]) -> Prompt | None:
     """What "auto" takes for a category: the newest kept class or hidden prompt of it, else a single prompt; or None.
 
+    A person's decision (`settings["auto"]`) counts more than the measured gain.
     Conditional prompts are never taken unasked: their features depend on the pair and cannot be cached per image.
     """
     found = [
@@ -124,8 +125,7 @@ def kept_prompt(category: str, backbone: Backbone, folders: Iterable[Path]) -> P
         if card.kind in AUTO_KINDS
         and (card.category == category if card.kind != "single" else not card.category)
         and (card.backbone, card.revision) == (backbone.spec.id, backbone.revision)
-        and not card.gain <= 0
-        and card.settings.get("auto", True)
+        and card.settings.get("auto", not card.gain <= 0)
     ]
     found.sort(key=lambda item: item[1].kind == "single")
     for path, _ in found:

@@ -26,6 +26,7 @@ from engine.api import (
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.prompt_card import PromptCard
 from projects.project import Project
 from projects.store.rows import CategoryRow
 from projects.workflows.propose import CategoryOutcome, ProposeOptions, exemplars_of, propose
@@ -45,6 +46,7 @@ class TuneOptions:
         keep_if_worse: keep the prompt even if the held-out figure did not rise.
         propose_again: replace pending proposals of the category by ones made with the new prompt.
         settings: further tuning options by name (see `docs/tuning.md`).
+        undecided: a person decides afterwards (`keep`, `discard`); until then "auto" does not take the prompt.
     """
 
     category: str = ""
@@ -56,6 +58,7 @@ class TuneOptions:
     keep_if_worse: bool = False
     propose_again: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ def tune(
         options=settings,
     )  # fmt: skip
     result = engine.tune_prompt(request, on_step=on_step, progress=progress, cancel=cancel)
-    card = asdict(open_prompts((project.prompts_dir,)).find(result.prompt_id).card) if result.kept else None
+    library = open_prompts((project.prompts_dir,))
+    if result.kept and options.undecided:
+        library.decide(result.prompt_id, False)
+    card = asdict(library.find(result.prompt_id).card) if result.kept else None
     outcome = TuneOutcome(result, name, len(exemplars), card)
     if not (result.kept and options.propose_again):
         return outcome
@@ -138,14 +144,50 @@ def propose_again(
     on_stored: Callable[[frozenset[int]], None] | None = None,
 ) -> Sequence[CategoryOutcome]:  # fmt: skip
     """Replace the pending proposals of the category by ones made with the new prompt."""
+    return _propose_with(
+        project, engine, category, options, result.prompt_id, progress=progress, cancel=cancel, on_stored=on_stored
+    )
+
+
+def _propose_with(
+    project: Project, engine: Engine, category: CategoryRow, options: TuneOptions, prompt_id: str, *,
+    progress: Progress | None, cancel: CancelToken | None, on_stored: Callable[[frozenset[int]], None] | None = None,
+) -> Sequence[CategoryOutcome]:  # fmt: skip
     pending = pending_images(project, category)
     if not pending:
         return ()
     again = ProposeOptions(
-        category=category.name, backbone=options.backbone, prompt=result.prompt_id, image_ids=pending,
+        category=category.name, backbone=options.backbone, prompt=prompt_id, image_ids=pending,
         step_name=f"Propose {category.name} with the tuned prompt",
     )  # fmt: skip
     return propose(project, engine, again, progress=progress, cancel=cancel, on_stored=on_stored)
+
+
+def undecided_prompt(project: Project, backbone: str, category: str) -> PromptCard | None:
+    """The newest prompt of the category (or of all together) that waits for a person's decision."""
+    for saved in open_prompts((project.prompts_dir,)).entries():
+        card = saved.card
+        if card.backbone == backbone and card.category in ("", category) and card.settings.get("auto") is False:
+            return card
+    return None
+
+
+def keep(project: Project, prompt_id: str) -> None:
+    """A person's decision for a prompt: "auto" takes it from now on, whatever the measured gain."""
+    open_prompts((project.prompts_dir,)).decide(prompt_id, True)
+
+
+def keep_and_propose_again(
+    project: Project, engine: Engine, prompt_id: str, *, category: str = "", backbone: str = DEFAULT_BACKBONE,
+    progress: Progress | None = None, cancel: CancelToken | None = None,
+) -> tuple[CategoryOutcome, ...]:  # fmt: skip
+    """`keep`, then new proposals for what is pending: of the category, or ("") of every category with labels."""
+    keep(project, prompt_id)
+    outcomes: list[CategoryOutcome] = []
+    for row in _categories(project, TuneOptions(category=category, kind="class" if category else "single")):
+        options = TuneOptions(category=row.name, backbone=backbone)
+        outcomes += _propose_with(project, engine, row, options, prompt_id, progress=progress, cancel=cancel)
+    return tuple(outcomes)
 
 
 def discard(project: Project, prompt_id: str) -> None:
