@@ -112,7 +112,25 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "Ctrl+B",
         "",
         C,
-        _("Copy the instances of the photo shown before, once."),
+        _(
+            "Copy the instances of the photo shown before, once; each keypoint goes where the model finds the same place."
+        ),
+    ),
+    _a(
+        "edit.copy_plain",
+        _("Copy to the same places"),
+        "Ctrl+Shift+B",
+        "",
+        C,
+        _("Copy the instances of the photo shown before, once, to the same places of this photo."),
+    ),
+    _a(
+        "edit.copy_selected",
+        _("Copy to the selected photos"),
+        "Ctrl+Alt+B",
+        "",
+        C,
+        _("Copy the selected instance to the photos selected in the list; each keypoint is found again there."),
     ),
     _a(
         "edit.schema",
@@ -122,6 +140,15 @@ ACTIONS: tuple[ActionSpec, ...] = (
         help_=_("Names, skeleton and left/right pairs; also after labels exist."),
     ),
     _a("edit.tag", _("Tag photo..."), "Ctrl+T", "tag", help_=_("Add or remove a tag of this photo.")),
+    _a(
+        "edit.remove_photos",
+        _("Remove photos from the project"),
+        "Shift+Del",
+        "",
+        help_=_(
+            "Take the photos selected in the list out of the project, with their labels. The files stay; Undo works."
+        ),
+    ),
     _a("edit.settings", _("Settings..."), "Ctrl+,", "settings", help_=_("Look, behaviour, engine; applied at once.")),
     _a("view.fit", _("Fit photo"), "F", "fit", C, _("Show the whole photo.")),
     _a(
@@ -306,6 +333,16 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "",
         C,
         _("Shows the count and the expected precision first."),
+    ),
+    _a(
+        "review.reject_list",
+        _("Reject all proposals of the list"),
+        "",
+        "",
+        C,
+        _(
+            "Reject every proposal of the photos that the list shows now (filter or search first); one Undo takes it back."
+        ),
     ),
     _a(
         "review.nothing",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QListView, QToolButton, QVBoxLayout, QWidget
 
 from desktop.io.thumbnails import ThumbnailStore
@@ -24,10 +25,12 @@ class ImagePanel(QWidget):
     Signals:
         chosen(int): the person went to another photo (its id).
         searched(str): words of the search that were not understood, comma-separated ("" = all fine).
+        menu_wanted(QPoint): the menu of the selected photos is wanted at this global position.
     """
 
     chosen = Signal(int)
     searched = Signal(str)
+    menu_wanted = Signal(QPoint)
 
     def __init__(self, labelling: Labelling, thumbnails: ThumbnailStore, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,6 +75,8 @@ class ImagePanel(QWidget):
         view.setMovement(QListView.Movement.Static)
         view.setAccessibleName(self.tr("Photos"))
         view.selectionModel().currentChanged.connect(self._current_changed)
+        view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        view.customContextMenuRequested.connect(lambda place: self.menu_wanted.emit(view.viewport().mapToGlobal(place)))
 
     def _header(self) -> QHBoxLayout:
         self._title = QLabel()
@@ -156,7 +161,8 @@ class ImagePanel(QWidget):
     # -- current photo ---------------------------------------------------------------------------------------------
 
     def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
-        if current.isValid():
+        extending = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+        if current.isValid() and not QGuiApplication.keyboardModifiers() & extending:
             self.chosen.emit(self.model.ids[current.row()])
 
     def show_current(self, image_id: int) -> None:
@@ -168,7 +174,10 @@ class ImagePanel(QWidget):
             selection.clear()
         else:
             index = self.model.index(place)
-            selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+            if selection.currentIndex() != index:  # else the person chose it, maybe together with others
+                selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+            elif not selection.isSelected(index):
+                selection.select(index, QItemSelectionModel.SelectionFlag.Select)
             self.view.scrollTo(index)
         selection.blockSignals(blocked)
         self.view.viewport().update()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -16,10 +16,14 @@ from desktop.session.project_session import IMPROVE
 from desktop.session.queue import ReviewQueue
 from desktop.settings import SettingsStore
 from engine.api import EngineInfo, ImageInput, MatchRequest, MatchResult, SegmentRequest, Target
+from engine.domain.errors import AppError
 from engine.domain.geometry import Box
 from engine.domain.progress import Progress
 from engine.domain.proposals import MaskProposal
 from projects.store.rows import ImageRow
+
+if TYPE_CHECKING:
+    from projects.workflows.copying import CopyOutcome
 
 CHUNK = 6
 IMPROVE_DELAY_MS = 1200
@@ -283,6 +287,28 @@ class EngineJobs(QObject):
             group="segment",
             replace=True,
             on_done=done,
+        )
+
+    def copy_warped(
+        self,
+        instance_ids: Sequence[int],
+        image_ids: Sequence[int],
+        done: Callable[[CopyOutcome], object],
+        failed: Callable[[AppError], object],
+    ) -> None:
+        """Copy accepted instances to other photos: each keypoint goes where the model finds the same place."""
+        backbone = self.backbone
+
+        def run(context: JobContext) -> object:
+            from projects.workflows.copying import copy_instances
+
+            return copy_instances(
+                context.project, context.engine, instance_ids, image_ids, backbone=backbone,
+                progress=context.progress, cancel=context.cancel,
+            )  # fmt: skip
+
+        self._service.submit(
+            self.tr("Copying labels"), run, priority=Priority.SCREEN, group="copy", on_done=done, on_failed=failed
         )
 
     def try_harder(self, image_id: int, category: str, keypoint: str) -> None:

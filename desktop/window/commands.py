@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QFileDialog, QInputDialog
+from PySide6.QtWidgets import QFileDialog
 
+from desktop.engine_thread.jobs import LettingIn
 from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
+from desktop.window.photo_commands import PhotoCommands
+from engine.imaging import is_image_path
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
 
-
+FEW_DROPPED = 100
+"""So many of the dropped things are looked at; tens of thousands of questions to a network drive would take minutes."""
 TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
 
 
@@ -28,6 +32,7 @@ class Commands(QObject):
         super().__init__(window)
         self._window = window
         self.dialogs = DialogCommands(window)
+        self.photos = PhotoCommands(window)
         self.panels_hidden = False
 
     @property
@@ -91,9 +96,13 @@ class Commands(QObject):
             "edit.delete": lambda w: self._on_page("remove", w.editor.delete),
             "edit.copy": lambda w: w.editor.copy(),
             "edit.paste": lambda w: w.editor.paste(),
-            "edit.copy_previous": lambda w: w.copy_previous(),
+            "edit.copy_previous": lambda w: self.photos.copy_previous(w),
+            "edit.copy_plain": lambda w: self.photos.copy_previous(w, plain=True),
+            "edit.copy_selected": lambda w: self.photos.copy_to_selected(w),
             "edit.schema": dialogs.schema,
-            "edit.tag": self.tag,
+            "edit.tag": lambda w: self.photos.tag(w),
+            "edit.remove_photos": lambda w: self.photos.remove(w),
+            "review.reject_list": lambda w: self.photos.reject_list(w),
             "view.fit": lambda w: w.target.canvas.fit(),
             "view.zoom_instance": lambda w: w.target.zoom_to_instance(),
             "view.actual": lambda w: w.target.canvas.set_zoom(1.0),
@@ -171,6 +180,7 @@ class Commands(QObject):
         registry.set_checked("view.loupe", False)
         workspace.jobs.engine_known.connect(self._window.job_bar.show_device)
         workspace.session.busy_changed.connect(self._window.job_bar.show_long)
+        workspace.images.menu_wanted.connect(self.photos.show_menu)
         workspace.jobs.sweep_done.connect(self._sweep_done)
         workspace.jobs.find_done.connect(self._find_done)
         workspace.jobs.check_done.connect(self._check_done)
@@ -200,7 +210,7 @@ class Commands(QObject):
         def run(context: Any) -> Any:
             from projects.images import add_paths
 
-            return add_paths(context.project, paths, progress=context.progress, cancel=context.cancel)
+            return add_paths(context.project, paths, progress=LettingIn(context), cancel=context.cancel)
 
         def done(report: Any) -> None:
             count = len(report.image_ids)
@@ -225,13 +235,21 @@ class Commands(QObject):
 
     def take_dropped(self, paths: list[Path]) -> None:
         """A folder of photos, photos, or a project was dropped on the window."""
-        project = next((p for p in paths if p.is_dir() and (p / "project.sqlite").exists()), None)
+        from projects.project import DATABASE_NAME
+
+        few = paths[:FEW_DROPPED]
+        project = next((p for p in few if p.is_dir() and (p / DATABASE_NAME).exists()), None)
         if project is not None:
             self._window.open_project(project)
         elif self._space is not None:
             self.add_images(paths)
+        elif any(is_image_path(p) or p.is_dir() for p in few):
+            first = next(p for p in few if is_image_path(p) or p.is_dir())
+            self.dialogs.new_project(photos=first if first.is_dir() else first.parent)
         else:
-            self.dialogs.new_project(photos=paths[0] if paths[0].is_dir() else paths[0].parent)
+            self._window.program.messages.warning(
+                self.tr("Nothing that was dropped is a photo."), self.tr("Drop a folder of photos, or a project.")
+            )
 
     # -- edit ------------------------------------------------------------------------------------------------------
 
@@ -264,33 +282,6 @@ class Commands(QObject):
                 f"{text}: {operation_text(name)}".replace("&", "&&") if name else text
             )
             self._window.registry.set_enabled(action_id, name is not None and not workspace.session.read_only)
-
-    def tag(self, workspace: Workspace) -> None:
-        """Add or remove a tag of the selected photos."""
-        image = workspace.labelling.image
-        ids = workspace.images.selected_ids() or ([image.id] if image is not None else [])
-        if not ids:
-            return
-        known = list(workspace.session.queries.tags())
-        text, ok = QInputDialog.getItem(
-            self._window,
-            self.tr("Tag"),
-            self.tr("Tag for %n photos (the same tag again takes it off):", "", len(ids)),
-            known,
-            editable=True,
-        )
-        name = text.strip()
-        if not ok or not name:
-            return
-        from projects.store.queries.images import ImageFilter
-
-        carrying = set(workspace.session.queries.image_ids(ImageFilter(tag=name)))
-        if carrying.issuperset(ids):
-            title = self.tr("Untag %n photos", "", len(ids))
-            workspace.session.write_sized(len(ids), title, lambda do: do.untag(name, ids), self)
-        else:
-            title = self.tr("Tag %n photos", "", len(ids))
-            workspace.session.write_sized(len(ids), title, lambda do: do.tag(name, ids), self)
 
     # -- view ------------------------------------------------------------------------------------------------------
 

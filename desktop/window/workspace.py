@@ -16,6 +16,7 @@ from desktop.panels.queue_panel import QueuePanel
 from desktop.panels.target_view import TargetView
 from desktop.program import Program
 from desktop.session.editor import Editor
+from desktop.session.folder_watch import FolderWatch
 from desktop.session.jobs import EngineJobs
 from desktop.session.labelling import Labelling
 from desktop.session.project_session import ProjectSession
@@ -45,6 +46,7 @@ class Workspace(QObject):
         super().__init__(parent)
         self.program = program
         self.session = ProjectSession(project, program.messages, self)
+        self.folder_watch = FolderWatch(project.folder, program.pool, program.messages, self)
         settings = program.settings
         self.labelling = Labelling(self.session, settings, self)
         self.editor = Editor(self.labelling)
@@ -241,10 +243,10 @@ class Workspace(QObject):
 
     # -- small commands --------------------------------------------------------------------------------------------
 
-    def copy_previous(self) -> None:
-        """Copy the instances of the photo shown before, once."""
-        if self._previous_image is not None:
-            self.editor.copy_from_image(self._previous_image)
+    @property
+    def previous_image(self) -> int | None:
+        """The photo shown before this one."""
+        return self._previous_image
 
     def name_identity(self, name: str) -> None:
         """Say who the selected instance is ("" = unknown)."""

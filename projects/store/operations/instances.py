@@ -318,11 +318,13 @@ class InstanceOperations(OperationGroup):
         image_id: int,
         *,
         keypoints: Sequence[NewKeypoint] | None = None,
+        box: Box | None = None,
         matrix: np.ndarray | None = None,
     ) -> OpChanges:
         """Copy an instance to another image; `ids[0]` is the new one.
 
-        `keypoints`: positions warped by the correspondences of the engine (see workflows); without them the positions are
+        `keypoints`: positions warped by the correspondences of the engine (see workflows), `box`: the one that was warped
+        with them; without them the positions are
         mapped by `matrix` (`[2, 3]`, xy_image to xy_image), else scaled by the sizes of the two images. Masks are copied
         only between images of the same size without a warp.
         """
@@ -333,7 +335,7 @@ class InstanceOperations(OperationGroup):
             source, target = sizes[row["image_id"]], sizes[image_id]
             if matrix is None:
                 matrix = np.array([[target[0] / source[0], 0, 0], [0, target[1] / source[1], 0]], dtype=np.float64)
-            box, mask = None, None
+            mask = None
             if keypoints is None:
                 keypoints = [
                     NewKeypoint(d, *_mapped(matrix, x, y), visibility=v)

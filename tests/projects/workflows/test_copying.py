@@ -12,7 +12,7 @@ from engine.api import MatchRequest, MatchResult
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from projects.store.inputs import NewKeypoint
-from projects.workflows.copying import copy_instance
+from projects.workflows.copying import copy_instance, copy_instances
 from tests.support.projects import SPEC, make_project
 
 
@@ -52,6 +52,27 @@ def test_copies_are_warped_and_one_step(tmp_path: Path) -> None:
         assert len(project.queries.instances()) == 1
         [plain] = copy_instance(project, None, one, [2]).instance_ids
         assert project.queries.instance(plain).keypoints[0].x == 10, "same size: same place"
+
+
+def test_all_of_a_photo_with_their_boxes(tmp_path: Path) -> None:
+    with make_project(tmp_path / "p.kinmark") as project:
+        category = project.queries.categories()[0]
+        nose, ear, _, tail = category.definition_ids
+        points = [NewKeypoint(nose, 10, 5), NewKeypoint(tail, 20, 6), NewKeypoint(ear, 14, 9)]
+        [one] = project.operations.add_instance(1, category.id, points, box=(8, 3, 22, 11)).ids
+        [two] = project.operations.add_instance(1, category.id, box=(1, 1, 6, 6)).ids
+        engine: Any = ShiftingEngine(unreadable=3)
+        outcome = copy_instances(project, engine, [one, two], [2])
+        assert project.undo_name == "Copy 2 instances"
+        warped, plain = (project.queries.instance(id_) for id_ in outcome.instance_ids)
+        assert warped.box == pytest.approx((13, 3.25, 27, 11.25)), "the box goes where its keypoints go"
+        assert plain.box == (1, 1, 6, 6), "nothing to match: the same place"
+        assert len(engine.asked) == 1
+        project.undo()
+        assert len(project.queries.instances(image_id=2)) == 0
+        failed = copy_instances(project, engine, [one], [3])
+        assert failed.instance_ids == [] and "Cannot read" in failed.skipped[0]
+        assert project.undo_name != "Copy the instance to 0 photos"
 
 
 def test_cancelled_copying_leaves_nothing(tmp_path: Path) -> None:
