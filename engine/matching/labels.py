@@ -2,13 +2,14 @@
 
 Two independent witnesses per label. Looks: similarity of the place to the namesakes of the other exemplars, against what
 is usual for that keypoint. Layout: distance to where the other keypoints put it, after the best similarity transform (also
-mirrored) from any other exemplar. Swapped sides: both witnesses prefer the labels with left and right exchanged.
+mirrored) from any other exemplar (`engine.matching.label_layout`). Swapped sides: both witnesses prefer the labels with left
+and right exchanged, of one pair or of the whole instance.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,36 +20,51 @@ from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import CROP, Variant, build_bank, exemplar_length, variant_view
 from engine.matching.context import MatchContext
+from engine.matching.label_layout import REFERENCES, Floats, layout_residuals
 from engine.matching.plan import Plan
 from engine.matching.propose import usable_exemplars
-from engine.matching.reader import FeatureReader, open_reader
+from engine.matching.reader import FeatureReader, ViewParts, open_reader
 from engine.matching.similarity import cell_centres_xy_image
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
 
-Floats = NDArray[np.float64]
-Complexes = NDArray[np.complex128]
 MINIMUM_LABELS = 3
-REFERENCES = 24
 MARGIN = 0.35
 SUSPICIOUS = 0.5
-TRIM_GAIN = 0.3
-"""A point is left out of a fit when the mean square residual of the rest falls below this share."""
+MOST_DEVIATIONS = 12.0
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """What speaks for and against each label; N instances, K keypoints, NaN where nothing can be said.
+
+    Attributes:
+        layout: `[N, K]` distance to where the other keypoints put it, relative to the box.
+        looks: `[N, K, K]`, `[n, k, j]` how much the place of label k looks like keypoint j elsewhere.
+        there: `[N, K]` how much the place where the other keypoints put k looks like k.
+        all_exchanged, pair_exchanged: `layout` with all sides exchanged, and with those of k's own pair only.
+    """
+
+    layout: Floats
+    looks: Floats
+    there: Floats
+    all_exchanged: Floats
+    pair_exchanged: Floats
 
 
 @dataclass(frozen=True)
 class CheckWeights:
-    """How the witnesses make a score: `sigmoid(layout * (z_layout - at) + looks * (z_looks - at_looks))`.
+    """Logistic weights of the witnesses (fitted on planted errors; see docs/evaluation.md).
 
-    z_layout is the residual over its usual size for that keypoint, z_looks the similarity's robust deviation downwards.
+    Attributes:
+        far: constant, layout over its usual size, how unusual the looks are, how much better the expected place looks.
+        pair, whole: constant, gain in layout and gain in looks when one pair, or all sides, are exchanged.
     """
 
-    layout: float = 1.5
-    layout_at: float = 3.0
-    looks: float = 0.8
-    looks_at: float = 0.5
-    swap: float = 0.3
+    far: tuple[float, float, float, float] = (-5.3, 1.25, 0.55, 22.0)
+    pair: tuple[float, float, float] = (-7.0, 25.0, 50.0)
+    whole: tuple[float, float, float] = (-3.6, 40.0, 100.0)
 
 
 def check_labels(
@@ -71,15 +87,15 @@ def check_labels(
     reader = open_reader(session, request.backbone, prompt, cancel)
     if progress is not None:
         progress.start(f"Checking {request.category}", len(exemplars))
-    looks, best_place = _looks(reader, request, exemplars, progress, cancel)
     points = np.stack([
         np.where(e.keypoints.labelled[:, None], np.asarray(e.keypoints.xy_image, np.float64), np.nan) for e in exemplars
     ])  # fmt: skip
     lengths = np.array([exemplar_length(e) for e in exemplars])
     flip = list(request.schema.flip_index)
     layout, expected = layout_residuals(points, lengths)
-    swapped_layout, _ = layout_residuals(points, lengths, asked=points[:, flip])
-    found = judge_labels(layout, looks, swapped_layout, flip, weights or CheckWeights())
+    looks, there, best_place = _looks(reader, request, exemplars, expected, progress, cancel)
+    witnesses = Witnesses(layout, looks, there, *exchanged_layouts(points, lengths, flip))
+    found = judge_labels(witnesses, points, lengths, flip, weights or CheckWeights())
     ids = [next(i for i, e in enumerate(request.exemplars) if e is x) for x in exemplars]
     answers = []
     for row, k, kind, score in found:
@@ -94,10 +110,10 @@ def check_labels(
 
 
 def _looks(
-    reader: FeatureReader, request: CheckRequest, exemplars: list[Exemplar], progress: Progress | None,
-    cancel: CancelToken | None,
-) -> tuple[Floats, Floats]:  # fmt: skip
-    """`[N, K, K]` similarity of label k's place to the namesakes of j in the others, `[N, K, 2]` best place of k."""
+    reader: FeatureReader, request: CheckRequest, exemplars: list[Exemplar], expected: Floats,
+    progress: Progress | None, cancel: CancelToken | None,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """`looks` and `there` of `Witnesses` (`expected` `[N, K, 2]` is where `there` looks), and `[N, K, 2]` best places."""
     count, weight = len(request.schema), reader.card_weight
     plan = Plan(fusion_weight=weight, crop_margin=MARGIN)
     context = MatchContext(reader, exemplars, [])
@@ -107,6 +123,7 @@ def _looks(
         reader, exemplars, request.schema, [Variant(i) for i in chosen], frame=CROP, margin=MARGIN, weight=weight
     )
     looks = np.full((len(exemplars), count, count), np.nan)
+    there = np.full((len(exemplars), count), np.nan)
     places = np.full((len(exemplars), count, 2), np.nan)
     for row, exemplar in enumerate(exemplars):
         if cancel is not None:
@@ -126,165 +143,112 @@ def _looks(
                 maps, size=(height, width), mode="bilinear", align_corners=True
             )[:, 0]  # fmt: skip
         labelled = np.flatnonzero(exemplar.keypoints.labelled)
-        cells = parts.to_cells(np.asarray(exemplar.keypoints.xy_image, np.float64)[labelled]).round().astype(int)
-        cells = cells.clip(0, [width - 1, height - 1])
+        cells = _cells_at(parts, np.asarray(exemplar.keypoints.xy_image, np.float64)[labelled])
         looks[row, labelled] = total[:, cells[:, 1], cells[:, 0]].T.numpy()
+        placed = np.flatnonzero(np.isfinite(expected[row, :, 0]))
+        cells = _cells_at(parts, expected[row, placed])
+        there[row, placed] = total[placed, cells[:, 1], cells[:, 0]].numpy()
         centres = cell_centres_xy_image(parts.transform, parts.cells_wh).reshape(-1, 2).numpy()
         places[row] = centres[total.flatten(1).argmax(dim=1).numpy()]
         if progress is not None:
             progress.step(note=exemplar.image.path.name)
-    return looks, places
+    return looks, there, places
 
 
-def layout_residuals(points: Floats, lengths: Floats, asked: Floats | None = None) -> tuple[Floats, Floats]:
-    """How far each label lies from where its fellows put it.
-
-    Args:
-        points: `[N, K, 2]`, NaN where absent; `lengths` `[N]` longer side of each box.
-        asked: the labels to judge when they differ from `points` (exchanged sides), same shape.
-
-    Returns:
-        `[N, K]` residual relative to the length (smallest over the other instances, median of the three best) and
-        `[N, K, 2]` expected position; NaN where fewer than three common neighbours exist.
-    """
-    asked = points if asked is None else asked
-    count, keypoints = points.shape[:2]
-    residual = np.full((count, keypoints), np.nan)
-    expected = np.full((count, keypoints, 2), np.nan)
-    # Complex numbers make a similarity one multiplication; each instance is centred, so that sums keep their precision.
-    own = points[..., 0] + 1j * points[..., 1]
-    own = own - np.nan_to_num(_mean(own))[:, None]
-    shapes = np.stack([own, -own.conj()], axis=1)  # [N, 2, K]: as it is, and mirrored
-    chosen = np.arange(0, count, max(1, count // REFERENCES))
-    for row in range(count):
-        others = chosen[chosen != row]
-        target = asked[row, :, 0] + 1j * asked[row, :, 1]
-        known = np.isfinite(target.real)
-        if not len(others) or known.sum() < 4:
-            continue
-        centre = target[known].mean()
-        source = shapes[others].reshape(-1, keypoints)  # [J, K]
-        places, misfit = _places(source, target - centre, known)
-        for k in np.flatnonzero(known):
-            ranked = np.argsort(misfit[:, k])
-            # Those whose other keypoints fit best are the ones that may speak.
-            best = ranked[np.isfinite(misfit[ranked, k])][:3]
-            if len(best):
-                speak = places[best, k] + centre
-                residual[row, k] = np.median(np.abs(speak - target[k])) / lengths[row]
-                expected[row, k] = np.median(speak.real), np.median(speak.imag)
-    return residual, expected
+def _cells_at(parts: ViewParts, xy_image: Floats) -> NDArray[np.int64]:
+    """`[N, 2]` (column, row) of the cells at xy_image `[N, 2]`, those outside brought to the border."""
+    width, height = parts.cells_wh
+    return parts.to_cells(xy_image).round().astype(np.int64).clip(0, [width - 1, height - 1])
 
 
-def _mean(values: Complexes) -> Complexes:
-    known = np.isfinite(values.real)
-    return np.where(known, values, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-
-
-def _places(source: Complexes, target: Complexes, known: NDArray[np.bool_]) -> tuple[Complexes, Floats]:
-    """Where each of J instances puts each keypoint, judged by the *other* common keypoints.
-
-    Args:
-        source: `[J, K]` keypoints as x + iy, NaN where absent; `target` `[K]` likewise, labelled where `known`.
-
-    Returns:
-        `[J, K]` places in the frame of `target`, and `[J, K]` median distance of the common keypoints (NaN where fewer
-        than three are common). Up to two common keypoints that fit far worse than the rest (wrong labels, too) are left
-        out of each fit, as long as three remain.
-    """
-    common = np.isfinite(source.real) & known
-    use = np.repeat(common[:, None, :], source.shape[1], axis=1)  # [J, k, K]
-    use[:, np.arange(source.shape[1]), np.arange(source.shape[1])] = False
-    counts_for = use.copy()
-    z = np.where(common, source, 0)[:, None, :]
-    w = np.where(known, target, 0)[None, None, :]
-    for _ in range(2):
-        cost = fit_cost(z, w, use)
-        # The point whose absence helps most: residuals of the full fit are smeared over all points.
-        without = _costs_without(z, w, use)
-        worst = without.argmin(axis=-1)
-        least = np.take_along_axis(without, worst[..., None], axis=-1)[..., 0]
-        drop = (use.sum(axis=-1) > 3) & (least <= TRIM_GAIN * cost)
-        if not drop.any():
-            break
-        j, k = np.nonzero(drop)
-        use[j, k, worst[j, k]] = False
-    turn, shift = _fits(z, w, use)
-    gaps = np.where(counts_for, np.abs(turn[..., None] * z + shift[..., None] - w), np.nan)
-    enough = (counts_for.sum(axis=-1) >= 3) & common
-    misfit = np.full(enough.shape, np.nan)
-    misfit[enough] = np.nanmedian(gaps[enough], axis=-1)
-    return turn * np.where(common, source, 0) + shift, misfit
-
-
-def _sums(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> tuple[Any, ...]:
-    """n, sum z, sum w, sum |z|^2, sum |w|^2, sum conj(z) w over the last axis."""
-    return (
-        use.sum(-1).astype(np.float64), (z * use).sum(-1), (w * use).sum(-1), (np.abs(z) ** 2 * use).sum(-1),
-        (np.abs(w) ** 2 * use).sum(-1), (z.conj() * w * use).sum(-1),
-    )  # fmt: skip
-
-
-def _fits(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> tuple[Complexes, Complexes]:
-    """Least-squares `w = turn * z + shift` over the last axis; a pure shift where the points coincide."""
-    n, sz, sw, zz, _, zw = _sums(z, w, use)
-    n = np.maximum(n, 1)
-    spread = zz - np.abs(sz) ** 2 / n
-    turn = np.where(spread > 1e-12, (zw - sz.conj() * sw / n) / np.maximum(spread, 1e-12), 1.0)
-    return turn, (sw - turn * sz) / n
-
-
-def _mean_square(n: Any, sz: Any, sw: Any, zz: Any, ww: Any, zw: Any) -> Floats:
-    n = np.maximum(n, 1)
-    spread = np.maximum(zz - np.abs(sz) ** 2 / n, 1e-12)
-    left = ww - np.abs(sw) ** 2 / n - np.abs(zw - sz.conj() * sw / n) ** 2 / spread
-    return np.maximum(left, 0.0) / n
-
-
-def fit_cost(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> Floats:
-    """Mean square residual of the best similarity over the last axis."""
-    return _mean_square(*_sums(z, w, use))
-
-
-def _costs_without(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> Floats:
-    """`fit_cost` with one point left out, for each point; infinite for points that are not used."""
-    n, sz, sw, zz, ww, zw = (s[..., None] for s in _sums(z, w, use))
-    cost = _mean_square(
-        n - 1, sz - z, sw - w, zz - np.abs(z) ** 2, ww - np.abs(w) ** 2, zw - z.conj() * w
-    )  # fmt: skip
-    return np.where(use, cost, np.inf)
+def exchanged_layouts(points: Floats, lengths: Floats, flip: list[int]) -> tuple[Floats, Floats]:
+    """`all_exchanged` and `pair_exchanged` of `Witnesses` for labels `[N, K, 2]` of boxes of length `[N]`."""
+    swapped, _ = layout_residuals(points, lengths, asked=points[:, flip])
+    single = np.full(points.shape[:2], np.nan)
+    for k, twin in enumerate(flip):
+        if k < twin:
+            asked = points.copy()
+            asked[:, [k, twin]] = asked[:, [twin, k]]
+            residual, _ = layout_residuals(points, lengths, asked=asked, only=(k, twin))
+            single[:, [k, twin]] = residual[:, [k, twin]]
+    return swapped, single
 
 
 def judge_labels(
-    layout: Floats, looks: Floats, swapped_layout: Floats, flip: list[int], weights: CheckWeights
+    witnesses: Witnesses, points: Floats, lengths: Floats, flip: list[int], weights: CheckWeights
 ) -> list[tuple[int, int, str, float]]:
-    """(instance, keypoint, kind, score) of everything at least `SUSPICIOUS`.
+    """(instance, keypoint, kind, score) of everything at least `SUSPICIOUS`; kind "far" or "swapped".
 
     Args:
-        layout, swapped_layout: `[N, K]`; the second with left and right exchanged.
-        looks: `[N, K, K]`, `[n, k, j]` = how much label k of n looks like keypoint j.
+        points: `[N, K, 2]` labels, NaN where absent; `lengths` `[N]` of the boxes; `flip` `[K]` the twin of each keypoint.
     """
-    own = np.stack([looks[:, k, k] for k in range(looks.shape[1])], axis=1)
-    swapped = _swaps(layout, looks, swapped_layout, flip, weights)
+    own = np.stack([witnesses.looks[:, k, k] for k in range(witnesses.looks.shape[1])], axis=1)
+    pair, whole = side_scores(witnesses, flip, weights)
+    swapped = np.maximum(pair, np.where(np.array(flip) != np.arange(len(flip)), whole[:, None], 0.0))
+    wrong = swapped >= SUSPICIOUS
     # Where sides are exchanged the other keypoints are judged with them put right.
-    exchanged = np.asarray((swapped >= SUSPICIOUS).any(axis=1))
-    righted = exchanged[:, None] & np.isfinite(swapped_layout)
-    usual = _usual(layout)
-    layout = np.where(righted, np.fmin(layout, swapped_layout), layout)
-    z_layout = np.nan_to_num(layout / usual, nan=0.0)
-    z_looks = _deviation(own)
-    logit = weights.layout * (z_layout - weights.layout_at) + weights.looks * (z_looks - weights.looks_at)
-    score = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+    layout = witnesses.layout
+    if wrong.any():
+        righted = np.where(wrong[..., None], points[:, flip], points)
+        layout, _ = layout_residuals(righted, lengths)
+    far = _sigmoid(far_signals(witnesses, layout, own, np.asarray(wrong.any(axis=1))) @ np.array(weights.far))
     found: list[tuple[int, int, str, float]] = []
-    for row in range(len(layout)):
-        for k in range(layout.shape[1]):
-            if not np.isfinite(own[row, k]):
-                continue
-            if swapped[row, k] >= SUSPICIOUS:
-                found.append((row, k, "swapped", float(swapped[row, k])))
-            elif score[row, k] >= SUSPICIOUS:
-                found.append((row, k, "far", float(score[row, k])))
+    for row, k in zip(*np.nonzero(np.isfinite(own)), strict=True):
+        if wrong[row, k]:
+            found.append((int(row), int(k), "swapped", float(swapped[row, k])))
+        elif far[row, k] >= SUSPICIOUS:
+            found.append((int(row), int(k), "far", float(far[row, k])))
     return found
+
+
+def far_signals(witnesses: Witnesses, layout: Floats, own: Floats, righted: NDArray[np.bool_]) -> Floats:
+    """`[N, K, 4]` signals of a keypoint that lies elsewhere, in the order of `CheckWeights.far`; 0 = unknown.
+
+    Args:
+        layout: `[N, K]` with exchanged sides put right in the `righted` instances `[N]`; own: `[N, K]` own looks.
+    """
+    z_layout = np.minimum(np.nan_to_num(layout / _usual(witnesses.layout), nan=0.0), MOST_DEVIATIONS)
+    z_looks = _deviation(own).clip(-MOST_DEVIATIONS, MOST_DEVIATIONS)
+    better = np.where(righted[:, None], 0.0, np.nan_to_num(witnesses.there - own, nan=0.0))
+    return np.stack([np.ones_like(own), z_layout, z_looks, better], axis=-1)
+
+
+def side_signals(witnesses: Witnesses, flip: list[int]) -> tuple[Floats, Floats]:
+    """`[N, K, 3]` signals of one pair and `[N, 3]` of the whole instance, in the order of `CheckWeights`; NaN = unknown."""
+    count, keypoints = witnesses.layout.shape
+    pair, whole = np.full((count, keypoints, 3), np.nan), np.full((count, 3), np.nan)
+    looks = witnesses.looks
+    gains, layouts = [], []
+    for k, twin in enumerate(flip):
+        if k >= twin:
+            continue
+        looks_gain = (looks[:, k, twin] + looks[:, twin, k] - looks[:, k, k] - looks[:, twin, twin]) / 2
+        one = _half_sum(witnesses.layout, k, twin) - _half_sum(witnesses.pair_exchanged, k, twin)
+        pair[:, k] = pair[:, twin] = np.stack([np.ones(count), one, looks_gain], axis=-1)
+        gains.append(looks_gain)
+        layouts.append(_half_sum(witnesses.layout, k, twin) - _half_sum(witnesses.all_exchanged, k, twin))
+    for row in range(count) if gains else ():
+        both = [(x[row], g[row]) for x, g in zip(layouts, gains, strict=True) if np.isfinite(x[row] + g[row])]
+        if len(both) >= 2:
+            whole[row] = 1.0, float(np.mean([x for x, _ in both])), float(np.mean([g for _, g in both]))
+    return pair, whole
+
+
+def side_scores(witnesses: Witnesses, flip: list[int], weights: CheckWeights) -> tuple[Floats, Floats]:
+    """`[N, K]` and `[N]`, 0..1: the pair, or the whole instance, fits better with left and right exchanged."""
+    pair, whole = side_signals(witnesses, flip)
+    return (
+        np.nan_to_num(_sigmoid(pair @ np.array(weights.pair)), nan=0.0),
+        np.nan_to_num(_sigmoid(whole @ np.array(weights.whole)), nan=0.0),
+    )
+
+
+def _half_sum(values: Floats, k: int, twin: int) -> Floats:
+    return (values[:, k] + values[:, twin]) / 2
+
+
+def _sigmoid(logit: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
 def _usual(layout: Floats) -> Floats:
@@ -302,20 +266,4 @@ def _deviation(own: Floats) -> Floats:
             middle = np.median(known)
             spread = max(1.4826 * float(np.median(np.abs(known - middle))), 0.02)
             result[:, k] = np.nan_to_num((middle - column) / spread, nan=0.0)
-    return result
-
-
-def _swaps(layout: Floats, looks: Floats, swapped_layout: Floats, flip: list[int], weights: CheckWeights) -> Floats:
-    """`[N, K]` 0..1: the pair fits better with left and right exchanged."""
-    result = np.zeros(layout.shape)
-    for k, twin in enumerate(flip):
-        if twin <= k:
-            continue
-        as_is = np.nan_to_num(layout[:, k], nan=0.0) + np.nan_to_num(layout[:, twin], nan=0.0)
-        exchanged = np.nan_to_num(swapped_layout[:, k], nan=9.0) + np.nan_to_num(swapped_layout[:, twin], nan=9.0)
-        looks_gain = looks[:, k, twin] + looks[:, twin, k] - looks[:, k, k] - looks[:, twin, twin]
-        logit = 12 * (weights.swap * as_is - exchanged) + 8 * np.nan_to_num(looks_gain, nan=-1.0)
-        both = np.isfinite(layout[:, k]) & np.isfinite(layout[:, twin])
-        value = np.where(both, 1 / (1 + np.exp(-np.clip(logit, -30, 30))), 0.0)
-        result[:, k] = result[:, twin] = value
     return result

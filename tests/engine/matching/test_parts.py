@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from engine.api import ImageInput
-from engine.matching.labels import CheckWeights, judge_labels, layout_residuals
+from engine.matching.label_layout import layout_residuals
+from engine.matching.labels import CheckWeights, Witnesses, exchanged_layouts, judge_labels
 from engine.matching.peaks import top_peaks
 from engine.matching.pose import best_poses, pose_votes
 from engine.matching.scene import detect_fixed_scene
@@ -110,10 +111,11 @@ def test_moved_and_swapped_labels_are_found() -> None:
     flip = [0, 1, 3, 2, 4, 5]
     lengths = np.full(8, 80.0)
     layout, expected = layout_residuals(xy, lengths)
-    swapped, _ = layout_residuals(xy, lengths, asked=xy[:, flip])
     looks = np.full((8, 6, 6), 0.3) + np.eye(6) * 0.3
     looks[2, 4, 4] = looks[5, 2, 2] = looks[5, 3, 3] = 0.1
     looks[5, 2, 3] = looks[5, 3, 2] = 0.6
-    found = {(row, k, kind) for row, k, kind, _ in judge_labels(layout, looks, swapped, flip, CheckWeights())}
+    there = np.full((8, 6), 0.6)
+    witnesses = Witnesses(layout, looks, there, *exchanged_layouts(xy, lengths, flip))
+    found = {(row, k, kind) for row, k, kind, _ in judge_labels(witnesses, xy, lengths, flip, CheckWeights())}
     assert found == {(2, 4, "far"), (5, 2, "swapped"), (5, 3, "swapped")}
     assert np.linalg.norm(expected[2, 4] - (xy[2, 4] - [30, -25])) < 5
