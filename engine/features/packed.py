@@ -2,14 +2,15 @@
 
 Layout: a folder with `maps.i8` (`[N, cells, D]` int8, appended), `index.json` (grid, dimensions, image ids in order) and
 `basis.safetensors`. Appending is a plain append followed by an atomic replacement of the index, so after a kill the file
-may be longer than the index says, never shorter: the rest is overwritten by the next append.
+may be longer than the index says, never shorter: the rest is overwritten by the next append. A fused similarity takes one
+such folder per part (`search_parts`), because its parts are not added as cosines.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from engine.domain.errors import ModelCorruptError, UserInputError
 from engine.domain.progress import CancelToken
 from engine.features.compress import SharedBasis, quantise
+from engine.features.fusion import kernel_scores
 
 MAPS, INDEX, BASIS = "maps.i8", "index.json", "basis.safetensors"
 BLOCK_BYTES = 32 << 20
@@ -115,26 +117,85 @@ class PackedMaps:
         temporary.write_text(json.dumps(data), encoding="utf-8")
         temporary.replace(self.folder / INDEX)
 
+    @property
+    def photos_per_block(self) -> int:
+        """How many maps are compared at once."""
+        return max(1, BLOCK_BYTES // max(1, self.bytes_per_map))
+
+    def cosines(
+        self, queries: Tensor, photos: int = 0, cancel: CancelToken | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """(first photo, cosines `[n, cells, K]` float32) of queries `[K, C]` (unprojected), `photos` maps at a time."""
+        for start, scores, scale in self._scores(queries, photos or self.photos_per_block, cancel):
+            yield start, scores.float() / scale
+
+    def _scores(self, queries: Tensor, photos: int, cancel: CancelToken | None) -> Iterator[tuple[int, Tensor, float]]:
+        count, cells = len(self), self.cells_wh[0] * self.cells_wh[1]
+        product, scale = _product_with(self.basis.project(queries.float().T).T.contiguous().cpu())
+        if not count:
+            return
+        # Copy-on-write, because torch refuses read-only arrays; nothing is ever written through it.
+        maps = np.memmap(self.folder / MAPS, dtype=np.int8, mode="c", shape=(count, cells, self.basis.dims))
+        for start in range(0, count, photos):
+            if cancel is not None:
+                cancel.check()
+            part = torch.from_numpy(np.asarray(maps[start : start + photos]))
+            yield start, product(part.flatten(0, 1)).unflatten(0, (len(part), cells)), scale
+
     def search(self, queries: Tensor, *, cancel: CancelToken | None = None) -> PackedHits:
         """Best cell of each query `[K, C]` (unprojected features) on every map: blocked products, no loop over queries."""
-        count, cells = len(self), self.cells_wh[0] * self.cells_wh[1]
-        small = self.basis.project(queries.float().T).T.contiguous().cpu()
-        product, scale = _product_with(small)
-        best = np.zeros((count, len(small)), dtype=np.int64)
-        scores = np.zeros((count, len(small)), dtype=np.float32)
-        if count:
-            shape = (count, cells, self.basis.dims)
-            # Copy-on-write, because torch refuses read-only arrays; nothing is ever written through it.
-            maps = np.memmap(self.folder / MAPS, dtype=np.int8, mode="c", shape=shape)
-            block = max(1, BLOCK_BYTES // (cells * self.basis.dims))
-            for start in range(0, count, block):
-                if cancel is not None:
-                    cancel.check()
-                part = np.asarray(maps[start : start + block])
-                values = product(torch.from_numpy(part).flatten(0, 1))
-                top = values.unflatten(0, (len(part), cells)).max(dim=1)
-                best[start : start + len(part)] = top.indices.numpy()
-                scores[start : start + len(part)] = top.values.numpy()
-        scores /= scale
+        best, scores = _no_hits(len(self), len(queries))
+        for start, values, scale in self._scores(queries, self.photos_per_block, cancel):
+            top = values.max(dim=1)
+            best[start : start + len(values)] = top.indices.numpy()
+            scores[start : start + len(values)] = top.values.numpy() / scale
+        return self.hits(best, scores)
+
+    def hits(self, best: NDArray[np.int64], scores: NDArray[np.float32]) -> PackedHits:
+        """`best` `[N, K]` counts cells row by row."""
         xy = np.stack([best % self.cells_wh[0], best // self.cells_wh[0]], axis=-1)
         return PackedHits(tuple(self.image_ids), xy, scores)
+
+
+def _no_hits(count: int, queries: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    return np.zeros((count, queries), dtype=np.int64), np.zeros((count, queries), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class PackedPart:
+    """One part of a fused similarity: its maps, its share, and the width of its kernel (0 = plain cosine)."""
+
+    store: PackedMaps
+    weight: float
+    kernel_width: float = 0.0
+
+
+def search_parts(
+    parts: Sequence[PackedPart], queries: Sequence[Tensor], *, cancel: CancelToken | None = None
+) -> PackedHits:
+    """`PackedMaps.search` on a sum of parts, as `engine.matching` fuses them.
+
+    Args:
+        parts: stores of the same photos in the same order, on one grid.
+        queries: `[K, C_i]` per part, in their order.
+
+    Raises:
+        UserInputError: the stores do not hold the same photos.
+    """
+    first = parts[0].store
+    if any(p.store.image_ids != first.image_ids or p.store.cells_wh != first.cells_wh for p in parts[1:]):
+        raise UserInputError("The packed features of the parts do not belong to the same photos.", "Make them again.")
+    photos = min(part.store.photos_per_block for part in parts)
+    best, scores = _no_hits(len(first), len(queries[0]))
+    walks = [part.store.cosines(asked, photos, cancel) for part, asked in zip(parts, queries, strict=True)]
+    for blocks in zip(*walks, strict=True):
+        total: Tensor | None = None
+        for part, (_, cosines) in zip(parts, blocks, strict=True):
+            values = kernel_scores(cosines, part.kernel_width) if part.kernel_width else cosines
+            total = values.mul_(part.weight) if total is None else total.add_(values, alpha=part.weight)
+        assert total is not None
+        top = total.max(dim=1)
+        start = blocks[0][0]
+        best[start : start + len(total)] = top.indices.numpy()
+        scores[start : start + len(total)] = top.values.numpy()
+    return first.hits(best, scores)

@@ -10,7 +10,8 @@ import torch
 
 from engine.domain.errors import ModelCorruptError, UserInputError
 from engine.features.compress import SharedBasis
-from engine.features.packed import INDEX, MAPS, PackedMaps
+from engine.features.fusion import kernel_scores
+from engine.features.packed import INDEX, MAPS, PackedMaps, PackedPart, search_parts
 
 
 def _maps(count: int, seed: int = 0, channels: int = 48, rank: int = 12) -> list[torch.Tensor]:
@@ -113,3 +114,28 @@ def test_empty_store_and_other_grids(basis: SharedBasis, tmp_path: Path) -> None
     assert store.search(torch.randn(2, 48)).scores.shape == (0, 2)
     with pytest.raises(UserInputError, match="maps of"):
         store.append(["a"], [torch.randn(48, 4, 4)])
+
+
+def test_parts_are_fused_as_in_matching(basis: SharedBasis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = _maps(9, seed=11), _maps(9, seed=12)
+    names = [str(k) for k in range(9)]
+    stores = []
+    for place, maps in (("a", first), ("b", second)):
+        stores.append(PackedMaps.create(tmp_path / place, basis, (10, 8)))
+        stores[-1].append(names, maps)
+    # Blocks of two photos: the parts must walk in step.
+    monkeypatch.setattr("engine.features.packed.BLOCK_BYTES", 2 * stores[0].bytes_per_map)
+    queries = [torch.stack([m[k][:, 2, 5] for k in (3, 7)]) for m in (first, second)]
+    hits = search_parts([PackedPart(stores[0], 0.6), PackedPart(stores[1], 0.4, 0.1)], queries)
+    unit = torch.nn.functional.normalize
+    wanted = torch.zeros(9, 2, 80)
+    for maps, asked, share, width in ((first, queries[0], 0.6, 0.0), (second, queries[1], 0.4, 0.1)):
+        cosines = unit(asked, dim=1) @ torch.stack([unit(m.flatten(1), dim=0) for m in maps])
+        wanted += share * (kernel_scores(cosines, width) if width else cosines)
+    assert tuple(hits.cells_xy[3, 0]) == (5, 2) and tuple(hits.cells_xy[7, 1]) == (5, 2)
+    cells = hits.cells_xy[..., 1] * 10 + hits.cells_xy[..., 0]
+    assert (cells == wanted.argmax(-1).numpy()).mean() > 0.85
+    assert np.abs(hits.scores - wanted.max(-1).values.numpy()).max() < 0.1
+    stores[1].image_ids = names[::-1]
+    with pytest.raises(UserInputError, match="same photos"):
+        search_parts([PackedPart(stores[0], 0.6), PackedPart(stores[1], 0.4)], queries)
