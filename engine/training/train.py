@@ -450,7 +450,7 @@ def train(
                 sums = {}
             if trainer.done % 250 == 0:
                 source.refresh()
-                _note(run, scenes=source.scenes)
+                _note(run, scenes=source.scenes, textures=sum(s.scenes for s in sources[1:]))
             if time.monotonic() - saved > 300:
                 trainer.save()
                 saved = time.monotonic()
