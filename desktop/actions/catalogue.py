@@ -188,6 +188,19 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "view.heat", _("Heat map"), "T", "flame", C, _("Show where else the focused keypoint could be."), checkable=True
     ),
     _a(
+        "view.brighter",
+        _("Brighter"),
+        "Ctrl+Up",
+        "contrast",
+        C,
+        _("Show the photo brighter; the file is never changed."),
+    ),
+    _a("view.darker", _("Darker"), "Ctrl+Down", "", C, _("Show the photo darker.")),
+    _a("view.more_contrast", _("More contrast"), "Ctrl+Shift+Up", "", C, _("Show the photo with more contrast.")),
+    _a("view.less_contrast", _("Less contrast"), "Ctrl+Shift+Down", "", C, _("Show the photo with less contrast.")),
+    _a("view.invert", _("Invert the view"), "Ctrl+Alt+I", "", C, _("Show dark as bright and bright as dark.")),
+    _a("view.plain", _("Show as in the file"), "Ctrl+Alt+0", "", C, _("Brightness and contrast back to the file's.")),
+    _a(
         "view.source",
         _("Source exemplar"),
         "F8",

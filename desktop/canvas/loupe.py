@@ -16,8 +16,7 @@ MAGNIFY = 4.0
 
 def draw_loupe(painter: QPainter, view: CanvasView, cursor: QPointF) -> None:
     """Draw the loupe for `cursor` (viewport pixels), on whichever side has room."""
-    pyramid = view.pyramid
-    if pyramid is None:
+    if view.pyramid is None:
         return
     room = view.viewport().rect()
     x = cursor.x() + 28 if cursor.x() + 28 + SIDE_PX < room.width() else cursor.x() - 28 - SIDE_PX
@@ -34,7 +33,7 @@ def draw_loupe(painter: QPainter, view: CanvasView, cursor: QPointF) -> None:
     painter.scale(scale, scale)
     painter.translate(-centre_x, -centre_y)
     half = SIDE_PX / 2 / scale
-    pyramid.draw(painter, QRectF(centre_x - half, centre_y - half, 2 * half, 2 * half), scale)
+    view.draw_photo(painter, QRectF(centre_x - half, centre_y - half, 2 * half, 2 * half), scale)
     painter.restore()
     middle = frame.center()
     for colour, width in ((QColor(0, 0, 0, 170), 3.0), (QColor(255, 255, 255, 230), 1.0)):

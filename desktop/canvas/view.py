@@ -22,6 +22,7 @@ from desktop.canvas.content import CanvasContent, Overlays
 from desktop.canvas.items import HeatItem, MarksItem, MaskItem, matrix_of
 from desktop.canvas.loupe import draw_loupe
 from desktop.canvas.pyramid import ImagePyramid
+from desktop.canvas.tone import Tone, draw_toned
 from desktop.canvas.tools.base import Tool, ToolEvent
 from desktop.canvas.tools.select import SelectTool
 from desktop.canvas.transforms import turned_instance
@@ -60,6 +61,7 @@ class CanvasView(QGraphicsView):
         self.overlays = Overlays()
         self.message = ""
         self.loupe = False
+        self.tone = Tone()
         self._fitting = True
         self._panning: QPointF | None = None
         self._space = False
@@ -137,6 +139,13 @@ class CanvasView(QGraphicsView):
         """Hide all overlays while a key is held."""
         if self.overlays.peek != on:
             self.show_overlays(replace(self.overlays, peek=on))
+
+    def set_tone(self, tone: Tone) -> None:
+        """Show the photo brighter, with more contrast, inverted ...; overlays keep their colours."""
+        if tone != self.tone:
+            self.tone = tone
+            self.resetCachedContent()
+            self.viewport().update()
 
     def show_message(self, text: str) -> None:
         """Plain text in the middle instead of a photo ("" removes it)."""
@@ -254,8 +263,16 @@ class CanvasView(QGraphicsView):
         area = QRectF(rect)  # type: ignore[arg-type]
         painter.fillRect(area, CANVAS_GREY)
         if self._pyramid is not None:
-            ratio = self.viewport().devicePixelRatioF()
-            self._pyramid.draw(painter, area, self.scale_factor * ratio)
+            self.draw_photo(painter, area, self.scale_factor * self.viewport().devicePixelRatioF())
+
+    def draw_photo(self, painter: QPainter, area: QRectF, scale: float) -> None:
+        """Draw the part `area` (xy_image) of the photo in the tone of the view; the painter maps xy_image to the device."""
+        if self._pyramid is None:
+            return
+        if self.tone.plain:
+            self._pyramid.draw(painter, area, scale)
+        else:
+            draw_toned(painter, self._pyramid, area, scale, self.tone)
 
     def drawForeground(self, painter: QPainter, rect: QRectF | object) -> None:
         painter.save()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QToolButton, QVBoxLayout, QWidget
 
 from desktop.canvas.content import CanvasContent
+from desktop.canvas.tone import Tone
 from desktop.canvas.tools.base import Tool
 from desktop.canvas.tools.keypoint import KeypointTool
 from desktop.canvas.tools.select import SelectTool
 from desktop.canvas.tools.shapes import BoxTool, BrushTool, EraserTool, PanTool, PolygonTool
 from desktop.canvas.view import CanvasView
 from desktop.io.photos import Photo, PhotoStore
+from desktop.io.watch import FileWatch
 from desktop.panels.job_bar import ElidedLabel
-from desktop.panels.source_view import SourceView
+from desktop.panels.source_view import HEADER_PX, SourceView
+from desktop.panels.tone_button import ToneButton
 from desktop.session.labelling import Labelling
 from desktop.settings import Settings
 from engine.domain.errors import AppError
@@ -54,14 +59,18 @@ class TargetView(QWidget):
         self.zoom.setToolTip(self.tr("Zoom: fit or 100 %"))
         self.zoom.setAccessibleName(self.tr("Zoom"))
         self.zoom.clicked.connect(self._toggle_zoom)
+        self.tone = ToneButton()
+        self.tone.changed.connect(self.set_tone)
         target = QWidget()
         column = QVBoxLayout(target)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         header = QHBoxLayout()
         header.setContentsMargins(10, 2, 4, 2)
+        header.addStrut(HEADER_PX)
         header.addWidget(self.name, 1)
         header.addWidget(self.position)
+        header.addWidget(self.tone)
         header.addWidget(self.zoom)
         column.addLayout(header)
         column.addWidget(self.canvas, 1)
@@ -77,6 +86,9 @@ class TargetView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)
         self.source.setVisible(labelling.settings.current.show_source)
+        self._watch = FileWatch(self)
+        self._watch.touched.connect(self._file_touched)
+        self._file_gone = False
         labelling.image_changed.connect(self.show_image)
         labelling.content_changed.connect(self._content_changed)
         labelling.settings.changed.connect(self._settings_changed)
@@ -121,6 +133,8 @@ class TargetView(QWidget):
     def show_image(self, image: ImageRow | None) -> None:
         """Show a photo: at once when it is decoded, else as soon as it is."""
         self.canvas.tool.cancel()
+        self._watch.watch(image.path if image is not None else None)
+        self._file_gone = False
         if image is None:
             self.name.set_text("")
             self.canvas.show_image(None)
@@ -145,14 +159,45 @@ class TargetView(QWidget):
 
         def replaced(photo: Photo) -> None:
             loaded(photo)
-            if photo.pyramid.image_wh != image.size_wh:
-                self._at.session.messages.warning(
-                    self.tr("The file {name} was replaced by another picture.").format(name=image.file_name),
-                    self.tr("Its labels may not fit any more. Check them, or restore the file."),
-                )
+            self._tell_replaced(photo, image)
 
         if not self._photos.load(image.path, loaded, failed, on_replaced=replaced):
             self.canvas.show_image(None)
+
+    def _tell_replaced(self, photo: Photo, image: ImageRow) -> None:
+        if photo.pyramid.image_wh != image.size_wh:
+            self._at.session.messages.warning(
+                self.tr("The file {name} was replaced by another picture.").format(name=image.file_name),
+                self.tr("Its labels may not fit any more. Check them, or restore the file."),
+            )
+
+    def _file_touched(self, path: Path) -> None:
+        """The file of the shown photo changed on the disk: show what it is now, or say that it is gone."""
+        image = self._at.image
+        if image is None or image.path != path or self.canvas.pyramid is None:
+            return
+
+        def still_shown() -> bool:
+            return self._at.image is not None and self._at.image.id == image.id
+
+        def replaced(photo: Photo) -> None:
+            if still_shown():
+                self._file_gone = False
+                self.canvas.show_message("")
+                self.canvas.show_image(photo.pyramid, keep_view=True)
+                self.canvas.show_content(self._at.content())
+                self._tell_replaced(photo, image)
+
+        def gone(error: AppError) -> None:
+            if not still_shown():
+                return
+            self._watch.look_again()
+            if not self._file_gone:
+                self._file_gone = True
+                # The picture stays: it is decoded, and somebody may be in the middle of labelling it.
+                self._at.session.messages.warning(error.user_message, error.hint)
+
+        self._photos.look_again(path, replaced, gone)
 
     def _content_changed(self, content: CanvasContent) -> None:
         self.canvas.show_content(content)
@@ -168,6 +213,12 @@ class TargetView(QWidget):
             self.canvas.set_zoom(1.0)
         else:
             self.canvas.fit()
+
+    def set_tone(self, tone: Tone) -> None:
+        """How both photos are shown until it is set otherwise; kept from photo to photo."""
+        self.tone.show_tone(tone)
+        self.canvas.set_tone(tone)
+        self.source.view.set_tone(tone)
 
     def zoom_to_instance(self) -> None:
         """Fill the canvas with the selected instance."""

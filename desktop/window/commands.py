@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QFileDialog
 
+from desktop.canvas.tone import STEP, Tone
 from desktop.engine_thread.jobs import LettingIn
 from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
@@ -108,6 +109,14 @@ class Commands(QObject):
             "view.actual": lambda w: w.target.canvas.set_zoom(1.0),
             "view.zoom_in": lambda w: w.target.canvas.zoom_by(1.25),
             "view.zoom_out": lambda w: w.target.canvas.zoom_by(0.8),
+            "view.brighter": lambda w: w.target.set_tone(w.target.tone.tone.changed(brightness=STEP)),
+            "view.darker": lambda w: w.target.set_tone(w.target.tone.tone.changed(brightness=-STEP)),
+            "view.more_contrast": lambda w: w.target.set_tone(w.target.tone.tone.changed(contrast=STEP)),
+            "view.less_contrast": lambda w: w.target.set_tone(w.target.tone.tone.changed(contrast=-STEP)),
+            "view.invert": lambda w: w.target.set_tone(
+                replace(w.target.tone.tone, invert=not w.target.tone.tone.invert)
+            ),
+            "view.plain": lambda w: w.target.set_tone(Tone()),
             "view.source": self.toggle_source,
             "view.link": self.toggle_link,
             "view.loupe": self.toggle_loupe,
