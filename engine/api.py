@@ -518,11 +518,6 @@ class VectorIndexDoor(Protocol):
 
     def __contains__(self, image_id: int) -> bool: ...
 
-    @property
-    def worn(self) -> bool:
-        """Whether so much was removed that building it again is worth while."""
-        ...
-
     def stale(self, wanted: Mapping[int, str]) -> tuple[list[int], list[int]]:
         """`{image id: sha256}` -> (ids to add or replace, ids to remove)."""
         ...

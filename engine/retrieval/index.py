@@ -1,9 +1,10 @@
-"""The vector index of a collection: nearest photos by pooled descriptor, exact about what is in it.
+"""The vector index of a collection: nearest photos by pooled descriptor, exact in every sense.
 
-usearch holds the vectors (approximate neighbours, memory-mapped reading); a small table beside it says which photos, with which
-content hash, are really there, so an answer never names a deleted or changed photo even where the graph still holds a
-tombstone. Both files are written under a temporary name and renamed; an index whose two files do not belong together is
-treated as absent and built again. Loads no torch.
+Vectors lie as float32 rows in one memory-mapped file, a small table beside it says which rows are which photo's and of which
+content. A search multiplies all rows with the queries, block by block: at 100 000 photos that is faster than a graph of
+approximate neighbours and forgets nothing (docs/adr/0012). Deleting takes a photo out of the table; its rows are passed by
+until a save closes the gaps. New rows are appended; the table is written last and renamed into place, so a kill leaves the
+former state. Loads no torch.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,12 +23,15 @@ from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
-ROWS_PER_IMAGE = 16
-"""Room for sub-region rows in a key: key = image id * 16 + row."""
-INDEX_FILE, TABLE_FILE = "vectors.usearch", "photos.npz"
-EXPANSION_ADD, EXPANSION_SEARCH, CONNECTIVITY = 96, 128, 16
-MAX_TOMBSTONES = 0.3
-"""Above this share of removed vectors the index asks to be built again: tombstones cost recall and time."""
+Layout = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+MAX_ROWS = 16
+TABLE_FILE, VECTORS_PATTERN = "photos.npz", "vectors-*.f32"
+FORMAT = 2
+"""Version 1 was a graph of another library: its table has no such number and counts as absent."""
+BLOCK_ROWS = 16_384
+MAX_GAPS = 0.3
+"""Above this share of rows that belong to no photo a save writes the vectors anew, without them."""
 
 
 @dataclass(frozen=True)
@@ -39,46 +42,51 @@ class Neighbour:
     similarity: float
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a photo's rows lie and what content they describe."""
+
+    first: int
+    rows: int
+    sha256: str
+
+
 class VectorIndex:
     """Add, replace, remove and search photos' descriptors. One writer at a time; readers may open the same folder.
 
     Args:
         folder: made when needed.
         fingerprint: of the descriptors' RunSpec; an index of another one counts as empty.
-        read_only: vectors stay on disk (memory-mapped) and cannot be changed.
+        read_only: cannot be changed or saved.
     """
 
     def __init__(self, folder: Path, fingerprint: str, *, read_only: bool = False) -> None:
         self.folder, self.fingerprint, self.read_only = Path(folder), fingerprint, read_only
-        self._index: Any = None
-        self._hashes: dict[int, str] = {}
-        self._rows: dict[int, int] = {}
-        self._removed = 0
+        self._dimensions = self._next_row = 0
+        self._places: dict[int, _Place] = {}
+        self._mapped: NDArray[np.float32] | None = None
+        self._file: Path | None = None
+        self._fresh: list[NDArray[np.float32]] = []
+        self._order: Layout | None = None
         self._load()
 
     # ---- what is there ---------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
     def __contains__(self, image_id: int) -> bool:
-        return image_id in self._rows
+        return image_id in self._places
 
     @property
     def dimensions(self) -> int:
-        """Length of a vector; 0 while empty."""
-        return int(self._index.ndim) if self._index is not None else 0
-
-    @property
-    def worn(self) -> bool:
-        """Whether so much was removed that building it again is worth while."""
-        total = sum(self._rows.values()) + self._removed
-        return total > 0 and self._removed / total > MAX_TOMBSTONES
+        """Length of a vector; 0 before the first one."""
+        return self._dimensions
 
     def stale(self, wanted: Mapping[int, str]) -> tuple[list[int], list[int]]:
         """Compare with the collection's `{image id: sha256}`: (ids to add or replace, ids to remove)."""
-        changed = [i for i, sha in wanted.items() if self._hashes.get(i) != sha]
-        gone = [i for i in self._rows if i not in wanted]
+        changed = [i for i, sha in wanted.items() if (place := self._places.get(i)) is None or place.sha256 != sha]
+        gone = [i for i in self._places if i not in wanted]
         return changed, gone
 
     # ---- changing --------------------------------------------------------------------------------------------
@@ -89,65 +97,31 @@ class VectorIndex:
         Raises:
             ValueError: another length, too many rows, or values that are not finite.
         """
-        rows = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
-        if not 1 <= len(rows) <= ROWS_PER_IMAGE or not np.isfinite(rows).all():
-            raise ValueError(f"image {image_id}: descriptors {rows.shape} are not 1 to {ROWS_PER_IMAGE} finite rows")
-        if self._index is None:
-            self._index = _new_index(rows.shape[1])
-        if rows.shape[1] != self.dimensions:
+        rows = np.array(np.atleast_2d(vectors), dtype=np.float32)
+        if not 1 <= len(rows) <= MAX_ROWS or not np.isfinite(rows).all():
+            raise ValueError(f"image {image_id}: descriptors {rows.shape} are not 1 to {MAX_ROWS} finite rows")
+        if self._dimensions and rows.shape[1] != self._dimensions:
             raise ValueError(
-                f"image {image_id}: descriptors of length {rows.shape[1]}, the index has {self.dimensions}"
+                f"image {image_id}: descriptors of length {rows.shape[1]}, the index has {self._dimensions}"
             )
-        self.remove([image_id])
-        keys = np.arange(len(rows), dtype=np.uint64) + np.uint64(image_id * ROWS_PER_IMAGE)
-        self._index.add(keys, rows)
-        self._rows[image_id], self._hashes[image_id] = len(rows), sha256
+        self._dimensions = rows.shape[1]
+        self._places[image_id] = _Place(self._next_row, len(rows), sha256)
+        self._fresh.append(rows)
+        self._next_row += len(rows)
+        self._order = None
 
     def remove(self, image_ids: Iterable[int]) -> int:
         """Take photos out; returns how many were there."""
-        count = 0
-        for image_id in image_ids:
-            rows = self._rows.pop(image_id, 0)
-            if not rows:
-                continue
-            self._hashes.pop(image_id, None)
-            self._index.remove(np.arange(rows, dtype=np.uint64) + np.uint64(image_id * ROWS_PER_IMAGE))
-            self._removed += rows
-            count += 1
+        count = sum(self._places.pop(image_id, None) is not None for image_id in image_ids)
+        if count:
+            self._order = None
         return count
 
     def clear(self) -> None:
-        """Forget everything (before building again)."""
-        self._index, self._hashes, self._rows, self._removed = None, {}, {}, 0
-
-    def save(self) -> None:
-        """Write both files; a kill in between leaves an index that is recognised as incomplete and built again."""
-        if self.read_only:
-            raise ValueError("the index was opened read-only")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        stamp = uuid.uuid4().hex
-        ids = np.fromiter(self._rows, dtype=np.int64, count=len(self._rows))
-        table = {
-            "ids": ids,
-            "rows": np.array([self._rows[int(i)] for i in ids], dtype=np.int16),
-            "hashes": np.array([self._hashes[int(i)] for i in ids], dtype="U64"),
-            "card": np.array(json.dumps({"stamp": stamp, "fingerprint": self.fingerprint, "removed": self._removed})),
-        }
-        names = {TABLE_FILE: f".{stamp}.table.tmp", INDEX_FILE: f".{stamp}.index.tmp"}
-        try:
-            if self._index is not None:
-                self._index.save(str(self.folder / names[INDEX_FILE]))
-            with (self.folder / names[TABLE_FILE]).open("wb") as file:
-                np.savez(file, **table)  # type: ignore[arg-type]
-            (self.folder / TABLE_FILE).unlink(missing_ok=True)
-            if self._index is not None:
-                (self.folder / names[INDEX_FILE]).replace(self.folder / INDEX_FILE)
-            # The table comes last: without it the folder holds no index at all.
-            (self.folder / names[TABLE_FILE]).replace(self.folder / TABLE_FILE)
-        finally:
-            for name in names.values():
-                with contextlib.suppress(OSError):
-                    (self.folder / name).unlink()
+        """Forget everything."""
+        self._dimensions = self._next_row = 0
+        self._places, self._fresh = {}, []
+        self._mapped = self._file = self._order = None
 
     # ---- asking ----------------------------------------------------------------------------------------------
 
@@ -160,78 +134,140 @@ class VectorIndex:
         Raises:
             ValueError: queries of another length.
         """
-        if self._index is None or not self._rows or count < 1:
+        if not self._places or count < 1:
             return []
         rows = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        if rows.shape[1] != self.dimensions:
-            raise ValueError(f"queries of length {rows.shape[1]}, the index has {self.dimensions}")
-        best: dict[int, float] = {}
-        for row in rows:
-            for image_id, similarity in self._nearest(row, min(count, len(self._rows))).items():
-                best[image_id] = max(best.get(image_id, -2.0), similarity)
-        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
-        return [Neighbour(image_id, similarity) for image_id, similarity in ranked[:count]]
+        if rows.shape[1] != self._dimensions:
+            raise ValueError(f"queries of length {rows.shape[1]}, the index has {self._dimensions}")
+        ids, first, last = self._layout()
+        best = self._row_best(rows)
+        # Rows of a photo lie together: reduceat over [first, last) pairs, of which every second result is a gap's.
+        bounds = np.stack([first, last], axis=1).ravel()
+        similarity = np.maximum.reduceat(np.append(best, -2.0), bounds)[::2]
+        # Ties are ordered by id, so that a search never depends on the order of adding.
+        least = np.partition(similarity, -count)[-count] if count < len(ids) else similarity.min()
+        nearest = np.flatnonzero(similarity >= least)
+        order = nearest[np.lexsort((ids[nearest], -similarity[nearest]))][:count]
+        return [Neighbour(int(ids[i]), float(similarity[i])) for i in order]
 
-    def _nearest(self, row: NDArray[np.float32], count: int) -> dict[int, float]:
-        """At least `count` photos near one query row, as far as there are; asks for more while rows share photos."""
-        wanted, found_before = 2 * count + 32, -1
-        while True:
-            wanted = min(wanted, len(self._index))
-            found = self._index.search(row, wanted)
-            best: dict[int, float] = {}
-            for key, distance in zip(np.atleast_1d(found.keys), np.atleast_1d(found.distances), strict=True):
-                image_id, part = divmod(int(key), ROWS_PER_IMAGE)
-                # Never name a photo that the table does not know, whatever the graph still holds.
-                if part < self._rows.get(image_id, 0):
-                    best[image_id] = max(best.get(image_id, -2.0), 1.0 - float(distance))
-            if len(best) >= count or wanted >= len(self._index) or len(best) == found_before:
-                return best
-            wanted, found_before = wanted * 3, len(best)
+    def _layout(self) -> Layout:
+        """(image ids, first row, row after the last), by place in the file."""
+        if self._order is None:
+            table = np.array([(i, p.first, p.first + p.rows) for i, p in self._places.items()], dtype=np.int64)
+            table = table[np.argsort(table[:, 1], kind="stable")]
+            self._order = table[:, 0], table[:, 1], table[:, 2]
+        return self._order
+
+    def _row_best(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`[rows]` best cosine of every row over the queries."""
+        best = np.empty(self._next_row, np.float32)
+        columns, done = np.ascontiguousarray(queries.T), 0
+        for part in self._parts():
+            for start in range(0, len(part), BLOCK_ROWS):
+                block = part[start : start + BLOCK_ROWS] @ columns
+                best[done : done + len(block)] = block[:, 0] if block.shape[1] == 1 else block.max(axis=1)
+                done += len(block)
+        return best
+
+    def _parts(self) -> list[NDArray[np.float32]]:
+        """The mapped rows, then the ones that were not saved yet (joined, so that many small adds search fast)."""
+        if len(self._fresh) > 1:
+            self._fresh = [np.concatenate(self._fresh)]
+        return [*([] if self._mapped is None else [self._mapped]), *self._fresh]
 
     # ---- disk ------------------------------------------------------------------------------------------------
 
+    def save(self) -> None:
+        """Append what is new, or write all anew when gaps are many; then the table. A kill leaves the former state."""
+        if self.read_only:
+            raise ValueError("the index was opened read-only")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        used = sum(p.rows for p in self._places.values())
+        if self._file is None or not self._file.is_file() or self._next_row - used > MAX_GAPS * self._next_row:
+            self._write_compact()
+        elif self._fresh:
+            with self._file.open("r+b") as file:
+                # Bytes behind the table's last row are left from a kill: they are overwritten.
+                file.seek((0 if self._mapped is None else len(self._mapped)) * self._dimensions * 4)
+                file.writelines(rows.tobytes() for rows in self._parts()[0 if self._mapped is None else 1 :])
+        self._write_table()
+        self._map()
+        for old in self.folder.glob("vectors*"):
+            if old != self._file:
+                # Of the former state, or of version 1. Still mapped by a reader on Windows: the next save tries again.
+                with contextlib.suppress(OSError):
+                    old.unlink()
+
+    def _write_compact(self) -> None:
+        """All photos' rows, without gaps, into a new file."""
+        path = self.folder / VECTORS_PATTERN.replace("*", uuid.uuid4().hex)
+        ids, first, last = self._layout() if self._places else (np.zeros(0, np.int64),) * 3
+        parts, places, next_row = self._parts(), {}, 0
+        split = len(self._mapped) if self._mapped is not None else 0
+        with path.open("wb") as file:
+            for image_id, a, b in zip(ids.tolist(), first.tolist(), last.tolist(), strict=True):
+                rows = parts[0][a:b] if a < split else parts[-1][a - split : b - split]
+                file.write(rows.tobytes())
+                places[image_id] = _Place(next_row, b - a, self._places[image_id].sha256)
+                next_row += b - a
+        self._places, self._next_row, self._file = places, next_row, path
+        self._fresh, self._mapped, self._order = [], None, None
+
+    def _write_table(self) -> None:
+        ids, first, last = self._layout() if self._places else (np.zeros(0, np.int64),) * 3
+        card = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "vectors": self._file.name if self._file is not None else "",
+            "dimensions": self._dimensions,
+            "rows": self._next_row,
+        }
+        hashes = np.array([self._places[int(i)].sha256 for i in ids], dtype="U64")
+        table = {"ids": ids, "first": first, "rows": last - first, "hashes": hashes, "card": np.array(json.dumps(card))}
+        temporary = self.folder / f".{uuid.uuid4().hex}.table.tmp"
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, **table)  # type: ignore[arg-type]
+            temporary.replace(self.folder / TABLE_FILE)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def _map(self) -> None:
+        """Read the rows from the file from now on."""
+        self._fresh = []
+        self._mapped = _open_rows(self._file, self._next_row, self._dimensions) if self._file is not None else None
+
     def _load(self) -> None:
-        table_path, index_path = self.folder / TABLE_FILE, self.folder / INDEX_FILE
+        table_path = self.folder / TABLE_FILE
         if not table_path.is_file():
             return
         try:
             with np.load(table_path, allow_pickle=False) as table:
-                card = json.loads(str(table["card"]))
-                ids, rows, hashes = table["ids"].tolist(), table["rows"].tolist(), table["hashes"].tolist()
-            if card["fingerprint"] != self.fingerprint:
-                return
-            index = _open_index(index_path, view=self.read_only) if ids else None
-            total = sum(rows)
-            if index is not None and len(index) != total:
-                raise ValueError(f"the index holds {len(index)} vectors, its table {total}")
+                card: dict[str, Any] = json.loads(str(table["card"]))
+                if card.get("format") != FORMAT or card["fingerprint"] != self.fingerprint:
+                    return
+                columns = [table[name].tolist() for name in ("ids", "first", "rows", "hashes")]
+            rows, dimensions, path = (
+                int(card["rows"]),
+                int(card["dimensions"]),
+                self.folder / Path(card["vectors"]).name,
+            )
+            if any(first < 0 or count < 1 or first + count > rows for first, count in zip(*columns[1:3], strict=True)):
+                raise ValueError("the table names rows that are not there")
+            self._mapped = _open_rows(path, rows, dimensions)
         except Exception as error:  # noqa: BLE001 - any damage has one answer: build again
             log.warning("the index in %s is damaged and will be built again: %r", self.folder, error)
+            self.clear()
             return
-        self._index, self._removed = index, int(card.get("removed", 0))
-        self._rows = dict(zip(ids, rows, strict=True))
-        self._hashes = dict(zip(ids, hashes, strict=True))
+        self._file, self._next_row, self._dimensions = path, rows, dimensions
+        self._places = {i: _Place(f, n, sha) for i, f, n, sha in zip(*columns, strict=True)}
 
 
-def _new_index(dimensions: int) -> Any:
-    from usearch.index import Index
-
-    return Index(
-        ndim=dimensions,
-        metric="cos",
-        dtype="f16",
-        connectivity=CONNECTIVITY,
-        expansion_add=EXPANSION_ADD,
-        expansion_search=EXPANSION_SEARCH,
-    )
-
-
-def _open_index(path: Path, *, view: bool) -> Any:
-    from usearch.index import Index
-
-    if not path.is_file() or not os.path.getsize(path):
-        raise ValueError("the vectors are missing")
-    index = Index.restore(str(path), view=view)
-    if index is None:
-        raise ValueError("the vectors cannot be opened")
-    index.expansion_search = EXPANSION_SEARCH
-    return index
+def _open_rows(path: Path, rows: int, dimensions: int) -> NDArray[np.float32] | None:
+    """`[rows, dimensions]` mapped read-only; None for no rows; ValueError when the file is shorter."""
+    if rows == 0:
+        return None
+    if path.stat().st_size < rows * dimensions * 4:
+        raise ValueError(f"{path.name} holds fewer than {rows} rows")
+    return np.memmap(path, dtype=np.float32, mode="r", shape=(rows, dimensions))

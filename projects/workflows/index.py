@@ -42,7 +42,6 @@ class IndexReport:
     photos: int = 0
     added: int = 0
     removed: int = 0
-    rebuilt: bool = False
     failures: tuple[str, ...] = ()
 
 
@@ -86,9 +85,6 @@ def _updated(
         if fingerprint is None:
             return None, report
     index = open_vector_index(index_folder(project, backbone), fingerprint, read_only=False)
-    if index.worn:
-        index.clear()
-        report.rebuilt = True
     changed, gone = index.stale({i: image.sha256 for i, image in wanted.items()})
     report.removed = index.remove(gone)
     failures = []
@@ -106,7 +102,7 @@ def _updated(
                 index.save()
     finally:
         report.failures = tuple(failures)
-        if not project.read_only and (report.added or report.removed or report.rebuilt):
+        if not project.read_only and (report.added or report.removed):
             index.save()
     return index, report
 
