@@ -6,7 +6,7 @@
 One line per text in a .tsv: English, tab, translation; a text that counts ("%n photos") has one more column per plural
 form of the language. Line breaks are written \\n. `en.tsv` holds the counting texts only: everything else is English already.
 
-The texts are read from the syntax trees of desktop/ (`tr`, `translate`, `QT_TRANSLATE_NOOP`) and from the action table,
+The texts are read from the syntax trees of desktop/ (`tr`, `translate`, `marked`) and from the action table,
 because lupdate loses the context of some Python classes and cannot see tables.
 """
 
@@ -52,7 +52,7 @@ def _texts_of(node: ast.AST, context: str) -> Iterator[Text]:
             given = [_constant(argument) for argument in child.args]
             if name == "tr" and given and given[0]:
                 yield Text(context, given[0])
-            elif name in ("translate", "QT_TRANSLATE_NOOP") and len(given) > 1 and given[0] and given[1]:
+            elif name in ("translate", "marked") and len(given) > 1 and given[0] and given[1]:
                 yield Text(given[0], given[1])
         yield from _texts_of(child, child.name if isinstance(child, ast.ClassDef) else context)
 

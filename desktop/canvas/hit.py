@@ -155,9 +155,15 @@ def nearest_edge(*, polygon: ArrayLike, cursor: ArrayLike, radius_px: float) -> 
 
 
 def place_labels(
-    *, anchors: FloatArray, sizes: FloatArray, priority: ArrayLike, obstacles: FloatArray, offset_px: float = 9.0
+    *,
+    anchors: FloatArray,
+    sizes: FloatArray,
+    priority: ArrayLike,
+    obstacles: FloatArray,
+    offset_px: float = 9.0,
+    bounds_wh: tuple[float, float] | None = None,
 ) -> list[FloatArray | None]:
-    """Top-left corners of name labels that overlap neither each other nor points; None = hidden.
+    """Top-left corners of name labels that overlap neither each other nor points, within `bounds_wh`; None = hidden.
 
     Args:
         anchors: `[N, 2]` points that are named; sizes: `[N, 2]` label sizes; obstacles: `[M, 2]` other points.
@@ -170,6 +176,8 @@ def place_labels(
         x, y = anchors[i]
         for dx, dy in ((offset_px, -h / 2), (-offset_px - w, -h / 2), (-w / 2, -offset_px - h), (-w / 2, offset_px)):
             rect = (x + dx, y + dy, x + dx + w, y + dy + h)
+            if bounds_wh is not None and (min(rect[:2]) < 0 or rect[2] > bounds_wh[0] or rect[3] > bounds_wh[1]):
+                continue
             if any(rect[0] < b[2] and b[0] < rect[2] and rect[1] < b[3] and b[1] < rect[3] for b in placed):
                 continue
             if len(obstacles) and np.any(

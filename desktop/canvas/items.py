@@ -230,6 +230,11 @@ class MarksItem(QGraphicsItem):
                     named.append((instance, int(index), 4.0 * focused + 3.0 * hovered + 1.0 * selected))
         return named
 
+    def _view_wh(self) -> tuple[float, float] | None:
+        """Size of the view that shows the scene, where names must stay inside."""
+        views = self.scene().views() if self.scene() is not None else []
+        return (views[0].viewport().width(), views[0].viewport().height()) if views else None
+
     def _paint_names(self, painter: QPainter, matrix: np.ndarray, scale: float) -> None:
         named = self._named(scale)
         if not named:
@@ -248,7 +253,12 @@ class MarksItem(QGraphicsItem):
         if badges:
             obstacles = np.concatenate([obstacles, apply_affine(matrix, badges) + np.array([15.0, -12.0])])
         corners = place_labels(
-            anchors=anchors, sizes=sizes, priority=[p for *_, p in named], obstacles=obstacles, offset_px=11
+            anchors=anchors,
+            sizes=sizes,
+            priority=[p for *_, p in named],
+            obstacles=obstacles,
+            offset_px=11,
+            bounds_wh=self._view_wh(),
         )
         for corner, text, (_, _, priority) in zip(corners, texts, named, strict=True):
             if corner is None and priority < 3:

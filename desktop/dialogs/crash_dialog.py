@@ -18,6 +18,7 @@ class CrashDialog(QDialog):
         self.setWindowTitle(self.tr("Something unexpected happened"))
         self.resize(620, 420)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
         layout.addWidget(plain_label(self.tr("Kinmark hit a fault of its own. Everything you accepted is saved.")))
         layout.addWidget(plain_label(text, name="dim"))
         self.report = QPlainTextEdit()

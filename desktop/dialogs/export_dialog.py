@@ -63,7 +63,7 @@ class ExportDialog(QDialog):
         place.addWidget(self.place, 1)
         place.addWidget(choose)
         form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Format"), self.format)
         form.addRow(self.tr("Folder"), place)
         form.addRow(self.tr("Category"), self.categories)

@@ -27,6 +27,7 @@ class FindDialog(QDialog):
         self.setMinimumWidth(480)
         self.crop = QLabel()
         self.crop.setFixedSize(CROP, CROP)
+        self.crop.hide()
         self.name = QLineEdit()
         self.name.setMaxLength(300)
         self.name.setPlaceholderText(self.tr("Who or what is it? For example Pip"))
@@ -38,7 +39,7 @@ class FindDialog(QDialog):
         cancel = QPushButton(self.tr("Cancel"))
         cancel.clicked.connect(self.reject)
         form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Identity"), self.name)
         form.addRow(self.tr("Search in"), self.where)
         row = QHBoxLayout()
@@ -72,6 +73,7 @@ class FindDialog(QDialog):
         if selected is not None and selected.identity and not self.name.text():
             self.name.setText(selected.identity)
         if usable and image is not None and selected is not None and selected.extent is not None:
+            self.crop.show()
             box = expand_box(selected.extent, margin=0.08, square=True)
             pixmap = space.program.thumbnails.crop(image.path, box, CROP, self._fill)
             if pixmap is not None:

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.actions.catalogue import ACTIONS, MENUS
 from desktop.actions.registry import translated
+from desktop.texts import marked
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
 
 MOUSE = (
-    (QT_TRANSLATE_NOOP("KeysDialog", "Click"), QT_TRANSLATE_NOOP("KeysDialog", "Focus a keypoint, select an instance")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Drag"), QT_TRANSLATE_NOOP("KeysDialog", "Move a keypoint; on empty ground pan")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Right click"), QT_TRANSLATE_NOOP("KeysDialog", "Visible / hidden")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Double click"), QT_TRANSLATE_NOOP("KeysDialog", "Accept a proposal")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Wheel, Ctrl+wheel"), QT_TRANSLATE_NOOP("KeysDialog", "Zoom at the cursor")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Shift+wheel"), QT_TRANSLATE_NOOP("KeysDialog", "Sideways")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Middle drag, Space+drag"), QT_TRANSLATE_NOOP("KeysDialog", "Pan")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Alt+drag"), QT_TRANSLATE_NOOP("KeysDialog", "Move the whole instance")),
-    (QT_TRANSLATE_NOOP("KeysDialog", "Alt+wheel"), QT_TRANSLATE_NOOP("KeysDialog", "Turn it; with Shift scale it")),
+    (marked("KeysDialog", "Click"), marked("KeysDialog", "Focus a keypoint, select an instance")),
+    (marked("KeysDialog", "Drag"), marked("KeysDialog", "Move a keypoint; on empty ground pan")),
+    (marked("KeysDialog", "Right click"), marked("KeysDialog", "Visible / hidden")),
+    (marked("KeysDialog", "Double click"), marked("KeysDialog", "Accept a proposal")),
+    (marked("KeysDialog", "Wheel, Ctrl+wheel"), marked("KeysDialog", "Zoom at the cursor")),
+    (marked("KeysDialog", "Shift+wheel"), marked("KeysDialog", "Sideways")),
+    (marked("KeysDialog", "Middle drag, Space+drag"), marked("KeysDialog", "Pan")),
+    (marked("KeysDialog", "Alt+drag"), marked("KeysDialog", "Move the whole instance")),
+    (marked("KeysDialog", "Alt+wheel"), marked("KeysDialog", "Turn it; with Shift scale it")),
     (
-        QT_TRANSLATE_NOOP("KeysDialog", "Arrows"),
-        QT_TRANSLATE_NOOP("KeysDialog", "Move the focused keypoint by 1 px (Shift 10, Alt 0.1)"),
+        marked("KeysDialog", "Arrows"),
+        marked("KeysDialog", "Move the focused keypoint by 1 px (Shift 10, Alt 0.1)"),
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -58,6 +58,7 @@ class ModelCard(QFrame):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.hide()
+        self.buttons: list[QPushButton] = []
         buttons = QHBoxLayout()
         buttons.addWidget(self.note, 1)
         for text, work, there in (
@@ -72,12 +73,20 @@ class ModelCard(QFrame):
                 button.setAutoDefault(False)
                 button.clicked.connect(lambda _=False, w=work: w(self))
                 buttons.addWidget(button)
+                self.buttons.append(button)
         self.cancel = QPushButton(self.tr("Cancel"))
         self.cancel.setAutoDefault(False)
         self.cancel.hide()
         buttons.addWidget(self.cancel)
         layout.addWidget(self.bar)
         layout.addLayout(buttons)
+
+    def show_download(self, running: bool) -> None:
+        """A bar with Cancel while it runs, the other buttons otherwise."""
+        self.bar.setVisible(running)
+        self.cancel.setVisible(running)
+        for button in self.buttons:
+            button.setVisible(not running)
 
 
 class ModelsDialog(QDialog):
@@ -225,6 +234,7 @@ class ModelsDialog(QDialog):
     def _confirm(self, card: ModelCard, plan: Any) -> None:
         card.note.setText("")
         box = QMessageBox(self)
+        box.setTextFormat(Qt.TextFormat.PlainText)
         box.setWindowTitle(self.tr("Download"))
         box.setText(
             self.tr("{name}: {size} from {place}. Licence: {licence}").format(
@@ -248,8 +258,7 @@ class ModelsDialog(QDialog):
 
         progress, cancel = Progress(), CancelToken()
         self._downloads[card.row.id] = (progress, cancel, card)
-        card.bar.show()
-        card.cancel.show()
+        card.show_download(True)
         card.cancel.clicked.connect(lambda _: cancel.cancel())
         self._timer.start()
 
@@ -267,7 +276,7 @@ class ModelsDialog(QDialog):
 
         def failed(error: AppError) -> None:
             self._downloads.pop(card.row.id, None)
-            card.bar.hide()
+            card.show_download(False)
             card.note.setText(str(error) + " " + self.tr("Download again to continue."))
 
         self._program.pool.submit(f"download:{card.row.id}", work, done, failed=failed, priority=IDLE)

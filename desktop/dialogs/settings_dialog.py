@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.settings import Settings
+from desktop.widgets.fields import indented
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class SettingsDialog(QDialog):
         box.setRange(low, high)
         box.setSingleStep(step)
         box.setDecimals(2 if step < 1 else 0)
+        indented(box)
         box.setValue(current)
         box.setMinimumWidth(110)
         box.valueChanged.connect(lambda value: self._store.change(**{key: round(float(value), 4)}))
@@ -150,6 +152,7 @@ class SettingsDialog(QDialog):
 
     def _count(self, key: str, text: str, current: int, low: int, high: int) -> None:
         box = QSpinBox()
+        indented(box)
         box.setRange(low, high)
         box.setValue(current)
         box.setMinimumWidth(110)

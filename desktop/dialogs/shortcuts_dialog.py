@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
-from PySide6.QtGui import QColor, QKeySequence
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import (
+    QApplication,
     QComboBox,
     QDialog,
     QHBoxLayout,
@@ -21,7 +22,7 @@ from PySide6.QtWidgets import (
 from desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
 from desktop.actions.keymap import Keys, clashes, preset_keys, presets, save_keys
 from desktop.actions.registry import translated
-from desktop.theme.colours import STATE_COLOURS, PointState
+from desktop.theme.colours import warning_text
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ShortcutModel(QAbstractTableModel):
                 else translated(spec.help)
             )
         if role == Qt.ItemDataRole.ForegroundRole and spec.id in self._clashing and index.column() == 2:
-            return QColor(STATE_COLOURS[PointState.DOUBTFUL])
+            return warning_text(QApplication.palette())
         return None
 
 
@@ -112,7 +113,8 @@ class ShortcutsDialog(QDialog):
         self.table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self.table.setColumnWidth(0, 100)
+        self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self.table.setColumnWidth(0, 110)
         self.table.setColumnWidth(2, 210)
         self.table.selectionModel().currentChanged.connect(lambda *_: self._show_current())
         self.editor = QKeySequenceEdit()
@@ -209,6 +211,7 @@ class ShortcutsDialog(QDialog):
         if found:
             key, actions = next(iter(found.items()))
             names = ", ".join(translated(BY_ID[a].text).replace("...", "") for a in actions)
+            key = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
             self.note.setText(self.tr("{key} starts more than one action: {names}").format(key=key, names=names))
         else:
             self.note.setText(self.tr("No clash."))

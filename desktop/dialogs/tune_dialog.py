@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QHBoxLayout, QPus
 
 from desktop.session.tuning import TuneWish
 from desktop.widgets.before_after import BeforeAfterGallery
+from desktop.widgets.fields import indented
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 
@@ -45,6 +46,7 @@ class TuneDialog(QDialog):
         ):
             self.kind.addItem(text, key)
         self.steps = QSpinBox()
+        indented(self.steps)
         self.steps.setRange(0, 100_000)
         self.steps.setSpecialValueText(self.tr("by the number of pairs"))
         self.pairs = plain_label(name="dim")

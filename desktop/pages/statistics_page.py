@@ -98,7 +98,11 @@ class StatisticsPage(QWidget):
         self.states.show_series(
             [
                 Series(
-                    "", tuple((float(i), float(v)) for i, v in enumerate(values)), IMAGE_STATE_COLOURS["done"], "bars"
+                    "",
+                    tuple((float(i), float(v)) for i, v in enumerate(values)),
+                    IMAGE_STATE_COLOURS["done"],
+                    "bars",
+                    tuple(IMAGE_STATE_COLOURS[state] for state in ("unseen", "pending", "nothing", "done")),
                 )
             ],
             bar_labels=names,

@@ -37,7 +37,7 @@ class EvidencePanel(QWidget):
         self._rows: list[tuple[QLabel, QLabel]] = []
         for place in range(5):
             pair = (plain_label(name="dim"), plain_label())
-            pair[1].setAlignment(Qt.AlignmentFlag.AlignRight)
+            pair[1].setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             for label in pair:
                 label.setWordWrap(False)
                 label.setMinimumHeight(self.fontMetrics().height() + 3)

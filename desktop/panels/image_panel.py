@@ -42,9 +42,10 @@ class ImagePanel(QWidget):
         self.view = QListView()
         self._delegate = ImageDelegate(self.view, labelling.settings.current.doubt_below, self)
         self._configure_view()
-        self._empty = QLabel(self.tr("No photo fits this filter."))
+        self._empty = QLabel()
+        self._empty.setContentsMargins(16, 24, 16, 0)
         self._empty.setObjectName("dim")
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         self._empty.setWordWrap(True)
         self._empty.hide()
         layout = QVBoxLayout(self)
@@ -52,7 +53,7 @@ class ImagePanel(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.filters)
         layout.addLayout(self._header())
-        layout.addWidget(self._empty)
+        layout.addWidget(self._empty, 1)
         layout.addWidget(self.view, 1)
         self.filters.chosen.connect(lambda _: self._apply())
         self._counts = QTimer(self)
@@ -144,6 +145,13 @@ class ImagePanel(QWidget):
     def _show_empty(self) -> None:
         count = len(self.model.ids)
         self._empty.setVisible(count == 0)
+        self.view.setVisible(count > 0)
+        if count == 0:
+            self._empty.setText(
+                self.tr("No photo fits this filter.")
+                if self._session.queries.counts().all
+                else self.tr("No photos yet.\n\nAdd a folder with Ctrl+Shift+O, or drop one here.")
+            )
         self._title.setText(self.tr("%Ln photos", "", count))
 
     def _changed(self, changes: OpChanges, _initiator: object) -> None:

@@ -71,6 +71,7 @@ class JobBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.device = ElidedLabel("dim")
+        self.device.hide()  # until it is known
         self.job = ElidedLabel()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -109,6 +110,7 @@ class JobBar(QWidget):
         memory = ""
         if info.memory_total_bytes:
             memory = f"  {info.memory_used_bytes / 2**30:.1f} / {info.memory_total_bytes / 2**30:.1f} GB"
+        self.device.show()
         self.device.set_text(f"{info.device}  {info.dtype}{memory}" + (f"  {info.note}" if info.note else ""))
 
     def show_job(self, state: JobState | None) -> None:

@@ -19,6 +19,9 @@ from engine.domain.errors import AppError
 from engine.domain.geometry import Box
 from projects.store.rows import ImageRow, InstanceRow
 
+HEADER_PX = 30
+"""Height of the lines above both views: the photos begin at one height."""
+
 
 class SourceView(QWidget):
     """GUI thread; owned by the main window while a project is open. Shows one accepted instance of the category.
@@ -46,6 +49,7 @@ class SourceView(QWidget):
         header = QHBoxLayout()
         header.setContentsMargins(10, 2, 4, 2)
         header.addWidget(self.title, 1)
+        header.addStrut(HEADER_PX)
         for name, step, tip in (
             ("chevron-left", -1, self.tr("Previous exemplar")),
             ("chevron-right", 1, self.tr("Next exemplar (E)")),

@@ -35,6 +35,12 @@ def apply_theme(app: QApplication, theme: str, font_scale: float) -> None:
     app.setStyleSheet(style_sheet(palette, font_scale))
 
 
+def blend(colour: QColor, ground: QColor, share: float) -> QColor:
+    """`share` of `colour` over `ground`."""
+    parts = zip(colour.getRgbF()[:3], ground.getRgbF()[:3], strict=True)  # type: ignore[index]
+    return QColor.fromRgbF(*(a * share + b * (1 - share) for a, b in parts))
+
+
 def style_sheet(palette: QPalette, font_scale: float) -> str:
     """The rules that a palette cannot say: spacing, hairlines, focus rings."""
     role = QPalette.ColorRole
@@ -46,8 +52,9 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     accent = palette.color(role.Highlight).name()
     alternate = palette.color(role.AlternateBase).name()
     hover = QColor(accent)
-    hover.setAlpha(38)
     wash = f"rgba({hover.red()},{hover.green()},{hover.blue()},0.15)"
+    chosen = blend(hover, palette.color(role.Base), 0.25).name()
+    grip = blend(palette.color(role.PlaceholderText), palette.color(role.Window), 0.55).name()
     small = round(11 * font_scale)
     icons = resources_dir() / "icons"
     tone = "dark" if is_dark(palette) else "light"
@@ -65,7 +72,12 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QToolButton:checked {{ background: {wash}; border-color: {accent}; }}
     QToolButton:focus {{ border-color: {accent}; }}
     QToolButton[popupMode="1"] {{ padding-right: 16px; }}
-    QToolButton::menu-button {{ border: none; width: 14px; }}
+    QToolButton::menu-button {{ border: none; width: 16px; }}
+    QToolButton::menu-arrow {{ image: url({arrow}); width: 11px; height: 11px; }}
+    QToolButton[popupMode="2"] {{ padding-right: 18px; }}
+    QToolButton::menu-indicator {{ image: url({arrow}); width: 11px; height: 11px; subcontrol-position: right center;
+        subcontrol-origin: padding; right: 4px; }}
+    QToolButton#qt_toolbar_ext_button {{ padding: 0px; min-width: 18px; }}
     QStatusBar {{ border-top: 1px solid {line}; background: {window}; }}
     QStatusBar::item {{ border: none; }}
     QMenuBar {{ background: {window}; }}
@@ -82,6 +94,8 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
         border-radius: 5px; padding: 3px 6px; min-height: {round(20 * font_scale)}px; }}
     QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
     QComboBox {{ padding-right: 18px; }}
+    QAbstractSpinBox QLineEdit {{ border: none; background: transparent; padding: 0px 5px; min-height: 0px; }}
+    QSpinBox, QDoubleSpinBox {{ padding: 3px 18px 3px 4px; }}
     QComboBox::drop-down {{ border: none; width: 20px; }}
     QComboBox::down-arrow {{ image: url({arrow}); width: 12px; height: 12px; }}
     QSpinBox::up-button, QDoubleSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::down-button {{ border: none;
@@ -103,5 +117,22 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
     QHeaderView::section {{ background: {window}; border: none; border-bottom: 1px solid {line}; padding: 5px 6px; }}
     QScrollArea {{ border: none; background: transparent; }}
-    QTabBar::tab {{ padding: 6px 12px; }}
+    QTabBar {{ qproperty-drawBase: 0; }}
+    QTabBar::tab {{ padding: 5px 10px; border: none; border-bottom: 2px solid transparent; background: transparent; color: {dim}; }}
+    QTabBar::tab:hover {{ background: {wash}; color: {text}; }}
+    QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
+    QTabBar::tab:focus {{ background: {wash}; }}
+    QTableView {{ gridline-color: {line}; selection-background-color: {chosen}; selection-color: {text}; }}
+    QListWidget {{ selection-background-color: {chosen}; selection-color: {text}; }}
+    QTableView::item {{ padding: 0px 6px; }}
+    QListWidget::item {{ padding: 3px 4px; }}
+    QListWidget::item:selected, QTableView::item:selected {{ background: {chosen}; color: {text}; }}
+    QScrollBar:vertical {{ background: transparent; width: 11px; margin: 0px; }}
+    QScrollBar:horizontal {{ background: transparent; height: 11px; margin: 0px; }}
+    QScrollBar::handle {{ background: {grip}; border-radius: 3px; margin: 1px 2px; }}
+    QScrollBar::handle:vertical {{ min-height: 28px; }}
+    QScrollBar::handle:horizontal {{ min-width: 28px; margin: 2px 1px; }}
+    QScrollBar::handle:hover, QScrollBar::handle:pressed {{ background: {dim}; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ width: 0px; height: 0px; }}
+    QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
     """

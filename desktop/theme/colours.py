@@ -10,7 +10,8 @@ from PySide6.QtGui import QColor, QPalette
 from desktop.canvas.content import PointState
 
 CANVAS_GREY = QColor("#26282b")
-ACCENT = QColor("#3d7eff")
+ACCENT = QColor("#2f6fed")
+"""White text on it has a contrast of 4.5, a ring of it on either window colour 3 (tests/desktop/test_theme.py)."""
 
 STATE_COLOURS: dict[PointState, QColor] = {
     PointState.HUMAN: QColor("#0072B2"),
@@ -40,6 +41,12 @@ INSTANCE_COLOURS = tuple(
 def instance_colour(index: int) -> QColor:
     """Colour of the n-th instance of an image (repeats after eight)."""
     return INSTANCE_COLOURS[index % len(INSTANCE_COLOURS)]
+
+
+def warning_text(palette: QPalette) -> QColor:
+    """Colour for words that warn: vermillion itself is too pale to read on white and too dark on black."""
+    dark = palette.color(QPalette.ColorRole.Base).lightness() < 128
+    return QColor("#ff9d66" if dark else "#ad4b00")
 
 
 def _palette(window: str, base: str, alternate: str, text: str, button: str, mid: str, dim: str) -> QPalette:
@@ -75,9 +82,9 @@ def _palette(window: str, base: str, alternate: str, text: str, button: str, mid
 
 def light_palette() -> QPalette:
     """The light palette."""
-    return _palette("#f3f4f6", "#ffffff", "#f7f8fa", "#1d2025", "#ffffff", "#d5d8de", "#7a808a")
+    return _palette("#f3f4f6", "#ffffff", "#f7f8fa", "#1d2025", "#ffffff", "#d5d8de", "#5d636e")
 
 
 def dark_palette() -> QPalette:
     """The dark palette."""
-    return _palette("#1e2023", "#25282c", "#2a2d32", "#e6e8eb", "#30343a", "#3c4149", "#8d939d")
+    return _palette("#1e2023", "#25282c", "#2a2d32", "#e6e8eb", "#30343a", "#3c4149", "#a2a8b2")

@@ -8,6 +8,7 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QAbstractButton,
+    QComboBox,
     QDialog,
     QFormLayout,
     QLabel,
@@ -103,8 +104,15 @@ def name_rows(form: QFormLayout) -> None:
                 label.setBuddy(field)
 
 
+CHOICE_LETTERS = 18
+"""Width of a choice in a dialog before it grows with its row: its entries may be names of 300 letters."""
+
+
 class DialogAccelerators(QObject):
-    """GUI thread; owned by its dialog. Gives fields and buttons their letters when the dialog is shown."""
+    """GUI thread; owned by its dialog. Gives fields and buttons their letters when the dialog is shown.
+
+    Choices are kept from widening the dialog to their longest entry on the way.
+    """
 
     def __init__(self, dialog: QDialog) -> None:
         super().__init__(dialog)
@@ -118,6 +126,9 @@ class DialogAccelerators(QObject):
 
     def mark(self) -> None:
         """Fields first, then buttons, each in the order they were made."""
+        for choice in self._dialog.findChildren(QComboBox):
+            choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            choice.setMinimumContentsLength(CHOICE_LETTERS)
         for form in self._dialog.findChildren(QFormLayout):
             name_rows(form)
         found: list[QLabel | QAbstractButton] = [

@@ -44,12 +44,15 @@ class BeforeAfterGallery(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         text = self.palette().color(QPalette.ColorRole.WindowText)
+        label = max(painter.fontMetrics().horizontalAdvance(t) for t in (self.tr("before"), self.tr("after"))) + 12
+        room = (self.width() - label) / max(len(self._pictures), 1) - 8
+        side = min(SIDE, room, self.height() / 2 - 12)
         for row, title in enumerate((self.tr("before"), self.tr("after"))):
-            top = row * (SIDE + 12)
+            top = row * (side + 12)
             painter.setPen(text)
-            painter.drawText(QRectF(0, top, 60, SIDE), Qt.AlignmentFlag.AlignVCenter, title)
+            painter.drawText(QRectF(0, top, label, side), Qt.AlignmentFlag.AlignVCenter, title)
             for place, picture in enumerate(self._pictures):
-                area = QRectF(64 + place * (SIDE + 8), top, SIDE, SIDE)
+                area = QRectF(label + place * (side + 8), top, side, side)
                 painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
                 painter.drawImage(area, picture.crop)
                 points = picture.after if row else picture.before

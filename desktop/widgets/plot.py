@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
+
+UPRIGHT_PX = 110
+"""Longest name of a bar that is written upwards."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,18 @@ class Series:
     xy: tuple[tuple[float, float], ...]
     colour: QColor
     kind: str = "line"
+    colours: tuple[QColor, ...] = ()
+    """Of the single bars, where they differ."""
+
+
+def nice_top(high: float) -> float:
+    """The smallest multiple of four of the kind 4, 8, 20, 40, 80 ... that `high` fits below: four whole grid steps."""
+    size = 1
+    while True:
+        for top in (4, 8, 12, 20, 28):
+            if high <= top * size:
+                return float(top * size)
+        size *= 10
 
 
 class Plot(QWidget):
@@ -31,6 +46,7 @@ class Plot(QWidget):
         self._x_label = self._y_label = ""
         self._ranges: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
         self._labels: tuple[str, ...] = ()
+        self._upright = False
         self._empty = self.tr("Nothing to show yet")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setAccessibleName(title)
@@ -71,7 +87,15 @@ class Plot(QWidget):
         low, high = min(values), max(values)
         if axis == 1 or any(s.kind == "bars" for s in self._series):
             low = min(low, 0.0)
+        if axis == 1 and self._counts:
+            return low, nice_top(high)
         return (low, high) if high > low else (low, low + 1.0)
+
+    @property
+    def _counts(self) -> bool:
+        """Bars of whole numbers: their axis shows whole numbers too."""
+        bars = [s for s in self._series if s.kind == "bars"]
+        return bool(bars) and len(bars) == len(self._series) and all(float(y).is_integer() for _, y in self._points())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -91,6 +115,9 @@ class Plot(QWidget):
         metrics = painter.fontMetrics()
         line = metrics.height()
         bottom = line * (2 if self._x_label or self._labels else 1) + 6
+        self._upright = self._labels_stand(metrics, self.width() - 58)
+        if self._upright:
+            bottom = min(max(metrics.horizontalAdvance(name) for name in self._labels), UPRIGHT_PX) + 8
         area = QRectF(46, line * 2 + 6, self.width() - 58, self.height() - line * 2 - 8 - bottom)
         if not self._points() or area.width() < 40 or area.height() < 30:
             painter.setPen(dim)
@@ -101,10 +128,12 @@ class Plot(QWidget):
         for number, series in enumerate(self._series):
             self._paint_series(painter, series, area, x_range, y_range)
             if len(self._series) > 1:
-                painter.setPen(series.colour)
-                painter.drawText(
-                    QPointF(area.left() + 6 + number * area.width() / len(self._series), area.top() - 4), series.name
-                )
+                left = area.left() + 6 + number * area.width() / len(self._series)
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(series.colour)
+                painter.drawRoundedRect(QRectF(left, area.top() - 12, 8, 8), 2, 2)
+                painter.setPen(text)
+                painter.drawText(QPointF(left + 13, area.top() - 4), series.name)
 
     def _paint_axes(self, painter: QPainter, area: QRectF, dim: QColor, line: int) -> None:
         grid = QColor(dim)
@@ -120,6 +149,9 @@ class Plot(QWidget):
         if self._labels:
             width = area.width() / max(len(self._labels), 1)
             for n, label in enumerate(self._labels):
+                if self._upright:
+                    self._paint_upright(painter, label, area.left() + (n + 0.5) * width, area.bottom() + 5)
+                    continue
                 box = QRectF(area.left() + n * width, area.bottom() + 3, width, line)
                 elided = painter.fontMetrics().elidedText(label, Qt.TextElideMode.ElideRight, int(width) - 2)
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, elided)
@@ -133,6 +165,21 @@ class Plot(QWidget):
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._x_label)
         if self._y_label and len(self._series) <= 1:
             painter.drawText(QPointF(area.left(), area.top() - 4), self._y_label)
+
+    def _labels_stand(self, metrics: QFontMetrics, width: float) -> bool:
+        """Whether names of bars must be written upwards, because they do not fit side by side."""
+        room = width / max(len(self._labels), 1) - 2
+        return any(metrics.horizontalAdvance(name) > room for name in self._labels)
+
+    @staticmethod
+    def _paint_upright(painter: QPainter, label: str, x: float, top: float) -> None:
+        metrics = painter.fontMetrics()
+        text = metrics.elidedText(label, Qt.TextElideMode.ElideMiddle, UPRIGHT_PX)
+        painter.save()
+        painter.translate(x, top)
+        painter.rotate(-90)
+        painter.drawText(QPointF(-metrics.horizontalAdvance(text), metrics.ascent() / 2 - 1), text)
+        painter.restore()
 
     def _paint_series(
         self,
@@ -151,9 +198,9 @@ class Plot(QWidget):
             width = area.width() / max(len(series.xy), 1)
             bar = max(min(width - 4, 64), 2)
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(series.colour)
             for n, (_, y) in enumerate(series.xy):
                 if math.isfinite(y):
+                    painter.setBrush(series.colours[n] if n < len(series.colours) else series.colour)
                     top = place(x_range[0], y).y()
                     left = area.left() + (n + 0.5) * width - bar / 2
                     painter.drawRect(QRectF(left, top, bar, area.bottom() - top))

@@ -120,7 +120,14 @@ class SkeletonEditor(QWidget):
         priority = [2.0 if n in (self.current, self.first) else 1.0 for n in names]
         for name, corner in zip(
             names,
-            place_labels(anchors=anchors, sizes=sizes, priority=priority, obstacles=anchors, offset_px=9),
+            place_labels(
+                anchors=anchors,
+                sizes=sizes,
+                priority=priority,
+                obstacles=anchors,
+                offset_px=9,
+                bounds_wh=(self.width(), self.height()),
+            ),
             strict=True,
         ):
             if corner is not None:

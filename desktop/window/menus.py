@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QCoreApplication, QSize, Qt
-from PySide6.QtGui import QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QLineEdit, QMainWindow, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
 
 from desktop.actions.catalogue import ACTIONS, MENUS
@@ -12,12 +12,56 @@ from desktop.theme.icons import icon
 from desktop.widgets.accelerators import mark_menu_bar
 
 SEPARATED = {
-    "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.source",
+    "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.brighter", "view.source",
     "view.panels", "go.next_unseen", "go.next_review", "go.next_point", "go.next_instance", "go.next_exemplar", "go.search",
     "tool.smaller", "tool.new_instance", "point.pick_1", "point.peak_1", "review.nothing", "review.harder", "engine.find",
     "engine.tune", "engine.pause", "page.models", "help.legend", "help.about",
 }  # fmt: skip
 """Actions with a line above them."""
+
+
+_INSTANT = QToolButton.ToolButtonPopupMode.InstantPopup
+WORDS_PX, EXTRAS_PX = 1240, 1010
+"""Narrower bars show their big buttons without words, then leave out what F8 and F9 do as well."""
+
+
+class ToolBar(QToolBar):
+    """GUI thread; owned by the main window. Gives up words before it gives up buttons.
+
+    Attributes:
+        shrinking: buttons that can do without their words; leaving: actions that a narrow bar does not show.
+        name_button: the project's button, which keeps its name longer than the others.
+    """
+
+    def __init__(self, title: str, parent: QWidget) -> None:
+        super().__init__(title, parent)
+        self.shrinking: list[QToolButton] = []
+        self.leaving: list[QAction] = []
+        self.name_button: QToolButton | None = None
+        self._shown: tuple[bool, bool] | None = None
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        shown = (event.size().width() >= WORDS_PX, event.size().width() >= EXTRAS_PX)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        both, icon_only = Qt.ToolButtonStyle.ToolButtonTextBesideIcon, Qt.ToolButtonStyle.ToolButtonIconOnly
+        for button in self.shrinking:
+            button.setToolButtonStyle(both if shown[0] else icon_only)
+        if self.name_button is not None:
+            self.name_button.setToolButtonStyle(both if shown[1] else icon_only)
+        for action in self.leaving:
+            widget = self.widgetForAction(action)
+            if widget is not None:
+                widget.setMaximumWidth(16777215 if shown[1] else 0)
+
+
+class SearchField(QLineEdit):
+    """A line edit that asks for enough room to show what can be searched."""
+
+    def sizeHint(self) -> QSize:
+        return QSize(270, super().sizeHint().height())
 
 
 def fill_menu_bar(window: QMainWindow, registry: ActionRegistry) -> dict[str, QMenu]:
@@ -63,9 +107,9 @@ def _drop_down(registry: ActionRegistry, main: str, others: tuple[str, ...], tex
     return button
 
 
-def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolBar, QLineEdit, QToolButton]:
+def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBar, QLineEdit, QToolButton]:
     """The tool bar, its search field and the project button."""
-    bar = QToolBar(QCoreApplication.translate("MainWindow", "Tools"), window)
+    bar = ToolBar(QCoreApplication.translate("MainWindow", "Tools"), window)
     bar.setObjectName("mainToolBar")
     bar.setMovable(False)
     bar.setIconSize(QSize(20, 20))
@@ -81,6 +125,7 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolB
             menu.addAction(registry[spec.id])
     project.setMenu(menu)
     bar.addWidget(project)
+    bar.name_button = project
     bar.addSeparator()
     for name in ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan"):
         bar.addAction(registry[f"tool.{name}"])
@@ -88,35 +133,31 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[QToolB
     bar.addAction(registry["edit.undo"])
     bar.addAction(registry["edit.redo"])
     bar.addSeparator()
-    bar.addWidget(
-        _drop_down(
-            registry,
-            "engine.propose",
-            ("engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder", "engine.check"),
-            QCoreApplication.translate("MainWindow", "Propose"),
-        )
-    )
-    bar.addWidget(
-        _drop_down(registry, "engine.find", ("page.identities",), QCoreApplication.translate("MainWindow", "Find"))
-    )
-    bar.addWidget(_drop_down(registry, "engine.tune", (), QCoreApplication.translate("MainWindow", "Tune")))
-    bar.addWidget(
-        _drop_down(registry, "project.export", ("project.import",), QCoreApplication.translate("MainWindow", "Export"))
-    )
+    propose = ("engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder", "engine.check")
+    bar.shrinking = [
+        _drop_down(registry, "engine.propose", propose, QCoreApplication.translate("MainWindow", "Propose")),
+        _drop_down(registry, "engine.find", ("page.identities",), QCoreApplication.translate("MainWindow", "Find")),
+        _drop_down(registry, "engine.tune", (), QCoreApplication.translate("MainWindow", "Tune")),
+        _drop_down(registry, "project.export", ("project.import",), QCoreApplication.translate("MainWindow", "Export")),
+    ]
+    for button in bar.shrinking:
+        bar.addWidget(button)
     spacer = QWidget()
     spacer.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
     bar.addWidget(spacer)
+    bar.addSeparator()
     for name in ("label", "parts", "identities", "statistics"):
         bar.addAction(registry[f"page.{name}"])
         registry[f"page.{name}"].setCheckable(True)
     bar.addSeparator()
     bar.addAction(registry["view.source"])
     bar.addAction(registry["view.panels"])
-    search = QLineEdit()
+    bar.leaving = [registry["view.source"], registry["view.panels"]]
+    search = SearchField()
     search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  kp:nose  tag:x"))
     search.setClearButtonEnabled(True)
     search.setAccessibleName(QCoreApplication.translate("MainWindow", "Search photos"))
-    search.setMaximumWidth(250)
+    search.setMaximumWidth(270)
     search.setMinimumWidth(110)
     search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
     bar.addWidget(search)
