@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 
 from PySide6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
@@ -110,8 +111,12 @@ def run_window(argv: list[str]) -> int:
 def leave_at_once(code: int) -> None:
     """End the process without waiting for a thread that is still inside a library (loading it, one long step).
 
-    Everything is committed and closed by now; tearing the libraries down under a running thread would crash.
+    Tearing the libraries down under a running thread would crash. Threads that are no daemons finish what a person asked
+    for (a large step of the project); everything else is committed and closed by now.
     """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -18,9 +18,16 @@ SMALLEST_SIDE = 512
 def to_qimage(rgb: NDArray[np.uint8]) -> QImage:
     """uint8 `[H, W, 3]` to a QImage of Qt's fastest raster format, owning its pixels."""
     height, width = rgb.shape[:2]
-    bgra = np.empty((height, width, 4), dtype=np.uint8)
-    bgra[..., 0], bgra[..., 1], bgra[..., 2], bgra[..., 3] = rgb[..., 2], rgb[..., 1], rgb[..., 0], 255
-    return QImage(bgra.data, width, height, width * 4, QImage.Format.Format_RGB32).copy()
+    image = QImage(width, height, QImage.Format.Format_RGB32)
+    if image.isNull():
+        raise MemoryError(f"a picture of {width} x {height} pixels does not fit in memory")
+    # Written in place: a photo of 100 megapixels would otherwise take its 400 MB three times over.
+    bgra = np.frombuffer(image.bits(), dtype=np.uint8).reshape(height, image.bytesPerLine())[:, : width * 4]
+    bgra = bgra.reshape(height, width, 4)
+    for channel in range(3):
+        bgra[..., channel] = rgb[..., 2 - channel]
+    bgra[..., 3] = 255
+    return image
 
 
 def halve(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

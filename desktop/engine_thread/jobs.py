@@ -79,6 +79,24 @@ class Job:
         return Job(int(priority), next(_numbers), title, run, group, quiet, Progress(title), CancelToken())
 
 
+class LettingIn(Progress):
+    """The job's progress for work that can be interrupted at each of its steps (files one by one): urgent jobs get in."""
+
+    def __init__(self, context: JobContext) -> None:
+        super().__init__()
+        self._context = context
+
+    def start(self, label: str, total: int) -> None:
+        self._context.progress.start(label, total)
+
+    def step(self, count: int = 1, note: str | None = None) -> None:
+        self._context.progress.step(count, note)
+        self._context.let_in()
+
+    def note(self, text: str) -> None:
+        self._context.progress.note(text)
+
+
 @dataclass(frozen=True)
 class Requeue:
     """A job's answer that asks to be run again after whatever is more urgent (its state lives in its `run` object)."""

@@ -15,6 +15,10 @@ from engine.imaging import load_image, read_header
 CACHE_BYTES = 768 << 20
 PREVIEW_FROM_PIXELS = 24_000_000
 PREVIEW_SIDE = 1600
+BYTES_PER_PIXEL = 6
+"""Of a decoded photo: four for the full size, a third more for the smaller levels, rounded up."""
+AHEAD_SHARE = 6
+"""A photo that takes more than this part of the store is not decoded ahead of need."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ def read_preview(path: Path) -> Photo | None:
         return None
     loaded = load_image(path, max_side=PREVIEW_SIDE)
     return Photo(path, ImagePyramid.build(loaded.rgb, header.size_wh), _mtime(path))
+
+
+def read_ahead(path: Path, most_pixels: int) -> Photo | None:
+    """A photo that may be wanted next; None for one so large that it would push out what is there (pool thread)."""
+    header = read_header(path)
+    return read_photo(path) if header.width * header.height <= most_pixels else None
 
 
 def _mtime(path: Path) -> int:
@@ -75,7 +85,7 @@ class PhotoStore:
         photo = self.cached(path)
         if photo is not None:
             done(photo)
-            self._check(photo, on_replaced or done, failed)
+            self.look_again(path, on_replaced or done, failed)
             return True
 
         def store(new: Photo) -> None:
@@ -90,30 +100,37 @@ class PhotoStore:
         self._pool.submit(f"preview:{path}", lambda: read_preview(path), preview, priority=URGENT)
         return False
 
-    def _check(self, photo: Photo, done: Callable[[Photo], object], failed: Callable[[AppError], object]) -> None:
-        def work() -> Photo | None:
-            if _mtime(photo.path) == photo.mtime_ns:
-                return None
-            return read_photo(photo.path)  # raises when the file is gone
+    def look_again(self, path: Path, replaced: Callable[[Photo], object], gone: Callable[[AppError], object]) -> None:
+        """Compare a photo that is shown with its file; neither is called when nothing changed."""
+        photo = self._photos.get(path)
+        known = photo.mtime_ns if photo is not None else -2
 
-        def gone(error: AppError) -> None:
-            self._photos.pop(photo.path, None)
-            failed(error)
+        def work() -> Photo | None:
+            return None if _mtime(path) == known else read_photo(path)
 
         def compare(new: Photo | None) -> None:
             if new is not None:
                 self._keep(new)
-                done(new)
+                replaced(new)
 
-        self._pool.submit(f"check:{photo.path}", work, compare, failed=gone, priority=AHEAD)
+        def failed(error: AppError) -> None:
+            self._photos.pop(path, None)
+            gone(error)
+
+        self._pool.submit(f"check:{path}", work, compare, failed=failed, priority=URGENT)
 
     def prefetch(self, paths: list[Path]) -> None:
         """Decode these ahead of need, unless they would push out what is there."""
+        most_pixels = self._cache_bytes // (AHEAD_SHARE * BYTES_PER_PIXEL)
         for path in reversed(paths):
             if path not in self._photos:
-                self._pool.submit(f"ahead:{path}", lambda p=path: read_photo(p), self._keep, priority=AHEAD)
+                self._pool.submit(
+                    f"ahead:{path}", lambda p=path: read_ahead(p, most_pixels), self._keep, priority=AHEAD
+                )
 
-    def _keep(self, photo: Photo) -> None:
+    def _keep(self, photo: Photo | None) -> None:
+        if photo is None:
+            return
         self._photos[photo.path] = photo
         self._photos.move_to_end(photo.path)
         total = sum(p.pyramid.byte_count for p in self._photos.values())

@@ -24,7 +24,7 @@ from desktop.pages.stacks import stacked
 from desktop.session.reviewer import ROWS_EACH
 from desktop.theme.icons import icon
 from desktop.widgets.crop_grid import CropCard, CropGrid
-from desktop.widgets.message_bar import plain_label
+from desktop.widgets.message_bar import plain_label, plain_tip
 from desktop.window.workspace import Workspace
 from engine.domain.geometry import Box, expand_box
 from engine.domain.masks import MaskRLE
@@ -311,7 +311,7 @@ class IdentityPage(QWidget):
         name, ok = QInputDialog.getItem(
             self,
             self.tr("Merge"),
-            self.tr("{name} is the same as").format(name=row.name),
+            plain_tip(self.tr("{name} is the same as").format(name=row.name)),
             [i.name for i in others],
             editable=False,
         )

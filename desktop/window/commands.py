@@ -15,6 +15,7 @@ from desktop.engine_thread.jobs import LettingIn
 from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
 from desktop.window.photo_commands import PhotoCommands
+from desktop.window.point_commands import PointCommands
 from engine.imaging import is_image_path
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Commands(QObject):
         self._window = window
         self.dialogs = DialogCommands(window)
         self.photos = PhotoCommands(window)
+        self.points = PointCommands(window)
         self.panels_hidden = False
 
     @property
@@ -190,6 +192,7 @@ class Commands(QObject):
         workspace.jobs.engine_known.connect(self._window.job_bar.show_device)
         workspace.session.busy_changed.connect(self._window.job_bar.show_long)
         workspace.images.menu_wanted.connect(self.photos.show_menu)
+        workspace.instances.menu_wanted.connect(self.points.show_menu)
         workspace.jobs.sweep_done.connect(self._sweep_done)
         workspace.jobs.find_done.connect(self._find_done)
         workspace.jobs.check_done.connect(self._check_done)

@@ -8,16 +8,17 @@ from engine.domain.keypoints import Visibility
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
 from engine.domain.runspec import RunSpec
 from projects.project import Project
-from tests.support.window import NAMES, figure_points
+from tests.support.window import figure_points
 
 CONFIDENCE = (0.97, 0.92, 0.85, 0.40, 0.95)
 
 
-def propose_figures(folder: Path) -> None:
+def propose_figures(folder: Path, category: str = "figure") -> None:
     """Pending keypoints at the true places (the fourth 12 px off, its second peak right) on all unlabelled photos."""
     with Project.open(folder) as project:
-        category = project.queries.category("figure")
-        assert category is not None
+        kind = project.queries.category(category)
+        assert kind is not None
+        names = [d.name for d in kind.definitions]
         proposals = []
         for index, row in enumerate(project.queries.images()):
             if row.instance_count:
@@ -28,11 +29,11 @@ def propose_figures(folder: Path) -> None:
                 second = Peak(x if k == 3 else x + 30, y, 0.6)
                 points.append(
                     KeypointProposal(
-                        NAMES[k], first.x, first.y, CONFIDENCE[k] - 0.01 * index, Visibility.VISIBLE,
+                        names[k], first.x, first.y, CONFIDENCE[k] - 0.01 * index, Visibility.VISIBLE,
                         KeypointSignals(0.8, 0.2, 0.02, 1.0), (first, second, Peak(5.0, 5.0, 0.2)),
                     )
                 )  # fmt: skip
             proposals.append(
-                InstanceProposal("r", str(row.id), "figure", tuple(points), 0.9, None, RunSpec("match", "toy"), ("1",))
+                InstanceProposal("r", str(row.id), category, tuple(points), 0.9, None, RunSpec("match", "toy"), ("1",))
             )
-        project.operations.add_keypoint_proposals(proposals, category.id, job="test")
+        project.operations.add_keypoint_proposals(proposals, kind.id, job="test")
