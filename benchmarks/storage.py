@@ -1,98 +1,128 @@
 """What small storage of features costs in PCK, on real features of the shipped model (`kinmark benchmark storage`).
 
-    kinmark benchmark storage [--pairs 120] [--json FILE]
+    kinmark benchmark storage [--pairs 400] [--warps 400] [--json FILE]
 
-The same held-out rendered pairs are matched with full, half-precision and compressed features; the shared basis is fitted on
-other pictures. How fast packed maps are searched: `kinmark benchmark search`.
+The same pairs are matched with full, half-precision and compressed features: held-out rendered pairs, and warped real photos
+(those that scikit-image bundles). The parts of the shipped fusion are stored apart, each on a shared basis fitted on other
+pictures. How fast packed maps are searched: `kinmark benchmark search`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from benchmarks.common import Row, finish, parser
-from engine.evaluation.quality import (
-    Arm,
-    Describer,
-    PairResult,
-    PicturePair,
-    gain,
-    match_pair,
-    per_image,
-    synthetic_pairs,
-)
+from engine.evaluation import quality as q
+from engine.evaluation.pck import hits
 from engine.features.cache import decode_map, encode_map
 from engine.features.compress import SharedBasis, quantise
 
-DIMS = (32, 64, 96, 128, 192, 256)
-FIT_PAIRS = 16
+DIMS = ((32, 32), (64, 64), (96, 64), (128, 96), (192, 96))
+"""Dimensions kept of the diffusion part and of the second descriptor."""
+FIT_PAIRS = 24
+FIT_FIRST = 9_000
+BATCH = 40
+Codec = Callable[[q.Maps], q.Maps]
 
 
-def _results(pairs: Sequence[PicturePair], maps: list[tuple[Tensor, Tensor]], change: Callable[[Tensor], Tensor]):
-    from engine.evaluation.pck import hits
-    from engine.evaluation.quality import ALPHAS
+class Storage:
+    """The shipped model and every way of storing its maps; results are collected pair by pair."""
 
-    found: list[PairResult] = []
-    for pair, (source, target) in zip(pairs, maps, strict=True):
-        points = match_pair(pair, change(source), change(target))
-        found.append(PairResult(pair.category, hits(points, pair.target_xy, pair.length, ALPHAS), pair.name))
-    return found
+    def __init__(self) -> None:
+        from engine.backbones.loading import load_backbone
+
+        backbone = load_backbone("embedded", "cpu", "fp32")
+        card = backbone.spec.fusion
+        self.side = backbone.spec.input_wh[0]
+        self.arm = q.Arm("shipped", "model", card.descriptor, card.weight, float(card.extra.get("kernel_width", 0.0)))
+        self.describer = q.Describer({"model": backbone}, (card.descriptor,))
+        self.codecs: dict[str, tuple[float, Codec]] = {}
+        self._fit()
+
+    def _fit(self) -> None:
+        pairs = q.synthetic_pairs(FIT_PAIRS, self.side, FIT_FIRST)
+        maps = [self.describer.describe(p, pair.category) for pair in pairs for p in (pair.source, pair.target)]
+        first, second = (maps[0][name] for name in (self.arm.first, self.arm.second))
+        cells = int(first.shape[-1] * first.shape[-2])
+        self.numbers = (len(first) + len(second)) * cells
+        self.codecs["fp16"] = (self.numbers * 2, _stored("fp16"))
+        self.codecs["int8, a scale per cell (the cache)"] = (self.numbers + 8 * cells, _stored("int8"))
+        largest = max(d for d, _ in DIMS), max(d for _, d in DIMS)
+        bases = {
+            self.arm.first: SharedBasis.fit((m[self.arm.first] for m in maps), min(largest[0], len(first))),
+            self.arm.second: SharedBasis.fit((m[self.arm.second] for m in maps), min(largest[1], len(second))),
+        }
+        for dims in DIMS:
+            cut = {
+                name: SharedBasis(basis.vectors[:, :count].contiguous(), "", 0.0)
+                for (name, basis), count in zip(bases.items(), dims, strict=True)
+            }
+            self.codecs[f"shared bases of {dims[0]} + {dims[1]} dimensions, int8"] = (sum(dims) * cells, _packed(cut))
+
+    def measure(self, name: str, batches: Iterator[list[q.PicturePair]]) -> list[Row]:
+        """Rows of one set of pairs."""
+        results: dict[str, list[q.PairResult]] = {label: [] for label in ("float32", *self.codecs)}
+        for pairs in batches:
+            for pair in pairs:
+                category = pair.category if pair.category in q.CATEGORIES else ""
+                source, target = (self.describer.describe(p, category) for p in (pair.source, pair.target))
+                for label, change in (("float32", dict), *((k, c) for k, (_, c) in self.codecs.items())):
+                    points = q.match_pair(pair, self.arm, change(source), change(target))
+                    right = hits(points, pair.target_xy, pair.length, q.ALPHAS)
+                    results[label].append(q.PairResult(pair.category, right, pair.name))
+        full = results["float32"]
+        note = f"{self.numbers * 4 / 1e6:.2f} MB a photo, {len(full)} pairs"
+        rows = [Row(f"{name}: float32", q.per_image(full, 0.1).value, "PCK@0.1", None, note)]
+        for label, (size, _) in self.codecs.items():
+            lost = q.gain(results[label], full, 0.1)
+            note = f"{size / 1e6:.2f} MB a photo, {lost.value:+.2f} ± {lost.error:.2f} to float32"
+            value = q.per_image(results[label], 0.1).value
+            rows.append(Row(f"{name}: {label}", value, "PCK@0.1", self.numbers * 4 / size, note))
+        return rows
 
 
-def storage_rows(count: int) -> list[Row]:
-    """PCK@0.1 (per image) and megabytes per photo of every way of storing the shipped fusion."""
-    from engine.backbones.loading import load_backbone
+def _stored(codec: str) -> Codec:
+    return lambda maps: {k: torch.from_numpy(decode_map(encode_map(m.numpy(), codec))) for k, m in maps.items()}
 
-    backbone = load_backbone("embedded", "cpu", "fp32")
-    spec = backbone.spec
-    arm = Arm("fusion", "model", spec.fusion.descriptor or "dense_sift", spec.fusion.weight)
-    describer = Describer({"model": backbone}, (arm.second,))
-    # Squares of the card's own size: what a labelling run would cache for a square photo.
-    every = synthetic_pairs(count + FIT_PAIRS, spec.input_wh[0])
-    pairs, fit = every[:count], every[count:]
 
-    def fused(pair: PicturePair) -> tuple[Tensor, Tensor]:
-        parts = (describer.describe(picture, pair.category) for picture in (pair.source, pair.target))
-        first, second = (arm.features(maps) for maps in parts)
-        return first, second
+def _packed(bases: dict[str, SharedBasis]) -> Codec:
+    def change(maps: q.Maps) -> q.Maps:
+        found: dict[str, Tensor] = {}
+        for name, basis in bases.items():
+            small = torch.from_numpy(quantise(basis.project(maps[name]).flatten(1))).float().T
+            found[name] = small.unflatten(1, maps[name].shape[1:])
+        return found
 
-    maps = [fused(pair) for pair in pairs]
-    moment = [features for pair in fit for features in fused(pair)]
-    channels, cells = int(maps[0][0].shape[0]), int(maps[0][0].shape[1] * maps[0][0].shape[2])
-    full = _results(pairs, maps, lambda m: m)
-    rows = [Row("float32", per_image(full, 0.1).value, "PCK@0.1", None, f"{channels * cells * 4 / 1e6:.2f} MB a photo")]
+    return change
 
-    def add(name: str, size: float, change: Callable[[Tensor], Tensor]) -> None:
-        results = _results(pairs, maps, change)
-        lost = gain(results, full, 0.1)
-        note = f"{size / 1e6:.2f} MB a photo, {lost.value:+.2f} ± {lost.error:.2f} to float32"
-        rows.append(Row(name, per_image(results, 0.1).value, "PCK@0.1", channels * cells * 4 / size, note))
 
-    def stored(codec: str) -> Callable[[Tensor], Tensor]:
-        return lambda m: torch.from_numpy(decode_map(encode_map(m.numpy(), codec)))
+def _synthetic(count: int, side: int) -> Iterator[list[q.PicturePair]]:
+    for start in range(0, count, BATCH):
+        yield q.synthetic_pairs(min(BATCH, count - start), side, 20_000 + start * 8)
 
-    add("fp16", channels * cells * 2, stored("fp16"))
-    add("int8, a scale per cell (the cache)", (channels + 4) * cells, stored("int8"))
-    for dims in (d for d in DIMS if d <= channels):
-        basis = SharedBasis.fit(moment, dims)
 
-        def packed(m: Tensor, basis: SharedBasis = basis) -> Tensor:
-            small = torch.from_numpy(quantise(basis.project(m).flatten(1))).float().T
-            return small.unflatten(1, m.shape[1:])
+def _warped(count: int, side: int) -> Iterator[list[q.PicturePair]]:
+    from benchmarks.quality import PHOTOS, bundled_photo
 
-        add(f"shared basis of {dims} dimensions, int8", dims * cells, packed)
-    return rows
+    photos = [(name.split(".")[0], bundled_photo(name)) for name in PHOTOS]
+    for start in range(0, count, BATCH):
+        yield q.warped_pairs(photos, min(BATCH, count - start), side, seed=100 + start)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     options = parser(__doc__ or "")
-    options.add_argument("--pairs", type=int, default=120, help="rendered pairs")
+    options.add_argument("--pairs", type=int, default=400, help="rendered pairs")
+    options.add_argument("--warps", type=int, default=400, help="warped photos")
     arguments = options.parse_args(argv)
-    finish("storage", storage_rows(arguments.pairs), arguments.json)
+    storage = Storage()
+    rows = storage.measure("rendered pairs", _synthetic(arguments.pairs, storage.side))
+    if arguments.warps:
+        rows += storage.measure("warped photos", _warped(arguments.warps, storage.side))
+    finish("storage", rows, arguments.json)
 
 
 if __name__ == "__main__":
