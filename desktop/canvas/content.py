@@ -47,6 +47,7 @@ class InstanceContent:
         edges: skeleton as index pairs; sides: per keypoint "l", "r" or "".
         box: xy_image, or None; mask: or None; mask_pending: the mask is a proposal.
         number: position among the image's instances (chooses the colour).
+        colours: per keypoint its own colour "#rrggbb" or "" (drawn as the outline of its mark), or () for none.
     """
 
     key: str
@@ -62,6 +63,7 @@ class InstanceContent:
     mask: MaskRLE | None = None
     mask_pending: bool = False
     number: int = 0
+    colours: tuple[str, ...] = ()
 
     @property
     def drawn(self) -> np.ndarray:
@@ -72,6 +74,10 @@ class InstanceContent:
     def with_points(self, xy_image: FloatArray) -> InstanceContent:
         """A copy with moved points (while dragging)."""
         return replace(self, xy_image=xy_image)
+
+    def colour_of(self, index: int) -> str:
+        """The own colour of keypoint `index`, or ""."""
+        return self.colours[index] if index < len(self.colours) else ""
 
     def is_hidden(self, index: int) -> bool:
         """Whether keypoint `index` is marked as hidden."""

@@ -159,6 +159,7 @@ class MarksItem(QGraphicsItem):
             selected=focused,
             hovered=self.hovered == (instance.key, index),
             size_px=self.point_px,
+            outline=instance.colour_of(index),
         )
 
     @staticmethod

@@ -16,7 +16,7 @@ _DASH = [2.2, 1.6]
 
 @functools.lru_cache(maxsize=512)
 def _mark_picture(
-    state: PointState, hidden: bool, selected: bool, hovered: bool, size_px: float, ratio: float
+    state: PointState, hidden: bool, selected: bool, hovered: bool, size_px: float, ratio: float, outline: str
 ) -> QPixmap:
     """One mark drawn once: stroking antialiased rings anew for every point and frame is what made panning slow."""
     side = int(size_px * 1.45) + 16
@@ -26,7 +26,9 @@ def _mark_picture(
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     middle = QPointF(side / 2, side / 2)
-    _paint_mark(painter, middle, state, hidden=hidden, selected=selected, hovered=hovered, size_px=size_px)
+    _paint_mark(
+        painter, middle, state, hidden=hidden, selected=selected, hovered=hovered, size_px=size_px, outline=outline
+    )
     painter.end()
     return pixmap
 
@@ -40,13 +42,17 @@ def draw_mark(
     selected: bool = False,
     hovered: bool = False,
     size_px: float = POINT_PX,
+    outline: str = "",
 ) -> None:
-    """One keypoint at `centre` (viewport pixels): halo, then disc, ring or dashed ring, a slash when hidden."""
+    """One keypoint at `centre` (viewport pixels): halo, then disc, ring or dashed ring, a slash when hidden.
+
+    `outline`: the keypoint's own colour "#rrggbb" in place of the white outline; shape and filling still tell the state.
+    """
     if not state.is_drawn:
         return
     device = painter.device()
     ratio = device.devicePixelRatio() if device is not None else 1.0
-    pixmap = _mark_picture(state, hidden, selected, hovered, float(size_px), float(ratio))
+    pixmap = _mark_picture(state, hidden, selected, hovered, float(size_px), float(ratio), outline)
     half = pixmap.width() / ratio / 2
     painter.drawPixmap(QPointF(centre.x() - half, centre.y() - half), pixmap)
 
@@ -60,7 +66,9 @@ def _paint_mark(
     selected: bool,
     hovered: bool,
     size_px: float,
+    outline: str,
 ) -> None:
+    border = QColor(outline) if outline else QColor(255, 255, 255)
     size = size_px * (1.45 if selected else 1.2 if hovered else 1.0)
     rect = QRectF(centre.x() - size / 2, centre.y() - size / 2, size, size)
     colour = STATE_COLOURS[state]
@@ -75,14 +83,14 @@ def _paint_mark(
         painter.setPen(QPen(QColor(0, 0, 0, 200), 3.6))
         painter.setBrush(colour)
         painter.drawEllipse(rect)
-        painter.setPen(QPen(QColor(255, 255, 255), 1.5))
+        painter.setPen(QPen(border, 2.4 if outline else 1.5))
         painter.drawEllipse(rect)
         return
     painter.setBrush(Qt.BrushStyle.NoBrush)
     ring = rect.adjusted(0.8, 0.8, -0.8, -0.8)
-    painter.setPen(QPen(QColor(0, 0, 0, 190), 5.0))
+    painter.setPen(QPen(QColor(0, 0, 0, 190), 6.0 if outline else 5.0))
     painter.drawEllipse(ring)
-    painter.setPen(QPen(QColor(255, 255, 255, 235), 3.6))
+    painter.setPen(QPen(border, 4.6) if outline else QPen(QColor(255, 255, 255, 235), 3.6))
     painter.drawEllipse(ring)
     pen = QPen(colour, 2.2)
     if state is PointState.DOUBTFUL:
@@ -98,11 +106,13 @@ def _paint_mark(
         painter.drawLine(a, b)
 
 
-def draw_list_mark(painter: QPainter, rect: QRectF, state: PointState, *, hidden: bool, colour_text: QColor) -> None:
+def draw_list_mark(
+    painter: QPainter, rect: QRectF, state: PointState, *, hidden: bool, colour_text: QColor, outline: str = ""
+) -> None:
     """The mark of a list row, centred in `rect`; absent is a cross, empty a small dot."""
     centre = rect.center()
     if state.is_drawn:
-        draw_mark(painter, centre, state, hidden=hidden)
+        draw_mark(painter, centre, state, hidden=hidden, outline=outline)
         return
     pen = QPen(colour_text, 1.4)
     painter.setPen(pen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QListView, QToolButton, QVBoxLayout, QWidget
 
 from desktop.panels.keypoint_delegate import KeypointDelegate
@@ -20,10 +20,12 @@ class InstancePanel(QWidget):
     Signals:
         hovered(str, int): keypoint under the mouse in the list: instance key and index (-1: none).
         identity_named(str): the person named the selected instance's identity.
+        menu_wanted(int, QPoint): the menu of the keypoint with this index is wanted at a global position.
     """
 
     hovered = Signal(str, int)
     identity_named = Signal(str)
+    menu_wanted = Signal(int, QPoint)
 
     def __init__(self, labelling: Labelling, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +53,8 @@ class InstancePanel(QWidget):
         self.view.clicked.connect(lambda index: labelling.focus(index.row()))
         self.view.activated.connect(lambda index: labelling.focus(index.row()))
         self.view.entered.connect(self._entered)
+        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.view.customContextMenuRequested.connect(self._ask_menu)
         self.hint = plain_label(name="dim")
         self.hint.setMargin(12)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -145,6 +149,13 @@ class InstancePanel(QWidget):
         data = self.category.itemData(place)
         if data:
             self._at.choose_category(int(data))
+
+    def _ask_menu(self, place: QPoint) -> None:
+        index = self.view.indexAt(place)
+        row = index.row() if index.isValid() else self._at.focused
+        if row is not None and row < len(self.model.lines):
+            self._at.focus(row)
+            self.menu_wanted.emit(row, self.view.viewport().mapToGlobal(place))
 
     def _entered(self, index: QModelIndex) -> None:
         selected = self._at.selected

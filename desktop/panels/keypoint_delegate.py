@@ -49,8 +49,11 @@ class KeypointDelegate(QStyledItemDelegate):
             line.state,
             hidden=line.hidden,
             colour_text=dim,
+            outline=line.colour,
         )
         self._side(painter, QRectF(rect.left() + 32, rect.top() + 6, 4, rect.height() - 12), line.side, dim)
+        if line.colour:
+            painter.fillRect(QRectF(rect.right() - 5, rect.top() + 4, 4, rect.height() - 8), QColor(line.colour))
         metrics = self._view.fontMetrics()
         state = model.state_text(line)
         if rect.width() < NARROW_PX:

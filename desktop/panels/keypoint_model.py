@@ -25,6 +25,7 @@ class KeypointLine:
     confidence: float | None
     side: str
     focused: bool
+    colour: str = ""
 
 
 class KeypointModel(QAbstractListModel):
@@ -66,6 +67,7 @@ class KeypointModel(QAbstractListModel):
                     row.confidence if row is not None else None,
                     sides[place],
                     place == at.focused,
+                    definition.colour,
                 )
             )
         return tuple(result)

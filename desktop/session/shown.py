@@ -195,6 +195,7 @@ def instance_content(shown: ShownInstance, doubt_below: float) -> InstanceConten
         mask=mask,
         mask_pending=shown.mask_proposal is not None,
         number=shown.number,
+        colours=tuple(d.colour for d in shown.category.definitions),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -161,6 +162,17 @@ class SchemaOperations(OperationGroup):
                     {"category_id": category_id, "name": name, "position": position, "colour": colour, "retired": 0}
                 ])  # fmt: skip
             op.count = 1
+        return op.changes
+
+    def colour_keypoint(self, definition_id: int, colour: str) -> OpChanges:
+        """Give a keypoint its own colour ("#rrggbb"; "" takes it away). UserInputError for anything else."""
+        if colour and not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+            raise UserInputError(f"{colour!r} is no colour.", "Write it as #rrggbb.")
+        with self._runner.operation("Colour a keypoint") as op:
+            row = op.require("keypoint_definition", definition_id, "keypoint")
+            op.name = f"Colour the keypoint {row['name']}"
+            op.run("UPDATE keypoint_definition SET colour = ? WHERE id = ?", (colour, definition_id))
+            op.ids, op.count = [definition_id], 1
         return op.changes
 
     def rename_keypoint(self, definition_id: int, name: str) -> OpChanges:
