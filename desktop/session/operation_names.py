@@ -34,6 +34,8 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Clear nothing here"),
     marked("Operations", "Clear proposals"),
     marked("Operations", "Clear the identity"),
+    marked("Operations", "Colour a keypoint"),
+    marked("Operations", "Colour the keypoint {name}"),
     marked("Operations", "Confirm {name}"),
     marked("Operations", "Copy %n instances"),
     marked("Operations", "Copy the instance"),
