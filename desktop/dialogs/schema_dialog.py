@@ -58,6 +58,7 @@ class SchemaDialog(QDialog):
         self.new_name = QLineEdit()
         self.new_name.setPlaceholderText(self.tr("New keypoint, for example left_ear"))
         self.new_name.setMaxLength(300)
+        self.new_name.setAccessibleName(self.tr("New keypoint"))
         self.new_name.returnPressed.connect(self.add_keypoint)
         self.pair = QComboBox()
         self.pair.setAccessibleName(self.tr("Other side"))

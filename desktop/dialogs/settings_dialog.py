@@ -39,6 +39,7 @@ class SettingsDialog(QDialog):
         self.resize(560, 620)
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search settings"))
+        self.search.setAccessibleName(self.tr("Search settings"))
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self._filter)
         self._column = QVBoxLayout()

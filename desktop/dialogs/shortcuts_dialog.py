@@ -100,6 +100,7 @@ class ShortcutsDialog(QDialog):
         self.preset.activated.connect(lambda _: self.use_preset(self.preset.currentData()))
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search actions"))
+        self.search.setAccessibleName(self.tr("Search actions"))
         self.model = ShortcutModel(window.registry.keys, self)
         self.proxy = QSortFilterProxyModel(self)
         self.proxy.setSourceModel(self.model)
@@ -107,6 +108,7 @@ class ShortcutsDialog(QDialog):
         self.proxy.setFilterKeyColumn(-1)
         self.search.textChanged.connect(self.proxy.setFilterFixedString)
         self.table = QTableView()
+        self.table.setAccessibleName(self.tr("Shortcuts"))
         self.table.setModel(self.proxy)
         self.table.verticalHeader().hide()
         self.table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
@@ -125,7 +127,9 @@ class ShortcutsDialog(QDialog):
 
     def _build(self) -> None:
         top = QHBoxLayout()
-        top.addWidget(plain_label(self.tr("Preset")))
+        label = plain_label(self.tr("Preset"))
+        label.setBuddy(self.preset)
+        top.addWidget(label)
         top.addWidget(self.preset)
         top.addWidget(self.search, 1)
         line = QHBoxLayout()
