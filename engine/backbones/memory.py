@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -102,7 +103,7 @@ class MemoryLadder:
             raise device_lost(self.backbone.device, error) from None
         if not is_out_of_memory(error):
             raise error
-        self._free()
+        self._free(error)
         if self.batch > 1:
             self.batch //= 2
             self._report(f"Memory is short: going on with batches of {self.batch}.", progress)
@@ -125,7 +126,9 @@ class MemoryLadder:
         self.ensemble_cap = 0
         self._report(f"Memory of the graphics device is short: going on on the CPU ({dtype_name(dtype)}).", progress)
 
-    def _free(self) -> None:
+    def _free(self, error: BaseException) -> None:
+        # The frames of the failed forward still hold its tensors; the next try would start with that memory taken.
+        traceback.clear_frames(error.__traceback__)
         gc.collect()
         if self.backbone.device.type == "cuda":
             torch.cuda.empty_cache()

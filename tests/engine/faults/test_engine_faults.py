@@ -6,6 +6,7 @@ Every case: one sentence for the person, and the next job runs.
 from __future__ import annotations
 
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from engine.api import EngineConfig, ImageInput
+from engine.backbones.devices import choose_dtype, memory_format
 from engine.backbones.memory import DeviceLostError, MemoryLadder, is_device_lost, is_out_of_memory
 from engine.domain.errors import KnownError, ModelCorruptError, ModelMissingError, OutOfMemoryError
 from engine.domain.progress import CancelToken, Progress
@@ -124,6 +126,54 @@ def test_last_rung_before_giving_up_is_the_cpu(toy_backbone: object, monkeypatch
     assert ladder.run(work) == "done"
     assert moves == [torch.device("cpu")]
     assert "on the CPU" in ladder.events[-1]
+
+
+def test_what_the_failed_try_held_is_free_before_the_next(
+    toy_backbone: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pretended graphics card: when its cache is emptied, no frame of the failed forward may hold a tensor."""
+
+    class OnCard:
+        spec, device = toy_backbone.spec, torch.device("cuda")  # type: ignore[attr-defined]
+
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
+    ladder = MemoryLadder(OnCard())  # type: ignore[arg-type]
+    ladder.batch = 4
+
+    def forward(batch: int) -> str:
+        large = torch.zeros(batch)
+        held.append(weakref.ref(large))
+        if batch > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return f"done with {len(large)}"
+
+    assert ladder.run(forward) == "done with 1"
+    assert alive == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "wanted"),
+    [
+        ("cuda", torch.float16, torch.channels_last),
+        ("cuda", torch.bfloat16, torch.channels_last),
+        ("cuda", torch.float32, torch.contiguous_format),
+        ("cpu", torch.bfloat16, torch.contiguous_format),
+        ("mps", torch.float16, torch.contiguous_format),
+    ],
+)
+def test_layout_follows_device_and_precision(device: str, dtype: torch.dtype, wanted: torch.memory_format) -> None:
+    assert memory_format(torch.device(device), dtype) == wanted
+
+
+@pytest.mark.parametrize(("capability", "wanted"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)])
+def test_precision_on_a_graphics_card(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], wanted: torch.dtype
+) -> None:
+    """Half precision that the card multiplies natively: bfloat16 from Ampere on, float16 before."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert choose_dtype(torch.device("cuda")) == wanted
 
 
 def test_no_memory_at_all_is_one_sentence_and_the_next_job_runs(
