@@ -32,6 +32,31 @@ MOUSE = (
     ),
 )
 
+PAGE_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
+    "start": (
+        (marked("KeysDialog", "Tab"), marked("KeysDialog", "Go to the next project")),
+        (marked("KeysDialog", "Enter"), marked("KeysDialog", "Open the project")),
+        (marked("KeysDialog", "Delete"), marked("KeysDialog", "Take it off the list (nothing is deleted)")),
+    ),
+    "parts": (
+        ("@review.accept", marked("KeysDialog", "Accept the chosen crops")),
+        ("@review.reject", marked("KeysDialog", "Reject the chosen crops")),
+        (marked("KeysDialog", "Arrows"), marked("KeysDialog", "Go to the next crop")),
+        (marked("KeysDialog", "Shift or Ctrl+click"), marked("KeysDialog", "Choose several")),
+        (marked("KeysDialog", "Alt+click"), marked("KeysDialog", "Put the keypoint here")),
+        (marked("KeysDialog", "Double click, Space"), marked("KeysDialog", "Open the photo")),
+    ),
+    "identities": (
+        ("@review.accept", marked("KeysDialog", "Confirm the chosen suggestions")),
+        ("@edit.delete", marked("KeysDialog", "Deny the chosen suggestions")),
+        ("S", marked("KeysDialog", "Open or close stacks of near-duplicates")),
+        (marked("KeysDialog", "Arrows"), marked("KeysDialog", "Go to the next crop")),
+        (marked("KeysDialog", "Shift or Ctrl+click"), marked("KeysDialog", "Choose several")),
+        (marked("KeysDialog", "Double click, Space"), marked("KeysDialog", "Open the photo")),
+    ),
+}
+"""Keys of the pages beside the canvas; "@" stands for the keys of an action, which a person may have changed."""
+
 
 class KeysDialog(QDialog):
     """GUI thread. Not modal."""
@@ -46,7 +71,7 @@ class KeysDialog(QDialog):
         for stack in stacks:
             columns.addLayout(stack, 1)
         on_canvas = window.page_name == "label"
-        groups: list[tuple[str, list[tuple[str, str]]]] = []
+        groups: list[tuple[str, list[tuple[str, str]]]] = [(self.tr("This page"), self._page_rows(window))]
         for menu_id, title in MENUS:
             rows = []
             for spec in ACTIONS:
@@ -87,6 +112,16 @@ class KeysDialog(QDialog):
         layout.setContentsMargins(18, 16, 18, 14)
         layout.addWidget(area, 1)
         layout.addLayout(buttons)
+
+    def _page_rows(self, window: MainWindow) -> list[tuple[str, str]]:
+        rows = []
+        for keys, text in PAGE_KEYS.get(window.page_name, ()):
+            shown = self.tr(keys)
+            if keys.startswith("@"):
+                native = QKeySequence.SequenceFormat.NativeText
+                shown = ", ".join(k.toString(native) for k in window.registry[keys[1:]].shortcuts())
+            rows.append((shown, self.tr(text)))
+        return rows
 
     @staticmethod
     def _group(title: str, rows: list[tuple[str, str]]) -> QVBoxLayout:
