@@ -26,6 +26,7 @@ from engine.domain.errors import AppError
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
+    from projects.formats.recognise import Recognised
 
 
 class ImportDialog(QDialog):
@@ -38,6 +39,7 @@ class ImportDialog(QDialog):
         self._space = workspace
         self._engine = workspace.program.engine
         self._formats = FORMATS
+        self._looked_at = ""
         self.setWindowTitle(self.tr("Import labels"))
         self.resize(640, 540)
         self.format = QComboBox()
@@ -95,6 +97,7 @@ class ImportDialog(QDialog):
         layout.addWidget(self.report, 1)
         layout.addLayout(buttons)
         self.file.textChanged.connect(lambda _: self._check())
+        self.file.editingFinished.connect(self._chosen)
         self._check()
 
     def _row(self, field: QLineEdit, choose: object) -> QHBoxLayout:
@@ -114,11 +117,31 @@ class ImportDialog(QDialog):
             path, _ = QFileDialog.getOpenFileName(self, self.tr("Label file"))
         if path:
             self.file.setText(path)
+            self._chosen()
 
     def _choose_images(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, self.tr("Folder of the photos"))
         if folder:
             self.images.setText(folder)
+
+    def fill_in(self, found: Recognised) -> None:
+        """Labels that were dropped: file and format are known, the preview is made at once."""
+        self.file.setText(str(found.path))
+        self._looked_at = str(found.path)
+        self.format.setCurrentIndex(max(0, self.format.findData(found.format)))
+        self.start(dry=True)
+
+    def _chosen(self) -> None:
+        """Another file: its format is recognised where that is possible."""
+        from projects.formats.recognise import recognise
+
+        text = self.file.text().strip()
+        if text == self._looked_at:
+            return  # the person may have chosen another format since
+        self._looked_at = text
+        found = recognise(Path(text)) if text else None
+        if found is not None:
+            self.format.setCurrentIndex(max(0, self.format.findData(found.format)))
 
     def _check(self) -> None:
         there = bool(self.file.text().strip()) and Path(self.file.text().strip()).exists()

@@ -21,9 +21,11 @@ from engine.imaging import is_image_path
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
+    from projects.formats.recognise import Recognised
 
 FEW_DROPPED = 100
 """So many of the dropped things are looked at; tens of thousands of questions to a network drive would take minutes."""
+LABEL_SUFFIXES = (".json", ".xml", ".csv", ".h5", ".yaml", ".yml", ".txt")
 TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
 
 
@@ -246,7 +248,8 @@ class Commands(QObject):
         self._window.program.engine.submit(self.tr("Adding photos"), run, group="add", on_done=done)
 
     def take_dropped(self, paths: list[Path]) -> None:
-        """A folder of photos, photos, or a project was dropped on the window."""
+        """A folder of photos, photos, labels or a project were dropped on the window."""
+        from projects.formats.recognise import recognise
         from projects.project import DATABASE_NAME
 
         few = paths[:FEW_DROPPED]
@@ -254,13 +257,19 @@ class Commands(QObject):
         if project is not None:
             self._window.open_project(project)
         elif self._space is not None:
-            self.add_images(paths)
+            labels = next(((p, found) for p in few if (found := recognise(p)) is not None), None)
+            if labels is not None:
+                self.dialogs.import_labels(self._space, labels[1])
+                paths = [p for p in paths if p != labels[0] and not _beside(p, labels[1])]
+            if paths:
+                self.add_images(paths)
         elif any(is_image_path(p) or p.is_dir() for p in few):
             first = next(p for p in few if is_image_path(p) or p.is_dir())
             self.dialogs.new_project(photos=first if first.is_dir() else first.parent)
         else:
             self._window.program.messages.warning(
-                self.tr("Nothing that was dropped is a photo."), self.tr("Drop a folder of photos, or a project.")
+                self.tr("Nothing that was dropped is a photo."),
+                self.tr("Drop a folder of photos, or a project. Label files can be dropped on an open project."),
             )
 
     # -- edit ------------------------------------------------------------------------------------------------------
@@ -522,6 +531,11 @@ class Commands(QObject):
         if job is not None and (self._space is None or self._space.session.busy is None):
             (job.cancel.pause if on else job.cancel.resume)()
             self._window.registry.set_checked("engine.pause", on)
+
+
+def _beside(path: Path, labels: Recognised) -> bool:
+    """Whether a dropped file belongs to the labels that are imported anyway (not a photo to add by itself)."""
+    return path.suffix.lower() in LABEL_SUFFIXES or (path.is_dir() and path == labels.path)
 
 
 def connect_commands(window: MainWindow) -> Commands:

@@ -13,6 +13,7 @@ from desktop.widgets.accelerators import DialogAccelerators
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
+    from projects.formats.recognise import Recognised
 
 
 class DialogCommands(QObject):
@@ -57,11 +58,14 @@ class DialogCommands(QObject):
 
         self._show("relink", RelinkDialog(self._window, workspace))
 
-    def import_labels(self, workspace: Workspace) -> None:
-        """Import."""
+    def import_labels(self, workspace: Workspace, found: Recognised | None = None) -> None:
+        """Import; `found`: labels that were dropped on the window."""
         from desktop.dialogs.import_dialog import ImportDialog
 
-        self._show("import", ImportDialog(self._window, workspace))
+        dialog = ImportDialog(self._window, workspace)
+        self._show("import", dialog)
+        if found is not None:
+            dialog.fill_in(found)
 
     def export(self, workspace: Workspace) -> None:
         """Export."""

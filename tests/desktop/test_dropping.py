@@ -1,0 +1,80 @@
+"""Dropping labels on the window: the import dialog opens with file and format filled in, and its preview is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from projects.project import Project
+from projects.workflows.exporting import ExportOptions, export_project
+from tests.support.window import Driver, make_project
+
+
+def drop(driver: Driver, *paths: Path) -> None:
+    """Drag files over the window and let them go, as a file manager does."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    place = driver.window.rect().center()
+    buttons, modifiers = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(place, Qt.DropAction.CopyAction, data, buttons, modifiers)
+    QApplication.sendEvent(driver.window, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(
+        driver.window, QDropEvent(QPointF(place), Qt.DropAction.CopyAction, data, buttons, modifiers)
+    )
+
+
+def exported(tmp_path: Path, photos: Path, format_: str, name: str) -> Path:
+    """Labels of the first photo, written by another project."""
+    folder = make_project(tmp_path / "other.kinmark", photos, labelled=1)
+    with Project.open(folder) as project:
+        export_project(project, tmp_path / name, ExportOptions(format=format_))
+    return tmp_path / name
+
+
+def test_a_dropped_label_file_is_previewed_and_imported(driver: Driver, tmp_path: Path, photos: Path) -> None:
+    file = exported(tmp_path, photos, "coco", "labels") / "annotations.json"
+    drop(driver, file)
+    dialogs = driver.window.commands.dialogs
+    driver.until(lambda: dialogs.dialog("import") is not None)
+    dialog = dialogs.dialog("import")
+    assert dialog.file.text() == str(file) and dialog.format.currentData() == "coco"
+    driver.until(lambda: dialog.report.toPlainText())
+    assert "1 added" in dialog.report.toPlainText()
+    queries = driver.space.session.queries
+    assert queries.instances() == (), "a preview writes nothing"
+    driver.until(dialog.take.isEnabled)
+    QTest.mouseClick(dialog.take, Qt.MouseButton.LeftButton)
+    driver.until(lambda: len(queries.instances()) == 1)
+    assert len(queries.image_ids()) == 4
+
+
+def test_a_dropped_data_set_folder_and_photos(driver: Driver, tmp_path: Path, photos: Path) -> None:
+    folder = exported(tmp_path, photos, "voc", "set")
+    extra = tmp_path / "more"
+    extra.mkdir()
+    (extra / "new.png").write_bytes((photos / "photo_0.png").read_bytes() + b"\0")
+    drop(driver, folder, extra)
+    dialogs = driver.window.commands.dialogs
+    driver.until(lambda: dialogs.dialog("import") is not None)
+    assert dialogs.dialog("import").format.currentData() == "voc"
+    driver.until(lambda: len(driver.space.session.queries.image_ids()) == 5)
+    dialogs.dialog("import").close()
+
+
+def test_the_format_follows_a_typed_file_once(driver: Driver, tmp_path: Path, photos: Path) -> None:
+    file = exported(tmp_path, photos, "cvat", "labels") / "annotations.xml"
+    driver.window.registry["project.import"].trigger()
+    dialog = driver.window.commands.dialogs.dialog("import")
+    dialog.file.setFocus()
+    QTest.keyClicks(dialog.file, str(file))
+    driver.key(Qt.Key.Key_Tab, widget=dialog.file)
+    driver.until(lambda: dialog.format.currentData() == "cvat")
+    dialog.format.setCurrentIndex(0)
+    dialog._chosen()
+    assert dialog.format.currentIndex() == 0, "a format chosen by hand stays"
+    dialog.close()
