@@ -177,7 +177,9 @@ class FeatureCache:
                     continue
             except OSError:
                 continue
-            entries.append((stat.st_mtime, stat.st_size, path))
+            # A time to come means that the clock was set back since: such a file would outlive every new one.
+            age = stat.st_mtime if stat.st_mtime <= now + _TEMPORARY_AGE_S else 0.0
+            entries.append((age, stat.st_size, path))
         total = sum(size for _, size, _ in entries)
         if total > self.max_bytes:
             for _, size, path in sorted(entries, key=lambda e: e[0]):
