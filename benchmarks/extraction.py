@@ -218,6 +218,58 @@ def batches(name: str, bench: Bench) -> list[Row]:
     return rows
 
 
+def compiled(name: str, bench: Bench) -> list[Row]:
+    """The card's mode with compiled blocks: what the first call costs, and the later ones against uncompiled."""
+    extractor, backbone = bench.extractor, bench.backbone
+    backbone.to(backbone.device, choose_dtype(backbone.device, "auto", backbone.spec.cpu_dtype))
+    recipe = extractor.recipe()
+    extractor.ladder.batch = 4
+
+    def taken() -> float:
+        best = float("inf")
+        for _ in range(1 + bench.arguments.repeat):
+            start = bench.clock()
+            extractor.compute([bench.view] * 4, bench.prompt, recipe)
+            if backbone.device.type == "cuda":
+                torch.cuda.synchronize()
+            best = min(best, (bench.clock() - start) / 4)
+        return best
+
+    plain = taken()
+    backbone.compile_blocks()
+    start = bench.clock()
+    extractor.compute([bench.view] * 4, bench.prompt, recipe)
+    first = bench.clock() - start
+    label = f"{name}: card's mode, {dtype_name(backbone.dtype)}, batch 4, compiled"
+    return [
+        Row(f"{label}: first call", first, "s", None, backbone.note or f"{len(backbone.compiled or ())} blocks"),
+        Row(label, taken(), "s/image", None),
+        Row(f"{label}: gain", plain / taken(), "x", None, "to the same without compiling"),
+    ]
+
+
+def whole_recipe(bench: Bench) -> list[Row]:
+    """What a sweep costs per photo: every pass that the shipped card asks for, the second descriptor, fused."""
+    from engine.backbones.loading import load_backbone
+
+    backbone = load_backbone("embedded", bench.backbone.device, "auto")
+    extractor = FeatureExtractor(backbone)
+    views = [bench.view] * 4
+    prompt = Prompt("empty", backbone.encode_text([""]))
+    taken = float("inf")
+    for _ in range(1 + bench.arguments.repeat):
+        extractor.source.clear()
+        start = bench.clock()
+        extractor.extract(views, prompt=prompt)
+        taken = min(taken, (bench.clock() - start) / len(views))
+    card = backbone.spec
+    passes = 1 + len(card.extra_scales)
+    note = f"{passes} passes, {1 + len(card.extra_blocks)} blocks, {card.fusion.descriptor or 'no descriptor'}"
+    return [
+        Row(f"embedded: whole recipe of the card, {dtype_name(backbone.dtype)}, batch 4", taken, "s/image", None, note)
+    ]
+
+
 def embedded_rows(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     """The shipped model through the same comparison, and its batch sizes."""
     from engine.backbones.loading import load_backbone
@@ -227,7 +279,8 @@ def embedded_rows(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     # A small model: the first call's set-up would be a large share of a single measurement.
     steady = argparse.Namespace(**{**vars(arguments), "warm_up": True, "repeat": max(3, arguments.repeat)})
     bench = Bench("embedded", backbone, folder, steady)
-    return bench.run() + batches("embedded", bench)
+    rows = bench.run() + batches("embedded", bench) + whole_recipe(bench)
+    return rows + compiled("embedded", bench) if arguments.compile else rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -239,6 +292,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--repeat", type=int, default=3)
     options.add_argument("--no-warm-up", dest="warm_up", action="store_false")
     options.add_argument("--no-sd4match", dest="sd4match", action="store_false")
+    options.add_argument("--compile", action="store_true", help="also torch.compile (embedded model)")
     options.add_argument("--device", default="auto")
     options.add_argument("--threads", type=int, default=0, help="of torch; 0 = all cores")
     options.add_argument(
