@@ -85,7 +85,7 @@ class PhotoStore:
         photo = self.cached(path)
         if photo is not None:
             done(photo)
-            self.look_again(path, on_replaced or done, failed)
+            self.look_again(path, photo.mtime_ns, on_replaced or done, failed)
             return True
 
         def store(new: Photo) -> None:
@@ -100,13 +100,21 @@ class PhotoStore:
         self._pool.submit(f"preview:{path}", lambda: read_preview(path), preview, priority=URGENT)
         return False
 
-    def look_again(self, path: Path, replaced: Callable[[Photo], object], gone: Callable[[AppError], object]) -> None:
-        """Compare a photo that is shown with its file; neither is called when nothing changed."""
-        photo = self._photos.get(path)
-        known = photo.mtime_ns if photo is not None else -2
+    def look_again(
+        self, path: Path, known_ns: int, replaced: Callable[[Photo], object], gone: Callable[[AppError], object]
+    ) -> None:
+        """Compare a photo that is shown with its file; neither is called when nothing changed.
+
+        Args:
+            known_ns: modification time of what is shown (another view may have read the file again since).
+        """
+        kept = self._photos.get(path)
 
         def work() -> Photo | None:
-            return None if _mtime(path) == known else read_photo(path)
+            now = _mtime(path)
+            if now == known_ns:
+                return None
+            return kept if kept is not None and kept.mtime_ns == now else read_photo(path)
 
         def compare(new: Photo | None) -> None:
             if new is not None:
@@ -117,7 +125,8 @@ class PhotoStore:
             self._photos.pop(path, None)
             gone(error)
 
-        self._pool.submit(f"check:{path}", work, compare, failed=failed, priority=URGENT)
+        # Each view asks for itself: the answer depends on what it shows.
+        self._pool.submit(f"check:{known_ns}:{path}", work, compare, failed=failed, priority=URGENT)
 
     def prefetch(self, paths: list[Path]) -> None:
         """Decode these ahead of need, unless they would push out what is there."""

@@ -89,6 +89,7 @@ class TargetView(QWidget):
         self._watch = FileWatch(self)
         self._watch.touched.connect(self._file_touched)
         self._file_gone = False
+        self._shown_ns = 0
         labelling.image_changed.connect(self.show_image)
         labelling.content_changed.connect(self._content_changed)
         labelling.settings.changed.connect(self._settings_changed)
@@ -148,6 +149,7 @@ class TargetView(QWidget):
 
         def loaded(photo: Photo) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
+                self._shown_ns = photo.mtime_ns
                 self.canvas.show_message("")
                 self.canvas.show_image(photo.pyramid, keep_view=self._at.settings.current.keep_zoom)
                 self.canvas.show_content(self._at.content())
@@ -183,6 +185,7 @@ class TargetView(QWidget):
         def replaced(photo: Photo) -> None:
             if still_shown():
                 self._file_gone = False
+                self._shown_ns = photo.mtime_ns
                 self.canvas.show_message("")
                 self.canvas.show_image(photo.pyramid, keep_view=True)
                 self.canvas.show_content(self._at.content())
@@ -197,7 +200,7 @@ class TargetView(QWidget):
                 # The picture stays: it is decoded, and somebody may be in the middle of labelling it.
                 self._at.session.messages.warning(error.user_message, error.hint)
 
-        self._photos.look_again(path, replaced, gone)
+        self._photos.look_again(path, self._shown_ns, replaced, gone)
 
     def _content_changed(self, content: CanvasContent) -> None:
         self.canvas.show_content(content)
