@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import ImageInput, MatchRequest, Target
+from engine.api import ImageInput, InstanceSettings, MatchRequest, Target
 from engine.backbones.loading import load_backbone
 from engine.domain.errors import ModelCorruptError, UserInputError
 from tests.support.toy_pipeline import make_toy_xl_pipeline
@@ -83,6 +83,23 @@ def test_from_folder_to_matched_points(
     request = MatchRequest("r", toy_images[0], points, Target(toy_images[0]), backbone=str(xl_dir), prompt="text:cat")
     found = match_points(toy_session, request)
     assert np.linalg.norm(found.points_xy_image - points, axis=1).max() < 12
+
+
+@pytest.mark.parametrize("steps", [0, 4])
+def test_attention_features_with_turbo_steps(
+    toy_session: EngineSession, xl_dir: Path, toy_images: tuple[ImageInput, ...], steps: int
+) -> None:
+    """PDM on the two-encoder layout: one noised pass, and the four inverted steps that the paper used with SDXL-Turbo."""
+    from engine.instances.attention import AttentionExtractor
+    from engine.instances.settings import resolve
+
+    settings = resolve(InstanceSettings(inversion_steps=steps), toy_session.backbone(str(xl_dir)).spec)
+    extractor = AttentionExtractor(toy_session, str(xl_dir), settings, "cat")
+    features = extractor.extract(toy_images[0])
+    assert bool(torch.isfinite(torch.as_tensor(features.self_q)).all())
+    assert extractor.class_keys is not None and toy_session.info().backbone == str(xl_dir)
+    again = AttentionExtractor(toy_session, str(xl_dir), settings, "cat").extract(toy_images[0])
+    torch.testing.assert_close(torch.as_tensor(features.self_q), torch.as_tensor(again.self_q))
 
 
 def test_learned_tokens_are_refused_with_what_to_use(xl: Backbone) -> None:
