@@ -96,7 +96,8 @@ def check_labels(
     looks, there, best_place = _looks(reader, request, exemplars, expected, progress, cancel)
     witnesses = Witnesses(layout, looks, there, *exchanged_layouts(points, lengths, flip))
     found = judge_labels(witnesses, points, lengths, flip, weights or CheckWeights())
-    ids = [next(i for i, e in enumerate(request.exemplars) if e is x) for x in exemplars]
+    order = {id(exemplar): i for i, exemplar in enumerate(request.exemplars)}
+    ids = [order[id(exemplar)] for exemplar in exemplars]
     answers = []
     for row, k, kind, score in found:
         if kind == "swapped":
