@@ -20,6 +20,7 @@ class Settings:
         theme: "system", "light" or "dark"; language: "system", "en", "de"; font_scale: 0.8 to 1.6.
         point_px: size of keypoint marks; show_names, keep_zoom: of the canvas.
         auto_advance: after the last keypoint the next photo of the queue comes by itself.
+        index_ahead: photos that are added to a large collection are described for searching while nothing else runs.
         live_improve: accepting improves what is pending on the next photos without a click.
         improve_ahead: how many photos ahead that looks.
         accept_precision: "sure" means at least this expected precision.
@@ -36,6 +37,7 @@ class Settings:
     keep_zoom: bool = True
     auto_advance: bool = True
     live_improve: bool = True
+    index_ahead: bool = True
     improve_ahead: int = 8
     accept_precision: float = 0.9
     doubt_below: float = 0.5

@@ -64,6 +64,7 @@ class Project:
         self.on_change: list[ChangeListener] = []
         self._initiator: Any = None
         self._closed = False
+        self._data_version: int | None = None
         self._path = folder / DATABASE_NAME
         # The same project reached through a link is the same project.
         self._shared = self._path.resolve()
@@ -253,6 +254,12 @@ class Project:
             result.append(mail.popleft())
         return result
 
+    def changed_elsewhere(self) -> bool:
+        """Whether another process changed the project since the last call (for one that is open read-only)."""
+        version = self._connection().exec_driver_sql("PRAGMA data_version").scalar_one()
+        before, self._data_version = self._data_version, version
+        return before is not None and before != version
+
     def _publish(self, changes: OpChanges) -> None:
         HUB.publish(self._shared, self._listener, changes, self._initiator)
         for listener in list(self.on_change):
@@ -264,9 +271,11 @@ class Project:
         """Write a backup now and return its path."""
         return backup.make(self.folder, reason=reason)
 
-    def back_up_if_due(self) -> Path | None:
+    def back_up_if_due(self, cancel: CancelToken | None = None) -> Path | None:
         """Write a backup when the last one is old and something changed since (call it from an idle worker)."""
-        return backup.make(self.folder) if not self.read_only and backup.is_due(self.folder) else None
+        if self.read_only or not backup.is_due(self.folder):
+            return None
+        return backup.make(self.folder, cancel=cancel)
 
     @property
     def backup_is_due(self) -> bool:
@@ -283,9 +292,13 @@ class Project:
         with contextlib.suppress(ProjectError, OSError):
             backup.make(self.folder)
 
-    def check_integrity(self) -> list[str]:
+    def check_integrity(self, cancel: CancelToken | None = None) -> list[str]:
         """Everything SQLite finds wrong ([] = all is well); takes about a second per 100 000 images."""
-        return backup.check(self._path, full=True)
+        return backup.check(self._path, full=True, cancel=cancel)
+
+    def damage(self, problems: list[str]) -> ProjectError:
+        """The error that says so and names the last good backup."""
+        return _damaged(self.folder, "; ".join(problems))
 
     @staticmethod
     def restore_backup(folder: Path | str, which: Path | None = None) -> Path:

@@ -89,10 +89,17 @@ class StoreThread(QObject):
         return tuple(self._waiting)
 
     def submit(self, task: StoreTask) -> None:
-        """Do `task` after those before it."""
+        """Do `task` after those before it; what a person waits for stops the quiet ones (they come again)."""
+        if not task.quiet:
+            self._stop_quiet()
         self._waiting.append(task)
         self._tasks.put(task)
         self._start()
+
+    def _stop_quiet(self) -> None:
+        for task in self._waiting:
+            if task.quiet:
+                task.cancel.cancel()
 
     def _start(self) -> None:
         if self._thread is None:
@@ -105,9 +112,7 @@ class StoreThread(QObject):
         Quiet tasks are dropped. Nothing is delivered to the window any more.
         """
         self._closing.set()
-        for task in self._waiting:
-            if task.quiet:
-                task.cancel.cancel()
+        self._stop_quiet()
         if self._thread is None:
             after()
             return

@@ -15,8 +15,10 @@ from desktop.panels.instance_panel import InstancePanel
 from desktop.panels.queue_panel import QueuePanel
 from desktop.panels.target_view import TargetView
 from desktop.program import Program
+from desktop.session.caretaker import Caretaker
 from desktop.session.editor import Editor
 from desktop.session.folder_watch import FolderWatch
+from desktop.session.indexer import Indexer
 from desktop.session.jobs import EngineJobs
 from desktop.session.labelling import Labelling
 from desktop.session.project_session import ProjectSession
@@ -47,6 +49,7 @@ class Workspace(QObject):
         self.program = program
         self.session = ProjectSession(project, program.messages, self)
         self.folder_watch = FolderWatch(project.folder, program.pool, program.messages, self)
+        self.caretaker = Caretaker(self.session, self)
         settings = program.settings
         self.labelling = Labelling(self.session, settings, self)
         self.editor = Editor(self.labelling)
@@ -54,6 +57,7 @@ class Workspace(QObject):
         self.reviewer = Reviewer(self.labelling, self.next_review)
         self.jobs = EngineJobs(program.engine, self.labelling, self.queue, settings, self)
         self.tuning = PromptTuning(program.engine, lambda: self.jobs.backbone, self)
+        self.indexer = Indexer(program.engine, self.session, settings, self)
         self.images = ImagePanel(self.labelling, program.thumbnails)
         self.instances = InstancePanel(self.labelling)
         self.evidence = EvidencePanel(self.labelling)

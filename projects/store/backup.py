@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from engine.domain.errors import ProjectError, UserInputError
+from engine.domain.errors import OperationCancelled, ProjectError, UserInputError
+from engine.domain.progress import CancelToken
 from projects.store.database import APPLICATION_ID, DATABASE_NAME, connect, translated_errors
 
 KEEP_NEWEST = 5
@@ -24,8 +26,11 @@ def backups_of(folder: Path) -> list[Path]:
     return sorted((folder / "backups").glob("project-*.sqlite"), key=lambda path: path.stem, reverse=True)
 
 
-def make(folder: Path, *, reason: str = "") -> Path:
-    """Write a compact, checked copy of the database into `backups/` and drop the ones that rotation no longer keeps."""
+def make(folder: Path, *, reason: str = "", cancel: CancelToken | None = None) -> Path:
+    """Write a compact, checked copy of the database into `backups/` and drop the ones that rotation no longer keeps.
+
+    OperationCancelled, and no trace of the copy, when `cancel` is set meanwhile.
+    """
     target_dir = folder / "backups"
     database = folder / DATABASE_NAME
     with translated_errors(database, "Backing up"):
@@ -35,7 +40,11 @@ def make(folder: Path, *, reason: str = "") -> Path:
         partial.unlink(missing_ok=True)
         connection = connect(database)
         try:
-            connection.execute("VACUUM INTO ?", (str(partial),))
+            with _stopped_by(connection, cancel):
+                connection.execute("VACUUM INTO ?", (str(partial),))
+        except OperationCancelled:
+            partial.unlink(missing_ok=True)
+            raise
         finally:
             connection.close()
             # An unfinished copy must never look like a backup.
@@ -43,6 +52,24 @@ def make(folder: Path, *, reason: str = "") -> Path:
         partial.replace(target)
     _rotate(folder)
     return target
+
+
+@contextlib.contextmanager
+def _stopped_by(connection: sqlite3.Connection, cancel: CancelToken | None) -> Iterator[None]:
+    """What SQLite does inside stops soon after `cancel` is set, with OperationCancelled."""
+    if cancel is None:
+        yield
+        return
+    cancel.check()
+    connection.set_progress_handler(lambda: int(cancel.cancelled), 100_000)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if cancel.cancelled and "interrupted" in str(error):
+            raise OperationCancelled from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def _free_name(target_dir: Path, reason: str) -> Path:
@@ -86,20 +113,24 @@ def is_due(folder: Path, interval: timedelta = INTERVAL) -> bool:
     return changed > made and abs(datetime.now().timestamp() - made) > interval.total_seconds()
 
 
-def check(path: Path, *, full: bool = False) -> list[str]:
-    """What SQLite finds wrong with a database file (nothing: []). `full` also compares indexes and foreign keys."""
+def check(path: Path, *, full: bool = False, cancel: CancelToken | None = None) -> list[str]:
+    """What SQLite finds wrong with a database file (nothing: []). `full` also compares indexes and foreign keys.
+
+    OperationCancelled when `cancel` is set meanwhile.
+    """
     try:
         connection = connect(path, mode="ro")
     except sqlite3.Error as error:
         return [str(error)]
     try:
         pragma = "integrity_check(20)" if full else "quick_check(20)"
-        found = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}") if row[0] != "ok"]
-        if full and not found:
-            found = [
-                f"{row[0]} row {row[1]} points to a missing {row[2]}"
-                for row in connection.execute("PRAGMA foreign_key_check")
-            ]
+        with _stopped_by(connection, cancel):
+            found = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}") if row[0] != "ok"]
+            if full and not found:
+                found = [
+                    f"{row[0]} row {row[1]} points to a missing {row[2]}"
+                    for row in connection.execute("PRAGMA foreign_key_check")
+                ]
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             found.append("not a Kinmark project")
         return found

@@ -69,6 +69,77 @@ def _wanted(project: Project) -> dict[int, ImageInput]:
     return {row.id: row.image_input for row in project.queries.iter_images() if row.file_state != "missing"}
 
 
+class IndexUpdate:
+    """An update in pieces, so that a window lets urgent work in between; its thread owns it.
+
+    Attributes:
+        report: what was done so far; left: photos that still wait.
+        index: the index, or None when the project has no readable photo.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        engine: Engine,
+        backbone: str = DEFAULT_BACKBONE,
+        *,
+        fingerprint: str | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        self.report = IndexReport()
+        self.index: VectorIndexDoor | None = None
+        self._project, self._engine, self._backbone = project, engine, backbone
+        self._wanted = _wanted(project)
+        self._changed: list[int] = []
+        self._unsaved = 0
+        if self._wanted and fingerprint is None:
+            fingerprint = _fingerprint(engine, next(iter(self._wanted.values())), backbone, cancel)
+        if fingerprint is None or not self._wanted:
+            return
+        self.index = open_vector_index(index_folder(project, backbone), fingerprint, read_only=False)
+        changed, gone = self.index.stale({i: image.sha256 for i, image in self._wanted.items()})
+        self._changed = list(changed)
+        self.report.removed = self._unsaved = self.index.remove(gone)
+
+    @property
+    def left(self) -> int:
+        """Photos that still wait."""
+        return len(self._changed)
+
+    def step(
+        self, limit: int | None = None, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> int:
+        """Describe the next `limit` photos (None: all that are left) and return how many were looked at."""
+        if self.index is None:
+            return 0
+        part = self._changed[:limit]
+        failures: list[str] = []
+        try:
+            request = DescriptorRequest(uuid.uuid4().hex, tuple(Target(self._wanted[i]) for i in part), self._backbone)
+            for result in self._engine.descriptors(request, progress=progress, cancel=cancel):
+                if isinstance(result, TargetFailure):
+                    failures.append(str(result.error))
+                    continue
+                image_id = int(result.image_id)
+                self.index.put(image_id, self._wanted[image_id].sha256, result.vectors)
+                self.report.added += 1
+                self._unsaved += 1
+                if self._unsaved >= SAVE_EVERY:
+                    self.save()
+            self._changed = self._changed[len(part) :]
+        finally:
+            self.report.failures += tuple(failures)
+            if limit is None or not self._changed:
+                self.save()
+        return len(part)
+
+    def save(self) -> None:
+        """Write what is new to the disk (the pieces of an update are kept together: a large index takes its time)."""
+        if self.index is not None and self._unsaved and not self._project.read_only:
+            self.index.save()
+        self._unsaved = 0
+
+
 def _updated(
     project: Project,
     engine: Engine,
@@ -77,34 +148,9 @@ def _updated(
     progress: Progress | None,
     cancel: CancelToken | None,
 ) -> tuple[VectorIndexDoor | None, IndexReport]:
-    wanted, report = _wanted(project), IndexReport()
-    if not wanted:
-        return None, report
-    if fingerprint is None:
-        fingerprint = _fingerprint(engine, next(iter(wanted.values())), backbone, cancel)
-        if fingerprint is None:
-            return None, report
-    index = open_vector_index(index_folder(project, backbone), fingerprint, read_only=False)
-    changed, gone = index.stale({i: image.sha256 for i, image in wanted.items()})
-    report.removed = index.remove(gone)
-    failures = []
-    try:
-        targets = tuple(Target(wanted[i]) for i in changed)
-        request = DescriptorRequest(uuid.uuid4().hex, targets, backbone)
-        for result in engine.descriptors(request, progress=progress, cancel=cancel):
-            if isinstance(result, TargetFailure):
-                failures.append(str(result.error))
-                continue
-            image_id = int(result.image_id)
-            index.put(image_id, wanted[image_id].sha256, result.vectors)
-            report.added += 1
-            if report.added % SAVE_EVERY == 0 and not project.read_only:
-                index.save()
-    finally:
-        report.failures = tuple(failures)
-        if not project.read_only and (report.added or report.removed):
-            index.save()
-    return index, report
+    update = IndexUpdate(project, engine, backbone, fingerprint=fingerprint, cancel=cancel)
+    update.step(progress=progress, cancel=cancel)
+    return update.index, update.report
 
 
 def _fingerprint(engine: Engine, image: ImageInput, backbone: str, cancel: CancelToken | None) -> str | None:
