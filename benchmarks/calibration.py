@@ -19,6 +19,7 @@ from benchmarks.common import Row, finish, parser
 from benchmarks.sequences import SEQUENCES
 from engine.api import EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from engine.domain.proposals import KeypointSignals
 from engine.matching.auto import default_plan
 from engine.matching.confidence import (
     CORRECT_WITHIN,
@@ -31,10 +32,11 @@ from engine.matching.confidence import (
     signal_matrix,
     threshold_for_precision,
 )
-from engine.matching.cycle import with_cycle_errors
-from engine.matching.propose import open_matcher
+from engine.matching.evidence import RawKeypoints
+from engine.matching.propose import gather_all, open_matcher
 from engine.paths import resources_dir
 from engine.session import EngineSession
+from engine.training.bodies import twin_pairs
 from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 SIZE = 256
@@ -42,103 +44,181 @@ SIZE = 256
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Photos of one category with truth: `xy` `[N, K, 2]` NaN where absent."""
+    """Photos of one category with truth: `xy` `[N, K, 2]` NaN where absent, `visibility` `[N, K]`; `group` names the views."""
 
     name: str
+    group: str
     schema: KeypointSchema
     images: tuple[ImageInput, ...]
     xy: np.ndarray
+    visibility: np.ndarray
 
 
-def rendered_set(category: str, seed: int, count: int, folder: Path, one_identity: bool) -> LabelledSet:
-    """Scenes of one category, a third of them cut so that some keypoints are missing."""
+@dataclass(frozen=True)
+class SetPlan:
+    """What to render: `azimuth` limits the camera's angle (None = all round), `shots` exemplars are labelled."""
+
+    category: str
+    shots: int
+    azimuth: tuple[float, float] | None = None
+    one_identity: bool = True
+
+
+SIDE = (0.35, 1.5)
+"""The left front side, as in the sample collection."""
+PLANS = (
+    SetPlan("dog", 3, SIDE, False), SetPlan("bird", 5, SIDE), SetPlan("car", 3, SIDE, False), SetPlan("horse", 1, SIDE),
+    SetPlan("dog", 5), SetPlan("horse", 3, None, False), SetPlan("bird", 3), SetPlan("car", 1), SetPlan("chair", 3),
+    SetPlan("mouse", 3, None, False), SetPlan("hand", 1),
+)  # fmt: skip
+FILMED_SHOTS = (3, 1, 3)
+CUT_EVERY = 2
+"""Every second picture is cut, so that some keypoints lie outside."""
+
+
+def rendered_set(plan: SetPlan, seed: int, count: int, folder: Path) -> LabelledSet:
+    """Scenes of one category; every second one is cut so that some keypoints are missing."""
     generator = np.random.default_rng(seed)
-    images, points, names = [], [], ()
+    images, points, seen, names = [], [], [], ()
     for index in range(count):
         number = HELD_OUT + 50_000_000 + seed * 1000 + index * 4
-        identity = (HELD_OUT // 4 + seed) if one_identity else None
-        scene = render_scene(number, SIZE, SceneOptions(category=category, identity=identity, distractor=False))
+        identity = (HELD_OUT // 4 + seed) if plan.one_identity else None
+        options = SceneOptions(category=plan.category, identity=identity, distractor=False, azimuth=plan.azimuth)
+        scene = render_scene(number, SIZE, options)
         body = scene.objects[0]
         names = body.keypoint_names
         xy = np.where((body.visibility > 0)[:, None], body.xy_image, np.nan).astype(np.float64)
-        picture, shift = scene.image, np.zeros(2)
-        if index % 3 == 2:
-            side = int(SIZE * generator.uniform(0.5, 0.75))
-            shift = generator.integers(0, SIZE - side, 2).astype(np.float64)
-            x, y = shift.astype(int)
-            picture = picture[y : y + side, x : x + side]
-            xy = xy - shift
-            xy[((xy < 0) | (xy > side)).any(axis=1)] = np.nan
-        path = folder / f"{category}_{seed}_{index}.png"
+        picture = scene.image
+        if index % CUT_EVERY == CUT_EVERY - 1:
+            picture, xy = _cut(picture, xy, generator)
+        path = folder / f"{plan.category}_{seed}_{index}.png"
         Image.fromarray(picture).save(path)
         images.append(ImageInput(path.name, path))
         points.append(xy)
-    order = {n: i for i, n in enumerate(names)}
-    pairs = tuple((order[n], order[n.replace("left", "right")]) for n in names
-                  if "left" in n and n.replace("left", "right") in order)  # fmt: skip
-    return LabelledSet(f"{category}-{seed}", KeypointSchema(tuple(names), (), pairs), tuple(images), np.stack(points))
+        seen.append(np.where(np.isfinite(xy[:, 0]), body.visibility, 0))
+    schema = KeypointSchema(tuple(names), (), twin_pairs(tuple(names)))
+    group = "all round" if plan.azimuth is None else "side views"
+    return LabelledSet(f"{plan.category}-{seed}", group, schema, tuple(images), np.stack(points), np.stack(seen))
+
+
+def _cut(picture: np.ndarray, xy: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A random square of half to three quarters of the side."""
+    side = int(SIZE * generator.uniform(0.5, 0.75))
+    x, y = generator.integers(0, SIZE - side, 2)
+    moved = xy - [x, y]
+    moved[((moved < 0) | (moved > side)).any(axis=1)] = np.nan
+    return picture[y : y + side, x : x + side], moved
 
 
 def filmed_set(name: str, seed: int, count: int, folder: Path) -> LabelledSet:
     """A fixed-camera or side-view sequence."""
     sequence = SEQUENCES[name](count, seed=seed)
     paths = sequence.write(folder / f"{name}{seed}")
+    visibility = np.stack([f.visibility for f in sequence.frames])
     xy = np.stack([np.where((f.visibility > 0)[:, None], f.xy_image, np.nan) for f in sequence.frames])
-    return LabelledSet(f"{name}-{seed}", sequence.schema, tuple(ImageInput(p.name, p) for p in paths), xy)
-
-
-CHOSEN = ("dog", "horse", "bird", "car", "mouse", "hand", "chair")
-"""Of the renderer's categories: animals, things, views from above."""
+    images = tuple(ImageInput(p.name, p) for p in paths)
+    return LabelledSet(f"{name}-{seed}", "filmed", sequence.schema, images, xy, visibility)
 
 
 def all_sets(folder: Path, half: int, targets: int) -> Iterator[tuple[LabelledSet, int]]:
     """(set, number of exemplars) of one half (0 = fitting, 1 = held out: other seeds, identities and scenes)."""
-    for index, category in enumerate(CHOSEN):
-        shots = (1, 3)[index % 2]
-        yield rendered_set(category, 2 * index + half, targets + shots, folder, index % 3 != 0), shots
+    for index, plan in enumerate(PLANS):
+        # Cut pictures with hardly a keypoint left are passed over, so more are drawn than needed.
+        yield rendered_set(plan, 2 * index + half, targets + 2 * plan.shots, folder), plan.shots
     for index, name in enumerate(SEQUENCES):
-        yield filmed_set(name, 100 + 2 * index + half, targets + 3, folder), (3, 1, 3)[index]
+        shots = FILMED_SHOTS[index]
+        yield filmed_set(name, 100 + 2 * index + half, targets + shots, folder), shots
 
 
-def collect(session: EngineSession, backbone: str, half: int, targets: int) -> dict[str, np.ndarray]:
-    """Signals and truth of every proposed keypoint of one half: features, correct, present."""
-    rows: dict[str, list[np.ndarray]] = {"features": [], "correct": [], "present": []}
+@dataclass(frozen=True)
+class Judged:
+    """One proposed photo with its truth: `near` `[K]` within 0.1 box, `visibility` `[K]` (0 = absent), `known` `[K]`."""
+
+    group: str
+    raw: RawKeypoints
+    truth: np.ndarray
+    near: np.ndarray
+    visibility: np.ndarray
+    known: np.ndarray
+    length: float
+    schema: KeypointSchema
+
+    @property
+    def present(self) -> np.ndarray:
+        """`[K]` bool."""
+        return self.visibility > 0
+
+
+def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, shots: int, targets: int) -> list[Judged]:
+    """Raw keypoints of the photos that are no exemplars; the first `shots` uncut photos are."""
+    usable = [i for i in range(len(labelled.images)) if (labelled.visibility[i] > 0).sum() >= 3]
+    whole = [i for i in usable if labelled.group == "filmed" or i % CUT_EVERY != CUT_EVERY - 1]
+    chosen = whole[:shots]
+    rest = [i for i in usable if i not in chosen][:targets]
+    exemplars = tuple(
+        Exemplar(labelled.images[i], InstanceKeypoints(labelled.xy[i], labelled.visibility[i])) for i in chosen
+    )
+    request = ProposeRequest("calibration", labelled.name, labelled.schema, exemplars,
+                             tuple(Target(labelled.images[i]) for i in rest), backbone=backbone)  # fmt: skip
+    matcher = open_matcher(session, request, None)
+    plan = default_plan(matcher, request.settings)
+    matcher.context.weight_is_open = False
+    judged = []
+    for i in rest:
+        raw = gather_all(matcher, matcher.predict(Target(labelled.images[i]), plan))
+        truth = labelled.xy[i]
+        inside = truth[np.isfinite(truth[:, 0])]
+        length = float((inside.max(axis=0) - inside.min(axis=0)).max())
+        near = np.linalg.norm(raw.xy_image - truth, axis=1) <= CORRECT_WITHIN * length
+        judged.append(
+            Judged(labelled.group, raw, truth, near, labelled.visibility[i], raw.known, length, labelled.schema)
+        )
+    return judged
+
+
+def collect(session: EngineSession, backbone: str, half: int, targets: int) -> list[Judged]:
+    """Everything proposed on one half of the sets."""
+    found: list[Judged] = []
     with TemporaryDirectory() as name:
         for labelled, shots in all_sets(Path(name), half, targets):
-            usable = [i for i in range(len(labelled.images)) if np.isfinite(labelled.xy[i, :, 0]).sum() >= 3]
-            chosen, rest = usable[:shots], usable[shots:]
-            exemplars = tuple(
-                Exemplar(labelled.images[i], InstanceKeypoints(
-                    labelled.xy[i], np.where(np.isfinite(labelled.xy[i, :, 0]), 2, 0)))
-                for i in chosen
-            )  # fmt: skip
-            request = ProposeRequest("calibration", labelled.name, labelled.schema, exemplars,
-                                     tuple(Target(labelled.images[i]) for i in rest), backbone=backbone)  # fmt: skip
-            matcher = open_matcher(session, request, None)
-            plan = default_plan(matcher, request.settings)
-            matcher.context.weight_is_open = False
-            hits = []
-            for i in rest:
-                raw = with_cycle_errors(matcher, matcher.predict(Target(labelled.images[i]), plan))
-                truth = labelled.xy[i]
-                inside = truth[np.isfinite(truth[:, 0])]
-                length = float((inside.max(axis=0) - inside.min(axis=0)).max())
-                near = np.linalg.norm(raw.xy_image - truth, axis=1) <= CORRECT_WITHIN * length
-                use = raw.known
-                rows["features"].append(signal_matrix(raw.signals)[use])
-                rows["correct"].append(near[use])
-                rows["present"].append(np.isfinite(truth[:, 0])[use])
-                hits.append(near[use & np.isfinite(truth[:, 0])])
-            print(f"{labelled.name:14s} {shots} exemplars: PCK@0.1 {100 * np.concatenate(hits).mean():.0f}", flush=True)
-    return {k: np.concatenate(v) for k, v in rows.items()}
+            judged = propose_set(session, backbone, labelled, shots, targets)
+            hits = np.concatenate([j.near[j.known & j.present] for j in judged])
+            print(
+                f"{labelled.name:14s} {labelled.group:10s} {shots} exemplars: PCK@0.1 {100 * hits.mean():.0f}",
+                flush=True,
+            )
+            found += judged
+    return found
 
 
-def fit_prior(data: dict[str, np.ndarray]) -> dict[str, dict]:
+@dataclass(frozen=True)
+class Table:
+    """All judged keypoints in one table: `signals` (N), `correct`, `present` `[N]` bool, `group` (N)."""
+
+    signals: list[KeypointSignals]
+    correct: np.ndarray
+    present: np.ndarray
+    group: np.ndarray
+
+
+def table_of(judged: list[Judged]) -> Table:
+    """Keypoints that some exemplar shows."""
+    signals = [s for j in judged for s, known in zip(j.raw.signals, j.known, strict=True) if known]
+    return Table(
+        signals, np.concatenate([j.near[j.known] for j in judged]),
+        np.concatenate([j.present[j.known] for j in judged]),
+        np.concatenate([np.full(int(j.known.sum()), j.group) for j in judged]),
+    )  # fmt: skip
+
+
+def fit_prior(table: Table) -> dict[str, dict]:
     """The two models of `resources/calibration/keypoints.json`."""
-    correct = fit_logistic(data["features"], data["correct"], strength=3.0)
+    features = signal_matrix(table.signals)
+    correct = fit_logistic(features, table.correct, strength=3.0)
+    present = fit_logistic(features, table.present, strength=3.0)
     return {
-        "correct": add_isotonic_steps(correct, data["features"], data["correct"]),
-        "present": fit_logistic(data["features"], data["present"], strength=3.0),
+        "correct": add_isotonic_steps(correct, features, table.correct),
+        "present": add_isotonic_steps(present, features, table.present),
     }
 
 
@@ -146,44 +226,59 @@ def main(argv: list[str] | None = None) -> int:
     """Fit (with --write) and measure."""
     arguments = parser(__doc__ or "")
     arguments.add_argument("--backbone", default="embedded")
-    arguments.add_argument("--targets", type=int, default=10, help="proposed photos per set")
+    arguments.add_argument("--targets", type=int, default=12, help="proposed photos per set")
     arguments.add_argument("--write", action="store_true", help="fit and store the prior first")
     options = arguments.parse_args(argv)
     with TemporaryDirectory() as cache:
         session = EngineSession(EngineConfig(device="auto", cache_dir=Path(cache), threads=1))
         file = resources_dir() / "calibration" / "keypoints.json"
         if options.write:
-            data = collect(session, options.backbone, 0, options.targets)
+            prior = fit_prior(table_of(collect(session, options.backbone, 0, options.targets)))
             file.parent.mkdir(parents=True, exist_ok=True)
-            prior = fit_prior(data)
             file.write_text(json.dumps({"default": prior, options.backbone: prior}, indent=1) + "\n", encoding="utf-8")
         held = collect(session, options.backbone, 1, options.targets)
         session.close()
     stored = json.loads(file.read_text(encoding="utf-8"))
-    finish("calibration", measure(stored.get(options.backbone, stored["default"]), held), options.json)
+    rows = measure(stored.get(options.backbone, stored["default"]), table_of(held))
+    finish("calibration", rows, options.json)
     return 0
 
 
-def measure(model: dict[str, dict], held: dict[str, np.ndarray]) -> list[Row]:
+def measure(model: dict[str, dict], held: Table) -> list[Row]:
     """ECE, AUROC, what the thresholds accept, and the reliability diagram on held-out data."""
-    confidence = probability(model["correct"], held["features"])
-    present = probability(model["present"], held["features"])
-    threshold = threshold_for_precision(confidence, held["correct"], 0.95)
+    features = signal_matrix(held.signals)
+    confidence = probability(model["correct"], features)
+    present = probability(model["present"], features)
+    threshold = threshold_for_precision(confidence, held.correct, 0.95)
     rows = [
-        Row("keypoints", len(confidence), ""), Row("share correct", float(held["correct"].mean()), ""),
-        Row("ECE", expected_calibration_error(confidence, held["correct"]), ""),
-        Row("AUROC of correct", auroc(confidence, held["correct"]), ""),
-        Row("AUROC of absent", auroc(-present, ~held["present"]), "", note=f"{int((~held['present']).sum())} absent"),
-        Row("lowest confidence with 95 % precision", threshold, ""),
+        Row("keypoints", len(confidence), ""), Row("share correct", float(held.correct.mean()), ""),
+        Row("ECE", expected_calibration_error(confidence, held.correct), ""),
+        Row("AUROC of correct", auroc(confidence, held.correct), ""),
+        _absent_row("AUROC of absent", present, held.present),
     ]  # fmt: skip
+    for group in np.unique(held.group):
+        own = held.group == group
+        rows.append(_absent_row(f"AUROC of absent, {group}", present[own], held.present[own]))
+    rows.append(Row("lowest confidence with 95 % precision", threshold, ""))
     for low in (0.8, 0.9, 0.95):
         chosen = confidence >= low
         if chosen.any():
-            right = float(held["correct"][chosen].mean())
+            right = float(held.correct[chosen].mean())
             rows.append(Row(f"precision at confidence >= {low:g}", right, "", note=f"of {int(chosen.sum())}"))
-    for mean, right, count in reliability(confidence, held["correct"]):
+    for mean, right, count in reliability(confidence, held.correct):
         rows.append(Row(f"reliability {mean:.2f}", right, "", note=f"of {count}"))
     return rows
+
+
+def _absent_row(name: str, present: np.ndarray, truth: np.ndarray) -> Row:
+    """With the standard error of Hanley and McNeil (1982)."""
+    value = auroc(-present, ~truth)
+    absent, there = int((~truth).sum()), int(truth.sum())
+    if not absent or not there:
+        return Row(name, value, "", note=f"{absent} absent")
+    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
+    spread = value * (1 - value) + (absent - 1) * (q1 - value**2) + (there - 1) * (q2 - value**2)
+    return Row(name, value, "", note=f"± {np.sqrt(spread / (absent * there)):.3f} s.e., {absent} absent")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ class KeypointSignals:
         shape: distance to where the exemplars' shape puts it, relative to the longer side of the box (NaN when unknown).
         present: probability that the keypoint is in the picture at all (NaN when not judged).
         pose: mean similarity of the whole shape at the place that was chosen (NaN when unknown).
+        raw: similarity at the place without the shape's part (NaN when unknown, as all that follow).
+        usual: `raw` minus what this keypoint reaches between exemplars.
+        outside: how far the shape puts it outside the picture (inside: negative), relative to the longer side.
+        fit: distance to where the shape puts it when its size is free, relative to the longer side.
+        support: mean similarity above average at the places where that shape puts all keypoints.
+        shown: share of exemplars, alike ones first, that show the keypoint.
+        crowded: 0..1, how much nearer another, better matching keypoint lies than in the exemplar.
     """
 
     peak: float
@@ -44,6 +51,13 @@ class KeypointSignals:
     shape: float = float("nan")
     present: float = float("nan")
     pose: float = float("nan")
+    raw: float = float("nan")
+    usual: float = float("nan")
+    outside: float = float("nan")
+    fit: float = float("nan")
+    support: float = float("nan")
+    shown: float = float("nan")
+    crowded: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from engine.domain.errors import UserInputError
 from engine.domain.proposals import KeypointSignals
 from engine.paths import resources_dir
 
-FEATURES = ("peak", "margin", "agreement", "shape", "twin", "cycle", "pose", "contrast")
+FEATURES = ("peak", "margin", "agreement", "shape", "twin", "cycle", "pose", "contrast", "raw", "usual", "outside",
+            "beyond", "fit", "support", "shown", "crowded", "beyond_support")  # fmt: skip
+"""Models fitted on fewer of them use the first ones, so that what a project has stored stays valid."""
 MINIMUM_DECISIONS = 30
 PRIOR_STRENGTH = 20.0
 CORRECT_WITHIN = 0.1
@@ -29,21 +31,25 @@ Floats = NDArray[np.float64]
 
 
 def signal_vector(signals: KeypointSignals) -> Floats:
-    """`[8]` features of one keypoint; what is unknown stands at a neutral value."""
+    """`[F]` features of one keypoint. Of the first eight what is unknown stands at a neutral value, of the others at NaN,
+    which a model reads as its own mean."""
 
     def known(value: float, otherwise: float) -> float:
         return float(value) if np.isfinite(value) else otherwise
 
     pose, peak = known(signals.pose, 0.3), known(signals.peak, 0.0)
+    beyond = max(signals.outside, 0.0) if np.isfinite(signals.outside) else float("nan")
     return np.array([
         peak, min(known(signals.margin, 0.1), 0.5), known(signals.agreement, 0.5),
         np.log(0.02 + min(known(signals.shape, 0.1), 2.0)), np.clip(known(signals.twin_margin, 0.05), -0.5, 0.5),
         np.log(0.02 + min(known(signals.cycle_px, 0.2), 2.0)), pose, peak - pose,
+        signals.raw, signals.usual, signals.outside, beyond, np.log(0.02 + signals.fit), signals.support,
+        signals.shown, signals.crowded, beyond * signals.support,
     ])  # fmt: skip
 
 
 def signal_matrix(signals: Sequence[KeypointSignals]) -> Floats:
-    """`[N, 8]`."""
+    """`[N, F]`."""
     return np.stack([signal_vector(s) for s in signals]) if signals else np.zeros((0, len(FEATURES)))
 
 
@@ -67,12 +73,18 @@ def prior_calibration(backbone: str) -> Calibration:
 
 def probability(model: dict[str, Any], features: Floats) -> Floats:
     """`[N]` of `[N, F]` under one logistic model (`mean`, `scale`, `coefficients`, `intercept`, then `steps`)."""
-    z = (features - np.asarray(model["mean"])) / np.asarray(model["scale"])
-    logit = np.clip(z, -CLIP, CLIP) @ np.asarray(model["coefficients"]) + model["intercept"]
+    z = _standardised(features, model["mean"], model["scale"])
+    logit = z @ np.asarray(model["coefficients"]) + model["intercept"]
     raw = 1 / (1 + np.exp(-logit))
     if "steps_x" in model:
         raw = np.interp(raw, model["steps_x"], model["steps_y"])
     return raw
+
+
+def _standardised(features: Floats, mean: ArrayLike, scale: ArrayLike) -> Floats:
+    """As many columns as the model knows, in units of their spread; unknown values are average."""
+    mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
+    return np.clip(np.nan_to_num((features[:, : len(mean)] - mean) / scale, nan=0.0), -CLIP, CLIP)
 
 
 def judge(calibration: Calibration, signals: Sequence[KeypointSignals]) -> tuple[Floats, Floats]:
@@ -96,14 +108,14 @@ def fit_logistic(
 
     x, y = np.asarray(features, np.float64), np.asarray(labels, np.float64)
     if prior is None:
-        mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
+        mean, scale = _mean_and_spread(x)
         start = np.zeros(x.shape[1] + 1)
     else:
         mean, scale = np.asarray(prior["mean"]), np.asarray(prior["scale"])
         start = np.array([*prior["coefficients"], prior["intercept"]], np.float64)
-    z = np.clip((x - mean) / scale, -CLIP, CLIP)
+    z = _standardised(x, mean, scale)
     # The intercept (how often things are right here) may move freely, the slopes less so.
-    stiffness = np.r_[np.full(x.shape[1], strength), strength * (0.05 if prior is not None else 0.0)]
+    stiffness = np.r_[np.full(z.shape[1], strength), strength * (0.05 if prior is not None else 0.0)]
 
     def loss(w: Floats) -> tuple[float, Floats]:
         logit = z @ w[:-1] + w[-1]
@@ -114,6 +126,16 @@ def fit_logistic(
     solved = minimize(loss, start, jac=True, method="L-BFGS-B").x
     return {"mean": mean.tolist(), "scale": scale.tolist(), "coefficients": solved[:-1].tolist(),
             "intercept": float(solved[-1])}  # fmt: skip
+
+
+def _mean_and_spread(features: Floats) -> tuple[Floats, Floats]:
+    """Of every column's known values; a column that is never known stays out (spread 1 about 0, always average)."""
+    known = np.isfinite(features)
+    count = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, features, 0.0)
+    mean = filled.sum(axis=0) / count
+    spread = np.sqrt((np.where(known, features - mean, 0.0) ** 2).sum(axis=0) / count)
+    return mean, np.where(known.any(axis=0), np.maximum(spread, 1e-3), 1.0)
 
 
 def add_isotonic_steps(

@@ -14,6 +14,7 @@ from engine.domain.geometry import Box
 from engine.domain.proposals import KeypointSignals, Peak
 from engine.matching.peaks import top_peaks, value_at
 from engine.matching.selection import kernel_soft_argmax, soft_argmax
+from engine.matching.sides import separate_twins
 
 if TYPE_CHECKING:
     from engine.matching.predict import MatchRun
@@ -30,7 +31,8 @@ class RawKeypoints:
         signals: per keypoint; `peaks`: candidates per keypoint, best first.
         known: `[K]` bool.
         box: where the best pose puts the instance; `pose_score` its mean similarity; `exemplar` its index.
-        swapped_xy_score: mean gain when left and right twins trade places (positive: sides look swapped).
+        swap_gain: mean gain when left and right twins trade places (positive: sides look swapped).
+        alone_xy_image: `[K, 2]` where each keypoint would be without regard to its twin.
     """
 
     xy_image: NDArray[np.float64]
@@ -42,6 +44,7 @@ class RawKeypoints:
     exemplar: int
     swap_gain: float
     run: MatchRun | None = None
+    alone_xy_image: NDArray[np.float64] | None = None
 
 
 def positions(maps: Tensor, method: str, *, temperature: float, sigma_cells: float) -> Tensor:
@@ -59,6 +62,7 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
     known = run.bank.known.any(dim=0)
     safe = torch.where(torch.isfinite(fused).any(-1).any(-1)[:, None, None], fused, torch.zeros_like(fused))
     xy = positions(safe, plan.method, temperature=plan.temperature, sigma_cells=plan.sigma_cells)
+    alone, xy = xy, separate_twins(run, safe, xy)
     found = top_peaks(safe, k=max(2, plan.top_k), radius_cells=plan.nms_cells)
     best = run.poses.best
     length = float(run.length_cells[best])
@@ -69,6 +73,8 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
     xy_image = parts.to_image(xy.double().numpy())
     xy_image[~known.numpy()] = np.nan
     peaks_image = parts.to_image(found.xy.double().numpy())
+    alone_image = parts.to_image(alone.double().numpy())
+    alone_image[~known.numpy()] = np.nan
     margin = found.margin
     signals, peaks = [], []
     for k in range(len(xy)):
@@ -85,7 +91,7 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
         ))  # fmt: skip
     return RawKeypoints(
         xy_image, tuple(signals), tuple(peaks), known.numpy(), run.box_image(), float(run.poses.score[best]),
-        run.bank.variants[best].exemplar, swap_gain, run,
+        run.bank.variants[best].exemplar, swap_gain, run, alone_image,
     )  # fmt: skip
 
 

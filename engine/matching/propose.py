@@ -26,6 +26,7 @@ from engine.matching.cycle import with_cycle_errors
 from engine.matching.evidence import RawKeypoints
 from engine.matching.plan import Plan, apply_settings, is_decided
 from engine.matching.predict import Matcher
+from engine.matching.presence import with_presence
 from engine.matching.reader import open_reader
 from engine.prompts.routes import special_choice, special_route
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from engine.session import EngineSession
 
 MAX_EXEMPLARS = 12
-ABSENT_BELOW = 0.2
-HIDDEN_BELOW = 0.5
+ABSENT_BELOW = 0.5
+"""Taking away a point that is not there costs a person as much as placing one that is: the likelier one is proposed."""
 
 
 def propose_keypoints(
@@ -60,12 +61,17 @@ def propose_keypoints(
             cancel.check()
         started = time.perf_counter()
         try:
-            raw = with_cycle_errors(matcher, matcher.predict(target, plan))
+            raw = gather_all(matcher, matcher.predict(target, plan))
             yield to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
         except UnreadableImageError as error:
             yield TargetFailure(target.image.image_id, error)
         if progress is not None:
             progress.step(note=target.image.path.name)
+
+
+def gather_all(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
+    """All evidence of a proposal; choosing settings does without the dearer parts."""
+    return with_presence(matcher, with_cycle_errors(matcher, raw))
 
 
 def choose_settings(
@@ -195,10 +201,8 @@ def to_proposal(
         if not raw.known[k]:
             continue
         visibility, sure = Visibility.VISIBLE, float(confidence[k])
-        if present[k] < ABSENT_BELOW:
+        if present[k] < ABSENT_BELOW and sure < 1 - present[k]:
             visibility, sure = Visibility.ABSENT, float(1 - present[k])
-        elif present[k] < HIDDEN_BELOW:
-            visibility = Visibility.HIDDEN
         signals = replace(raw.signals[k], present=float(present[k]))
         x, y = (float(v) for v in raw.xy_image[k])
         keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))

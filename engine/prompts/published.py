@@ -164,8 +164,9 @@ def _conditional(state: dict[str, Tensor], common: _Common, patches: str) -> Con
     pair = "linear_C.weight" in state
     if not pair and weight.shape[1] not in _PATCH_WIDTHS:
         raise PromptFileError(
-            f"The conditional prompt in {common.path} takes one vector per image, which is not supported.",
-            "Only the variants on patch features are known (Pair-DINO-Feat, Img-DINO-Feat).",
+            f"The conditional prompt in {common.path} is a 'Head' variant: it takes one vector of {weight.shape[1]} "
+            "numbers per image, and the file does not say which network made it.",
+            "Import a variant on patch features (Pair-DINO-Feat, Img-DINO-Feat).",
         )
     config = CPMConfig(
         patch_width=int(weight.shape[1]) // (2 if pair else 1),

@@ -73,6 +73,10 @@ class Tally:
     correct_keypoints: int = 0
     proposed: int = 0
     proposed_right: int = 0
+    accepts: int = 0
+    corrections: int = 0
+    rejections: int = 0
+    pointings: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
     settings: str = ""
     failures: list[str] = field(default_factory=list)
@@ -89,6 +93,8 @@ class Tally:
             "manual_actions": self.manual_actions, "correct_keypoints": self.correct_keypoints,
             "ratio": _finite(self.ratio), "proposed": self.proposed, "proposed_right": self.proposed_right,
             "share_right": _finite(self.proposed_right / self.proposed if self.proposed else float("nan")),
+            "accepts": self.accepts, "corrections": self.corrections, "rejections": self.rejections,
+            "pointings": self.pointings,
             "curve": [[n, v] for n, v in self.curve], "settings": self.settings, "failures": self.failures,
         }  # fmt: skip
 
@@ -235,6 +241,10 @@ class _Simulation:
     def _review(self, sample: Sample, answer: InstanceProposal | None, tally: Tally) -> None:
         actions = count_actions(sample.truth, answer, self.category.schema)
         tally.actions += actions.total + (1 if sample.pointed else 0)
+        tally.accepts += actions.accept
+        tally.corrections += actions.corrections
+        tally.rejections += actions.rejections
+        tally.pointings += int(sample.pointed)
         tally.correct_keypoints += int(sample.truth.labelled.sum())
         tally.proposed += actions.proposed
         tally.proposed_right += actions.right
