@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QComboBox, QListView, QStyledItemDelegate, QStyleO
 
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.labelling import Labelling
-from desktop.session.queue import ReviewQueue
+from desktop.session.queue import OF_ONE_KEYPOINT, ReviewQueue
 from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.geometry import Box, expand_box
 from projects.store.rows import ImageRow
@@ -107,6 +107,8 @@ class QueuePanel(QWidget):
         self._at = labelling
         self._queue = queue
         self.strategy = QComboBox()
+        self.strategy.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.strategy.setMinimumContentsLength(12)
         self.strategy.setAccessibleName(self.tr("Order of the review queue"))
         for key, text in (
             ("uncertain", self.tr("most uncertain first")),
@@ -115,11 +117,15 @@ class QueuePanel(QWidget):
             ("sides", self.tr("sides maybe swapped first")),
             ("sure", self.tr("surest first")),
             ("name", self.tr("by name")),
+            ("missing", self.tr("labelled photos that lack a keypoint")),
             ("check", self.tr("suspicious labels first")),
         ):
             self.strategy.addItem(text, key)
         self.strategy.setCurrentIndex(max(0, self.strategy.findData(queue.strategy)))
         self.strategy.activated.connect(self._set_strategy)
+        self.keypoint = QComboBox()
+        self.keypoint.setAccessibleName(self.tr("Keypoint that the order is about"))
+        self.keypoint.activated.connect(self._set_keypoint)
         self.model = QueueModel(self)
         self.view = QListView()
         self.view.setModel(self.model)
@@ -132,11 +138,12 @@ class QueuePanel(QWidget):
         self.view.setAccessibleName(self.tr("Review queue"))
         self.view.clicked.connect(self._clicked)
         self.view.activated.connect(self._clicked)
-        self.empty = plain_label(self.tr("Nothing waits for review."), name="dim")
+        self.empty = plain_label(name="dim")
         self.empty.setMargin(8)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self.strategy)
+        layout.addWidget(self.keypoint)
         layout.addWidget(self.empty)
         layout.addWidget(self.view, 1)
         self._timer = QTimer(self)
@@ -145,27 +152,74 @@ class QueuePanel(QWidget):
         self._timer.timeout.connect(self.refresh)
         labelling.image_changed.connect(lambda _: self._timer.start())
         labelling.session.changed.connect(self._changed)
+        labelling.categories_changed.connect(self._fill_keypoints)
+        queue.on_order = self._timer.start
+        self._fill_keypoints()
         self.refresh()
 
     def _changed(self, changes: object, _initiator: object) -> None:
-        if "proposal" in changes.tables:  # type: ignore[attr-defined]
+        tables = {"proposal", "keypoint"} if self._queue.strategy == "missing" else {"proposal"}
+        if changes.tables & tables:  # type: ignore[attr-defined]
             self._timer.start()
 
+    def _fill_keypoints(self) -> None:
+        """The keypoints of all categories; what was chosen stays chosen."""
+        kept = self._queue.definition_id
+        missing = self._queue.strategy == "missing"
+        several = len(self._at.categories) > 1
+        self.keypoint.clear()
+        self.keypoint.addItem(self.tr("choose the keypoint") if missing else self.tr("all keypoints"), None)
+        for category in self._at.categories:
+            for definition in category.definitions:
+                text = f"{category.name}: {definition.name}" if several else definition.name
+                self.keypoint.addItem(text, definition.id)
+        self.keypoint.setCurrentIndex(max(0, self.keypoint.findData(kept)))
+        self.keypoint.setVisible(self._queue.strategy in OF_ONE_KEYPOINT and self.keypoint.count() > 1)
+
     def _set_strategy(self, place: int) -> None:
-        self._queue.set_strategy(self.strategy.itemData(place))
-        if self.strategy.itemData(place) != "check":
-            self._at.settings.change(queue_strategy=self.strategy.itemData(place))
+        strategy = self.strategy.itemData(place)
+        self._queue.set_strategy(strategy, self._queue.definition_id or self._focused_definition(strategy))
+        self._fill_keypoints()
+        if strategy not in ("check", "missing"):  # those need more than a name to come back with
+            self._at.settings.change(queue_strategy=strategy)
+        self.refresh()
+
+    def _focused_definition(self, strategy: str) -> int | None:
+        """The keypoint in focus is the likely one of which labels are missing."""
+        category, focused = self._at.current_category, self._at.focused
+        if strategy != "missing" or category is None or focused is None or focused >= len(category.definitions):
+            return None
+        return category.definition_ids[focused]
+
+    def _set_keypoint(self, place: int) -> None:
+        self._queue.set_strategy(self._queue.strategy, self.keypoint.itemData(place))
         self.refresh()
 
     def show_findings(self, findings: Any) -> None:
         """Walk the photos with suspicious labels from now on."""
         self._queue.take_findings(findings)
         self.strategy.setCurrentIndex(self.strategy.findData("check"))
+        self._fill_keypoints()
         self.refresh()
 
     def _clicked(self, index: QModelIndex) -> None:
         row, _ = self.model.cards[index.row()]
         self.chosen.emit(row.id)
+
+    def _why_empty(self) -> str:
+        """What would bring something here."""
+        if self._queue.waiting:
+            return self.tr("Sorting...")
+        if self._queue.strategy == "missing":
+            if self._queue.definition_id is None:
+                return self.tr("Choose the keypoint that is missing.")
+            return self.tr("Every labelled photo has this keypoint, or says that it is absent.")
+        text = self.tr("Nothing waits for review.")
+        if self._queue.strategy == "check":
+            return text
+        if self._at.has_exemplar:
+            return text + "\n\n" + self.tr("Ctrl+P proposes on the photos that have no labels yet.")
+        return text + "\n\n" + self.tr("Label one photo (K), then Ctrl+P proposes on the others.")
 
     def _suspicious(self, ids: list[int]) -> dict[int, Box]:
         """The surroundings of the most suspicious label of each photo."""
@@ -206,6 +260,8 @@ class QueuePanel(QWidget):
         ]:
             self.model.set_cards(cards)
         self.empty.setVisible(not cards)
+        if not cards:
+            self.empty.setText(self._why_empty())
         self.view.setVisible(bool(cards))
 
 

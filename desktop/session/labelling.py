@@ -327,14 +327,22 @@ class Labelling(QObject):
             return self.tr("Enter accepts the mask, X rejects it.")
         if self.has_pending:
             return self.tr("Enter goes to the next proposal, N to the next photo of the queue.")
+        if not self.shown and self.has_exemplar:
+            text = self.tr("Ctrl+P proposes {name}. By hand: K and follow the names, R draws a box, O: nothing here.")
+            return text.format(name=self.category.name)
         if not self.shown:
             return self.tr("Press K and follow the names, R to draw a box, O if nothing is here.")
         return self.tr("Nothing waits here. Enter or N goes to the next photo of the queue.")
 
+    @property
+    def has_exemplar(self) -> bool:
+        """Whether the current category can be proposed."""
+        return self.category is not None and bool(self.session.queries.exemplar_ids(self.category.id, limit=1))
+
     def _placing_step(self) -> str:
         name = self.focused_name
         if not name or (self.selected is not None and self.next_empty(None) is None):
-            return self.tr("All keypoints are placed. D goes to the next photo, I starts another instance.")
+            return self.tr("All placed. Ctrl+P proposes them on the other photos, D next photo, I another instance.")
         return self.tr("Click {name}. Right click: hidden. 0: not in the photo. Backspace: one back.").format(name=name)
 
     def _review_step(self, selected: ShownInstance, focused: int) -> str:

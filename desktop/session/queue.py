@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from desktop.session.project_session import ProjectSession
+from desktop.session.store_thread import StoreTask
 from projects.review import QueueOptions, review_order
 from projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
     from projects.workflows.check import Finding
 
-STRATEGIES = ("uncertain", "informative", "disagreement", "sides", "sure", "name", "check")
+STRATEGIES = ("uncertain", "informative", "disagreement", "sides", "sure", "name", "missing", "check")
 READ_ALL_EVIDENCE = ("informative", "disagreement", "sides")
-MOST_READ = 3000
-"""Pending photos up to which those orders are taken on the GUI thread; above, the most uncertain come first instead."""
+OF_ONE_KEYPOINT = ("uncertain", "sure", "name", "missing")
+"""Orders that can be about one keypoint only; `missing` has to be."""
+MOST_READ = 2000
+"""Pending photos up to which orders that read all evidence are taken on the GUI thread; above, on the store thread."""
 
 
 class ReviewQueue:
     """GUI thread; one per open project. Photos with pending proposals, the ones that need a person most first.
 
     The order is taken once and walked, so that accepting does not reshuffle what comes next; it is taken again when the
-    end is reached or new proposals arrived.
+    end is reached or new proposals arrived. An order that takes long is taken on the store thread; until it is there, the
+    one before is walked.
+
+    Attributes:
+        strategy: one of STRATEGIES; definition_id: the keypoint that it is about, or None for all.
+        on_order: called when an order came from the store thread.
     """
 
     def __init__(self, session: ProjectSession, strategy: str = "uncertain") -> None:
         self._session = session
         self.strategy = strategy
+        self.definition_id: int | None = None
+        self.on_order: Callable[[], object] = lambda: None
+        self._asked: StoreTask | None = None
         self._ids: list[int] = []
         self._seen: list[int] = []
         self._stale = True
@@ -34,7 +46,7 @@ class ReviewQueue:
         session.changed.connect(self._changed)
 
     def _changed(self, changes: OpChanges, initiator: object) -> None:
-        if "proposal" in changes.tables:
+        if "proposal" in changes.tables or (self.strategy == "missing" and "keypoint" in changes.tables):
             self._stale = True
         if initiator is not None and changes.tables & {"keypoint", "instance"}:
             # A person has touched the labels: what the check said about this photo is answered.
@@ -54,17 +66,51 @@ class ReviewQueue:
         """The most suspicious label of a photo."""
         return max(self.findings.get(image_id, ()), key=lambda f: f.score, default=None)
 
-    def set_strategy(self, strategy: str) -> None:
-        """Sort differently from now on."""
-        self.strategy = strategy
+    def set_strategy(self, strategy: str, definition_id: int | None = None) -> None:
+        """Sort differently from now on; by one keypoint only where the order allows it."""
+        self.strategy = strategy if strategy in STRATEGIES else "uncertain"
+        self.definition_id = definition_id if self.strategy in OF_ONE_KEYPOINT else None
         self._stale = True
+        if self._asked is not None:
+            self._asked.cancel.cancel()
+            self._asked = None
 
-    def _order(self) -> list[int]:
-        queries, strategy = self._session.queries, self.strategy
-        if strategy not in STRATEGIES or (strategy in READ_ALL_EVIDENCE and queries.counts().pending > MOST_READ):
-            strategy = "uncertain"
+    def _options(self) -> QueueOptions:
         scores = {image_id: max(f.score for f in found) for image_id, found in self.findings.items()}
-        return list(review_order(queries, strategy, QueueOptions(scores=scores)))
+        return QueueOptions(scores=scores, definition_id=self.definition_id)
+
+    def _order(self) -> list[int] | None:
+        """Image ids; None when they come later from the store thread."""
+        queries, strategy = self._session.queries, self.strategy
+        if strategy == "missing" and self.definition_id is None:
+            return []
+        if strategy in READ_ALL_EVIDENCE and queries.counts().pending > MOST_READ:
+            self._ask(strategy)
+            return None
+        return list(review_order(queries, strategy, self._options()))
+
+    def _ask(self, strategy: str) -> None:
+        options = self._options()
+        task = StoreTask(
+            "order", lambda project: review_order(project.queries, strategy, options), quiet=True,
+            done=lambda ids: self._ordered(strategy, ids), ended=self._asked_ended,
+        )  # fmt: skip
+        self._asked = task
+        self._session.store.submit(task)
+
+    def _asked_ended(self) -> None:
+        self._asked, self._stale = None, True  # stopped for something urgent: it is asked for again
+
+    def _ordered(self, strategy: str, ids: tuple[int, ...]) -> None:
+        if strategy == self.strategy:
+            self._stale = False
+            self._take(list(ids))
+            self.on_order()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the order is still being taken."""
+        return self._asked is not None
 
     def upcoming(self, current: int | None, count: int) -> list[int]:
         """The next `count` photos of the queue after the current one."""
@@ -72,12 +118,17 @@ class ReviewQueue:
         return [id_ for id_ in self._ids if id_ != current][:count]
 
     def _refresh(self) -> None:
-        if self._stale:
-            seen = set(self._seen[-200:])
-            fresh = self._order()
-            # Photos that were passed over in this round come again after the others.
-            self._ids = [i for i in fresh if i not in seen] + [i for i in fresh if i in seen]
-            self._stale = False
+        if not self._stale or self._asked is not None:
+            return
+        self._stale = False
+        fresh = self._order()
+        if fresh is not None:
+            self._take(fresh)
+
+    def _take(self, fresh: list[int]) -> None:
+        seen = set(self._seen[-200:])
+        # Photos that were passed over in this round come again after the others.
+        self._ids = [i for i in fresh if i not in seen] + [i for i in fresh if i in seen]
 
     def next(self, current: int | None) -> int | None:
         """The photo to review after `current`; None when nothing is pending elsewhere."""

@@ -116,8 +116,19 @@ class Workspace(QObject):
             self._focus_finding(image)
         self.image_shown.emit(image)
 
+    def _focus_missing(self) -> None:
+        """Put the hand on the keypoint that the first incomplete instance lacks."""
+        wanted = self.queue.definition_id
+        for shown in self.labelling.shown:
+            if wanted in shown.definition_ids and shown.instance is not None and wanted not in shown.accepted:
+                self.labelling.select(shown.key, shown.definition_ids.index(wanted))
+                return
+
     def _focus_finding(self, image: ImageRow) -> None:
         """Put the eye on the label that the check found suspicious."""
+        if self.queue.strategy == "missing":
+            self._focus_missing()
+            return
         finding = self.queue.worst(image.id)
         if finding is None or self.queue.strategy != "check":
             return
