@@ -64,7 +64,7 @@ class KeysDialog(QDialog):
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
         self.setWindowTitle(self.tr("Keys"))
-        self.resize(900, 640)
+        self.resize(1040, 680)
         columns = QHBoxLayout()
         columns.setSpacing(28)
         stacks = [QVBoxLayout() for _ in range(3)]
@@ -134,7 +134,8 @@ class KeysDialog(QDialog):
         grid.setColumnStretch(1, 1)
         for place, (keys, text) in enumerate(rows):
             key = plain_label(keys)
-            key.setMinimumWidth(96)
+            key.setMinimumWidth(key.fontMetrics().horizontalAdvance(keys) if "," not in keys else 96)
+            key.setMinimumWidth(max(key.minimumWidth(), 96))
             grid.addWidget(key, place, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(plain_label(text, name="dim"), place, 1)
         box.addLayout(grid)

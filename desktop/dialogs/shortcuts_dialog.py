@@ -90,7 +90,7 @@ class ShortcutsDialog(QDialog):
         super().__init__(window)
         self._window = window
         self.setWindowTitle(self.tr("Shortcuts"))
-        self.resize(680, 620)
+        self.resize(780, 640)
         self.preset = QComboBox()
         self.preset.setAccessibleName(self.tr("Preset"))
         titles = {"kinmark": "Kinmark", "labelme": "labelme", "cvat": "CVAT", "sleap": "SLEAP"}
@@ -121,6 +121,7 @@ class ShortcutsDialog(QDialog):
         self.table.selectionModel().currentChanged.connect(lambda *_: self._show_current())
         self.editor = QKeySequenceEdit()
         self.editor.setAccessibleName(self.tr("New key"))
+        self.editor.setMinimumWidth(150)
         self.editor.setClearButtonEnabled(True)
         self.note = plain_label(name="dim")
         self._build()

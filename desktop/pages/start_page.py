@@ -278,6 +278,10 @@ class StartPage(QWidget):
             self._program.settings.forget_project(folder)
             self.open_wanted.emit(found)
 
+    def _sample_ready(self) -> None:
+        self.sample.setEnabled(True)
+        self.sample.setText(self.tr("Try the sample project"))
+
     def open_sample(self) -> None:
         """Open the sample project; it is made from the sample collection on the first wish."""
         from desktop.session.sample import make_sample_project, sample_folder
@@ -287,13 +291,14 @@ class StartPage(QWidget):
             self.open_wanted.emit(str(folder))
             return
         self.sample.setEnabled(False)
+        self.sample.setText(self.tr("Making the sample project..."))
 
         def done(made: Path) -> None:
-            self.sample.setEnabled(True)
+            self._sample_ready()
             self.open_wanted.emit(str(made))
 
         def failed(error: AppError) -> None:
-            self.sample.setEnabled(True)
+            self._sample_ready()
             self._program.messages.error(error, retry=self.open_sample)
 
         self._program.pool.submit("sample", lambda: make_sample_project(folder), done, failed=failed, priority=IDLE)

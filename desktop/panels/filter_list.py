@@ -126,6 +126,8 @@ class FilterList(QWidget):
         self.rows = _Rows()
         self.rows.setAccessibleName(self.tr("Filters"))
         self.more = QComboBox()
+        self.more.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.more.setMinimumContentsLength(12)
         self.more.setAccessibleName(self.tr("More filters"))
         self.more.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._more_filters: list[ImageFilter | None] = [None]

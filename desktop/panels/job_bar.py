@@ -12,6 +12,9 @@ from desktop.widgets.message_bar import plain_tip
 from engine.api import EngineInfo
 from engine.domain.progress import ProgressSnapshot
 
+QUIET_START_S = 2.0
+"""A job that shows nothing for longer says that it is getting ready (the model is loaded, for example)."""
+
 
 class ElidedLabel(QLabel):
     """A label that cuts long plain text instead of widening its window."""
@@ -147,6 +150,8 @@ class JobBar(QWidget):
             parts.append(self.tr("paused"))
         elif progress.total:
             parts.append(self.tr("{done} of {total}").format(done=progress.done, total=progress.total))
+            if not progress.done and progress.elapsed_s > QUIET_START_S:
+                parts.append(self.tr("getting ready"))
             if progress.done:
                 parts.append(f"{progress.elapsed_s / progress.done:.2g} s" + self.tr(" each"))
             left = progress.seconds_left

@@ -108,7 +108,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QPushButton {{ background: {base}; border: 1px solid {line}; border-radius: 5px; padding: 5px 14px;
         min-height: {round(18 * font_scale)}px; }}
     QPushButton:hover {{ border-color: {accent}; }}
-    QPushButton:focus {{ border-color: {accent}; }}
+    QPushButton:focus {{ border-color: {accent}; outline: none; }}
     QPushButton:pressed {{ background: {wash}; }}
     QPushButton:disabled {{ color: {dim}; }}
     QPushButton:default, QPushButton#primary {{ background: {accent}; color: white; border-color: {accent}; }}

@@ -26,10 +26,10 @@ def without_marker(text: str) -> str:
 
 
 def _places(text: str) -> list[int]:
-    """Where a marker may stand, best first: beginnings of words, then the other letters."""
+    """Where a marker may stand, best first: beginnings of words, other letters, digits (they change with counts)."""
     letters = [i for i, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
     starts = [i for i in letters if i == 0 or not text[i - 1].isalnum()]
-    return starts + [i for i in letters if i not in starts]
+    return sorted(starts + [i for i in letters if i not in starts], key=lambda i: text[i].isdigit())
 
 
 def with_accelerators(texts: Sequence[str], *, taken: Iterable[str] = ()) -> list[str]:

@@ -116,6 +116,8 @@ class MainWindow(QMainWindow):
             self._offer_after_failure(folder, error)
             self.start_page.refresh()
             return False
+        # Drops waiting pictures: before the views ask for theirs.
+        self.program.use_project(project.folder, read_only=project.read_only)
         self._show_project(Workspace(self.program, project, self))
         return True
 
@@ -129,8 +131,6 @@ class MainWindow(QMainWindow):
 
         self.workspace = workspace
         self.program.settings.remember_project(workspace.folder)
-        if not workspace.session.read_only:
-            self.program.use_project(workspace.folder)
         self._page_widgets = make_pages(self, workspace)
         for name in PAGES:
             self.pages.addWidget(self._page_widgets[name])

@@ -12,8 +12,8 @@ from desktop.theme.icons import icon
 from desktop.widgets.accelerators import mark_menu_bar
 
 SEPARATED = {
-    "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.brighter", "view.source",
-    "view.panels", "go.next_unseen", "go.next_review", "go.next_point", "go.next_instance", "go.next_exemplar", "go.search",
+    "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.brighter",
+    "view.source", "view.panels", "go.next_unseen", "go.next_review", "go.next_point", "go.next_instance", "go.next_exemplar", "go.search",
     "tool.smaller", "tool.new_instance", "point.pick_1", "point.peak_1", "review.nothing", "review.harder", "engine.find",
     "engine.tune", "engine.pause", "page.models", "help.legend", "help.about",
 }  # fmt: skip
@@ -21,8 +21,8 @@ SEPARATED = {
 
 
 _INSTANT = QToolButton.ToolButtonPopupMode.InstantPopup
-WORDS_PX, EXTRAS_PX = 1240, 1010
-"""Narrower bars show their big buttons without words, then leave out what F8 and F9 do as well."""
+WORDS_PX, EXTRAS_PX = 1080, 1010
+"""Narrower bars (the first without the words) show their big buttons without words, then leave out what F8 and F9 do as well."""
 
 
 class ToolBar(QToolBar):
@@ -42,7 +42,8 @@ class ToolBar(QToolBar):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        shown = (event.size().width() >= WORDS_PX, event.size().width() >= EXTRAS_PX)
+        words = sum(b.fontMetrics().horizontalAdvance(b.text()) for b in self.shrinking)
+        shown = (event.size().width() >= WORDS_PX + words, event.size().width() >= EXTRAS_PX)
         if shown == self._shown:
             return
         self._shown = shown

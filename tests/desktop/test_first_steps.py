@@ -1,0 +1,63 @@
+"""What a new user meets: every view is filled, empty places say what to do, and the next key is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.window import Driver, make_project
+
+
+def test_source_shows_its_photo_when_a_project_opens(
+    make_driver: Callable[..., Driver], tmp_path: Path, photos: Path
+) -> None:
+    folder = make_project(tmp_path / "figures.kinmark", photos, labelled=1)
+    driver = make_driver()
+    assert driver.window.open_project(folder)
+    driver.photo_shown()
+    driver.until(lambda: driver.space.target.source.view.pyramid is not None, 5)
+
+
+def test_empty_project_says_where_photos_come_from(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
+    from projects.project import Project
+
+    folder = tmp_path / "empty.kinmark"
+    Project.create(folder, name="empty").close()
+    driver = make_driver()
+    assert driver.window.open_project(folder)
+    panel = driver.space.images
+    assert "Ctrl+Shift+O" in panel._empty.text() and panel.view.isHidden()
+
+
+def test_filter_without_photos_says_so(driver: Driver) -> None:
+    driver.space.images.search("tag:nobody")
+    assert driver.space.images._empty.text() == "No photo fits this filter."
+    driver.space.images.search("")
+    assert not driver.space.images.view.isHidden()
+
+
+def test_next_step_leads_from_the_exemplar_to_proposing(driver: Driver) -> None:
+    labelling = driver.space.labelling
+    assert labelling.next_step().startswith("Press K")
+    assert "(K)" in driver.space.review.empty.text()
+    from tests.support.window import figure_points
+
+    driver.window.commands.use_tool("keypoint")
+    for x, y in figure_points(0, labelling.image.size_wh):
+        driver.click(float(x), float(y))
+    driver.until(lambda: labelling.has_exemplar)
+    assert "Ctrl+P" in labelling.next_step()
+    driver.window.commands.use_tool("select")
+    driver.space.step_image(1)
+    driver.photo_shown()
+    assert labelling.next_step().startswith("Ctrl+P proposes figure")
+    driver.until(lambda: "Ctrl+P" in driver.space.review.empty.text() and "(K)" not in driver.space.review.empty.text())
+
+
+def test_step_line_is_the_canvas_own(proposed: Driver) -> None:
+    window = proposed.window
+    assert window.job_bar.step.whole_text
+    window.show_page("identities")
+    assert window.job_bar.step.whole_text == ""
+    window.show_page("label")
+    assert window.job_bar.step.whole_text
