@@ -50,6 +50,7 @@ class Program(QObject):
         self.photos = PhotoStore(self.pool)
         self.thumbnails = ThumbnailStore(self.pool)
         self._prompts_dir: Path | None = None
+        self._read_only = False
         self.engine = EngineService(self._make_engine, self._open_project, self)
         self.settings.changed.connect(self._settings_changed)
         app.styleHints().colorSchemeChanged.connect(lambda _: self.apply_theme())
@@ -62,14 +63,14 @@ class Program(QObject):
 
         return open_engine(engine_config(self.settings.current, self._prompts_dir))
 
-    @staticmethod
-    def _open_project(folder: Path) -> Any:
+    def _open_project(self, folder: Path) -> Any:
         from projects.project import Project
 
-        return Project.open(folder)
+        return Project.open(folder, read_only=self._read_only)
 
-    def use_project(self, folder: Path | None) -> None:
-        """Engine jobs work on this project from now on."""
+    def use_project(self, folder: Path | None, *, read_only: bool = False) -> None:
+        """Engine jobs work on this project from now on; `read_only`: those that would write say that they may not."""
+        self._read_only = read_only
         self._prompts_dir = folder / "prompts" if folder is not None else None
         self.engine.use_project(folder)
         self.pool.forget_all()

@@ -26,6 +26,22 @@ LARGE_STEP = 300
 PATIENCE_S = 0.25
 """How long the window waits behind a transaction of another thread before it says so instead."""
 LOOK_BACK = 50
+EVERYTHING = frozenset(
+    (
+        "image",
+        "category",
+        "instance",
+        "keypoint",
+        "mask",
+        "proposal",
+        "identity",
+        "tag",
+        "tag_link",
+        "nothing_here",
+        "split",
+    )
+)
+"""What another process may have changed in a project that is open read-only here."""
 IMPROVE = "Improve "
 """Steps that the program makes by itself in the background begin with this in the undo list."""
 
@@ -188,6 +204,8 @@ class ProjectSession(QObject):
         try:
             for changes, initiator in self.project.poll_changes():
                 self.changed.emit(changes, initiator)
+            if self.project.read_only and self.project.changed_elsewhere():
+                self.changed.emit(OpChanges("", tables=EVERYTHING), None)
         except AppError as error:
             self._timer.stop()
             self.messages.error(error, retry=self._timer.start)

@@ -264,3 +264,54 @@ def test_correcting_image_3_improves_image_4_and_moves_nothing_accepted(
     # Photo 4 shows the new proposals as soon as it is opened, without a click.
     go_to(driver, "dog_01.jpg")
     assert {p.run_id for p in at.selected.proposals} != {before_run[four.id]}
+
+
+def test_find_one_dog_confirm_deny_and_export_its_masks(
+    make_driver: Callable[..., Driver], truth: dict[str, DatasetInstance], tmp_path: Path
+) -> None:
+    names = ("dog_01", "dog_02", "dog_05", "dog_07")
+    driver = opened(make_driver, make_project(tmp_path / "dogs.kinmark", names))
+    space, queries = driver.space, driver.space.session.queries
+    space.program.settings.change(live_improve=False)
+    go_to(driver, "dog_05.jpg")
+    x0, y0, x1, y1 = truth["dog_05.jpg"].box
+    driver.key(Qt.Key.Key_R)
+    driver.drag((x0, y0), (x1, y1))
+    driver.window.registry["engine.find"].trigger()
+    dialog = driver.window.commands.dialogs.dialog("find")
+    dialog.name.setFocus()
+    for letter in "Rex":
+        driver.key(letter, widget=dialog.name)
+    dialog.start_button.click()
+    identity = queries.identity("Rex")
+    driver.until(lambda: len(queries.proposals(identity_id=identity.id, not_here=True)) == 3, 300)
+    idle(driver)
+    page = driver.window.page("identities").inner
+    shown = page.suggested.model_.cards
+    here = [p for p in queries.proposals(identity_id=identity.id) if p.here]
+    assert {c.key for c in shown} <= {p.id for p in here}
+    assert shown, "nothing was suggested"
+    assert all(p.mask is not None and p.mask.decode().any() for p in here)
+
+    # By keyboard: the first is the one, and the next one (if any) is not.
+    page.suggested.setCurrentIndex(page.suggested.model_.index(0))
+    driver.key(Qt.Key.Key_Return, widget=page.suggested)
+    confirmed = [i for i in queries.instances() if i.identity_id == identity.id]
+    assert len(confirmed) == 2
+    if page.suggested.model_.cards:
+        denied = page.suggested.model_.cards[0]
+        page.suggested.setCurrentIndex(page.suggested.model_.index(0))
+        driver.key(Qt.Key.Key_Delete, widget=page.suggested)
+        driver.until(lambda: denied.image_id in queries.rejected_images(identity.id))
+
+    driver.key(Qt.Key.Key_E, CONTROL)
+    export = driver.window.commands.dialogs.dialog("export")
+    out = tmp_path / "export"
+    export.place.setText(str(out))
+    driver.until(lambda: export.state.text() == "", 60)
+    export.export.click()
+    driver.until(lambda: (out / "annotations.json").exists() and export.export.isEnabled(), 60)
+    export.close()
+    data = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
+    masked = [a for a in data["annotations"] if a.get("segmentation") and not a.get("proposal")]
+    assert len(masked) == sum(i.mask is not None for i in queries.instances()) == 1
