@@ -41,8 +41,11 @@ SUFFIX = ".kinmark"
 CLEAN_NOTE = "closed.json"
 MAX_PATH_BYTES = 480
 """SQLite opens paths of up to 512 bytes, its journal's name included."""
-ALWAYS_CHECKED = 64 << 20
-"""Databases up to this size are checked at every opening (a fraction of a second), larger ones after a crash only."""
+ALWAYS_CHECKED = 8 << 20
+"""Databases up to this size are checked at every opening (a fraction of a second), larger ones after a crash only.
+
+The window checks every project once more while nothing goes on (`check_integrity`).
+"""
 ChangeListener = Callable[[OpChanges, Any], None]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QSize, Signal
+from PySide6.QtCore import QSize, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from desktop.canvas.content import CanvasContent
@@ -17,10 +17,16 @@ from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.errors import AppError
 from engine.domain.geometry import Box
+from projects.store.changes import OpChanges
 from projects.store.rows import ImageRow, InstanceRow
 
 HEADER_PX = 30
 """Height of the lines above both views: the photos begin at one height."""
+
+
+MANY = 500
+PAUSE_MS = 2500
+"""After so long without a change, a long list of exemplars is asked for again."""
 
 
 class SourceView(QWidget):
@@ -68,14 +74,30 @@ class SourceView(QWidget):
         layout.addLayout(header)
         layout.addWidget(self.view, 1)
         self._later = Later(self, self._selection_changed)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE_MS)
+        self._soon.timeout.connect(self._pause)
         labelling.selection_changed.connect(self._later.ask)
         labelling.session.changed.connect(self._changed)
         self.refresh()
 
-    def _changed(self, changes: object, _initiator: object) -> None:
-        if changes.tables & {"instance", "keypoint", "category", "keypoint_definition"}:  # type: ignore[attr-defined]
-            self._category_id = None
-            self._later.ask()
+    def _changed(self, changes: OpChanges, _initiator: object) -> None:
+        if not changes.tables & {"instance", "keypoint", "category", "keypoint_definition"}:
+            return
+        if len(self._ids) > MANY and not changes.schema_changed:
+            # Asking for all of them costs some tens of milliseconds: not after every click, but in the next pause.
+            self._soon.start()
+            if self.image is not None and self.image.id in changes.image_ids:
+                self._read()
+                self._later.ask()
+            return
+        self._category_id = None
+        self._later.ask()
+
+    def _pause(self) -> None:
+        self._category_id = None
+        self._later.ask()
 
     def _selection_changed(self) -> None:
         if not self.isVisible():
@@ -115,6 +137,9 @@ class SourceView(QWidget):
             self._show()
 
     def _show(self) -> None:
+        if self._exemplar is None and self._ids:
+            self._place = 0  # the one that was shown is gone
+            self._read()
         exemplar = self.exemplar
         for button in self._buttons:
             button.setEnabled(len(self._ids) > 1)
