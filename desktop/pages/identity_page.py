@@ -57,6 +57,10 @@ class IdentityPage(QWidget):
         self.who.activated.connect(lambda _: self.refresh())
         self.confirmed = self._grid(self.tr("Confirmed"))
         self.suggested = self._grid(self.tr("Suggested"))
+        self.confirmed.empty_text = self.tr("Nothing is confirmed yet.")
+        self.suggested.empty_text = self.tr(
+            "Suggestions come here as they are found. “Search again” looks through the photos."
+        )
         self.suggested.accepted.connect(self.accept)
         self.suggested.rejected.connect(self.reject)
         self.confirmed.rejected.connect(self._unconfirm)

@@ -82,6 +82,7 @@ class ProjectCard(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self._summary = ProjectSummary(folder, folder.stem)
+        self._known = False
         self._pixmap = QPixmap()
         self.setToolTip(plain_tip(str(folder)))
         self.setAccessibleName(folder.stem)
@@ -89,6 +90,7 @@ class ProjectCard(QFrame):
     def show_summary(self, summary: ProjectSummary) -> None:
         """Take what the pool found."""
         self._summary = summary
+        self._known = True
         if summary.picture is not None:
             self._pixmap = QPixmap.fromImage(summary.picture)
         tip = str(summary.folder) + ("\n" + summary.problem if summary.problem else "")
@@ -98,6 +100,8 @@ class ProjectCard(QFrame):
 
     def _line(self) -> str:
         s = self._summary
+        if not self._known:
+            return ""
         if s.problem:
             return self.tr("cannot be opened")
         return self.tr("%Ln photos, {done} done", "", s.photos).format(done=s.done)

@@ -31,6 +31,7 @@ class InstancePanel(QWidget):
         super().__init__(parent)
         self._at = labelling
         self.chooser = QComboBox()
+        self.chooser.setPlaceholderText(self.tr("none selected"))
         self.chooser.setAccessibleName(self.tr("Instance"))
         self.chooser.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.chooser.activated.connect(self._choose)

@@ -19,7 +19,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPalette, QPen
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from desktop.canvas.content import PointState
@@ -172,7 +172,7 @@ class _CropDelegate(QStyledItemDelegate):
 
 
 class CropGrid(QListView):
-    """GUI thread; owned by a page.
+    """GUI thread; owned by a page. `empty_text` says what would bring cards here.
 
     Signals:
         opened(CropCard): a click on a card (open the canvas); accepted(), rejected(): Enter, Delete on the selection.
@@ -197,6 +197,15 @@ class CropGrid(QListView):
         self.setUniformItemSizes(True)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setSpacing(2)
+        self.empty_text = ""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.empty_text and not self.model_.cards:
+            painter = QPainter(self.viewport())
+            painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
+            area = self.viewport().rect().adjusted(16, 16, -16, -16)
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.empty_text)
 
     def set_side(self, side: int) -> None:
         """Size of the crops."""

@@ -243,8 +243,12 @@ class MainWindow(QMainWindow):
     def _leave_search(self) -> None:
         self._search_timer.stop()
         self._search_now()
-        if self.workspace is not None:
-            self.workspace.target.canvas.setFocus()
+        if self.workspace is None:
+            return
+        found, shown = self.workspace.images.model.ids, self.workspace.labelling.image
+        if found and self.search.text().strip() and (shown is None or shown.id not in found):
+            self.workspace.go_to(found[0])
+        self.workspace.target.canvas.setFocus()
 
     def _search_problem(self, words: str) -> None:
         self.search.setToolTip(self.tr("Not understood: {words}").format(words=words) if words else "")

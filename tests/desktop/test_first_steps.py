@@ -61,3 +61,26 @@ def test_step_line_is_the_canvas_own(proposed: Driver) -> None:
     assert window.job_bar.step.whole_text == ""
     window.show_page("label")
     assert window.job_bar.step.whole_text
+
+
+def test_enter_in_the_search_goes_to_what_was_found(driver: Driver) -> None:
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    window = driver.window
+    window.search.setFocus()
+    QTest.keyClicks(window.search, "photo_2")
+    QTest.keyClick(window.search, Qt.Key.Key_Return)
+    assert driver.space.labelling.image.file_name.endswith("photo_2.png")
+    window.search.setText("")
+    QTest.keyClick(window.search, Qt.Key.Key_Return)
+    assert driver.space.labelling.image.file_name.endswith("photo_2.png"), "a search taken back leaves the photo"
+
+
+def test_card_says_nothing_before_it_knows(qtbot: object, tmp_path: Path) -> None:
+    from desktop.pages.start_page import ProjectCard, ProjectSummary
+
+    card = ProjectCard(tmp_path / "dogs.kinmark")
+    assert card._line() == ""
+    card.show_summary(ProjectSummary(tmp_path / "dogs.kinmark", "dogs", 1, 0))
+    assert card._line() == "1 photo, 0 done"
