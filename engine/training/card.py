@@ -31,22 +31,30 @@ CLIP tokenizer of single-token class words, `DDIMScheduler` (scaled linear, epsi
 
 ## Data and losses
 {scenes} procedural scenes (two views of 128 px each): {categories} named categories and {creatures} nameless random
-creatures, 3-D objects with identities, poses, same-class doubles and dead-leaves / noise / brick backgrounds.
-Losses: diffusion; correspondence cross-entropy on up-blocks 1 and 2 (keypoints and dense surface points across
-identities, and dense warps of whole pictures); a body chart of prototypes; identity contrast on the last self-attention's
-Q and K; class-token cross-attention against the class mask. The VAE is trained first ({psnr:.1f} dB on rendered views).
+creatures, 3-D objects with identities, poses, same-class doubles and dead-leaves / noise / brick backgrounds; and {textures}
+pictures of textures alone (two warped views of 192 px each), every third step, for local matching.
+Losses: diffusion; correspondence cross-entropy on up-blocks 1 and 2 (keypoints and dense surface points, and dense warps of
+whole pictures); a body chart of prototypes; identity contrast on the last self-attention's Q and K; class-token
+cross-attention against the class mask. Eight views make a group with one prompt: without a prompt a view corresponds to
+its own individual only, with a word to the parts of all; words outside the classes stand for any object. The VAE is trained
+first ({psnr:.1f} dB on rendered views).
 
 ## How it was made
 ```
 python -m engine.training.render_sets runs/sets/a0 --first 0 --count 16000 --hard 0.8
 python -m engine.training.render_sets runs/sets/a1 --first 1000000 --count 16000 --hard 0.8
-python -m engine.training.train runs/m1 --sets runs/sets/a0 runs/sets/a1 --workers 2 --groups 2 --minutes {budget:g}
-python -m engine.training.ship runs/m1
+python -m engine.training.render_sets runs/sets/t0 --kind textures --size 192 --first 0 --count 3000
+python -m engine.training.render_sets runs/sets/t1 --kind textures --size 192 --first 1000000 --count 3000
+python -m engine.training.train runs/m1 --sets runs/sets/a0 runs/sets/a1 --workers 2 --groups 2 --minutes {first_minutes:.0f}
+cp -r runs/m1/vae runs/m1/tokenizer runs/m1/facts.json runs/m2/
+python -m engine.training.train runs/m2 --sets runs/sets/a0 runs/sets/a1 runs/sets/t0 runs/sets/t1 \\
+    --start runs/m1/last.0.pt --workers 2 --groups 2 --texture-views {texture_views} --rate {rate:g} --warmup 100 --minutes {budget:g}
+python -m engine.training.ship runs/m2
 ```
-Rendering was stopped at 5 696 scenes per set. Seed {seed}; {steps} steps of 2 x {batch} pictures in {minutes:.0f}
-minutes (the first 55 of them with `--minutes 92`, resumed with the shorter schedule above and stopped at its flat end;
-averaged weights shipped) on two CPU threads shared with other work ({cpu}). The VAE's 900 steps drew from the first set
-while it was being rendered. Code: the commit that added these weights.
+Seed {seed}. First run: {first_steps} steps on the first third of the scenes, before groups had one prompt and without textures
+(code of commit 99364d7); it gave the second its start and the VAE. Second run: {steps} steps of 2 x {batch} pictures in
+{minutes:.0f} minutes on two CPU threads shared with other work ({cpu}). Averaged weights are shipped. Code: the commit
+that added these weights.
 Two workers average their parameters every {sync} steps in wall-clock order, and the length is set in minutes, so a rerun
 gives an equivalent model, not the same bytes; one worker with `--steps` is reproducible to the bit.
 
@@ -129,6 +137,11 @@ def collect_facts(folder: Path) -> dict[str, Any]:
         "categories": len(CATEGORIES),
         "creatures": len(CREATURE_CATEGORIES),
         "budget": config["minutes"],
+        "textures": trained.get("textures", 0),
+        "texture_views": config["texture_views"],
+        "rate": config["rate"],
+        "first_steps": trained["before"]["steps"],
+        "first_minutes": trained["before"]["minutes"],
         "seed": config["seed"],
         "steps": trained["steps"],
         "batch": config["groups"] * config["views"],

@@ -29,10 +29,11 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "timestep": 0,
     "clean": True,
     "up_block": 1,
-    "extra_blocks": [{"block": 2, "weight": 0.3}],
+    "extra_blocks": [{"block": 2, "weight": 0.2}],
+    "extra_scales": [{"factor": 0.6667, "weight": 0.5}],
     "ensemble": 1,
     "prompt": "a photo of a {category}",
-    "fusion": {"descriptor": "dense_sift", "weight": 0.46, "kernel_width": 0.07},
+    "fusion": {"descriptor": "dense_sift", "weight": 0.46, "kernel_width": 0.05},
     "instance": {"layer": "last", "timestep": 20, "inversion_steps": 0, "mode": "fused"},
     "batch": 16,
 }
