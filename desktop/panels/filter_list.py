@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette
@@ -10,7 +11,11 @@ from PySide6.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from desktop.panels.image_delegate import draw_state_dot
 from desktop.session.labelling import Labelling
+from desktop.session.store_thread import StoreTask
 from projects.store.queries.images import ImageFilter
+
+if TYPE_CHECKING:
+    from projects.project import Project
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,16 @@ class _Rows(QWidget):
             )
 
 
+class _CountedList(QComboBox):
+    """A combo box that says when its list is about to open."""
+
+    about_to_show = Signal()
+
+    def showPopup(self) -> None:
+        self.about_to_show.emit()
+        super().showPopup()
+
+
 class FilterList(QWidget):
     """GUI thread; owned by the image panel.
 
@@ -125,12 +140,15 @@ class FilterList(QWidget):
         self._at = labelling
         self.rows = _Rows()
         self.rows.setAccessibleName(self.tr("Filters"))
-        self.more = QComboBox()
+        self.more = _CountedList()
+        self.more.about_to_show.connect(self._count_more)
         self.more.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.more.setMinimumContentsLength(12)
+        self.more.setMinimumContentsLength(18)
         self.more.setAccessibleName(self.tr("More filters"))
         self.more.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._more_filters: list[ImageFilter | None] = [None]
+        self._more_texts: list[str] = [""]
+        self._counting: StoreTask | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 2)
         layout.setSpacing(4)
@@ -154,6 +172,19 @@ class FilterList(QWidget):
             return base
         values = {k: v for k, v in vars(extra).items() if v not in (None, "")}
         return replace(base, **values)
+
+    @property
+    def more_text(self) -> str:
+        """The chosen entry of the second list, "" for its first."""
+        return self._more_texts[self.more.currentIndex()] if self.more.currentIndex() > 0 else ""
+
+    def restore(self, filter_id: str, more: str) -> None:
+        """Choose both without announcing it; what is not there any more is passed over."""
+        if any(row.id == filter_id for row in self.rows.rows):
+            self.rows.current = filter_id
+            self.rows.update()
+        if more in self._more_texts:
+            self.more.setCurrentIndex(self._more_texts.index(more))
 
     def choose(self, filter_id: str) -> None:
         """Choose a line by its id."""
@@ -197,12 +228,37 @@ class FilterList(QWidget):
             for d in c.definitions
         ]
         texts = [text for text, _ in entries]
-        if texts == [self.more.itemText(i) for i in range(self.more.count())]:
+        if texts == self._more_texts and self.more.count():
             return
-        kept = self.more.currentText()
+        kept = self._more_texts[self.more.currentIndex()] if self.more.count() else texts[0]
         self.more.blockSignals(True)
         self.more.clear()
         self.more.addItems(texts)
-        self._more_filters = [f for _, f in entries]
-        self.more.setCurrentIndex(max(0, self.more.findText(kept)))
+        self._more_filters, self._more_texts = [f for _, f in entries], texts
+        self.more.setCurrentIndex(texts.index(kept) if kept in texts else 0)
         self.more.blockSignals(False)
+
+    def _count_more(self) -> None:
+        """Put the numbers of photos behind the entries; they are counted on the store thread when the list opens."""
+        session, wanted = self._at.session, list(zip(self._more_texts, self._more_filters, strict=True))[1:]
+        if self._counting is not None or not wanted:
+            return
+
+        def count(project: Project) -> dict[str, int]:
+            numbers = {}
+            for text, filter_ in wanted:
+                task.cancel.check()
+                numbers[text] = project.queries.count_images(filter_)
+            return numbers
+
+        task = StoreTask("count", count, quiet=True, done=self._show_counts, ended=self._counted)
+        self._counting = task
+        session.store.submit(task)
+
+    def _counted(self) -> None:
+        self._counting = None
+
+    def _show_counts(self, numbers: dict[str, int]) -> None:
+        for place, text in enumerate(self._more_texts):
+            if text in numbers:
+                self.more.setItemText(place, f"{text}   {numbers[text]:,}".replace(",", " "))

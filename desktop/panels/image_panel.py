@@ -11,6 +11,7 @@ from desktop.panels.filter_list import FilterList
 from desktop.panels.image_delegate import ImageDelegate
 from desktop.panels.image_model import ImageModel
 from desktop.session.labelling import Labelling
+from desktop.session.place import Place
 from desktop.session.search import parse_search
 from desktop.theme.icons import icon
 from projects.store.changes import OpChanges
@@ -165,6 +166,22 @@ class ImagePanel(QWidget):
         if self.model.refresh() and self._at.image is not None:
             self.show_current(self._at.image.id)
         self._show_empty()
+
+    def place(self) -> Place:
+        """What is filtered, searched and how it is shown."""
+        return Place(self.filters.rows.current, self.filters.more_text, self._search_text, self.grid)
+
+    def restore(self, place: Place) -> None:
+        """Filter and show as before."""
+        self.filters.restore(place.filter, place.more)
+        if place.grid:
+            self.set_grid(True)
+        self.search(place.search)
+
+    @property
+    def search_text(self) -> str:
+        """The words of the search."""
+        return self._search_text
 
     # -- current photo ---------------------------------------------------------------------------------------------
 

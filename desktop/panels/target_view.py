@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import Qt
@@ -17,9 +18,10 @@ from desktop.canvas.view import CanvasView
 from desktop.io.photos import Photo, PhotoStore
 from desktop.io.watch import FileWatch
 from desktop.panels.job_bar import ElidedLabel
-from desktop.panels.source_view import HEADER_PX, SourceView
+from desktop.panels.source_view import SourceView, header_height
 from desktop.panels.tone_button import ToneButton
 from desktop.session.labelling import Labelling
+from desktop.session.place import Place
 from desktop.settings import Settings
 from engine.domain.errors import AppError
 from projects.store.rows import ImageRow
@@ -48,6 +50,7 @@ class TargetView(QWidget):
         self._photos = photos
         self.heat_wanted = False
         self._linking = False
+        self._wanted: Place | None = None
         self.linked = labelling.settings.current.link_views
         self.canvas = CanvasView()
         self.source = SourceView(labelling, photos)
@@ -67,7 +70,7 @@ class TargetView(QWidget):
         column.setSpacing(0)
         header = QHBoxLayout()
         header.setContentsMargins(10, 2, 4, 2)
-        header.addStrut(HEADER_PX)
+        header.addStrut(header_height(self))
         header.addWidget(self.name, 1)
         header.addWidget(self.position)
         header.addWidget(self.tone)
@@ -153,6 +156,7 @@ class TargetView(QWidget):
                 self.canvas.show_message("")
                 self.canvas.show_image(photo.pyramid, keep_view=self._at.settings.current.keep_zoom)
                 self.canvas.show_content(self._at.content())
+                self._go_back()
 
         def failed(error: AppError) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
@@ -204,6 +208,26 @@ class TargetView(QWidget):
 
     def _content_changed(self, content: CanvasContent) -> None:
         self.canvas.show_content(content)
+
+    # -- place -----------------------------------------------------------------------------------------------------
+
+    def place(self, place: Place) -> Place:
+        """The same place with zoom and position of the canvas."""
+        if self.canvas.pyramid is None:
+            return place
+        zoom = 0.0 if self.canvas.fitting else self.canvas.scale_factor
+        x, y = self.canvas.relative_centre()
+        return replace(place, zoom=round(zoom, 5), centre=(0.5, 0.5) if not zoom else (round(x, 4), round(y, 4)))
+
+    def restore(self, place: Place) -> None:
+        """Zoom there when the first photo is shown."""
+        self._wanted = place if place.zoom else None
+
+    def _go_back(self) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            self.canvas.set_zoom(wanted.zoom)
+            self.canvas.centre_on_relative(wanted.centre)
 
     # -- zoom ------------------------------------------------------------------------------------------------------
 

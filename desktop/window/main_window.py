@@ -155,6 +155,9 @@ class MainWindow(QMainWindow):
         self._update_mode()
         self.commands.project_opened(workspace)
         workspace.start()
+        self.search.blockSignals(True)
+        self.search.setText(workspace.images.search_text)
+        self.search.blockSignals(False)
         self._show_saved()
         workspace.target.canvas.setFocus()
         if self.width() < 1100:

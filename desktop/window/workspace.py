@@ -21,6 +21,7 @@ from desktop.session.folder_watch import FolderWatch
 from desktop.session.indexer import Indexer
 from desktop.session.jobs import EngineJobs
 from desktop.session.labelling import Labelling
+from desktop.session.place import place_from_setting
 from desktop.session.project_session import ProjectSession
 from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import Reviewer
@@ -94,7 +95,10 @@ class Workspace(QObject):
     # -- photos ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Show the photo of the last time, else the first one."""
+        """Show the photo of the last time with its zoom and filter, else the first one."""
+        place = place_from_setting(self.session.queries.setting("window.view"))
+        self.images.restore(place)
+        self.target.restore(place)
         kept = self.session.queries.setting("window.image")
         ids = self.images.model.ids
         first = kept if kept is not None and self.images.model.place_of(kept) is not None else (ids[0] if ids else None)
@@ -315,6 +319,9 @@ class Workspace(QObject):
         if image is not None and not self.session.read_only:
             with contextlib.suppress(AppError):  # the disk may be gone; the place is not worth a message while closing
                 self.session.project.operations.set_setting("window.image", image.id)
+                place = self.target.place(self.images.place())
+                if place != place_from_setting(self.session.queries.setting("window.view")):
+                    self.session.project.operations.set_setting("window.view", place.to_setting())
         self.session.close()
 
     @property
