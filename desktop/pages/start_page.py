@@ -78,7 +78,8 @@ class ProjectCard(QFrame):
     def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("card")
-        self.setFixedSize(220, 214)
+        self._row = max(20, self.fontMetrics().height() + 4)
+        self.setFixedSize(220, 174 + 2 * self._row)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self._summary = ProjectSummary(folder, folder.stem)
@@ -130,14 +131,15 @@ class ProjectCard(QFrame):
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(palette.color(QPalette.ColorRole.Text))
-        name = metrics.elidedText(s.name, Qt.TextElideMode.ElideMiddle, self.width() - 28)
-        painter.drawText(QRect(12, 144, self.width() - 24, 20), Qt.AlignmentFlag.AlignVCenter, name)
+        bold = painter.fontMetrics()
+        name = bold.elidedText(s.name, Qt.TextElideMode.ElideMiddle, self.width() - 24)
+        painter.drawText(QRect(12, 144, self.width() - 24, self._row), Qt.AlignmentFlag.AlignVCenter, name)
         font.setBold(False)
         painter.setFont(font)
         painter.setPen(palette.color(QPalette.ColorRole.PlaceholderText))
         line = metrics.elidedText(self._line(), Qt.TextElideMode.ElideRight, self.width() - 24)
-        painter.drawText(QRect(12, 164, self.width() - 24, 20), Qt.AlignmentFlag.AlignVCenter, line)
-        self._paint_progress(painter, QRect(12, 192, self.width() - 24, 6), palette)
+        painter.drawText(QRect(12, 144 + self._row, self.width() - 24, self._row), Qt.AlignmentFlag.AlignVCenter, line)
+        self._paint_progress(painter, QRect(12, 152 + 2 * self._row, self.width() - 24, 6), palette)
 
     def _paint_progress(self, painter: QPainter, rect: QRect, palette: QPalette) -> None:
         s = self._summary

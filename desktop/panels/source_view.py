@@ -29,6 +29,11 @@ PAUSE_MS = 2500
 """After so long without a change, a long list of exemplars is asked for again."""
 
 
+def header_height(widget: QWidget) -> int:
+    """The same for both views, whatever stands in their headers."""
+    return max(HEADER_PX, widget.fontMetrics().height() + 14)
+
+
 class SourceView(QWidget):
     """GUI thread; owned by the main window while a project is open. Shows one accepted instance of the category.
 
@@ -55,7 +60,7 @@ class SourceView(QWidget):
         header = QHBoxLayout()
         header.setContentsMargins(10, 2, 4, 2)
         header.addWidget(self.title, 1)
-        header.addStrut(HEADER_PX)
+        header.addStrut(header_height(self))
         for name, step, tip in (
             ("chevron-left", -1, self.tr("Previous exemplar")),
             ("chevron-right", 1, self.tr("Next exemplar (E)")),

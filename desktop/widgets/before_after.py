@@ -58,9 +58,10 @@ class BeforeAfterGallery(QWidget):
                 points = picture.after if row else picture.before
                 self._paint_points(painter, picture, points, area)
                 painter.setPen(QColor("white"))
-                badge = QRectF(area.right() - 44, area.bottom() - 19, 44, 19)
-                painter.fillRect(badge, QColor(0, 0, 0, 170))
                 count = f"{picture.right(points)}/{len(points)}"
+                wide, high = painter.fontMetrics().horizontalAdvance(count) + 8, painter.fontMetrics().height() + 3
+                badge = QRectF(area.right() - wide, area.bottom() - high, wide, high)
+                painter.fillRect(badge, QColor(0, 0, 0, 170))
                 painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, count)
 
     @staticmethod

@@ -115,10 +115,11 @@ class Plot(QWidget):
         metrics = painter.fontMetrics()
         line = metrics.height()
         bottom = line * (2 if self._x_label or self._labels else 1) + 6
-        self._upright = self._labels_stand(metrics, self.width() - 58)
+        self._upright = self._labels_stand(metrics, self.width() - metrics.horizontalAdvance("0.000") - 28)
         if self._upright:
             bottom = min(max(metrics.horizontalAdvance(name) for name in self._labels), UPRIGHT_PX) + 8
-        area = QRectF(46, line * 2 + 6, self.width() - 58, self.height() - line * 2 - 8 - bottom)
+        left = metrics.horizontalAdvance("0.000") + 14
+        area = QRectF(left, line * 2 + 6, self.width() - left - 14, self.height() - line * 2 - 8 - bottom)
         if not self._points() or area.width() < 40 or area.height() < 30:
             painter.setPen(dim)
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._empty)
@@ -128,23 +129,24 @@ class Plot(QWidget):
         for number, series in enumerate(self._series):
             self._paint_series(painter, series, area, x_range, y_range)
             if len(self._series) > 1:
-                left = area.left() + 6 + number * area.width() / len(self._series)
+                key = area.left() + 6 + number * area.width() / len(self._series)
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(series.colour)
-                painter.drawRoundedRect(QRectF(left, area.top() - 12, 8, 8), 2, 2)
+                painter.drawRoundedRect(QRectF(key, area.top() - 12, 8, 8), 2, 2)
                 painter.setPen(text)
-                painter.drawText(QPointF(left + 13, area.top() - 4), series.name)
+                painter.drawText(QPointF(key + 13, area.top() - 4), series.name)
 
     def _paint_axes(self, painter: QPainter, area: QRectF, dim: QColor, line: int) -> None:
         grid = QColor(dim)
         grid.setAlpha(60)
         (x0, x1), (y0, y1) = self._limits(0), self._limits(1)
-        for step in range(5):
-            y = area.bottom() - area.height() * step / 4
+        steps = 4 if area.height() >= 5 * line else 2 if area.height() >= 3 * line else 1
+        for step in range(steps + 1):
+            y = area.bottom() - area.height() * step / steps
             painter.setPen(QPen(grid, 1))
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             painter.setPen(dim)
-            label = f"{y0 + (y1 - y0) * step / 4:.3g}"
+            label = f"{y0 + (y1 - y0) * step / steps:.3g}"
             painter.drawText(QRectF(0, y - line / 2, area.left() - 6, line), Qt.AlignmentFlag.AlignRight, label)
         if self._labels:
             width = area.width() / max(len(self._labels), 1)
@@ -158,8 +160,9 @@ class Plot(QWidget):
         else:
             for step in range(3):
                 x = area.left() + area.width() * step / 2
-                box = QRectF(x - 40, area.bottom() + 3, 80, line)
-                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, f"{x0 + (x1 - x0) * step / 2:.3g}")
+                box = QRectF(min(x - 40, self.width() - 80), area.bottom() + 3, 80, line)
+                side = Qt.AlignmentFlag.AlignHCenter if box.left() == x - 40 else Qt.AlignmentFlag.AlignRight
+                painter.drawText(box, side, f"{x0 + (x1 - x0) * step / 2:.3g}")
         if self._x_label:
             box = QRectF(area.left(), area.bottom() + line + 3, area.width(), line)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._x_label)

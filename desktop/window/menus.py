@@ -21,12 +21,12 @@ SEPARATED = {
 
 
 _INSTANT = QToolButton.ToolButtonPopupMode.InstantPopup
-WORDS_PX, EXTRAS_PX = 1080, 1010
-"""Narrower bars (the first without the words) show their big buttons without words, then leave out what F8 and F9 do as well."""
+SEARCH_PX = 150
+"""What the search field should keep."""
 
 
 class ToolBar(QToolBar):
-    """GUI thread; owned by the main window. Gives up words before it gives up buttons.
+    """GUI thread; owned by the main window. A narrow one gives up words first, then what F8 and F9 do as well.
 
     Attributes:
         shrinking: buttons that can do without their words; leaving: actions that a narrow bar does not show.
@@ -42,8 +42,8 @@ class ToolBar(QToolBar):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        words = sum(b.fontMetrics().horizontalAdvance(b.text()) for b in self.shrinking)
-        shown = (event.size().width() >= WORDS_PX + words, event.size().width() >= EXTRAS_PX)
+        bare, words = self._needed()
+        shown = (event.size().width() >= bare + words, event.size().width() >= bare)
         if shown == self._shown:
             return
         self._shown = shown
@@ -56,6 +56,22 @@ class ToolBar(QToolBar):
             widget = self.widgetForAction(action)
             if widget is not None:
                 widget.setMaximumWidth(16777215 if shown[1] else 0)
+
+    def _needed(self) -> tuple[int, int]:
+        """Width of everything without the words of the big buttons, and that of the words (they differ by language)."""
+        bare, words = 12, 0
+        for action in self.actions():
+            widget = self.widgetForAction(action)
+            if widget is None or widget.sizeHint().width() <= 0:
+                continue
+            width = SEARCH_PX if isinstance(widget, QLineEdit) else widget.sizeHint().width()
+            if isinstance(widget, QToolButton) and (widget in self.shrinking or widget is self.name_button):
+                word = widget.fontMetrics().horizontalAdvance(widget.text()) + 4
+                width -= word if widget.toolButtonStyle() == Qt.ToolButtonStyle.ToolButtonTextBesideIcon else 0
+                words += word if widget in self.shrinking else 0
+                width += word if widget is self.name_button else 0
+            bare += width + 2
+        return bare, words
 
 
 class SearchField(QLineEdit):
