@@ -20,7 +20,7 @@ from benchmarks.sequences import SEQUENCES
 from engine.api import EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import KeypointSignals
-from engine.matching.auto import default_plan
+from engine.matching.auto import ask_sizes, default_plan
 from engine.matching.confidence import (
     CORRECT_WITHIN,
     add_isotonic_steps,
@@ -161,7 +161,8 @@ def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, sh
     request = ProposeRequest("calibration", labelled.name, labelled.schema, exemplars,
                              tuple(Target(labelled.images[i]) for i in rest), backbone=backbone)  # fmt: skip
     matcher = open_matcher(session, request, None)
-    plan = default_plan(matcher, request.settings)
+    images = [t.image for t in request.targets]
+    plan = ask_sizes(matcher, default_plan(matcher, request.settings), request.settings, images)
     matcher.context.weight_is_open = False
     judged = []
     for i in rest:

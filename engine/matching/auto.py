@@ -15,7 +15,7 @@ from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import WHOLE, exemplar_length
 from engine.matching.plan import Plan, apply_settings, fixed_fields
-from engine.matching.predict import Matcher
+from engine.matching.predict import Matcher, best_run
 
 SMALL_SHARE = 0.6
 """An instance shorter than this share of the image's shorter side is matched in a crop."""
@@ -28,6 +28,8 @@ UPRIGHT_SHARE_MOVING_CAMERA = 0.45
 MINIMUM_ASKED = 5
 ASK_UP_TO = 4
 """With more exemplars their own directions say enough."""
+LARGER_SHARE = 0.2
+"""From this share of targets that fit better at another size, all are looked at in three."""
 TRY_TURNING = 0.35
 """Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
 MINIMUM_GAIN = 0.01
@@ -108,10 +110,12 @@ def choose(
     reason = "Settings from the size and number of the exemplars and the scene."
     if start.rotations == 1 and len(matcher.exemplars) <= ASK_UP_TO:
         start, reason = _ask_targets(matcher, start, settings, targets, cancel)
+    sized = ask_sizes(matcher, start, settings, targets, cancel)
     if len(matcher.exemplars) < 2:
-        return SettingsChoice(start.to_settings(), (), len(matcher.exemplars), reason)
+        return SettingsChoice(sized.to_settings(), (), len(matcher.exemplars), reason)
     chooser = _Chooser(matcher, settings, progress, cancel)
     best, table = chooser.descend(start)
+    best = replace(best, plan=replace(best.plan, sizes=sized.sizes))
     gain = f"PCK@0.1 {100 * best.pck:.0f} when each exemplar is found from the others"
     reason = f"Measured on {len(matcher.exemplars)} exemplars: {gain}."
     return SettingsChoice(best.plan.to_settings(), tuple(table), len(matcher.exemplars), reason)
@@ -140,6 +144,29 @@ def _ask_targets(
     if len(upright) >= MINIMUM_ASKED and float(np.mean(upright)) <= limit:
         return replace(plan, rotations=8), "In many of the other photos a turned copy of an exemplar fits better."
     return plan, "Settings from the size of the exemplars and the scene; turned copies did not fit better."
+
+
+def ask_sizes(
+    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: list[ImageInput], cancel: CancelToken | None = None
+) -> Plan:
+    """Three sizes where some targets show the instance larger or smaller than the exemplars do; one with a fixed camera."""
+    if "sizes" in fixed_fields(settings) or plan.shape == 0 or matcher.context.scene is not None or not targets:
+        return plan
+    if plan.stages == 2:
+        return replace(plan, sizes=3)  # two more crops of a place that is known are cheap
+    wide = replace(plan, sizes=3)
+    bank = matcher.bank(WHOLE, wide)
+    larger = []
+    step = max(1, len(targets) // TARGETS_TO_ASK)
+    for image in targets[::step][:TARGETS_TO_ASK]:
+        if cancel is not None:
+            cancel.check()
+        try:
+            runs = matcher.whole_runs(Target(image), wide, bank)
+        except UnreadableImageError:
+            continue  # reported when its turn comes
+        larger.append(best_run(runs) is not runs[0])
+    return wide if larger and float(np.mean(larger)) >= LARGER_SHARE else plan
 
 
 class _Chooser:
@@ -246,5 +273,6 @@ def describe(plan: Plan) -> str:
     parts += ["mirrored"] if plan.flip else []
     parts += [f"descriptor weight {plan.fusion_weight:g}", f"{plan.fuse} of exemplars", plan.method]
     parts += ["joint shape"] if plan.shape > 0 else []
+    parts += ["three sizes"] if plan.sizes > 1 else []
     parts += ["fixed camera"] if plan.location > 0 or plan.foreground > 0 else []
     return ", ".join(parts)

@@ -26,6 +26,7 @@ class Plan:
         crop_margin: of the second stage's crop, share of the longer side of the exemplar's box on each side.
         slack: how far a keypoint may stray from the exemplar's shape, share of the longer side.
         evidence: score difference between two pose hypotheses that makes one e times as likely.
+        sizes: 1, or 3 to look at each target at three sizes (photos from nearer and farther); the best pose decides.
     """
 
     method: str = "kernel_softargmax"
@@ -45,6 +46,7 @@ class Plan:
     crop_margin: float = 0.35
     slack: float = 0.15
     evidence: float = 0.03
+    sizes: int = 1
 
     def __post_init__(self) -> None:
         if self.method not in MATCH_METHODS:
@@ -53,6 +55,8 @@ class Plan:
             raise UserInputError(f"Matching has one or two stages, not {self.stages}.")
         if self.rotations not in ROTATIONS:
             raise UserInputError(f"Exemplars are turned 1, 4 or 8 times, not {self.rotations}.")
+        if self.sizes not in (1, 3):
+            raise UserInputError(f"Targets are looked at in one or three sizes, not {self.sizes}.")
         if self.fuse not in ("max", "mean"):
             raise UserInputError(f"Exemplars are fused by 'max' or 'mean', not '{self.fuse}'.")
         if not 0 <= self.fusion_weight <= 1:
@@ -67,7 +71,7 @@ class Plan:
     def to_settings(self) -> MatchSettings:
         """As the request's settings, everything set."""
         extra = {"foreground": self.foreground, "whiten": self.whiten, "crop_margin": self.crop_margin,
-                 "slack": self.slack, "evidence": self.evidence}  # fmt: skip
+                 "slack": self.slack, "evidence": self.evidence, "sizes": self.sizes}  # fmt: skip
         return MatchSettings(
             method=self.method, stages=self.stages, rotations=self.rotations, flip=self.flip,
             fusion_weight=self.fusion_weight, fuse_exemplars=self.fuse, location_prior=self.location,

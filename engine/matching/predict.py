@@ -7,7 +7,7 @@ settings and proposing share all features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ from engine.matching.similarity import cell_centres_xy_image, inside_region, res
 SHAPE_UNIT = 0.3
 """Similarity that the shape may cost a keypoint at most, at weight 1."""
 CANDIDATES = 2
+LARGER = (1.35, 1.75)
+"""Sides of a view of a whole photo, in photos: what fills more of the photo than in the exemplars looks as large as there."""
+CROP_SIZES = (0.75, 1.35)
+"""Further sides of the second stage's crop about the best place."""
 
 
 @dataclass
@@ -70,12 +74,28 @@ class Matcher:
             side = max(x1 - x0, y1 - y0) * (1 + 2 * plan.crop_margin)
             found = [(np.array([(x0 + x1) / 2, (y0 + y1) / 2]), side)]
             return self._second_stage(target, plan, found, without)
-        whole = self.reader.read([self.reader.whole(target.image)], self.context.reading_weight(plan))[0]
-        first = self.match(self.bank(WHOLE, plan, without), whole, target, plan, WHOLE)
+        bank = self.bank(WHOLE, plan, without)
         if plan.stages == 1:
-            return first.keypoints()
+            return best_run(self.whole_runs(target, plan, bank)).keypoints()
+        first = self.whole_runs(target, replace(plan, sizes=1), bank)[0]
         found = first.places(plan.crop_margin, CANDIDATES)
+        if plan.sizes > 1:
+            found += [(found[0][0], found[0][1] * size) for size in CROP_SIZES]
         return self._second_stage(target, plan, found, without)
+
+    def whole_runs(self, target: Target, plan: Plan, bank: ExemplarBank) -> list[MatchRun]:
+        """The whole photo matched at one size, or at three: as it is, and as a smaller part of a larger view."""
+        views = [self.reader.whole(target.image)]
+        if plan.sizes > 1:
+            width, height = self.reader.size_wh(target.image)
+            for factor in LARGER:
+                x, y = width * (factor - 1) / 2, height * (factor - 1) / 2
+                transform = ImageTransform.crop(
+                    (-x, -y, width + x, height + y), self.reader.whole_size((width, height))
+                )
+                views.append(ImageView(target.image, transform))
+        parts = self.reader.read(views, self.context.reading_weight(plan))
+        return [self.match(bank, part, target, plan, WHOLE) for part in parts]
 
     def _second_stage(
         self, target: Target, plan: Plan, found: list[tuple[NDArray[np.float64], float]], without: int | None
@@ -83,8 +103,7 @@ class Matcher:
         bank = self.bank(CROP, plan, without)
         views = [self._crop(target, centre, side) for centre, side in found]
         parts = self.reader.read(views, self.context.reading_weight(plan))
-        runs = [self.match(bank, part, target, plan, CROP) for part in parts]
-        return max(runs, key=lambda run: float(run.poses.score.max())).keypoints()
+        return best_run([self.match(bank, part, target, plan, CROP) for part in parts]).keypoints()
 
     def _crop(self, target: Target, centre: NDArray[np.float64], side: float) -> ImageView:
         # Snapped, so that plans which find the same place share the features of its crop.
@@ -209,3 +228,8 @@ class MatchRun:
     def keypoints(self) -> RawKeypoints:
         """Positions and evidence."""
         return gather_evidence(self, self.fused())
+
+
+def best_run(runs: Sequence[MatchRun]) -> MatchRun:
+    """The one whose best pose fits best; the first of equals."""
+    return max(runs, key=lambda run: float(run.poses.score.max()))

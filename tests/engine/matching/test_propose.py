@@ -192,3 +192,31 @@ def test_visibility_values_are_the_glossary(toy_session: EngineSession, scene, b
     answer = next(iter(propose_keypoints(toy_session, request(scene, backbone_dir, 1))))
     assert isinstance(answer, InstanceProposal)
     assert {k.visibility for k in answer.keypoints} <= set(Visibility)
+
+
+def test_a_cut_and_enlarged_photo_is_matched_at_its_size(
+    toy_session: EngineSession, scene, backbone_dir: Path, tmp_path: Path
+) -> None:
+    images, points = scene
+    picture = cv2.imread(str(images[0].path))
+    x, y = (int(v) for v in np.clip(points[0].mean(axis=0) - [50, 38], 0, [92, 68]))
+    cut = picture[y : y + 76, x : x + 100]
+    moving = [images[0]]
+    for index, (tone, photo) in enumerate(((20, cut), (60, cut[2:, 3:]))):
+        path = tmp_path / f"{index}.png"
+        cv2.imwrite(str(path), np.clip(photo.astype(int) + tone, 0, 255).astype(np.uint8))
+        moving.append(ImageInput(str(index), path))
+    fixed = {"method": "nn", "rotations": 1, "flip": False, "fuse_exemplars": "mean", "fusion_weight": 1.0}
+    asked = replace(request(scene, backbone_dir, 1), targets=tuple(Target(m) for m in moving[1:]))
+    errors_at: dict[int, list[float]] = {}
+    for sizes in (1, 3):
+        settings = MatchSettings(stages=1, shape_weight=1.0, location_prior=0.0, extra={"sizes": sizes}, **fixed)
+        for answer, shift in zip(
+            propose_keypoints(toy_session, replace(asked, settings=settings)), ((x, y), (x + 3, y + 2)), strict=True
+        ):
+            assert isinstance(answer, InstanceProposal) and answer.spec.settings["plan"]["sizes"] == sizes
+            found = np.array([[k.x, k.y] for k in answer.keypoints])
+            errors_at.setdefault(sizes, []).append(float(np.linalg.norm(found - (points[0] - shift), axis=1).mean()))
+    assert max(errors_at[3]) < 4 and np.mean(errors_at[3]) <= np.mean(errors_at[1])
+    with pytest.raises(UserInputError, match="one or three sizes"):
+        list(propose_keypoints(toy_session, replace(asked, settings=replace(settings, extra={"sizes": 2}))))
