@@ -125,9 +125,10 @@ def retrieval_rows(session: EngineSession, folder: Path, backbone: str) -> list[
     photos = [describe_photo(session.source, ImageInput(p.name, p), extractor=extractor) for p in paths]
     parts, identities = likeness_parts(photos), [p.stem.split("__")[0] for p in paths]
     ways = {
-        "colour histogram": RankingWeights(0.0, 1.0, 0.0, 0),
-        "pooled learned features": RankingWeights(0.0, 0.0, 1.0, 0),
-        "local descriptor": RankingWeights(1.0, 0.0, 0.0, 0),
+        "colour histogram": RankingWeights(0.0, 0.0, 1.0, 0.0, 0),
+        "pooled learned features": RankingWeights(0.0, 0.0, 0.0, 1.0, 0),
+        "local descriptor": RankingWeights(1.0, 0.0, 0.0, 0.0, 0),
+        "local descriptor that agrees on a place": RankingWeights(0.0, 1.0, 0.0, 0.0, 0),
         "all, without neighbours": RankingWeights(neighbours=0),
         "shipped": RankingWeights(),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ from engine.prompts.types import Prompt
 from engine.session import EngineSession
 
 FIXED_POINT_STEPS = 3
+THING_WORDS = (
+    "dog", "cat", "bird", "horse", "person", "car", "bicycle", "chair", "table", "bottle", "cup", "bag", "shoe", "toy", "guitar", "book",
+)  # fmt: skip
+"""Ordinary things: where their words attend together is probably a thing, and a class name competes with them."""
 
 
 @dataclass(frozen=True)
@@ -100,21 +105,33 @@ class AttentionExtractor:
     """Attention features of images under one class name and one set of settings."""
 
     def __init__(self, session: EngineSession, backbone_id: str, settings: ResolvedSettings, class_name: str) -> None:
-        self._session, self._id, self.settings = session, backbone_id, settings
+        self._session, self._id, self.settings, self._class_name = session, backbone_id, settings, class_name
         self.backbone = session.backbone(backbone_id)
         self.layer, self.cross = appearance_layers(self.backbone, settings.layer)
         text = VOTES_PROMPT if settings.variant == "pdm-votes" else self.backbone.spec.text_for(class_name)
         self.prompt: Prompt = session.prompt(f"text:{text}" if text else "empty", self.backbone)
         tokens = class_token_rows(self.backbone.tokenizer, text, class_name) if class_name else ()
-        self.class_keys = ClassKeys(self._project_keys(), tokens)
+        self.class_keys = ClassKeys(self._project_keys(self.prompt), tokens)
 
     @torch.no_grad()
-    def _project_keys(self) -> Tensor:
+    def _project_keys(self, prompt: Prompt) -> Tensor:
         if self.cross is None:
             return torch.zeros(1, 1)
         module = self.backbone.unet.get_submodule(self.cross.name)
-        embeds = self.prompt.embeds.to(self.backbone.device, self.backbone.dtype)
+        embeds = prompt.embeds.to(self.backbone.device, self.backbone.dtype)
         return module.to_k(embeds)[0].float().cpu()
+
+    @cached_property
+    def thing_keys(self) -> Tensor:
+        """Class vectors `[W, D]` of those ordinary words that the text model knows (without the class name itself)."""
+        rows = []
+        for word in THING_WORDS if self.cross is not None else ():
+            text = self.backbone.spec.text_for(word)
+            tokens = class_token_rows(self.backbone.tokenizer, text, word)
+            if tokens and word != self._class_name.strip().lower():
+                keys = self._project_keys(self._session.prompt(f"text:{text}", self.backbone))
+                rows.append(keys[list(tokens)].mean(dim=0))
+        return torch.stack(rows) if rows else torch.zeros(0, 1)
 
     def run_spec(self, view: ImageView) -> RunSpec:
         """What the features of this view are made with now."""

@@ -138,6 +138,7 @@ def select_patches(patches: Patches, keep: NDArray[np.bool_], weights: NDArray[n
         patches.colours[keep],
         (chosen / chosen.sum()).astype(np.float32),
         patches.xy[keep],
+        patches.cells[keep],
     )
 
 
@@ -148,6 +149,7 @@ def _join_patches(parts: Sequence[Patches]) -> Patches:
         np.concatenate([p.colours for p in parts]),
         np.concatenate([p.weights / count for p in parts]),
         np.concatenate([p.xy for p in parts]),
+        np.concatenate([p.cells for p in parts]),
     )
 
 

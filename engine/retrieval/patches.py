@@ -36,12 +36,14 @@ class Patches:
         colours: `[P, 15]` float32 in units of typical spread.
         weights: `[P]` float32 foreground weights, sum 1.
         xy: `[P, 2]` float32 centres relative to width and height (0..1).
+        cells: `[P]` float32 cell sizes relative to SIDE (how large the patch is).
     """
 
     gradients: NDArray[np.float32]
     colours: NDArray[np.float32]
     weights: NDArray[np.float32]
     xy: NDArray[np.float32]
+    cells: NDArray[np.float32]
 
 
 def _cosine_basis() -> NDArray[np.float32]:
@@ -79,7 +81,13 @@ def _root_sift(raw: NDArray[np.float32]) -> NDArray[np.float32]:
     return (spectrum * (norm / (norm + FLAT))).astype(np.float32)
 
 
-def dense_patches(rgb: NDArray[np.uint8], weights: NDArray[np.float32], *, step_px: int = STEP_PX) -> Patches:
+def dense_patches(
+    rgb: NDArray[np.uint8],
+    weights: NDArray[np.float32],
+    *,
+    step_px: int = STEP_PX,
+    cells_px: tuple[float, ...] = CELLS_PX,
+) -> Patches:
     """Descriptors of uint8 RGB `[H, W, 3]` with foreground weights `[h, w]` (any grid over the same photo).
 
     A photo too small for one patch gives one flat patch at its centre.
@@ -90,18 +98,18 @@ def dense_patches(rgb: NDArray[np.uint8], weights: NDArray[np.float32], *, step_
     lab = lab_image(small)
     weight_map = cv2.resize(weights.astype(np.float32), size)
     rows: list[tuple[NDArray[np.float32], ...]] = []
-    for cell in CELLS_PX:
+    for cell in cells_px:
         ys = np.arange(round(2 * cell), size[1] - round(2 * cell) + 1, step_px)
         xs = np.arange(round(2 * cell), size[0] - round(2 * cell) + 1, step_px)
         if len(ys) and len(xs):
             rows.append(_patches_of_size(lab, weight_map, ys, xs, cell))
     if not rows:
         return _one_flat_patch(lab)
-    gradients, colours, patch_weights, xy = (np.concatenate(part) for part in zip(*rows, strict=True))
+    gradients, colours, patch_weights, xy, cells = (np.concatenate(part) for part in zip(*rows, strict=True))
     total = float(patch_weights.sum())
     uniform = np.full(len(patch_weights), 1 / len(patch_weights), np.float32)
     weights_1 = (patch_weights / total).astype(np.float32) if total > 0 else uniform
-    return Patches(gradients, colours, weights_1, xy)
+    return Patches(gradients, colours, weights_1, xy, cells)
 
 
 def _one_flat_patch(lab: NDArray[np.float32]) -> Patches:
@@ -109,7 +117,8 @@ def _one_flat_patch(lab: NDArray[np.float32]) -> Patches:
     colour = np.concatenate([np.tile(mean, 4), np.zeros(3)])[None] / COLOUR_SPREAD
     gradient = np.zeros((1, 8 * len(_FREQUENCIES)), np.float32)
     centre = np.full((1, 2), 0.5, np.float32)
-    return Patches(gradient, colour.astype(np.float32), np.ones(1, np.float32), centre)
+    cell = np.full(1, 1 / 4, np.float32)
+    return Patches(gradient, colour.astype(np.float32), np.ones(1, np.float32), centre, cell)
 
 
 def _patches_of_size(
@@ -136,4 +145,5 @@ def _patches_of_size(
     colours = np.concatenate(parts, axis=-1).reshape(-1, 15) / COLOUR_SPREAD
     yy, xx = np.meshgrid((ys + 0.0) / height, (xs + 0.0) / width, indexing="ij")
     xy = np.stack([xx, yy], axis=-1).reshape(-1, 2).astype(np.float32)
-    return _root_sift(raw), colours.astype(np.float32), at(weight_map, 0, 0).ravel(), xy
+    cells = np.full(len(xy), cell / SIDE, np.float32)
+    return _root_sift(raw), colours.astype(np.float32), at(weight_map, 0, 0).ravel(), xy, cells

@@ -1,4 +1,4 @@
-"""Rank a collection against each of its photos: local excess, colour and learned likeness, then their neighbourhoods.
+"""Rank a collection against each of its photos: local excess, agreement on a place, colour, then their neighbourhoods.
 
 Used by leave-one-out evaluation of folders, and small enough to read as a description of how likeness is judged. Every part
 is brought to the same scale per query (z-scores), so that weights mean the same in any collection.
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.retrieval.likeness import best_likeness, stack_targets
+from engine.retrieval.likeness import best_likeness, consistent_share, target_vectors
+from engine.retrieval.patches import Patches
 from engine.retrieval.photo import PhotoFeatures
 
 Matrix = NDArray[np.float64]
@@ -25,11 +26,12 @@ ORDINARY_PERCENTILE = 93
 class RankingWeights:
     """Weights of the z-scored parts; `neighbours` and `spread` of the re-ranking (0 neighbours = none)."""
 
-    local: float = 1.0
-    colour: float = 0.35
-    learned: float = 0.15
+    local: float = 0.3
+    consistent: float = 1.0
+    colour: float = 0.25
+    learned: float = 0.0
     neighbours: int = 4
-    spread: float = 0.75
+    spread: float = 0.85
 
 
 def standardise(scores: Matrix) -> Matrix:
@@ -43,23 +45,39 @@ def standardise(scores: Matrix) -> Matrix:
     return (table + table.T) / 2
 
 
-def local_matrix(photos: Sequence[PhotoFeatures], *, on_row: Callable[[], None] | None = None) -> Matrix:
-    """`[N, N]` weighted excess of each query's patches (row) in each photo (column), square-rooted.
+def local_matrices(
+    photos: Sequence[PhotoFeatures], *, on_row: Callable[[], None] | None = None
+) -> tuple[Matrix, Matrix]:
+    """Weighted excess of each query's patches (row) in each photo (column), and the part of it that agrees on a place.
 
-    Memory is one row of products at a time; time grows with the square of the number of patches.
+    Both `[N, N]`, square-rooted; of the query and its mirror image the better one counts. Memory is one row of products at a
+    time; time grows with the square of the patches.
     """
     count = len(photos)
-    vectors, starts = stack_targets([p.patches for p in photos])
-    result = np.zeros((count, count))
+    everything = [p.patches for p in photos]
+    targets = [target_vectors(p) for p in everything]
+    local, consistent = np.zeros((count, count)), np.zeros((count, count))
     for row, photo in enumerate(photos):
-        best = best_likeness(photo.patches, vectors, starts)
-        best[:, row] = np.nan
-        ordinary = np.nanpercentile(best, ORDINARY_PERCENTILE, axis=1, keepdims=True)
-        excess = np.maximum(np.nan_to_num(best - ordinary, nan=0.0), 0)
-        result[row] = photo.patches.weights @ excess
+        for query in (photo.patches, photo.mirrored):
+            excess, agreeing = _query_rows(query, everything, targets, row)
+            local[row] = np.maximum(local[row], excess)
+            consistent[row] = np.maximum(consistent[row], agreeing)
         if on_row is not None:
             on_row()
-    return np.sqrt(result)
+    return np.sqrt(local), np.sqrt(consistent)
+
+
+def _query_rows(
+    query: Patches, photos: Sequence[Patches], targets: Sequence[NDArray[np.float32]], own: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(excess, its part that agrees on a place), each `[N]`; column `own` is the query's own photo and stays 0."""
+    best, where = best_likeness(query, targets)
+    best[:, own] = np.nan
+    ordinary = np.nanpercentile(best, ORDINARY_PERCENTILE, axis=1, keepdims=True)
+    votes = np.maximum(np.nan_to_num(best - ordinary, nan=0.0), 0) * query.weights[:, None]
+    votes[:, own] = 0
+    agreeing = [consistent_share(query, p, where[:, i], votes[:, i]) for i, p in enumerate(photos)]
+    return votes.sum(axis=0).astype(np.float64), np.array(agreeing)
 
 
 def colour_matrix(photos: Sequence[PhotoFeatures]) -> Matrix:
@@ -104,16 +122,17 @@ def spread_over_neighbours(scores: Matrix, neighbours: int, spread: float) -> Ma
 
 @dataclass(frozen=True)
 class LikenessParts:
-    """The three parts as `[N, N]` matrices, not yet brought to one scale."""
+    """The parts as `[N, N]` matrices, not yet brought to one scale."""
 
     local: Matrix
+    consistent: Matrix
     colour: Matrix
     learned: Matrix
 
 
 def likeness_parts(photos: Sequence[PhotoFeatures], *, on_row: Callable[[], None] | None = None) -> LikenessParts:
     """Compare every photo with every other (the slow step; weights can be tried on the result)."""
-    return LikenessParts(local_matrix(photos, on_row=on_row), colour_matrix(photos), learned_matrix(photos))
+    return LikenessParts(*local_matrices(photos, on_row=on_row), colour_matrix(photos), learned_matrix(photos))
 
 
 def combine_parts(parts: LikenessParts, weights: RankingWeights) -> Matrix:
@@ -121,6 +140,7 @@ def combine_parts(parts: LikenessParts, weights: RankingWeights) -> Matrix:
     total = np.zeros_like(parts.colour)
     for matrix, weight in (
         (parts.local, weights.local),
+        (parts.consistent, weights.consistent),
         (parts.colour, weights.colour),
         (parts.learned, weights.learned),
     ):
