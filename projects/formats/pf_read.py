@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from engine.domain.errors import AppError
 from engine.domain.geometry import index_to_continuous
@@ -22,6 +19,7 @@ from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.matlab import MatlabError, read_arrays
 from projects.formats.pf import WILLOW_HEADER, WILLOW_POINTS
 
 MAX_MAT = 200_000
@@ -95,24 +93,13 @@ def _csv_rows(file: Path) -> list[list[str]]:
 def _load_mat(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     data = checks.read_bytes(file, MAX_MAT)
     try:
-        content: dict[str, Any] = loadmat(io.BytesIO(data), variable_names=["kps", "bbox"], struct_as_record=True)
-        kps = np.asarray(content["kps"], dtype=np.float64)
-        box = np.asarray(content["bbox"], dtype=np.float64).reshape(-1) if "bbox" in content else None
-    except KeyError:
-        raise bad(file, "", 'it holds no "kps"') from None
-    except (
-        ValueError,
-        TypeError,
-        OSError,
-        NotImplementedError,
-        OverflowError,
-        MemoryError,
-        IndexError,
-        zlib.error,
-    ) as error:
-        raise bad(file, "", f"it is no readable MATLAB 5 file ({type(error).__name__}: {str(error)[:100]})") from None
-    except Exception as error:  # noqa: BLE001 - scipy raises its own MatReadError and bare Exceptions
-        raise bad(file, "", f"it is no readable MATLAB 5 file ({type(error).__name__})") from None
+        content = read_arrays(data, ("kps", "bbox"))
+    except MatlabError as error:
+        raise bad(file, "", f"it is no readable MATLAB 5 file ({error})") from None
+    if "kps" not in content:
+        raise bad(file, "", 'it holds no "kps"')
+    kps = content["kps"]
+    box = content["bbox"].reshape(-1) if "bbox" in content else None
     if kps.ndim != 2 or kps.shape[1] != 2 or len(kps) > checks.MAX_KEYPOINTS:
         raise bad(file, "kps", f"N x 2 numbers are expected, found {kps.shape}")
     if box is not None and (
