@@ -68,6 +68,15 @@ class PromptLibrary:
         files.rewrite_card(found.folder, card)
         return replace(found, card=card)
 
+    def undecided(self, backbone: str, category: str) -> SavedPrompt | None:
+        """The newest prompt for `backbone` (id or folder) and category (or for all of them) that nobody decided about."""
+        spec_id = get_spec(backbone, self.models_dir).id
+        for saved in self.entries():
+            card = saved.card
+            if card.backbone == spec_id and card.category in ("", category) and card.settings.get("auto") is False:
+                return saved
+        return None
+
     def import_(self, path: Path, *, backbone: str = "", category: str = "", dino: str = "") -> list[SavedPrompt]:
         """Take in a file exported by Kinmark, a prompt's folder, or `caption.pt` / `ckpt.pt` of the published code.
 

@@ -165,11 +165,8 @@ def _propose_with(
 
 def undecided_prompt(project: Project, backbone: str, category: str) -> PromptCard | None:
     """The newest prompt of the category (or of all together) that waits for a person's decision."""
-    for saved in open_prompts((project.prompts_dir,)).entries():
-        card = saved.card
-        if card.backbone == backbone and card.category in ("", category) and card.settings.get("auto") is False:
-            return card
-    return None
+    found = open_prompts((project.prompts_dir,)).undecided(backbone, category)
+    return found.card if found is not None else None
 
 
 def keep(project: Project, prompt_id: str) -> None:
