@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QDate, QLocale, Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from desktop.session.labelling import Labelling
@@ -12,7 +12,11 @@ from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import CALIBRATED_FROM
 from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
+from engine.domain.runspec import RunSpec
 from projects.store.rows import KeypointProposalRow
+
+COUNTED = 2000
+"""Decisions counted exactly for the note; that many are plenty."""
 
 
 class EvidencePanel(QWidget):
@@ -76,7 +80,7 @@ class EvidencePanel(QWidget):
         show_if(self.swap, selected is not None and selected.sides_swapped > 0.5)
         self._show_rows(proposal)
         self._show_peaks(proposal)
-        self.note.setText(self._note(proposal))
+        self.note.setText("\n".join(t for t in (self._note(proposal), self._made_by(proposal)) if t))
 
     def _note(self, proposal: KeypointProposalRow | None) -> str:
         at = self._at
@@ -94,11 +98,35 @@ class EvidencePanel(QWidget):
                 return self.tr("Imported.")
             return self.tr("Accepted from a proposal.")
         category = at.current_category
-        count = at.session.queries.count_decisions(category.id if category else None)
+        count = at.session.queries.count_decisions(category.id if category else None, at_most=COUNTED)
         if count < CALIBRATED_FROM:
             left = CALIBRATED_FROM - count
             return self.tr("Confidence is uncalibrated: %n more decisions fit it to your own.", "", left)
-        return self.tr("Confidence is calibrated on {n} of your decisions.").format(n=count)
+        number = f"{count}+" if count >= COUNTED else str(count)
+        return self.tr("Confidence is calibrated on {n} of your decisions.").format(n=number)
+
+    def _made_by(self, proposal: KeypointProposalRow | None) -> str:
+        """What run the focused keypoint comes from: model, prompt, exemplars, day. Empty for hand-made ones."""
+        at, selected = self._at, self._at.selected
+        if selected is None or at.focused is None:
+            return ""
+        row = selected.keypoint(at.focused)
+        whole = next((p for p in selected.proposals if proposal is not None and p.id == proposal.proposal_id), None)
+        run_id = whole.run_id if whole is not None else (row.run_id if row is not None else None)
+        run = at.session.queries.run(run_id) if run_id is not None else None
+        if run is None:
+            return ""
+        spec = RunSpec.from_json(run.spec)
+        day = QLocale().toString(
+            QDate.fromString(run.created_at[:10], Qt.DateFormat.ISODate), QLocale.FormatType.ShortFormat
+        )
+        text = self.tr("Run of {day}: {model}, prompt {prompt}").format(
+            day=day, model=spec.backbone, prompt=spec.prompt
+        )
+        exemplars = whole.extra.get("exemplar_ids") if whole is not None else None
+        if isinstance(exemplars, list) and exemplars:
+            text += ", " + self.tr("%n exemplars", "", len(exemplars))
+        return text
 
     def _finding(self) -> str:
         """What the data check said about the focused keypoint."""

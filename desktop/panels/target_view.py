@@ -24,6 +24,7 @@ from desktop.session.labelling import Labelling
 from desktop.session.place import Place
 from desktop.settings import Settings
 from engine.domain.errors import AppError
+from projects.store.changes import OpChanges
 from projects.store.rows import ImageRow
 
 TOOLS: dict[str, type[Tool]] = {
@@ -57,6 +58,7 @@ class TargetView(QWidget):
         self.tools: dict[str, Tool] = {name: kind(self.canvas) for name, kind in TOOLS.items()}
         self.canvas.set_tool(self.tools["select"])
         self.name = ElidedLabel("caption")
+        self.tags = ElidedLabel("dim")
         self.position = ElidedLabel("dim")
         self.zoom = QToolButton()
         self.zoom.setToolTip(self.tr("Zoom: fit or 100 %"))
@@ -72,6 +74,7 @@ class TargetView(QWidget):
         header.setContentsMargins(10, 2, 4, 2)
         header.addStrut(header_height(self))
         header.addWidget(self.name, 1)
+        header.addWidget(self.tags)
         header.addWidget(self.position)
         header.addWidget(self.tone)
         header.addWidget(self.zoom)
@@ -96,11 +99,21 @@ class TargetView(QWidget):
         labelling.image_changed.connect(self.show_image)
         labelling.content_changed.connect(self._content_changed)
         labelling.settings.changed.connect(self._settings_changed)
+        labelling.session.changed.connect(self._project_changed)
         self.canvas.set_point_size(labelling.settings.current.point_px)
         self.canvas.zoomed.connect(self._zoomed)
         self.canvas.cursor_moved.connect(self._cursor_moved)
         self.canvas.view_changed.connect(lambda: self._follow(self.canvas, self.source.view))
         self.source.view.view_changed.connect(lambda: self._follow(self.source.view, self.canvas))
+
+    def _project_changed(self, changes: OpChanges, _initiator: object) -> None:
+        if changes.tables & {"tag", "tag_link"}:
+            self._show_tags()
+
+    def _show_tags(self) -> None:
+        image = self._at.image
+        tags = self._at.session.queries.tags_of(image.id) if image is not None else ()
+        self.tags.set_text("  ".join(f"#{tag}" for tag in tags))
 
     def _settings_changed(self, settings: Settings) -> None:
         self.canvas.set_point_size(settings.point_px)
@@ -141,6 +154,7 @@ class TargetView(QWidget):
         self._file_gone = False
         if image is None:
             self.name.set_text("")
+            self.tags.set_text("")
             self.canvas.show_image(None)
             self.canvas.show_content(CanvasContent())
             self.canvas.show_message(
@@ -148,6 +162,7 @@ class TargetView(QWidget):
             )
             return
         self.name.set_text(image.file_name)
+        self._show_tags()
         self.canvas.show_message("")
 
         def loaded(photo: Photo) -> None:

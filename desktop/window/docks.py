@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QByteArray, QCoreApplication, QSettings, Qt
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
+from PySide6.QtCore import QByteArray, QCoreApplication, QSettings, Qt, Signal
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QMenu, QWidget
 
 from engine.paths import settings_dir
 
@@ -21,8 +22,26 @@ def geometry_store() -> QSettings:
     return QSettings(str(settings_dir() / "geometry.ini"), QSettings.Format.IniFormat)
 
 
+class PanelDock(QDockWidget):
+    """A panel that says when the person closed it with its own button.
+
+    Signals:
+        dismissed(): closed by hand.
+    """
+
+    dismissed = Signal()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.dismissed.emit()
+        super().closeEvent(event)
+
+
 class Docks:
-    """GUI thread; owned by the main window."""
+    """GUI thread; owned by the main window.
+
+    Attributes:
+        dismissed: panels that the person put away; they stay away until the View menu brings them back.
+    """
 
     def __init__(self, window: QMainWindow) -> None:
         self._window = window
@@ -34,8 +53,12 @@ class Docks:
         }
         self.docks: dict[str, QDockWidget] = {}
         self._narrow = False
+        self.dismissed: set[str] = set()
+        self._state: QByteArray | None = None
         for name, side in _SIDES.items():
-            dock = QDockWidget(titles[name], window)
+            dock = PanelDock(titles[name], window)
+            dock.dismissed.connect(lambda n=name: self._dismiss(n, True))
+            dock.toggleViewAction().triggered.connect(lambda on, n=name: self._dismiss(n, not on))
             dock.setObjectName(f"dock.{name}")
             dock.setMinimumWidth(200)
             window.addDockWidget(side, dock)
@@ -45,15 +68,20 @@ class Docks:
         self.fill({})
 
     def fill(self, widgets: dict[str, QWidget]) -> None:
-        """Put the project's panels in (empty: no project, all docks hidden)."""
+        """Put the project's panels in, where they were last (empty: no project, all docks hidden)."""
+        if not widgets:
+            self._keep_state()
         for name, dock in self.docks.items():
             widget = widgets.get(name)
             old = dock.widget()
             if old is not None:
                 old.deleteLater()
             dock.setWidget(widget if widget is not None else QWidget())
-            dock.setVisible(widget is not None)
-        if widgets:
+            dock.setVisible(widget is not None and name not in self.dismissed)
+        if widgets and self._state is not None:
+            self._window.restoreState(self._state, 1)
+            self.show_all(True)
+        elif widgets:
             self._window.resizeDocks(
                 [self.docks["images"], self.docks["instances"]], [270, 300], Qt.Orientation.Horizontal
             )
@@ -63,15 +91,30 @@ class Docks:
                 Qt.Orientation.Vertical,
             )
 
+    def _keep_state(self) -> None:
+        """Remember places and sizes, when there is something to remember (a narrow window is an exception)."""
+        if not self._narrow and any(dock.isVisible() for dock in self.docks.values()):
+            self._state = self._window.saveState(1)
+
+    def _dismiss(self, name: str, away: bool) -> None:
+        (self.dismissed.add if away else self.dismissed.discard)(name)
+
     def show_all(self, on: bool) -> None:
         """All panels away, or back."""
-        for dock in self.docks.values():
-            dock.setVisible(on)
+        for name, dock in self.docks.items():
+            dock.setVisible(on and name not in self.dismissed)
 
     def show_right(self, on: bool) -> None:
         """The panels about one photo, only beside the canvas."""
         for name in ("instances", "evidence", "review"):
-            self.docks[name].setVisible(on)
+            self.docks[name].setVisible(on and name not in self.dismissed)
+
+    def menu(self, parent: QWidget) -> QMenu:
+        """A switch for each panel."""
+        menu = QMenu(QCoreApplication.translate("MainWindow", "Panels"), parent)
+        for dock in self.docks.values():
+            menu.addAction(dock.toggleViewAction())
+        return menu
 
     def fit_width(self, width: int) -> None:
         """Below 1100 pixels the right panels share one place as tabs."""
@@ -108,16 +151,22 @@ class Docks:
         store = geometry_store()
         key = self._screen_key()
         store.setValue(f"{key}/geometry", self._window.saveGeometry())
-        store.setValue(f"{key}/state", self._window.saveState(1))
+        self._keep_state()
+        if self._state is not None:
+            store.setValue(f"{key}/state", self._state)
+        store.setValue("dismissed", sorted(self.dismissed))
 
     def restore(self) -> bool:
         """Bring geometry and panels of this screen back; False when it is new."""
         store = geometry_store()
+        kept = store.value("dismissed")
+        names = [kept] if isinstance(kept, str) else kept if isinstance(kept, list) else []
+        self.dismissed = {name for name in names if name in self.docks}
         key = self._screen_key()
         geometry, state = store.value(f"{key}/geometry"), store.value(f"{key}/state")
         if not isinstance(geometry, QByteArray):
             return False
         self._window.restoreGeometry(geometry)
         if isinstance(state, QByteArray):
-            self._window.restoreState(state, 1)
+            self._state = state
         return True

@@ -6,8 +6,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtCore import QRect, Qt, QTimer, Signal
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop.actions.keymap import load_keys
@@ -25,6 +33,9 @@ if TYPE_CHECKING:
 
 PEEK_TAP_S = 0.25
 PAGES = ("label", "parts", "identities", "statistics")
+
+TITLE_PX = 40
+"""Room that the frame around the window takes from the screen."""
 
 
 class MainWindow(QMainWindow):
@@ -45,7 +56,10 @@ class MainWindow(QMainWindow):
         self.workspace: Workspace | None = None
         self.setWindowTitle("Kinmark")
         self.setAcceptDrops(True)
-        self.resize(1360, 860)
+        room = self.screen().availableGeometry()
+        if QGuiApplication.platformName() == "offscreen":  # its screen is made up, and small
+            room = QRect(0, 0, 1920, 1080)
+        self.resize(min(1360, room.width()), min(860, room.height() - TITLE_PX))
         self.setMinimumSize(640, 440)
         self.preset, keys = self._keys()
         self.registry = ActionRegistry(self, keys)
@@ -59,10 +73,11 @@ class MainWindow(QMainWindow):
         column = QVBoxLayout(middle)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.message_bar)
         column.addWidget(self.pages, 1)
         self.setCentralWidget(middle)
+        self.message_bar.float_over(middle)
         self.docks = Docks(self)
+        self.menus["view"].addMenu(self.docks.menu(self))
         self._step = ""
         self.job_bar = JobBar()
         self.statusBar().addWidget(self.job_bar, 1)

@@ -200,11 +200,11 @@ class ProposalQueries(QueryGroup):
         )
         return tuple(DecisionRow(*(*row[:15], json.loads(row[15]), *row[16:])) for row in rows)
 
-    def count_decisions(self, category_id: int | None = None) -> int:
-        """Number of decisions about single keypoints (calibration starts at 30)."""
+    def count_decisions(self, category_id: int | None = None, *, at_most: int | None = None) -> int:
+        """Number of decisions about single keypoints (calibration starts at 30); counting ends at `at_most`."""
         return int(self._value(
-            "SELECT COUNT(*) FROM decision WHERE definition_id IS NOT NULL AND (? IS NULL OR category_id = ?)",
-            (category_id, category_id),
+            "SELECT COUNT(*) FROM (SELECT 1 FROM decision WHERE definition_id IS NOT NULL AND (? IS NULL OR category_id = ?) "
+            "LIMIT ?)", (category_id, category_id, -1 if at_most is None else at_most),
         ))  # fmt: skip
 
     def rejected_images(self, identity_id: int) -> tuple[int, ...]:
