@@ -62,9 +62,9 @@ class CheckWeights:
         pair, whole: constant, gain in layout and gain in looks when one pair, or all sides, are exchanged.
     """
 
-    far: tuple[float, float, float, float] = (-5.3, 1.25, 0.55, 22.0)
-    pair: tuple[float, float, float] = (-7.0, 25.0, 50.0)
-    whole: tuple[float, float, float] = (-3.6, 40.0, 100.0)
+    far: tuple[float, float, float, float] = (-5.41, 1.32, 0.59, 33.32)
+    pair: tuple[float, float, float] = (-6.43, 33.42, 51.25)
+    whole: tuple[float, float, float] = (-2.74, 29.61, 184.68)
 
 
 def check_labels(
