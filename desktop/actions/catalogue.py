@@ -141,6 +141,14 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     _a("edit.tag", _("Tag photo..."), "Ctrl+T", "tag", help_=_("Add or remove a tag of this photo.")),
     _a(
+        "edit.tag_instance",
+        _("Tag instance..."),
+        "Ctrl+Alt+T",
+        "",
+        C,
+        _("Add or remove a tag of the selected instance."),
+    ),
+    _a(
         "edit.remove_photos",
         _("Remove photos from the project"),
         "Shift+Del",

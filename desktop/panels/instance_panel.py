@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QListView, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QListView, QToolButton, QVBoxLayout, QWidget
 
 from desktop.panels.keypoint_delegate import KeypointDelegate
 from desktop.panels.keypoint_model import KeypointModel
@@ -59,8 +59,7 @@ class InstancePanel(QWidget):
         self.hint = plain_label(name="dim")
         self.hint.setMargin(12)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.summary = QLabel()
-        self.summary.setObjectName("dim")
+        self.summary = plain_label(name="dim")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 4)
         layout.setSpacing(6)
@@ -120,6 +119,15 @@ class InstancePanel(QWidget):
         return ""
 
     def _summary(self) -> str:
+        return "   ".join(text for text in (self._progress(), self._tags()) if text)
+
+    def _tags(self) -> str:
+        selected = self._at.selected
+        if selected is None or selected.instance is None:
+            return ""
+        return "  ".join(f"#{tag}" for tag in self._at.session.queries.tags_of_instance(selected.instance.id))
+
+    def _progress(self) -> str:
         lines = self.model.lines
         if not lines or self._at.selected is None:
             return ""

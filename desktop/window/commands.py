@@ -106,6 +106,7 @@ class Commands(QObject):
             "edit.copy_selected": lambda w: self.photos.copy_to_selected(w),
             "edit.schema": dialogs.schema,
             "edit.tag": lambda w: self.photos.tag(w),
+            "edit.tag_instance": lambda w: self.photos.tag_instance(w),
             "edit.remove_photos": lambda w: self.photos.remove(w),
             "review.reject_list": lambda w: self.photos.reject_list(w),
             "view.fit": lambda w: w.target.canvas.fit(),

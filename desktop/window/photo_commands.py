@@ -87,15 +87,8 @@ class PhotoCommands(QObject):
         ids = self._chosen(workspace)
         if not ids:
             return
-        text, ok = QInputDialog.getItem(
-            self._window,
-            self.tr("Tag"),
-            self.tr("Tag for %n photos (the same tag again takes it off):", "", len(ids)),
-            list(workspace.session.queries.tags()),
-            editable=True,
-        )
-        name = text.strip()
-        if not ok or not name:
+        name = self._ask_tag(workspace, self.tr("Tag for %n photos (the same tag again takes it off):", "", len(ids)))
+        if not name:
             return
         carrying = set(workspace.session.queries.image_ids(ImageFilter(tag=name)))
         if carrying.issuperset(ids):
@@ -104,6 +97,26 @@ class PhotoCommands(QObject):
         else:
             title = self.tr("Tag %n photos", "", len(ids))
             workspace.session.write_sized(len(ids), title, lambda do: do.tag(name, ids), self)
+
+    def tag_instance(self, workspace: Workspace) -> None:
+        """Add or remove a tag of the selected instance."""
+        selected = workspace.labelling.selected
+        if selected is None or selected.instance is None:
+            workspace.program.messages.info(self.tr("Select an accepted instance first."))
+            return
+        instance_id = selected.instance.id
+        name = self._ask_tag(workspace, self.tr("Tag for this instance (the same tag again takes it off):"))
+        if not name:
+            return
+        if name in workspace.session.queries.tags_of_instance(instance_id):
+            workspace.session.write(lambda do: do.untag(name, instance_ids=[instance_id]), self)
+        else:
+            workspace.session.write(lambda do: do.tag(name, instance_ids=[instance_id]), self)
+
+    def _ask_tag(self, workspace: Workspace, question: str) -> str:
+        known = list(workspace.session.queries.tags())
+        text, ok = QInputDialog.getItem(self._window, self.tr("Tag"), question, known, editable=True)
+        return text.strip() if ok else ""
 
     def remove(self, workspace: Workspace) -> None:
         """Take the selected photos out of the project; the files stay."""

@@ -52,6 +52,7 @@ class PointCommands(QObject):
         none = colours.addAction(self.tr("No own colour"))
         none.triggered.connect(lambda *_: self.set_colour(workspace, index, ""))
         menu.addAction(registry["edit.schema"])
+        menu.addAction(registry["edit.tag_instance"])
         return menu
 
     def _mix(self, workspace: Workspace, index: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMenu
 
@@ -64,6 +65,22 @@ def test_tags_are_shown_beside_the_name(driver: Driver) -> None:
     assert space.target.tags.whole_text == "#<b>blurred</b>"
     driver.key(Qt.Key.Key_D)
     assert space.target.tags.whole_text == ""
+
+
+def test_an_instance_is_tagged(proposed: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PySide6.QtWidgets import QInputDialog
+
+    space = proposed.space
+    monkeypatch.setattr(QInputDialog, "getItem", staticmethod(lambda *_, **__: (" lame ", True)))
+    modifiers = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+    proposed.key(Qt.Key.Key_T, modifiers)
+    instance = space.labelling.selected.instance
+    assert space.session.queries.tags_of_instance(instance.id) == ("lame",)
+    assert space.session.queries.tags_of(space.labelling.image.id) == ()
+    proposed.until(lambda: "#lame" in space.instances.summary.text())
+    proposed.key(Qt.Key.Key_T, modifiers)
+    proposed.until(lambda: "#lame" not in space.instances.summary.text())
+    assert space.session.queries.tags() == {}
 
 
 def test_evidence_names_the_run(proposed: Driver) -> None:

@@ -247,6 +247,13 @@ class ImageQueries(QueryGroup):
             "ORDER BY t.name", (image_id,),
         ))  # fmt: skip
 
+    def tags_of_instance(self, instance_id: int) -> tuple[str, ...]:
+        """Names of the tags on one instance."""
+        return tuple(row[0] for row in self._all(
+            "SELECT t.name FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.instance_id = ? ORDER BY t.name",
+            (instance_id,),
+        ))  # fmt: skip
+
     def splits(self) -> dict[int, str]:
         """{image id: split name}."""
         return dict(self._all("SELECT image_id, name FROM split"))
