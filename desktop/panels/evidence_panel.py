@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QDate, QLocale, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from desktop.session.labelling import Labelling
@@ -71,6 +72,16 @@ class EvidencePanel(QWidget):
         labelling.selection_changed.connect(self._later.ask)
         self.refresh()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._keep_height()
+
+    def _keep_height(self) -> None:
+        """Ask for the height of the wrapped sentences too: without it Qt lays the rows over each other."""
+        layout = self.layout()
+        if layout is not None:
+            self.setMinimumHeight(layout.totalMinimumHeightForWidth(self.width()))
+
     def refresh(self) -> None:
         """Show the focused keypoint's evidence."""
         at = self._at
@@ -81,6 +92,7 @@ class EvidencePanel(QWidget):
         self._show_rows(proposal)
         self._show_peaks(proposal)
         self.note.setText("\n".join(t for t in (self._note(proposal), self._made_by(proposal)) if t))
+        self._keep_height()
 
     def _note(self, proposal: KeypointProposalRow | None) -> str:
         at = self._at

@@ -143,7 +143,7 @@ class FilterList(QWidget):
         self.more = _CountedList()
         self.more.about_to_show.connect(self._count_more)
         self.more.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.more.setMinimumContentsLength(18)
+        self.more.setMinimumContentsLength(14)
         self.more.setAccessibleName(self.tr("More filters"))
         self.more.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._more_filters: list[ImageFilter | None] = [None]

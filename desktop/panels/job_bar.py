@@ -97,6 +97,7 @@ class JobBar(QWidget):
         self._state: JobState | None = None
         self.pause.clicked.connect(self.pause_clicked.emit)
         self.cancel.clicked.connect(lambda _: self.cancel_clicked.emit())
+        self.setMinimumHeight(self.pause.sizeHint().height() + 4)  # the canvas must not move when a job begins
         self.show_job(None)
 
     def _button(self, name: str, tip: str, checkable: bool = False) -> QToolButton:

@@ -218,8 +218,8 @@ class QueuePanel(QWidget):
         if self._queue.strategy == "check":
             return text
         if self._at.has_exemplar:
-            return text + "\n\n" + self.tr("Ctrl+P proposes on the photos that have no labels yet.")
-        return text + "\n\n" + self.tr("Label one photo (K), then Ctrl+P proposes on the others.")
+            return text + "\n" + self.tr("Ctrl+P proposes on the photos that have no labels yet.")
+        return text + "\n" + self.tr("Label one photo (K), then Ctrl+P proposes on the others.")
 
     def _suspicious(self, ids: list[int]) -> dict[int, Box]:
         """The surroundings of the most suspicious label of each photo."""

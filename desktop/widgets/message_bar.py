@@ -1,17 +1,18 @@
-"""The bar above the canvas: what happened, what to do, copy details, try again. Never in the way of the work."""
+"""The bar over the foot of the page: what happened, what to do, copy details, try again."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable
 
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QGuiApplication, Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QTimer
+from PySide6.QtGui import QGuiApplication, QPalette, Qt
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from desktop.theme.icons import icon
 
 INFO_MS = 9000
+MARGIN_PX, WIDEST_PX, ONE_ROW_PX = 14, 760, 520
 
 
 def plain_label(text: str = "", parent: QWidget | None = None, name: str = "") -> QLabel:
@@ -37,7 +38,10 @@ def show_if(widget: QWidget, visible: bool) -> None:
 
 
 class MessageBar(QFrame):
-    """GUI thread; owned by the main window. Shows the newest message; information goes away by itself."""
+    """GUI thread; owned by the main window. Shows the newest message; information goes away by itself.
+
+    It lies over the page instead of above it: nothing moves under a hand that places keypoints when it comes or goes.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,12 +61,18 @@ class MessageBar(QFrame):
         words.setSpacing(0)
         words.addWidget(self._text)
         words.addWidget(self._hint)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(10, 6, 6, 6)
-        row.addWidget(self._icon)
-        row.addLayout(words, 1)
-        for button in (self._copy, self._again, self._close):
-            row.addWidget(button)
+        head = QHBoxLayout()
+        head.addWidget(self._icon)
+        head.addLayout(words, 1)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(self._copy)
+        buttons.addWidget(self._again)
+        buttons.addWidget(self._close)
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._row.setContentsMargins(10, 6, 6, 6)
+        self._row.addLayout(head, 1)
+        self._row.addLayout(buttons)
         self._copy.clicked.connect(self._copy_details)
         self._again.clicked.connect(self._try_again)
         self._close.clicked.connect(self.hide)
@@ -70,6 +80,28 @@ class MessageBar(QFrame):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.hide)
         self.hide()
+
+    def float_over(self, page: QWidget) -> None:
+        """Stay at the foot of `page`."""
+        self.setParent(page)
+        page.installEventFilter(self)
+        self.hide()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self._place()
+        return super().eventFilter(watched, event)
+
+    def _place(self) -> None:
+        page = self.parentWidget()
+        if page is None:
+            return
+        width = min(page.width() - 2 * MARGIN_PX, WIDEST_PX)
+        direction = QBoxLayout.Direction
+        self._row.setDirection(direction.LeftToRight if width >= ONE_ROW_PX else direction.TopToBottom)
+        height = self._row.totalHeightForWidth(width)
+        self.setGeometry((page.width() - width) // 2, page.height() - height - MARGIN_PX, width, height)
+        self.raise_()
 
     def show_message(self, level: str, text: str, hint: str, details: str, retry: object) -> None:
         """Replace what is shown."""
@@ -83,9 +115,14 @@ class MessageBar(QFrame):
         name = {"info": "info", "warning": "warning"}.get(level, "warning")
         self._icon.setPixmap(icon(name).pixmap(20, 20))
         colour = {"info": "#0072B2", "warning": "#E69F00"}.get(level, "#D55E00")
-        self.setStyleSheet(f"QFrame#messageBar {{ border: none; border-left: 4px solid {colour}; }}")
+        base, line = (self.palette().color(role).name() for role in (QPalette.ColorRole.Base, QPalette.ColorRole.Mid))
+        self.setStyleSheet(
+            f"QFrame#messageBar {{ background: {base}; border: 1px solid {line}; border-left: 4px solid {colour};"
+            " border-radius: 6px; }"
+        )
         self.setAccessibleName(text)
         self.show()
+        self._place()
         if level == "info":
             self._timer.start(INFO_MS)
         else:

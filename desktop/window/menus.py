@@ -23,55 +23,59 @@ SEPARATED = {
 _INSTANT = QToolButton.ToolButtonPopupMode.InstantPopup
 SEARCH_PX = 150
 """What the search field should keep."""
+ANY_WIDTH = 16777215  # QWIDGETSIZE_MAX
 
 
 class ToolBar(QToolBar):
-    """GUI thread; owned by the main window. A narrow one gives up words first, then what F8 and F9 do as well.
+    """GUI thread; owned by the main window. A narrow one gives up words first, then what menus and keys do as well.
 
     Attributes:
-        shrinking: buttons that can do without their words; leaving: actions that a narrow bar does not show.
-        name_button: the project's button, which keeps its name longer than the others.
+        shrinking: buttons that can do without their words; name_button: the project's button, which keeps its name longer.
+        leaving: groups of actions that a narrow bar does not show, the first ones first.
     """
 
     def __init__(self, title: str, parent: QWidget) -> None:
         super().__init__(title, parent)
         self.shrinking: list[QToolButton] = []
-        self.leaving: list[QAction] = []
+        self.leaving: list[list[QAction]] = []
         self.name_button: QToolButton | None = None
-        self._shown: tuple[bool, bool] | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        bare, words = self._needed()
-        shown = (event.size().width() >= bare + words, event.size().width() >= bare)
-        if shown == self._shown:
-            return
-        self._shown = shown
-        both, icon_only = Qt.ToolButtonStyle.ToolButtonTextBesideIcon, Qt.ToolButtonStyle.ToolButtonIconOnly
-        for button in self.shrinking:
-            button.setToolButtonStyle(both if shown[0] else icon_only)
-        if self.name_button is not None:
-            self.name_button.setToolButtonStyle(both if shown[1] else icon_only)
-        for action in self.leaving:
-            widget = self.widgetForAction(action)
-            if widget is not None:
-                widget.setMaximumWidth(16777215 if shown[1] else 0)
+        width, (needed, words, name) = event.size().width(), self._needed()
+        self._say(self.shrinking, width >= needed + words)
+        self._say([self.name_button] if self.name_button is not None else [], width >= needed)
+        needed -= 0 if width >= needed else name
+        for group in self.leaving:
+            shown = width >= needed
+            for widget in map(self.widgetForAction, group):
+                if widget is not None:
+                    needed -= 0 if shown else widget.sizeHint().width() + 2
+                    widget.setMaximumWidth(ANY_WIDTH if shown else 0)
 
-    def _needed(self) -> tuple[int, int]:
-        """Width of everything without the words of the big buttons, and that of the words (they differ by language)."""
-        bare, words = 12, 0
-        for action in self.actions():
-            widget = self.widgetForAction(action)
+    @staticmethod
+    def _say(buttons: list[QToolButton], words: bool) -> None:
+        style = Qt.ToolButtonStyle.ToolButtonTextBesideIcon if words else Qt.ToolButtonStyle.ToolButtonIconOnly
+        for button in buttons:
+            if button.toolButtonStyle() != style:
+                button.setToolButtonStyle(style)
+
+    def _needed(self) -> tuple[int, int, int]:
+        """Widths of everything without words, of the words of the big buttons, and of the project's name."""
+        bare, words, name = 12, 0, 0
+        for widget in map(self.widgetForAction, self.actions()):
             if widget is None or widget.sizeHint().width() <= 0:
                 continue
-            width = SEARCH_PX if isinstance(widget, QLineEdit) else widget.sizeHint().width()
+            bare += (SEARCH_PX if isinstance(widget, QLineEdit) else widget.sizeHint().width()) + 2
             if isinstance(widget, QToolButton) and (widget in self.shrinking or widget is self.name_button):
                 word = widget.fontMetrics().horizontalAdvance(widget.text()) + 4
-                width -= word if widget.toolButtonStyle() == Qt.ToolButtonStyle.ToolButtonTextBesideIcon else 0
-                words += word if widget in self.shrinking else 0
-                width += word if widget is self.name_button else 0
-            bare += width + 2
-        return bare, words
+                if widget.toolButtonStyle() == Qt.ToolButtonStyle.ToolButtonTextBesideIcon:
+                    bare -= word
+                if widget is self.name_button:
+                    name = word
+                else:
+                    words += word
+        return bare + name, words, name
 
 
 class SearchField(QLineEdit):
@@ -169,7 +173,11 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
     bar.addSeparator()
     bar.addAction(registry["view.source"])
     bar.addAction(registry["view.panels"])
-    bar.leaving = [registry["view.source"], registry["view.panels"]]
+    bar.leaving = [
+        [registry["view.source"], registry["view.panels"]],
+        [registry["edit.undo"], registry["edit.redo"]],
+        [registry[f"page.{name}"] for name in ("label", "parts", "identities", "statistics")],
+    ]
     search = SearchField()
     search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  kp:nose  tag:x"))
     search.setClearButtonEnabled(True)

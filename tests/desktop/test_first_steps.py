@@ -84,3 +84,25 @@ def test_card_says_nothing_before_it_knows(qtbot: object, tmp_path: Path) -> Non
     assert card._line() == ""
     card.show_summary(ProjectSummary(tmp_path / "dogs.kinmark", "dogs", 1, 0))
     assert card._line() == "1 photo, 0 done"
+
+
+def test_nothing_moves_under_the_hand(driver: Driver) -> None:
+    """Messages and jobs come and go without shifting the photo."""
+    from desktop.engine_thread.jobs import Job
+    from desktop.engine_thread.service import JobState
+    from engine.domain.progress import ProgressSnapshot
+
+    window = driver.window
+    before = driver.at(100, 100), driver.canvas.mapTo(window, driver.canvas.rect().topLeft()), driver.canvas.size()
+    window.program.messages.info("Twelve instances proposed.", "N goes to the one that needs you most.")
+    window.job_bar.show_job(JobState(Job.make("Proposing", lambda _: None), ProgressSnapshot("", 1, 10, 1.0), 2))
+    driver.wait(0.1)
+    assert window.message_bar.isVisible() and window.job_bar.cancel.isVisible()
+    assert before == (
+        driver.at(100, 100), driver.canvas.mapTo(window, driver.canvas.rect().topLeft()), driver.canvas.size()
+    )  # fmt: skip
+    inside = window.message_bar.parentWidget().rect()
+    assert inside.contains(window.message_bar.geometry())
+    window.resize(900, 600)
+    driver.wait(0.1)
+    assert window.message_bar.parentWidget().rect().contains(window.message_bar.geometry())
