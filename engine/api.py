@@ -435,7 +435,14 @@ class Engine(Protocol):
     def find_instance(
         self, request: FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[MaskProposal | TargetFailure]:
-        """Zero or more proposals per target ("not here": one with mask None), in the order of the request."""
+        """Zero or more proposals per target ("not here": one with mask None), in the order of the request.
+
+        Without references the word `class_name` is searched by its attention alone; UserInputError when it is not known.
+        """
+        ...
+
+    def knows_word(self, word: str, backbone: str = DEFAULT_BACKBONE) -> bool:
+        """Whether the backbone's text model knows this class name (else only a photo of the thing can be searched for)."""
         ...
 
     def calibrate_instances(self, scores: tuple[float, ...], confirmed: tuple[bool, ...]) -> Calibration:

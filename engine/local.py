@@ -101,6 +101,12 @@ class LocalEngine:
 
         return find_instance(self.session, request, progress=progress, cancel=cancel)
 
+    def knows_word(self, word: str, backbone: str = api.DEFAULT_BACKBONE) -> bool:
+        """See `engine.api.Engine.knows_word`."""
+        from engine.instances.by_name import knows_word
+
+        return knows_word(self.session, word, backbone)
+
     def calibrate_instances(self, scores: tuple[float, ...], confirmed: tuple[bool, ...]) -> api.Calibration:
         """See `engine.api.Engine.calibrate_instances`."""
         from engine.instances.decision import fit_instance_calibration

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -41,6 +42,9 @@ from engine.instances.settings import ResolvedSettings, resolve
 from engine.retrieval.histogram import colour_histogram
 from engine.retrieval.likeness import patch_likeness
 from engine.session import EngineSession
+
+if TYPE_CHECKING:
+    from engine.instances.by_name import NamedThingFinder
 
 WITHOUT_SEGMENTER = ("grabcut", "threshold")
 
@@ -118,40 +122,8 @@ class InstanceFinder:
         started = time.perf_counter()
         picture = load_picture(self.session.source, image)
         regions = self.regions(picture, cancel)
-        threshold = DEFAULT_THRESHOLD if self.settings.threshold is None else self.settings.threshold
-        confidences = [confidence_of(r.score, self.request.calibration) for r in regions]
         seconds = time.perf_counter() - started
-        here = [(r, c) for r, c in zip(regions, confidences, strict=True) if c >= threshold]
-        if not here:
-            best = regions[0] if regions else None
-            score, confidence = (best.score, confidences[0]) if best is not None else (-20.0, 0.0)
-            peak = picture.to_image_xy(best.peak_rc[1], best.peak_rc[0]) if best is not None else None
-            extra = _extra(best.likeness) if best is not None else {}
-            return [
-                MaskProposal(
-                    self.request.request_id, image.image_id, score, confidence, None, None, self.spec,
-                    peak_xy_image=peak, seconds=seconds, extra=extra,
-                )
-            ]  # fmt: skip
-        return [
-            self._proposal(picture, region, confidence, rank, seconds) for rank, (region, confidence) in enumerate(here)
-        ]
-
-    def _proposal(self, picture: Picture, region: Region, confidence: float, rank: int, seconds: float) -> MaskProposal:
-        mask = picture.to_image_mask(region.mask)
-        return MaskProposal(
-            self.request.request_id,
-            picture.image.image_id,
-            region.score,
-            confidence,
-            mask,
-            mask.box,
-            self.spec,
-            peak_xy_image=picture.to_image_xy(region.peak_rc[1], region.peak_rc[0]),
-            seconds=seconds,
-            rank=rank,
-            extra=_extra(region.likeness),
-        )
+        return proposals_of(picture, regions, self.request, self.settings, self.spec, seconds)
 
     def evidence(self, picture: Picture, model: ReferenceModel, cancel: CancelToken | None = None) -> Evidence:
         """The map of one model on one target."""
@@ -178,14 +150,8 @@ class InstanceFinder:
             if not region.mask.any():
                 break
             found.append(region)
-            values = values * (1 - self._covered(region.mask, values.shape))
+            values = values * (1 - covered(region.mask, values.shape))
         return sorted(found, key=lambda r: -r.score)
-
-    @staticmethod
-    def _covered(mask: BoolMask, grid_hw: tuple[int, ...]) -> NDArray[np.float32]:
-        """Where a found region and its rim lie on the map grid."""
-        share = resize_map(mask.astype(np.float32), (grid_hw[0], grid_hw[1]))
-        return (cv2.dilate(share, np.ones((5, 5), np.uint8)) > 0.2).astype(np.float32)
 
     def _region(self, picture: Picture, evidence: Evidence, values: NDArray[np.float32]) -> Region:
         _, rough = best_threshold(values, picture.rgb, self.histograms, self.model.area_share)
@@ -217,8 +183,62 @@ class InstanceFinder:
         return RegionLikeness(colour, float(model.patches.weights @ best), evidence.appearance_cosine)
 
 
+def covered(mask: BoolMask, grid_hw: tuple[int, ...]) -> NDArray[np.float32]:
+    """Where a found region and its rim lie on the map grid."""
+    share = resize_map(mask.astype(np.float32), (grid_hw[0], grid_hw[1]))
+    return (cv2.dilate(share, np.ones((5, 5), np.uint8)) > 0.2).astype(np.float32)
+
+
+def proposals_of(
+    picture: Picture,
+    regions: Sequence[Region],
+    request: FindRequest,
+    settings: ResolvedSettings,
+    spec: RunSpec,
+    seconds: float,
+) -> list[MaskProposal]:
+    """The regions above the threshold as proposals; without any a single one with mask None ("not here")."""
+    threshold = DEFAULT_THRESHOLD if settings.threshold is None else settings.threshold
+    confidences = [confidence_of(r.score, request.calibration) for r in regions]
+    here = [(r, c) for r, c in zip(regions, confidences, strict=True) if c >= threshold]
+    name = request.request_id, picture.image.image_id
+    if not here and not regions:
+        return [MaskProposal(*name, -20.0, 0.0, None, None, spec, seconds=seconds)]
+    if not here:
+        here = [(regions[0], confidences[0])]
+    found = []
+    for rank, (region, confidence) in enumerate(here):
+        mask = picture.to_image_mask(region.mask) if confidence >= threshold else None
+        found.append(
+            MaskProposal(
+                *name,
+                region.score,
+                confidence,
+                mask,
+                mask.box if mask is not None else None,
+                spec,
+                peak_xy_image=picture.to_image_xy(region.peak_rc[1], region.peak_rc[0]),
+                seconds=seconds,
+                rank=rank,
+                extra=_extra(region.likeness),
+            )
+        )
+    return found
+
+
 def _extra(likeness: RegionLikeness) -> dict[str, float]:
     return {"colour": likeness.colour, "local": likeness.local, "attention": likeness.attention}
+
+
+def _finder(
+    session: EngineSession, request: FindRequest, cancel: CancelToken | None
+) -> InstanceFinder | NamedThingFinder:
+    """By its references, or without any by the word for its kind."""
+    if request.references:
+        return InstanceFinder(session, request, cancel)
+    from engine.instances.by_name import NamedThingFinder  # deferred: it builds on this module
+
+    return NamedThingFinder(session, request)
 
 
 def find_instance(
@@ -230,7 +250,7 @@ def find_instance(
 ) -> Iterator[MaskProposal | TargetFailure]:
     """Proposals per target in the order of the request; an unreadable target is reported and passed by."""
     with session.guarded():
-        finder = InstanceFinder(session, request, cancel)
+        finder = _finder(session, request, cancel)
         if progress is not None:
             progress.start("Searching photos", len(request.targets))
         for image in request.targets:

@@ -96,7 +96,7 @@ def find(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     json_output: JsonOption = False,
 ) -> None:
-    """Find one instance in the other photos: ranked, with a mask each, or "not here"."""
+    """Find one instance in the other photos: ranked, with a mask each, or "not here". With --name alone: that kind of thing."""
     from projects.project import Project
     from projects.workflows.find import FindOptions, ReferenceSpec
     from projects.workflows.find import find as run_find
@@ -185,7 +185,12 @@ def _show(data: dict[str, Any]) -> None:
         f"{what}: {data['found']} pending masks in {data['searched']} photos{narrowed}, {data['seconds']:.1f} s "
         f"on {data['device']} {data['dtype']}"
     )
-    if not data["calibrated"]:
+    if data["by_name"]:
+        print_note(
+            f"  searched by the word '{data['category']}' alone: the embedded backbone finds things by it, but hardly "
+            "tells kinds apart; mark one on a photo (--image, --box) for a better list"
+        )
+    elif not data["calibrated"]:
         print_note("  confidence is uncalibrated: confirm or deny some suggestions to calibrate it")
     for failure in data["failures"]:
         print_note(f"  left out: {failure['error']}")

@@ -53,7 +53,8 @@ class FindOptions:
     """What a person may ask for.
 
     Attributes:
-        references: what to find; may be empty when `identity` has accepted instances already.
+        references: what to find; may be empty when `identity` has accepted instances already, or when no individual but
+            the kind of thing `name` is looked for by the word alone.
         excludes: things that look alike but are not meant; their images are not searched.
         name: class name ("dog"); needed unless the identity has a category.
         identity: name of the individual; made when new. With an identity the first reference becomes its first
@@ -93,6 +94,7 @@ class FindOutcome:
     results: list[FoundRow] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ def _plan(project: Project, options: FindOptions) -> _Plan:
     identity = _identity(project, options, category)
     confirmed = _confirmed_references(project, identity)
     references = [*given, *confirmed[-MAX_REFERENCES:]]
-    if not references:
+    if not references and not _by_name(options):
         raise UserInputError("There is nothing to search for.", "Box or click the thing on one photo first.")
     excluded = [_reference(project, spec) for spec in options.excludes]
     denied = _denials(project, identity)
@@ -235,6 +237,11 @@ def _plan(project: Project, options: FindOptions) -> _Plan:
     rows = list(project.queries.iter_images(ImageFilter(glob=options.targets_glob, ids=options.image_ids)))
     targets = [row for row in rows if row.id not in skip]
     return _Plan(category, identity, tuple(r for _, r in references), tuple(r for _, r in negatives), tuple(targets))
+
+
+def _by_name(options: FindOptions) -> bool:
+    """Whether a kind of thing is looked for by its word, without any photo of it."""
+    return bool(options.name.strip()) and not options.references and not options.identity
 
 
 def _shortlist(
@@ -268,13 +275,21 @@ def find(
     """
     progress, cancel = progress or Progress(), cancel or CancelToken()
     job = options.job or uuid.uuid4().hex
+    if _by_name(options) and not engine.knows_word(options.name, options.backbone):
+        # Asked before anything is stored: an unknown word must not leave a category behind.
+        raise UserInputError(
+            f"The backbone '{options.backbone}' does not know the word '{options.name}', "
+            "so it cannot be searched without a photo of it.",
+            "Mark one on a photo and search for that, or use a backbone with a larger vocabulary.",
+        )
     with project.group(f"Find {options.identity or options.name or 'an instance'}"):
         plan = _plan(project, options)
         _confirm_references(project, options, plan)
     total = len(plan.targets)
-    if not options.exhaustive and total > SHORTLIST_FROM:
+    if not options.exhaustive and total > SHORTLIST_FROM and plan.references:
         plan = replace(plan, targets=_shortlist(project, engine, options, plan, progress, cancel))
-    calibration = instance_calibration(project, engine, plan.category)
+    # Decisions on individuals say nothing about the score of a word.
+    calibration = instance_calibration(project, engine, plan.category) if plan.references else None
     outcome = FindOutcome(
         plan.category.name,
         plan.identity.name if plan.identity else "",
@@ -284,6 +299,7 @@ def find(
         total,
         len(plan.targets),
         calibrated=calibration is not None,
+        by_name=not plan.references,
     )
     request = FindRequest(
         job,

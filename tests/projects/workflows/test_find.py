@@ -41,6 +41,9 @@ class KnowingEngine:
     def __init__(self, *, on_target=None, fail=()):
         self.requests, self.described, self.on_target, self.fail = [], [], on_target, fail
 
+    def knows_word(self, word, backbone):
+        return word != "xyzzy"
+
     def calibrate_instances(self, scores, confirmed):
         self.scores = scores
         return Calibration("prior", len(scores))
@@ -115,6 +118,19 @@ def test_results_are_ranked_and_stored_as_pending(project):
     assert project.queries.proposals(kind="mask") == ()
 
 
+def test_a_kind_is_searched_by_its_word_and_an_unknown_word_leaves_nothing(project):
+    engine = KnowingEngine()
+    with pytest.raises(UserInputError, match="does not know the word 'xyzzy'"):
+        find(project, engine, FindOptions(name="xyzzy"))
+    assert project.queries.category("xyzzy") is None and not engine.requests
+    outcome = find(project, engine, FindOptions(name="dog"))
+    assert outcome.by_name and not outcome.identity and outcome.searched == 8 and outcome.found == 5
+    assert engine.requests[0].references == () and engine.requests[0].class_name == "dog"
+    assert len(project.queries.proposals(kind="mask")) > 0 and project.queries.identities() == ()
+    with pytest.raises(UserInputError, match="nothing to search"):
+        find(project, engine, FindOptions(name="dog", identity="Rex"))
+
+
 def test_denials_become_negatives_and_are_not_searched_again(project):
     engine = KnowingEngine()
     find(project, engine, REX)
@@ -172,7 +188,7 @@ def test_what_was_found_before_a_cancel_is_kept(project, monkeypatch):
     ("options", "text"),
     [
         (FindOptions(references=(ReferenceSpec("gone.png", box=(1, 1, 5, 5)),), name="dog"), "no image gone.png"),
-        (FindOptions(name="dog"), "nothing to search"),
+        (FindOptions(identity="Rex", name="dog"), "nothing to search"),
         (FindOptions(references=REX.references), "class name|kind of thing"),
     ],
 )

@@ -1,0 +1,127 @@
+"""Search by the word for a kind of thing, without any photo of it: PDM's semantic map alone (ALGORITHMS 5, "only a class name").
+
+Where the word attends says where a thing is; how much more it attends there than the words for other things do says whether it
+is this kind. How well a backbone tells kinds apart is the backbone's own skill: the note of a search says so.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.api import FindRequest, ImageInput
+from engine.domain.errors import UserInputError
+from engine.domain.progress import CancelToken
+from engine.domain.proposals import MaskProposal
+from engine.domain.runspec import RunSpec
+from engine.instances import maps
+from engine.instances.attention import AttentionExtractor, class_token_rows
+from engine.instances.decision import RegionLikeness
+from engine.instances.evidence import grid_of, resize_map
+from engine.instances.find import WITHOUT_SEGMENTER, Region, covered, proposals_of
+from engine.instances.outline import component_at, grabcut, otsu
+from engine.instances.picture import BoolMask, Picture, load_picture
+from engine.instances.sam import Segmenter, load_segmenter
+from engine.instances.settings import resolve
+from engine.session import EngineSession
+
+LOWEST_PEAK = 0.3
+"""Further instances whose peak is below this share of the best one's are left out."""
+
+
+def knows_word(session: EngineSession, word: str, backbone_id: str) -> bool:
+    """Whether the text model of a backbone knows this class name as words, not as a row of letters."""
+    backbone = session.backbone(backbone_id)
+    return bool(class_token_rows(backbone.tokenizer, backbone.spec.text_for(word), word))
+
+
+class NamedThingFinder:
+    """A resolved search for a word: set once, ask per target.
+
+    Raises (on creation):
+        UserInputError: no class name, one that the text model does not know, a backbone without cross-attention there.
+    """
+
+    def __init__(self, session: EngineSession, request: FindRequest) -> None:
+        if not request.class_name.strip():
+            raise UserInputError(
+                "There is no reference to search for.", "Mark the thing on one photo first, or name its kind."
+            )
+        self.session, self.request = session, request
+        backbone = session.backbone(request.backbone)
+        self.settings = resolve(request.settings, backbone.spec)
+        self.extractor = AttentionExtractor(session, request.backbone, self.settings, request.class_name)
+        keys = self.extractor.class_keys
+        if not keys.tokens or self.extractor.cross is None:
+            raise UserInputError(
+                f"The backbone '{backbone.spec.id}' does not know the word '{request.class_name}', "
+                "so it cannot be searched without a photo of it.",
+                "Mark one on a photo and search for that, or use a backbone with a larger vocabulary.",
+            )
+        self.words = torch.cat([keys.vector[None], self.extractor.thing_keys])
+        self.segmenter: Segmenter | None = None
+        if self.settings.refine not in WITHOUT_SEGMENTER:
+            self.segmenter = load_segmenter(self.settings.refine, session)
+        self.spec = RunSpec(
+            f"{self.settings.variant}-word",
+            backbone.spec.id,
+            revision=backbone.revision,
+            prompt=self.extractor.prompt.id,
+            timestep=self.settings.timestep,
+            input_wh=backbone.spec.input_wh,
+            settings={**self.settings.describe(), "class_name": request.class_name, "references": 0},
+        )
+
+    def search(self, image: ImageInput, cancel: CancelToken | None = None) -> list[MaskProposal]:
+        """Proposals of one target, best first; a single one with mask None when the kind is not there."""
+        started = time.perf_counter()
+        picture = load_picture(self.session.source, image)
+        regions = self.regions(picture, cancel)
+        return proposals_of(picture, regions, self.request, self.settings, self.spec, time.perf_counter() - started)
+
+    def regions(self, picture: Picture, cancel: CancelToken | None = None) -> list[Region]:
+        """Distinct regions, best score first."""
+        features = self.extractor.extract(picture.image, cancel=cancel)
+        logits = features.cross_q @ self.words.T / math.sqrt(features.cross_q.shape[1])
+        grid = grid_of(picture.size_hw)
+        values = resize_map(maps.unit_range(logits[:, 0]).reshape(features.grid_hw).numpy(), grid)
+        share = resize_map(logits.softmax(dim=1)[:, 0].reshape(features.grid_hw).numpy(), grid)
+        found: list[Region] = []
+        for _ in range(self.settings.max_instances):
+            if cancel is not None:
+                cancel.check()
+            if float(values.max()) <= LOWEST_PEAK:
+                break
+            region = self._region(picture, values, share)
+            if not region.mask.any():
+                break
+            found.append(region)
+            values = values * (1 - covered(region.mask, values.shape))
+        return sorted(found, key=lambda r: -r.score)
+
+    def _region(self, picture: Picture, values: NDArray[np.float32], share: NDArray[np.float32]) -> Region:
+        large = cv2.resize(values, picture.size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+        row, column = np.unravel_index(int(np.argmax(large)), large.shape)
+        peak = (int(row), int(column))
+        mask: BoolMask = component_at(large >= min(max(otsu(values), 0.5 * large[peak]), large[peak]), peak)
+        if self.segmenter is not None:
+            mask = self.segmenter.from_map(picture, values, mask)
+        elif self.settings.refine == "grabcut":
+            mask = grabcut(picture.rgb, mask, values)
+        inside = resize_map(mask.astype(np.float32), (share.shape[0], share.shape[1]))
+        mean = float((share * inside).sum() / max(float(inside.sum()), 1e-6))
+        likeness = RegionLikeness(float("nan"), float("nan"), mean)
+        return Region(mask, peak, likeness, word_score(mean, len(self.words)))
+
+
+def word_score(share: float, words: int) -> float:
+    """Log-odds against the average other word: 0 where the word gets what each of `words` would get by chance."""
+    if words < 2:
+        return 0.0
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return math.log(share * (words - 1) / (1 - share))
