@@ -54,6 +54,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def save(image: Any, path: Path) -> None:
+    """PNG to look at; small JPEG for the guide (they are in the repository)."""
+    if path.suffix == ".png":
+        image.save(str(path))
+        return
+    from PIL import Image
+    from PySide6.QtGui import QImage
+
+    rgb = image.convertToFormat(QImage.Format.Format_RGB888)
+    raw = Image.frombuffer("RGB", (rgb.width(), rgb.height()), rgb.constBits(), "raw", "RGB", rgb.bytesPerLine(), 1)
+    raw.save(path, quality=74, optimize=True, progressive=True)
+
+
 class Studio:
     """Opens the program and takes pictures."""
 
@@ -102,7 +115,7 @@ class Studio:
             return
         self.settle()
         target = widget if widget is not None else self.window
-        target.grab().save(str(self.out / f"{name}{self.suffix}"), quality=82)
+        save(target.grab().toImage(), self.out / f"{name}{self.suffix}")
         print(name, flush=True)
 
     def dialog(
