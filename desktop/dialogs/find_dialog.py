@@ -1,4 +1,4 @@
-"""Find this instance: name it, say where to search; the rest happens in the background."""
+"""Find this instance, or without one a kind of thing by its word; the rest happens in the background."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class FindDialog(QDialog):
         self.crop = QLabel()
         self.crop.setFixedSize(CROP, CROP)
         self.crop.hide()
+        self._by_word = False
         self.name = QLineEdit()
         self.name.setMaxLength(300)
         self.name.setPlaceholderText(self.tr("Who or what is it? For example Pip"))
@@ -40,7 +41,8 @@ class FindDialog(QDialog):
         cancel.clicked.connect(self.reject)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow(self.tr("Identity"), self.name)
+        self.name_label = QLabel()
+        form.addRow(self.name_label, self.name)
         form.addRow(self.tr("Search in"), self.where)
         row = QHBoxLayout()
         row.addWidget(self.crop)
@@ -64,11 +66,18 @@ class FindDialog(QDialog):
         space = self._space
         selected, image = space.labelling.selected, space.labelling.image
         usable = selected is not None and selected.instance is not None and selected.extent is not None
-        self.start_button.setEnabled(usable)
+        self._by_word = not usable
+        self.name_label.setText(self.tr("Identity") if usable else self.tr("Kind of thing"))
+        self.name.setPlaceholderText(
+            self.tr("Who or what is it? For example Pip") if usable else self.tr("A word, for example dog")
+        )
         self.problem.setText(
             self.tr("It becomes the first confirmed one. Suggestions come to the identity page as they are found.")
             if usable
-            else self.tr("Draw a box around it on a photo first (R), or select an accepted instance.")
+            else self.tr(
+                "Nothing is selected: the word alone is searched, which mixes kinds up. To find one individual, draw a box "
+                "around it on a photo first (R), or select an accepted instance."
+            )
         )
         if selected is not None and selected.identity and not self.name.text():
             self.name.setText(selected.identity)
@@ -103,6 +112,11 @@ class FindDialog(QDialog):
         if not name:
             self.problem.setText(self.tr("Give it a name first."))
             self.name.setFocus()
+            return
+        if self._by_word:
+            self._space.jobs.find_kind(name, self._image_ids())
+            self._space.jobs.learn_device()
+            self.accept()
             return
         self._space.name_identity(name)
         self._space.jobs.find_identity(name, self._image_ids())

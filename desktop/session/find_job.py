@@ -22,15 +22,17 @@ class FindSummary:
     searched: int
     found: int
     failures: tuple[tuple[str, str], ...]
+    kind: str = ""
 
 
 @dataclass
 class FindSweep:
-    """Search `identity` (it has a confirmed instance) in `image_ids` (None: all photos)."""
+    """Search `identity` (it has a confirmed instance) in `image_ids` (None: all photos); without one the word `kind`."""
 
     identity: str
     image_ids: list[int] | None
     backbone: str
+    kind: str = ""
     title: str = ""
     step_name: str = ""
     job: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -45,11 +47,12 @@ class FindSweep:
         if self._todo is None:
             self._todo = list(self.image_ids if self.image_ids is not None else context.project.queries.image_ids())
             context.progress.start(self.title, len(self._todo))
-        whole = self.image_ids is None and len(self._todo) > WHOLE_FROM
+        whole = bool(self.identity) and self.image_ids is None and len(self._todo) > WHOLE_FROM
         size = len(self._todo) if whole else CHUNK
         part, self._todo = self._todo[:size], self._todo[size:]
         if part:
             options = FindOptions(
+                name=self.kind,
                 identity=self.identity,
                 image_ids=None if whole else tuple(part),
                 backbone=self.backbone,
@@ -66,4 +69,4 @@ class FindSweep:
                 context.progress.step(max(0, before + len(part) - context.progress.snapshot().done))
         if self._todo:
             return Requeue()
-        return FindSummary(self.identity, self._searched, self._found, tuple(self._failures))
+        return FindSummary(self.identity, self._searched, self._found, tuple(self._failures), self.kind)

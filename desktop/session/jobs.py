@@ -219,6 +219,16 @@ class EngineJobs(QObject):
             title, sweep, priority=Priority.ASKED, group=f"find:{identity}", replace=True, on_done=self.find_done.emit
         )
 
+    def find_kind(self, kind: str, image_ids: list[int] | None = None) -> None:
+        """Search a kind of thing by its word alone, in the background."""
+        from desktop.session.find_job import FindSweep
+
+        title = self.tr("Finding {name}").format(name=kind)
+        sweep = FindSweep("", image_ids, self.backbone, kind, title=title)
+        self._service.submit(
+            title, sweep, priority=Priority.ASKED, group=f"find:{kind}", replace=True, on_done=self.find_done.emit
+        )
+
     def sharpen_identity(self, identity: str, image_ids: list[int]) -> None:
         """Score the suggestions again after a denial (it is a hard negative now)."""
         from desktop.session.find_job import FindSweep

@@ -511,9 +511,12 @@ class Commands(QObject):
 
     def _find_done(self, summary: Any) -> None:
         text = self.tr("{name}: %n suggestions (photos searched: {searched}).", "", summary.found).format(
-            name=summary.identity, searched=summary.searched
+            name=summary.identity or summary.kind, searched=summary.searched
         )
-        self._window.program.messages.info(text, self.tr("Confirm or deny them on the identity page."))
+        hint = self.tr("Confirm or deny them on the identity page.")
+        if not summary.identity:
+            hint = self.tr("Found by the word alone: kinds may be mixed up. Accept or reject them in the review queue.")
+        self._window.program.messages.info(text, hint)
 
     def cancel_job(self) -> None:
         """Stop the job of the job bar."""
