@@ -33,7 +33,7 @@ from engine.matching.confidence import (
     threshold_for_precision,
 )
 from engine.matching.evidence import RawKeypoints
-from engine.matching.propose import gather_all, open_matcher
+from engine.matching.propose import gather_all, open_matcher, swap_probability
 from engine.paths import resources_dir
 from engine.session import EngineSession
 from engine.training.bodies import twin_pairs
@@ -240,7 +240,7 @@ def main(argv: list[str] | None = None) -> int:
         held = collect(session, options.backbone, 1, options.targets)
         session.close()
     stored = json.loads(file.read_text(encoding="utf-8"))
-    rows = measure(stored.get(options.backbone, stored["default"]), table_of(held))
+    rows = measure(stored.get(options.backbone, stored["default"]), table_of(held)) + side_rows(held)
     finish("calibration", rows, options.json)
     return 0
 
@@ -269,6 +269,54 @@ def measure(model: dict[str, dict], held: Table) -> list[Row]:
     for mean, right, count in reliability(confidence, held.correct):
         rows.append(Row(f"reliability {mean:.2f}", right, "", note=f"of {count}"))
     return rows
+
+
+def side_rows(held: list[Judged]) -> list[Row]:
+    """Left and right: keypoints on their twin's place before and after the twins are chosen together, and what the
+    "sides swapped?" flag is worth (an instance is swapped when trading all names would put more of them right)."""
+    rows = []
+    for group in ("", *sorted({j.group for j in held})):
+        own = [j for j in held if j.schema.pairs and group in ("", j.group)]
+        pairs = [_side_errors(j) for j in own]
+        before, after = (np.concatenate([p[i] for p in pairs]) if pairs else np.zeros(0) for i in (0, 1))
+        if not len(before):
+            continue
+        name = f", {group}" if group else ""
+        note = f"of {len(before)} keypoints whose twin is in the picture; {100 * before.mean():.1f} % before"
+        rows.append(Row(f"on the twin's place{name}", 100 * float(after.mean()), "%", note=note))
+    judged = [(swap_probability(j.raw.swap_gain) > 0.5, _is_swapped(j)) for j in held if j.schema.pairs]
+    flagged, swapped = sum(f for f, _ in judged), sum(s for _, s in judged)
+    both = sum(f and s for f, s in judged)
+    note = f"{flagged} flagged, {swapped} swapped of {len(judged)} instances"
+    rows.append(Row("sides swapped: precision", both / flagged if flagged else float("nan"), "", note=note))
+    rows.append(Row("sides swapped: recall", both / swapped if swapped else float("nan"), "", note=note))
+    return rows
+
+
+def _side_errors(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints that lie within 0.1 of their twin and nearer to it than to their own place: before and after, `[N]` bool."""
+    use, truth = _with_twin(judged), judged.truth[list(judged.schema.flip_index)]
+    answers = []
+    for xy in (judged.raw.alone_xy_image, judged.raw.xy_image):
+        own = np.linalg.norm(xy - judged.truth, axis=1)
+        other = np.linalg.norm(xy - truth, axis=1)
+        answers.append(((other < own) & (other <= CORRECT_WITHIN * judged.length))[use])
+    return answers[0], answers[1]
+
+
+def _with_twin(judged: Judged) -> np.ndarray:
+    """`[K]` keypoints that are in the picture with a twin that is apart from them."""
+    flip = list(judged.schema.flip_index)
+    apart = np.linalg.norm(judged.truth - judged.truth[flip], axis=1) > CORRECT_WITHIN * judged.length
+    return judged.known & judged.present & judged.present[flip] & apart
+
+
+def _is_swapped(judged: Judged) -> bool:
+    use, flip = _with_twin(judged), list(judged.schema.flip_index)
+    limit = CORRECT_WITHIN * judged.length
+    own = np.linalg.norm(judged.raw.xy_image - judged.truth, axis=1)[use] <= limit
+    traded = np.linalg.norm(judged.raw.xy_image[flip] - judged.truth, axis=1)[use] <= limit
+    return int(traded.sum()) > int(own.sum())
 
 
 def _absent_row(name: str, present: np.ndarray, truth: np.ndarray) -> Row:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from engine.session import EngineSession
 
 MAX_EXEMPLARS = 12
+SWAP_UNIT = 0.03
 ABSENT_BELOW = 0.5
 """Taking away a point that is not there costs a person as much as placing one that is: the likelier one is proposed."""
 
@@ -173,6 +174,11 @@ def _layout(exemplar: Exemplar) -> np.ndarray:
     return (offsets / max(float(np.abs(offsets).max()), 1e-6)).ravel()
 
 
+def swap_probability(gain: float) -> float:
+    """How surely all sides are exchanged, from the mean similarity won by trading left and right names."""
+    return float(1 / (1 + np.exp(-np.clip(gain / SWAP_UNIT, -30, 30))))
+
+
 def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeypoints | None = None) -> RunSpec:
     """Everything that decided the proposal."""
     feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
@@ -208,7 +214,7 @@ def to_proposal(
         keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))
     if not keypoints:
         raise KnownError(f"No exemplar shows any of the wanted keypoints of '{request.category}'.", "Label one first.")
-    swapped = float(1 / (1 + np.exp(-np.clip(raw.swap_gain / 0.03, -30, 30)))) if request.schema.pairs else 0.0
+    swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0
     return InstanceProposal(
         request_id=request.request_id, image_id=target.image.image_id, category=request.category,
         keypoints=tuple(keypoints), confidence=float(np.mean([k.confidence for k in keypoints])), box=raw.box,
