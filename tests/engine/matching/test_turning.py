@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from engine.api import ImageInput, MatchSettings
 from engine.domain.geometry import Similarity
+from engine.matching import auto
 from engine.matching.auto import _turn
+from engine.matching.bank import Variant
+from engine.matching.plan import Plan
 
 SHAPE = np.array([[0.0, 0.0], [40.0, -6.0], [80.0, 0.0], [10.0, 40.0], [70.0, 42.0], [95.0, -25.0]])
 
@@ -20,3 +27,36 @@ def test_a_turned_shape_is_turned(angle):
 def test_a_shape_that_faces_the_other_way_is_mirrored_and_upright():
     found, mirrored = _turn(SHAPE, SHAPE * np.array([-1.0, 1.0]) + [120.0, 4.0])
     assert mirrored and found == pytest.approx(0.0, abs=1e-9)
+
+
+def _decision(monkeypatch, answers: dict[str, list[Variant]], settings: MatchSettings | None = None) -> Plan:
+    def best(_matcher, plan, _targets, _cancel):
+        return answers["turned" if plan.rotations == 8 else "mirrored"]
+
+    monkeypatch.setattr(auto, "_best_variants", best)
+    matcher = SimpleNamespace(context=SimpleNamespace(scene=None))
+    images = [ImageInput(str(n), Path(f"{n}.jpg")) for n in range(12)]
+    return auto._ask_targets(matcher, Plan(), settings or MatchSettings(), images, None)[0]
+
+
+UPRIGHT = [Variant(0)] * 12
+BOTH_WAYS = [Variant(0, flip=k % 3 == 0) for k in range(12)]
+
+
+def test_targets_that_face_both_ways_bring_mirrored_copies(monkeypatch):
+    assert _decision(monkeypatch, {"turned": UPRIGHT, "mirrored": BOTH_WAYS}) == Plan(flip=True)
+
+
+def test_one_odd_target_brings_none(monkeypatch):
+    odd = [Variant(0, flip=True), *UPRIGHT[1:]]
+    assert _decision(monkeypatch, {"turned": UPRIGHT, "mirrored": odd}) == Plan()
+
+
+def test_targets_turned_all_ways_are_not_asked_for_mirrored_copies(monkeypatch):
+    turned = [Variant(0, turn=k % 8) for k in range(12)]
+    assert _decision(monkeypatch, {"turned": turned, "mirrored": BOTH_WAYS}) == Plan(rotations=8)
+
+
+def test_what_the_request_decides_is_not_asked(monkeypatch):
+    settings = MatchSettings(rotations=1, flip=False)
+    assert _decision(monkeypatch, {}, settings) == Plan()
