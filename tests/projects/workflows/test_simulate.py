@@ -94,6 +94,8 @@ def test_right_proposals_cost_one_action_each(tmp_path: Path) -> None:
     report = simulate(engine, dataset(tmp_path, 8), tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
     assert (report["actions"], report["manual_actions"], report["correct_keypoints"]) == (2 * 3 + 6, 24, 24)
     assert report["ratio"] == pytest.approx(12 / 24)
+    parts = report["categories"][0]
+    assert (parts["accepts"], parts["corrections"], parts["rejections"], parts["pointings"]) == (6, 0, 0, 0)
     # Every accepted photo is an exemplar at once, and the settings are chosen again when their number has doubled.
     assert engine.given == [2, 3, 4, 5, 6, 7] and engine.chosen == 2
 
@@ -101,6 +103,7 @@ def test_right_proposals_cost_one_action_each(tmp_path: Path) -> None:
 def test_wrong_proposals_cost_what_labelling_by_hand_costs(tmp_path: Path) -> None:
     report = simulate(TableEngine(30.0), dataset(tmp_path, 5), tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
     assert report["ratio"] == 1.0 and report["categories"][0]["proposed_right"] == 0
+    assert report["categories"][0]["corrections"] == 9 and report["categories"][0]["accepts"] == 0
 
 
 def test_too_few_instances_is_said(tmp_path: Path) -> None:
