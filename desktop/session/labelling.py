@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from PySide6.QtCore import QObject, Signal
@@ -53,6 +53,8 @@ class Labelling(QObject):
         self.heat: SimilarityMap | None = None
         self._holding = 0
         self._held = False
+        self.remark: Callable[[], str] = lambda: ""
+        """What somebody else has to say about the photo when nothing waits in it (the label check)."""
         self.categories: tuple[CategoryRow, ...] = session.queries.categories()
         self._category_id: int | None = self._kept_category()
         session.changed.connect(self._project_changed)
@@ -332,7 +334,7 @@ class Labelling(QObject):
             return text.format(name=self.category.name)
         if not self.shown:
             return self.tr("Press K and follow the names, R to draw a box, O if nothing is here.")
-        return self.tr("Nothing waits here. Enter or N goes to the next photo of the queue.")
+        return self.remark() or self.tr("Nothing waits here. Enter or N goes to the next photo of the queue.")
 
     @property
     def has_exemplar(self) -> bool:

@@ -488,6 +488,7 @@ class Commands(QObject):
             workspace.program.messages.info(self.tr("No label looks wrong."))
             return
         workspace.review.show_findings(findings)
+        workspace.look_at_finding()
         workspace.program.messages.info(
             self.tr("%n labels look wrong (photos: {m}).", "", len(findings)).format(
                 m=len({f.image_id for f in findings})

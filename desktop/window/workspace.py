@@ -55,6 +55,7 @@ class Workspace(QObject):
         self.labelling = Labelling(self.session, settings, self)
         self.editor = Editor(self.labelling)
         self.queue = ReviewQueue(self.session, settings.current.queue_strategy)
+        self.labelling.remark = self._remark
         self.reviewer = Reviewer(self.labelling, self.next_review)
         self.jobs = EngineJobs(program.engine, self.labelling, self.queue, settings, self)
         self.tuning = PromptTuning(program.engine, lambda: self.jobs.backbone, self)
@@ -141,7 +142,18 @@ class Workspace(QObject):
             return
         names = [d.name for d in shown.category.definitions]
         self.labelling.select(shown.key, names.index(finding.keypoint) if finding.keypoint in names else None)
-        self.labelling.step_changed.emit(finding.reason)
+
+    def look_at_finding(self) -> None:
+        """A check ended: the shown photo may be one of those it found."""
+        if self.labelling.image is not None:
+            self._focus_finding(self.labelling.image)
+
+    def _remark(self) -> str:
+        image = self.labelling.image
+        finding = self.queue.worst(image.id) if image is not None and self.queue.strategy == "check" else None
+        if finding is None:
+            return ""
+        return self.tr("{reason}. Drag it, M swaps the sides, N goes on.").format(reason=finding.reason)
 
     def _prefetch(self) -> None:
         """Decode what probably comes next; after the photo itself was drawn."""

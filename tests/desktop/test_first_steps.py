@@ -106,3 +106,22 @@ def test_nothing_moves_under_the_hand(driver: Driver) -> None:
     window.resize(900, 600)
     driver.wait(0.1)
     assert window.message_bar.parentWidget().rect().contains(window.message_bar.geometry())
+
+
+def test_check_names_what_looks_wrong_on_the_photo_in_front(
+    make_driver: Callable[..., Driver], tmp_path: Path, photos: Path
+) -> None:
+    from projects.workflows.check import Finding
+
+    driver = make_driver()
+    assert driver.window.open_project(make_project(tmp_path / "figures.kinmark", photos, labelled=2))
+    driver.photo_shown()
+    image = driver.space.labelling.image
+    instance = driver.space.session.queries.instances(image_ids=[image.id])[0]
+    finding = Finding("far", image.file_name, image.id, instance.id, "figure", "left_ear", 2.0, "left_ear looks odd")
+    driver.window.commands._check_done((finding,))
+    assert driver.space.labelling.focused_name == "left_ear"
+    assert driver.window.job_bar.step.whole_text.startswith("left_ear looks odd. Drag it")
+    driver.space.step_image(1)
+    driver.photo_shown()
+    assert "looks odd" not in driver.window.job_bar.step.whole_text
