@@ -118,6 +118,7 @@ def review(studio: Any) -> None:
     studio.take("main-job")
     window.message_bar.hide()
     window.job_bar.show_job(None)
+    window.job_bar.device.hide()  # not this machine's
     space.review.show_findings(made_up.findings(space.session.project))
     space.next_review()
     studio.take("main-check")
