@@ -220,7 +220,8 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
     except ImportError as error:
         raise ModelMissingError(
             f"The segmenter in {folder} needs a package that is not installed.",
-            "EdgeTAM's image encoder comes from timm: pip install timm.",
+            "EdgeTAM's image encoder comes from timm, which needs the torchvision build that belongs to the installed torch "
+            "(pip alone may replace torch). SAM, SAM-HQ and SAM 2 need nothing more.",
             str(error),
         ) from None
     except Exception as error:  # noqa: BLE001 - libraries raise anything on damaged folders
