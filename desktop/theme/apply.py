@@ -89,7 +89,9 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QLabel#caption {{ color: {dim}; font-size: {small}px; font-weight: 600; }}
     QLabel#title {{ font-size: {round(22 * font_scale)}px; font-weight: 600; }}
     QLabel#heading {{ font-size: {round(15 * font_scale)}px; font-weight: 600; }}
-    QListView, QTreeView, QTableView {{ background: {base}; border: none; outline: none; alternate-background-color: {alternate}; }}
+    QListView, QTreeView, QTableView {{ background: {base}; border: 1px solid transparent; outline: none;
+        alternate-background-color: {alternate}; }}
+    QListView:focus, QTreeView:focus, QTableView:focus {{ border-color: {accent}; }}
     QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit {{ background: {base}; border: 1px solid {line};
         border-radius: 5px; padding: 3px 6px; min-height: {round(20 * font_scale)}px; }}
     QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}

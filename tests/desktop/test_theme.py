@@ -50,6 +50,16 @@ def test_focus_rings_can_be_seen(palette: QPalette) -> None:
 
 def test_every_kind_of_field_and_button_shows_its_focus(palette: QPalette) -> None:
     sheet = style_sheet(palette, 1.0)
-    for kind in ("QToolButton", "QPushButton", "QLineEdit", "QComboBox", "QSpinBox", "QPlainTextEdit", "QTabBar::tab"):
+    for kind in (
+        "QToolButton",
+        "QPushButton",
+        "QLineEdit",
+        "QComboBox",
+        "QSpinBox",
+        "QPlainTextEdit",
+        "QTabBar::tab",
+        "QListView",
+        "QTableView",
+    ):
         assert f"{kind}:focus" in sheet, kind
     assert is_dark(palette) == ("arrow-down-dark" in sheet)
