@@ -33,6 +33,7 @@ from engine.evaluation import instance_metrics as metrics
 from engine.evaluation.instance_quality import InstanceCase, instance_cases, judge
 from engine.evaluation.instances import retrieval_report
 from engine.instances.attention import AttentionExtractor
+from engine.instances.decision import DEFAULT_THRESHOLD, confidence_of
 from engine.instances.find import InstanceFinder
 from engine.instances.picture import load_picture
 from engine.instances.settings import resolve
@@ -100,6 +101,11 @@ def mask_rows(
         rows.append(Row(f"{name}: {what}", 100 * mean, "%", None, f"+- {100 * error:.1f}, {len(values)} scenes"))
     if absent:
         rows.append(Row(f"{name}: not-here AUROC", 100 * metrics.area_under_roc(labels, scores), "%"))
+        said = np.array([confidence_of(score) >= DEFAULT_THRESHOLD for score in scores])
+        truth = np.array(labels)
+        note = f"at the shipped threshold {DEFAULT_THRESHOLD}, {int((~truth).sum())} photos without it"
+        rows.append(Row(f"{name}: absent things accepted", 100 * float(said[~truth].mean()), "%", None, note))
+        rows.append(Row(f"{name}: present things missed", 100 * float((~said[truth]).mean()), "%"))
     rows.append(Row(f"{name}: time per photo", seconds, "s"))
     return rows
 
