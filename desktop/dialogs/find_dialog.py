@@ -42,6 +42,7 @@ class FindDialog(QDialog):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.name_label = QLabel()
+        self.name_label.setBuddy(self.name)
         form.addRow(self.name_label, self.name)
         form.addRow(self.tr("Search in"), self.where)
         row = QHBoxLayout()

@@ -261,5 +261,5 @@ def test_copy_paste_and_copy_from_the_previous_photo(driver: Driver) -> None:
     driver.key(Qt.Key.Key_V, CONTROL)
     assert {n: (k.x, k.y) for n, k in rows(driver).items()} == {n: (k.x, k.y) for n, k in before.items()}
     driver.key(Qt.Key.Key_Z, CONTROL)
-    driver.key(Qt.Key.Key_B, CONTROL)
+    driver.key(Qt.Key.Key_B, CONTROL | SHIFT)
     assert set(rows(driver)) == set(before)
