@@ -146,10 +146,12 @@ def test_label_one_review_the_rest_export(
         lambda: seen.append((queries.counts().pending, driver.window.program.engine.busy_with("sweep")))
     )
     watch.start(20)
-    driver.key(Qt.Key.Key_P, CONTROL)
-    driver.until(lambda: queries.counts().pending == 7, 300)
-    idle(driver)
-    watch.stop()
+    try:
+        driver.key(Qt.Key.Key_P, CONTROL)
+        driver.until(lambda: queries.counts().pending == 7, 300)
+        idle(driver)
+    finally:
+        watch.stop()
     assert any(0 < pending < 7 and busy for pending, busy in seen), "all proposals came at the end"
     errors = [
         error_of(space.session.project, p.image_id, truth[queries.image(p.image_id).file_name])
