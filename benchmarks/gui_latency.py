@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.common import Row, finish, parser
 
+PARTS = ("engine", "large", "bulk")
 TICK_S = 0.005
 ACTION_MS = 60
 P99_MS, MAX_MS, SWITCH_MS, OPEN_S, STALL_MS = 16.0, 100.0, 50.0, 2.0, 33.0
@@ -372,6 +373,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--images", type=int, default=200)
     options.add_argument("--seconds", type=float, default=45.0)
     options.add_argument("--platform", default="offscreen")
+    options.add_argument("--only", choices=PARTS, help="measure this part only")
     options.add_argument("--big", type=int, default=10_000)
     options.add_argument("--pending", type=int, default=10_001, help="photos of the project with pending proposals")
     arguments = options.parse_args(argv)
@@ -381,8 +383,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         base = Path(temporary)
         os.environ["KINMARK_HOME"] = str(base / "home")
         make_project(base / "small.kinmark", make_photos(base / "photos", arguments.images))
-        make_big_project(base / "big.kinmark", base / "many", arguments.big)
-        make_big_project(base / "pending.kinmark", base / "many", arguments.pending, pending=True)
+        if arguments.only in (None, "large"):
+            make_big_project(base / "big.kinmark", base / "many", arguments.big)
+        if arguments.only in (None, "bulk"):
+            make_big_project(base / "pending.kinmark", base / "many", arguments.pending, pending=True)
         rows = measure(base, arguments)
         shutil.rmtree(base / "many", ignore_errors=True)
     load = os.getloadavg()
@@ -405,10 +409,25 @@ def measure(base: Path, arguments: Any) -> list[Row]:
     painted = time.perf_counter() - start
     window.program.settings.change(live_improve=False)
     rows = [row("start to first paint (imports included)", painted, 1.0, "s")]
+    if arguments.only in (None, "engine"):
+        rows += measure_small(window, base, arguments)
+    if arguments.only in (None, "large"):
+        opened, scrolled = measure_big(window, base / "big.kinmark")
+        note = f"median {statistics.median(scrolled):.1f}"
+        rows.append(row(f"open {arguments.big} photos to first paint", opened, OPEN_S, "s"))
+        rows.append(row("scroll step, worst", max(scrolled), STALL_MS, "ms", note))
+    if arguments.only in (None, "bulk"):
+        rows += measure_bulk(window, base / "pending.kinmark")
+    window.close()
+    return rows
+
+
+def measure_small(window: Any, base: Path, arguments: Any) -> list[Row]:
+    """A project of some hundred photos, with and without the engine at work, and switching between decoded photos."""
     assert window.open_project(base / "small.kinmark")
     wait_until(lambda: window.workspace.target.canvas.pyramid is not None, 20)
     idle, _ = run_script(window, arguments.seconds / 3, engine=False)
-    rows += figures(idle, "engine idle", "")
+    rows = figures(idle, "engine idle", "")
     assert window.open_project(base / "small.kinmark")
     wait_until(lambda: window.workspace.target.canvas.pyramid is not None, 20)
     busy, extracted = run_script(window, arguments.seconds, engine=True)
@@ -417,11 +436,6 @@ def measure(base: Path, arguments: Any) -> list[Row]:
     rows.append(
         row("switch to a decoded photo, worst", max(switch), SWITCH_MS, "ms", f"median {statistics.median(switch):.1f}")
     )
-    opened, scrolled = measure_big(window, base / "big.kinmark")
-    rows.append(row(f"open {arguments.big} photos to first paint", opened, OPEN_S, "s"))
-    rows.append(row("scroll step, worst", max(scrolled), STALL_MS, "ms", f"median {statistics.median(scrolled):.1f}"))
-    rows += measure_bulk(window, base / "pending.kinmark")
-    window.close()
     return rows
 
 
