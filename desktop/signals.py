@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from PySide6.QtCore import QObject, QSocketNotifier
 
@@ -33,7 +34,7 @@ class SignalDoor(QObject):
         self._notifier = QSocketNotifier(self._reader.fileno(), QSocketNotifier.Type.Read, self)
         self._notifier.activated.connect(self._woken)
         self._old_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._old: dict[int, object] = {}
+        self._old: dict[int, Any] = {}
         for name in NAMES:
             number = getattr(signal, name, None)
             # A signal that the parent process switched off (nohup) stays off.
