@@ -1,7 +1,7 @@
 """Steps over many rows off the window's thread: one thread per open project with its own connection.
 
 A step that was asked for is finished also when the window closes meanwhile: the thread is not a daemon, so the process
-stays until the commit, without a window.
+stays until the commit, without a window. Without work the thread ends by itself after some seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from projects.project import Project
 
 THREAD_NAME = "kinmark-store"
+IDLE_S = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,7 @@ class StoreThread(QObject):
         self._closing = threading.Event()
         self._after: Callable[[], object] | None = None
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._ended.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -93,8 +95,9 @@ class StoreThread(QObject):
         if not task.quiet:
             self._stop_quiet()
         self._waiting.append(task)
-        self._tasks.put(task)
-        self._start()
+        with self._lock:
+            self._tasks.put(task)
+            self._start()
 
     def _stop_quiet(self) -> None:
         for task in self._waiting:
@@ -113,22 +116,28 @@ class StoreThread(QObject):
         """
         self._closing.set()
         self._stop_quiet()
-        if self._thread is None:
+        with self._lock:
+            alive = self._thread is not None
+            if alive:
+                self._after = after
+                self._tasks.put(None)
+        if not alive:
             after()
-            return
-        self._after = after
-        self._tasks.put(None)
 
     def end_with(self, after: Callable[[], object]) -> None:
         """Like `finish`, but `after()` runs on the store thread in any case (it takes its time)."""
-        self._start()
-        self.finish(after)
+        with self._lock:
+            self._start()
+            self._after = after
+            self._tasks.put(None)
+        self._closing.set()
+        self._stop_quiet()
 
     # -- store thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         project: Project | None = None
-        while (task := self._tasks.get()) is not None:
+        while (task := self._next()) is not None:
             try:
                 task.cancel.check()
                 project = project or self._open()
@@ -146,8 +155,20 @@ class StoreThread(QObject):
                 self._tell(outcome)
         if project is not None:
             project.close(back_up=False)
-        if self._after is not None:
-            self._after()
+        after, self._after = self._after, None
+        if after is not None:
+            after()
+
+    def _next(self) -> StoreTask | None:
+        """The next task; None at the end, or after a while without any (the next task starts another thread)."""
+        while True:
+            try:
+                return self._tasks.get(timeout=IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if self._tasks.empty():
+                        self._thread = None
+                        return None
 
     def _open(self) -> Project:
         from projects.project import Project

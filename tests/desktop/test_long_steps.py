@@ -181,3 +181,16 @@ def test_a_due_backup_is_written_behind_the_closing_window(driver: Driver, monke
     monkeypatch.undo()
     with Project.open(folder) as project:
         assert len(project.queries.image_ids()) == 4
+
+
+def test_the_thread_ends_without_work_and_starts_again(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    from desktop.session import store_thread
+
+    monkeypatch.setattr(store_thread, "IDLE_S", 0.05)
+    session = driver.space.session
+    ids = session.queries.image_ids()
+    for name in ("x", "y"):
+        session.write_sized(100, "Tag", lambda do, tag=name: do.tag(tag, ids))
+        driver.until(lambda: session.busy is None)
+        driver.until(lambda: not session.store.alive)
+    assert session.queries.tags() == {"x": 4, "y": 4}
