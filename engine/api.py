@@ -446,7 +446,7 @@ class Engine(Protocol):
         ...
 
     def calibrate_instances(self, scores: tuple[float, ...], confirmed: tuple[bool, ...]) -> Calibration:
-        """Fit the confidence of found instances to confirmed / denied ones; `kind` "prior" below 30 decisions."""
+        """Fit the confidence of found instances to confirmed / denied ones; `kind` "prior" below 8 decisions."""
         ...
 
     def segment(self, request: SegmentRequest, *, cancel: CancelToken | None = None) -> MaskProposal:

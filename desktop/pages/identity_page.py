@@ -195,7 +195,7 @@ class IdentityPage(QWidget):
         self.suggested.show_cards(suggested)
         self.confirmed_title.setText(self.tr("CONFIRMED  {n}").format(n=len(confirmed)))
         self.suggested_title.setText(self.tr("SUGGESTED  {n}, most alike first").format(n=len(suggested)))
-        calibrated = queries.count_decisions() >= 30
+        calibrated = queries.count_decisions() >= 8
         note = "" if calibrated else self.tr("  Likeness is uncalibrated yet.")
         self.hint.setText(
             self.tr(

@@ -15,7 +15,9 @@ import numpy as np
 
 from engine.api import Calibration
 
-MIN_DECISIONS = 30
+MIN_DECISIONS = 8
+SLOPE_SPREAD, BIAS_SPREAD = 0.5, 1.5
+"""How far a project's own slope and bias usually lie from the prior's 1 and 0: few decisions move the confidence a little."""
 DEFAULT_THRESHOLD = 0.45
 NEGATIVE_PULL = 1.5
 
@@ -72,26 +74,29 @@ def confidence_of(score: float, calibration: Calibration | None = None) -> float
 
 
 def fit_instance_calibration(scores: Sequence[float], confirmed: Sequence[bool]) -> Calibration:
-    """Platt scaling of a project's own decisions, with Platt's softened targets; the prior below MIN_DECISIONS.
+    """Platt scaling of a project's own decisions, with Platt's softened targets and a normal prior around the shipped score.
 
-    A fit with a negative slope (confirmed things score lower than denied ones: the score is useless here) keeps the
-    prior as well, rather than turning the ranking round.
+    The prior makes a fit of few decisions safe, also of denials alone: they lower the confidence of what scores like them. Below
+    MIN_DECISIONS the shipped score stays. So it does where the slope is not positive (confirmed things score lower than
+    denied ones: the score is useless here), rather than turning the ranking round.
     """
     s, y = np.asarray(scores, dtype=np.float64), np.asarray(confirmed, dtype=bool)
     positive, negative = int(y.sum()), int((~y).sum())
-    if len(s) < MIN_DECISIONS or not positive or not negative:
+    if len(s) < MIN_DECISIONS:
         return Calibration("prior", len(s))
     target = np.where(y, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    slope, bias = 1.0, 0.0
+    start = np.array([1.0, 0.0])
+    precision = np.array([1 / SLOPE_SPREAD**2, 1 / BIAS_SPREAD**2])
+    place = start
     for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(slope * s + bias, -30, 30)))
-        gradient = np.array([((p - target) * s).sum(), (p - target).sum()])
+        p = 1 / (1 + np.exp(-np.clip(place[0] * s + place[1], -30, 30)))
+        gradient = np.array([((p - target) * s).sum(), (p - target).sum()]) + precision * (place - start)
         w = np.maximum(p * (1 - p), 1e-9)
-        hessian = np.array([[(w * s * s).sum(), (w * s).sum()], [(w * s).sum(), w.sum()]]) + 1e-6 * np.eye(2)
+        hessian = np.array([[(w * s * s).sum(), (w * s).sum()], [(w * s).sum(), w.sum()]]) + np.diag(precision)
         step = np.linalg.solve(hessian, gradient)
-        slope, bias = slope - step[0], bias - step[1]
+        place = place - step
         if float(np.abs(step).max()) < 1e-8:
             break
-    if slope <= 0:
+    if place[0] <= 0:
         return Calibration("prior", len(s))
-    return Calibration("project", len(s), {"instance_slope": float(slope), "instance_bias": float(bias)})
+    return Calibration("project", len(s), {"instance_slope": float(place[0]), "instance_bias": float(place[1])})
