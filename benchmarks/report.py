@@ -19,6 +19,14 @@ Every table is the last run of one benchmark, as its script wrote it; `python -m
 test: tests check that results are right, benchmarks say how long they take.
 """
 
+INTRO = {
+    "growth": "Processor time. Ratio: growth of a linear cost over the growth measured; 1 or more is no faster than linear. Small "
+    "databases fit the processor's caches, so that the step from 1 000 to 10 000 photos costs more than linearly for writing many "
+    "rows (up to 16 times); from 10 000 to 100 000 the store grows 9 to 13 times, the logarithm of its index trees included "
+    "([store-performance.md](store-performance.md)).",
+    "check": "Errors planted into a tenth of the sample collection: [evaluation.md](evaluation.md).",
+}  # fmt: skip
+
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
@@ -29,6 +37,8 @@ def _section(data: dict[str, Any]) -> str:
     where = ", ".join(str(machine[k]) for k in ("cpu", "cores", "memory_gb", "python", "torch", "date") if k in machine)
     where = where.replace(f", {machine.get('cores')}, ", f", {machine.get('cores')} cores, ", 1)
     lines = [f"## {data['benchmark']}", "", f"`kinmark benchmark {data['benchmark']}` on {where}", ""]
+    if data["benchmark"] in INTRO:
+        lines += [INTRO[data["benchmark"]], ""]
     lines += ["| | value | unit | ratio | note |", "|---|---:|---|---:|---|"]
     for row in data["rows"]:
         ratio = "" if row.get("ratio_to_baseline") is None else f"{row['ratio_to_baseline']:.2f} x"
