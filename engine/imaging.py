@@ -10,6 +10,7 @@ import hashlib
 import os
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ IMAGE_SUFFIXES = frozenset(
         ".avif",
     }
 )
+IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+"""What content is decoded, whatever a file is called. Not EPS, above all: Pillow starts Ghostscript for it."""
 MAX_PIXELS = 400_000_000
 """Larger pictures are refused (a 400-megapixel RGB image takes 1.2 GB)."""
 
@@ -86,13 +89,20 @@ def _unreadable(path: Path, why: str, hint: str, error: Exception | None = None)
     return UnreadableImageError(f"Cannot read the image {path}: {why}.", hint, repr(error) if error else "")
 
 
+@lru_cache(maxsize=1)
+def _known_formats() -> tuple[str, ...]:
+    """Those of `IMAGE_FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in IMAGE_FORMATS if name in Image.OPEN)
+
+
 def _open(path: Path) -> Image.Image:
     try:
         if os.path.getsize(path) == 0:
             raise _unreadable(path, "the file is empty", "Copy it again from where it came from.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(path)
+            image = Image.open(path, formats=_known_formats())
     except FileNotFoundError as error:
         raise _unreadable(
             path, "the file is not there", "Re-link the moved folder or restore the file.", error

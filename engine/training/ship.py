@@ -34,7 +34,13 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "ensemble": 1,
     "prompt": "a photo of a {category}",
     "fusion": {"descriptor": "dense_sift", "weight": 0.46, "kernel_width": 0.05},
-    "instance": {"layer": "last", "timestep": 20, "inversion_steps": 0, "mode": "fused"},
+    "instance": {
+        "layer": "last",
+        "timestep": 20,
+        "inversion_steps": 0,
+        "mode": "fused",
+        "extra": {"evidence": {"attention": 0.5, "colour": 1.2, "local": 0.1}},
+    },
     "batch": 16,
 }
 

@@ -160,7 +160,7 @@ def test_bad_references_are_refused_with_the_file_and_what_to_do(scene, request_
         with pytest.raises(error, match=text):
             list(find_instance(toy_session, replace(request, references=(reference,))))
     with pytest.raises(UserInputError, match="no reference"):
-        list(find_instance(toy_session, replace(request, references=())))
+        list(find_instance(toy_session, replace(request, references=(), class_name="")))
 
 
 def test_a_mask_of_the_whole_photo_is_taken_as_it_is(scene, request_for, toy_session):
