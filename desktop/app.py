@@ -21,6 +21,7 @@ from desktop.window.main_window import MainWindow
 from engine.paths import resources_dir
 
 SWITCH_INTERVAL_S = 0.001
+LEAVE_AGAIN_MS = 200
 
 
 def install_translation(app: QApplication, language: str) -> list[QTranslator]:
@@ -94,11 +95,16 @@ def run_window(argv: list[str]) -> int:
     def leave() -> None:
         window.close()
         QApplication.exit(0)  # also leaves the loops of open questions
+        again.start()
 
+    again = QTimer()  # a question may begin its own loop just after the signal came
+    again.setInterval(LEAVE_AGAIN_MS)
+    again.timeout.connect(lambda: QApplication.exit(0))
     door = SignalDoor(leave)
     try:
         code = app.exec()
     finally:
+        again.stop()
         door.close()
         restore()
         window.close()
