@@ -1,6 +1,6 @@
 """What the shipped embedded model is worth: matching and instance search against its parts and an untrained network.
 
-    kinmark benchmark quality [--pairs 220] [--warps 120] [--scenes 120] [--json FILE]
+    kinmark benchmark quality [--pairs 600] [--warps 240] [--scenes 300] [--json FILE]
 
 Matching: PCK on held-out rendered pairs, on warped real photos (those that scikit-image bundles) and on a stereo pair.
 Instances: find a rendered instance beside a double of its own class. `±` is one standard error over pairs or scenes;
@@ -132,9 +132,9 @@ def _skimage_data() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     options = parser(__doc__ or "")
-    options.add_argument("--pairs", type=int, default=220, help="held-out rendered pairs")
-    options.add_argument("--warps", type=int, default=120, help="warped real photos")
-    options.add_argument("--scenes", type=int, default=120, help="instance scenes with a double")
+    options.add_argument("--pairs", type=int, default=600, help="held-out rendered pairs")
+    options.add_argument("--warps", type=int, default=240, help="warped real photos")
+    options.add_argument("--scenes", type=int, default=300, help="instance scenes with a double")
     options.add_argument("--model", type=Path, default=None, help="model folder (default: the shipped one)")
     options.add_argument("--part", choices=("all", "matching", "instances"), default="all")
     chosen = options.parse_args(argv)
