@@ -41,7 +41,7 @@ def test_the_process_ends_in_time_and_keeps_everything(
 ) -> None:
     folder = make_project(tmp_path / "figures.kinmark", photos, labelled=1, backbone=str(toy_dir))
     command = [sys.executable, "-m", "tests.support.window_process", str(folder), stage, ending]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120, check=False)
     left = time.monotonic()
     assert done.returncode == (0 if ending == "close" else 128 + getattr(signal, ending)), done.stderr
     assert "Traceback" not in done.stderr and "QThread" not in done.stderr

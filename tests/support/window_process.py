@@ -89,6 +89,8 @@ def main(argv: list[str]) -> int:
 
     project, stage, ending = argv
     assert stage in STAGES and ending in ENDINGS
+    # A shell's background job ignores Ctrl-C, and the window respects that: here it must not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     make_application([])
     script = Script(stage, ending)
     code = run_window([project])
