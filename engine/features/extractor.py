@@ -269,17 +269,14 @@ class FeatureExtractor:
     ) -> Tensor:
         """`[B, C, h, w]` float32 of views of one input size, without cache and ladder: mean over the ensemble, blocks
         and scales joined."""
-        if not recipe.extra_scales:
-            means = self._means(views, prompt, recipe, cancel)
-            return means[0] if len(means) == 1 else join_blocks(means, _block_weights(recipe))
         main = (1.0, max(0.0, 1.0 - sum(weight for _, weight in recipe.extra_scales)))
         maps: list[Tensor] = []
         weights: list[float] = []
         for factor, weight in (main, *recipe.extra_scales):
             size = self._scaled_size(views[0].input_wh, factor)
             maps += self._means([_with_input(view, size) for view in views], prompt, recipe, cancel)
-            weights += [weight * share for share in _block_weights(recipe)]
-        return join_blocks(maps, weights)
+            weights += [weight * share for share in block_weights(recipe)]
+        return maps[0] if len(maps) == 1 else join_blocks(maps, weights)
 
     def _means(
         self, views: Sequence[ImageView], prompt: Prompt, recipe: Recipe, cancel: CancelToken | None
@@ -386,7 +383,7 @@ class FeatureExtractor:
         return FeatureMap(tensor, view.transform, self.source.size_wh(view.image), spec)
 
 
-def _block_weights(recipe: Recipe) -> list[float]:
+def block_weights(recipe: Recipe) -> list[float]:
     """Weight of every up-block of a recipe, the main one first."""
     weights = [weight for _, weight in recipe.extra_blocks]
     return [max(0.0, 1.0 - sum(weights)), *weights]

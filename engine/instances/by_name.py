@@ -23,15 +23,12 @@ from engine.instances import maps
 from engine.instances.attention import AttentionExtractor, class_token_rows
 from engine.instances.decision import RegionLikeness
 from engine.instances.evidence import grid_of, resize_map
-from engine.instances.find import WITHOUT_SEGMENTER, Region, covered, proposals_of
+from engine.instances.find import WITHOUT_SEGMENTER, Region, distinct_regions, proposals_of
 from engine.instances.outline import component_at, grabcut, otsu
 from engine.instances.picture import BoolMask, Picture, load_picture
 from engine.instances.sam import Segmenter, load_segmenter
 from engine.instances.settings import resolve
 from engine.session import EngineSession
-
-LOWEST_PEAK = 0.3
-"""Further instances whose peak is below this share of the best one's are left out."""
 
 
 def knows_word(session: EngineSession, word: str, backbone_id: str) -> bool:
@@ -91,18 +88,9 @@ class NamedThingFinder:
         grid = grid_of(picture.size_hw)
         values = resize_map(maps.unit_range(logits[:, 0]).reshape(features.grid_hw).numpy(), grid)
         share = resize_map(logits.softmax(dim=1)[:, 0].reshape(features.grid_hw).numpy(), grid)
-        found: list[Region] = []
-        for _ in range(self.settings.max_instances):
-            if cancel is not None:
-                cancel.check()
-            if float(values.max()) <= LOWEST_PEAK:
-                break
-            region = self._region(picture, values, share)
-            if not region.mask.any():
-                break
-            found.append(region)
-            values = values * (1 - covered(region.mask, values.shape))
-        return sorted(found, key=lambda r: -r.score)
+        return distinct_regions(
+            values, self.settings.max_instances, lambda left: self._region(picture, left, share), cancel
+        )
 
     def _region(self, picture: Picture, values: NDArray[np.float32], share: NDArray[np.float32]) -> Region:
         large = cv2.resize(values, picture.size_hw[::-1], interpolation=cv2.INTER_LINEAR)

@@ -6,7 +6,7 @@ Thread: the engine thread. References are resolved once, then any number of targ
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from engine.instances.by_name import NamedThingFinder
 
 WITHOUT_SEGMENTER = ("grabcut", "threshold")
+LOWEST_PEAK = 0.3
+"""Further instances whose peak is below this share of the best one's are left out."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +142,9 @@ class InstanceFinder:
         values = evidence.fused
         for other in denied:
             values = values * (1 - 0.5 * np.clip(other.fused - evidence.fused, 0, 1))
-        found: list[Region] = []
-        for _ in range(self.settings.max_instances):
-            if cancel is not None:
-                cancel.check()
-            if float(values.max()) <= 0.3:
-                break
-            region = self._region(picture, evidence, values)
-            if not region.mask.any():
-                break
-            found.append(region)
-            values = values * (1 - covered(region.mask, values.shape))
-        return sorted(found, key=lambda r: -r.score)
+        return distinct_regions(
+            values, self.settings.max_instances, lambda left: self._region(picture, evidence, left), cancel
+        )
 
     def _region(self, picture: Picture, evidence: Evidence, values: NDArray[np.float32]) -> Region:
         _, rough = best_threshold(values, picture.rgb, self.histograms, self.model.area_share)
@@ -181,6 +174,27 @@ class InstanceFinder:
             return RegionLikeness(colour, 0.0, evidence.appearance_cosine)
         best = patch_likeness(model.patches, select_patches(evidence.patches, inside)).max(axis=1)
         return RegionLikeness(colour, float(model.patches.weights @ best), evidence.appearance_cosine)
+
+
+def distinct_regions(
+    values: NDArray[np.float32],
+    most: int,
+    region_of: Callable[[NDArray[np.float32]], Region],
+    cancel: CancelToken | None = None,
+) -> list[Region]:
+    """Up to `most` regions of a map `[h, w]`, each taken from what the ones before have left of it; best score first."""
+    found: list[Region] = []
+    for _ in range(most):
+        if cancel is not None:
+            cancel.check()
+        if float(values.max()) <= LOWEST_PEAK:
+            break
+        region = region_of(values)
+        if not region.mask.any():
+            break
+        found.append(region)
+        values = values * (1 - covered(region.mask, values.shape))
+    return sorted(found, key=lambda r: -r.score)
 
 
 def covered(mask: BoolMask, grid_hw: tuple[int, ...]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from engine.api import TuneRequest
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken
 from engine.evaluation.pck import hits
-from engine.features.extractor import FeatureExtractor, Recipe, to_network
+from engine.features.extractor import FeatureExtractor, Recipe, block_weights, to_network
 from engine.features.fusion import fuse, join_blocks
 from engine.features.noise import image_noise
 from engine.features.views import render_view
@@ -166,8 +166,7 @@ class TuningRun:
         found = [output.maps[b].float() for b in self.blocks]
         if len(found) == 1:
             return found[0]
-        weights = [weight for _, weight in self.recipe.extra_blocks]
-        return join_blocks(found, [max(0.0, 1.0 - sum(weights)), *weights])
+        return join_blocks(found, block_weights(self.recipe))
 
     def _fused(self, maps: Tensor, keys: Sequence[Key]) -> Tensor:
         described = [self.described(k) for k in keys]

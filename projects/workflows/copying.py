@@ -25,23 +25,6 @@ class CopyOutcome:
     skipped: list[str] = field(default_factory=list)
 
 
-def copy_instance(
-    project: Project,
-    engine: Engine | None,
-    instance_id: int,
-    image_ids: Iterable[int],
-    *,
-    backbone: str = DEFAULT_BACKBONE,
-    prompt: str = "auto",
-    settings: MatchSettings = MatchSettings(),
-    progress: Progress | None = None,
-    cancel: CancelToken | None = None,
-) -> CopyOutcome:
-    """Copy one accepted instance to `image_ids`; see `copy_instances`."""
-    how = _How(engine, backbone, prompt, settings, progress, cancel)
-    return _copy(project, [instance_id], image_ids, how)
-
-
 def copy_instances(
     project: Project,
     engine: Engine | None,

@@ -12,7 +12,7 @@ from engine.api import MatchRequest, MatchResult
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from projects.store.inputs import NewKeypoint
-from projects.workflows.copying import copy_instance, copy_instances
+from projects.workflows.copying import copy_instances
 from tests.support.projects import SPEC, make_project
 
 
@@ -39,7 +39,7 @@ def test_copies_are_warped_and_one_step(tmp_path: Path) -> None:
             1, category.id, [NewKeypoint(nose, 10, 5), NewKeypoint(tail, 20, 6, 1), NewKeypoint(ear, None, None, 0)]
         ).ids
         engine, progress = ShiftingEngine(unreadable=3), Progress()
-        outcome = copy_instance(project, engine, one, iter([1, 2, 3, 4, 2]), progress=progress)  # type: ignore[arg-type]
+        outcome = copy_instances(project, engine, [one], iter([1, 2, 3, 4, 2]), progress=progress)  # type: ignore[arg-type]
         assert [request.target.image.image_id for request in engine.asked] == ["2", "3", "4"], "not onto itself"
         assert len(outcome.instance_ids) == 2 and "Cannot read" in outcome.skipped[0]
         copy = project.queries.instance(outcome.instance_ids[0])
@@ -50,7 +50,7 @@ def test_copies_are_warped_and_one_step(tmp_path: Path) -> None:
         assert project.undo_name == "Copy the instance to 2 photos"
         project.undo()
         assert len(project.queries.instances()) == 1
-        [plain] = copy_instance(project, None, one, [2]).instance_ids
+        [plain] = copy_instances(project, None, [one], [2]).instance_ids
         assert project.queries.instance(plain).keypoints[0].x == 10, "same size: same place"
 
 
@@ -82,7 +82,7 @@ def test_cancelled_copying_leaves_nothing(tmp_path: Path) -> None:
         token = CancelToken()
         token.cancel()
         with pytest.raises(OperationCancelled):
-            copy_instance(project, ShiftingEngine(0), one, [2], cancel=token)  # type: ignore[arg-type]
+            copy_instances(project, ShiftingEngine(0), [one], [2], cancel=token)  # type: ignore[arg-type]
         assert len(project.queries.instances()) == 1
         with pytest.raises(UserInputError, match="no longer"):
-            copy_instance(project, None, 999, [2])
+            copy_instances(project, None, [999], [2])
