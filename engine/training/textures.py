@@ -12,6 +12,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 Floats = NDArray[np.floating]
 BANK_SIZE = 192
@@ -87,9 +88,9 @@ def shade_material(material: Material, points: Floats) -> Floats:
     if material.pattern == "plain":
         mix = np.zeros(len(p), np.float32)
     elif material.pattern == "stripes":
-        mix = 1 / (1 + np.exp(-8 * np.sin(2.2 * along + 2 * (fine - 0.5))))
+        mix = expit(8 * np.sin(2.2 * along + 2 * (fine - 0.5)))
     elif material.pattern == "spots":
-        mix = 1 / (1 + np.exp(-30 * (solid_noise(p * 1.6 + 64) - 0.66)))
+        mix = expit(30 * (solid_noise(p * 1.6 + 64) - 0.66))
     elif material.pattern == "noise":
         mix = solid_noise(p + 64)
     elif material.pattern == "rings":
@@ -97,7 +98,7 @@ def shade_material(material: Material, points: Floats) -> Floats:
     elif material.pattern == "patches":
         mix = (solid_noise(p * 0.6 + 64) > 0.52).astype(np.float32)
     else:
-        mix = 1 / (1 + np.exp(-(along - material.offset @ material.direction)))
+        mix = expit(along - material.offset @ material.direction)
     mix = np.clip(mix, 0, 1)[:, None].astype(np.float32)
     colour = material.colour_a * (1 - mix) + material.colour_b * mix
     return colour * (0.86 + 0.28 * fine[:, None])
