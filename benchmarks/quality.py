@@ -108,15 +108,19 @@ def instance_rows(folder: Path, blank: Path, work: Path, chosen: Any) -> list[Ro
     engine = open_engine(EngineConfig(cache_dir=work / "cache"))
     arms = [("untrained", blank, EVIDENCE["model alone"]), *((n, folder, e) for n, e in EVIDENCE.items())]
     try:
-        tables = {n: iq.summarise([iq.find_case(engine, c, str(f), e) for c in cases]) for n, f, e in arms}
+        outcomes = {n: [iq.find_case(engine, c, str(f), e) for c in cases] for n, f, e in arms}
     finally:
         engine.close()
+    tables = {n: iq.summarise(found) for n, found in outcomes.items()}
+    fused = outcomes["shipped fusion"]
+    gains = {n: iq.gains(fused, found) for n, found in outcomes.items() if n != "shipped fusion"}
     titles = {"iou": "mean IoU", "peak": "peak inside the mask", "right": "right instance"}
-    return [
-        _row(f"instances, {title}: {name}", *table[key], tables["untrained"][key][0], f"{len(cases)} scenes")
-        for key, title in titles.items()
-        for name, table in tables.items()
-    ]
+    rows: list[Row] = []
+    for key, title in titles.items():
+        base = tables["untrained"][key][0]
+        rows += [_row(f"instances, {title}: {n}", *t[key], base, f"{len(cases)} scenes") for n, t in tables.items()]
+        rows += [_row(f"instances, {title}: fusion minus {n}", *g[key], None, "paired") for n, g in gains.items()]
+    return rows
 
 
 def _row(name: str, value: float, error: float, base: float | None, note: str) -> Row:

@@ -110,6 +110,18 @@ def _distance(mask: NDArray[np.bool_], x: int, y: int) -> float:
 
 def summarise(outcomes: Sequence[InstanceOutcome]) -> dict[str, tuple[float, float]]:
     """Percentages with standard errors: `iou`, `peak`, `right`."""
-    table = np.array([(o.iou, o.peak_inside, o.right_one) for o in outcomes], float) * 100
+    return _mean_and_error(_table(outcomes))
+
+
+def gains(better: Sequence[InstanceOutcome], worse: Sequence[InstanceOutcome]) -> dict[str, tuple[float, float]]:
+    """Mean difference in percentage points between two searches of the same cases, with the paired standard error."""
+    return _mean_and_error(_table(better) - _table(worse))
+
+
+def _table(outcomes: Sequence[InstanceOutcome]) -> NDArray[np.float64]:
+    return np.array([(o.iou, o.peak_inside, o.right_one) for o in outcomes], np.float64) * 100
+
+
+def _mean_and_error(table: NDArray[np.float64]) -> dict[str, tuple[float, float]]:
     error = table.std(0, ddof=1) / len(table) ** 0.5
     return {k: (float(m), float(e)) for k, m, e in zip(("iou", "peak", "right"), table.mean(0), error, strict=True)}

@@ -12,7 +12,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.proposals import MaskProposal
 from engine.domain.runspec import RunSpec
 from engine.evaluation import quality as q
-from engine.evaluation.instance_quality import InstanceOutcome, instance_cases, judge, summarise
+from engine.evaluation.instance_quality import InstanceOutcome, gains, instance_cases, judge, summarise
 from engine.features.fusion import get_descriptor, kernel_scores
 from engine.training.textures import bank_image
 
@@ -94,3 +94,12 @@ def test_judging_a_proposal() -> None:
     table = summarise([InstanceOutcome(1.0, True, True), InstanceOutcome(0.0, False, True)])
     assert table["iou"][0] == 50
     assert table["right"] == (100, 0)
+
+
+def test_gain_is_paired() -> None:
+    easy, hard = InstanceOutcome(1.0, True, True), InstanceOutcome(0.2, True, False)
+    worse = [InstanceOutcome(0.9, False, True), InstanceOutcome(0.1, False, False)]
+    found = gains([easy, hard], worse)
+    assert found["iou"] == pytest.approx((10, 0))
+    assert found["peak"] == (100, 0)
+    assert found["right"] == (0, 0)
