@@ -6,6 +6,7 @@ says so. Shapes: B batch, D text width, C channels, (h, w) grid of a map or late
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ class Backbone:
             module.requires_grad_(False)
             module.eval()
         self._layers = attention_layers(self.unet)
+        self._precise_text: nn.Module | None = None
 
     def modules(self) -> list[nn.Module]:
         """The networks, in loading order."""
@@ -154,8 +156,10 @@ class Backbone:
         """Token + position embeddings `[B, T, D]` of ids `[B, T]` (positions 0..T-1) of the (first) text model."""
         return text.embed_ids(self.text_encoder, ids.to(self.device))
 
-    def encode_tokens(self, token_embeddings: Tensor) -> Tensor:
+    def encode_tokens(self, token_embeddings: Tensor, *, precise: bool = False) -> Tensor:
         """Assembled sequences `[B, 77, D]` through the causal transformer and final norm -> `[B, 77, D]`; differentiable.
+
+        `precise`: in float32 whatever the backbone's precision (a second copy of the text encoder is kept then).
 
         Raises:
             UserInputError: the model has two text encoders (learned tokens are defined for one).
@@ -164,7 +168,16 @@ class Backbone:
             raise UserInputError(
                 f"Token prompts cannot be used with {self.spec.title}.", "Use a prompt of the kind 'hidden states'."
             )
+        if precise and self.dtype != torch.float32:
+            encoder = self._precise_text_encoder()
+            return text.encode_embeddings(encoder, token_embeddings.to(self.device, torch.float32))
         return text.encode_embeddings(self.text_encoder, token_embeddings.to(self.device, self.dtype))
+
+    def _precise_text_encoder(self) -> nn.Module:
+        kept = self._precise_text
+        if kept is None or next(kept.parameters()).device != self.device:
+            self._precise_text = kept = copy.deepcopy(self.text_encoder).to(self.device, torch.float32)
+        return kept
 
     # ---- latents ----------------------------------------------------------------------------------------------
 

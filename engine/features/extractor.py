@@ -269,12 +269,11 @@ class FeatureExtractor:
     ) -> Tensor:
         """`[B, C, h, w]` float32 of views of one input size, without cache and ladder: mean over the ensemble, blocks
         and scales joined."""
-        main = (1.0, max(0.0, 1.0 - sum(weight for _, weight in recipe.extra_scales)))
         maps: list[Tensor] = []
         weights: list[float] = []
-        for factor, weight in (main, *recipe.extra_scales):
-            size = self._scaled_size(views[0].input_wh, factor)
-            maps += self._means([_with_input(view, size) for view in views], prompt, recipe, cancel)
+        for factor, weight in scale_weights(recipe):
+            scaled = [self.scaled_view(view, factor) for view in views]
+            maps += self._means(scaled, prompt, recipe, cancel)
             weights += [weight * share for share in block_weights(recipe)]
         return maps[0] if len(maps) == 1 else join_blocks(maps, weights)
 
@@ -302,6 +301,10 @@ class FeatureExtractor:
             sums = [output.maps[b].float().unflatten(0, (len(group), len(views))).sum(dim=0) for b in blocks]
             total = sums if not total else [a + b for a, b in zip(total, sums, strict=True)]
         return [t / members for t in total]
+
+    def scaled_view(self, view: ImageView, factor: float) -> ImageView:
+        """The same region at the input size of a scale of the recipe."""
+        return _with_input(view, self._scaled_size(view.input_wh, factor))
 
     def _scaled_size(self, input_wh: tuple[int, int], factor: float) -> tuple[int, int]:
         """`input_wh` times `factor`, in whole steps of the U-Net's coarsest level."""
@@ -387,6 +390,11 @@ def block_weights(recipe: Recipe) -> list[float]:
     """Weight of every up-block of a recipe, the main one first."""
     weights = [weight for _, weight in recipe.extra_blocks]
     return [max(0.0, 1.0 - sum(weights)), *weights]
+
+
+def scale_weights(recipe: Recipe) -> list[tuple[float, float]]:
+    """(factor, weight) of every input size of a recipe, the main one first."""
+    return [(1.0, max(0.0, 1.0 - sum(weight for _, weight in recipe.extra_scales))), *recipe.extra_scales]
 
 
 def to_network(pixels: NDArray[np.uint8]) -> Tensor:

@@ -50,7 +50,8 @@ class EncodedLearner(PromptLearner):
 
     def encoded(self, backbone: Backbone, learned: Tensor) -> Tensor:
         """Learned vectors `[B, L, D]` to hidden states `[B, T, D]`."""
-        hidden = backbone.encode_tokens(_on(self.frame, backbone).assemble(learned))
+        # A difference that is multiplied must not carry the rounding of half precision with it.
+        hidden = backbone.encode_tokens(_on(self.frame, backbone).assemble(learned), precise=self.strength != 1.0)
         if self.strength == 1.0:
             return hidden
         base = self.get_buffer("base").to(hidden.device)
@@ -139,8 +140,8 @@ def make_learner(
             shape = (1, backbone.prompt_tokens, backbone.text_dim)
             return HiddenLearner(torch.randn(shape, generator=generator) * 0.02)
         return HiddenLearner(backbone.encode_text([text]).cpu())
-    frame = sequence_frame(backbone)
-    base, strength = backbone.encode_text([text]).cpu(), options.strength
+    frame, strength = sequence_frame(backbone), options.strength
+    base = _encoded(backbone, frame, template_tokens(backbone, text), strength)
     if kind == "conditional":
         room = frame.max_tokens
         conditional = min(options.conditional_tokens, room)
@@ -162,7 +163,12 @@ def make_learner(
     words = text if options.init == "words" else None
     count = min(options.tokens, frame.max_tokens)
     initial = init_tokens(backbone, count, text=words, seed=seed)
-    with torch.no_grad():
-        # Strength amplifies what is learned, not the accident of a random start.
-        base = backbone.encode_tokens(frame.assemble(initial)).float().cpu()
-    return TokenLearner(frame, initial.cpu(), base, strength)
+    # Strength amplifies what is learned, not the accident of a random start.
+    return TokenLearner(frame, initial.cpu(), _encoded(backbone, frame, initial, strength), strength)
+
+
+@torch.no_grad()
+def _encoded(backbone: Backbone, frame: SequenceFrame, tokens: Tensor, strength: float) -> Tensor:
+    """Hidden states `[1, T, D]` float32 on the CPU of tokens `[1, L, D]`."""
+    sequence = frame.assemble(tokens.to(frame.start.device).float())
+    return backbone.encode_tokens(sequence, precise=strength != 1.0).float().cpu()

@@ -39,7 +39,8 @@ class TuningOptions:
         lr, lr_linear: of Adam, constant; linear layers of the conditional module use the second.
         strength: how much the difference to the starting prompt counts (single, class, conditional): 1 = published; more for
             backbones that hardly listen to their prompt.
-        batch: pairs per step; both_directions: count each pair both ways.
+        batch: pairs per step; both_directions: count each pair both ways; every_pair: every two views of a step on
+            different photos are a pair, not only those that were drawn (not for prompts made for a pair).
         augment: share of training views that are mirrored, turned, shifted and recoloured; variants: views per instance.
         timestep: None = the card's (published: 261 in training); seed is the request's.
         fused_loss: train on the similarity that the app uses (with the second descriptor) instead of the diffusion part.
@@ -64,6 +65,7 @@ class TuningOptions:
     strength: float = 1.0
     batch: int = 3
     both_directions: bool = True
+    every_pair: bool = False
     augment: float = 0.75
     variants: int = 8
     timestep: int | None = None

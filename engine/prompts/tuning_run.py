@@ -9,25 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from engine.api import TuneRequest
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken
 from engine.evaluation.pck import hits
-from engine.features.extractor import FeatureExtractor, Recipe, block_weights, to_network
-from engine.features.fusion import fuse, join_blocks
+from engine.features.extractor import FeatureExtractor, Recipe, block_weights, scale_weights, to_network
+from engine.features.fusion import join_blocks, kernel_scores
 from engine.features.noise import image_noise
 from engine.features.views import render_view
 from engine.matching.selection import select
 from engine.prompts.instances import Labelled, Split, Variant, base_region, make_variant, use_crops, variant_points
 from engine.prompts.learners import PromptLearner
-from engine.prompts.loss import correspondence_loss, similarity_maps
+from engine.prompts.loss import cross_entropy_of_maps, similarity_maps
 from engine.prompts.patches import PatchSource
 from engine.prompts.tuning_options import TuningOptions
 
@@ -92,7 +94,7 @@ class TuningRun:
         self.micro = options.batch
         self.checkpointing = bool(options.checkpointing)
         self._variants: dict[Key, Variant] = {}
-        self._latents: dict[Key, Tensor] = {}
+        self._latents: dict[Key, tuple[Tensor, ...]] = {}
         self._patches: dict[Key, Tensor] = {}
         self._described: dict[Key, Tensor] = {}
 
@@ -105,6 +107,11 @@ class TuningRun:
     def blocks(self) -> tuple[int, ...]:
         """Up-blocks whose maps are joined."""
         return (self.recipe.up_block, *(block for block, _ in self.recipe.extra_blocks))
+
+    @property
+    def kernel_width(self) -> float:
+        """Of the second descriptor's scores, as the app matches (0 = plain cosine)."""
+        return float(self.backbone.spec.fusion.extra.get("kernel_width", 0.0))
 
     # ---- material --------------------------------------------------------------------------------------------
 
@@ -123,9 +130,10 @@ class TuningRun:
             )
         return self._variants[key]
 
-    def _pixels(self, key: Key) -> NDArray[np.uint8]:
+    def _pixels(self, key: Key, factor: float = 1.0) -> NDArray[np.uint8]:
         variant, item = self.variant(key), self.instances[key[0]]
-        return variant.recolour(render_view(variant.view, item.image_wh, self.extractor.source))
+        view = self.extractor.scaled_view(variant.view, factor)
+        return variant.recolour(render_view(view, item.image_wh, self.extractor.source))
 
     def load(self, keys: Sequence[Key]) -> None:
         """Encode what is not there yet: latents, patch features, second descriptor. Kept for the whole job."""
@@ -133,12 +141,13 @@ class TuningRun:
         step = max(1, self.extractor.ladder.batch)
         for start in range(0, len(missing), step):
             chunk = missing[start : start + step]
-            pixels = np.stack([self._pixels(k) for k in chunk])
-            latents = self.backbone.encode_latents(to_network(pixels)).cpu()
-            for key, z in zip(chunk, latents, strict=True):
-                self._latents[key] = z
-            if self.patch_source is not None:
-                self._patches.update(zip(chunk, self.patch_source.patches(pixels).cpu(), strict=True))
+            encoded = []
+            for number, (factor, _) in enumerate(scale_weights(self.recipe)):
+                pixels = np.stack([self._pixels(k, factor) for k in chunk])
+                encoded.append(self.backbone.encode_latents(to_network(pixels)).cpu())
+                if self.patch_source is not None and number == 0:
+                    self._patches.update(zip(chunk, self.patch_source.patches(pixels).cpu(), strict=True))
+            self._latents.update(zip(chunk, zip(*encoded, strict=True), strict=True))
 
     def described(self, key: Key) -> Tensor | None:
         """Second-descriptor map `[C, h, w]` of a view, None without a fusion slot."""
@@ -156,35 +165,56 @@ class TuningRun:
 
     # ---- features --------------------------------------------------------------------------------------------
 
-    def maps(self, keys: Sequence[Key], embeds: Tensor, noises: Tensor | None, checkpoint: bool = False) -> Tensor:
-        """Joined up-block maps `[n, C, h, w]` float32 of views under `embeds` `[1 or n, T, D]`; differentiable."""
-        latents = torch.stack([self._latents[k] for k in keys]).to(self.backbone.device)
-        noisy = latents if noises is None else self.backbone.add_noise(latents, noises, self.recipe.timestep)
-        output = self.backbone.unet_forward(
-            noisy, self.recipe.timestep, embeds, up_blocks=self.blocks, checkpoint=checkpoint
-        )
-        found = [output.maps[b].float() for b in self.blocks]
-        if len(found) == 1:
-            return found[0]
-        return join_blocks(found, block_weights(self.recipe))
+    def maps(
+        self, keys: Sequence[Key], embeds: Tensor, noises: Sequence[Tensor] | None, checkpoint: bool = False
+    ) -> Tensor:
+        """Maps `[n, C, h, w]` float32 of views under `embeds` `[1 or n, T, D]`, up-blocks and input sizes joined as the
+        extractor does; differentiable. `noises`: `[n, 4, h, w]` per input size."""
+        found: list[Tensor] = []
+        weights: list[float] = []
+        for number, (_, weight) in enumerate(scale_weights(self.recipe)):
+            noisy = torch.stack([self._latents[k][number] for k in keys]).to(self.backbone.device)
+            if noises is not None:
+                noisy = self.backbone.add_noise(noisy, noises[number], self.recipe.timestep)
+            output = self.backbone.unet_forward(
+                noisy, self.recipe.timestep, embeds, up_blocks=self.blocks, checkpoint=checkpoint
+            )
+            found += [output.maps[b].float() for b in self.blocks]
+            weights += [weight * share for share in block_weights(self.recipe)]
+        return found[0] if len(found) == 1 else join_blocks(found, weights)
 
-    def _fused(self, maps: Tensor, keys: Sequence[Key]) -> Tensor:
-        described = [self.described(k) for k in keys]
+    def similarity(
+        self, src: Tensor, tgt: Tensor, sources: Sequence[Key], targets: Sequence[Key], xy: Tensor, fused: bool
+    ) -> Tensor:
+        """`[n, N, h, w]` of points `xy` `[n, N, 2]` (cells of `src`) over the target cells; `fused`: with the second
+        descriptor, whose scores pass the kernel of the matching."""
+        diffusion = similarity_maps(src, tgt, xy, self.options.loss)
+        described = [self.described(k) for k in (*sources, *targets)] if fused else []
         kept = [d for d in described if d is not None]
-        if len(kept) < len(described):
-            return maps
-        return fuse(maps, torch.stack(kept).to(maps.device), self.backbone.spec.fusion.weight)
+        if not kept or len(kept) < len(described):
+            return diffusion
+        first, second = (torch.stack(part).to(src.device) for part in (kept[: len(sources)], kept[len(sources) :]))
+        ratio = [(n - 1) / max(m - 1, 1) for n, m in zip(first.shape[:-3:-1], src.shape[:-3:-1], strict=True)]
+        scores = similarity_maps(first, second, xy * xy.new_tensor(ratio), self.options.loss)
+        if self.kernel_width > 0:
+            scores = kernel_scores(scores, self.kernel_width)
+        if scores.shape[-2:] != diffusion.shape[-2:]:
+            scores = interpolate(scores, size=diffusion.shape[-2:], mode="bilinear", align_corners=True)
+        weight = self.backbone.spec.fusion.weight
+        return (1.0 - weight) * diffusion + weight * scores
 
-    def _step_noise(self, step: int, keys: Sequence[Key]) -> Tensor | None:
+    def _step_noise(self, step: int, keys: Sequence[Key]) -> list[Tensor] | None:
         if self.recipe.clean:
             return None
-        shape = tuple(self._latents[keys[0]].shape)
-        rows = []
-        for index, number in keys:
-            text = f"{self.request.seed}:{step}:{self.instances[index].key}:{number}"
+
+        def draw(key: Key, number: int) -> Tensor:
+            text = f"{self.request.seed}:{step}:{self.instances[key[0]].key}:{key[1]}" + (
+                f":{number}" if number else ""
+            )
             seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") & (2**63 - 1)
-            rows.append(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
-        return torch.stack(rows)
+            return torch.randn(self._latents[key][number].shape, generator=torch.Generator().manual_seed(seed))
+
+        return [torch.stack([draw(k, n) for k in keys]) for n in range(len(scale_weights(self.recipe)))]
 
     # ---- learning --------------------------------------------------------------------------------------------
 
@@ -241,8 +271,9 @@ class TuningRun:
             keys = list(dict.fromkeys([*sources, *targets]))
             embeds = self._condition(keys, None)
         maps = self.maps(keys, embeds, self._step_noise(self.done, keys), self.checkpointing)
-        if self.options.fused_loss:
-            maps = self._fused(maps, keys)
+        if self.options.every_pair and not self.learner.pair:
+            pairs = [(k, m) for k, m in combinations(keys, 2) if self._pairable(k[0], m[0])]
+            sources, targets = [s for s, _ in pairs], [t for _, t in pairs]
         if self.learner.pair:
             src, tgt = maps[: len(pairs)], maps[len(pairs) :]
         else:
@@ -253,10 +284,13 @@ class TuningRun:
         xy = [torch.from_numpy(np.stack([p for p, _ in side])).to(maps.device) for side in points]
         seen = [torch.from_numpy(np.stack([v for _, v in side])).to(maps.device) for side in points]
         valid = seen[0] & seen[1]
-        loss = correspondence_loss(src, tgt, xy[0], xy[1], valid, self.options.loss)
+        fused = self.options.fused_loss
+        forth = self.similarity(src, tgt, sources, targets, xy[0], fused)
+        loss = cross_entropy_of_maps(forth, xy[1], valid, self.options.loss)
         if not self.options.both_directions:
             return loss
-        return (loss + correspondence_loss(tgt, src, xy[1], xy[0], valid, self.options.loss)) / 2
+        back = self.similarity(tgt, src, targets, sources, xy[1], fused)
+        return (loss + cross_entropy_of_maps(back, xy[0], valid, self.options.loss)) / 2
 
     def _condition(self, keys: Sequence[Key], targets: Sequence[Key] | None) -> Tensor:
         """Prompt of the views (or of the pairs): `[1 or n, T, D]`."""
@@ -286,11 +320,9 @@ class TuningRun:
             return self._evaluate_pairs(train, targets, fused, cancel)
         keys = [(i, 0) for i in dict.fromkeys([*train, *targets])]
         found = dict(zip(keys, self._eval_maps(keys, embeds, cancel), strict=True))
-        if fused:
-            found = {k: self._fused(m[None], [k])[0] for k, m in found.items()}
         results = []
         for j in targets:
-            per_source = [self._hits(found[(i, 0)], found[(j, 0)], i, j) for i in train if self._pairable(i, j)]
+            per_source = [self._hits(found[(i, 0)], found[(j, 0)], i, j, fused) for i in train if self._pairable(i, j)]
             results.append(np.concatenate(per_source) if per_source else np.zeros(0, bool))
         return HeldOut(tuple(results))
 
@@ -309,13 +341,13 @@ class TuningRun:
             maps += list(self.maps(chunk, condition, self._eval_noise(chunk)))
         return maps
 
-    def _eval_noise(self, keys: Sequence[Key]) -> Tensor | None:
+    def _eval_noise(self, keys: Sequence[Key]) -> list[Tensor] | None:
         """The noise that extraction uses (its first member), so that figures speak of the features of the app."""
         if self.recipe.clean:
             return None
-        shape = tuple(self._latents[keys[0]].shape)
         hashes = [self.extractor.source.sha256(self.instances[i].exemplar.image) for i, _ in keys]
-        return torch.stack([image_noise(sha, 0, 0, shape) for sha in hashes])  # type: ignore[arg-type]
+        shapes = [tuple(z.shape) for z in self._latents[keys[0]]]
+        return [torch.stack([image_noise(sha, 0, 0, s) for sha in hashes]) for s in shapes]  # type: ignore[arg-type]
 
     def _evaluate_pairs(
         self, train: Sequence[int], targets: Sequence[int], fused: bool, cancel: CancelToken | None
@@ -332,12 +364,11 @@ class TuningRun:
                     cancel.check()
                 keys: list[Key] = [(i, 0), (j, 0)]
                 maps = self.maps(keys, self._condition(keys[:1], keys[1:]), self._eval_noise(keys))
-                maps = self._fused(maps, keys) if fused else maps
-                per_source.append(self._hits(maps[0], maps[1], i, j))
+                per_source.append(self._hits(maps[0], maps[1], i, j, fused))
             results.append(np.concatenate(per_source) if per_source else np.zeros(0, bool))
         return HeldOut(tuple(results))
 
-    def _hits(self, src: Tensor, tgt: Tensor, i: int, j: int) -> NDArray[np.bool_]:
+    def _hits(self, src: Tensor, tgt: Tensor, i: int, j: int, fused: bool) -> NDArray[np.bool_]:
         cells_src = (int(src.shape[-1]), int(src.shape[-2]))
         cells_tgt = (int(tgt.shape[-1]), int(tgt.shape[-2]))
         xy, seen = self.points((i, 0), cells_src)
@@ -345,7 +376,8 @@ class TuningRun:
         if not shared.any():
             return np.zeros(0, bool)
         query = torch.from_numpy(xy[shared])[None].to(src.device)
-        found = select(similarity_maps(src[None], tgt[None], query, self.options.loss)[0], self.options.eval_method)
+        scores = self.similarity(src[None], tgt[None], [(i, 0)], [(j, 0)], query, fused)[0]
+        found = select(scores, self.options.eval_method)
         transform = self.variant((j, 0)).view.transform
         predicted = transform.from_feature(found.cpu().numpy(), cells_tgt)
         truth = self.instances[j].exemplar.keypoints.xy_image[shared]
