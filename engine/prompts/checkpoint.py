@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Best:
-    """The best prompt so far: PCK on the selection images, at which step, and its weights (CPU)."""
+    """The best prompt so far: its score and PCK on the selection images, at which step, and its weights (CPU)."""
 
+    score: float
     pck: float
     step: int
     state: dict[str, Tensor]
@@ -67,6 +68,7 @@ def save_checkpoint(path: Path, fingerprint: str, run: TuningRun, state: JobStat
         "done": run.done,
         "micro": run.micro,
         "checkpointing": run.checkpointing,
+        "best_score": state.best.score,
         "best_pck": state.best.pck,
         "best_step": state.best.step,
         "since": state.since,
@@ -95,8 +97,8 @@ def load_checkpoint(path: Path, fingerprint: str, run: TuningRun) -> JobState | 
         now = {k.removeprefix("now."): v for k, v in tensors.items() if k.startswith("now.")}
         best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
         curve = [TuneProgress(**point) for point in data["curve"]]
-        state = JobState(Best(float(data["best_pck"]), int(data["best_step"]), best), int(data["since"]),
-                         float(data["seconds"]), curve, int(data["evaluated"]))  # fmt: skip
+        state = JobState(Best(float(data["best_score"]), float(data["best_pck"]), int(data["best_step"]), best),
+                         int(data["since"]), float(data["seconds"]), curve, int(data["evaluated"]))  # fmt: skip
         run.learner.load_state_dict(now)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         log.warning("the unfinished tuning job %s is damaged and starts anew: %r", path, error)

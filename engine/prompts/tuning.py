@@ -118,7 +118,8 @@ class _Job:
         """Run to the end (or to the early stop) and return the state with the best prompt."""
         state = load_checkpoint(self.path, self.fingerprint, self.run) if self.path else None
         if state is None:
-            state = JobState(Best(self._heldout(), 0, snapshot(self.run)))
+            score, pck = self._heldout()
+            state = JobState(Best(score, pck, 0, snapshot(self.run)))
         if self.progress is not None:
             self.progress.start("Tuning the prompt", self.total)
             self.progress.step(self.run.done)
@@ -178,8 +179,10 @@ class _Job:
         if self.progress is not None:
             self.progress.note(text)
 
-    def _heldout(self) -> float:
-        return self.run.evaluate(self.run.split.select, cancel=self.cancel).pck
+    def _heldout(self) -> tuple[float, float]:
+        """(what the best step is chosen by, PCK@0.1) now."""
+        found = self.run.evaluate(self.run.split.select, cancel=self.cancel)
+        return (found.soft if self.run.options.select_by == "soft" else found.pck), found.pck
 
     def _advance(self, state: JobState) -> None:
         """One step and its point of the curve."""
@@ -190,10 +193,10 @@ class _Job:
 
     def _evaluate(self, state: JobState) -> None:
         """Held-out PCK now; remembers the best prompt and how long ago it was."""
-        pck = self._heldout()
+        score, pck = self._heldout()
         state.evaluated = self.run.done
-        if pck > state.best.pck or math.isnan(state.best.pck):
-            state.best, state.since = Best(pck, self.run.done, snapshot(self.run)), 0
+        if score > state.best.score or math.isnan(state.best.score):
+            state.best, state.since = Best(score, pck, self.run.done, snapshot(self.run)), 0
         else:
             state.since += 1
         loss = state.curve.pop().loss if state.curve else math.nan

@@ -47,6 +47,8 @@ class TuningOptions:
         view: "whole", "crop" or "auto" (crops where instances are small in their photos).
         report_images: ids of images that serve the reported figures alone (a project's test split).
         heldout_share: of the (other) images; eval_every: steps; patience: evaluations without a better one before stopping.
+        select_by: which figure of the held-out images chooses the best step: "soft" (how near, without the steps of PCK:
+            a few photos cannot tell prompts apart by it) or "pck" (published).
         min_gain: what the new prompt must gain on the held-out images to be kept.
         sources: exemplars that each held-out image is matched from (0 = all).
         eval_method: "nn" (published criterion) or another matching method.
@@ -75,6 +77,7 @@ class TuningOptions:
     heldout_share: float = 0.3
     eval_every: int = 20
     patience: int = 6
+    select_by: str = "soft"
     min_gain: float = 0.0
     sources: int = 0
     eval_method: str = "nn"
@@ -112,6 +115,8 @@ class TuningOptions:
             raise UserInputError(f"'{self.init}' is no initial value.", "Use template, words or random.")
         if self.condition not in ("pair", "image") or self.view not in ("auto", "whole", "crop"):
             raise UserInputError("condition is 'pair' or 'image'; view is 'auto', 'whole' or 'crop'.")
+        if self.select_by not in ("soft", "pck"):
+            raise UserInputError("select_by is 'soft' or 'pck'.")
         positive = ("tokens", "lr", "batch", "variants", "eval_every", "patience", "conditional_tokens")
         bad = [name for name in positive if getattr(self, name) <= 0]
         if bad or not 0 < self.heldout_share < 1 or not 0 <= self.augment <= 1:

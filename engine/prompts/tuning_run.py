@@ -21,7 +21,6 @@ from torch.nn.functional import interpolate
 from engine.api import TuneRequest
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken
-from engine.evaluation.pck import hits
 from engine.features.extractor import FeatureExtractor, Recipe, block_weights, scale_weights, to_network
 from engine.features.fusion import join_blocks, kernel_scores
 from engine.features.noise import image_noise
@@ -44,15 +43,27 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """PCK@0.1 on held-out images: `hits` one boolean array per target instance, pooled by point."""
+    """Distances to the truth on held-out images as shares of L (longer side of the target's box): `errors` one array per
+    target instance; figures are pooled by point."""
 
-    hits: tuple[NDArray[np.bool_], ...]
+    errors: tuple[NDArray[np.float64], ...]
+
+    @property
+    def hits(self) -> tuple[NDArray[np.bool_], ...]:
+        """Which points are right at 0.1, per target instance."""
+        return tuple(e <= ALPHA for e in self.errors)
 
     @property
     def pck(self) -> float:
-        """Share of correct points over all (NaN without any)."""
-        pooled = np.concatenate(self.hits) if self.hits else np.zeros(0)
+        """PCK@0.1: share of right points over all (NaN without any)."""
+        pooled = np.concatenate(self.hits) if self.errors else np.zeros(0)
         return float(pooled.mean()) if len(pooled) else float("nan")
+
+    @property
+    def soft(self) -> float:
+        """Mean of 1 / (1 + (error / 0.1)^2): what PCK counts, without its steps, so that few photos tell prompts apart."""
+        pooled = np.concatenate(self.errors) if self.errors else np.zeros(0)
+        return float((1 / (1 + (pooled / ALPHA) ** 2)).mean()) if len(pooled) else float("nan")
 
 
 def intervals(before: HeldOut, after: HeldOut, *, samples: int = 2000) -> dict[str, tuple[float, float]]:
@@ -322,8 +333,10 @@ class TuningRun:
         found = dict(zip(keys, self._eval_maps(keys, embeds, cancel), strict=True))
         results = []
         for j in targets:
-            per_source = [self._hits(found[(i, 0)], found[(j, 0)], i, j, fused) for i in train if self._pairable(i, j)]
-            results.append(np.concatenate(per_source) if per_source else np.zeros(0, bool))
+            per_source = [
+                self._errors(found[(i, 0)], found[(j, 0)], i, j, fused) for i in train if self._pairable(i, j)
+            ]
+            results.append(np.concatenate(per_source) if per_source else np.zeros(0))
         return HeldOut(tuple(results))
 
     def _pairable(self, i: int, j: int) -> bool:
@@ -364,21 +377,21 @@ class TuningRun:
                     cancel.check()
                 keys: list[Key] = [(i, 0), (j, 0)]
                 maps = self.maps(keys, self._condition(keys[:1], keys[1:]), self._eval_noise(keys))
-                per_source.append(self._hits(maps[0], maps[1], i, j, fused))
-            results.append(np.concatenate(per_source) if per_source else np.zeros(0, bool))
+                per_source.append(self._errors(maps[0], maps[1], i, j, fused))
+            results.append(np.concatenate(per_source) if per_source else np.zeros(0))
         return HeldOut(tuple(results))
 
-    def _hits(self, src: Tensor, tgt: Tensor, i: int, j: int, fused: bool) -> NDArray[np.bool_]:
+    def _errors(self, src: Tensor, tgt: Tensor, i: int, j: int, fused: bool) -> NDArray[np.float64]:
         cells_src = (int(src.shape[-1]), int(src.shape[-2]))
         cells_tgt = (int(tgt.shape[-1]), int(tgt.shape[-2]))
         xy, seen = self.points((i, 0), cells_src)
         shared = seen & self.instances[j].visible
         if not shared.any():
-            return np.zeros(0, bool)
+            return np.zeros(0)
         query = torch.from_numpy(xy[shared])[None].to(src.device)
         scores = self.similarity(src[None], tgt[None], [(i, 0)], [(j, 0)], query, fused)[0]
         found = select(scores, self.options.eval_method)
         transform = self.variant((j, 0)).view.transform
         predicted = transform.from_feature(found.cpu().numpy(), cells_tgt)
         truth = self.instances[j].exemplar.keypoints.xy_image[shared]
-        return hits(predicted, truth, self.instances[j].length, (ALPHA,))[0]
+        return np.linalg.norm(predicted - truth, axis=1) / self.instances[j].length

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from engine.prompts.instances import make_labelled, split_by_image, training_pai
 from engine.prompts.learners import TokenLearner, make_learner
 from engine.prompts.loss import cross_entropy_of_maps
 from engine.prompts.tuning_options import TuningOptions
-from engine.prompts.tuning_run import TuningRun
+from engine.prompts.tuning_run import HeldOut, TuningRun
 from engine.session import EngineSession
 from tests.engine.prompts.conftest import SCHEMA
 
@@ -128,3 +129,12 @@ def test_amplified_prompts_are_encoded_precisely(toy_session: EngineSession, toy
     finally:
         backbone.to(backbone.device, dtype)
     assert float((found - wanted).norm() / wanted.norm()) < 0.2
+
+
+def test_the_soft_figure_sees_what_pck_does_not() -> None:
+    near, far = HeldOut((np.array([0.02, 0.11]),)), HeldOut((np.array([0.09, 0.9]),))
+    assert near.pck == far.pck == 0.5
+    assert near.soft == pytest.approx((1 / 1.04 + 1 / 2.21) / 2)
+    assert near.soft > far.soft + 0.4
+    nothing = HeldOut((np.zeros(0),))
+    assert np.isnan(nothing.pck) and np.isnan(nothing.soft)
