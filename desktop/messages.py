@@ -20,7 +20,7 @@ class Messages(QObject):
     """GUI thread; one per program. Whoever has something to say says it here; the window shows it in one bar.
 
     Signals:
-        shown(level, text, hint, details, retry): level "info", "warning" or "error"; retry a callable or None.
+        shown(level, text, hint, details, retry): level "info", "wait", "warning" or "error"; retry a callable or None.
         crashed(report, text): an unexpected error was written to the file `report`.
     """
 
@@ -30,6 +30,10 @@ class Messages(QObject):
     def info(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
         """Something worth knowing."""
         self.shown.emit("info", text, hint, "", retry)
+
+    def wait(self, text: str, hint: str = "") -> None:
+        """Something goes on that the person waits for; stays until another message or until it is hidden."""
+        self.shown.emit("wait", text, hint, "", None)
 
     def warning(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
         """Something that the person may want to look at."""

@@ -111,8 +111,8 @@ class Project:
         return project
 
     @classmethod
-    def open(cls, folder: Path | str, read_only: bool = False) -> Project:
-        """Open a project folder.
+    def open(cls, folder: Path | str, read_only: bool = False, *, checked: bool = False) -> Project:
+        """Open a project folder; `checked`: its file was looked through already (`check_file`).
 
         Raises:
             ProjectError: not a project, newer than this program, damaged (the hint names the last good backup), locked by
@@ -125,18 +125,39 @@ class Project:
                 f"{folder} is not a Kinmark project.", "Open a folder that ends in .kinmark, or make a new project."
             )
         if read_only:
-            _check_version(folder, path, read_only=True, check=not (lock.is_held(folder) or _closed_cleanly(path)))
+            check = not (checked or lock.is_held(folder) or _closed_cleanly(path))
+            _check_version(folder, path, read_only=True, check=check)
             with translated_errors(path, "Opening the project"):
                 return cls(folder, read_only=True)
         first = lock.acquire(folder) == 1
         try:
-            _check_version(folder, path, read_only=False, check=first and not _closed_cleanly(path))
+            check = first and not checked and not _closed_cleanly(path)
+            _check_version(folder, path, read_only=False, check=check)
             (folder / CLEAN_NOTE).unlink(missing_ok=True)
             with translated_errors(path, "Opening the project"):
                 return cls(folder)
         except BaseException:
             lock.release(folder)
             raise
+
+    @staticmethod
+    def opens_slowly(folder: Path) -> bool:
+        """Whether `open` would first look through a large file, because it was not closed cleanly (seconds).
+
+        A window then lets another thread run `check_file`, and opens it `checked`.
+        """
+        path = folder.absolute() / DATABASE_NAME
+        try:
+            large = path.stat().st_size > ALWAYS_CHECKED
+        except OSError:
+            return False
+        return large and not lock.is_held(folder.absolute()) and not _closed_cleanly(path)
+
+    @staticmethod
+    def check_file(folder: Path) -> None:
+        """Look through the whole file as `open` does after a crash; any thread. ProjectError when it is damaged."""
+        folder = _usable(folder)
+        _check_version(folder, folder / DATABASE_NAME, read_only=True, check=True, upgradable=True)
 
     def close(self, *, back_up: bool = True) -> None:
         """Give the files and the lock back; `back_up`: write a backup first when one is due. May be called twice."""
@@ -366,8 +387,11 @@ def _closed_cleanly(path: Path) -> bool:
         return False
 
 
-def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = True) -> None:
-    """Refuse what is not ours, too new or damaged; bring an older format up to date after a backup."""
+def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = True, upgradable: bool = False) -> None:
+    """Refuse what is not ours, too new or damaged; bring an older format up to date after a backup.
+
+    `upgradable`: leave an older format as it is, whoever opens it next brings it up to date.
+    """
     writable = os.access(folder, os.W_OK)
     with translated_errors(path, "Opening the project"):
         connection = connect(path, mode="rw" if writable else "ro", immutable=not writable)
@@ -382,7 +406,7 @@ def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = T
             connection.close()
     if problems:
         raise _damaged(folder, "; ".join(problems))
-    if version < migrate.VERSION:
+    if version < migrate.VERSION and not upgradable:
         if read_only:
             raise ProjectError(
                 f"The project {folder} has an older format.", "Open it for writing once to bring it up to date."

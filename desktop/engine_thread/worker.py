@@ -13,6 +13,7 @@ from typing import Any
 
 from desktop.engine_thread.jobs import Answer, Job, JobContext, Requeue
 from desktop.engine_thread.queue import JobQueue
+from desktop.settled import settle
 from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
 
 NICENESS = 10
@@ -76,6 +77,7 @@ class EngineWorker:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while (job := self.queue.take()) is not None:
             self._perform(job)
+            settle()  # the libraries come with the first jobs
         self._close()
 
     def _perform(self, job: Job) -> None:

@@ -37,8 +37,11 @@ class ImageModel(QAbstractListModel):
     def set_filter(self, filter_: ImageFilter, order: str = "name") -> None:
         """Show other photos."""
         self.filter, self.order = filter_, order
+        self._take(self._session.queries.image_ids(filter_, order=order))
+
+    def _take(self, ids: tuple[int, ...]) -> None:
         self.beginResetModel()
-        self.ids = self._session.queries.image_ids(filter_, order=order)
+        self.ids = ids
         self._place = {id_: i for i, id_ in enumerate(self.ids)}
         self._rows.clear()
         self.endResetModel()
@@ -48,7 +51,7 @@ class ImageModel(QAbstractListModel):
         ids = self._session.queries.image_ids(self.filter, order=self.order)
         if ids == self.ids:
             return False
-        self.set_filter(self.filter, self.order)
+        self._take(ids)
         return True
 
     def _changed(self, changes: OpChanges, _initiator: object) -> None:

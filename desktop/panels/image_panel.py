@@ -163,9 +163,14 @@ class ImagePanel(QWidget):
         """Counts, and the list when other photos fit now; the shown photo stays current."""
         self.filters.refresh()
         self._delegate.doubt_below = self._at.settings.current.doubt_below
-        if self.model.refresh() and self._at.image is not None:
-            self.show_current(self._at.image.id)
+        if self.model.refresh():
+            # In a turn of its own: the view lays out all its rows to find the place.
+            QTimer.singleShot(0, self, self._show_shown)
         self._show_empty()
+
+    def _show_shown(self) -> None:
+        if self._at.image is not None:
+            self.show_current(self._at.image.id)
 
     def place(self) -> Place:
         """What is filtered, searched and how it is shown."""

@@ -112,9 +112,8 @@ class MessageBar(QFrame):
         self._retry = retry if callable(retry) else None
         self._copy.setVisible(level == "error")
         self._again.setVisible(self._retry is not None)
-        name = {"info": "info", "warning": "warning"}.get(level, "warning")
-        self._icon.setPixmap(icon(name).pixmap(20, 20))
-        colour = {"info": "#0072B2", "warning": "#E69F00"}.get(level, "#D55E00")
+        self._icon.setPixmap(icon("info" if level in ("info", "wait") else "warning").pixmap(20, 20))
+        colour = {"info": "#0072B2", "wait": "#0072B2", "warning": "#E69F00"}.get(level, "#D55E00")
         base, line = (self.palette().color(role).name() for role in (QPalette.ColorRole.Base, QPalette.ColorRole.Mid))
         self.setStyleSheet(
             f"QFrame#messageBar {{ background: {base}; border: 1px solid {line}; border-left: 4px solid {colour};"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog
 
 from desktop.canvas.tone import STEP, Tone
 from desktop.engine_thread.jobs import LettingIn
+from desktop.io.dropped import Dropped
 from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
 from desktop.window.photo_commands import PhotoCommands
@@ -217,8 +218,8 @@ class Commands(QObject):
         if folder:
             self.add_images([Path(folder)])
 
-    def add_images(self, paths: list[Path]) -> None:
-        """Add photos in the background (headers and hashes take their time)."""
+    def add_images(self, paths: Iterable[Path]) -> None:
+        """Add photos in the background (headers and hashes take their time); `paths` is gone through there, too."""
         if self._space is None:
             return
 
@@ -248,20 +249,22 @@ class Commands(QObject):
 
         self._window.program.engine.submit(self.tr("Adding photos"), run, group="add", on_done=done)
 
-    def take_dropped(self, paths: list[Path]) -> None:
+    def take_dropped(self, dropped: Dropped) -> None:
         """A folder of photos, photos, labels or a project were dropped on the window."""
         from projects.formats.recognise import recognise
         from projects.project import DATABASE_NAME
 
-        few = paths[:FEW_DROPPED]
+        few = dropped.first(FEW_DROPPED)
         project = next((p for p in few if p.is_dir() and (p / DATABASE_NAME).exists()), None)
         if project is not None:
             self._window.open_project(project)
         elif self._space is not None:
             labels = next(((p, found) for p in few if (found := recognise(p)) is not None), None)
-            if labels is not None:
-                self.dialogs.import_labels(self._space, labels[1])
-                paths = [p for p in paths if p != labels[0] and not _beside(p, labels[1])]
+            if labels is None:
+                self.add_images(dropped)
+                return
+            self.dialogs.import_labels(self._space, labels[1])
+            paths = [p for p in dropped if p != labels[0] and not _beside(p, labels[1])]
             if paths:
                 self.add_images(paths)
         elif any(is_image_path(p) or p.is_dir() for p in few):

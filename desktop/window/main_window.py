@@ -20,9 +20,12 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop.actions.keymap import load_keys
 from desktop.actions.registry import ActionRegistry
+from desktop.io.dropped import Dropped
+from desktop.io.pool import URGENT
 from desktop.pages.start_page import StartPage
 from desktop.panels.job_bar import JobBar
 from desktop.program import Program
+from desktop.settled import settle
 from desktop.widgets.message_bar import MessageBar
 from desktop.window.docks import Docks
 from desktop.window.menus import fill_menu_bar, make_tool_bar
@@ -84,6 +87,7 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self._peek_since = 0.0
         self._closed = False
+        self._checking: Path | None = None
         self._page_widgets: dict[str, QWidget] = {}
         self._connect()
         from desktop.window.commands import connect_commands
@@ -120,13 +124,45 @@ class MainWindow(QMainWindow):
     # -- project ---------------------------------------------------------------------------------------------------
 
     def open_project(self, folder: Path, *, read_only: bool = False) -> bool:
-        """Open a project folder; what goes wrong is told with what to do. True when it is open."""
-        from desktop.window.workspace import Workspace  # the database comes with it: not before the first paint
+        """Open a project folder; what goes wrong is told with what to do. True when it is open.
+
+        A large file that was not closed properly is looked through by a file thread first, and opened afterwards.
+        """
         from projects.project import Project
 
         self.close_project()
+        self._checking = None  # what is still being checked does not open any more
+        if Project.opens_slowly(folder):
+            self._check_first(folder, read_only)
+            return False
+        return self._open(folder, read_only)
+
+    def _check_first(self, folder: Path, read_only: bool) -> None:
+        from projects.project import Project
+
+        def done(_: object) -> None:
+            if self._checking == folder:
+                self.message_bar.hide()
+                self._open(folder, read_only, checked=True)
+
+        def failed(error: AppError) -> None:
+            if self._checking == folder:
+                self._offer_after_failure(folder, error)
+                self.start_page.refresh()
+
+        self.program.messages.wait(
+            self.tr("The project {name} was not closed properly: its file is being checked.").format(name=folder.stem),
+            self.tr("It opens by itself when it is sound. You can open another project meanwhile."),
+        )
+        self._checking = folder
+        self.program.pool.submit("check", lambda: Project.check_file(folder), done, failed=failed, priority=URGENT)
+
+    def _open(self, folder: Path, read_only: bool, *, checked: bool = False) -> bool:
+        from desktop.window.workspace import Workspace  # the database comes with it: not before the first paint
+        from projects.project import Project
+
         try:
-            project = Project.open(folder, read_only=read_only)
+            project = Project.open(folder, read_only=read_only, checked=checked)
         except AppError as error:
             self._offer_after_failure(folder, error)
             self.start_page.refresh()
@@ -134,6 +170,7 @@ class MainWindow(QMainWindow):
         # Drops waiting pictures: before the views ask for theirs.
         self.program.use_project(project.folder, read_only=project.read_only)
         self._show_project(Workspace(self.program, project, self))
+        QTimer.singleShot(0, settle)  # after the first paint: the database's library came with the project
         return True
 
     def _offer_after_failure(self, folder: Path, error: AppError) -> None:
@@ -332,9 +369,9 @@ class MainWindow(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        dropped = Dropped(event.mimeData().urls())
         event.acceptProposedAction()
-        QTimer.singleShot(0, lambda: self.commands.take_dropped(paths))
+        QTimer.singleShot(0, lambda: self.commands.take_dropped(dropped))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self._closed:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from PySide6.QtTest import QTest
 from desktop.session import project_session
 from desktop.session.store_thread import StoreTask, wait_for_stores
 from projects.project import Project
-from tests.support.window import Driver
+from tests.support.window import Driver, make_project
 
 Make = Callable[..., Driver]
 
@@ -194,3 +197,50 @@ def test_the_thread_ends_without_work_and_starts_again(driver: Driver, monkeypat
         driver.until(lambda: session.busy is None)
         driver.until(lambda: not session.store.alive)
     assert session.queries.tags() == {"x": 4, "y": 4}
+
+
+def test_a_large_file_is_checked_after_a_crash_while_the_window_lives(
+    make_driver: Callable[..., Driver], tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from projects import project as project_module
+
+    monkeypatch.setattr(project_module, "ALWAYS_CHECKED", 0)
+    folder = make_project(tmp_path / "figures.kinmark", photos)
+    crashed, again = tmp_path / "crashed.kinmark", tmp_path / "again.kinmark"
+    other = make_project(tmp_path / "other.kinmark", photos)
+    with Project.open(folder):
+        shutil.copytree(folder, crashed)
+        shutil.copytree(folder, again)
+    held, threads = threading.Event(), []
+    real = Project.check_file
+
+    def check(path: Path) -> None:
+        threads.append(threading.current_thread())
+        held.wait(20)
+        real(path)
+
+    monkeypatch.setattr(Project, "check_file", staticmethod(check))
+    driver = make_driver()
+    assert not driver.window.open_project(crashed)
+    driver.until(lambda: threads)
+    assert "crashed was not closed properly" in driver.window.message_bar.text and driver.window.workspace is None
+    assert threads[0] is not threading.main_thread()
+    held.set()
+    driver.until(lambda: driver.window.workspace is not None)
+    assert driver.space.folder == crashed and driver.window.message_bar.text == ""
+    driver.window.close_project()
+
+    held.clear()
+    assert not driver.window.open_project(again)
+    assert driver.window.open_project(other)
+    held.set()
+    driver.wait(0.3)
+    assert driver.space.folder == other, "the person went on with another one"
+
+
+def test_what_the_imports_made_is_set_aside(driver: Driver) -> None:
+    from desktop import settled
+
+    settled._modules = 0
+    assert settled.settle() and gc.get_freeze_count() > 10_000
+    assert not settled.settle(), "nothing was imported since"

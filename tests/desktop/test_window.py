@@ -11,7 +11,7 @@ from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QAbstractItemModelTester
 
-from tests.support.window import Driver, make_photos, make_project
+from tests.support.window import Driver, dropped, make_photos, make_project
 
 FATAL = QAbstractItemModelTester.FailureReportingMode.Fatal
 
@@ -130,7 +130,7 @@ def test_dropping_rubbish_says_so_and_adds_nothing(driver: Driver, tmp_path: Pat
     folder.mkdir()
     (folder / "paper.pdf").write_bytes(b"%PDF-1.4 nothing")
     (folder / "loop").symlink_to(folder)
-    driver.window.commands.take_dropped([folder])
+    driver.window.commands.take_dropped(dropped([folder]))
     driver.until(lambda: "0 photos added" in driver.window.message_bar.text)
     assert driver.space.session.queries.counts().all == 4
 

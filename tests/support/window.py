@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
-from PySide6.QtCore import QEventLoop, QPoint, Qt, QTimer
+from PySide6.QtCore import QEventLoop, QPoint, Qt, QTimer, QUrl
 from PySide6.QtTest import QTest
 
+from desktop.io.dropped import Dropped
 from engine.domain.keypoints import KeypointSchema
 from projects.images import add_paths
 from projects.project import Project
@@ -18,6 +19,11 @@ from projects.store.inputs import NewKeypoint
 
 NAMES = ("nose", "left_ear", "right_ear", "left_paw", "right_paw")
 SCHEMA = KeypointSchema(NAMES, ((0, 1), (0, 2), (0, 3), (0, 4)), ((1, 2), (3, 4)))
+
+
+def dropped(paths: Iterable[Path]) -> Dropped:
+    """What the window is given when `paths` are dropped on it."""
+    return Dropped([QUrl.fromLocalFile(str(path)) for path in paths])
 
 
 def figure_points(index: int, size_wh: tuple[int, int]) -> np.ndarray:

@@ -360,6 +360,17 @@ def test_a_large_project_is_checked_after_a_crash_only(folder: Path, monkeypatch
         assert checks == [], "closed cleanly before; open in this process since"
         crashed = folder.parent / "crashed.kinmark"
         shutil.copytree(folder, crashed)
+    assert Project.opens_slowly(crashed)
+    Project.check_file(crashed)
+    assert checks == ["checked"], "in a thread where nobody waits"
+    with Project.open(crashed, checked=True):
+        assert checks == ["checked"], "not twice"
+        assert not Project.opens_slowly(crashed), "open in this process"
+    assert not Project.opens_slowly(crashed), "closed cleanly since"
+    shutil.rmtree(crashed)
+    with Project.open(folder):
+        shutil.copytree(folder, crashed)
+    checks.clear()
     with Project.open(crashed):
         assert checks == ["checked"], "copied from under a running program"
     (folder / DATABASE_NAME).touch()
