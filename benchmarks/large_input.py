@@ -110,9 +110,10 @@ def dropped(window: Any, files: list[Path], meter: Meter) -> list[Row]:
 
     start_mb, space = peak_memory_mb(), window.workspace
     before = space.session.queries.counts().all
-    meter.late_ms, meter.own_ms = [], []
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in files])
+    wait(0.5)
+    meter.late_ms, meter.own_ms = [], []
     begin, own = time.perf_counter(), time.process_time()
     event = QDropEvent(
         QPointF(200, 200), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier

@@ -18,6 +18,8 @@ from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 
 COUNTS_DELAY_MS = 250
+LAID_OUT_AT_ONCE = 4000
+LAYOUT_WAIT_MS = 20
 
 
 class ImagePanel(QWidget):
@@ -61,6 +63,10 @@ class ImagePanel(QWidget):
         self._counts.setSingleShot(True)
         self._counts.setInterval(COUNTS_DELAY_MS)
         self._counts.timeout.connect(self.refresh)
+        self._scroll_later = QTimer(self)
+        self._scroll_later.setSingleShot(True)
+        self._scroll_later.setInterval(LAYOUT_WAIT_MS)
+        self._scroll_later.timeout.connect(self._scroll_again)
         self._session.changed.connect(self._changed)
         self.filters.refresh()
         self._show_empty()
@@ -70,6 +76,9 @@ class ImagePanel(QWidget):
         view.setModel(self.model)
         view.setItemDelegate(self._delegate)
         view.setUniformItemSizes(True)
+        # Tens of thousands of rows are laid out a part at a time: all at once would hold the window up.
+        view.setLayoutMode(QListView.LayoutMode.Batched)
+        view.setBatchSize(LAID_OUT_AT_ONCE)
         view.setMouseTracking(True)
         view.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         view.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
@@ -208,9 +217,20 @@ class ImagePanel(QWidget):
                 selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
             elif not selection.isSelected(index):
                 selection.select(index, QItemSelectionModel.SelectionFlag.Select)
-            self.view.scrollTo(index)
+            self._scroll_to(index)
         selection.blockSignals(blocked)
         self.view.viewport().update()
+
+    def _scroll_to(self, index: QModelIndex) -> None:
+        """Bring a row into view, as soon as the list is laid out so far."""
+        self.view.scrollTo(index)
+        if index.row() >= LAID_OUT_AT_ONCE and self.view.visualRect(index).isEmpty():
+            self._scroll_later.start()
+
+    def _scroll_again(self) -> None:
+        index = self.view.currentIndex()
+        if index.isValid():
+            self._scroll_to(index)
 
     def step(self, step: int, current: int | None) -> int | None:
         """The photo `step` places further in the list; None at its end."""
