@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from engine.matching.peaks import top_peaks
+from engine.matching.peaks import max_within, top_peaks
 
 if TYPE_CHECKING:
     from engine.matching.predict import MatchRun
@@ -96,7 +95,7 @@ class _Evidence:
     def widened(self, cells: int, cache: dict[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """`[K, h, w]`: the best value within so many cells."""
         if cells not in cache:
-            wide = functional.max_pool2d(self.maps[None], 2 * cells + 1, stride=1, padding=cells)[0]
+            wide = max_within(self.maps, cells)
             # A chance place counts as much as one outside the picture: nothing. Else shapes would shrink into the picture.
             mean = (wide * self.inside).sum((1, 2), keepdim=True) / self.inside.sum((1, 2), keepdim=True).clamp(min=1)
             cache[cells] = (wide - mean).numpy()

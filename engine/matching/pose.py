@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from engine.matching.peaks import top_peaks
+from engine.matching.peaks import max_within, top_peaks
 
 MAX_CELLS = 24_000_000
 """Cells of all maps that are voted on at once (variants are taken in groups beyond it)."""
@@ -56,9 +55,7 @@ def _votes(sims: Tensor, known: Tensor, offsets_cells: Tensor, slack_cells: int)
     mean = values.sum((-2, -1), keepdim=True) / finite.sum((-2, -1), keepdim=True).clamp(min=1)
     # Missing evidence (outside the picture) counts as average, outside the asked region as clearly worse.
     values = torch.where(finite, values - mean, torch.full_like(values, -0.5))
-    size = 2 * slack_cells + 1
-    if slack_cells > 0:
-        values = functional.max_pool2d(values, size, stride=1, padding=slack_cells)
+    values = max_within(values, slack_cells)
     rows = torch.arange(height)[:, None] + offsets_cells[..., 1].round().long()[..., None, None]
     columns = torch.arange(width)[None, :] + offsets_cells[..., 0].round().long()[..., None, None]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.matching.sampling import l2_normalise
+from engine.matching.sampling import NORM_EPS, l2_normalise
 
 SHRINK = 0.3
 MINIMUM_SAMPLES = 64
@@ -30,9 +30,11 @@ class Whitener:
 
     def maps(self, maps: Tensor) -> Tensor:
         """`[C, h, w]` -> `[D, h, w]`, L2-normalised per cell."""
-        channels, height, width = maps.shape
-        cells = l2_normalise(maps.reshape(channels, -1).T)
-        return self(cells).T.reshape(-1, height, width)
+        # One product of the map as it lies; lengths and mean are taken into account on the result, which saves copies.
+        cells = maps.flatten(1)
+        small = self.projection.T.contiguous() @ cells
+        small.div_((cells * cells).sum(dim=0).sqrt_().add_(NORM_EPS)).sub_((self.mean @ self.projection)[:, None])
+        return small.div_((small * small).sum(dim=0).sqrt_().add_(NORM_EPS)).unflatten(1, maps.shape[1:])
 
 
 def identity_whitener(channels: int) -> Whitener:

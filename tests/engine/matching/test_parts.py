@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from engine.api import ImageInput
 from engine.matching.label_layout import layout_residuals
 from engine.matching.labels import CheckWeights, Witnesses, exchanged_layouts, judge_labels
-from engine.matching.peaks import top_peaks
+from engine.matching.peaks import max_within, top_peaks
 from engine.matching.pose import best_poses, pose_votes
+from engine.matching.sampling import l2_normalise
 from engine.matching.scene import detect_fixed_scene
 from engine.matching.similarity import fuse_exemplars, inside_region, restrict
 from engine.matching.whitening import fit_whitener, identity_whitener
@@ -119,3 +121,22 @@ def test_moved_and_swapped_labels_are_found() -> None:
     found = {(row, k, kind) for row, k, kind, _ in judge_labels(witnesses, xy, lengths, flip, CheckWeights())}
     assert found == {(2, 4, "far"), (5, 2, "swapped"), (5, 3, "swapped")}
     assert np.linalg.norm(expected[2, 4] - (xy[2, 4] - [30, -25])) < 5
+
+
+def test_the_largest_value_within_a_radius_is_that_of_max_pooling() -> None:
+    generator = torch.Generator().manual_seed(5)
+    maps = torch.randn(2, 3, 11, 7, generator=generator)
+    maps[0, 1, :4] = float("-inf")
+    for radius in (0, 1, 2, 3, 6, 20):
+        border = functional.pad(maps, (radius,) * 4, value=float("-inf"))
+        expected = functional.max_pool2d(border, 2 * radius + 1, stride=1)
+        assert torch.equal(max_within(maps, radius), expected)
+
+
+def test_whitening_a_map_is_whitening_its_cells() -> None:
+    generator = torch.Generator().manual_seed(6)
+    cells = torch.randn(400, 12, generator=generator)
+    whitener = fit_whitener(cells)
+    maps = 5 * torch.randn(12, 4, 5, generator=generator)
+    one_by_one = whitener(l2_normalise(maps.flatten(1).T)).T.reshape(12, 4, 5)
+    assert torch.allclose(whitener.maps(maps), one_by_one, atol=1e-5)
