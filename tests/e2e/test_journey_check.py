@@ -45,16 +45,7 @@ def test_import_check_and_correct(
     space = driver.space
     space.program.settings.change(live_improve=False)
 
-    driver.window.registry["project.import"].trigger()
-    dialog = driver.window.commands.dialogs.dialog("import")
-    dialog.file.setText(str(labels))
-    dialog.images.setText(str(photos))
-    dialog.look.click()
-    driver.until(lambda: "4" in dialog.report.toPlainText() and dialog.take.isEnabled(), 60)
-    assert space.session.queries.counts().instances == 0
-    dialog.take.click()
-    driver.until(lambda: space.session.queries.counts().instances == 4, 60)
-    dialog.close()
+    assert driver.import_labels(labels, photos) == 4
 
     driver.window.registry["engine.check"].trigger()
     driver.until(lambda: space.queue.strategy == "check" or "No label" in driver.window.message_bar.text, 180)

@@ -1,4 +1,4 @@
-"""Journeys 1 and 2 with the model that is shipped, on a few pictures of the sample collection, by mouse and by keyboard.
+"""Journeys 1, 2 and 4 with the model that is shipped, on a few pictures of the sample collection, by mouse and by keyboard.
 
 What the program does is asserted; how good the model is only loosely (that has its own benchmark).
 """
@@ -200,15 +200,7 @@ def test_label_one_review_the_rest_export(
     assert queries.instances(image_id=image.id) == done and queries.count_decisions() == decisions
     assert queries.counts().pending == 6
 
-    driver.key(Qt.Key.Key_E, CONTROL)
-    dialog = driver.window.commands.dialogs.dialog("export")
-    out = tmp_path / "export"
-    dialog.place.setText(str(out))
-    driver.until(lambda: dialog.state.text() == "", 60)
-    dialog.export.click()
-    driver.until(lambda: (out / "annotations.json").exists() and dialog.export.isEnabled(), 60)
-    dialog.close()
-    assert_export_is_the_database(json.loads((out / "annotations.json").read_text(encoding="utf-8")), queries)
+    assert_export_is_the_database(driver.export_coco(tmp_path / "export"), queries)
 
 
 def assert_export_is_the_database(data: dict[str, Any], queries: Any) -> None:
@@ -310,14 +302,53 @@ def test_find_one_dog_confirm_deny_and_export_its_masks(
         driver.key(Qt.Key.Key_Delete, widget=page.suggested)
         driver.until(lambda: denied.image_id in queries.rejected_images(identity.id))
 
-    driver.key(Qt.Key.Key_E, CONTROL)
-    export = driver.window.commands.dialogs.dialog("export")
-    out = tmp_path / "export"
-    export.place.setText(str(out))
-    driver.until(lambda: export.state.text() == "", 60)
-    export.export.click()
-    driver.until(lambda: (out / "annotations.json").exists() and export.export.isEnabled(), 60)
-    export.close()
-    data = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
+    data = driver.export_coco(tmp_path / "export")
     masked = [a for a in data["annotations"] if a.get("segmentation") and not a.get("proposal")]
     assert len(masked) == sum(i.mask is not None for i in queries.instances()) == 1
+
+
+def test_check_a_labelled_set_and_mend_what_comes_first(
+    make_driver: Callable[..., Driver], truth: dict[str, DatasetInstance], tmp_path: Path
+) -> None:
+    """Journey 4: labels of another program are imported, one of them far off; the check leads there, a drag mends it."""
+    driver = opened(make_driver, make_project(tmp_path / "dogs.kinmark"))
+    space, queries, at = driver.space, driver.space.session.queries, driver.space.labelling
+    space.program.settings.change(live_improve=False, auto_advance=False)
+    labels, wrong = tmp_path / "labels.json", "dog_07.jpg"
+    data = json.loads((samples_dir() / "annotations.json").read_text(encoding="utf-8"))
+    [dog] = [c for c in data["categories"] if c["name"] == "dog"]
+    images = [i for i in data["images"] if Path(i["file_name"]).name in truth]
+    ids = {i["id"]: Path(i["file_name"]).name for i in images}
+    for image in images:
+        image["file_name"] = Path(image["file_name"]).name
+    kept = [a for a in data["annotations"] if a["image_id"] in ids and a["category_id"] == dog["id"]]
+    [planted] = [a for a in kept if ids[a["image_id"]] == wrong]
+    place = 3 * dog["keypoints"].index("nose")
+    x0, y0, width, height = planted["bbox"]
+    right = tuple(planted["keypoints"][place : place + 2])
+    # To the far end of the box, as happens when two clicks are exchanged.
+    planted["keypoints"][place : place + 2] = [
+        x0 + width - 4 if right[0] < x0 + width / 2 else x0 + 4, y0 + height - 4
+    ]  # fmt: skip
+    labels.write_text(json.dumps({"images": images, "annotations": kept, "categories": [dog]}), encoding="utf-8")
+    assert driver.import_labels(labels, tmp_path / "photos") == len(truth)
+
+    driver.window.registry["engine.check"].trigger()
+    driver.until(lambda: space.queue.strategy == "check", 300)
+    idle(driver)
+    suspicious = queries.image_named(wrong).id
+    assert suspicious in space.queue.upcoming(None, 2), "the planted error is not among the first two"
+    for _ in range(3):
+        if at.image.id == suspicious:
+            break
+        driver.key(Qt.Key.Key_N)
+    assert at.image.id == suspicious
+    driver.photo_shown()
+    assert at.focused_name == "nose" and "nose" in space.queue.worst(suspicious).reason
+    nose = at.selected.keypoint(at.focused)
+    driver.drag((nose.x, nose.y), right)
+    assert suspicious not in space.queue.findings, "what a person has put right is asked again"
+    assert_export_is_the_database(driver.export_coco(tmp_path / "export"), queries)
+    [row] = queries.instances(image_id=suspicious)
+    mended = next(k for k in row.keypoints if k.definition_id == nose.definition_id)
+    assert (mended.x, mended.y) == pytest.approx(right, abs=3 * driver.pixel_px())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,15 +94,7 @@ def test_label_one_photo_review_the_others_export(
     corrected = space.session.queries.instances(image_id=target.id)[0].keypoints[0]
     assert (corrected.x, corrected.y) == pytest.approx((x, y), abs=2.5)
 
-    driver.key(Qt.Key.Key_E, CONTROL)
-    dialog = driver.window.commands.dialogs.dialog("export")
-    out = tmp_path / "export"
-    dialog.place.setText(str(out))
-    driver.until(lambda: dialog.state.text() == "", 60)
-    dialog.export.click()
-    driver.until(lambda: (out / "annotations.json").exists() and dialog.export.isEnabled(), 60)
-    dialog.close()
-    data = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
+    data = driver.export_coco(tmp_path / "export")
     exported = {a["image_id"]: a for a in data["annotations"] if not a.get("proposal")}
     names = {image["id"]: image["file_name"] for image in data["images"]}
     labelled = space.session.queries.instances()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,35 @@ class Driver:
             target.window().activateWindow()
             self.until(target.window().isActiveWindow)
         QTest.keyClick(target, key, modifiers)
+
+    def import_labels(self, labels: Path, photos: Path) -> int:
+        """Bring a label file in through the dialog, after its preview; the number of accepted instances then."""
+        queries = self.space.session.queries
+        before = queries.counts().instances
+        self.window.registry["project.import"].trigger()
+        dialog = self.window.commands.dialogs.dialog("import")
+        dialog.file.setText(str(labels))
+        dialog.images.setText(str(photos))
+        dialog.look.click()
+        self.until(lambda: dialog.state.text() == "" and dialog.report.toPlainText() and dialog.take.isEnabled(), 60)
+        assert queries.counts().instances == before, "the preview wrote something"
+        preview = dialog.report.toPlainText()
+        dialog.take.click()
+        self.until(lambda: dialog.report.toPlainText() != preview and dialog.take.isEnabled(), 60)
+        dialog.close()
+        self.space.session.poll()
+        return int(queries.counts().instances)
+
+    def export_coco(self, out: Path) -> dict[str, Any]:
+        """Export through the dialog, and read what lies in the folder then."""
+        self.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
+        dialog = self.window.commands.dialogs.dialog("export")
+        dialog.place.setText(str(out))
+        self.until(lambda: dialog.state.text() == "", 60)
+        dialog.export.click()
+        self.until(lambda: (out / "annotations.json").exists() and dialog.export.isEnabled(), 60)
+        dialog.close()
+        return dict(json.loads((out / "annotations.json").read_text(encoding="utf-8")))
 
     def pixel_px(self) -> float:
         """Image pixels per screen pixel: how exactly a click can hit."""
