@@ -29,8 +29,8 @@ MIRRORED_SHARE = 0.3
 """From this share of targets that a mirrored exemplar fits better, mirrored copies are used (measured: up to 0.08 where
 all animals face one way, 0.33 to 0.58 where they face both; 0.18 to 0.27 for views from all round, where mirroring harms)."""
 MINIMUM_ASKED = 5
-ASK_UP_TO = 4
-"""With more exemplars their own directions say enough."""
+ASKED_EXEMPLARS = 4
+"""So many, evenly chosen, are turned and mirrored to ask the targets: all may face one way because they are of one film."""
 LARGER_SHARE = 0.2
 """From this share of targets that fit better at another size, all are looked at in three."""
 TRY_TURNING = 0.35
@@ -40,10 +40,11 @@ MINIMUM_GAIN = 0.01
 
 @dataclass(frozen=True)
 class Trial:
-    """One plan measured: `soft` `[N]` score per held-out keypoint, PCK@0.1, seconds per image."""
+    """One plan measured: `soft` `[N]` score per held-out keypoint, `[N]` its exemplar, PCK@0.1, seconds per image."""
 
     plan: Plan
     soft: NDArray[np.float64]
+    exemplar: NDArray[np.int64]
     pck: float
     seconds: float
 
@@ -111,8 +112,8 @@ def choose(
     """The plan of these exemplars as settings, with the figures behind it."""
     start = default_plan(matcher, settings)
     reason = "Settings from the size and number of the exemplars and the scene."
-    if start.rotations == 1 and len(matcher.exemplars) <= ASK_UP_TO:
-        start, reason = _ask_targets(matcher, start, settings, targets, cancel)
+    if start.rotations == 1:
+        start, reason = _ask_targets(_asking(matcher), start, settings, targets, cancel)
     sized = ask_sizes(matcher, start, settings, targets, cancel)
     if len(matcher.exemplars) < 2:
         return SettingsChoice(sized.to_settings(), (), len(matcher.exemplars), reason)
@@ -122,6 +123,12 @@ def choose(
     gain = f"PCK@0.1 {100 * best.pck:.0f} when each exemplar is found from the others"
     reason = f"Measured on {len(matcher.exemplars)} exemplars: {gain}."
     return SettingsChoice(best.plan.to_settings(), tuple(table), len(matcher.exemplars), reason)
+
+
+def _asking(matcher: Matcher) -> Matcher:
+    """The matcher with few of its exemplars, for questions that turn each of them."""
+    step = -(-len(matcher.exemplars) // ASKED_EXEMPLARS)
+    return matcher if step == 1 else replace(matcher, exemplars=matcher.exemplars[::step], _banks={})
 
 
 def _ask_targets(
@@ -245,7 +252,7 @@ class _Chooser:
         return steps
 
     def _measure(self, plan: Plan) -> Trial:
-        soft, hits, started = [], [], time.perf_counter()
+        soft, hits, owner, started = [], [], [], time.perf_counter()
         for index in self.held_out:
             if self.cancel is not None:
                 self.cancel.check()
@@ -256,23 +263,32 @@ class _Chooser:
             distance = np.linalg.norm(raw.xy_image[use] - truth[use], axis=1) / exemplar_length(exemplar)
             soft.append(1 / (1 + (distance / 0.1) ** 2))
             hits.append(distance <= 0.1)
+            owner.append(np.full(len(distance), index))
         self._tick()
         joined = np.concatenate(hits)
         seconds = (time.perf_counter() - started) / max(1, len(self.held_out))
-        return Trial(plan, np.concatenate(soft), float(joined.mean()) if len(joined) else 0.0, seconds)
+        pck = float(joined.mean()) if len(joined) else 0.0
+        return Trial(plan, np.concatenate(soft), np.concatenate(owner), pck, seconds)
 
     def _better(self, trial: Trial, best: Trial) -> bool:
         """Clearly better: by more than noise where the trial costs more, by anything real where it does not."""
         if len(trial.soft) != len(best.soft) or not len(best.soft):
             return False
         difference = trial.soft - best.soft
-        gain, error = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
+        gain, error = float(difference.mean()), _error(difference, best.exemplar)
         dearer = _cost(trial.plan) > _cost(best.plan)
         return gain > max(MINIMUM_GAIN, (1.2 if dearer else 0.9) * error)
 
     def _tick(self) -> None:
         if self.progress is not None:
             self.progress.step()
+
+
+def _error(difference: NDArray[np.float64], exemplar: NDArray[np.int64]) -> float:
+    """Standard error of a mean over keypoints; those of one photo succeed and fail together, so photos count."""
+    photos = np.array([difference[exemplar == e].mean() for e in np.unique(exemplar)])
+    by_photo = float(photos.std(ddof=1) / np.sqrt(len(photos))) if len(photos) > 1 else 0.0
+    return max(by_photo, float(difference.std() / np.sqrt(len(difference))))
 
 
 def _cost(plan: Plan) -> float:

@@ -60,3 +60,20 @@ def test_targets_turned_all_ways_are_not_asked_for_mirrored_copies(monkeypatch):
 def test_what_the_request_decides_is_not_asked(monkeypatch):
     settings = MatchSettings(rotations=1, flip=False)
     assert _decision(monkeypatch, {}, settings) == Plan()
+
+
+def test_one_photo_that_does_better_is_no_gain():
+    photo = np.repeat(np.arange(5), 12)
+    lucky = np.where(photo == 2, 0.5, 0.0)
+    everywhere = np.full(60, 0.1)
+    assert lucky.mean() == pytest.approx(everywhere.mean())
+    assert auto._error(lucky, photo) == pytest.approx(lucky.mean())
+    assert auto._error(everywhere, photo) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_many_exemplars_ask_with_a_few():
+    matcher = auto.Matcher(None, None, tuple(range(10)), None, {"kept": "bank"})  # type: ignore[arg-type]
+    asking = auto._asking(matcher)
+    assert asking.exemplars == (0, 3, 6, 9) and asking._banks == {}
+    few = auto.Matcher(None, None, (1, 2), None)  # type: ignore[arg-type]
+    assert auto._asking(few) is few
