@@ -18,23 +18,29 @@ from engine.api import Calibration
 MIN_DECISIONS = 8
 SLOPE_SPREAD, BIAS_SPREAD = 0.5, 1.5
 """How far a project's own slope and bias usually lie from the prior's 1 and 0: few decisions move the confidence a little."""
-DEFAULT_THRESHOLD = 0.45
+DEFAULT_THRESHOLD = 0.5
 NEGATIVE_PULL = 1.5
+ORDINARY_ATTENTION = 0.63
+"""Mean attention over found regions of any kind: what a search without attention is taken to have."""
 
 
 @dataclass(frozen=True)
 class ScoreWeights:
-    """Log-odds per unit of each likeness; `bias` makes them a prior probability."""
+    """Log-odds per unit of each likeness; `bias` makes them a probability where half of the photos show the thing."""
 
-    colour: float = 4.5
-    local: float = 2.5
-    attention: float = 0.0
-    bias: float = -3.1
+    colour: float = 6.0
+    local: float = 4.0
+    attention: float = 2.5
+    bias: float = -4.5
 
 
 @dataclass(frozen=True)
 class RegionLikeness:
-    """How alike a found region and the reference are: each about 0..1; NaN when not computed."""
+    """How alike a found region and the reference are: each about 0..1; NaN when not computed.
+
+    `attention` is the mean of the attention map over the region: the map of a photo without the thing peaks on many places,
+    so that whatever region is cut out of it holds little of it.
+    """
 
     colour: float
     local: float
@@ -45,12 +51,12 @@ def region_score(likeness: RegionLikeness, weights: ScoreWeights | None = None) 
     """Log-odds that the region shows the instance; parts that were not computed count as ordinary."""
     weights = weights or ScoreWeights()
     total = weights.bias
-    for value, weight in (
-        (likeness.colour, weights.colour),
-        (likeness.local, weights.local),
-        (likeness.attention, weights.attention),
+    for value, weight, ordinary in (
+        (likeness.colour, weights.colour, 0.0),
+        (likeness.local, weights.local, 0.0),
+        (likeness.attention, weights.attention, ORDINARY_ATTENTION),
     ):
-        total += weight * (value if math.isfinite(value) else 0.0)
+        total += weight * (value - ordinary if math.isfinite(value) else 0.0)
     return total
 
 

@@ -68,8 +68,6 @@ class Evidence:
     colour: FloatMap
     local: FloatMap
     patches: Patches
-    appearance_cosine: float
-    parts: dict[str, float]
 
 
 def grid_of(size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -130,28 +128,26 @@ def local_evidence(target: Patches, model: ReferenceModel, grid_hw: tuple[int, i
 
 def attention_evidence(
     features: AttentionFeatures, model: ReferenceModel, keys: ClassKeys | None, settings: ResolvedSettings
-) -> tuple[FloatMap, float]:
-    """PDM's map on the attention grid and the mean cosine of its best tenth to the reference (comparable across photos)."""
+) -> FloatMap:
+    """PDM's map on the attention grid."""
     if settings.variant == "pdm-votes":
         nearest = votes.votes_for_grid(len(features.self_q))
         counts = [
             votes.vote_map(votes.vote_counts(own, target, nearest=nearest), features.grid_hw)
             for own, target in ((model.q_tokens, features.self_q), (model.k_tokens, features.self_k))
         ]
-        return ((counts[0] + counts[1]) / 2).numpy(), float("nan")
+        return ((counts[0] + counts[1]) / 2).numpy()
     tokens, reference = maps.appearance_tokens(features.self_q, features.self_k), model.self_tokens
     if settings.background_suppression and len(model.background_tokens) > 1:
         tokens = maps.project_out(tokens, model.background_tokens)
         reference = maps.project_out(reference, model.background_tokens)
     appearance = maps.appearance_scores(reference, tokens)
-    cosine = torch.nn.functional.cosine_similarity(tokens, reference.mean(dim=0, keepdim=True), dim=1)
-    best = float(cosine.topk(max(1, len(cosine) // 10)).values.mean())
     if keys is not None and keys.tokens and settings.mode != "appearance":
         semantic = maps.semantic_scores(features.cross_q, keys.vector)
         chosen = maps.unit_range(semantic) if settings.mode == "semantic" else maps.fuse_maps(appearance, semantic)
     else:
         chosen = maps.unit_range(appearance)
-    return chosen.reshape(features.grid_hw).numpy(), best
+    return chosen.reshape(features.grid_hw).numpy()
 
 
 def gather_evidence(
@@ -165,15 +161,14 @@ def gather_evidence(
     grid = grid_of(picture.size_hw)
     weights = settings.weights
     ones = np.ones(grid, np.float32)
-    attention, cosine = ones, float("nan")
+    attention = ones
     if features is not None and weights.attention > 0:
-        raw, cosine = attention_evidence(features, model, keys, settings)
-        attention = stretch(resize_map(raw, grid))
+        attention = stretch(resize_map(attention_evidence(features, model, keys, settings), grid))
     colour = stretch(colour_evidence(picture.rgb, model)) if weights.colour > 0 else ones
     patches = dense_patches(picture.rgb, ones)
     local = stretch(local_evidence(patches, model, grid)) if weights.local > 0 else ones
     fused = combine([(attention, weights.attention), (colour, weights.colour), (local, weights.local)])
-    return Evidence(fused, attention, colour, local, patches, cosine, {})
+    return Evidence(fused, attention, colour, local, patches)
 
 
 def combine(parts: Sequence[tuple[FloatMap, float]]) -> FloatMap:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 WITHOUT_SEGMENTER = ("grabcut", "threshold")
 LOWEST_PEAK = 0.3
 """Further instances whose peak is below this share of the best one's are left out."""
+CANDIDATES = 4
+"""Places that are cut out and compared as whole regions, also when one is wanted: the map's peak is not always the best."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,11 @@ class InstanceFinder:
         values = evidence.fused
         for other in denied:
             values = values * (1 - 0.5 * np.clip(other.fused - evidence.fused, 0, 1))
-        return distinct_regions(
-            values, self.settings.max_instances, lambda left: self._region(picture, evidence, left), cancel
+        wanted = self.settings.max_instances
+        found = distinct_regions(
+            values, max(wanted, CANDIDATES), lambda left: self._region(picture, evidence, left), cancel
         )
+        return found[:wanted]
 
     def _region(self, picture: Picture, evidence: Evidence, values: NDArray[np.float32]) -> Region:
         _, rough = best_threshold(values, picture.rgb, self.histograms, self.model.area_share)
@@ -162,18 +166,21 @@ class InstanceFinder:
         return Region(mask, (int(peak[0]), int(peak[1])), likeness, against_negatives(score, denied))
 
     def likeness(self, picture: Picture, evidence: Evidence, mask: BoolMask, model: ReferenceModel) -> RegionLikeness:
-        """Colour and local likeness of a region of a target to a model."""
+        """Colour and local likeness of a region of a target to a model, and how much of the attention it holds."""
         if not mask.any():
             return RegionLikeness(0.0, 0.0)
         colour = float(colour_histogram(picture.rgb, mask.astype(np.float32)) @ model.histogram)
         share = resize_map(mask.astype(np.float32), grid_of(picture.size_hw))
+        attention = float("nan")
+        if self.extractor is not None:
+            attention = float((evidence.attention * share).sum() / max(float(share.sum()), 1e-6))
         rows = np.clip((evidence.patches.xy[:, 1] * share.shape[0]).astype(int), 0, share.shape[0] - 1)
         columns = np.clip((evidence.patches.xy[:, 0] * share.shape[1]).astype(int), 0, share.shape[1] - 1)
         inside = share[rows, columns] > 0.3
         if not inside.any():
-            return RegionLikeness(colour, 0.0, evidence.appearance_cosine)
+            return RegionLikeness(colour, 0.0, attention)
         best = patch_likeness(model.patches, select_patches(evidence.patches, inside)).max(axis=1)
-        return RegionLikeness(colour, float(model.patches.weights @ best), evidence.appearance_cosine)
+        return RegionLikeness(colour, float(model.patches.weights @ best), attention)
 
 
 def distinct_regions(
