@@ -131,7 +131,11 @@ class DecisionRecord:
 
 @dataclass(frozen=True)
 class ProposeRequest:
-    """Propose the keypoints of `category` on every target from the exemplars."""
+    """Propose the keypoints of `category` on every target from the exemplars.
+
+    `collection`: photos that stand for the whole collection where statistics and settings are taken from it; () = the
+    targets. A sweep that asks for a few targets at a time names the same ones each time.
+    """
 
     request_id: str
     category: str
@@ -143,6 +147,12 @@ class ProposeRequest:
     prompt: str = "auto"
     calibration: Calibration | None = None
     only_keypoints: tuple[int, ...] | None = None
+    collection: tuple[ImageInput, ...] = ()
+
+    @property
+    def statistics_images(self) -> list[ImageInput]:
+        """The collection, or the targets' images where none was named."""
+        return list(self.collection) or [target.image for target in self.targets]
 
 
 @dataclass(frozen=True)
@@ -545,8 +555,13 @@ class VectorIndexDoor(Protocol):
         """Write it to its folder."""
         ...
 
-    def search(self, queries: NDArray[np.float32], count: int) -> Sequence[NeighbourDoor]:
-        """The `count` photos most alike to any query row `[Q, D]`, best first."""
+    def search(
+        self, queries: NDArray[np.float32], count: int, *, distinctive: bool = False
+    ) -> Sequence[NeighbourDoor]:
+        """The `count` photos most alike to any query row `[Q, D]`, best first.
+
+        distinctive: what the query shares with most of the collection counts less; `similarity` is then no cosine.
+        """
         ...
 
 

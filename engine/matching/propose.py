@@ -85,8 +85,7 @@ def choose_settings(
         return ordinary
     request = ordinary
     matcher = open_matcher(session, request, cancel)
-    images = [t.image for t in request.targets]
-    return choose(matcher, request.settings, images, progress=progress, cancel=cancel)
+    return choose(matcher, request.settings, request.statistics_images, progress=progress, cancel=cancel)
 
 
 def decide_plan(
@@ -95,7 +94,7 @@ def decide_plan(
     """The request's own plan when everything is decided, else the chosen one."""
     if is_decided(request.settings):
         return apply_settings(Plan(), request.settings)
-    choice = choose(matcher, request.settings, [t.image for t in request.targets], progress=progress, cancel=cancel)
+    choice = choose(matcher, request.settings, request.statistics_images, progress=progress, cancel=cancel)
     return apply_settings(default_plan(matcher, request.settings), choice.settings)
 
 
@@ -112,7 +111,7 @@ def open_matcher(session: EngineSession, request: ProposeRequest, cancel: Cancel
     exemplars = spread_exemplars(usable, MAX_EXEMPLARS)
     for exemplar in exemplars:
         reader.size_wh(exemplar.image)  # an exemplar that cannot be read stops the run with its own message
-    images = [t.image for t in request.targets]
+    images = request.statistics_images
     key = (id(backbone), prompt.id, request.schema, _fingerprint(exemplars), tuple(images))
     kept = _OPEN.get(session)
     if kept is not None and kept[0] == key:

@@ -16,6 +16,7 @@ from engine.api import (
     DEFAULT_BACKBONE,
     Engine,
     Exemplar,
+    ImageInput,
     MatchSettings,
     ProposeRequest,
     SettingsChoice,
@@ -32,6 +33,10 @@ from projects.store.rows import CategoryRow, ImageRow, InstanceRow
 from projects.workflows.calibrate import project_calibration
 
 BATCH_SIZE, BATCH_SECONDS = 24, 2.0
+COLLECTION = 24
+"""Photos that stand for the project where matching takes its statistics and settings from the collection."""
+CHOOSE_AGAIN_FROM = 4
+"""Holding out one of two or three exemplars says too little: the settings of the first one are better until then."""
 CHOICE_KEY = "match-settings:"
 _AUTO_FIELDS = (
     "method",
@@ -186,7 +191,7 @@ def settings_for(
 ) -> SettingsChoice:
     """The project's stored choice while it fits, else a new one (stored): ALGORITHMS section 9.
 
-    A choice is made again when the number of exemplars has doubled or backbone or prompt changed.
+    A choice is made again when the number of exemplars has doubled (from four on) or backbone or prompt changed.
     """
     if _is_complete(request.settings):
         return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="given")
@@ -214,7 +219,21 @@ def settings_for(
 
 def _still_fits(stored: dict[str, Any], request: ProposeRequest) -> bool:
     same = stored.get("backbone") == request.backbone and stored.get("prompt") == request.prompt
-    return same and len(request.exemplars) < 2 * max(1, int(stored.get("exemplars", 0)))
+    return same and not choose_again(int(stored.get("exemplars", 0)), len(request.exemplars))
+
+
+def choose_again(chosen_with: int, exemplars: int) -> bool:
+    """Whether settings that were chosen with so many exemplars should be chosen again: with twice as many, and enough."""
+    return exemplars >= max(CHOOSE_AGAIN_FROM, 2 * chosen_with)
+
+
+def _collection(project: Project, category: CategoryRow) -> tuple[ImageInput, ...]:
+    """Photos without labels, spread over the project; none where it is known that the category is not there."""
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    ids = [id_ for id_ in project.queries.image_ids(ImageFilter(has_instances=False)) if id_ not in nothing]
+    chosen = [ids[i * len(ids) // COLLECTION] for i in range(COLLECTION)] if len(ids) > COLLECTION else ids
+    rows = project.queries.images_by_id(chosen)
+    return tuple(rows[id_].image_input for id_ in chosen)
 
 
 def _settings_from_json(data: dict[str, Any]) -> MatchSettings:
@@ -257,7 +276,7 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
     only = tuple(names.index(name) for name in options.only_keypoints) or None
     request = ProposeRequest(
         options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
-        options.backbone, options.prompt, only_keypoints=only,
+        options.backbone, options.prompt, only_keypoints=only, collection=_collection(project, category),
     )  # fmt: skip
     if not request.exemplars:
         raise UserInputError(

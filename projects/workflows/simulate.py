@@ -33,6 +33,7 @@ from projects.formats import coco_read
 from projects.formats.base import ReadOptions
 from projects.formats.checks import resolve_inside
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
+from projects.workflows.propose import COLLECTION, choose_again
 
 RIGHT_WITHIN = 0.1
 BATCH_SHARE = 0.2
@@ -216,12 +217,13 @@ class _Simulation:
         self, accepted: list[Exemplar], batch: list[Sample], rest: list[Sample], tally: Tally
     ) -> list[InstanceProposal | None]:
         targets = tuple(self._target(s) for s in batch)
+        step = -(-len(rest) // COLLECTION)
         request = ProposeRequest(
             "simulate", self.category.name, self.category.schema, tuple(accepted), targets, self.options.settings,
-            self.options.backbone, self.prompt,
+            self.options.backbone, self.prompt, collection=tuple(s.image for s in rest[::step]),
         )  # fmt: skip
-        if self.chosen is None or len(accepted) >= 2 * self.chosen[0]:
-            # As in a project: chosen once, again when the exemplars have doubled; it may look at all photos.
+        if self.chosen is None or choose_again(self.chosen[0], len(accepted)):
+            # As in a project: chosen once, again when there are twice as many exemplars; it may look at all photos.
             wide = replace(request, targets=tuple(self._target(s) for s in rest))
             choice = self.engine.choose_settings(wide, progress=self.progress, cancel=self.cancel)
             self.chosen, tally.settings = (len(accepted), choice.settings), choice.reason

@@ -138,11 +138,28 @@ def test_the_choice_is_kept_until_the_exemplars_have_doubled(project):
     propose(project, engine)
     assert engine.choices == 1
     assert engine.requests[1].settings == CHOSEN
-    _label(project, 1)
+    for index in (1, 2):
+        _label(project, index)
+        propose(project, engine)
+    assert engine.choices == 1, "holding out one of two or three says too little"
+    _label(project, 3)
     propose(project, engine)
     assert engine.choices == 2
     propose(project, engine, ProposeOptions(settings=MatchSettings(rotations=8)))
     assert engine.choices == 3
+
+
+def test_few_targets_take_their_statistics_from_the_whole_collection(project, monkeypatch):
+    _label(project, 0)
+    project.operations.mark_nothing_here([project.image_ids[5]], project.category_id)
+    engine = PlacingEngine()
+    propose(project, engine, ProposeOptions(image_ids=(project.image_ids[2],)))
+    [request] = engine.requests
+    assert [t.image.path.name for t in request.targets] == ["p2.png"]
+    assert [i.path.name for i in request.statistics_images] == ["p1.png", "p2.png", "p3.png", "p4.png"]
+    monkeypatch.setattr("projects.workflows.propose.COLLECTION", 2)
+    propose(project, engine, ProposeOptions(image_ids=(project.image_ids[2],)))
+    assert [i.path.name for i in engine.requests[-1].collection] == ["p1.png", "p3.png"]
 
 
 def test_what_was_found_before_a_cancel_is_kept(project):
