@@ -3,7 +3,9 @@
     kinmark benchmark tune [--part speed|gain|all] [--seeds 3] [--labelled 5,10,20] [--kinds single,class,conditional]
                            [--backbone embedded] [--set NAME=VALUE] [--json FILE]
 
-Gain: rendered pictures of the sample categories (held-out identities); the same test pictures for every run, none of which
+Gain: one figure per category (or `all` of them under one prompt, what "single" is for), number of labelled pictures,
+kind and seed. With `--json` the file is written after every figure, and figures that are in it are not made again.
+Rendered pictures of the sample categories (held-out identities); the same test pictures for every run, none of which
 is learned from or chosen on. `before` is the card's text prompt, figures are PCK@0.1 per point (L = longer side of the
 box), matched from the labelled pictures that were learned from. `±` is the spread (standard deviation) over seeds. With
 `--threads 1` on a CPU times are processor time, which other programs do not disturb; else wall time.
@@ -11,6 +13,7 @@ box), matched from the labelled pictures that were learned from. `±` is the spr
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
 import time
@@ -26,6 +29,7 @@ from engine.api import EngineConfig, Exemplar, ImageInput, TuneRequest
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 SIDE = 288
+ALL = ("dog", "bird", "car")
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "single": ("single", {}),
     "class": ("class", {}),
@@ -79,55 +83,92 @@ def run_gain(options: Any, folder: Path) -> list[Row]:
     """The gain table."""
     from engine.session import EngineSession
 
-    rows: list[Row] = []
+    known = _known_cells(options.json)
     session = EngineSession(EngineConfig(device=options.device, cache_dir=folder / "cache", threads=options.threads))
-    kinds = options.kinds.split(",")
     for category in options.categories.split(","):
-        largest = max(int(n) for n in options.labelled.split(","))
-        test, schema = rendered_exemplars(category, options.test, 0, folder / "test")
-        material = [
-            rendered_exemplars(category, largest, 1000 * (seed + 1), folder / f"seed{seed}")[0]
-            for seed in range(options.seeds)
-        ]
         for count in (int(n) for n in options.labelled.split(",")):
-            for kind in kinds:
-                results = []
-                for seed, labelled in enumerate(material):
-                    results.append(
-                        _tune_once(session, options, category, schema, labelled[:count], test, kind, seed, folder)
-                    )
-                    print(
-                        f"  {category} {count} {kind} seed {seed}: {results[-1].before:.4f} -> {results[-1].after:.4f}",
-                        flush=True,
-                    )
-                rows += _gain_rows(category, count, kind, results)
-                for row in rows[-3:]:
-                    print(f"{row.name}: {row.value:.2f} {row.unit} {row.note}", flush=True)
+            for kind in options.kinds.split(","):
+                for seed in range(options.first_seed, options.first_seed + options.seeds):
+                    cell = {"category": category, "labelled": count, "kind": kind, "seed": seed}
+                    cell |= {"asked_steps": options.steps, "set": sorted(options.set), "test": options.test}
+                    if any(all(k.get(name) == value for name, value in cell.items()) for k in known):
+                        continue
+                    cell |= _tune_once(session, options, category, count, kind, seed, folder)
+                    known.append(cell)
+                    print(cell, flush=True)
+                    if options.json is not None:
+                        finish("tune", gain_rows(known), options.json, cells=known)
     session.close()
-    return rows
+    return gain_rows(known)
+
+
+def _known_cells(path: Path | None) -> list[dict[str, Any]]:
+    if path is None or not path.is_file():
+        return []
+    return list(json.loads(path.read_text(encoding="utf-8")).get("cells", []))
+
+
+def material(
+    category: str, count: int, test: int, seed: int, folder: Path
+) -> tuple[list[Exemplar], list[Exemplar], KeypointSchema]:
+    """(labelled, measuring, schema) of a category; of "all", each with its own names in one schema."""
+    categories = ALL if category == "all" else (category,)
+    drawn = [
+        (rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
+         rendered_exemplars(c, test, 0, folder / "test"))
+        for c in categories
+    ]  # fmt: skip
+    if len(drawn) == 1:
+        return drawn[0][0][0], drawn[0][1][0], drawn[0][0][1]
+    total = sum(len(schema) for (_, schema), _ in drawn)
+    labelled: list[Exemplar] = []
+    measuring: list[Exemplar] = []
+    names: list[str] = []
+    pairs: list[tuple[int, int]] = []
+    for name, ((own, schema), (others, _)) in zip(categories, drawn, strict=True):
+        first = len(names)
+        names += [f"{name}/{n}" for n in schema.names]
+        pairs += [(a + first, b + first) for a, b in schema.pairs]
+        labelled += [_shifted(e, first, total) for e in own]
+        measuring += [_shifted(e, first, total) for e in others]
+    return labelled, measuring, KeypointSchema(tuple(names), pairs=tuple(pairs))
+
+
+def _shifted(exemplar: Exemplar, first: int, total: int) -> Exemplar:
+    own = exemplar.keypoints
+    xy, visibility = np.full((total, 2), np.nan), np.zeros(total, dtype=int)
+    xy[first : first + len(own.visibility)] = own.xy_image
+    visibility[first : first + len(own.visibility)] = own.visibility
+    return replace(exemplar, keypoints=InstanceKeypoints(xy, visibility, own.box))
 
 
 def _tune_once(
-    session: Any, options: Any, category: str, schema: KeypointSchema, labelled: Sequence[Exemplar],
-    test: Sequence[Exemplar], kind: str, seed: int, folder: Path,
-) -> Any:  # fmt: skip
+    session: Any, options: Any, category: str, count: int, kind: str, seed: int, folder: Path
+) -> dict[str, Any]:
+    from engine.prompts.files import read_card
     from engine.prompts.tuning import tune_prompt
 
+    labelled, test, schema = material(category, count, options.test, seed, folder)
     name, extra = KINDS[kind]
     request = TuneRequest(
-        request_id="benchmark", category=category, schema=schema, exemplars=(*labelled, *test), kind=name,
-        backbone=options.backbone, steps=options.steps, seed=seed, out_dir=folder / "prompts", keep_if_worse=True,
+        request_id="benchmark", category="" if category == "all" else category, schema=schema,
+        exemplars=(*labelled, *test), kind=name, backbone=options.backbone, steps=options.steps, seed=seed,
+        out_dir=folder / "prompts", keep_if_worse=True,
         options={**extra, **_given(options.set), "report_images": tuple(e.image.image_id for e in test)},
     )  # fmt: skip
     clock = clock_of(options, session.backbone(options.backbone))
     start = clock()
     result = tune_prompt(session, request)
-    return replace(result, seconds=clock() - start)
+    assert result.folder is not None, "keep_if_worse keeps every prompt"
+    card = read_card(result.folder)
+    return {
+        "before": result.before, "after": result.after, "gain_interval": card.settings["gain_interval"],
+        "best_step": card.steps, "steps": result.steps, "seconds": round(clock() - start, 1),
+        "losses": [round(p.loss, 3) for p in result.curve],
+    }  # fmt: skip
 
 
 def _given(pairs: Sequence[str]) -> dict[str, Any]:
-    import json
-
     found = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
@@ -138,18 +179,26 @@ def _given(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _gain_rows(category: str, count: int, kind: str, results: Sequence[Any]) -> list[Row]:
-    before = [100 * r.before for r in results]
-    gains = [100 * (r.after - r.before) for r in results]
-    spread = statistics.stdev(gains) if len(gains) > 1 else float("nan")
-    seconds = statistics.mean(r.seconds for r in results)
-    name = f"{category}, {count} labelled, {kind}"
-    each = " ".join(f"{g:+.1f}" for g in gains)
-    return [
-        Row(f"{name}: before", statistics.mean(before), "PCK@0.1"),
-        Row(f"{name}: gain", statistics.mean(gains), "points", note=f"±{spread:.1f} over {len(gains)} seeds ({each})"),
-        Row(f"{name}: time", seconds, "s", note=f"{statistics.mean(r.steps for r in results):.0f} steps"),
-    ]
+def gain_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
+    """Mean and spread over seeds of every category, number of labelled pictures and kind."""
+    rows: list[Row] = []
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for cell in cells:
+        key = (cell["category"], cell["labelled"], cell["kind"], cell["asked_steps"], *cell["set"])
+        groups.setdefault(key, []).append(cell)
+    for (category, count, kind, _, *given), group in groups.items():
+        before = [100 * c["before"] for c in group]
+        gains = [100 * (c["after"] - c["before"]) for c in group]
+        spread = statistics.stdev(gains) if len(gains) > 1 else float("nan")
+        name = ", ".join([f"{category}, {count} labelled, {kind}", *given])
+        each = " ".join(f"{g:+.1f}" for g in gains)
+        steps = statistics.mean(c["steps"] for c in group)
+        rows += [
+            Row(f"{name}: before", statistics.mean(before), "PCK@0.1"),
+            Row(f"{name}: gain", statistics.mean(gains), "points", note=f"±{spread:.1f}, {len(gains)} seeds ({each})"),
+            Row(f"{name}: time", statistics.mean(c["seconds"] for c in group), "s", note=f"{steps:.0f} steps"),
+        ]
+    return rows
 
 
 def run_speed(options: Any, folder: Path) -> list[Row]:
@@ -221,10 +270,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--threads", type=int, default=0)
     arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--first-seed", type=int, default=0)
     arguments.add_argument("--labelled", default="5,10,20")
     arguments.add_argument("--kinds", default="single,class,conditional")
     arguments.add_argument("--categories", default="dog,bird,car")
-    arguments.add_argument("--test", type=int, default=24, help="pictures that measure")
+    arguments.add_argument("--test", type=int, default=30, help="pictures that measure")
     arguments.add_argument("--steps", type=int, default=None)
     arguments.add_argument("--repeat", type=int, default=10)
     arguments.add_argument("--set", action="append", default=[], help="a tuning option, NAME=VALUE")
@@ -236,7 +286,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows += run_speed(options, folder)
         if options.part in ("gain", "all"):
             rows += run_gain(options, folder)
-    finish("tune", rows, options.json)
+    if options.part != "gain":
+        finish("tune", rows, options.json)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from engine.backbones.backbone import Backbone
 from engine.domain.errors import UserInputError
@@ -37,19 +38,24 @@ class PromptLearner(nn.Module):
 
 
 class EncodedLearner(PromptLearner):
-    """A prompt whose learned tokens pass the text encoder.
+    """A prompt whose learned tokens pass the text encoder, or (`direct`) are added behind it.
 
     The encoder's final norm bounds what tokens can do. A backbone that hardly listens to its prompt needs more:
-    `strength` times the difference to the start is given to the U-Net (1 = published).
+    `strength` times the difference to the start is given to the U-Net (1 = published). A small causal encoder also makes
+    all tokens alike; then the direct variant (ALGORITHMS 3) learns differences of the hidden states themselves.
     """
 
-    def __init__(self, frame: SequenceFrame, base: Tensor, strength: float) -> None:
+    def __init__(self, frame: SequenceFrame, base: Tensor, strength: float, direct: bool = False) -> None:
         super().__init__()
-        self.frame, self.strength = frame, strength
+        self.frame, self.strength, self.direct = frame, strength, direct
         self.register_buffer("base", base.detach().clone().float())
 
     def encoded(self, backbone: Backbone, learned: Tensor) -> Tensor:
         """Learned vectors `[B, L, D]` to hidden states `[B, T, D]`."""
+        if self.direct:
+            base = self.get_buffer("base").to(learned.device)
+            behind = base.shape[1] - 1 - learned.shape[1]
+            return base + self.strength * pad(learned, (0, 0, 1, behind))
         # A difference that is multiplied must not carry the rounding of half precision with it.
         hidden = backbone.encode_tokens(_on(self.frame, backbone).assemble(learned), precise=self.strength != 1.0)
         if self.strength == 1.0:
@@ -63,8 +69,10 @@ class TokenLearner(EncodedLearner):
 
     kind = "tokens"
 
-    def __init__(self, frame: SequenceFrame, initial: Tensor, base: Tensor, strength: float = 1.0) -> None:
-        super().__init__(frame, base, strength)
+    def __init__(
+        self, frame: SequenceFrame, initial: Tensor, base: Tensor, strength: float = 1.0, direct: bool = False
+    ) -> None:
+        super().__init__(frame, base, strength, direct)
         self.tokens = nn.Parameter(initial.detach().clone().float())
 
     def embeds(self, backbone: Backbone, source: Tensor | None = None, target: Tensor | None = None) -> Tensor:
@@ -93,9 +101,10 @@ class ConditionalLearner(EncodedLearner):
     conditional = True
 
     def __init__(
-        self, frame: SequenceFrame, module: ConditionalPromptModule, base: Tensor, strength: float = 1.0
-    ) -> None:
-        super().__init__(frame, base, strength)
+        self, frame: SequenceFrame, module: ConditionalPromptModule, base: Tensor, strength: float = 1.0,
+        direct: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(frame, base, strength, direct)
         self.module = module
         self.pair = module.config.pair
 
@@ -154,10 +163,18 @@ def make_learner(
             conditional_tokens=conditional,
         )
         module = ConditionalPromptModule(config, seed=seed)
-        if module.global_tokens is not None and options.init != "random":
-            with torch.no_grad():
+        with torch.no_grad():
+            if options.direct:
+                # At its published start times the strength the module would be noise: it starts at the text exactly.
+                module.alpha.zero_()
+            if module.global_tokens is not None and options.direct:
+                module.global_tokens.zero_()
+            elif module.global_tokens is not None and options.init != "random":
                 module.global_tokens.copy_(template_tokens(backbone, text)[:, : config.global_tokens])
-        return ConditionalLearner(frame, module, base, strength)
+        return ConditionalLearner(frame, module, base, strength, options.direct)
+    if options.direct:
+        count = min(options.tokens, frame.max_tokens)
+        return TokenLearner(frame, torch.zeros(1, count, frame.width), base, strength, direct=True)
     if options.init == "template":
         return TokenLearner(frame, template_tokens(backbone, text).cpu(), base, strength)
     words = text if options.init == "words" else None

@@ -93,7 +93,8 @@ def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbon
     base = tensors.get("base", torch.zeros(1, backbone.prompt_tokens, backbone.text_dim))
     strength = float(card.settings.get("strength", 1.0))
     frame, frozen = sequence_frame(backbone), module.requires_grad_(False).eval()
-    learner = ConditionalLearner(frame, frozen, base, strength).to(backbone.device)
+    direct = bool(card.settings.get("direct", False))
+    learner = ConditionalLearner(frame, frozen, base, strength, direct).to(backbone.device)
     patches = open_patches(str(card.settings.get("patch_option", "backbone")), backbone)
     if patches.width != module.config.patch_width:
         raise PromptFileError(

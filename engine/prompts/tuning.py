@@ -307,6 +307,7 @@ def make_card(
             "heldout_images": [run.instances[i].exemplar.image.image_id for i in run.split.report],
             "crop": run.crop,
             "strength": run.options.strength,
+            "direct": run.options.direct,
             "patch_option": run.options.patches,
             "options": run.options.to_dict(),
         },

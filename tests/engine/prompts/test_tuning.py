@@ -14,6 +14,7 @@ from engine.domain.errors import OperationCancelled, OutOfMemoryError, UserInput
 from engine.domain.progress import CancelToken, Progress
 from engine.prompts import tuning_run
 from engine.prompts.files import read_card, read_tensors
+from engine.prompts.learners import make_learner
 from engine.prompts.tuning import tune_prompt
 from engine.prompts.tuning_options import TuningOptions
 from engine.session import EngineSession
@@ -278,4 +279,30 @@ def test_a_backbone_may_bring_its_own_settings(toy_session: EngineSession, reque
     options = TuningOptions.from_request(replace(request_, options={"lr": 0.2}), suited)
     assert (options.lr, options.strength) == (0.2, 3.0)
     embedded = replace(spec, id="embedded")
-    assert TuningOptions.from_request(replace(request_, kind="hidden"), embedded).lr == 1.0
+    assert TuningOptions.from_request(replace(request_, kind="hidden"), embedded).lr == 0.3
+    assert TuningOptions.from_request(request_, embedded).direct
+
+
+@pytest.mark.parametrize(("kind", "extra"), [("class", {}), ("conditional", {"condition": "image", "strength": 30.0})])
+def test_the_direct_variant_starts_at_the_text_and_is_used_as_it_was_learned(
+    tuned_session: EngineSession, request_: TuneRequest, kind: str, extra: dict
+) -> None:
+    options = {**OPTIONS, **extra, "direct": True, "every_pair": True}
+    backbone = tuned_session.backbone(request_.backbone)
+    request = replace(request_, kind=kind, steps=3, options=options)
+    settings = TuningOptions.from_request(request)
+    text = backbone.encode_text(["a photo of a cat"])
+    learner = make_learner(backbone, kind, settings, category="cat", seed=0, patch_width=8)
+    patches = torch.randn((1, 256, 8), generator=torch.Generator().manual_seed(0))
+    start = learner.embeds(backbone, patches)
+    assert float((start - text).abs().max().detach()) < 1e-5
+    folder = tune_prompt(tuned_session, request).folder
+    tensors, card = read_tensors(folder), read_card(folder)
+    assert card.settings["direct"] is True
+    prompt = tuned_session.prompt(f"prompt:{folder.name}", backbone)
+    if kind == "class":
+        torch.testing.assert_close(tensors["embeds"][:, 1:76], text[:, 1:76] + tensors["tokens"])
+        torch.testing.assert_close(prompt.embeds.float(), tensors["embeds"])
+    else:
+        made = prompt.for_images(np.zeros((64, 64, 3), np.uint8)).embeds
+        assert float((made - text).abs().max()) > 1e-3
