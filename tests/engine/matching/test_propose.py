@@ -97,13 +97,18 @@ def test_turned_animals_of_a_fixed_camera(toy_session: EngineSession, scene, bac
 
 
 def test_choice_is_reused_and_equal(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
-    asked = request(scene, backbone_dir, 3)
+    asked = request(scene, backbone_dir, 4)
     choice = choose_settings(toy_session, asked)
-    assert choice.exemplars == 3 and len(choice.table) > 5 and choice.settings.method is not None
+    assert choice.exemplars == 4 and len(choice.table) > 5 and choice.settings.method is not None
     decided = replace(asked, settings=choice.settings, targets=asked.targets[:1])
     first, again = (next(iter(propose_keypoints(toy_session, decided))) for _ in range(2))
     assert isinstance(first, InstanceProposal) and isinstance(again, InstanceProposal)
     assert repr(first.keypoints) == repr(again.keypoints) and first.spec.fingerprint() == again.spec.fingerprint()
+
+
+def test_three_exemplars_hold_nothing_out(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
+    choice = choose_settings(toy_session, request(scene, backbone_dir, 3))
+    assert choice.exemplars == 3 and not choice.table and choice.settings.method is not None and choice.reason
 
 
 def test_given_settings_stay(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
