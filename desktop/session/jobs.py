@@ -62,6 +62,7 @@ class ProposeSweep:
     step_name: str = ""
     title: str = ""
     chunk: int = CHUNK
+    other_kinds: bool = True
     job: str = field(default_factory=lambda: uuid.uuid4().hex)
     _todo: list[int] | None = None
     _passes: int = 1
@@ -83,6 +84,7 @@ class ProposeSweep:
                 category=self.category,
                 backbone=self.backbone,
                 image_ids=tuple(part),
+                other_kinds=self.other_kinds,
                 job=self.job,
                 step_name=self.step_name,
             )
@@ -162,7 +164,8 @@ class EngineJobs(QObject):
     def propose_all(self, image_ids: list[int] | None = None, category: str = "") -> None:
         """Sweep all photos (or these) in the background."""
         title = self.tr("Proposing {name}").format(name=category) if category else self.tr("Proposing")
-        sweep = ProposeSweep(image_ids, category, self.backbone, title=title)
+        # What a person chose is done as asked; a sweep over all leaves out what is known to show something else.
+        sweep = ProposeSweep(image_ids, category, self.backbone, title=title, other_kinds=image_ids is not None)
         self._service.submit(
             title, sweep, priority=Priority.SWEEP, group="sweep", replace=True, on_done=self.sweep_done.emit
         )

@@ -13,6 +13,7 @@ from desktop.session.project_session import ProjectSession
 from desktop.session.shown import ShownInstance, canvas_content, shown_instances
 from desktop.settings import SettingsStore
 from engine.domain.proposals import SimilarityMap
+from projects.review import HARDLY_FOUND
 from projects.store.changes import OpChanges
 from projects.store.rows import CategoryRow, ImageRow
 
@@ -348,6 +349,9 @@ class Labelling(QObject):
         return self.tr("Click {name}. Right click: hidden. 0: not in the photo. Backspace: one back.").format(name=name)
 
     def _review_step(self, selected: ShownInstance, focused: int) -> str:
+        if selected.instance is None and all(p.confidence < HARDLY_FOUND for p in selected.proposals):
+            text = self.tr("Maybe there is no {name} here: O says so. Else Enter accepts {keypoint}, drag corrects it.")
+            return text.format(name=selected.category.name, keypoint=selected.category.definitions[focused].name)
         names = [d.name for d in selected.category.definitions]
         following = self.next_pending(selected, focused)
         if following is not None and following != focused:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from engine.api import Calibration, DecisionRecord, Engine
+import json
+
+from engine.api import SEARCH_METHOD, Calibration, DecisionRecord, Engine
 from engine.domain.proposals import KeypointSignals
 from projects.project import Project
 from projects.store.rows import CategoryRow, DecisionRow
@@ -22,6 +24,12 @@ def _record(row: DecisionRow) -> DecisionRecord | None:
     return DecisionRecord(KeypointSignals(**known), row.correct, row.visibility or 0)
 
 
+def _first_looks(project: Project, run_ids: set[int | None]) -> set[int | None]:
+    """Runs that were first looks: these know less, and their confidence has a model of its own."""
+    runs = [project.queries.run(run_id) for run_id in run_ids if run_id is not None]
+    return {run.id for run in runs if run is not None and json.loads(run.spec)["method"] == SEARCH_METHOD}
+
+
 def project_calibration(project: Project, engine: Engine, category: CategoryRow) -> Calibration | None:
     """A calibration fitted on the decisions about this category, or None while there are fewer than 30.
 
@@ -34,7 +42,9 @@ def project_calibration(project: Project, engine: Engine, category: CategoryRow)
     stored = project.queries.setting(key)
     if stored and count < int(stored["decisions"]) + 10:
         return Calibration("project", int(stored["decisions"]), stored["data"])
-    records = [_record(row) for row in project.queries.decisions(category_id=category.id, target="keypoints")]
+    decisions = project.queries.decisions(category_id=category.id, target="keypoints")
+    quick = _first_looks(project, {row.run_id for row in decisions})
+    records = [_record(row) for row in decisions if row.run_id not in quick]
     usable = tuple(record for record in records if record is not None)
     if len(usable) < MINIMUM_DECISIONS:
         return None

@@ -197,7 +197,7 @@ def shortlist(
         raise UserInputError("None of the references can be read.", "Re-link or restore the photos.")
     queries = np.concatenate([d.vectors[:1] for d in described])
     index, _ = _updated(project, engine, backbone, _photo_fingerprint(described), progress, cancel)
-    return [n.image_id for n in index.search(queries, count)] if index is not None else []
+    return [n.image_id for n in index.search(queries, count, distinctive=True)] if index is not None else []
 
 
 def _photo_fingerprint(described: Sequence[Descriptor]) -> str:

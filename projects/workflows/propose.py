@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.api import (
     DEFAULT_BACKBONE,
+    SEARCH_METHOD,
     Engine,
     Exemplar,
     ImageInput,
@@ -60,6 +61,8 @@ class ProposeOptions:
         settings: fields that are set override the automatic choice.
         only_keypoints: names; () = all of the schema.
         include_labelled: complete instances that lack keypoints, too.
+        other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
+            the project holds this category together with another: then each photo shows one kind of thing.
         job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
     """
 
@@ -71,6 +74,7 @@ class ProposeOptions:
     settings: MatchSettings = MatchSettings()
     only_keypoints: tuple[str, ...] = ()
     include_labelled: bool = True
+    other_kinds: bool = True
     job: str = ""
     step_name: str = ""
 
@@ -154,9 +158,16 @@ def _targets(
     rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
     order = list(rows) if wanted is None else [i for i in wanted if i in rows]
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    quick = options.settings.method == SEARCH_METHOD
+    if quick:
+        # A first look is coarser than what may be waiting already.
+        nothing |= project.queries.images_with_proposals(category.id)
     own: dict[int, list[InstanceRow]] = {}
     for instance in project.queries.iter_instances(category_id=category.id):
         own.setdefault(instance.image_id, []).append(instance)
+    if not options.other_kinds:
+        others = project.queries.images_of_other_categories(category.id)
+        nothing |= set() if others & own.keys() else others
     targets: list[Target] = []
     completes: dict[str, int | None] = {}
     for image_id in order:
@@ -169,7 +180,7 @@ def _targets(
             continue
         partial = [i for i in own[image_id] if i.missing(category.definition_ids)]
         # One target per image: with several incomplete instances the first is completed now, the next one next time.
-        if partial and options.include_labelled:
+        if partial and options.include_labelled and not quick:
             targets.append(_target_inside(image, partial[0], category))
             completes[str(image_id)] = partial[0].id
     return tuple(targets), completes

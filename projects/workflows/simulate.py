@@ -1,7 +1,9 @@
 """A simulated annotator: how many human actions a fully labelled set would take with proposals, against by hand.
 
 The first K instances are labelled by hand (one action per keypoint). Every later one is proposed from everything accepted
-so far; the person accepts what is right with one action and spends one per correction, missing point or rejection.
+so far; the person accepts what is right with one action and spends one per correction, missing point or rejection, or
+rejects the whole proposal with one action and labels by hand where that is less. Proposals that by their own confidence
+cost more than they save are not looked at. Decisions train the confidence as in a project.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import numpy as np
 
 from engine.api import (
     DEFAULT_BACKBONE,
+    Calibration,
+    DecisionRecord,
     Engine,
     Exemplar,
     ImageInput,
@@ -33,9 +37,15 @@ from projects.formats import coco_read
 from projects.formats.base import ReadOptions
 from projects.formats.checks import resolve_inside
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
+from projects.workflows.calibrate import MINIMUM_DECISIONS
+from projects.workflows.propose import choose_again
 from projects.workflows.propose import COLLECTION, choose_again
 
 RIGHT_WITHIN = 0.1
+CALIBRATE_AGAIN_AFTER = 10
+"""Decisions, as in a project."""
+POINTING_TRIED = 3
+"""Instances on photos with several, after which the person goes on pointing only if that has paid so far."""
 BATCH_SHARE = 0.2
 """New exemplars are used at once up to five; later, whenever a fifth more have been accepted."""
 
@@ -78,6 +88,8 @@ class Tally:
     corrections: int = 0
     rejections: int = 0
     pointings: int = 0
+    dismissed: int = 0
+    not_shown: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
     settings: str = ""
     failures: list[str] = field(default_factory=list)
@@ -95,7 +107,7 @@ class Tally:
             "ratio": _finite(self.ratio), "proposed": self.proposed, "proposed_right": self.proposed_right,
             "share_right": _finite(self.proposed_right / self.proposed if self.proposed else float("nan")),
             "accepts": self.accepts, "corrections": self.corrections, "rejections": self.rejections,
-            "pointings": self.pointings,
+            "pointings": self.pointings, "dismissed": self.dismissed, "not_shown": self.not_shown,
             "curve": [[n, v] for n, v in self.curve], "settings": self.settings, "failures": self.failures,
         }  # fmt: skip
 
@@ -186,6 +198,9 @@ class _Simulation:
         self.work_dir, self.progress, self.cancel = work_dir, progress, cancel
         self.prompt = options.prompt
         self.chosen: tuple[int, MatchSettings] | None = None
+        self.records: list[DecisionRecord] = []
+        self.calibration: Calibration | None = None
+        self.pointed: list[int] = []
 
     def run(self, samples: list[Sample]) -> Tally:
         """Label them all."""
@@ -227,7 +242,8 @@ class _Simulation:
             wide = replace(request, targets=tuple(self._target(s) for s in rest))
             choice = self.engine.choose_settings(wide, progress=self.progress, cancel=self.cancel)
             self.chosen, tally.settings = (len(accepted), choice.settings), choice.reason
-        request = replace(request, settings=self.chosen[1])
+        collection = tuple(s.image for s in rest)
+        request = replace(request, settings=self.chosen[1], calibration=self._calibrate(), collection=collection)
         answers: list[InstanceProposal | None] = []
         for answer in self.engine.propose_keypoints(request, progress=self.progress, cancel=self.cancel):
             if isinstance(answer, TargetFailure):
@@ -240,16 +256,39 @@ class _Simulation:
             return Target(sample.image)
         return Target(sample.image, box=expand_box(sample.truth.box_or_extent(), margin=0.05))
 
+    def _calibrate(self) -> Calibration | None:
+        """The confidence of the decisions so far, made again when ten more have come."""
+        known = self.calibration.decisions if self.calibration else 0
+        if len(self.records) >= max(MINIMUM_DECISIONS, known + CALIBRATE_AGAIN_AFTER):
+            self.calibration = self.engine.calibrate(tuple(self.records))
+        return self.calibration
+
     def _review(self, sample: Sample, answer: InstanceProposal | None, tally: Tally) -> None:
+        by_hand = int(sample.truth.labelled.sum())
+        tally.correct_keypoints += by_hand
+        if answer is not None and (answer.expected_saving <= 0 or (sample.pointed and not self._points())):
+            tally.actions += by_hand
+            tally.not_shown += 1
+            return
         actions = count_actions(sample.truth, answer, self.category.schema)
-        tally.actions += actions.total + (1 if sample.pointed else 0)
-        tally.accepts += actions.accept
-        tally.corrections += actions.corrections
-        tally.rejections += actions.rejections
+        if answer is not None:
+            self.records += decisions_about(sample.truth, answer, self.category.schema)
+        dismissed = actions.total > by_hand + 1
+        tally.actions += (by_hand + 1 if dismissed else actions.total) + int(sample.pointed)
+        tally.dismissed += int(dismissed)
+        if sample.pointed:
+            self.pointed.append(by_hand - min(actions.total, by_hand + 1) - 1)
+        if not dismissed:
+            tally.accepts += actions.accept
+            tally.corrections += actions.corrections
+            tally.rejections += actions.rejections
         tally.pointings += int(sample.pointed)
-        tally.correct_keypoints += int(sample.truth.labelled.sum())
         tally.proposed += actions.proposed
         tally.proposed_right += actions.right
+
+    def _points(self) -> bool:
+        """Whether showing which instance is meant has paid so far."""
+        return len(self.pointed) < POINTING_TRIED or sum(self.pointed) > 0
 
     def _tune(self, accepted: list[Exemplar]) -> None:
         request = TuneRequest(
@@ -296,6 +335,21 @@ def count_actions(truth: InstanceKeypoints, answer: InstanceProposal | None, sch
         else:
             corrections += 1
     return Actions(1 if right else 0, corrections, rejections, proposed, right)
+
+
+def decisions_about(truth: InstanceKeypoints, answer: InstanceProposal, schema: KeypointSchema) -> list[DecisionRecord]:
+    """What the review of a proposal tells the confidence: accepted unmoved, moved, or taken away."""
+    limit = RIGHT_WITHIN * longer_side(truth.box_or_extent())
+    records = []
+    for keypoint in answer.keypoints:
+        index = schema.names.index(keypoint.name)
+        there = bool(truth.labelled[index])
+        if keypoint.visibility == Visibility.ABSENT:
+            correct = not there
+        else:
+            correct = there and _near(truth.xy_image[index], (keypoint.x, keypoint.y), limit)
+        records.append(DecisionRecord(keypoint.signals, correct, int(keypoint.visibility)))
+    return records
 
 
 def _near(a: Any, b: Any, limit: float) -> bool:

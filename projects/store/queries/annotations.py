@@ -97,6 +97,11 @@ class AnnotationQueries(QueryGroup):
         rows = self._load("id = ?", [instance_id])
         return rows[0] if rows else None
 
+    def images_of_other_categories(self, category_id: int) -> set[int]:
+        """Images with an accepted instance of any other category."""
+        rows = self._all("SELECT DISTINCT image_id FROM instance WHERE category_id <> ?", (category_id,))
+        return {row[0] for row in rows}
+
     def iter_instances(self, *, category_id: int | None = None, page: int = 2000) -> Iterator[InstanceRow]:
         """All instances ordered by id, a page at a time."""
         last = 0

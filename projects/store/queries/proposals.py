@@ -122,6 +122,15 @@ class ProposalQueries(QueryGroup):
             rows = self._all("SELECT id, COALESCE(min_confidence, 0) FROM image WHERE state = 'pending'")
         return {row[0]: row[1] for row in rows}
 
+    def hardly_found(self, below: float) -> tuple[int, ...]:
+        """Pending images where no new instance reaches the mean confidence `below`, the best of them first."""
+        rows = self._all(
+            "SELECT image_id FROM proposal WHERE here = 1 GROUP BY image_id "
+            "HAVING MAX(CASE WHEN instance_id IS NULL THEN confidence ELSE 1 END) < ? ORDER BY MAX(confidence) DESC, image_id",
+            (below,),
+        )
+        return tuple(row[0] for row in rows)
+
     def pending_by_signal(self, signal: str, *, category_id: int | None = None) -> tuple[int, ...]:
         """Pending images, worst first by `disagreement` (lowest agreement of exemplars) or `sides` (look swapped)."""
         if signal == "sides":
@@ -138,6 +147,14 @@ class ProposalQueries(QueryGroup):
                 (category_id, category_id),
             )
         return tuple(row[0] for row in rows)
+
+    def images_with_proposals(self, category_id: int) -> frozenset[int]:
+        """Images where keypoints of the category wait for a decision."""
+        rows = self._all(
+            "SELECT DISTINCT image_id FROM proposal WHERE category_id = ? AND kind = 'keypoints' AND here = 1",
+            (category_id,),
+        )
+        return frozenset(row[0] for row in rows)
 
     def pending_counts(self) -> dict[int, int]:
         """{category id: pending proposals}."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,19 @@ def test_orders(project: Project) -> None:
     assert set(review_order(queries, "disagreement")) == set(review_order(queries, "sides")) == {2, 3, 4, 5}
     with pytest.raises(UserInputError, match="no queue order"):
         review_order(queries, "fanciest")
+
+
+def test_photos_where_the_thing_was_hardly_found_come_last(project: Project) -> None:
+    category, known = project.queries.categories()[0], project.queries.instances(image_id=1)[0]
+    weak = [replace(keypoint_proposal(i, {"nose": 0.05}), confidence=0.01 * i) for i in (3, 4, 6)]
+    project.operations.add_keypoint_proposals(weak, category.id, job="k")
+    # What completes an accepted instance is there, however unsure its keypoints are.
+    partial = replace(keypoint_proposal(1, {"tail": 0.02}), confidence=0.02)
+    project.operations.add_keypoint_proposals([partial], category.id, job="l", instance_ids=[known.id])
+    order = review_order(project.queries, "uncertain")
+    assert order[-3:] == (6, 4, 3), "the likeliest of them first"
+    assert set(order[:-3]) == {2, 5} | ({1} if 1 in order else set())
+    assert set(order) == set(review_order(project.queries, "sure"))
 
 
 def test_informative_prefers_doubt_unlike_what_is_labelled(project: Project) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import Calibration, MatchSettings, SettingsChoice, TargetFailure
+from engine.api import SEARCH_METHOD, Calibration, MatchSettings, SettingsChoice, TargetFailure
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
@@ -121,6 +121,22 @@ def test_empty_photos_stay_empty_and_partial_instances_are_completed(project):
     assert {names[k.definition_id] for k in proposal.keypoints} == {"tail", "paw"}
 
 
+def test_a_sweep_leaves_out_photos_that_show_another_kind_of_thing(project):
+    _label(project, 0)
+    badger = project.operations.add_category("badger", KeypointSchema(("nose",))).ids[0]
+    [nose] = project.queries.category(badger).definition_ids
+    project.operations.add_instance(project.image_ids[1], badger, [NewKeypoint(nose, 5, 5)])
+    sweep, engine = ProposeOptions(category="otter", other_kinds=False), PlacingEngine()
+    propose(project, engine, sweep)
+    propose(project, engine, ProposeOptions(category="otter"))
+    # Once both are seen together, an otter may be on any photo of a badger.
+    project.operations.add_instance(project.image_ids[0], badger, [NewKeypoint(nose, 9, 9)])
+    propose(project, engine, sweep)
+    asked = [{t.image.path.name for t in request.targets} for request in engine.requests]
+    assert asked[0] == {"p2.png", "p3.png", "p4.png", "p5.png"}
+    assert asked[1] == asked[2] == asked[0] | {"p1.png"}
+
+
 def test_accepted_images_are_exemplars_at_once(project):
     _label(project, 0)
     engine = PlacingEngine()
@@ -218,3 +234,24 @@ def test_a_lost_exemplar_photo_is_named(project):
     with pytest.raises(UserInputError, match="not where they were"):
         propose(project, PlacingEngine())
     assert replace(row, state="x").state == "x"
+
+
+def test_a_first_look_leaves_what_waits_alone_and_does_not_calibrate(project, monkeypatch):
+    monkeypatch.setattr("projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
+    _label(project, 0)
+
+    class Looking(PlacingEngine):
+        def propose_keypoints(self, request, *, progress=None, cancel=None):
+            for answer in super().propose_keypoints(request, progress=progress, cancel=cancel):
+                yield replace(answer, spec=RunSpec(SEARCH_METHOD, "toy"))
+
+    quick = ProposeOptions(settings=MatchSettings(method=SEARCH_METHOD))
+    propose(project, PlacingEngine(), ProposeOptions(image_ids=tuple(project.image_ids[1:3])))
+    waiting = [p.id for p in project.queries.proposals()]
+    engine = Looking(confidence=0.3)
+    propose(project, engine, quick)
+    assert [t.image.path.name for t in engine.requests[0].targets] == ["p3.png", "p4.png", "p5.png"]
+    assert set(waiting) < {p.id for p in project.queries.proposals()}
+    project.operations.accept_proposals(image_ids=project.image_ids[3:5])
+    propose(project, engine)
+    assert engine.records == [] and engine.requests[-1].calibration is None
