@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from engine.prompts.library import PromptLibrary
 
 MATCH_METHODS = ("nn", "bilinear", "softargmax", "kernel_softargmax", "optimise")
+SEARCH_METHOD = "search"
+"""`MatchSettings.method` of a first look: all photos at once on small stored maps, for proposing only."""
 DEFAULT_BACKBONE = "embedded"
 
 

@@ -26,6 +26,7 @@ from engine.features.fusion import kernel_scores
 
 MAPS, INDEX, BASIS = "maps.i8", "index.json", "basis.safetensors"
 BLOCK_BYTES = 32 << 20
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class PackedMaps:
         """A new, empty store in `folder` (replacing what lies there)."""
         folder.mkdir(parents=True, exist_ok=True)
         basis.save(folder / BASIS)
+        # A new file: cutting the old one would take the pages away from a process that is searching it.
+        (folder / MAPS).unlink(missing_ok=True)
         (folder / MAPS).write_bytes(b"")
         store = PackedMaps(folder, basis, cells_wh, [])
         store._write_index()
@@ -111,6 +114,11 @@ class PackedMaps:
         self.image_ids = [*self.image_ids, *image_ids]
         self._write_index()
 
+    def cut(self, count: int) -> None:
+        """Keep the first `count` maps (the rest is overwritten by the next append)."""
+        self.image_ids = self.image_ids[:count]
+        self._write_index()
+
     def _write_index(self) -> None:
         data = {"cells_wh": list(self.cells_wh), "dims": self.basis.dims, "image_ids": self.image_ids}
         temporary = self.folder / (INDEX + ".tmp")
@@ -123,38 +131,43 @@ class PackedMaps:
         return max(1, BLOCK_BYTES // max(1, self.bytes_per_map))
 
     def cosines(
-        self, queries: Tensor, photos: int = 0, cancel: CancelToken | None = None
+        self, queries: Tensor, photos: int = 0, cancel: CancelToken | None = None, only: Rows | None = None
     ) -> Iterator[tuple[int, Tensor]]:
         """(first photo, cosines `[n, cells, K]` float32) of queries `[K, C]` (unprojected), `photos` maps at a time."""
-        for start, scores, scale in self._scores(queries, photos or self.photos_per_block, cancel):
+        for start, scores, scale in self._scores(queries, photos or self.photos_per_block, cancel, only):
             yield start, scores.float() / scale
 
-    def _scores(self, queries: Tensor, photos: int, cancel: CancelToken | None) -> Iterator[tuple[int, Tensor, float]]:
-        count, cells = len(self), self.cells_wh[0] * self.cells_wh[1]
+    def _scores(
+        self, queries: Tensor, photos: int, cancel: CancelToken | None, only: Rows | None
+    ) -> Iterator[tuple[int, Tensor, float]]:
+        stored, cells = len(self), self.cells_wh[0] * self.cells_wh[1]
+        count = stored if only is None else len(only)
         product, scale = _product_with(self.basis.project(queries.float().T).T.contiguous().cpu())
         if not count:
             return
         # Copy-on-write, because torch refuses read-only arrays; nothing is ever written through it.
-        maps = np.memmap(self.folder / MAPS, dtype=np.int8, mode="c", shape=(count, cells, self.basis.dims))
+        maps = np.memmap(self.folder / MAPS, dtype=np.int8, mode="c", shape=(stored, cells, self.basis.dims))
         for start in range(0, count, photos):
             if cancel is not None:
                 cancel.check()
-            part = torch.from_numpy(np.asarray(maps[start : start + photos]))
+            rows = slice(start, start + photos) if only is None else only[start : start + photos]
+            part = torch.from_numpy(np.asarray(maps[rows]))
             yield start, product(part.flatten(0, 1)).unflatten(0, (len(part), cells)), scale
 
     def search(self, queries: Tensor, *, cancel: CancelToken | None = None) -> PackedHits:
         """Best cell of each query `[K, C]` (unprojected features) on every map: blocked products, no loop over queries."""
         best, scores = _no_hits(len(self), len(queries))
-        for start, values, scale in self._scores(queries, self.photos_per_block, cancel):
+        for start, values, scale in self._scores(queries, self.photos_per_block, cancel, None):
             top = values.max(dim=1)
             best[start : start + len(values)] = top.indices.numpy()
             scores[start : start + len(values)] = top.values.numpy() / scale
         return self.hits(best, scores)
 
-    def hits(self, best: NDArray[np.int64], scores: NDArray[np.float32]) -> PackedHits:
+    def hits(self, best: NDArray[np.int64], scores: NDArray[np.float32], only: Rows | None = None) -> PackedHits:
         """`best` `[N, K]` counts cells row by row."""
         xy = np.stack([best % self.cells_wh[0], best // self.cells_wh[0]], axis=-1)
-        return PackedHits(tuple(self.image_ids), xy, scores)
+        ids = self.image_ids if only is None else [self.image_ids[row] for row in only]
+        return PackedHits(tuple(ids), xy, scores)
 
 
 def _no_hits(count: int, queries: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -171,13 +184,18 @@ class PackedPart:
 
 
 def search_parts(
-    parts: Sequence[PackedPart], queries: Sequence[Tensor], *, cancel: CancelToken | None = None
+    parts: Sequence[PackedPart],
+    queries: Sequence[Tensor],
+    *,
+    only: Rows | None = None,
+    cancel: CancelToken | None = None,
 ) -> PackedHits:
     """`PackedMaps.search` on a sum of parts, as `engine.matching` fuses them.
 
     Args:
         parts: stores of the same photos in the same order, on one grid.
         queries: `[K, C_i]` per part, in their order.
+        only: rows of the photos to look at, in the order wanted; None = all.
 
     Raises:
         UserInputError: the stores do not hold the same photos.
@@ -186,8 +204,8 @@ def search_parts(
     if any(p.store.image_ids != first.image_ids or p.store.cells_wh != first.cells_wh for p in parts[1:]):
         raise UserInputError("The packed features of the parts do not belong to the same photos.", "Make them again.")
     photos = min(part.store.photos_per_block for part in parts)
-    best, scores = _no_hits(len(first), len(queries[0]))
-    walks = [part.store.cosines(asked, photos, cancel) for part, asked in zip(parts, queries, strict=True)]
+    best, scores = _no_hits(len(first) if only is None else len(only), len(queries[0]))
+    walks = [part.store.cosines(asked, photos, cancel, only) for part, asked in zip(parts, queries, strict=True)]
     for blocks in zip(*walks, strict=True):
         total: Tensor | None = None
         for part, (_, cosines) in zip(parts, blocks, strict=True):
@@ -198,4 +216,4 @@ def search_parts(
         start = blocks[0][0]
         best[start : start + len(total)] = top.indices.numpy()
         scores[start : start + len(total)] = top.values.numpy()
-    return first.hits(best, scores)
+    return first.hits(best, scores, only)

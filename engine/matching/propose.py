@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from engine.api import Exemplar, ProposeRequest, SettingsChoice, Target, TargetFailure
+from engine.api import SEARCH_METHOD, Exemplar, ProposeRequest, SettingsChoice, Target, TargetFailure
 from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
@@ -28,6 +28,7 @@ from engine.matching.plan import Plan, apply_settings, is_decided
 from engine.matching.predict import Matcher
 from engine.matching.presence import with_presence
 from engine.matching.reader import open_reader
+from engine.matching.search import search_keypoints
 from engine.prompts.routes import special_choice, special_route
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ def propose_keypoints(
     Raises:
         UserInputError: no exemplar with a labelled keypoint, unknown settings.
     """
+    if request.settings.method == SEARCH_METHOD:
+        few = spread_exemplars(usable_exemplars(request), MAX_EXEMPLARS)
+        yield from search_keypoints(
+            session,
+            request,
+            few,
+            lambda r: propose_keypoints(session, r, cancel=cancel),
+            progress=progress,
+            cancel=cancel,
+        )
+        return
     special = special_route(session, request, propose_keypoints, progress=progress, cancel=cancel)
     if special is not None:
         yield from special
@@ -80,6 +92,8 @@ def choose_settings(
     cancel: CancelToken | None = None,
 ) -> SettingsChoice:  # fmt: skip
     """Leave-one-exemplar-out over the grid; fields of `request.settings` that are set stay as they are."""
+    if request.settings.method == SEARCH_METHOD:
+        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="A first look at small maps.")
     ordinary = special_choice(session, request)
     if isinstance(ordinary, SettingsChoice):
         return ordinary

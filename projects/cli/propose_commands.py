@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, EngineConfig, MatchSettings, open_engine
+from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, SEARCH_METHOD, EngineConfig, MatchSettings, open_engine
 from engine.domain.progress import Progress
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
@@ -46,6 +46,13 @@ def propose(
         list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen.",
+        ),
+    ] = False,
     compile_model: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
@@ -59,8 +66,10 @@ def propose(
 
     if match not in ("auto", *MATCH_METHODS):
         raise typer.BadParameter(f"--match must be auto or one of: {', '.join(MATCH_METHODS)}")
+    if quick and match != "auto":
+        raise typer.BadParameter("--quick has its own way of matching: leave out --match")
     settings = MatchSettings(
-        method=None if match == "auto" else match,
+        method=SEARCH_METHOD if quick else None if match == "auto" else match,
         stages=_choice(stages, _STAGES, "--stages"),
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )
