@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,11 +131,13 @@ def retrieval_rows(session: EngineSession, folder: Path, backbone: str) -> list[
     paths = sorted(folder.glob("*.jpg"))
     photos = [describe_photo(session.source, ImageInput(p.name, p), extractor=extractor) for p in paths]
     parts, identities = likeness_parts(photos), [p.stem.split("__")[0] for p in paths]
+    none = RankingWeights(0.0, 0.0, 0.0, 0.0, 0, points=0.0)
     ways = {
-        "colour histogram": RankingWeights(0.0, 0.0, 1.0, 0.0, 0),
-        "pooled learned features": RankingWeights(0.0, 0.0, 0.0, 1.0, 0),
-        "local descriptor": RankingWeights(1.0, 0.0, 0.0, 0.0, 0),
-        "local descriptor that agrees on a place": RankingWeights(0.0, 1.0, 0.0, 0.0, 0),
+        "colour histogram": replace(none, colour=1.0),
+        "pooled learned features": replace(none, learned=1.0),
+        "interest points that agree (RootSIFT)": replace(none, points=1.0),
+        "local descriptor": replace(none, local=1.0),
+        "local descriptor that agrees on a place": replace(none, consistent=1.0),
         "all, without neighbours": RankingWeights(neighbours=0),
         "shipped": RankingWeights(),
     }
@@ -164,7 +167,7 @@ def shortlist_rows(session: EngineSession, folder: Path, backbone: str) -> list[
         for share in (0.1, 0.2, 0.4):
             count, kept = max(1, round(share * len(photos))), []
             for number, query in queries.items():
-                near = {n.image_id for n in index.search(query, count + 1)} - {number}
+                near = {n.image_id for n in index.search(query, count + 1, distinctive=True)} - {number}
                 same = [i for i, who in enumerate(identities) if who == identities[number] and i != number]
                 kept.append(sum(i in near for i in same) / len(same))
             rows.append(Row(f"shortlist of {share:.0%}: photos of the identity kept", 100 * float(np.mean(kept)), "%"))

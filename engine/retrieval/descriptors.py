@@ -1,4 +1,4 @@
-"""Pooled descriptors for the vector index: colour, gradients and learned appearance of a photo's subject and sub-regions.
+"""Pooled descriptors for the vector index: local patches, colour and learned appearance of a photo's subject and sub-regions.
 
 Pure functions of (image bytes, RunSpec). Row 0 describes the subject (or the given box / mask), rows 1..5 describe overlapping
 fifths of the photo, so that a small thing in a corner has a row of its own.
@@ -7,6 +7,7 @@ fifths of the photo, so that a small thing in a corner has a row of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -23,15 +24,18 @@ from engine.instances.picture import Picture, checked_mask, load_picture
 from engine.instances.settings import resolve
 from engine.retrieval.histogram import BINS, colour_histogram
 from engine.retrieval.patches import Patches, dense_patches
-from engine.retrieval.saliency import subject_weights
+from engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
 from engine.session import EngineSession
 
 FloatArray = NDArray[np.float32]
 
-PART_WEIGHTS = {"colour": 0.5, "gradients": 0.3, "learned": 0.2}
-"""Shares of the cosine; without a backbone colour and gradients share the rest."""
+PART_WEIGHTS = {"patches": 0.6, "colour": 0.3, "learned": 0.1}
+"""Shares of the cosine; without a backbone patches and colour share the rest."""
+WAVES = 96
+GRADIENT_SCALE, COLOUR_SCALE = 3.0, 0.28
+"""Widths of the kernel over patches: narrow enough that only alike patches count."""
 REGION_SHARE = 0.6
-VERSION = 1
+VERSION = 2
 
 
 def _pairs_pooled(histogram: FloatArray) -> FloatArray:
@@ -42,17 +46,30 @@ def _pairs_pooled(histogram: FloatArray) -> FloatArray:
     return np.sqrt(pooled.ravel()).astype(np.float32)
 
 
-def _pooled_gradients(patches: Patches, weights: FloatArray) -> FloatArray:
-    """Weighted mean and spread of the gradient descriptors, signed square roots: `[128]`."""
+@lru_cache(maxsize=1)
+def _frequencies() -> FloatArray:
+    """`[79, 96]` normal directions; RandomState's stream never changes, as rows on disk need."""
+    return np.random.RandomState(0).standard_normal((79, WAVES)).astype(np.float32)
+
+
+def patch_waves(patches: Patches) -> FloatArray:
+    """Random Fourier features of local patches, `[P, 192]` (Rahimi and Recht 2007).
+
+    The dot product of two rows is about a Gaussian kernel of the two patches, so the dot product of two *means* of rows is the
+    mean kernel over all pairs of patches: like the vote of local matches, in one vector (Bo and Sminchisescu 2009).
+    """
+    vectors = np.concatenate([GRADIENT_SCALE * patches.gradients, COLOUR_SCALE * patches.colours], axis=1)
+    angles = vectors @ _frequencies()
+    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _pooled_waves(patches: Patches, waves: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weighted mean of `patch_waves`: `[192]`."""
     height, width = weights.shape
     rows = np.clip((patches.xy[:, 1] * height).astype(int), 0, height - 1)
     columns = np.clip((patches.xy[:, 0] * width).astype(int), 0, width - 1)
     share = weights[rows, columns] + 1e-6
-    share = share / share.sum()
-    mean = share @ patches.gradients
-    spread = np.sqrt(np.maximum(share @ patches.gradients**2 - mean**2, 0))
-    both = np.concatenate([mean, spread - spread.mean()])
-    return (np.sign(both) * np.sqrt(np.abs(both))).astype(np.float32)
+    return ((share @ waves) / share.sum()).astype(np.float32)
 
 
 def _pooled_tokens(features: AttentionFeatures, weights: FloatArray) -> FloatArray:
@@ -66,11 +83,13 @@ def _unit(vector: FloatArray) -> FloatArray:
     return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
 
-def pool(picture: Picture, patches: Patches, features: AttentionFeatures | None, weights: FloatArray) -> FloatArray:
-    """One L2-normalised descriptor `[D]` of a weighted region of a photo."""
+def pool(
+    picture: Picture, patches: Patches, waves: FloatArray, features: AttentionFeatures | None, weights: FloatArray
+) -> FloatArray:
+    """One L2-normalised descriptor `[D]` of a weighted region of a photo; `waves` of `patch_waves`."""
     parts = {
+        "patches": _pooled_waves(patches, waves, weights),
         "colour": _pairs_pooled(colour_histogram(picture.rgb, weights)),
-        "gradients": _pooled_gradients(patches, weights),
     }
     if features is not None:
         parts["learned"] = _pooled_tokens(features, weights)
@@ -106,6 +125,16 @@ def target_weights(target: Target, picture: Picture) -> FloatArray | None:
     return cv2.resize(work, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
+def _regions(
+    target: Target, picture: Picture, extractor: AttentionExtractor, features: AttentionFeatures
+) -> list[FloatArray]:
+    """Weights of the rows: the given box or mask alone, or of a whole photo its foreground and its sub-regions."""
+    own = target_weights(target, picture)
+    if own is not None:
+        return [own]
+    return [foreground_weights(picture.rgb, extractor, features), *region_weights((16, 16))]
+
+
 def descriptors(
     session: EngineSession,
     request: DescriptorRequest,
@@ -127,10 +156,11 @@ def descriptors(
             try:
                 picture = load_picture(session.source, target.image)
                 features = extractor.extract(target.image, cancel=cancel)
-                patches = dense_patches(picture.rgb, np.ones(grid_of(picture.size_hw), np.float32), step_px=14)
-                own = target_weights(target, picture)
-                regions = [own] if own is not None else [subject_weights(picture.rgb), *region_weights((16, 16))]
-                vectors = np.stack([pool(picture, patches, features, w) for w in regions])
+                regions = _regions(target, picture, extractor, features)
+                ones = np.ones(grid_of(picture.size_hw), np.float32)
+                patches = dense_patches(picture.rgb, ones, step_px=RANKING_STEP_PX, cells_px=RANKING_CELLS_PX)
+                waves = patch_waves(patches)
+                vectors = np.stack([pool(picture, patches, waves, features, w) for w in regions])
                 result: Descriptor | TargetFailure = Descriptor(
                     request.request_id, target.image.image_id, vectors, spec
                 )

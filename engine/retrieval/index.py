@@ -30,6 +30,10 @@ TABLE_FILE, VECTORS_PATTERN = "photos.npz", "vectors-*.f32"
 FORMAT = 2
 """Version 1 was a graph of another library: its table has no such number and counts as absent."""
 BLOCK_ROWS = 16_384
+ORDINARY_PHOTOS, FEWEST_ROWS = 1024, 40
+"""From how many photos (evenly spaced) the ordinary is learned, and under how many rows it is not."""
+SHRINKAGE = 10.0
+"""Added to the spread in every direction, in units of the mean spread (measured; ten times less or more loses a little)."""
 MAX_GAPS = 0.3
 """Above this share of rows that belong to no photo a save writes the vectors anew, without them."""
 
@@ -68,6 +72,7 @@ class VectorIndex:
         self._file: Path | None = None
         self._fresh: list[NDArray[np.float32]] = []
         self._order: Layout | None = None
+        self._ordinary: tuple[int, NDArray[np.float32], NDArray[np.float32]] | None = None
         self._load()
 
     # ---- what is there ---------------------------------------------------------------------------------------
@@ -121,15 +126,16 @@ class VectorIndex:
         """Forget everything."""
         self._dimensions = self._next_row = 0
         self._places, self._fresh = {}, []
-        self._mapped = self._file = self._order = None
+        self._mapped = self._file = self._order = self._ordinary = None
 
     # ---- asking ----------------------------------------------------------------------------------------------
 
-    def search(self, queries: NDArray[np.float32], count: int) -> list[Neighbour]:
+    def search(self, queries: NDArray[np.float32], count: int, *, distinctive: bool = False) -> list[Neighbour]:
         """The `count` photos most alike to any query row, best first; fewer when there are fewer.
 
         Args:
             queries: `[Q, D]` L2-normalised.
+            distinctive: what the query shares with most of the collection counts less; `similarity` is then no cosine.
 
         Raises:
             ValueError: queries of another length.
@@ -139,6 +145,8 @@ class VectorIndex:
         rows = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         if rows.shape[1] != self._dimensions:
             raise ValueError(f"queries of length {rows.shape[1]}, the index has {self._dimensions}")
+        if distinctive:
+            rows = self._distinctive(rows)
         ids, first, last = self._layout()
         best = self._row_best(rows)
         # Rows of a photo lie together: reduceat over [first, last) pairs, of which every second result is a gap's.
@@ -149,6 +157,31 @@ class VectorIndex:
         nearest = np.flatnonzero(similarity >= least)
         order = nearest[np.lexsort((ids[nearest], -similarity[nearest]))][:count]
         return [Neighbour(int(ids[i]), float(similarity[i])) for i in order]
+
+    def _distinctive(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Queries without the mean of the collection, turned by the inverse of its spread, of length 1.
+
+        The linear discriminant between one photo and all others (Hariharan et al., ECCV 2012); the rows stay as they are.
+        """
+        first, last = self._layout()[1:]
+        if self._ordinary is None or self._ordinary[0] != self._next_row:
+            step = max(1, -(-len(first) // ORDINARY_PHOTOS))
+            places = np.concatenate([np.arange(a, b) for a, b in zip(first[::step], last[::step], strict=True)])
+            if len(places) < FEWEST_ROWS:
+                return queries
+            mapped = 0 if self._mapped is None else len(self._mapped)
+            parts = [] if self._mapped is None else [self._mapped[places[places < mapped]]]
+            if self._fresh:
+                parts.append(self._parts()[-1][places[places >= mapped] - mapped])
+            sample = np.concatenate(parts)
+            spread = np.cov(sample, rowvar=False)
+            spread += SHRINKAGE * max(float(np.trace(spread)) / len(spread), 1e-12) * np.eye(len(spread))
+            self._ordinary = self._next_row, sample.mean(axis=0), np.linalg.inv(spread).astype(np.float32)
+        _, mean, inverse = self._ordinary
+        turned = (queries - mean) @ inverse
+        length = np.linalg.norm(turned, axis=1, keepdims=True)
+        # The query is the average photo itself: nothing distinguishes it.
+        return np.where(length > 1e-6, turned / np.maximum(length, 1e-6), queries).astype(np.float32)
 
     def _layout(self) -> Layout:
         """(image ids, first row, row after the last), by place in the file."""

@@ -17,6 +17,7 @@ from engine.instances.evidence import grid_of
 from engine.instances.maps import appearance_tokens, unit_range
 from engine.instances.picture import BoolMask, load_picture
 from engine.retrieval.histogram import colour_histogram
+from engine.retrieval.interest import InterestPoints, interest_points
 from engine.retrieval.patches import Patches, dense_patches
 from engine.retrieval.saliency import subject_weights
 
@@ -33,6 +34,7 @@ class PhotoFeatures:
 
     Attributes:
         patches: weighted local descriptors; mirrored: those of the mirrored photo (things face both ways).
+        points, mirrored_points: interest points of the photo and of the mirrored photo.
         histogram: `[486]` square-rooted colour shares of the subject.
         learned: `[D]` float32, L2-normalised pooled appearance tokens of the subject; None without a backbone.
         tokens: `[n, D]` float32 appearance tokens of the subject's cells, L2-normalised; None without a backbone.
@@ -40,6 +42,8 @@ class PhotoFeatures:
 
     patches: Patches
     mirrored: Patches
+    points: InterestPoints
+    mirrored_points: InterestPoints
     histogram: NDArray[np.float32]
     learned: NDArray[np.float32] | None
     tokens: NDArray[np.float32] | None
@@ -69,12 +73,12 @@ def describe_photo(
     features = extractor.extract(image, cancel=cancel) if extractor is not None else None
     if mask is None:
         weights = foreground_weights(picture.rgb, extractor, features)
-    patches, mirrored = (
-        dense_patches(rgb, w, step_px=RANKING_STEP_PX, cells_px=RANKING_CELLS_PX)
-        for rgb, w in ((picture.rgb, weights), (_mirror(picture.rgb), _mirror(weights)))
-    )
+    both = ((picture.rgb, weights), (_mirror(picture.rgb), _mirror(weights)))
+    patches, mirrored = (dense_patches(rgb, w, step_px=RANKING_STEP_PX, cells_px=RANKING_CELLS_PX) for rgb, w in both)
+    points, mirrored_points = (interest_points(rgb, w) for rgb, w in both)
     learned = _learned(features, weights) if features is not None else (None, None)
-    return PhotoFeatures(patches, mirrored, colour_histogram(picture.rgb, weights), *learned)
+    histogram = colour_histogram(picture.rgb, weights)
+    return PhotoFeatures(patches, mirrored, points, mirrored_points, histogram, *learned)
 
 
 def _mirror(values: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,5 @@
-"""Rank a collection against each of its photos: local excess, agreement on a place, colour, then their neighbourhoods.
+"""Rank a collection against each of its photos: local excess, agreement on a place (of patches and of interest points),
+colour, then their neighbourhoods.
 
 Used by leave-one-out evaluation of folders, and small enough to read as a description of how likeness is judged. Every part
 is brought to the same scale per query (z-scores), so that weights mean the same in any collection.
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.retrieval.interest import agreeing_points
 from engine.retrieval.likeness import best_likeness, consistent_share, target_vectors
 from engine.retrieval.patches import Patches
 from engine.retrieval.photo import PhotoFeatures
@@ -32,6 +34,7 @@ class RankingWeights:
     learned: float = 0.0
     neighbours: int = 4
     spread: float = 0.85
+    points: float = 0.5
 
 
 def standardise(scores: Matrix) -> Matrix:
@@ -47,24 +50,29 @@ def standardise(scores: Matrix) -> Matrix:
 
 def local_matrices(
     photos: Sequence[PhotoFeatures], *, on_row: Callable[[], None] | None = None
-) -> tuple[Matrix, Matrix]:
-    """Weighted excess of each query's patches (row) in each photo (column), and the part of it that agrees on a place.
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Weighted excess of each query's patches (row) in each photo (column), the part of it that agrees on a place, and
+    the interest points that agree.
 
-    Both `[N, N]`, square-rooted; of the query and its mirror image the better one counts. Memory is one row of products at a
+    Each `[N, N]`, square-rooted; of the query and its mirror image the better one counts. Memory is one row of products at a
     time; time grows with the square of the patches.
     """
     count = len(photos)
     everything = [p.patches for p in photos]
     targets = [target_vectors(p) for p in everything]
-    local, consistent = np.zeros((count, count)), np.zeros((count, count))
+    local, consistent, points = (np.zeros((count, count)) for _ in range(3))
     for row, photo in enumerate(photos):
         for query in (photo.patches, photo.mirrored):
             excess, agreeing = _query_rows(query, everything, targets, row)
             local[row] = np.maximum(local[row], excess)
             consistent[row] = np.maximum(consistent[row], agreeing)
+        for other, seen in enumerate(photos):
+            if other != row:
+                found = (agreeing_points(q, seen.points) for q in (photo.points, photo.mirrored_points))
+                points[row, other] = max(found)
         if on_row is not None:
             on_row()
-    return np.sqrt(local), np.sqrt(consistent)
+    return np.sqrt(local), np.sqrt(consistent), np.sqrt(points)
 
 
 def _query_rows(
@@ -126,6 +134,7 @@ class LikenessParts:
 
     local: Matrix
     consistent: Matrix
+    points: Matrix
     colour: Matrix
     learned: Matrix
 
@@ -141,6 +150,7 @@ def combine_parts(parts: LikenessParts, weights: RankingWeights) -> Matrix:
     for matrix, weight in (
         (parts.local, weights.local),
         (parts.consistent, weights.consistent),
+        (parts.points, weights.points),
         (parts.colour, weights.colour),
         (parts.learned, weights.learned),
     ):

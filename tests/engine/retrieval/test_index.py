@@ -161,3 +161,33 @@ def test_more_rows_than_one_block_and_ties_by_id(tmp_path):
     index.put(count, "s", np.array([[0.0, 1.0], [0.6, 0.8]], np.float32))
     assert [n.image_id for n in index.search(np.array([[0.0, 1.0]], np.float32), 1)] == [count]
     assert [n.image_id for n in index.search(np.array([[1.0, 0.0]], np.float32), 3)] == [0, 1, 2]
+
+
+def test_a_distinctive_search_passes_by_what_all_photos_share(tmp_path):
+    """Each identity is a small direction of its own beside large ones that all photos share."""
+    rng = np.random.default_rng(3)
+    own = rng.normal(size=(40, 24))
+    shared = rng.normal(size=(3, 24))
+    who = np.repeat(np.arange(40), 5)
+    table = own[who] + 0.3 * rng.normal(size=(200, 24)) + 4 * rng.normal(size=(200, 3)) @ shared + 3
+    table = (table / np.linalg.norm(table, axis=1, keepdims=True)).astype(np.float32)
+    index = filled(tmp_path, table[:, None])
+
+    def kept(**options):
+        hits = [{n.image_id for n in index.search(table[i], 20, **options)} - {i} for i in range(200)]
+        return float(np.mean([np.mean([who[j] == who[i] for j in range(200) if j in hits[i]]) for i in range(200)]))
+
+    before = kept(distinctive=True)
+    assert before > 1.5 * kept()
+    index.save()
+    assert kept(distinctive=True) == pytest.approx(before)  # mapped rows give the same
+    index.remove(range(1, 200))
+    assert [n.image_id for n in index.search(table[0], 9, distinctive=True)] == [0]
+    index.clear()
+    assert index.search(table[0], 9, distinctive=True) == []
+
+
+def test_few_rows_are_searched_as_they_are(tmp_path):
+    table = vectors(20)
+    index = filled(tmp_path, table)
+    assert index.search(table[4], 5, distinctive=True) == index.search(table[4], 5)
