@@ -38,7 +38,6 @@ from projects.formats.base import ReadOptions
 from projects.formats.checks import resolve_inside
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
 from projects.workflows.calibrate import MINIMUM_DECISIONS
-from projects.workflows.propose import choose_again
 from projects.workflows.propose import COLLECTION, choose_again
 
 RIGHT_WITHIN = 0.1
@@ -242,8 +241,7 @@ class _Simulation:
             wide = replace(request, targets=tuple(self._target(s) for s in rest))
             choice = self.engine.choose_settings(wide, progress=self.progress, cancel=self.cancel)
             self.chosen, tally.settings = (len(accepted), choice.settings), choice.reason
-        collection = tuple(s.image for s in rest)
-        request = replace(request, settings=self.chosen[1], calibration=self._calibrate(), collection=collection)
+        request = replace(request, settings=self.chosen[1], calibration=self._calibrate())
         answers: list[InstanceProposal | None] = []
         for answer in self.engine.propose_keypoints(request, progress=self.progress, cancel=self.cancel):
             if isinstance(answer, TargetFailure):

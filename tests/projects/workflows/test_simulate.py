@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import MatchSettings, ProposeRequest, SettingsChoice
+from engine.api import Calibration, DecisionRecord, MatchSettings, ProposeRequest, SettingsChoice
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
@@ -22,10 +22,13 @@ SCHEMA = KeypointSchema(("a", "b", "c"))
 POINTS = np.array([[10.5, 10.5], [40.5, 12.5], [30.5, 30.5]])
 
 
-def proposal(image_id: str, xy: np.ndarray, absent: tuple[int, ...] = ()) -> InstanceProposal:
+def proposal(
+    image_id: str, xy: np.ndarray, absent: tuple[int, ...] = (), confidence: float = 0.9, present: float = 1.0
+) -> InstanceProposal:
+    signals = KeypointSignals(1, 1, present=present)
     keypoints = tuple(
         KeypointProposal(
-            n, float(x), float(y), 0.9, Visibility.ABSENT if i in absent else Visibility.VISIBLE, KeypointSignals(1, 1)
+            n, float(x), float(y), confidence, Visibility.ABSENT if i in absent else Visibility.VISIBLE, signals
         )
         for i, (n, (x, y)) in enumerate(zip(SCHEMA.names, xy, strict=True))
     )  # fmt: skip
@@ -64,6 +67,12 @@ class TableEngine:
 
     def __init__(self, shift: float) -> None:
         self.shift, self.given, self.chosen = shift, [], 0  # type: ignore[var-annotated]
+        self.confidence, self.records = 0.9, 0
+
+    def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:
+        assert all(r.correct == (self.shift == 0) for r in records)
+        self.records = len(records)
+        return Calibration("project", len(records))
 
     def choose_settings(self, request: ProposeRequest, **_: Any) -> SettingsChoice:
         self.chosen += 1
@@ -72,7 +81,7 @@ class TableEngine:
     def propose_keypoints(self, request: ProposeRequest, **_: Any) -> Iterator[InstanceProposal]:
         self.given.append(len(request.exemplars))
         for target in request.targets:
-            yield proposal(target.image.image_id, POINTS + [self.shift, 0])
+            yield proposal(target.image.image_id, POINTS + [self.shift, 0], confidence=self.confidence)
 
 
 def dataset(folder: Path, count: int) -> Path:
@@ -104,6 +113,47 @@ def test_wrong_proposals_cost_what_labelling_by_hand_costs(tmp_path: Path) -> No
     report = simulate(TableEngine(30.0), dataset(tmp_path, 5), tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
     assert report["ratio"] == 1.0 and report["categories"][0]["proposed_right"] == 0
     assert report["categories"][0]["corrections"] == 9 and report["categories"][0]["accepts"] == 0
+
+
+def test_what_is_not_worth_a_look_is_labelled_by_hand(tmp_path: Path) -> None:
+    """By its own confidence (3 x 0.3 - 1 < 0) reviewing costs more than it saves; so it is not even shown."""
+    engine = TableEngine(30.0)
+    engine.confidence = 0.3
+    report = simulate(engine, dataset(tmp_path, 5), tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
+    parts = report["categories"][0]
+    assert report["ratio"] == 1.0 and (parts["not_shown"], parts["proposed"]) == (3, 0)
+    assert proposal("x", POINTS, confidence=0.3).expected_saving == pytest.approx(-0.1)
+    assert proposal("x", POINTS, present=0.5).expected_saving == pytest.approx(3 * 0.9 - 1 - 3 * 0.5)
+    assert proposal("x", POINTS, absent=(1,)).expected_saving == pytest.approx(2 * 0.9 - 1)
+
+
+def test_a_proposal_of_absent_points_is_rejected_whole(tmp_path: Path) -> None:
+    """Three points that are not there cost one action to dismiss, not three."""
+    file = dataset(tmp_path, 3)
+    data = json.loads(file.read_text())
+    data["annotations"][2]["keypoints"] = [0] * 6 + data["annotations"][2]["keypoints"][6:]
+    file.write_text(json.dumps(data))
+    report = simulate(TableEngine(30.0), file, tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
+    parts = report["categories"][0]
+    assert report["manual_actions"] == 7 and report["actions"] == 6 + 1 + 1
+    assert (parts["dismissed"], parts["rejections"], parts["corrections"]) == (1, 0, 0)
+
+
+def test_pointing_stops_when_it_has_not_paid_and_decisions_train_the_confidence(tmp_path: Path) -> None:
+    file = dataset(tmp_path, 14)
+    data = json.loads(file.read_text())
+    for annotation in list(data["annotations"]):  # a second, unlabelled one in every photo: the person has to point
+        second = {**annotation, "id": annotation["id"] + 100, "keypoints": [0] * 9, "num_keypoints": 0}
+        data["annotations"].append(second)
+    file.write_text(json.dumps(data))
+    wrong, right = TableEngine(30.0), TableEngine(0.0)
+    options = SimulateOptions(exemplars=2)
+    report = simulate(wrong, file, tmp_path, options)  # type: ignore[arg-type]
+    parts = report["categories"][0]
+    assert (parts["pointings"], parts["not_shown"]) == (3, 9)
+    assert report["actions"] == report["manual_actions"] + 3 and wrong.records == 0
+    report = simulate(right, file, tmp_path, options)  # type: ignore[arg-type]
+    assert report["categories"][0]["pointings"] == 12 and right.records == 30
 
 
 def test_too_few_instances_is_said(tmp_path: Path) -> None:
