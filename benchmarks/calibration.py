@@ -27,6 +27,7 @@ from engine.matching.confidence import (
     auroc,
     expected_calibration_error,
     fit_logistic,
+    out_of_fold,
     probability,
     reliability,
     signal_matrix,
@@ -134,6 +135,7 @@ def all_sets(folder: Path, half: int, targets: int) -> Iterator[tuple[LabelledSe
 class Judged:
     """One proposed photo with its truth: `near` `[K]` within 0.1 box, `visibility` `[K]` (0 = absent), `known` `[K]`."""
 
+    name: str
     group: str
     raw: RawKeypoints
     truth: np.ndarray
@@ -172,7 +174,17 @@ def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, sh
         length = float((inside.max(axis=0) - inside.min(axis=0)).max())
         near = np.linalg.norm(raw.xy_image - truth, axis=1) <= CORRECT_WITHIN * length
         judged.append(
-            Judged(labelled.group, raw, truth, near, labelled.visibility[i], raw.known, length, labelled.schema)
+            Judged(
+                labelled.name,
+                labelled.group,
+                raw,
+                truth,
+                near,
+                labelled.visibility[i],
+                raw.known,
+                length,
+                labelled.schema,
+            )
         )
     return judged
 
@@ -194,12 +206,13 @@ def collect(session: EngineSession, backbone: str, half: int, targets: int) -> l
 
 @dataclass(frozen=True)
 class Table:
-    """All judged keypoints in one table: `signals` (N), `correct`, `present` `[N]` bool, `group` (N)."""
+    """All judged keypoints in one table: `signals` (N), `correct`, `present` `[N]` bool, `group` and `name` (N) of the set."""
 
     signals: list[KeypointSignals]
     correct: np.ndarray
     present: np.ndarray
     group: np.ndarray
+    name: np.ndarray | None = None
 
 
 def table_of(judged: list[Judged]) -> Table:
@@ -209,18 +222,22 @@ def table_of(judged: list[Judged]) -> Table:
         signals, np.concatenate([j.near[j.known] for j in judged]),
         np.concatenate([j.present[j.known] for j in judged]),
         np.concatenate([np.full(int(j.known.sum()), j.group) for j in judged]),
+        np.concatenate([np.full(int(j.known.sum()), j.name) for j in judged]),
     )  # fmt: skip
 
 
 def fit_prior(table: Table) -> dict[str, dict]:
-    """The two models of `resources/calibration/keypoints.json`."""
+    """The two models of `resources/calibration/keypoints.json`; their steps speak of sets that a model has not seen."""
     features = signal_matrix(table.signals)
-    correct = fit_logistic(features, table.correct, strength=3.0)
-    present = fit_logistic(features, table.present, strength=3.0)
-    return {
-        "correct": add_isotonic_steps(correct, features, table.correct),
-        "present": add_isotonic_steps(present, features, table.present),
-    }
+    sets = table.group if table.name is None else table.name
+    return {name: _fit_one(features, getattr(table, name), sets) for name in ("correct", "present")}
+
+
+def _fit_one(features: np.ndarray, labels: np.ndarray, sets: np.ndarray) -> dict:
+    model = fit_logistic(features, labels, strength=3.0)
+    several = len(np.unique(sets)) > 1
+    raw = out_of_fold(features, labels, sets, strength=3.0) if several else None
+    return add_isotonic_steps(model, features, labels, raw=raw)
 
 
 def main(argv: list[str] | None = None) -> int:

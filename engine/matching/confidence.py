@@ -139,18 +139,34 @@ def _mean_and_spread(features: Floats) -> tuple[Floats, Floats]:
 
 
 def add_isotonic_steps(
-    model: dict[str, Any], features: ArrayLike, labels: ArrayLike, *, minimum: int = 200
+    model: dict[str, Any], features: ArrayLike, labels: ArrayLike, *, minimum: int = 200, raw: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """Monotone correction of a logistic model on (preferably other) data; unchanged with fewer than `minimum`."""
+    """Monotone correction of a logistic model; unchanged with fewer than `minimum`.
+
+    Args:
+        raw: `[N]` probabilities of models that did not see these labels (see `out_of_fold`); None = the model's own, which
+            flatter themselves a little.
+    """
     x, y = np.asarray(features, np.float64), np.asarray(labels, np.float64)
     if len(y) < minimum:
         return model
     from sklearn.isotonic import IsotonicRegression
 
     plain = {k: v for k, v in model.items() if not k.startswith("steps")}
-    fitted = IsotonicRegression(y_min=0.01, y_max=0.99, out_of_bounds="clip").fit(probability(plain, x), y)
+    seen = probability(plain, x) if raw is None else np.asarray(raw, np.float64)
+    fitted = IsotonicRegression(y_min=0.01, y_max=0.99, out_of_bounds="clip").fit(seen, y)
     grid = np.linspace(0, 1, 21)
     return {**plain, "steps_x": grid.round(4).tolist(), "steps_y": fitted.predict(grid).round(5).tolist()}
+
+
+def out_of_fold(features: ArrayLike, labels: ArrayLike, groups: ArrayLike, *, strength: float = 1.0) -> Floats:
+    """`[N]` probabilities of every sample by a logistic model of the other groups (kinds of things, collections)."""
+    x, y, g = np.asarray(features, np.float64), np.asarray(labels, np.float64), np.asarray(groups)
+    raw = np.zeros(len(y))
+    for group in np.unique(g):
+        own = g == group
+        raw[own] = probability(fit_logistic(x[~own], y[~own], strength=strength), x[own])
+    return raw
 
 
 def fit_calibration(records: Sequence[DecisionRecord], *, backbone: str = "embedded") -> Calibration:

@@ -53,6 +53,20 @@ def test_measures() -> None:
     assert c.reliability([0.05, 0.95, 0.95], [False, True, False])[1] == (0.95, 0.5, 2)
 
 
+def test_steps_of_unseen_groups_know_that_a_new_group_is_harder() -> None:
+    """Each group has a sign of its own: a model of the others is no better than chance there, and its steps say so."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(4), 200)
+    signs = np.eye(4)[groups] * rng.normal(size=(800, 1))
+    right = signs.sum(axis=1) + 0.3 * rng.normal(size=800) > 0
+    model = c.fit_logistic(signs, right)
+    blind = c.out_of_fold(signs, right, groups)
+    assert c.auroc(c.probability(model, signs), right) > 0.9 and abs(c.auroc(blind, right) - 0.5) < 0.15
+    own = c.probability(c.add_isotonic_steps(model, signs, right), signs)
+    modest = c.probability(c.add_isotonic_steps(model, signs, right, raw=blind), signs)
+    assert own.max() > 0.95 and modest.max() < 0.8
+
+
 def test_isotonic_steps_are_monotone() -> None:
     held = records(500)
     features = c.signal_matrix([r.signals for r in held])
