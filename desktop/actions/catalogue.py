@@ -409,6 +409,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "",
         help_=_("Propose every category that has an exemplar on all photos."),
     ),
+    _a(
+        "engine.propose_quick",
+        _("A first look at all photos"),
+        "",
+        "",
+        help_=_("Propose the current category where nothing is proposed yet: coarse, but quick for many photos."),
+    ),
     _a("engine.propose_here", _("Propose on this photo"), "Ctrl+Shift+P", "", C, _("Propose on this photo now.")),
     _a(
         "engine.find",

@@ -15,7 +15,16 @@ from desktop.session.labelling import Labelling
 from desktop.session.project_session import IMPROVE
 from desktop.session.queue import ReviewQueue
 from desktop.settings import SettingsStore
-from engine.api import EngineInfo, ImageInput, MatchRequest, MatchResult, SegmentRequest, Target
+from engine.api import (
+    SEARCH_METHOD,
+    EngineInfo,
+    ImageInput,
+    MatchRequest,
+    MatchResult,
+    MatchSettings,
+    SegmentRequest,
+    Target,
+)
 from engine.domain.errors import AppError
 from engine.domain.geometry import Box
 from engine.domain.progress import Progress
@@ -25,7 +34,7 @@ from projects.store.rows import ImageRow
 if TYPE_CHECKING:
     from projects.workflows.copying import CopyOutcome
 
-CHUNK = 6
+CHUNK, QUICK_CHUNK = 6, 512
 IMPROVE_DELAY_MS = 1200
 
 
@@ -63,6 +72,7 @@ class ProposeSweep:
     title: str = ""
     chunk: int = CHUNK
     other_kinds: bool = True
+    quick: bool = False
     job: str = field(default_factory=lambda: uuid.uuid4().hex)
     _todo: list[int] | None = None
     _passes: int = 1
@@ -78,12 +88,14 @@ class ProposeSweep:
             self._todo = list(self.image_ids if self.image_ids is not None else needing_proposals(project))
             self._passes = len(categories_to_propose(project, self.category))
             context.progress.start(self.title, len(self._todo) * self._passes)
-        part, self._todo = self._todo[: self.chunk], self._todo[self.chunk :]
+        size = QUICK_CHUNK if self.quick else self.chunk
+        part, self._todo = self._todo[:size], self._todo[size:]
         if part:
             options = ProposeOptions(
                 category=self.category,
                 backbone=self.backbone,
                 image_ids=tuple(part),
+                settings=MatchSettings(method=SEARCH_METHOD) if self.quick else MatchSettings(),
                 other_kinds=self.other_kinds,
                 job=self.job,
                 step_name=self.step_name,
@@ -161,11 +173,13 @@ class EngineJobs(QObject):
 
     # -- proposing -------------------------------------------------------------------------------------------------
 
-    def propose_all(self, image_ids: list[int] | None = None, category: str = "") -> None:
-        """Sweep all photos (or these) in the background."""
+    def propose_all(self, image_ids: list[int] | None = None, category: str = "", *, quick: bool = False) -> None:
+        """Sweep all photos (or these) in the background; `quick`: a first look at those without proposals."""
         title = self.tr("Proposing {name}").format(name=category) if category else self.tr("Proposing")
         # What a person chose is done as asked; a sweep over all leaves out what is known to show something else.
-        sweep = ProposeSweep(image_ids, category, self.backbone, title=title, other_kinds=image_ids is not None)
+        sweep = ProposeSweep(
+            image_ids, category, self.backbone, title=title, other_kinds=image_ids is not None, quick=quick
+        )
         self._service.submit(
             title, sweep, priority=Priority.SWEEP, group="sweep", replace=True, on_done=self.sweep_done.emit
         )
@@ -329,7 +343,6 @@ class EngineJobs(QObject):
         backbone = self.backbone
 
         def run(context: JobContext) -> object:
-            from engine.api import MatchSettings
             from projects.workflows.propose import ProposeOptions, propose
 
             options = ProposeOptions(

@@ -158,6 +158,7 @@ class Commands(QObject):
             "engine.propose_list": lambda w: self.propose(w, image_ids=list(w.images.model.ids)),
             "engine.check": self.check,
             "engine.propose_all": lambda w: self.propose(w, all_categories=True),
+            "engine.propose_quick": lambda w: self.propose(w, quick=True),
             "engine.propose_here": self.propose_here,
             "engine.find": dialogs.find,
             "engine.tune": dialogs.tune,
@@ -434,7 +435,12 @@ class Commands(QObject):
             )
 
     def propose(
-        self, workspace: Workspace, *, image_ids: list[int] | None = None, all_categories: bool = False
+        self,
+        workspace: Workspace,
+        *,
+        image_ids: list[int] | None = None,
+        all_categories: bool = False,
+        quick: bool = False,
     ) -> None:
         """Sweep photos for the current category (or all of them) in the background."""
         category = workspace.labelling.current_category
@@ -446,7 +452,8 @@ class Commands(QObject):
                 hint += " " + self.tr("Exemplars exist for: {names}.").format(names=", ".join(c.name for c in names))
             workspace.program.messages.info(self.tr("There is no exemplar of this category yet."), hint)
             return
-        workspace.jobs.propose_all(image_ids, "" if all_categories or category is None else category.name)
+        name = "" if all_categories or category is None else category.name
+        workspace.jobs.propose_all(image_ids, name, quick=quick)
         workspace.jobs.learn_device()
 
     def propose_here(self, workspace: Workspace) -> None:

@@ -154,7 +154,10 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
     bar.addAction(registry["edit.undo"])
     bar.addAction(registry["edit.redo"])
     bar.addSeparator()
-    propose = ("engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder", "engine.check")
+    propose = (
+        "engine.propose_quick", "engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder",
+        "engine.check",
+    )  # fmt: skip
     bar.shrinking = [
         _drop_down(registry, "engine.propose", propose, QCoreApplication.translate("MainWindow", "Propose")),
         _drop_down(registry, "engine.find", ("page.identities",), QCoreApplication.translate("MainWindow", "Find")),

@@ -1,0 +1,61 @@
+"""The quick look of the window: one pass over all photos that still lack proposals, as one job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from desktop.session.jobs import ProposeSweep, SweepOutcome
+from engine.api import SEARCH_METHOD, SettingsChoice
+from engine.domain.keypoints import KeypointSchema, Visibility
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from engine.domain.runspec import RunSpec
+from projects.project import Project
+from projects.store.inputs import NewImage, NewKeypoint
+
+
+class Looking:
+    """Answers every target at one place and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    def choose_settings(self, request: Any, **_: Any) -> SettingsChoice:
+        return SettingsChoice(request.settings)
+
+    def propose_keypoints(self, request: Any, *, progress: Progress, cancel: CancelToken) -> Any:
+        self.requests.append(request)
+        for target in request.targets:
+            progress.step()
+            nose = KeypointProposal("nose", 3.0, 4.0, 0.2, Visibility.VISIBLE, KeypointSignals(0.5, 0.1))
+            yield InstanceProposal(
+                request.request_id,
+                target.image.image_id,
+                request.category,
+                (nose,),
+                0.2,
+                None,
+                RunSpec(SEARCH_METHOD, "x"),
+            )
+
+
+def test_a_quick_look_takes_all_photos_in_one_pass_and_only_those_without_proposals(tmp_path: Path) -> None:
+    with Project.create(tmp_path / "p.kinmark") as project:
+        operations = project.operations
+        root = tmp_path
+        for index in range(20):
+            (root / f"{index}.png").touch()
+        ids = operations.add_images([NewImage(root, f"{i}.png", 64, 48, sha256=f"{i:064x}") for i in range(20)]).ids
+        [category] = operations.add_category("otter", KeypointSchema(("nose",))).ids
+        row = project.queries.category(category)
+        assert row is not None
+        operations.add_instance(ids[0], category, [NewKeypoint(row.definition_ids[0], 1.0, 2.0)])
+        context = SimpleNamespace(project=project, engine=Looking(), progress=Progress(), cancel=CancelToken())
+        outcome = ProposeSweep(None, "otter", "embedded", quick=True)(context)  # type: ignore[arg-type]
+        assert isinstance(outcome, SweepOutcome) and outcome.proposals == 19
+        [request] = context.engine.requests
+        assert request.settings.method == SEARCH_METHOD and len(request.targets) == 19
+        again = ProposeSweep(None, "otter", "embedded", quick=True)(context)  # type: ignore[arg-type]
+        assert isinstance(again, SweepOutcome) and again.proposals == 0 and len(context.engine.requests) == 1
