@@ -14,6 +14,7 @@ from PySide6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
 from PySide6.QtGui import QImageReader
 from PySide6.QtWidgets import QApplication
 
+from desktop.error_texts import use_language
 from desktop.program import Program
 from desktop.signals import SignalDoor
 from desktop.theme.icons import icon
@@ -32,6 +33,7 @@ def install_translation(app: QApplication, language: str) -> list[QTranslator]:
     code = QLocale.system().name() if language == "system" else language
     if language != "system":
         QLocale.setDefault(QLocale(code))
+    use_language(code)
     ours = str(resources_dir() / "translations")
     installed = []
     for locale, name, folder in (

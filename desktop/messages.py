@@ -11,6 +11,7 @@ from types import TracebackType
 
 from PySide6.QtCore import QObject, Signal
 
+from desktop.error_texts import hint_of, message_of
 from engine.domain.errors import AppError, BugError
 
 log = logging.getLogger("kinmark.window")
@@ -45,7 +46,7 @@ class Messages(QObject):
             self.bug(error)
             return
         log.warning("%s", error)
-        self.shown.emit("error", error.user_message, error.hint, error.details, retry)
+        self.shown.emit("error", message_of(error), hint_of(error), error.details, retry)
 
     def bug(self, error: BaseException) -> None:
         """Anything unexpected: a report file and the crash window. Nothing accepted is lost: it is in the database."""

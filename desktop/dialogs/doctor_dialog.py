@@ -8,6 +8,7 @@ from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout
 
 from desktop.engine_thread.jobs import Priority
+from desktop.error_texts import text_of
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class DoctorDialog(QDialog):
         layout.addLayout(row)
         self._engine.submit(
             self.tr("Doctor"), _diagnose, priority=Priority.SCREEN, group="doctor", replace=True, quiet=True,
-            on_done=self.show_report, on_failed=lambda error: self.text.setPlainText(str(error)),
+            on_done=self.show_report, on_failed=lambda error: self.text.setPlainText(text_of(error)),
         )  # fmt: skip
 
     def show_report(self, report: Any) -> None:

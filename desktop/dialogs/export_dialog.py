@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.engine_thread.jobs import Priority
+from desktop.error_texts import hint_of, message_of
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 
@@ -154,7 +155,7 @@ class ExportDialog(QDialog):
 
     def _failed(self, error: AppError) -> None:
         self.state.setText(self.tr("Not exported."))
-        self.report.setPlainText("\n".join(t for t in (error.user_message, error.hint, error.details) if t))
+        self.report.setPlainText("\n".join(t for t in (message_of(error), hint_of(error), error.details) if t))
 
     def done(self, result: int) -> None:
         self._engine.cancel_group("export")

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from desktop.dialogs.export_dialog import _items_text
 from desktop.engine_thread.jobs import Priority
+from desktop.error_texts import hint_of, message_of
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 
@@ -199,7 +200,7 @@ class ImportDialog(QDialog):
 
     def _failed(self, error: AppError) -> None:
         self.state.setText(self.tr("Not imported."))
-        self.report.setPlainText("\n".join(t for t in (error.user_message, error.hint, error.details) if t))
+        self.report.setPlainText("\n".join(t for t in (message_of(error), hint_of(error), error.details) if t))
 
     def done(self, result: int) -> None:
         self._engine.cancel_group("import")

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.engine_thread.jobs import Priority
+from desktop.error_texts import text_of
 from desktop.io.pool import IDLE
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
@@ -169,7 +170,7 @@ class ModelsDialog(QDialog):
     def _in_pool(self, key: str, work: Any, done: Any, card: ModelCard | None = None) -> None:
         def failed(error: AppError) -> None:
             if card is not None:
-                card.note.setText(str(error))
+                card.note.setText(text_of(error))
             else:
                 self._program.messages.error(error)
 
@@ -215,7 +216,7 @@ class ModelsDialog(QDialog):
         card.note.setText(self.tr("Testing..."))
         self._program.engine.submit(
             self.tr("Self-test of {name}").format(name=card.row.title), run, priority=Priority.ASKED, group="selftest",
-            replace=True, on_done=done, on_failed=lambda error: card.note.setText(str(error)),
+            replace=True, on_done=done, on_failed=lambda error: card.note.setText(text_of(error)),
         )  # fmt: skip
 
     def remove(self, card: ModelCard) -> None:
@@ -277,7 +278,7 @@ class ModelsDialog(QDialog):
         def failed(error: AppError) -> None:
             self._downloads.pop(card.row.id, None)
             card.show_download(False)
-            card.note.setText(str(error) + " " + self.tr("Download again to continue."))
+            card.note.setText(text_of(error) + " " + self.tr("Download again to continue."))
 
         self._program.pool.submit(f"download:{card.row.id}", work, done, failed=failed, priority=IDLE)
 

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from desktop.error_texts import text_of
 from desktop.session.templates import TEMPLATES, CategoryTemplate
 from desktop.widgets.flow import FlowLayout
 from desktop.widgets.message_bar import plain_label
@@ -171,7 +172,7 @@ class NewProjectDialog(QDialog):
             with Project.create(folder, name=self.name.text().strip()) as project:
                 project.operations.add_category(category, schema)
         except AppError as error:
-            self.problem.setText(str(error))
+            self.problem.setText(text_of(error))
             self._messages.error(error)
             return
         photos = self.photos.text().strip()

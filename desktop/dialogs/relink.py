@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtWidgets import QDialog, QFileDialog, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout
 
 from desktop.engine_thread.jobs import Priority
+from desktop.error_texts import text_of
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class RelinkDialog(QDialog):
         self.state.setText(self.tr("Looking at the files..."))
         self._space.program.engine.submit(
             self.tr("Re-linking"), run, priority=Priority.SCREEN, group="relink", replace=True,
-            on_done=self._done, on_failed=lambda error: self.state.setText(str(error)),
+            on_done=self._done, on_failed=lambda error: self.state.setText(text_of(error)),
         )  # fmt: skip
 
     def _done(self, report: Any) -> None:

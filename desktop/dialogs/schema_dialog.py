@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from desktop.error_texts import text_of
 from desktop.io.photos import Photo
 from desktop.session.schema_draft import SchemaDraft
 from desktop.session.template import template_points
@@ -376,7 +377,7 @@ class SchemaDialog(QDialog):
         try:
             schema = draft.schema()
         except AppError as error:
-            self.note.setText(str(error))
+            self.note.setText(text_of(error))
             return False
         done = self._space.session.write(
             lambda do: do.edit_schema(row.id, schema, renamed=draft.renamed, colours=draft.colours), self

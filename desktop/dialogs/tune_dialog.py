@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
+from desktop.error_texts import hint_of, message_of
 from desktop.session.tuning import TuneWish
 from desktop.widgets.before_after import BeforeAfterGallery
 from desktop.widgets.fields import indented
@@ -116,7 +117,7 @@ class TuneDialog(QDialog):
         elif tuned is not None:
             self._say(*self._verdict())
         elif tuning.problem is not None:
-            self._say(tuning.problem.user_message, tuning.problem.hint)
+            self._say(message_of(tuning.problem), hint_of(tuning.problem))
         else:
             self._say(self._note, "")
         self.gallery.show_pictures(tuning.pictures)

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from desktop.error_texts import message_of
 from desktop.io.pool import IDLE
 from desktop.io.thumbnails import make_thumbnail
 from desktop.program import Program
@@ -61,7 +62,7 @@ def summarise(folder: Path) -> ProjectSummary:
                 folder, project.name, counts.all, counts.done + counts.nothing, counts.pending, picture
             )
     except AppError as error:
-        return ProjectSummary(folder, folder.stem, problem=error.user_message)
+        return ProjectSummary(folder, folder.stem, problem=message_of(error))
 
 
 class ProjectCard(QFrame):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QPixmap
 
+from desktop.error_texts import message_of
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.project_session import ProjectSession
 from desktop.widgets.message_bar import plain_tip
@@ -124,4 +125,4 @@ class ImageModel(QAbstractListModel):
     def error_text(self, row: ImageRow) -> str:
         """Why the photo cannot be shown, or ""."""
         error = self._thumbnails.error(row.path)
-        return error.user_message if error is not None else ""
+        return message_of(error) if error is not None else ""

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from desktop.canvas.content import CanvasContent
 from desktop.canvas.view import CanvasView
+from desktop.error_texts import message_of
 from desktop.io.photos import Photo, PhotoStore
 from desktop.session.labelling import Labelling
 from desktop.session.shown import canvas_content, shown_instances
@@ -175,7 +176,7 @@ class SourceView(QWidget):
 
     def _failed(self, error: AppError) -> None:
         self.view.show_image(None)
-        self.view.show_message(error.user_message)
+        self.view.show_message(message_of(error))
 
     def _show_content(self) -> None:
         exemplar, row = self.exemplar, self.image

@@ -15,6 +15,7 @@ from desktop.canvas.tools.keypoint import KeypointTool
 from desktop.canvas.tools.select import SelectTool
 from desktop.canvas.tools.shapes import BoxTool, BrushTool, EraserTool, PanTool, PolygonTool
 from desktop.canvas.view import CanvasView
+from desktop.error_texts import hint_of, message_of
 from desktop.io.photos import Photo, PhotoStore
 from desktop.io.watch import FileWatch
 from desktop.panels.job_bar import ElidedLabel
@@ -176,7 +177,7 @@ class TargetView(QWidget):
         def failed(error: AppError) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
                 self.canvas.show_image(None)
-                self.canvas.show_message(f"{error.user_message}\n\n{error.hint}")
+                self.canvas.show_message(f"{message_of(error)}\n\n{hint_of(error)}")
 
         def replaced(photo: Photo) -> None:
             loaded(photo)
@@ -217,7 +218,7 @@ class TargetView(QWidget):
             if not self._file_gone:
                 self._file_gone = True
                 # The picture stays: it is decoded, and somebody may be in the middle of labelling it.
-                self._at.session.messages.warning(error.user_message, error.hint)
+                self._at.session.messages.warning(message_of(error), hint_of(error))
 
         self._photos.look_again(path, self._shown_ns, replaced, gone)
 

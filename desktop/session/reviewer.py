@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from desktop.canvas import intents as it
+from desktop.error_texts import in_language
 from desktop.session.labelling import Labelling
 from desktop.session.shown import ShownInstance
 from projects.store.rows import KeypointProposalRow
@@ -146,7 +147,7 @@ class Reviewer:
         if changes is None:
             return
         if changes.skipped:
-            self._session.messages.info(changes.skipped[0])
+            self._session.messages.info(in_language(changes.skipped[0]))
         else:
             self.go_on()
 

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, QPoint, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QInputDialog, QMenu
 
+from desktop.error_texts import in_language, text_of
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class PhotoCommands(QObject):
                 return
             workspace.session.poll()
             if not outcome.instance_ids:
-                instead(outcome.skipped[0] if outcome.skipped else "")
+                instead(in_language(outcome.skipped[0]) if outcome.skipped else "")
                 return
             shown = workspace.labelling.image
             made = next((s for s in workspace.labelling.shown if s.key == f"i{outcome.instance_ids[0]}"), None)
@@ -221,11 +222,11 @@ class PhotoCommands(QObject):
                 workspace.labelling.select(made.key)
             text = self.tr("%n instances copied.", "", len(outcome.instance_ids))
             hint = self.tr("Each keypoint went where the model finds the same place. Ctrl+Z takes it back.")
-            workspace.program.messages.info(text, outcome.skipped[0] if outcome.skipped else hint)
+            workspace.program.messages.info(text, in_language(outcome.skipped[0]) if outcome.skipped else hint)
 
         def failed(error: AppError) -> None:
             if self._window.workspace is workspace:
-                instead(str(error))
+                instead(text_of(error))
 
         workspace.jobs.copy_warped(instance_ids, image_ids, done, failed)
 
