@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog
 
 from desktop.canvas.tone import STEP, Tone
 from desktop.engine_thread.jobs import LettingIn
+from desktop.error_texts import in_language
 from desktop.io.dropped import Dropped
 from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
@@ -237,7 +238,7 @@ class Commands(QObject):
                 hint += self.tr("%n have the same bytes as another photo. ", "", len(report.duplicates))
             if report.skipped:
                 hint += self.tr("%n files left out, for example: {first}", "", len(report.skipped)).format(
-                    first=report.skipped[0]
+                    first=in_language(report.skipped[0])
                 )
             (
                 self._window.program.messages.warning
