@@ -145,18 +145,30 @@ class InstanceFinder:
         for other in denied:
             values = values * (1 - 0.5 * np.clip(other.fused - evidence.fused, 0, 1))
         wanted = self.settings.max_instances
-        found = distinct_regions(
-            values, max(wanted, CANDIDATES), lambda left: self._region(picture, evidence, left), cancel
-        )
-        return found[:wanted]
+        maps_left: dict[tuple[int, int], NDArray[np.float32]] = {}
 
-    def _region(self, picture: Picture, evidence: Evidence, values: NDArray[np.float32]) -> Region:
-        _, rough = best_threshold(values, picture.rgb, self.histograms, self.model.area_share)
-        mask = rough
+        def candidate(left: NDArray[np.float32]) -> Region:
+            _, rough = best_threshold(left, picture.rgb, self.histograms, self.model.area_share)
+            region = self._judged(picture, evidence, rough, left)
+            maps_left[region.peak_rc] = left
+            return region
+
+        # Only what is answered is cut out to its edges: that costs more than everything else.
+        best = distinct_regions(values, max(wanted, CANDIDATES), candidate, cancel)[:wanted]
+        refined = [self._refined(picture, evidence, region, maps_left[region.peak_rc]) for region in best]
+        return sorted(refined, key=lambda r: -r.score)
+
+    def _refined(self, picture: Picture, evidence: Evidence, rough: Region, values: NDArray[np.float32]) -> Region:
         if self.segmenter is not None:
-            mask = self.segmenter.from_map(picture, values, rough)
+            mask = self.segmenter.from_map(picture, values, rough.mask)
         elif self.settings.refine == "grabcut":
-            mask = grabcut(picture.rgb, rough, values)
+            mask = grabcut(picture.rgb, rough.mask, values)
+        else:
+            return rough
+        return self._judged(picture, evidence, mask, values) if mask.any() else rough
+
+    def _judged(self, picture: Picture, evidence: Evidence, mask: BoolMask, values: NDArray[np.float32]) -> Region:
+        """A mask with its peak, likeness to the nearest reference and score."""
         large = cv2.resize(values, picture.size_hw[::-1], interpolation=cv2.INTER_LINEAR)
         peak = np.unravel_index(int(np.argmax(np.where(mask, large, -1))), large.shape)
         likenesses = [self.likeness(picture, evidence, mask, single) for single in self.singles]
