@@ -2,7 +2,8 @@
 
     python -m benchmarks.index [--photos 1000 10000 100000] [--dimensions 363] [--json FILE]
 
-Times are processor time (one thread with OMP_NUM_THREADS=1). Real descriptors are not uniform: vectors are drawn around identity centres, as photos of the same things lie together.
+Times are processor time (one thread with OMP_NUM_THREADS=1). Real descriptors are not uniform: vectors
+are drawn around identity centres, as photos of the same things lie together.
 """
 
 from __future__ import annotations

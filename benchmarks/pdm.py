@@ -1,4 +1,4 @@
-"""PDM's attention features: processor seconds per photo of one-step, few-step and 50-step variants, and agreement of their maps.
+"""PDM's attention features: processor time of one-step, few-step and 50-step variants, and agreement of their maps.
 
 python -m benchmarks.pdm [--backbone embedded] [--photos 4] [--json FILE]
 """
