@@ -49,8 +49,8 @@ def _sam2(t: Any) -> Any:
 
 
 def _edgetam(t: Any) -> Any:
-    backbone = t.TimmWrapperConfig.from_pretrained(
-        "timm/repvit_m1.dist_in1k", model_args={"in_chans": 3, "features_only": True, "out_indices": (0, 1, 2, 3)}
+    backbone = t.TimmWrapperConfig(
+        architecture="repvit_m1", model_args={"in_chans": 3, "features_only": True, "out_indices": (0, 1, 2, 3)}
     )
     vision = t.EdgeTamVisionConfig(
         backbone_config=backbone, backbone_channel_list=[384, 192, 96, 48], fpn_hidden_size=16,
