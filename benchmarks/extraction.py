@@ -132,20 +132,25 @@ class Bench:
         self.share(flops[1], rate, "fp32")
         self.half_precision(flops)
         self.rows.append(Row(f"{self.name}: peak memory of this process", peak_memory_mb(), "MB"))
+        if self.backbone.device.type == "cuda":
+            held = torch.cuda.max_memory_allocated(self.backbone.device) / 2**20
+            self.rows.append(Row(f"{self.name}: peak memory of the device", held, "MB"))
         return self.rows
 
     def half_precision(self, flops: dict[int, float]) -> None:
-        """The same in the precision that the device policy chooses."""
+        """The same in half precision: the one that the device policy chooses is the default mode, the other stands beside it."""
         device = self.backbone.device
-        dtype = choose_dtype(device) if device.type != "cpu" else torch.bfloat16
+        default = choose_dtype(device) if device.type != "cpu" else torch.bfloat16
         if device.type == "cpu" and not cpu_has_bf16():
             return
-        self.backbone.to(device, dtype)
-        rate = matmul_rate(dtype, device, self.clock)
-        name = dtype_name(dtype)
-        self.time(f"ours, {MEMBERS} noises, {name}", lambda: self.ours(MEMBERS))
-        self.time(f"ours, default mode (1 noise, {name})", lambda: self.ours(1))
-        self.share(flops[1], rate, name)
+        for dtype in (torch.bfloat16, torch.float16) if device.type == "cuda" else (default,):
+            self.backbone.to(device, dtype)
+            rate = matmul_rate(dtype, device, self.clock)
+            name = dtype_name(dtype)
+            self.time(f"ours, {MEMBERS} noises, {name}", lambda: self.ours(MEMBERS))
+            mode = "default mode (1 noise, {})" if dtype == default else "1 noise, {}"
+            self.time("ours, " + mode.format(name), lambda: self.ours(1))
+            self.share(flops[1], rate, name)
         self.backbone.to(device, torch.float32)
 
     def share(self, flops: float, rate: float, dtype: str) -> None:

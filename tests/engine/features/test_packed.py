@@ -139,3 +139,27 @@ def test_parts_are_fused_as_in_matching(basis: SharedBasis, tmp_path: Path, monk
     stores[1].image_ids = names[::-1]
     with pytest.raises(UserInputError, match="same photos"):
         search_parts([PackedPart(stores[0], 0.6), PackedPart(stores[1], 0.4)], queries)
+
+
+def test_only_some_rows_are_looked_at_in_the_order_asked(basis: SharedBasis, tmp_path: Path) -> None:
+    maps = _maps(9, seed=12)
+    store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
+    store.append([f"i{k}" for k in range(9)], maps)
+    queries = torch.stack([maps[4].flatten(1)[:, 13], maps[7].flatten(1)[:, 21]])
+    whole = search_parts([PackedPart(store, 1.0)], [queries])
+    rows = np.array([7, 2, 4])
+    some = search_parts([PackedPart(store, 1.0)], [queries], only=rows)
+    assert some.image_ids == ("i7", "i2", "i4")
+    assert np.array_equal(some.cells_xy, whole.cells_xy[rows]) and np.allclose(some.scores, whole.scores[rows])
+
+
+def test_what_is_cut_is_overwritten(basis: SharedBasis, tmp_path: Path) -> None:
+    maps = _maps(4, seed=13)
+    store = PackedMaps.create(tmp_path / "p", basis, (10, 8))
+    store.append(["a", "b", "c"], maps[:3])
+    store.cut(1)
+    store.append(["d"], maps[3:])
+    again = PackedMaps.open(tmp_path / "p")
+    assert again.image_ids == ["a", "d"]
+    hits = again.search(maps[3].flatten(1)[:, 17][None])
+    assert tuple(hits.cells_xy[1, 0]) == (7, 1) and hits.scores[1, 0] > 0.95
