@@ -217,14 +217,15 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
         model, report = getattr(transformers, CLASSES[kind]).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except ImportError as error:
-        raise ModelMissingError(
-            f"The segmenter in {folder} needs a package that is not installed.",
-            "EdgeTAM's image encoder comes from timm, which needs the torchvision build that belongs to the installed torch "
-            "(pip alone may replace torch). SAM, SAM-HQ and SAM 2 need nothing more.",
-            str(error),
-        ) from None
     except Exception as error:  # noqa: BLE001 - libraries raise anything on damaged folders
+        # A torchvision of another build than torch fails with a RuntimeError while timm is imported.
+        if isinstance(error, ImportError) or "torchvision" in str(error):
+            raise ModelMissingError(
+                f"The segmenter in {folder} needs a package that is not installed, or that does not fit the installed torch.",
+                "EdgeTAM's image encoder comes from timm, which needs the torchvision build that belongs to the installed "
+                "torch (docs/instances.md says how). SAM, SAM-HQ and SAM 2 need nothing more.",
+                str(error),
+            ) from None
         raise ModelCorruptError(
             f"The segmenter in {folder} cannot be loaded.", "Download it again.", repr(error)[:2000]
         ) from None

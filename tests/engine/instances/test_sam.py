@@ -156,3 +156,19 @@ def test_segment_without_a_model(scene, toy_session):
         assert mask_iou(found.mask.decode(), mask) > 0.8 and found.request_id == request.request_id
     with pytest.raises(UserInputError, match="nothing to start"):
         segment(toy_session, SegmentRequest("n", image))
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("timm is missing"), RuntimeError("operator torchvision::nms does not exist")]
+)
+def test_a_package_that_is_missing_or_of_another_build_is_no_damaged_folder(folders, toy_session, monkeypatch, error):
+    import transformers
+
+    def fail(*_a, **_k):
+        raise error
+
+    folder = folders("sam")
+    monkeypatch.setattr(transformers.SamModel, "from_pretrained", fail)
+    with pytest.raises(ModelMissingError, match="does not fit the installed torch") as caught:
+        load_segmenter(str(folder), toy_session)
+    assert "torchvision" in caught.value.hint and str(error) in caught.value.details
