@@ -72,6 +72,7 @@ class ProposeSweep:
     title: str = ""
     chunk: int = CHUNK
     other_kinds: bool = True
+    near: int | None = None
     quick: bool = False
     job: str = field(default_factory=lambda: uuid.uuid4().hex)
     _todo: list[int] | None = None
@@ -85,7 +86,7 @@ class ProposeSweep:
 
         project = context.project
         if self._todo is None:
-            self._todo = list(self.image_ids if self.image_ids is not None else needing_proposals(project))
+            self._todo = list(self.image_ids if self.image_ids is not None else needing_proposals(project, self.near))
             self._passes = len(categories_to_propose(project, self.category))
             context.progress.start(self.title, len(self._todo) * self._passes)
         size = QUICK_CHUNK if self.quick else self.chunk
@@ -120,13 +121,19 @@ class ProposeSweep:
                 self._failures.append((row.file_name if row else failure["image_id"], failure["error"]))
 
 
-def needing_proposals(project: Any) -> list[int]:
-    """Photos for a full sweep: unseen ones first, then those with proposals, then labelled ones that lack keypoints."""
+def needing_proposals(project: Any, near: int | None = None) -> list[int]:
+    """Photos for a full sweep: unseen ones first, then those with proposals, then labelled ones that lack keypoints.
+
+    Each from the photo `near` outwards: what lies beside the photo that is looked at is probably wanted first.
+    """
     from projects.store.queries.images import ImageFilter
 
+    place = {id_: index for index, id_ in enumerate(project.queries.image_ids())}
+    centre = place.get(near, 0) if near is not None else 0
     order: list[int] = []
     for state in ("unseen", "pending", "done"):
-        order += project.queries.image_ids(ImageFilter(state=state))
+        ids = project.queries.image_ids(ImageFilter(state=state))
+        order += sorted(ids, key=lambda id_: abs(place.get(id_, centre) - centre))
     return order
 
 
@@ -178,8 +185,9 @@ class EngineJobs(QObject):
         title = self.tr("Proposing {name}").format(name=category) if category else self.tr("Proposing")
         # What a person chose is done as asked; a sweep over all leaves out what is known to show something else.
         sweep = ProposeSweep(
-            image_ids, category, self.backbone, title=title, other_kinds=image_ids is not None, quick=quick
-        )
+            image_ids, category, self.backbone, title=title, other_kinds=image_ids is not None, quick=quick,
+            near=self._at.image.id if self._at.image is not None else None,
+        )  # fmt: skip
         self._service.submit(
             title, sweep, priority=Priority.SWEEP, group="sweep", replace=True, on_done=self.sweep_done.emit
         )

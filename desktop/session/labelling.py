@@ -321,11 +321,11 @@ class Labelling(QObject):
             return self.tr("Choose a photo on the left.")
         if self.category is None:
             return self.tr("Make a category with keypoints first: Ctrl+K.")
-        if self.placing:
-            return self._placing_step()
         selected = self.selected
         if selected is not None and self.focused is not None and selected.proposal(self.focused) is not None:
             return self._review_step(selected, self.focused)
+        if self.placing:
+            return self._placing_step()
         if selected is not None and selected.mask_proposal is not None:
             return self.tr("Enter accepts the mask, X rejects it.")
         if self.has_pending:
@@ -335,6 +335,11 @@ class Labelling(QObject):
             return text.format(name=self.category.name)
         if not self.shown:
             return self.tr("Press K and follow the names, R to draw a box, O if nothing is here.")
+        counts = self.session.queries.counts()
+        if not self.remark() and counts.unseen and not counts.pending and self.has_exemplar:
+            return self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.").format(
+                name=self.category.name
+            )
         return self.remark() or self.tr("Nothing waits here. Enter or N goes to the next photo of the queue.")
 
     @property

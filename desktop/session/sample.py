@@ -27,6 +27,7 @@ def make_sample_project(folder: Path) -> Path:
         truth = read_truth()
         with Project.create(made, name="Sample collection") as project, project.group("Make the sample project"):
             add_paths(project, [samples_dir()])
+            shown = False
             for true in truth.categories:
                 category_id = project.operations.add_category(true.name, true.schema).ids[0]
                 category = project.queries.category(category_id)
@@ -41,5 +42,8 @@ def make_sample_project(folder: Path) -> Path:
                     if (k := instance.keypoints.get(d.name)) is not None
                 ]
                 project.operations.add_instance(row.id, category.id, keypoints, box=instance.box)
+                if not shown:  # the first look is at a labelled photo, among its kind
+                    project.operations.set_setting("window.image", row.id)
+                    shown = True
         shutil.move(made, folder)
     return folder

@@ -125,3 +125,43 @@ def test_check_names_what_looks_wrong_on_the_photo_in_front(
     driver.space.step_image(1)
     driver.photo_shown()
     assert "looks odd" not in driver.window.job_bar.step.whole_text
+
+
+def test_with_the_keypoint_tool_in_hand_a_proposal_is_still_reviewed(proposed: Driver) -> None:
+    from PySide6.QtCore import Qt
+
+    at = proposed.space.labelling
+    proposed.window.commands.use_tool("keypoint")
+    proposed.key(Qt.Key.Key_N)
+    proposed.photo_shown()
+    name = at.focused_name
+    assert at.placing and at.next_step().startswith((f"Enter accepts {name}", "Maybe there is no figure here"))
+    proposed.key(Qt.Key.Key_Return)
+    [instance] = proposed.space.session.queries.instances(image_id=at.image.id)
+    assert len(instance.keypoints) == 1
+
+
+def test_a_sweep_begins_beside_the_photo_that_is_looked_at(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
+    from desktop.session.jobs import needing_proposals
+    from tests.support.window import make_photos
+
+    folder = make_project(tmp_path / "figures.kinmark", make_photos(tmp_path / "many", 6), labelled=1)
+    driver = make_driver()
+    assert driver.window.open_project(folder)
+    first, *others = driver.space.images.model.ids
+    project = driver.space.session.project
+    assert needing_proposals(project, others[2]) == [others[2], others[1], others[3], others[0], others[4], first]
+    assert needing_proposals(project)[:2] == others[:2]
+
+
+def test_the_sample_project_opens_at_a_labelled_photo_and_says_what_to_do(
+    make_driver: Callable[..., Driver], tmp_path: Path
+) -> None:
+    from desktop.session.sample import make_sample_project
+
+    driver = make_driver()
+    assert driver.window.open_project(make_sample_project(tmp_path / "sample.kinmark"))
+    driver.photo_shown()
+    at = driver.space.labelling
+    assert "dog" in at.image.file_name and at.selected is not None and len(at.selected.accepted) > 10
+    assert at.next_step().startswith("Ctrl+P proposes dog on the other photos")
