@@ -57,6 +57,7 @@ def save_checkpoint(path: Path, fingerprint: str, run: TuningRun, state: JobStat
 
     tensors = {f"now.{k}": v for k, v in snapshot(run).items()}
     tensors |= {f"best.{k}": v.clone() for k, v in state.best.state.items()}
+    tensors |= {f"average.{k}": v.clone() for k, v in run.average.items()}
     for index, parameter in enumerate(run.learner.parameters()):
         moments = run.adam.state.get(parameter)
         if moments:
@@ -103,6 +104,7 @@ def load_checkpoint(path: Path, fingerprint: str, run: TuningRun) -> JobState | 
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         log.warning("the unfinished tuning job %s is damaged and starts anew: %r", path, error)
         return None
+    run.average = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
     _restore_adam(run, tensors)
     run.done, run.micro = int(data["done"]), int(data["micro"])
     run.checkpointing = bool(data["checkpointing"])

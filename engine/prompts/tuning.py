@@ -181,8 +181,9 @@ class _Job:
 
     def _heldout(self) -> tuple[float, float]:
         """(what the best step is chosen by, PCK@0.1) now."""
-        found = self.run.evaluate(self.run.split.select, cancel=self.cancel)
-        return (found.soft if self.run.options.select_by == "soft" else found.pck), found.pck
+        options = self.run.options
+        found = self.run.evaluate(self.run.split.select, views=options.select_views, cancel=self.cancel)
+        return (found.soft if options.select_by == "soft" else found.pck), found.pck
 
     def _advance(self, state: JobState) -> None:
         """One step and its point of the curve."""
@@ -193,12 +194,13 @@ class _Job:
 
     def _evaluate(self, state: JobState) -> None:
         """Held-out PCK now; remembers the best prompt and how long ago it was."""
-        score, pck = self._heldout()
-        state.evaluated = self.run.done
-        if score > state.best.score or math.isnan(state.best.score):
-            state.best, state.since = Best(score, pck, self.run.done, snapshot(self.run)), 0
-        else:
-            state.since += 1
+        with self.run.averaged():
+            score, pck = self._heldout()
+            state.evaluated = self.run.done
+            if score > state.best.score or math.isnan(state.best.score):
+                state.best, state.since = Best(score, pck, self.run.done, snapshot(self.run)), 0
+            else:
+                state.since += 1
         loss = state.curve.pop().loss if state.curve else math.nan
         self._tell(state, TuneProgress(self.run.done, self.total, loss, pck))
 

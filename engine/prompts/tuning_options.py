@@ -53,6 +53,8 @@ class TuningOptions:
         heldout_share: of the (other) images; eval_every: steps; patience: evaluations without a better one before stopping.
         select_by: which figure of the held-out images chooses the best step: "soft" (how near, without the steps of PCK:
             a few photos cannot tell prompts apart by it) or "pck" (published).
+        select_views: views of each held-out image that choose the step (plain, then mirrored, turned, recoloured).
+        average: decay per step of the moving average that is evaluated and kept (0 = the prompt itself, published).
         min_gain: what the new prompt must gain on the held-out images to be kept.
         sources: exemplars that each held-out image is matched from (0 = all).
         eval_method: "nn" (published criterion) or another matching method.
@@ -83,6 +85,8 @@ class TuningOptions:
     eval_every: int = 20
     patience: int = 6
     select_by: str = "soft"
+    select_views: int = 1
+    average: float = 0.0
     min_gain: float = 0.0
     sources: int = 0
     eval_method: str = "nn"
@@ -122,6 +126,8 @@ class TuningOptions:
             raise UserInputError("condition is 'pair' or 'image'; view is 'auto', 'whole' or 'crop'.")
         if self.select_by not in ("soft", "pck"):
             raise UserInputError("select_by is 'soft' or 'pck'.")
+        if not 0 <= self.average < 1 or not 1 <= self.select_views <= self.variants:
+            raise UserInputError("average lies between 0 and 1; select_views between 1 and variants.")
         positive = ("tokens", "lr", "batch", "variants", "eval_every", "patience", "conditional_tokens")
         bad = [name for name in positive if getattr(self, name) <= 0]
         if bad or not 0 < self.heldout_share < 1 or not 0 <= self.augment <= 1:

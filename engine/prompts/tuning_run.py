@@ -7,9 +7,10 @@ what it would have given without the interruption, bit by bit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,7 +85,7 @@ class TuningRun:
     """Material and arithmetic of one job; `engine.prompts.tuning` decides when to stop and what to keep.
 
     Attributes:
-        learner: what is learned; adam: its optimiser; done: finished steps.
+        learner: what is learned; adam: its optimiser; done: finished steps; average: moving average of its parameters (CPU).
         micro: pairs per forward; checkpointing: both change after memory ran out, never the result.
     """
 
@@ -98,6 +99,7 @@ class TuningRun:
         self.schema: KeypointSchema = request.schema
         self.learner, self.patch_source = learner, patches
         self.start = {k: v.detach().clone() for k, v in learner.state_dict().items()}
+        self.average: dict[str, Tensor] = {}
         self.adam = torch.optim.Adam(learner.groups(options), lr=options.lr)
         self.recipe: Recipe = extractor.recipe(timestep=options.timestep)
         self.crop = use_crops(instances, options.view)
@@ -264,7 +266,35 @@ class TuningRun:
         self.adam.step()
         self._pull_to_start()
         self.done += 1
+        self._follow()
         return total
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Moving average of what is learned; young averages follow faster, so that the start is soon forgotten."""
+        decay = min(self.options.average, self.done / (self.done + 9))
+        if decay <= 0:
+            return
+        for name, parameter in self.learner.named_parameters():
+            now = parameter.detach().cpu()
+            kept = self.average.setdefault(name, now.clone())
+            kept.lerp_(now, 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The learner holds the average inside (without averaging: what it is)."""
+        now = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
+        try:
+            self._put(self.average)
+            yield
+        finally:
+            self._put(now)
+
+    @torch.no_grad()
+    def _put(self, values: dict[str, Tensor]) -> None:
+        for name, parameter in self.learner.named_parameters():
+            if name in values:
+                parameter.copy_(values[name].to(parameter.device))
 
     @torch.no_grad()
     def _pull_to_start(self) -> None:
@@ -315,26 +345,30 @@ class TuningRun:
 
     @torch.no_grad()
     def evaluate(
-        self, targets: Sequence[int], *, embeds: Tensor | None = None, fused: bool = True,
+        self, targets: Sequence[int], *, embeds: Tensor | None = None, fused: bool = True, views: int = 1,
         cancel: CancelToken | None = None,
     ) -> HeldOut:  # fmt: skip
-        """PCK@0.1 (L = longer side of the target's box) of the plain views, from training instances to `targets`.
+        """PCK@0.1 (L = longer side of the target's box) from the plain views of training instances to `targets`.
 
         Args:
             embeds: `[1, T, D]` of another prompt (before); None = the learner's now.
             fused: with the second descriptor, as the app matches.
+            views: of each target: the plain one, then mirrored, turned and recoloured ones.
         """
         train = list(self.split.train)
         if self.options.sources and len(train) > self.options.sources:
             train = train[: self.options.sources]
         if embeds is None and self.learner.pair:
-            return self._evaluate_pairs(train, targets, fused, cancel)
-        keys = [(i, 0) for i in dict.fromkeys([*train, *targets])]
+            return self._evaluate_pairs(train, targets, fused, views, cancel)
+        keys = list(dict.fromkeys([*((i, 0) for i in train), *((j, v) for j in targets for v in range(views))]))
         found = dict(zip(keys, self._eval_maps(keys, embeds, cancel), strict=True))
         results = []
         for j in targets:
             per_source = [
-                self._errors(found[(i, 0)], found[(j, 0)], i, j, fused) for i in train if self._pairable(i, j)
+                self._errors(found[(i, 0)], found[(j, v)], (i, 0), (j, v), fused)
+                for v in range(views)
+                for i in train
+                if self._pairable(i, j)
             ]
             results.append(np.concatenate(per_source) if per_source else np.zeros(0))
         return HeldOut(tuple(results))
@@ -363,35 +397,35 @@ class TuningRun:
         return [torch.stack([image_noise(sha, 0, 0, s) for sha in hashes]) for s in shapes]  # type: ignore[arg-type]
 
     def _evaluate_pairs(
-        self, train: Sequence[int], targets: Sequence[int], fused: bool, cancel: CancelToken | None
+        self, train: Sequence[int], targets: Sequence[int], fused: bool, views: int, cancel: CancelToken | None
     ) -> HeldOut:
         """A pair prompt makes other features of an image for every pair: two forwards per pair."""
-        self.load([(i, 0) for i in (*train, *targets)])
+        self.load([*((i, 0) for i in train), *((j, v) for j in targets for v in range(views))])
         results = []
         for j in targets:
             per_source = []
-            for i in train:
-                if not self._pairable(i, j):
-                    continue
+            for i, v in product([i for i in train if self._pairable(i, j)], range(views)):
                 if cancel is not None:
                     cancel.check()
-                keys: list[Key] = [(i, 0), (j, 0)]
+                keys: list[Key] = [(i, 0), (j, v)]
                 maps = self.maps(keys, self._condition(keys[:1], keys[1:]), self._eval_noise(keys))
-                per_source.append(self._errors(maps[0], maps[1], i, j, fused))
+                per_source.append(self._errors(maps[0], maps[1], keys[0], keys[1], fused))
             results.append(np.concatenate(per_source) if per_source else np.zeros(0))
         return HeldOut(tuple(results))
 
-    def _errors(self, src: Tensor, tgt: Tensor, i: int, j: int, fused: bool) -> NDArray[np.float64]:
+    def _errors(self, src: Tensor, tgt: Tensor, source: Key, target: Key, fused: bool) -> NDArray[np.float64]:
+        """Distances as shares of L of the keypoints that both views show; a mirrored view has left and right traded."""
         cells_src = (int(src.shape[-1]), int(src.shape[-2]))
         cells_tgt = (int(tgt.shape[-1]), int(tgt.shape[-2]))
-        xy, seen = self.points((i, 0), cells_src)
-        shared = seen & self.instances[j].visible
+        xy, seen = self.points(source, cells_src)
+        shared = seen & self.points(target, cells_tgt)[1]
         if not shared.any():
             return np.zeros(0)
         query = torch.from_numpy(xy[shared])[None].to(src.device)
-        scores = self.similarity(src[None], tgt[None], [(i, 0)], [(j, 0)], query, fused)[0]
+        scores = self.similarity(src[None], tgt[None], [source], [target], query, fused)[0]
         found = select(scores, self.options.eval_method)
-        transform = self.variant((j, 0)).view.transform
-        predicted = transform.from_feature(found.cpu().numpy(), cells_tgt)
-        truth = self.instances[j].exemplar.keypoints.xy_image[shared]
-        return np.linalg.norm(predicted - truth, axis=1) / self.instances[j].length
+        variant, item = self.variant(target), self.instances[target[0]]
+        predicted = variant.view.transform.from_feature(found.cpu().numpy(), cells_tgt)
+        order = np.asarray(self.schema.flip_index if variant.flip else range(len(self.schema)))
+        truth = item.exemplar.keypoints.xy_image[order][shared]
+        return np.linalg.norm(predicted - truth, axis=1) / item.length

@@ -306,3 +306,18 @@ def test_the_direct_variant_starts_at_the_text_and_is_used_as_it_was_learned(
     else:
         made = prompt.for_images(np.zeros((64, 64, 3), np.uint8)).embeds
         assert float((made - text).abs().max()) > 1e-3
+
+
+def test_the_average_is_kept_and_survives_an_interruption(
+    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path
+) -> None:
+    options = {**OPTIONS, "tokens": 4, "average": 0.9, "select_views": 2}
+    request = replace(request_, options=options)
+    plain = _weights(toy_session, replace(request_, work_dir=tmp_path / "plain", options={**OPTIONS, "tokens": 4}))
+    whole = _weights(toy_session, replace(request, work_dir=tmp_path / "whole"))
+    token = CancelToken()
+    with pytest.raises(OperationCancelled):
+        tune_prompt(toy_session, request, cancel=token, on_step=lambda p: token.cancel() if p.step == 5 else None)
+    continued = _weights(toy_session, request)
+    assert all(torch.equal(whole[k], continued[k]) for k in whole)
+    assert not torch.equal(plain["tokens"], whole["tokens"])

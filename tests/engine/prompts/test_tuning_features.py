@@ -138,3 +138,37 @@ def test_the_soft_figure_sees_what_pck_does_not() -> None:
     assert near.soft > far.soft + 0.4
     nothing = HeldOut((np.zeros(0),))
     assert np.isnan(nothing.pck) and np.isnan(nothing.soft)
+
+
+def test_average_follows_and_is_put_in_only_for_a_while(
+    toy_session: EngineSession, toy_pipeline_dir: Path, labelled: tuple[Exemplar, ...]
+) -> None:
+    run = make_run(toy_session, labelled, toy_pipeline_dir, average=0.5, batch=1, variants=1)
+    seen = []
+    for _ in range(3):
+        run.step()
+        seen.append(run.learner.tokens.detach().clone())
+    expected = seen[0]
+    for step, tokens in enumerate(seen[1:], start=2):
+        decay = min(0.5, step / (step + 9))
+        expected = decay * expected + (1 - decay) * tokens
+    with run.averaged():
+        torch.testing.assert_close(run.learner.tokens.detach(), expected)
+    assert torch.equal(run.learner.tokens.detach(), seen[-1])
+
+
+def test_mirrored_views_of_held_out_photos_trade_left_and_right(
+    toy_session: EngineSession, toy_pipeline_dir: Path, labelled: tuple[Exemplar, ...]
+) -> None:
+    """The keypoints of a view, taken for found, are right: whatever the view, whoever is left."""
+    run = make_run(toy_session, labelled, toy_pipeline_dir, augment=1.0)
+    flipped = next(v for v in range(1, 8) if run.variant((0, v)).flip)
+    for number in (0, flipped):
+        key = (0, number)
+        run.load([key])
+        with torch.no_grad():
+            maps = run.maps([key], toy_session.prompt("empty", run.backbone).embeds, run._eval_noise([key]))[0]
+        # Matched with itself every point is found where it is, up to half a cell.
+        errors = run._errors(maps, maps, key, key, fused=False)
+        assert len(errors) == int(run.points(key, (maps.shape[-1], maps.shape[-2]))[1].sum())
+        assert float(errors.max()) < 0.12
