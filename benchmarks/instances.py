@@ -11,13 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.common import Row, finish, mean_and_error, parser
+from benchmarks.ranking import describe_folder, ranking_rows
 from engine.api import (
     DEFAULT_BACKBONE,
     DescriptorRequest,
@@ -32,16 +32,11 @@ from engine.api import (
 from engine.domain.masks import MaskRLE
 from engine.evaluation import instance_metrics as metrics
 from engine.evaluation.instance_quality import InstanceCase, instance_cases, judge
-from engine.evaluation.instances import retrieval_report
-from engine.instances.attention import AttentionExtractor
 from engine.instances.decision import DEFAULT_THRESHOLD, confidence_of
 from engine.instances.find import InstanceFinder
 from engine.instances.picture import load_picture
-from engine.instances.settings import resolve
 from engine.retrieval.descriptors import descriptors
 from engine.retrieval.index import VectorIndex
-from engine.retrieval.photo import describe_photo
-from engine.retrieval.ranking import RankingWeights, combine_parts, likeness_parts
 from engine.session import EngineSession
 from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
@@ -126,29 +121,8 @@ def render_identities(folder: Path, identities: int, views: int, size: int) -> N
 
 def retrieval_rows(session: EngineSession, folder: Path, backbone: str) -> list[Row]:
     """mAP of the shipped ranking, and of its parts alone."""
-    spec = session.backbone(backbone).spec
-    extractor = AttentionExtractor(session, backbone, resolve(InstanceSettings(), spec), "")
-    paths = sorted(folder.glob("*.jpg"))
-    photos = [describe_photo(session.source, ImageInput(p.name, p), extractor=extractor) for p in paths]
-    parts, identities = likeness_parts(photos), [p.stem.split("__")[0] for p in paths]
-    none = RankingWeights(0.0, 0.0, 0.0, 0.0, 0, points=0.0)
-    ways = {
-        "colour histogram": replace(none, colour=1.0),
-        "pooled learned features": replace(none, learned=1.0),
-        "interest points that agree (RootSIFT)": replace(none, points=1.0),
-        "local descriptor": replace(none, local=1.0),
-        "local descriptor that agrees on a place": replace(none, consistent=1.0),
-        "all, without neighbours": RankingWeights(neighbours=0),
-        "shipped": RankingWeights(),
-    }
-    rows, colour = [], 0.0
-    for name, weights in ways.items():
-        report = retrieval_report(combine_parts(parts, weights), identities)
-        value, error = 100 * report["mAP"], 100 * (report["mAP_standard_error"] or 0)
-        colour = colour or value
-        note = f"+- {error:.1f}, {report['queries']} queries, recall@1 {100 * report['recall@1']:.1f}"
-        rows.append(Row(f"retrieval mAP: {name}", value, "%", value / max(colour, 1e-9), note))
-    return rows
+    parts, identities, _ = describe_folder(session, folder, backbone)
+    return ranking_rows(parts, identities, "retrieval mAP")
 
 
 def shortlist_rows(session: EngineSession, folder: Path, backbone: str) -> list[Row]:
