@@ -114,7 +114,7 @@ def placed(picture: Bytes, rng: np.random.Generator, flat: bool) -> tuple[Floats
     if rng.random() < 0.2:
         image = image[:, ::-1]
     alpha = np.clip(image[..., 3], 0, 1)
-    return np.clip(image[..., :3] / np.maximum(alpha[..., None], 1e-3), 0, 1), alpha
+    return np.clip(image[..., :3] / np.maximum(alpha[..., None], 1e-3), 0, 1).astype(np.float32), alpha
 
 
 def photograph(
