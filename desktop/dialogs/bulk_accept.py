@@ -65,7 +65,8 @@ class BulkAcceptDialog(QDialog):
         layout.addWidget(self.summary)
         layout.addWidget(self.note)
         layout.addLayout(threshold)
-        layout.addWidget(plain_label(self.tr("The least sure of them:"), name="dim"))
+        self.least = plain_label(self.tr("The least sure of them:"), name="dim")
+        layout.addWidget(self.least)
         layout.addLayout(pictures)
         layout.addStretch(1)
         layout.addLayout(buttons)
@@ -85,8 +86,9 @@ class BulkAcceptDialog(QDialog):
                 p=preview.expected
             )
             if preview.count
-            else self.tr("No proposal reaches this threshold.")
+            else self._why_none()
         )
+        self.least.setVisible(preview.count > 0)
         if preview.calibrated:
             note = self.tr("Calibrated on {n} of your decisions. The rest stays pending; one Undo takes it back.")
             self.note.setText(note.format(n=preview.decisions))
@@ -100,6 +102,13 @@ class BulkAcceptDialog(QDialog):
         self.accept_button.setText(self.tr("Accept %n keypoints", "", preview.count))
         self.accept_button.setEnabled(preview.count > 0)
         self._show_crops(preview)
+
+    def _why_none(self) -> str:
+        category = self._space.labelling.category
+        surest = self._space.session.queries.highest_confidence(category.id if category is not None else None)
+        if surest is None:
+            return self.tr("No proposal reaches this threshold.")
+        return self.tr("No proposal reaches this threshold; the surest has {p:.0%}.").format(p=surest)
 
     def _show_crops(self, preview: BulkPreview) -> None:
         queries = self._space.session.queries

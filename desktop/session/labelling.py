@@ -350,6 +350,8 @@ class Labelling(QObject):
     def _placing_step(self) -> str:
         name = self.focused_name
         if not name or (self.selected is not None and self.next_empty(None) is None):
+            if self.session.queries.counts().pending:
+                return self.tr("All placed. N goes to the proposals, D to the next photo, I begins another instance.")
             return self.tr("All placed. Ctrl+P proposes them on the other photos, D next photo, I another instance.")
         return self.tr("Click {name}. Right click: hidden. 0: not in the photo. Backspace: one back.").format(name=name)
 

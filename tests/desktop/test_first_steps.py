@@ -165,3 +165,16 @@ def test_the_sample_project_opens_at_a_labelled_photo_and_says_what_to_do(
     at = driver.space.labelling
     assert "dog" in at.image.file_name and at.selected is not None and len(at.selected.accepted) > 10
     assert at.next_step().startswith("Ctrl+P proposes dog on the other photos")
+
+
+def test_when_nothing_is_sure_enough_the_surest_is_named(proposed: Driver) -> None:
+    proposed.space.program.settings.change(accept_precision=1.0)
+    surest = max(k.confidence for p in proposed.space.session.queries.proposals() for k in p.keypoints)
+    assert surest < 1.0
+    proposed.window.registry["review.accept_queue"].trigger()
+    dialog = proposed.window.commands.dialogs.dialog("bulk")
+    assert f"the surest has {surest:.0%}" in dialog.summary.text() and dialog.least.isHidden()
+    assert not dialog.accept_button.isEnabled()
+    dialog.slider.setValue(10)
+    assert not dialog.least.isHidden() and dialog.accept_button.isEnabled()
+    dialog.reject()

@@ -186,6 +186,14 @@ class ProposalQueries(QueryGroup):
         rows = self._all(f"SELECT {columns} {source} ORDER BY q.confidence, q.id LIMIT ?", [*values, lowest])
         return int(count), float(mean), tuple(_keypoint(row) for row in rows)
 
+    def highest_confidence(self, category_id: int | None = None) -> float | None:
+        """Of all pending keypoints (of the category); None when nothing is pending."""
+        value = self._value(
+            "SELECT MAX(q.confidence) FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id "
+            "WHERE ? IS NULL OR p.category_id = ?", (category_id, category_id),
+        )  # fmt: skip
+        return None if value is None else float(value)
+
     def run(self, run_id: int) -> RunRow | None:
         """Provenance by id."""
         row = self._one("SELECT id, fingerprint, spec, job, created_at FROM run WHERE id = ?", (run_id,))
