@@ -126,11 +126,8 @@ def photograph(
     behind = background(photos, session, rng, 0.2 if shared else 0.0)
 
     def lit(values: Floats) -> Floats:
-        return (
-            np.clip(values, 0, 1) ** (session.gamma * rng.uniform(0.95, 1.05))
-            * session.gain
-            * rng.uniform(0.95, 1.05, 3)
-        )
+        curved = np.clip(values, 0, 1) ** (session.gamma * rng.uniform(0.95, 1.05))
+        return (curved * session.gain * rng.uniform(0.95, 1.05, 3)).astype(np.float32)
 
     yy, xx = np.mgrid[0:SIDE, 0:SIDE] / SIDE - 0.5
     angle = rng.uniform(0, 2 * np.pi)
