@@ -134,6 +134,18 @@ def material(
     return labelled, measuring, KeypointSchema(tuple(names), pairs=tuple(pairs))
 
 
+def photographed(file: Path, images: Path, category: str, count: int) -> tuple[list[Exemplar], KeypointSchema]:
+    """Up to `count` labelled instances of a COCO keypoint file with at least five keypoints, and their schema."""
+    from projects.formats import coco_read
+    from projects.formats.base import ReadOptions
+    from projects.workflows.simulate import samples_of
+
+    dataset, _ = coco_read.read(file, ReadOptions(images_root=images))
+    own = next(c for c in dataset.categories if c.name == category)
+    samples = [s for s in samples_of(dataset, own, images) if int(s.truth.labelled.sum()) >= 5]
+    return [Exemplar(s.image, s.truth) for s in samples[:count]], own.schema
+
+
 def _shifted(exemplar: Exemplar, first: int, total: int) -> Exemplar:
     own = exemplar.keypoints
     xy, visibility = np.full((total, 2), np.nan), np.zeros(total, dtype=int)
@@ -148,7 +160,11 @@ def _tune_once(
     from engine.prompts.files import read_card
     from engine.prompts.tuning import tune_prompt
 
-    labelled, test, schema = material(category, count, options.test, seed, folder)
+    test: list[Exemplar] = []
+    if options.dataset is not None:
+        labelled, schema = photographed(options.dataset, options.images, category, count)
+    else:
+        labelled, test, schema = material(category, count, options.test, seed, folder)
     name, extra = KINDS[kind]
     request = TuneRequest(
         request_id="benchmark", category="" if category == "all" else category, schema=schema,
@@ -276,6 +292,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--categories", default="dog,bird,car")
     arguments.add_argument("--test", type=int, default=30, help="pictures that measure")
     arguments.add_argument("--steps", type=int, default=None)
+    arguments.add_argument("--dataset", type=Path, default=None, help="a COCO keypoint file to tune on instead")
+    arguments.add_argument("--images", type=Path, default=None, help="the folder of its photos")
     arguments.add_argument("--repeat", type=int, default=10)
     arguments.add_argument("--set", action="append", default=[], help="a tuning option, NAME=VALUE")
     options = arguments.parse_args(argv)

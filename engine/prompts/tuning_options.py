@@ -15,7 +15,8 @@ from engine.prompts.loss import LossConfig
 KINDS = ("single", "class", "hidden", "conditional")
 MIN_INSTANCES = 3
 
-_DIRECT: dict[str, Any] = {"direct": True, "every_pair": True, "batch": 2}
+_COMMON: dict[str, Any] = {"every_pair": True, "batch": 2, "fused_loss": True, "select_views": 3}
+_DIRECT: dict[str, Any] = {**_COMMON, "direct": True}
 FOR_BACKBONE: dict[str, dict[str, dict[str, Any]]] = {
     # Measured (docs/tuning.md): the small causal text encoder blurs all tokens into one, so that what passes it moves
     # nothing; behind it the same kinds gain. Few views and every pair of them are the cheapest steps on a CPU.
@@ -23,7 +24,7 @@ FOR_BACKBONE: dict[str, dict[str, dict[str, Any]]] = {
         "single": {**_DIRECT, "lr": 0.3},
         "class": {**_DIRECT, "lr": 0.3},
         "conditional": {**_DIRECT, "strength": 30.0},
-        "hidden": {"lr": 0.3, "every_pair": True, "batch": 2},
+        "hidden": {**_COMMON, "lr": 0.3},
     },
 }
 """Options of a kind of prompt that replace the published ones on a backbone; a card's `extra.tuning` has precedence."""
