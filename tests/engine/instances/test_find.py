@@ -12,7 +12,9 @@ from engine.api import FindRequest, ImageInput, InstanceSettings, Reference, Tar
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.masks import MaskRLE, mask_iou
 from engine.domain.progress import CancelToken, Progress
+from engine.instances.evidence import resize_map
 from engine.instances.find import InstanceFinder, find_instance
+from engine.instances.picture import load_picture
 from tests.engine.instances.conftest import BLUE, RED
 
 APPEARANCE = {"evidence": {"attention": 0.1, "colour": 0.7, "local": 0.2}}
@@ -166,8 +168,43 @@ def test_bad_references_are_refused_with_the_file_and_what_to_do(scene, request_
 def test_a_mask_of_the_whole_photo_is_taken_as_it_is(scene, request_for, toy_session):
     request = request_for(scene("target", [(110, 70, 24, RED)], seed=3)[0])
     full = Reference(request.references[0].image, mask=MaskRLE.encode(np.ones((120, 160), bool)))
-    [found] = find_instance(toy_session, replace(request, references=(full,)))
-    assert np.isfinite(found.score)
+    finder = InstanceFinder(toy_session, replace(request, references=(full,)))
+    # All of the photo is the thing: there is no background to tell it from.
+    assert finder.model.area_share == 1 and finder.model.other_patches is None
+    [found] = finder.search(request.targets[0])
+    assert found.score < finder.search(request.references[0].image)[0].score
+
+
+@pytest.mark.parametrize("how", ["photo", "mask", "box", "click"])
+def test_a_reference_of_one_pixel_is_searched_like_any_other(scene, request_for, toy_session, tmp_path, how):
+    Image.new("RGB", (1, 1), RED).save(tmp_path / "one.png")
+    image = ImageInput("one", tmp_path / "one.png")
+    given = {
+        "photo": Reference(image),
+        "mask": Reference(image, mask=MaskRLE.encode(np.ones((1, 1), bool))),
+        "box": Reference(image, box=(0.0, 0.0, 1.0, 1.0)),
+        "click": Reference(image, point_xy_image=(0.5, 0.5)),
+    }[how]
+    target, _ = scene("target", [(110, 70, 24, RED)], seed=3)
+    [found] = find_instance(toy_session, replace(request_for(target), references=(given,)))
+    assert not isinstance(found, TargetFailure) and np.isfinite(found.score)
+    assert found.image_id == target.image_id
+
+
+def test_the_best_of_several_places_is_answered_not_the_highest_peak(scene, request_for, toy_session, monkeypatch):
+    """The map's peak lies on a blue ball; compared as whole regions the red one is more like the reference."""
+    target, masks = scene("target", [(45, 60, 24, BLUE), (115, 60, 24, RED)], seed=8)
+    finder = InstanceFinder(toy_session, request_for(target, settings=InstanceSettings(threshold=0.0)))
+    picture = load_picture(toy_session.source, target)
+    evidence = finder.evidence(picture, finder.model)
+    grid = evidence.fused.shape
+    misled = np.zeros(grid, np.float32)
+    for value, mask in zip((1.0, 0.8), masks, strict=True):
+        misled = np.maximum(misled, value * resize_map(mask.astype(np.float32), grid))
+    monkeypatch.setattr(finder, "evidence", lambda *_a: replace(evidence, fused=misled))
+    [best] = finder.regions(picture)
+    work = picture.to_work_mask(masks[1])
+    assert work[best.peak_rc] and (best.mask & work).sum() > 0.6 * work.sum()
 
 
 def test_tiny_and_unreadable_targets_do_not_stop_the_sweep(scene, request_for, toy_session, tmp_path):
