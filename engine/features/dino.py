@@ -43,7 +43,7 @@ class DinoModel:
         self.device, self.dtype = torch.device(device), dtype
         config = self.model.config
         self.family, self.patch, self.width = str(config.model_type), int(config.patch_size), int(config.hidden_size)
-        self.revision = _revision(folder)
+        self.revision = folder_revision(folder)
         # Tokens before the patches: the class token and, in newer models, registers.
         self.prefix_tokens = 1 + int(getattr(config, "num_register_tokens", 0) or 0)
         self._bases: dict[tuple[tuple[int, int], int], Tensor] = {}
@@ -51,11 +51,20 @@ class DinoModel:
     @torch.no_grad()
     def tokens(self, images: NDArray[np.uint8], grid_wh: tuple[int, int]) -> Tensor:
         """Patch features `[B, rows * columns, C]` float32 of uint8 RGB `[B, H, W, 3]`, resized to `grid_wh` patches."""
+        return self._run(self._pixels(images, grid_wh))
+
+    @torch.no_grad()
+    def pooled(self, images: NDArray[np.uint8], grid_wh: tuple[int, int]) -> Tensor:
+        """Pooled output `[B, C]` float32 (class token behind the last norm) of uint8 RGB `[B, H, W, 3]`."""
+        pixels = self._pixels(images, grid_wh)
+        return self.model(pixel_values=pixels.to(self.device, self.dtype)).pooler_output.float()
+
+    def _pixels(self, images: NDArray[np.uint8], grid_wh: tuple[int, int]) -> Tensor:
         values = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
         size = (grid_wh[1] * self.patch, grid_wh[0] * self.patch)
         values = F.interpolate(values, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (_MEAN, _STD))
-        return self._run((values - mean) / std)
+        return (values - mean) / std
 
     def _run(self, pixels: Tensor) -> Tensor:
         hidden = self.model(pixel_values=pixels.to(self.device, self.dtype)).last_hidden_state
@@ -114,7 +123,8 @@ def _load(folder: Path) -> Any:
     return model
 
 
-def _revision(folder: Path) -> str:
+def folder_revision(folder: Path) -> str:
+    """12 hex digits that name the weights of a folder: its config, and size and beginning of its weight files."""
     digest = hashlib.sha256()
     for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
         digest.update(f"{path.name}:{path.stat().st_size}:".encode())

@@ -77,13 +77,13 @@ class PromptLibrary:
                 return saved
         return None
 
-    def import_(self, path: Path, *, backbone: str = "", category: str = "", dino: str = "") -> list[SavedPrompt]:
+    def import_(self, path: Path, *, backbone: str = "", category: str = "", patches: str = "") -> list[SavedPrompt]:
         """Take in a file exported by Kinmark, a prompt's folder, or `caption.pt` / `ckpt.pt` of the published code.
 
         Args:
             backbone: what a published prompt is for (its file does not say so).
             category: name for a published file that holds one unnamed prompt.
-            dino: folder of the DINOv2 model of a published conditional prompt.
+            patches: what a published conditional prompt sees: "dino:<folder>", "dino-head:<folder>" or "clip-head:<folder>".
 
         Raises:
             PromptFileError: not a prompt, damaged, or refused. UserInputError: something is missing.
@@ -102,7 +102,7 @@ class PromptLibrary:
         spec = get_spec(backbone, self.models_dir)
         installed = Path(spec.folder) if spec.folder else None
         revision = folder_revision(installed) if installed is not None and installed.is_dir() else ""
-        found = read_published(path, backbone=spec.id, revision=revision, patches=f"dino:{dino}" if dino else "")
+        found = read_published(path, backbone=spec.id, revision=revision, patches=patches)
         if category and len(found) == 1 and found[0].card.kind in ("single", "class"):
             card = replace(found[0].card, kind="class", category=category)
             found = [replace(found[0], card=replace(card, id=files.make_id("class", category, found[0].tensors)))]

@@ -14,6 +14,7 @@ from engine.backbones.backbone import Backbone
 from engine.domain.errors import UserInputError
 from engine.features.dino import PREFIX, DinoModel, open_dino
 from engine.features.extractor import to_network
+from engine.prompts.heads import is_head, open_head
 
 GRID = 16
 PATCHES = GRID * GRID
@@ -30,7 +31,7 @@ class PatchSource(Protocol):
     width: int
 
     def patches(self, images: NDArray[np.uint8]) -> Tensor:
-        """uint8 RGB `[B, H, W, 3]` to `[B, 256, width]` float32 (16 x 16, row by row)."""
+        """uint8 RGB `[B, H, W, 3]` to `[B, 256, width]` float32 (16 x 16, row by row); heads give `[B, width]`."""
         ...
 
 
@@ -75,7 +76,9 @@ class DinoPatches:
 
 
 def open_patches(name: str, backbone: Backbone) -> PatchSource:
-    """The source of a tuning option: "backbone" or "dino:<folder>"."""
+    """The source of a tuning option: "backbone" or "dino:<folder>"; of imported prompts also the heads."""
+    if is_head(name):
+        return open_head(name)
     if name == "backbone":
         return BackbonePatches(backbone)
     if name.startswith(PREFIX):

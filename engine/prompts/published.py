@@ -20,6 +20,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.prompt_card import PromptCard, PromptFileError
 from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
 from engine.prompts.files import MAX_BYTES, make_id
+from engine.prompts.heads import is_head, open_head
 
 SUFFIXES = (".pt", ".pth", ".ckpt")
 _ALL = ("single", "all", "general", "prompt")
@@ -44,7 +45,8 @@ def read_published(
         path: `caption.pt` (category -> assembled 77-token sequence) or `ckpt.pt` (parameters of a conditional module or
             learned tokens, possibly nested and prefixed).
         backbone, revision: what the prompt is for; the file does not say it ("" revision = not installed, unchecked).
-        patches: "dino:<folder>" for a conditional module, whose patch features it does not contain.
+        patches: "dino:<folder>" for a conditional module, whose patch features it does not contain; "dino-head:<folder>" or
+            "clip-head:<folder>" for its variants on one vector per image.
 
     Raises:
         PromptFileError: unreadable, refused, or holding no known prompt. UserInputError: `patches` is missing.
@@ -156,17 +158,19 @@ def _conditional(state: dict[str, Tensor], common: _Common, patches: str) -> Con
     if not patches:
         raise UserInputError(
             f"{common.path} holds a conditional prompt, which needs the patch features it was trained with.",
-            "Name the DINOv2 folder: --dino FOLDER.",
+            "Name the DINOv2 folder: --dino FOLDER (Head variants: --dino-head or --clip-head FOLDER).",
         )
     weight = state.get("linear_C.weight", state.get("linear.weight"))
     if weight is None or weight.dim() != 2:
         raise PromptFileError(f"{common.path} lacks the linear layer of the conditional prompt.")
+    if is_head(patches):
+        return _head(state, common, patches)
     pair = "linear_C.weight" in state
     if not pair and weight.shape[1] not in _PATCH_WIDTHS:
         raise PromptFileError(
             f"The conditional prompt in {common.path} is a 'Head' variant: it takes one vector of {weight.shape[1]} "
             "numbers per image, and the file does not say which network made it.",
-            "Import a variant on patch features (Pair-DINO-Feat, Img-DINO-Feat).",
+            "Name the folder of that network: --dino-head FOLDER or --clip-head FOLDER.",
         )
     config = CPMConfig(
         patch_width=int(weight.shape[1]) // (2 if pair else 1),
@@ -176,16 +180,41 @@ def _conditional(state: dict[str, Tensor], common: _Common, patches: str) -> Con
         global_tokens=int(state["global_embeds"].shape[1]) if "global_embeds" in state else 0,
         conditional_tokens=int(state["alpha_cond"].shape[1]),
     )
+    return _converted(state, common, patches, config)
+
+
+def _head(state: dict[str, Tensor], common: _Common, patches: str) -> Converted:
+    """A variant on one vector per image; whether it takes one image or two is told by the width of its linear layer."""
+    width = open_head(patches).width
+    given = int(state["linear.weight"].shape[1]) if "linear.weight" in state else 0
+    if given not in (width, 2 * width):
+        raise PromptFileError(
+            f"The conditional prompt in {common.path} takes {given or 'patch features, not'} numbers per image; the network in "
+            f"{patches.split(':', 1)[1]} gives {width}.",
+            "Name the network that it was trained with.",
+        )
+    config = CPMConfig(
+        patch_width=width,
+        width=int(state["linear.weight"].shape[0]),
+        pair=given == 2 * width,
+        pooled=True,
+        global_tokens=int(state["global_embeds"].shape[1]) if "global_embeds" in state else 0,
+        conditional_tokens=int(state["alpha_cond"].shape[1]),
+    )
+    return _converted(state, common, patches, config)
+
+
+def _converted(state: dict[str, Tensor], common: _Common, patches: str, config: CPMConfig) -> Converted:
     module = ConditionalPromptModule(config)
     try:
         module.load_reference(state)
     except (RuntimeError, KeyError) as error:
         raise PromptFileError(
-            f"The conditional prompt in {common.path} has an unknown shape.", "Only the feature variants are known.",
+            f"The conditional prompt in {common.path} has an unknown shape.", "Only the published variants are known.",
             repr(error)[:2000],
         ) from None  # fmt: skip
     tensors = {f"module.{name}": value.clone() for name, value in module.state_dict().items()}
-    kind_note = "pair variant" if pair else "image variant"
+    kind_note = f"{'pair' if config.pair else 'image'} variant" + (", one vector per image" if config.pooled else "")
     card = common.card(
         kind="conditional",
         tokens=config.global_tokens + config.conditional_tokens,

@@ -217,10 +217,21 @@ def import_(
     backbone: Annotated[str, typer.Option("--backbone", help="What a published prompt is for, e.g. sd21.")] = "",
     category: Annotated[str, typer.Option("--category", help="Category of an unnamed published prompt.")] = "",
     dino: Annotated[str, typer.Option("--dino", help="DINOv2 folder of a published conditional prompt.")] = "",
+    dino_head: Annotated[
+        str, typer.Option("--dino-head", help="DINOv2 folder of a published DINO-Head prompt (one vector per image).")
+    ] = "",
+    clip_head: Annotated[
+        str, typer.Option("--clip-head", help="CLIP folder of a published CLIP-Head prompt (one vector per image).")
+    ] = "",
     json_output: JsonOption = False,
 ) -> None:
     """Take in a prompt; files of the published code are read without running anything in them."""
-    found = open_prompts(_folders(project)).import_(file, backbone=backbone, category=category, dino=dino)
+    named = {"dino:": dino, "dino-head:": dino_head, "clip-head:": clip_head}
+    patches = [prefix + folder for prefix, folder in named.items() if folder]
+    if len(patches) > 1:
+        raise typer.BadParameter("--dino, --dino-head and --clip-head exclude each other")
+    library = open_prompts(_folders(project))
+    found = library.import_(file, backbone=backbone, category=category, patches="".join(patches))
     rows = [_row(p) for p in found]
 
     def render() -> None:

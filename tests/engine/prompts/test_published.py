@@ -59,7 +59,7 @@ def test_conditional_checkpoint_with_dino(toy_backbone: Backbone, toy_pipeline_d
     library = open_prompts((tmp_path / "prompts",))
     with pytest.raises(UserInputError, match="DINOv2 folder"):
         library.import_(tmp_path / "ckpt.pt", backbone=str(toy_pipeline_dir))
-    (found,) = library.import_(tmp_path / "ckpt.pt", backbone=str(toy_pipeline_dir), dino=str(folder))
+    (found,) = library.import_(tmp_path / "ckpt.pt", backbone=str(toy_pipeline_dir), patches=f"dino:{folder}")
     torch.testing.assert_close(read_tensors(found.folder)["module.alpha"], module.alpha.detach())
     dino_module.open_dino.cache_clear()
     prompt = load_saved(found.folder, toy_backbone)
