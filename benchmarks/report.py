@@ -20,10 +20,9 @@ test: tests check that results are right, benchmarks say how long they take.
 """
 
 INTRO = {
-    "growth": "Processor time. Ratio: growth of a linear cost over the growth measured; 1 or more is no faster than linear. Small "
-    "databases fit the processor's caches, so that the step from 1 000 to 10 000 photos costs more than linearly for writing many "
-    "rows (up to 16 times); from 10 000 to 100 000 the store grows 9 to 13 times, the logarithm of its index trees included "
-    "([store-performance.md](store-performance.md)).",
+    "growth": "Processor time. Ratio: growth of a linear cost over the growth measured; 1 or more is no faster than linear. The trees of "
+    "the database's indexes add their logarithm (0.8 to 0.95 for the steps that write many rows; "
+    "[store-performance.md](store-performance.md)).",
     "check": "Errors planted into a tenth of the sample collection, seeds never used before: [evaluation.md](evaluation.md). With all "
     "kinds together only 4 % of the keypoints are displaced; the same false alarms (about 1.5 % of the sound keypoints) then are "
     "a larger share of the findings.",
