@@ -232,7 +232,7 @@ def run_speed(options: Any, folder: Path) -> list[Row]:
     baseline = 0.0
     for checkpointing in (False, True):
         request = TuneRequest("b", "dog", schema, tuple(exemplars), backbone=options.backbone)
-        settings = replace(TuningOptions.from_request(request), checkpointing=checkpointing)
+        settings = replace(TuningOptions.from_request(request, extractor.backbone.spec), checkpointing=checkpointing)
         instances = make_labelled(exemplars, [session.source.size_wh(e.image) for e in exemplars])
         split = split_by_image(instances, 0.3, 0)
         pairs = training_pairs(instances, split.train, schema.flip_index)
