@@ -14,6 +14,7 @@ from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import WHOLE, Variant, exemplar_length
+from engine.matching.facing import mirrored_gains
 from engine.matching.plan import Plan, apply_settings, fixed_fields
 from engine.matching.predict import Matcher, best_run
 
@@ -27,9 +28,9 @@ TARGETS_TO_ASK = 12
 UPRIGHT_SHARE = 0.8
 UPRIGHT_SHARE_MOVING_CAMERA = 0.45
 """Below this share of targets that an exemplar fits within 45 degrees of upright, exemplars are turned (chance: 3/8)."""
-MIRRORED_SHARE = 0.3
-"""From this share of targets that a mirrored exemplar fits better, mirrored copies are used (measured: up to 0.08 where
-all animals face one way, 0.33 to 0.58 where they face both; 0.18 to 0.27 for views from all round, where mirroring harms)."""
+MIRRORED_SHARE, CLEARLY_BETTER = 0.2, 0.055
+"""Mirrored copies are used when so large a share of the targets fits one better by so much (score of the pose). Measured:
+0.25 to 0.5 of drawn animals that face both ways, at most 0.17 of views from all round, where mirroring harms."""
 MINIMUM_ASKED = 5
 ASKED_EXEMPLARS = 4
 """So many, evenly chosen, are turned and mirrored to ask the targets: all may face one way because they are of one film."""
@@ -148,10 +149,16 @@ def _ask_targets(
         if len(turns) >= MINIMUM_ASKED and float(np.mean(turns)) <= limit:
             return replace(plan, rotations=8), "In many of the other photos a turned copy of an exemplar fits better."
     if "flip" not in fixed and not plan.flip:
-        flips = [v.flip for v in _best_variants(matcher, replace(plan, flip=True, stages=1), targets, cancel)]
-        if len(flips) >= MINIMUM_ASKED and float(np.mean(flips)) >= MIRRORED_SHARE:
+        gains = mirrored_gains(matcher, plan, _some(targets), cancel)
+        if len(gains) >= MINIMUM_ASKED and float((gains > CLEARLY_BETTER).mean()) >= MIRRORED_SHARE:
             return replace(plan, flip=True), "In many of the other photos a mirrored copy of an exemplar fits better."
     return plan, "Settings from the size of the exemplars and the scene; turned or mirrored copies did not fit better."
+
+
+def _some(targets: list[ImageInput]) -> list[ImageInput]:
+    """Up to `TARGETS_TO_ASK`, spread over all."""
+    step = max(1, len(targets) // TARGETS_TO_ASK)
+    return targets[::step][:TARGETS_TO_ASK]
 
 
 def _best_variants(
@@ -159,8 +166,7 @@ def _best_variants(
 ) -> list[Variant]:
     """The copy of an exemplar that fits best, for up to `TARGETS_TO_ASK` whole targets."""
     found = []
-    step = max(1, len(targets) // TARGETS_TO_ASK)
-    for image in targets[::step][:TARGETS_TO_ASK]:
+    for image in _some(targets):
         if cancel is not None:
             cancel.check()
         try:
@@ -183,8 +189,7 @@ def ask_sizes(
     wide = replace(plan, sizes=3)
     bank = matcher.bank(WHOLE, wide)
     larger = []
-    step = max(1, len(targets) // TARGETS_TO_ASK)
-    for image in targets[::step][:TARGETS_TO_ASK]:
+    for image in _some(targets):
         if cancel is not None:
             cancel.check()
         try:

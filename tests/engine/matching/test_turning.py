@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from engine.api import ImageInput, MatchSettings
+from engine.api import Exemplar, ImageInput, MatchSettings
 from engine.domain.geometry import Similarity
+from engine.domain.keypoints import InstanceKeypoints
 from engine.matching import auto
 from engine.matching.auto import _turn
 from engine.matching.bank import Variant
+from engine.matching.facing import inner_points, mirrored_gains, with_inner_points
 from engine.matching.plan import Plan
 
 SHAPE = np.array([[0.0, 0.0], [40.0, -6.0], [80.0, 0.0], [10.0, 40.0], [70.0, 42.0], [95.0, -25.0]])
@@ -29,37 +31,55 @@ def test_a_shape_that_faces_the_other_way_is_mirrored_and_upright():
     assert mirrored and found == pytest.approx(0.0, abs=1e-9)
 
 
-def _decision(monkeypatch, answers: dict[str, list[Variant]], settings: MatchSettings | None = None) -> Plan:
-    def best(_matcher, plan, _targets, _cancel):
-        return answers["turned" if plan.rotations == 8 else "mirrored"]
-
-    monkeypatch.setattr(auto, "_best_variants", best)
+def _decision(monkeypatch, turned: list[Variant], gains: list[float], settings: MatchSettings | None = None) -> Plan:
+    monkeypatch.setattr(auto, "_best_variants", lambda *_: turned)
+    monkeypatch.setattr(auto, "mirrored_gains", lambda *_: np.array(gains))
     matcher = SimpleNamespace(context=SimpleNamespace(scene=None))
     images = [ImageInput(str(n), Path(f"{n}.jpg")) for n in range(12)]
     return auto._ask_targets(matcher, Plan(), settings or MatchSettings(), images, None)[0]
 
 
 UPRIGHT = [Variant(0)] * 12
-BOTH_WAYS = [Variant(0, flip=k % 3 == 0) for k in range(12)]
+BOTH_WAYS = [0.09, -0.12, -0.08] * 4
 
 
 def test_targets_that_face_both_ways_bring_mirrored_copies(monkeypatch):
-    assert _decision(monkeypatch, {"turned": UPRIGHT, "mirrored": BOTH_WAYS}) == Plan(flip=True)
+    assert _decision(monkeypatch, UPRIGHT, BOTH_WAYS) == Plan(flip=True)
+
+
+def test_a_little_better_is_chance(monkeypatch):
+    assert _decision(monkeypatch, UPRIGHT, [0.03, -0.04, 0.02] * 4) == Plan()
 
 
 def test_one_odd_target_brings_none(monkeypatch):
-    odd = [Variant(0, flip=True), *UPRIGHT[1:]]
-    assert _decision(monkeypatch, {"turned": UPRIGHT, "mirrored": odd}) == Plan()
+    assert _decision(monkeypatch, UPRIGHT, [0.2, *[-0.05] * 11]) == Plan()
 
 
 def test_targets_turned_all_ways_are_not_asked_for_mirrored_copies(monkeypatch):
     turned = [Variant(0, turn=k % 8) for k in range(12)]
-    assert _decision(monkeypatch, {"turned": turned, "mirrored": BOTH_WAYS}) == Plan(rotations=8)
+    assert _decision(monkeypatch, turned, BOTH_WAYS) == Plan(rotations=8)
 
 
 def test_what_the_request_decides_is_not_asked(monkeypatch):
     settings = MatchSettings(rotations=1, flip=False)
-    assert _decision(monkeypatch, {}, settings) == Plan()
+    assert _decision(monkeypatch, [Variant(0, turn=4)] * 12, BOTH_WAYS, settings) == Plan()
+
+
+def test_inside_of_an_exemplar_is_covered():
+    keypoints = InstanceKeypoints(SHAPE * 3 + 40, np.full(6, 2))
+    points = inner_points(Exemplar(ImageInput("a", Path("a.png")), keypoints))
+    assert 60 < len(points) < 140
+    assert (points.min(axis=0) > SHAPE.min(axis=0) * 3 + 40).all() and (
+        points.max(axis=0) < SHAPE.max(axis=0) * 3 + 40
+    ).all()
+
+
+@pytest.mark.parametrize("xy", [[[5.0, 5.0]], [[5.0, 5.0], [90.0, 5.0]]])
+def test_a_point_and_a_line_have_no_inside(xy):
+    exemplar = Exemplar(ImageInput("a", Path("a.png")), InstanceKeypoints(np.array(xy), np.full(len(xy), 2)))
+    matcher = auto.Matcher(None, None, (exemplar,), None)  # type: ignore[arg-type]
+    assert len(mirrored_gains(matcher, Plan(), [], None)) == 0
+    assert with_inner_points(matcher) is None
 
 
 def test_one_photo_that_does_better_is_no_gain():

@@ -1,0 +1,77 @@
+"""Do the targets show the instance from its other side? (ours; for `auto`)
+
+The labelled keypoints alone are too few to tell: on symmetric bodies a mirrored copy of them fits half of the targets
+a little better by chance. So the inside of the exemplar is asked, on a grid of points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.api import Exemplar, ImageInput, Target
+from engine.domain.errors import UnreadableImageError
+from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from engine.domain.progress import CancelToken
+from engine.matching.bank import WHOLE
+from engine.matching.plan import Plan
+from engine.matching.predict import Matcher
+
+GRID = 10
+"""The hull of the keypoints is covered by about GRID x GRID points."""
+
+
+def inner_points(exemplar: Exemplar) -> NDArray[np.float64]:
+    """`[N, 2]` xy_image: a regular grid inside the hull of the labelled keypoints (N may be 0: a line, a point)."""
+    points = np.asarray(exemplar.keypoints.xy_image, np.float32)[exemplar.keypoints.labelled]
+    hull = cv2.convexHull(points)
+    low, high = points.min(axis=0), points.max(axis=0)
+    step = max(float(np.sqrt(cv2.contourArea(hull))) / GRID, 1.0)
+    xs, ys = (np.arange(a + step / 2, b, step) for a, b in zip(low, high, strict=True))
+    grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    inside = [cv2.pointPolygonTest(hull, (float(x), float(y)), False) >= 0 for x, y in grid]
+    return grid[np.array(inside, dtype=bool)].astype(np.float64)
+
+
+def with_inner_points(matcher: Matcher) -> Matcher | None:
+    """The matcher with the insides of its exemplars in place of their keypoints; None where one has no inside."""
+    grids = [inner_points(e) for e in matcher.exemplars]
+    if min(len(g) for g in grids) == 0:
+        return None
+    count = max(len(g) for g in grids)
+    exemplars = []
+    for exemplar, grid in zip(matcher.exemplars, grids, strict=True):
+        xy = np.full((count, 2), np.nan)
+        xy[: len(grid)] = grid
+        visibility = np.where(np.arange(count) < len(grid), int(Visibility.VISIBLE), int(Visibility.ABSENT))
+        keypoints = InstanceKeypoints(xy, visibility, exemplar.keypoints.box_or_extent())
+        exemplars.append(replace(exemplar, keypoints=keypoints))
+    schema = KeypointSchema(tuple(f"inner {n}" for n in range(count)), (), ())
+    return replace(matcher, exemplars=tuple(exemplars), schema=schema, _banks={})
+
+
+def mirrored_gains(
+    matcher: Matcher, plan: Plan, targets: Sequence[ImageInput], cancel: CancelToken | None
+) -> NDArray[np.float64]:
+    """How much better (score of the pose) a mirrored copy of an exemplar fits each readable target; `[T]`, may be empty."""
+    inner = with_inner_points(matcher)
+    if inner is None:
+        return np.zeros(0)
+    plan = replace(plan, flip=True, stages=1)
+    gains = []
+    for image in targets:
+        if cancel is not None:
+            cancel.check()
+        try:
+            parts = inner.reader.read([inner.reader.whole(image)], inner.context.reading_weight(plan))[0]
+        except UnreadableImageError:
+            continue  # reported when its turn comes
+        run = inner.match(inner.bank(WHOLE, plan), parts, Target(image), plan, WHOLE)
+        mirrored = torch.tensor([v.flip for v in run.bank.variants])
+        gains.append(float(run.poses.score[mirrored].max() - run.poses.score[~mirrored].max()))
+    return np.array(gains)
