@@ -23,7 +23,6 @@ class RelinkDialog(QDialog):
         super().__init__(window)
         self._space = workspace
         self.setWindowTitle(self.tr("Re-link moved photos"))
-        self.setMinimumWidth(620)
         self.state = plain_label(name="dim")
         self._grid = QGridLayout()
         self._grid.setColumnStretch(0, 1)
@@ -46,6 +45,7 @@ class RelinkDialog(QDialog):
         layout.addWidget(self.state)
         layout.addLayout(buttons)
         self._fill()
+        self.resize(max(620, self.sizeHint().width()), self.sizeHint().height())
 
     def _fill(self) -> None:
         while self._grid.count():

@@ -1,14 +1,18 @@
-"""Statistics: progress, actions per accepted keypoint, accuracy per keypoint, calibration."""
+"""Statistics: progress, actions per accepted keypoint, accuracy per keypoint, calibration, and pictures of what was wrong."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
+from desktop.error_texts import text_of
+from desktop.pages.part_grid import CONTEXT
 from desktop.session.figures import Figures, figures_of
 from desktop.theme.colours import IMAGE_STATE_COLOURS
+from desktop.widgets.crop_row import Crop, CropRow
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 from desktop.window.workspace import Workspace
@@ -17,7 +21,13 @@ BLUE, GREEN, ORANGE, GREY = QColor("#0072B2"), QColor("#009E73"), QColor("#E69F0
 
 
 class StatisticsPage(QWidget):
-    """GUI thread; owned by the main window while a project is open. The figures are made on the engine's side pool."""
+    """GUI thread; owned by the main window while a project is open. The figures are made on a file thread.
+
+    Signals:
+        open_image(int): show this photo on the canvas.
+    """
+
+    open_image = Signal(int)
 
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,6 +42,9 @@ class StatisticsPage(QWidget):
         self.days = Plot(self.tr("Decisions and labels per day"))
         self.parts = Plot(self.tr("Proposals right, per keypoint"))
         self.calibration = Plot(self.tr("Calibration"))
+        self.wrong_title = plain_label(self.tr("Proposals that were wrong, newest first"), name="heading")
+        self.wrong = CropRow(workspace.program.thumbnails)
+        self.wrong.opened.connect(self.open_image)
         grid = QGridLayout()
         grid.setSpacing(20)
         for place, plot in enumerate((self.states, self.days, self.parts, self.calibration)):
@@ -47,6 +60,8 @@ class StatisticsPage(QWidget):
         layout.addWidget(self.summary)
         layout.addWidget(self.detail)
         layout.addLayout(grid, 1)
+        layout.addWidget(self.wrong_title)
+        layout.addWidget(self.wrong)
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setWidget(column)
@@ -75,8 +90,21 @@ class StatisticsPage(QWidget):
                 return figures_of(project, category_id)
 
         self._space.program.pool.submit(
-            "figures", work, self.show_figures, failed=lambda e: self.summary.setText(str(e))
+            "figures", work, self.show_figures, failed=lambda e: self.summary.setText(text_of(e))
         )
+
+    def _show_wrong(self, figures: Figures) -> None:
+        """Where the model went wrong, as pictures: a click goes there."""
+        rows = self._space.session.queries.images_by_id([w.image_id for w in figures.wrong])
+        crops = []
+        for wrong in figures.wrong:
+            row = rows.get(wrong.image_id)
+            if row is not None:
+                half = max(wrong.side_px * CONTEXT, 8.0)
+                box = (wrong.x - half, wrong.y - half, wrong.x + half, wrong.y + half)
+                crops.append(Crop(row.id, row.path, box, wrong.keypoint, f"{wrong.confidence:.2f}"))
+        self.wrong.show_crops(crops)
+        self.wrong_title.setVisible(bool(crops))
 
     def show_figures(self, figures: Any) -> None:
         """Draw."""
@@ -93,6 +121,7 @@ class StatisticsPage(QWidget):
             share = f.accepted / f.decisions
             parts.append(self.tr("%n decisions, {p:.0%} accepted", "", f.decisions).format(p=share))
         self.detail.setText("   ".join(parts) or self.tr("No proposal was decided yet."))
+        self._show_wrong(f)
         names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("done")]
         values = (f.unseen, f.pending, f.nothing, f.done)
         self.states.show_series(

@@ -6,7 +6,7 @@ import math
 
 from PySide6.QtCore import QDate, QLocale, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.session.labelling import Labelling
 from desktop.session.queue import ReviewQueue
@@ -16,6 +16,7 @@ from desktop.widgets.message_bar import plain_label, show_if
 from engine.domain.runspec import RunSpec
 from projects.store.rows import KeypointProposalRow
 
+MOST_OF_THE_WINDOW = 0.33
 COUNTED = 2000
 """Decisions counted exactly for the note; that many are plenty."""
 
@@ -59,7 +60,8 @@ class EvidencePanel(QWidget):
             self.peaks.append(button)
         self.swap = QPushButton(self.tr("Sides swapped?  M exchanges them"))
         self.swap.clicked.connect(self.mirror_wanted)
-        layout = QVBoxLayout(self)
+        self._inner = QWidget()
+        layout = QVBoxLayout(self._inner)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.addWidget(self.title)
         layout.addLayout(self._grid)
@@ -67,6 +69,15 @@ class EvidencePanel(QWidget):
         layout.addWidget(self.swap)
         layout.addWidget(self.note)
         layout.addStretch(1)
+        self._area = QScrollArea()
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area.setWidget(self._inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._area)
         self.queue: ReviewQueue | None = None
         self._later = Later(self, self.refresh)
         labelling.selection_changed.connect(self._later.ask)
@@ -77,10 +88,15 @@ class EvidencePanel(QWidget):
         self._keep_height()
 
     def _keep_height(self) -> None:
-        """Ask for the height of the wrapped sentences too: without it Qt lays the rows over each other."""
-        layout = self.layout()
+        """Ask for the height of the wrapped sentences too: without it Qt lays the rows over each other.
+
+        Of the window it takes at most a share; what does not fit there is scrolled.
+        """
+        layout = self._inner.layout()
         if layout is not None:
-            self.setMinimumHeight(layout.totalMinimumHeightForWidth(self.width()))
+            needed = layout.totalMinimumHeightForWidth(self.width())
+            self._inner.setMinimumHeight(needed)
+            self.setMinimumHeight(min(needed, round(self.window().height() * MOST_OF_THE_WINDOW)))
 
     def refresh(self) -> None:
         """Show the focused keypoint's evidence."""

@@ -13,6 +13,9 @@ from desktop.theme.icons import icon
 from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
 
+NARROWEST_CHOICE = 60
+"""Pixels; in a very narrow window two letters must do."""
+
 
 class InstancePanel(QWidget):
     """GUI thread; owned by the main window while a project is open.
@@ -38,6 +41,9 @@ class InstancePanel(QWidget):
         self.category = QComboBox()
         self.category.setAccessibleName(self.tr("Category of new instances"))
         self.category.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        for choice in (self.chooser, self.category):
+            choice.setMinimumWidth(NARROWEST_CHOICE)
+        self.chooser.setMinimumWidth(NARROWEST_CHOICE + 40)
         self.category.activated.connect(self._choose_category)
         self.identity = QLineEdit()
         self.identity.setPlaceholderText(self.tr("Identity, if known"))

@@ -11,6 +11,19 @@ HISTORY = 200_000
 MACHINE_STEPS = ("Propose", "Improve", "Find", "Import", "Add ", "Make the sample", "Re-link")
 """Steps with these names are no human action (or none that places keypoints)."""
 CALIBRATION_FROM = 30
+SHOWN_WRONG = 12
+
+
+@dataclass(frozen=True)
+class WrongProposal:
+    """A proposal that a person rejected or moved: where it lay (xy_image), how long the instance's longer side is."""
+
+    image_id: int
+    keypoint: str
+    x: float
+    y: float
+    side_px: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,7 @@ class Figures:
         reliability: per confidence bin (mean confidence, share right, decisions).
         actions_per_keypoint: steps made by a person (placing, dragging, accepting, rejecting ...) per keypoint that is in
             the project now, from the undo history; None without keypoints.
+        wrong: the last proposals that were not right, newest first.
     """
 
     photos: int
@@ -38,6 +52,7 @@ class Figures:
     per_day: tuple[tuple[str, int], ...]
     per_keypoint: tuple[tuple[str, float, int], ...]
     reliability: tuple[tuple[float, float, int], ...]
+    wrong: tuple[WrongProposal, ...] = ()
 
 
 def figures_of(project: Any, category_id: int | None = None) -> Figures:
@@ -61,8 +76,21 @@ def figures_of(project: Any, category_id: int | None = None) -> Figures:
     return Figures(
         counts.all, counts.unseen, counts.pending, counts.done, counts.nothing, counts.instances, counts.keypoints,
         len(decisions), len(accepted), _actions(history, counts.keypoints), per_day, per_keypoint,
-        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (),
+        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names),
     )  # fmt: skip
+
+
+def _wrong(decisions: list[Any], names: dict[int, str]) -> tuple[WrongProposal, ...]:
+    """The newest that were rejected or moved, one per photo and keypoint."""
+    found: dict[tuple[int, str], WrongProposal] = {}
+    for d in reversed(decisions):
+        if not d.correct and d.x is not None and d.y is not None and d.visibility:
+            name = names.get(d.definition_id, "?")
+            wrong = WrongProposal(d.image_id, name, d.x, d.y, d.side_px or 0.0, d.confidence or 0.0)
+            found.setdefault((d.image_id, name), wrong)
+        if len(found) == SHOWN_WRONG:
+            break
+    return tuple(found.values())
 
 
 def _actions(history: Any, keypoints: int) -> float | None:

@@ -120,15 +120,21 @@ class DialogAccelerators(QObject):
         dialog.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Show:
+        if event.type() == QEvent.Type.Polish:  # before the dialog takes its size
+            self.narrow()
+        elif event.type() == QEvent.Type.Show:
             self.mark()
         return super().eventFilter(watched, event)
 
-    def mark(self) -> None:
-        """Fields first, then buttons, each in the order they were made."""
+    def narrow(self) -> None:
+        """Keep choices from widening the dialog to their longest entry."""
         for choice in self._dialog.findChildren(QComboBox):
             choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             choice.setMinimumContentsLength(CHOICE_LETTERS)
+
+    def mark(self) -> None:
+        """Fields first, then buttons, each in the order they were made."""
+        self.narrow()
         for form in self._dialog.findChildren(QFormLayout):
             name_rows(form)
         found: list[QLabel | QAbstractButton] = [

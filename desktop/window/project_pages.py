@@ -72,7 +72,9 @@ def make_pages(window: MainWindow, workspace: Workspace) -> dict[str, QWidget]:
     def statistics() -> QWidget:
         from desktop.pages.statistics_page import StatisticsPage
 
-        return StatisticsPage(workspace)
+        page = StatisticsPage(workspace)
+        page.open_image.connect(lambda image_id: (window.show_page("label"), workspace.go_to(image_id)))
+        return page
 
     return {
         "label": workspace.target,

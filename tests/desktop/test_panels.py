@@ -93,3 +93,26 @@ def test_evidence_names_the_run(proposed: Driver) -> None:
     space.labelling.focus(0)
     proposed.until(lambda: "Accepted from a proposal" in space.evidence.note.text())
     assert "toy" in space.evidence.note.text()
+
+
+def test_a_category_name_of_300_letters_does_not_widen_dialogs(driver: Driver) -> None:
+    driver.space.session.write(lambda do: do.add_category("name " * 60))
+    for name in ("schema", "tune", "export", "find"):
+        getattr(driver.window.commands.dialogs, {"export": "export"}.get(name, name))(driver.space)
+        dialog = driver.window.commands.dialogs.dialog(name)
+        assert dialog.width() < 1200, name
+        dialog.close()
+
+
+def test_evidence_takes_a_share_of_the_window_and_scrolls_the_rest(proposed: Driver) -> None:
+    panel = proposed.space.evidence
+    proposed.key("N")
+    proposed.window.resize(1360, 860)
+    proposed.wait(0.05)
+    assert panel._area.verticalScrollBar().maximum() == 0, "all of it fits an ordinary window"
+    proposed.space.program.settings.change(font_scale=1.8)
+    proposed.wait(0.2)
+    panel._keep_height()
+    assert panel.minimumHeight() <= 0.34 * proposed.window.height()
+    assert panel._inner.minimumHeight() > panel.minimumHeight()
+    proposed.space.program.settings.change(font_scale=1.0)

@@ -250,3 +250,23 @@ def test_figures_come_from_the_record(tmp_path: Path) -> None:
         figures = figures_of(project)
     assert (figures.photos, figures.done, figures.keypoints, figures.decisions) == (2, 1, 5, 0)
     assert json.dumps(figures.per_day)
+
+
+def test_statistics_show_what_was_wrong_and_lead_there(proposed: Driver) -> None:
+    proposed.key(Qt.Key.Key_N)
+    proposed.photo_shown()
+    space, at = proposed.space, proposed.space.labelling
+    image, name, place = at.image, at.focused_name, at.focused
+    proposal = at.selected.proposal(place)
+    proposed.key(Qt.Key.Key_X)
+    proposed.key(Qt.Key.Key_Return)
+    proposed.window.show_page("statistics")
+    page = proposed.window.page("statistics").inner
+    proposed.until(lambda: page.wrong.buttons and page.wrong.buttons[0].isVisible())
+    [crop] = page.wrong._crops
+    assert (crop.image_id, crop.title, crop.path) == (image.id, name, image.path)
+    assert ((crop.box[0] + crop.box[2]) / 2, (crop.box[1] + crop.box[3]) / 2) == pytest.approx((proposal.x, proposal.y))
+    proposed.until(lambda: not page.wrong.buttons[0].icon().isNull())
+    space.go_to(space.images.model.ids[0])
+    page.wrong.buttons[0].click()
+    assert proposed.window.page_name == "label" and at.image.id == image.id
