@@ -3,12 +3,13 @@
     kinmark benchmark tune [--part speed|gain|all] [--seeds 3] [--labelled 5,10,20] [--kinds single,class,conditional]
                            [--backbone embedded] [--set NAME=VALUE] [--json FILE]
 
-Gain: one figure per category (or `all` of them under one prompt, what "single" is for), number of labelled pictures,
-kind and seed. With `--json` the file is written after every figure, and figures that are in it are not made again.
-Rendered pictures of the sample categories (held-out identities); the same test pictures for every run, none of which
-is learned from or chosen on. `before` is the card's text prompt, figures are PCK@0.1 per point (L = longer side of the
-box), matched from the labelled pictures that were learned from. `±` is the spread (standard deviation) over seeds. With
-`--threads 1` on a CPU times are processor time, which other programs do not disturb; else wall time.
+Gain: one figure per category (or `all` of them under one prompt, what "single" is for), number of labelled pictures, kind
+and seed. With `--json` the file is written after every figure, and figures that are in it are not made again; `--part table`
+prints it as Markdown. Rendered pictures of the sample categories (held-out identities), or the photographs of `--dataset`;
+the same test pictures for every run, none of which is learned from or chosen on. `before` is the card's text prompt,
+figures are PCK@0.1 per point (L = longer side of the box), matched from the labelled pictures that were learned from. `±`
+is the spread (standard deviation) over seeds. With `--threads 1` on a CPU times are processor time, which other programs
+do not disturb; else wall time.
 """
 
 from __future__ import annotations
@@ -217,6 +218,23 @@ def gain_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
     return rows
 
 
+def gain_table(cells: Sequence[dict[str, Any]]) -> str:
+    """The gain table of docs/tuning.md, as Markdown."""
+    lines = ["| pictures | labelled | prompt | before, mean | gain of each seed | mean ± spread | s of one core |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for cell in cells:
+        name = ", ".join([cell["kind"], *cell["set"]])
+        groups.setdefault((cell["category"], cell["labelled"], name), []).append(cell)
+    for (category, count, name), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
+        gains = [100 * (c["after"] - c["before"]) for c in group]
+        mean = f"**{statistics.mean(gains):+.1f}**" + (f" ± {statistics.stdev(gains):.1f}" if len(gains) > 1 else "")
+        before = 100 * statistics.mean(c["before"] for c in group)
+        each, seconds = ", ".join(f"{g:+.1f}" for g in gains), statistics.mean(c["seconds"] for c in group)
+        lines.append(f"| {category} | {count} | {name} | {before:.1f} | {each} | {mean} | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
 def run_speed(options: Any, folder: Path) -> list[Row]:
     """Steps per second and memory of activations, with and without gradient checkpointing."""
     from engine.prompts.instances import make_labelled, split_by_image, training_pairs
@@ -281,7 +299,7 @@ def activation_bytes(run: Any) -> int:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     arguments = parser(__doc__ or "")
-    arguments.add_argument("--part", default="speed", choices=("speed", "gain", "all"))
+    arguments.add_argument("--part", default="speed", choices=("speed", "gain", "table", "all"))
     arguments.add_argument("--backbone", default="embedded")
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--threads", type=int, default=0)
@@ -298,6 +316,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--set", action="append", default=[], help="a tuning option, NAME=VALUE")
     options = arguments.parse_args(argv)
     rows: list[Row] = []
+    if options.part == "table":
+        print(gain_table(_known_cells(options.json)))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.part in ("speed", "all"):
