@@ -238,10 +238,10 @@ def choose_again(chosen_with: int, exemplars: int) -> bool:
     return exemplars >= max(CHOOSE_AGAIN_FROM, 2 * chosen_with)
 
 
-def _collection(project: Project, category: CategoryRow) -> tuple[ImageInput, ...]:
-    """Photos without labels, spread over the project; none where it is known that the category is not there."""
+def _collection(project: Project, category: CategoryRow, glob: str) -> tuple[ImageInput, ...]:
+    """Photos without labels whose names fit, spread over the project; none where it is known that the category is not there."""
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
-    ids = [id_ for id_ in project.queries.image_ids(ImageFilter(has_instances=False)) if id_ not in nothing]
+    ids = [id_ for id_ in project.queries.image_ids(ImageFilter(glob=glob, has_instances=False)) if id_ not in nothing]
     chosen = [ids[i * len(ids) // COLLECTION] for i in range(COLLECTION)] if len(ids) > COLLECTION else ids
     rows = project.queries.images_by_id(chosen)
     return tuple(rows[id_].image_input for id_ in chosen)
@@ -287,7 +287,7 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
     only = tuple(names.index(name) for name in options.only_keypoints) or None
     request = ProposeRequest(
         options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
-        options.backbone, options.prompt, only_keypoints=only, collection=_collection(project, category),
+        options.backbone, options.prompt, only_keypoints=only, collection=_collection(project, category, options.targets_glob),
     )  # fmt: skip
     if not request.exemplars:
         raise UserInputError(

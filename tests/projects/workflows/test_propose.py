@@ -178,6 +178,13 @@ def test_few_targets_take_their_statistics_from_the_whole_collection(project, mo
     assert [i.path.name for i in engine.requests[-1].collection] == ["p1.png", "p3.png"]
 
 
+def test_photos_that_are_not_asked_about_say_nothing_about_the_kind(project):
+    _label(project, 0)
+    engine = PlacingEngine()
+    propose(project, engine, ProposeOptions(targets_glob="p[23]*"))
+    assert [i.path.name for i in engine.requests[-1].collection] == ["p2.png", "p3.png"]
+
+
 def test_what_was_found_before_a_cancel_is_kept(project):
     _label(project, 0)
     cancel = CancelToken()
