@@ -32,7 +32,7 @@ from engine.domain.errors import ProjectError, UserInputError
 from engine.domain.progress import CancelToken
 from projects.store import backup, derived, inspection, lock, migrate, undo
 from projects.store.changes import HUB, OpChanges
-from projects.store.database import DATABASE_NAME, connect, read_engine, translated_errors, write_engine
+from projects.store.database import DATABASE_NAME, WITHOUT_LOCK, connect, read_engine, translated_errors, write_engine
 from projects.store.operations import Operations
 from projects.store.operations.base import Op, Runner
 from projects.store.queries import Queries
@@ -79,7 +79,8 @@ class Project:
         self._writer: Engine | None = None if read_only else write_engine(self._path)
         self._read_connection: Connection | None = None
         if self._writer is not None:
-            with self._writer.connect() as connection:
+            # Opening does not wait for the long transaction of another thread: the triggers are this connection's own.
+            with self._writer.connect().execution_options(**{WITHOUT_LOCK: True}) as connection:
                 undo.install(connection)
                 derived.install(connection)
                 connection.commit()

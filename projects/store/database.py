@@ -42,6 +42,9 @@ _WRITE_PRAGMAS = (
 )
 
 
+WITHOUT_LOCK = "without_lock"
+
+
 def connect(path: Path, *, mode: str = "rw", immutable: bool = False) -> sqlite3.Connection:
     """A raw connection in autocommit mode; `mode` is ro, rw or rwc. Usable from any thread (the owner takes care)."""
     uri = f"file:{quote(str(path))}?mode={mode}" + ("&immutable=1" if immutable else "")
@@ -70,12 +73,16 @@ def read_engine(path: Path, *, immutable: bool = False) -> Engine:
 
 
 def write_engine(path: Path) -> Engine:
-    """Engine of the writing connection: every transaction takes the write lock at once."""
+    """Engine of the writing connection: every transaction takes the write lock at once.
+
+    With the execution option `WITHOUT_LOCK` it does not: for what is kept in this connection's temporary tables only.
+    """
     engine = _engine(path, (*_READ_PRAGMAS, *_WRITE_PRAGMAS), mode="rw", immutable=False)
 
     @event.listens_for(engine, "begin")
     def begin_immediate(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not connection.get_execution_options().get(WITHOUT_LOCK):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 

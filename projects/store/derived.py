@@ -40,9 +40,11 @@ def refresh(connection: Connection, *, everything: bool = False) -> None:
 def install(connection: Connection) -> None:
     """Create the temporary triggers that keep `image_total` on the writing connection."""
     rows = ", ".join(f"('{state}', 0, 0, 0, 0, 0)" for state in STATES)
-    connection.exec_driver_sql(
-        f"INSERT OR IGNORE INTO image_total (state, images, doubtful, instances, keypoints, masks) VALUES {rows}"
-    )
+    # Looked for first: an INSERT that changes nothing would wait for the write lock all the same.
+    if connection.exec_driver_sql("SELECT COUNT(*) FROM image_total").scalar() != len(STATES):
+        connection.exec_driver_sql(
+            f"INSERT OR IGNORE INTO image_total (state, images, doubtful, instances, keypoints, masks) VALUES {rows}"
+        )
     watched = "state, min_confidence, instance_count, keypoint_count, mask_count"
     for name, event, changes in (
         ("insert", "INSERT", _change("new", "+")),

@@ -88,6 +88,37 @@ def test_threads_write_in_turn_and_hear_of_each_other(folder: Path) -> None:
         assert project.poll_changes() == [], "one's own changes come through on_change"
 
 
+def test_opening_does_not_wait_for_the_long_transaction_of_another_thread(folder: Path) -> None:
+    inside, go_on, errors = threading.Event(), threading.Event(), []
+
+    def write() -> None:
+        with Project.open(folder) as mine, mine.group("A long step"):
+            add_images(mine, 1, start=700)
+            inside.set()
+            go_on.wait(30)
+
+    def look() -> None:
+        try:
+            with Project.open(folder) as other:
+                errors.append(other.queries.count_images())
+        except BaseException as error:  # noqa: BLE001 - reported by the test
+            errors.append(error)
+
+    with Project.open(folder) as project:
+        before = project.queries.count_images()
+        writer, looker = threading.Thread(target=write), threading.Thread(target=look)
+        writer.start()
+        assert inside.wait(30)
+        looker.start()
+        looker.join(5)
+        waited = looker.is_alive()
+        go_on.set()
+        writer.join()
+        looker.join()
+        assert not waited and errors == [before], "it sees what is committed, at once"
+        assert project.queries.count_images() == before + 1
+
+
 def test_use_from_another_thread_is_refused(folder: Path) -> None:
     caught: list[BaseException] = []
     with Project.open(folder) as project:
