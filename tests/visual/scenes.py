@@ -13,6 +13,10 @@ from projects.project import Project
 LONG = ("<b>Ä very long</b> category 😀 עברית " + "name " * 60)[:300]
 
 
+SOMEBODY = "/home/anna/Pictures"
+"""Shown instead of the folders of the machine that takes the pictures."""
+
+
 def run(studio: Any) -> None:
     """Everything."""
     studio.take("start-empty")
@@ -49,7 +53,13 @@ def start(studio: Any) -> None:
     window.program.settings.remember_project(folder)
     window.start_page.refresh()
     studio.take("start-recent")
-    studio.dialog("new", studio.dialogs.new_project)
+
+    def elsewhere(dialog: Any) -> None:
+        dialog.place.blockSignals(True)  # the folder need not be there
+        dialog.place.setText(SOMEBODY)
+        dialog.problem.setText(str(dialog.folder))
+
+    studio.dialog("new", studio.dialogs.new_project, elsewhere)
 
 
 def first_steps(studio: Any) -> None:
@@ -171,7 +181,7 @@ def dialogs_of_projects(studio: Any) -> None:
         dialog.start(dry=True)
         studio.until(lambda: dialog.report.toPlainText())
 
-    studio.dialog("export", lambda: d.export(space))
+    studio.dialog("export", lambda: d.export(space), lambda dialog: dialog.place.setText(f"{SOMEBODY}/sample-export"))
     if studio.wants("dialog-export-report") or studio.wants("dialog-import-preview"):
         d.export(space)
         dialog = d.dialog("export")
