@@ -95,10 +95,8 @@ class InstanceProposal:
     @property
     def expected_saving(self) -> float:
         """Actions that reviewing this proposal should save against labelling by hand, by its own confidence: one for each
-        point that is right, less one to accept them, less one for each point that has to be taken away again."""
-        placed = [k for k in self.keypoints if k.visibility != Visibility.ABSENT]
-        gone = sum(1 - k.signals.present for k in placed if k.signals.present == k.signals.present)
-        return sum(k.confidence for k in placed) - 1 - gone
+        point that is right, less one to accept them. Points to take away do not count: a proposal can be rejected whole."""
+        return sum(k.confidence for k in self.keypoints if k.visibility != Visibility.ABSENT) - 1
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,8 @@ SCHEMA = KeypointSchema(("a", "b", "c"))
 POINTS = np.array([[10.5, 10.5], [40.5, 12.5], [30.5, 30.5]])
 
 
-def proposal(
-    image_id: str, xy: np.ndarray, absent: tuple[int, ...] = (), confidence: float = 0.9, present: float = 1.0
-) -> InstanceProposal:
-    signals = KeypointSignals(1, 1, present=present)
+def proposal(image_id: str, xy: np.ndarray, absent: tuple[int, ...] = (), confidence: float = 0.9) -> InstanceProposal:
+    signals = KeypointSignals(1, 1)
     keypoints = tuple(
         KeypointProposal(
             n, float(x), float(y), confidence, Visibility.ABSENT if i in absent else Visibility.VISIBLE, signals
@@ -123,7 +121,6 @@ def test_what_is_not_worth_a_look_is_labelled_by_hand(tmp_path: Path) -> None:
     parts = report["categories"][0]
     assert report["ratio"] == 1.0 and (parts["not_shown"], parts["proposed"]) == (3, 0)
     assert proposal("x", POINTS, confidence=0.3).expected_saving == pytest.approx(-0.1)
-    assert proposal("x", POINTS, present=0.5).expected_saving == pytest.approx(3 * 0.9 - 1 - 3 * 0.5)
     assert proposal("x", POINTS, absent=(1,)).expected_saving == pytest.approx(2 * 0.9 - 1)
 
 
