@@ -23,8 +23,7 @@ INTRO = {
     "growth": "Processor time. Ratio: growth of a linear cost over the growth measured; 1 or more is no faster than linear. The trees of "
     "the database's indexes add their logarithm (0.8 to 0.95 for the steps that write many rows; "
     "[store-performance.md](store-performance.md)).",
-    "search": "One thread, while some eight other jobs wanted the two cores: the wall time is that of the crowded machine, "
-    "the processor time is the cost.",
+    "search": "Two threads, with nothing else running.",
     "sweep": "`--photos 400 --ordinary 60`, on a machine with ten waiting jobs. Baselines: the ordinary sweep, first time and cached.",
     "check": "Errors planted into a tenth of the sample collection, seeds never used before: [evaluation.md](evaluation.md). With all "
     "kinds together only 4 % of the keypoints are displaced; the same false alarms (about 1.5 % of the sound keypoints) then are "
