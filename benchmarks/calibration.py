@@ -151,8 +151,8 @@ class Judged:
         return self.visibility > 0
 
 
-def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, shots: int, targets: int) -> list[Judged]:
-    """Raw keypoints of the photos that are no exemplars; the first `shots` uncut photos are."""
+def request_of(labelled: LabelledSet, shots: int, targets: int, backbone: str) -> tuple[ProposeRequest, list[int]]:
+    """The first `shots` uncut photos as exemplars, the others to look at."""
     usable = [i for i in range(len(labelled.images)) if (labelled.visibility[i] > 0).sum() >= 3]
     whole = [i for i in usable if labelled.group == "filmed" or i % CUT_EVERY != CUT_EVERY - 1]
     chosen = whole[:shots]
@@ -160,8 +160,13 @@ def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, sh
     exemplars = tuple(
         Exemplar(labelled.images[i], InstanceKeypoints(labelled.xy[i], labelled.visibility[i])) for i in chosen
     )
-    request = ProposeRequest("calibration", labelled.name, labelled.schema, exemplars,
-                             tuple(Target(labelled.images[i]) for i in rest), backbone=backbone)  # fmt: skip
+    return ProposeRequest("benchmark", labelled.name, labelled.schema, exemplars,
+                          tuple(Target(labelled.images[i]) for i in rest), backbone=backbone), rest  # fmt: skip
+
+
+def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, shots: int, targets: int) -> list[Judged]:
+    """Raw keypoints of the photos that are no exemplars; the first `shots` uncut photos are."""
+    request, rest = request_of(labelled, shots, targets, backbone)
     matcher = open_matcher(session, request, None)
     images = [t.image for t in request.targets]
     plan = ask_sizes(matcher, default_plan(matcher, request.settings), request.settings, images)

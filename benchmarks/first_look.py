@@ -17,10 +17,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.calibration import CUT_EVERY, LabelledSet, Table, all_sets, fit_prior, measure
+from benchmarks.calibration import LabelledSet, Table, all_sets, fit_prior, measure, request_of
 from benchmarks.common import Row, finish, mean_and_error, parser
-from engine.api import SEARCH_METHOD, EngineConfig, Exemplar, MatchSettings, ProposeRequest, Target, TargetFailure
-from engine.domain.keypoints import InstanceKeypoints
+from engine.api import SEARCH_METHOD, EngineConfig, MatchSettings, ProposeRequest, TargetFailure
 from engine.domain.proposals import KeypointSignals
 from engine.matching.confidence import CORRECT_WITHIN
 from engine.matching.propose import choose_settings, propose_keypoints
@@ -28,19 +27,6 @@ from engine.paths import resources_dir
 from engine.session import EngineSession
 
 FILE = resources_dir() / "calibration" / "search.json"
-
-
-def request_of(labelled: LabelledSet, shots: int, targets: int, backbone: str) -> tuple[ProposeRequest, list[int]]:
-    """The first `shots` uncut photos as exemplars, the others to look at."""
-    usable = [i for i in range(len(labelled.images)) if (labelled.visibility[i] > 0).sum() >= 3]
-    whole = [i for i in usable if labelled.group == "filmed" or i % CUT_EVERY != CUT_EVERY - 1]
-    chosen = whole[:shots]
-    rest = [i for i in usable if i not in chosen][:targets]
-    exemplars = tuple(
-        Exemplar(labelled.images[i], InstanceKeypoints(labelled.xy[i], labelled.visibility[i])) for i in chosen
-    )
-    return ProposeRequest("look", labelled.name, labelled.schema, exemplars,
-                          tuple(Target(labelled.images[i]) for i in rest), backbone=backbone), rest  # fmt: skip
 
 
 def judge_set(

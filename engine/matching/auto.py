@@ -165,17 +165,8 @@ def _best_variants(
     matcher: Matcher, plan: Plan, targets: list[ImageInput], cancel: CancelToken | None
 ) -> list[Variant]:
     """The copy of an exemplar that fits best, for up to `TARGETS_TO_ASK` whole targets."""
-    found = []
-    for image in _some(targets):
-        if cancel is not None:
-            cancel.check()
-        try:
-            parts = matcher.reader.read([matcher.reader.whole(image)], matcher.context.reading_weight(plan))[0]
-        except UnreadableImageError:
-            continue  # reported when its turn comes
-        run = matcher.match(matcher.bank(WHOLE, plan), parts, Target(image), plan, WHOLE)
-        found.append(run.bank.variants[run.poses.best])
-    return found
+    runs = matcher.whole_matches(_some(targets), plan, cancel)
+    return [run.bank.variants[run.poses.best] for run in runs]
 
 
 def ask_sizes(

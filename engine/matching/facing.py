@@ -14,11 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import Exemplar, ImageInput, Target
-from engine.domain.errors import UnreadableImageError
+from engine.api import Exemplar, ImageInput
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
-from engine.matching.bank import WHOLE
 from engine.matching.plan import Plan
 from engine.matching.predict import Matcher
 
@@ -62,16 +60,8 @@ def mirrored_gains(
     inner = with_inner_points(matcher)
     if inner is None:
         return np.zeros(0)
-    plan = replace(plan, flip=True, stages=1)
     gains = []
-    for image in targets:
-        if cancel is not None:
-            cancel.check()
-        try:
-            parts = inner.reader.read([inner.reader.whole(image)], inner.context.reading_weight(plan))[0]
-        except UnreadableImageError:
-            continue  # reported when its turn comes
-        run = inner.match(inner.bank(WHOLE, plan), parts, Target(image), plan, WHOLE)
+    for run in inner.whole_matches(targets, replace(plan, flip=True, stages=1), cancel):
         mirrored = torch.tensor([v.flip for v in run.bank.variants])
         gains.append(float(run.poses.score[mirrored].max() - run.poses.score[~mirrored].max()))
     return np.array(gains)

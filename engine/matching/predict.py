@@ -6,7 +6,7 @@ settings and proposing share all features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engine.api import Exemplar, Target
+from engine.api import Exemplar, ImageInput, Target
+from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import Box, ImageTransform
 from engine.domain.keypoints import KeypointSchema
+from engine.domain.progress import CancelToken
 from engine.features.fusion import kernel_scores
 from engine.features.views import ImageView
 from engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, crop_side, square_about
@@ -82,6 +84,19 @@ class Matcher:
         if plan.sizes > 1:
             found += [(found[0][0], found[0][1] * size) for size in CROP_SIZES]
         return self._second_stage(target, plan, found, without)
+
+    def whole_matches(
+        self, images: Sequence[ImageInput], plan: Plan, cancel: CancelToken | None = None
+    ) -> Iterator[MatchRun]:
+        """Every readable image matched whole at one size, one stage; an unreadable one is left out (reported in its turn)."""
+        for image in images:
+            if cancel is not None:
+                cancel.check()
+            try:
+                parts = self.reader.read([self.reader.whole(image)], self.context.reading_weight(plan))[0]
+            except UnreadableImageError:
+                continue
+            yield self.match(self.bank(WHOLE, plan), parts, Target(image), plan, WHOLE)
 
     def whole_runs(self, target: Target, plan: Plan, bank: ExemplarBank) -> list[MatchRun]:
         """The whole photo matched at one size, or at three: as it is, and as a smaller part of a larger view."""
