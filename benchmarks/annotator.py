@@ -38,7 +38,8 @@ def rows_of(name: str, count: int, report: dict[str, Any]) -> list[Row]:
         rows.append(Row(
             f"{name}, {own['category']}, K = {count}", own["actions"] / max(1, own["correct_keypoints"]),
             "actions per correct keypoint", note=(
-                f"{own['actions']} instead of {own['manual_actions']} ({saved:+d} saved) for {own['instances']} instances: "
+                f"after K {own['later_ratio']:.2f}; {own['actions']} instead of {own['manual_actions']} "
+                f"({saved:+d} saved) for {own['instances']} instances: "
                 f"{own['accepts']} accepted, {own['corrections']} placed or moved, {own['rejections']} rejected, "
                 f"{own['pointings']} pointed; {own['proposed_right']} of {own['proposed']} proposed points right"
             ),

@@ -557,9 +557,7 @@ class VectorIndexDoor(Protocol):
         """Write it to its folder."""
         ...
 
-    def search(
-        self, queries: NDArray[np.float32], count: int, *, distinctive: bool = False
-    ) -> Sequence[NeighbourDoor]:
+    def search(self, queries: NDArray[np.float32], count: int, *, distinctive: bool = False) -> Sequence[NeighbourDoor]:
         """The `count` photos most alike to any query row `[Q, D]`, best first.
 
         distinctive: what the query shares with most of the collection counts less; `similarity` is then no cosine.

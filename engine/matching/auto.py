@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import ImageInput, MatchSettings, SettingsChoice, Target
+from engine.api import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
@@ -38,16 +39,18 @@ LARGER_SHARE = 0.2
 """From this share of targets that fit better at another size, all are looked at in three."""
 TRY_TURNING = 0.35
 """Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
-MINIMUM_GAIN = 0.01
+MINIMUM_GAIN = 0.02
+CLEARLY, LEAST_SPREAD = 2.0, 0.1
+"""A setting changes where it is better by so many standard errors over the held-out photos; their differences are taken to
+spread at least so much."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One plan measured: `soft` `[N]` score per held-out keypoint, `[N]` its exemplar, PCK@0.1, seconds per image."""
+    """One plan measured: `soft` `[P]` score per held-out photo, PCK@0.1 over their keypoints, seconds per photo."""
 
     plan: Plan
     soft: NDArray[np.float64]
-    exemplar: NDArray[np.int64]
     pck: float
     seconds: float
 
@@ -71,6 +74,8 @@ def default_plan(matcher: Matcher, settings: MatchSettings) -> Plan:
         if moving.max(initial=0) > 0.6 and moving.min(initial=1) < 0.25:
             # Some points belong to the rig and some to the animal: they form no common shape.
             plan = replace(plan, shape=0.0, stages=1)
+    # Whoever asks for one stage gets one, also where a box says where the instance is.
+    plan = replace(plan, crop_boxes=plan.shape > 0 and settings.stages != 1)
     return apply_settings(plan, settings)
 
 
@@ -117,12 +122,11 @@ def choose(
     reason = "Settings from the size and number of the exemplars and the scene."
     if start.rotations == 1:
         start, reason = _ask_targets(_asking(matcher), start, settings, targets, cancel)
-    sized = ask_sizes(matcher, start, settings, targets, cancel)
-    if len(matcher.exemplars) < LEAVE_ONE_OUT_FROM:
-        return SettingsChoice(sized.to_settings(), (), len(matcher.exemplars), reason)
-    chooser = _Chooser(matcher, settings, progress, cancel)
+    start = ask_sizes(matcher, start, settings, targets, cancel)
+    if len(exemplar_photos(matcher.exemplars)) < LEAVE_ONE_OUT_FROM:
+        return SettingsChoice(start.to_settings(), (), len(matcher.exemplars), reason)
+    chooser = _Chooser(matcher, settings, targets, progress, cancel)
     best, table = chooser.descend(start)
-    best = replace(best, plan=replace(best.plan, sizes=sized.sizes))
     gain = f"PCK@0.1 {100 * best.pck:.0f} when each exemplar is found from the others"
     reason = f"Measured on {len(matcher.exemplars)} exemplars: {gain}."
     return SettingsChoice(best.plan.to_settings(), tuple(table), len(matcher.exemplars), reason)
@@ -192,15 +196,18 @@ def ask_sizes(
 
 
 class _Chooser:
-    """Coordinate descent over the grid on held-out exemplars, cheaper first, noise respected."""
+    """Coordinate descent over the grid on held-out photos, cheaper first, noise respected."""
 
     def __init__(
-        self, matcher: Matcher, settings: MatchSettings, progress: Progress | None, cancel: CancelToken | None
-    ) -> None:
-        self.matcher, self.fixed, self.progress, self.cancel = matcher, fixed_fields(settings), progress, cancel
-        count = len(matcher.exemplars)
-        step = max(1, count // MAX_HELD_OUT)
-        self.held_out = list(range(0, count, step))[:MAX_HELD_OUT]
+        self, matcher: Matcher, settings: MatchSettings, targets: list[ImageInput], progress: Progress | None,
+        cancel: CancelToken | None,
+    ) -> None:  # fmt: skip
+        self.matcher, self.settings, self.targets = matcher, settings, targets
+        self.fixed, self.progress, self.cancel = fixed_fields(settings), progress, cancel
+        self._asked: dict[tuple[int, bool, int], int] = {}
+        photos = exemplar_photos(matcher.exemplars)
+        step = max(1, len(photos) // MAX_HELD_OUT)
+        self.held_out = photos[::step][:MAX_HELD_OUT]
 
     def descend(self, start: Plan) -> tuple[Trial, list[tuple[str, float, float]]]:
         """The best plan found and a table of everything that was tried."""
@@ -214,7 +221,7 @@ class _Chooser:
                 if any(k in self.fixed for k in change):
                     self._tick()
                     continue
-                plan = replace(best.plan, **change)
+                plan = self._sized(replace(best.plan, **change))
                 if plan == best.plan:
                     self._tick()
                     continue
@@ -223,6 +230,14 @@ class _Chooser:
                 if self._better(trial, best):
                     best = trial
         return best, table
+
+    def _sized(self, plan: Plan) -> Plan:
+        """The plan as it would be used: looking at as many sizes as its stages need."""
+        key = (plan.stages, plan.shape > 0, plan.rotations)
+        if key not in self._asked:
+            free = replace(plan, sizes=1)
+            self._asked[key] = ask_sizes(self.matcher, free, self.settings, self.targets, self.cancel).sizes
+        return plan if "sizes" in self.fixed else replace(plan, sizes=self._asked[key])
 
     def _steps(self, start: Plan) -> list[tuple[str, list[dict[str, Any]]]]:
         other_shape = {"shape": 0.0, "fuse": "max"} if start.shape > 0 else {"shape": 1.0, "fuse": "mean"}
@@ -250,47 +265,59 @@ class _Chooser:
         return steps
 
     def _measure(self, plan: Plan) -> Trial:
-        soft, hits, owner, started = [], [], [], time.perf_counter()
-        for index in self.held_out:
+        soft, hits, started = [], [], time.perf_counter()
+        for fellows in self.held_out:
             if self.cancel is not None:
                 self.cancel.check()
+            distance = self._distances(fellows, plan)
+            if len(distance):
+                soft.append(float(np.mean(1 / (1 + (distance / 0.1) ** 2))))
+                hits.append(distance <= 0.1)
+        self._tick()
+        seconds = (time.perf_counter() - started) / max(1, len(self.held_out))
+        pck = float(np.concatenate(hits).mean()) if hits else 0.0
+        return Trial(plan, np.array(soft), pck, seconds)
+
+    def _distances(self, fellows: tuple[int, ...], plan: Plan) -> NDArray[np.float64]:
+        """`[N]` in longer sides of the box: keypoints of one held-out photo from the nearest of its labelled instances.
+
+        All its exemplars are left out, not one of several: the others would find themselves in their own photo.
+        """
+        image = self.matcher.exemplars[fellows[0]].image
+        raw = self.matcher.predict(Target(image), plan, without=frozenset(fellows))
+        answers = []
+        for index in fellows:
             exemplar = self.matcher.exemplars[index]
-            raw = self.matcher.predict(Target(exemplar.image), plan, without=index)
             truth = np.asarray(exemplar.keypoints.xy_image, np.float64)
             use = exemplar.keypoints.labelled & raw.known
-            distance = np.linalg.norm(raw.xy_image[use] - truth[use], axis=1) / exemplar_length(exemplar)
-            soft.append(1 / (1 + (distance / 0.1) ** 2))
-            hits.append(distance <= 0.1)
-            owner.append(np.full(len(distance), index))
-        self._tick()
-        joined = np.concatenate(hits)
-        seconds = (time.perf_counter() - started) / max(1, len(self.held_out))
-        pck = float(joined.mean()) if len(joined) else 0.0
-        return Trial(plan, np.concatenate(soft), np.concatenate(owner), pck, seconds)
+            if use.any():
+                answers.append(np.linalg.norm(raw.xy_image[use] - truth[use], axis=1) / exemplar_length(exemplar))
+        return min(answers, key=np.median, default=np.zeros(0))
 
     def _better(self, trial: Trial, best: Trial) -> bool:
-        """Clearly better: by more than noise where the trial costs more, by anything real where it does not."""
+        """Better by more than the noise between photos, and more than a little."""
         if len(trial.soft) != len(best.soft) or not len(best.soft):
             return False
         difference = trial.soft - best.soft
-        gain, error = float(difference.mean()), _error(difference, best.exemplar)
-        dearer = _cost(trial.plan) > _cost(best.plan)
-        return gain > max(MINIMUM_GAIN, (1.2 if dearer else 0.9) * error)
+        return float(difference.mean()) > max(MINIMUM_GAIN, CLEARLY * _error(difference))
 
     def _tick(self) -> None:
         if self.progress is not None:
             self.progress.step()
 
 
-def _error(difference: NDArray[np.float64], exemplar: NDArray[np.int64]) -> float:
-    """Standard error of a mean over keypoints; those of one photo succeed and fail together, so photos count."""
-    photos = np.array([difference[exemplar == e].mean() for e in np.unique(exemplar)])
-    by_photo = float(photos.std(ddof=1) / np.sqrt(len(photos))) if len(photos) > 1 else 0.0
-    return max(by_photo, float(difference.std() / np.sqrt(len(difference))))
+def exemplar_photos(exemplars: Sequence[Exemplar]) -> list[tuple[int, ...]]:
+    """Indices of the exemplars on each photo, in order of their first one."""
+    photos: dict[str, list[int]] = {}
+    for index, exemplar in enumerate(exemplars):
+        photos.setdefault(str(exemplar.image.path), []).append(index)
+    return [tuple(own) for own in photos.values()]
 
 
-def _cost(plan: Plan) -> float:
-    return plan.rotations * (2 if plan.flip else 1) * plan.stages + (0.1 if 0 < plan.fusion_weight < 1 else 0)
+def _error(difference: NDArray[np.float64]) -> float:
+    """Standard error of a mean over photos `[P]`; a few that happen to agree are no proof."""
+    spread = float(difference.std(ddof=1)) if len(difference) > 1 else float("inf")
+    return max(spread, LEAST_SPREAD) / float(np.sqrt(len(difference)))
 
 
 def _words(change: dict[str, Any]) -> str:

@@ -66,11 +66,11 @@ class ExemplarBank:
             self.exemplars,
         )  # fmt: skip
 
-    def select(self, *, rotations: int, flip: bool, without: int | None = None) -> ExemplarBank:
-        """Variants of so many directions, with or without mirrored ones, without one exemplar (leave-one-out)."""
+    def select(self, *, rotations: int, flip: bool, without: frozenset[int] = frozenset()) -> ExemplarBank:
+        """Variants of so many directions, with or without mirrored ones, without some exemplars (those held out)."""
         step = 8 // rotations
         return self.subset([
-            v.turn % step == 0 and (flip or not v.flip) and v.exemplar != without for v in self.variants
+            v.turn % step == 0 and (flip or not v.flip) and v.exemplar not in without for v in self.variants
         ])  # fmt: skip
 
     def whitened(self, whiteners: dict[str, Whitener]) -> dict[str, Tensor]:

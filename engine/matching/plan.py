@@ -27,6 +27,7 @@ class Plan:
         slack: how far a keypoint may stray from the exemplar's shape, share of the longer side.
         evidence: score difference between two pose hypotheses that makes one e times as likely.
         sizes: 1, or 3 to look at each target at three sizes (photos from nearer and farther); the best pose decides.
+        crop_boxes: match a target that comes with the box of its instance in a crop there, whatever `stages` says.
     """
 
     method: str = "kernel_softargmax"
@@ -47,6 +48,7 @@ class Plan:
     slack: float = 0.15
     evidence: float = 0.03
     sizes: int = 1
+    crop_boxes: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in MATCH_METHODS:
@@ -71,7 +73,8 @@ class Plan:
     def to_settings(self) -> MatchSettings:
         """As the request's settings, everything set."""
         extra = {"foreground": self.foreground, "whiten": self.whiten, "crop_margin": self.crop_margin,
-                 "slack": self.slack, "evidence": self.evidence, "sizes": self.sizes}  # fmt: skip
+                 "slack": self.slack, "evidence": self.evidence, "sizes": self.sizes,
+                 "crop_boxes": self.crop_boxes}  # fmt: skip
         return MatchSettings(
             method=self.method, stages=self.stages, rotations=self.rotations, flip=self.flip,
             fusion_weight=self.fusion_weight, fuse_exemplars=self.fuse, location_prior=self.location,

@@ -49,7 +49,7 @@ class Matcher:
     context: MatchContext
     _banks: dict[tuple, ExemplarBank] = field(default_factory=dict)
 
-    def bank(self, frame: str, plan: Plan, without: int | None = None) -> ExemplarBank:
+    def bank(self, frame: str, plan: Plan, without: frozenset[int] = frozenset()) -> ExemplarBank:
         """The plan's variants in a frame; larger banks made before are reused."""
         key = (frame, plan.crop_margin if frame == CROP else 0.0)
         for (f, margin, rotations, flip, weight), bank in self._banks.items():
@@ -65,13 +65,13 @@ class Matcher:
         self._banks[(*key, plan.rotations, plan.flip, self.context.reading_weight(plan))] = bank
         return bank.select(rotations=plan.rotations, flip=plan.flip, without=without)
 
-    def predict(self, target: Target, plan: Plan, *, without: int | None = None) -> RawKeypoints:
-        """Keypoints of the target; `without` leaves one exemplar out.
+    def predict(self, target: Target, plan: Plan, *, without: frozenset[int] = frozenset()) -> RawKeypoints:
+        """Keypoints of the target; `without` leaves the exemplars with these indices out.
 
         Raises:
             UnreadableImageError: the target cannot be decoded.
         """
-        if plan.stages == 2 and target.box is not None:
+        if target.box is not None and (plan.stages == 2 or plan.crop_boxes):
             x0, y0, x1, y1 = target.box
             side = max(x1 - x0, y1 - y0) * (1 + 2 * plan.crop_margin)
             found = [(np.array([(x0 + x1) / 2, (y0 + y1) / 2]), side)]
@@ -113,7 +113,7 @@ class Matcher:
         return [self.match(bank, part, target, plan, WHOLE) for part in parts]
 
     def _second_stage(
-        self, target: Target, plan: Plan, found: list[tuple[NDArray[np.float64], float]], without: int | None
+        self, target: Target, plan: Plan, found: list[tuple[NDArray[np.float64], float]], without: frozenset[int]
     ) -> RawKeypoints:
         bank = self.bank(CROP, plan, without)
         views = [self._crop(target, centre, side) for centre, side in found]

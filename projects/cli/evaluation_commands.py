@@ -143,7 +143,8 @@ def simulate(
         for row in report["categories"]:
             typer.echo(
                 f"{row['category']}: {row['instances']} instances, {row['by_hand']} by hand: {row['actions']} actions "
-                f"instead of {row['manual_actions']} ({100 * row['ratio']:.0f} %)"
+                f"instead of {row['manual_actions']} ({100 * row['ratio']:.0f} %; after the first {row['by_hand']}: "
+                f"{100 * (row['later_ratio'] or 0):.0f} %)"
             )
         typer.echo(
             f"all: {report['actions']} actions for {report['correct_keypoints']} correct keypoints, "

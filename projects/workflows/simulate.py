@@ -73,11 +73,12 @@ class Sample:
 
 @dataclass
 class Tally:
-    """What was counted for one category."""
+    """What was counted for one category; `by_hand` instances took `hand_actions`, which `actions` includes."""
 
     category: str
     instances: int = 0
     by_hand: int = 0
+    hand_actions: int = 0
     actions: int = 0
     manual_actions: int = 0
     correct_keypoints: int = 0
@@ -98,12 +99,19 @@ class Tally:
         """Actions per correct keypoint against labelling by hand (below 1: work saved)."""
         return self.actions / self.manual_actions if self.manual_actions else float("nan")
 
+    @property
+    def later_ratio(self) -> float:
+        """The same without the instances labelled by hand: what a proposal made from K or more of them costs."""
+        manual = self.manual_actions - self.hand_actions
+        return (self.actions - self.hand_actions) / manual if manual else float("nan")
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "category": self.category, "instances": self.instances, "by_hand": self.by_hand, "actions": self.actions,
             "manual_actions": self.manual_actions, "correct_keypoints": self.correct_keypoints,
-            "ratio": _finite(self.ratio), "proposed": self.proposed, "proposed_right": self.proposed_right,
+            "ratio": _finite(self.ratio), "later_ratio": _finite(self.later_ratio),
+            "proposed": self.proposed, "proposed_right": self.proposed_right,
             "share_right": _finite(self.proposed_right / self.proposed if self.proposed else float("nan")),
             "accepts": self.accepts, "corrections": self.corrections, "rejections": self.rejections,
             "pointings": self.pointings, "dismissed": self.dismissed, "not_shown": self.not_shown,
@@ -147,8 +155,10 @@ def simulate(
 def summary(tallies: Sequence[Tally], options: SimulateOptions) -> dict[str, Any]:
     """The public JSON of `kinmark simulate`."""
     actions, manual = sum(t.actions for t in tallies), sum(t.manual_actions for t in tallies)
+    hand = sum(t.hand_actions for t in tallies)
     return {
         "actions": actions, "manual_actions": manual, "ratio": actions / manual if manual else None,
+        "later_ratio": (actions - hand) / (manual - hand) if manual > hand else None,
         "correct_keypoints": sum(t.correct_keypoints for t in tallies), "exemplars": options.exemplars,
         "backbone": options.backbone, "tuned": options.tune, "right_within": RIGHT_WITHIN,
         "categories": [t.to_json() for t in tallies],
@@ -208,8 +218,9 @@ class _Simulation:
         accepted = [Exemplar(s.image, s.truth) for s in samples[:count]]
         for sample in samples[:count]:
             labelled = int(sample.truth.labelled.sum())
-            tally.actions += labelled
+            tally.hand_actions += labelled
             tally.correct_keypoints += labelled
+        tally.actions += tally.hand_actions
         tally.manual_actions = sum(int(s.truth.labelled.sum()) for s in samples)
         if self.options.tune:
             self._tune(accepted)
@@ -231,10 +242,11 @@ class _Simulation:
         self, accepted: list[Exemplar], batch: list[Sample], rest: list[Sample], tally: Tally
     ) -> list[InstanceProposal | None]:
         targets = tuple(self._target(s) for s in batch)
-        step = -(-len(rest) // COLLECTION)
+        photos = tuple(dict.fromkeys(s.image for s in rest))  # several instances share one
+        step = -(-len(photos) // COLLECTION)
         request = ProposeRequest(
             "simulate", self.category.name, self.category.schema, tuple(accepted), targets, self.options.settings,
-            self.options.backbone, self.prompt, collection=tuple(s.image for s in rest[::step]),
+            self.options.backbone, self.prompt, collection=photos[::step],
         )  # fmt: skip
         if self.chosen is None or choose_again(self.chosen[0], len(accepted)):
             # As in a project: chosen once, again when there are twice as many exemplars; it may look at all photos.

@@ -82,15 +82,6 @@ def test_a_point_and_a_line_have_no_inside(xy):
     assert with_inner_points(matcher) is None
 
 
-def test_one_photo_that_does_better_is_no_gain():
-    photo = np.repeat(np.arange(5), 12)
-    lucky = np.where(photo == 2, 0.5, 0.0)
-    everywhere = np.full(60, 0.1)
-    assert lucky.mean() == pytest.approx(everywhere.mean())
-    assert auto._error(lucky, photo) == pytest.approx(lucky.mean())
-    assert auto._error(everywhere, photo) == pytest.approx(0.0, abs=1e-12)
-
-
 def test_many_exemplars_ask_with_a_few():
     matcher = auto.Matcher(None, None, tuple(range(10)), None, {"kept": "bank"})  # type: ignore[arg-type]
     asking = auto._asking(matcher)

@@ -101,6 +101,7 @@ def test_right_proposals_cost_one_action_each(tmp_path: Path) -> None:
     report = simulate(engine, dataset(tmp_path, 8), tmp_path, SimulateOptions(exemplars=2))  # type: ignore[arg-type]
     assert (report["actions"], report["manual_actions"], report["correct_keypoints"]) == (2 * 3 + 6, 24, 24)
     assert report["ratio"] == pytest.approx(12 / 24)
+    assert report["later_ratio"] == report["categories"][0]["later_ratio"] == pytest.approx(6 / 18)
     parts = report["categories"][0]
     assert (parts["accepts"], parts["corrections"], parts["rejections"], parts["pointings"]) == (6, 0, 0, 0)
     # Every accepted photo is an exemplar at once, and the settings are chosen again when their number has doubled.
