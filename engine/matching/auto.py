@@ -40,7 +40,7 @@ LARGER_SHARE = 0.2
 TRY_TURNING = 0.35
 """Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
 MINIMUM_GAIN = 0.02
-CLEARLY, LEAST_SPREAD = 2.0, 0.1
+CLEARLY, LEAST_SPREAD = 1.5, 0.1
 """A setting changes where it is better by so many standard errors over the held-out photos; their differences are taken to
 spread at least so much."""
 
@@ -114,15 +114,11 @@ def _turn(source: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[flo
 
 
 def choose(
-    matcher: Matcher, settings: MatchSettings, targets: list[ImageInput], *, progress: Progress | None = None,
+    matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> SettingsChoice:  # fmt: skip
     """The plan of these exemplars as settings, with the figures behind it."""
-    start = default_plan(matcher, settings)
-    reason = "Settings from the size and number of the exemplars and the scene."
-    if start.rotations == 1:
-        start, reason = _ask_targets(_asking(matcher), start, settings, targets, cancel)
-    start = ask_sizes(matcher, start, settings, targets, cancel)
+    start, reason = first_settings(matcher, settings, targets, cancel)
     if len(exemplar_photos(matcher.exemplars)) < LEAVE_ONE_OUT_FROM:
         return SettingsChoice(start.to_settings(), (), len(matcher.exemplars), reason)
     chooser = _Chooser(matcher, settings, targets, progress, cancel)
@@ -132,6 +128,17 @@ def choose(
     return SettingsChoice(best.plan.to_settings(), tuple(table), len(matcher.exemplars), reason)
 
 
+def first_settings(
+    matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None = None
+) -> tuple[Plan, str]:
+    """What sizes, scene and targets say before anything is held out, and the reason in words."""
+    start = default_plan(matcher, settings)
+    reason = "Settings from the size and number of the exemplars and the scene."
+    if start.rotations == 1:
+        start, reason = _ask_targets(_asking(matcher), start, settings, targets, cancel)
+    return ask_sizes(matcher, start, settings, targets, cancel), reason
+
+
 def _asking(matcher: Matcher) -> Matcher:
     """The matcher with few of its exemplars, for questions that turn each of them."""
     step = -(-len(matcher.exemplars) // ASKED_EXEMPLARS)
@@ -139,7 +146,7 @@ def _asking(matcher: Matcher) -> Matcher:
 
 
 def _ask_targets(
-    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: list[ImageInput], cancel: CancelToken | None
+    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None
 ) -> tuple[Plan, str]:
     """Whether the exemplars must be turned or mirrored to fit, the targets tell."""
     fixed = fixed_fields(settings)
@@ -159,14 +166,14 @@ def _ask_targets(
     return plan, "Settings from the size of the exemplars and the scene; turned or mirrored copies did not fit better."
 
 
-def _some(targets: list[ImageInput]) -> list[ImageInput]:
+def _some(targets: Sequence[ImageInput]) -> list[ImageInput]:
     """Up to `TARGETS_TO_ASK`, spread over all."""
     step = max(1, len(targets) // TARGETS_TO_ASK)
-    return targets[::step][:TARGETS_TO_ASK]
+    return list(targets[::step][:TARGETS_TO_ASK])
 
 
 def _best_variants(
-    matcher: Matcher, plan: Plan, targets: list[ImageInput], cancel: CancelToken | None
+    matcher: Matcher, plan: Plan, targets: Sequence[ImageInput], cancel: CancelToken | None
 ) -> list[Variant]:
     """The copy of an exemplar that fits best, for up to `TARGETS_TO_ASK` whole targets."""
     runs = matcher.whole_matches(_some(targets), plan, cancel)
@@ -174,7 +181,11 @@ def _best_variants(
 
 
 def ask_sizes(
-    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: list[ImageInput], cancel: CancelToken | None = None
+    matcher: Matcher,
+    plan: Plan,
+    settings: MatchSettings,
+    targets: Sequence[ImageInput],
+    cancel: CancelToken | None = None,
 ) -> Plan:
     """Three sizes where some targets show the instance larger or smaller than the exemplars do; one with a fixed camera."""
     if "sizes" in fixed_fields(settings) or plan.shape == 0 or matcher.context.scene is not None or not targets:
@@ -199,7 +210,7 @@ class _Chooser:
     """Coordinate descent over the grid on held-out photos, cheaper first, noise respected."""
 
     def __init__(
-        self, matcher: Matcher, settings: MatchSettings, targets: list[ImageInput], progress: Progress | None,
+        self, matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], progress: Progress | None,
         cancel: CancelToken | None,
     ) -> None:  # fmt: skip
         self.matcher, self.settings, self.targets = matcher, settings, targets
