@@ -61,7 +61,9 @@ def mirrored_gains(
     if inner is None:
         return np.zeros(0)
     gains = []
-    for run in inner.whole_matches(targets, replace(plan, flip=True, stages=1), cancel):
+    # Priors of a fixed camera are those of the keypoints, not of the points inside.
+    asked = replace(plan, flip=True, stages=1, location=0.0, foreground=0.0)
+    for run in inner.whole_matches(targets, asked, cancel):
         mirrored = torch.tensor([v.flip for v in run.bank.variants])
         gains.append(float(run.poses.score[mirrored].max() - run.poses.score[~mirrored].max()))
     return np.array(gains)

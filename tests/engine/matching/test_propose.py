@@ -96,6 +96,22 @@ def test_turned_animals_of_a_fixed_camera(toy_session: EngineSession, scene, bac
     assert progress.snapshot().done == len(answers)
 
 
+def test_upright_animals_of_a_fixed_camera(toy_session: EngineSession, backbone_dir: Path, tmp_path: Path) -> None:
+    """All look the same way, so the targets are asked for mirrored copies; the scene's priors do not fit that question."""
+    generator = np.random.default_rng(5)
+    images, points = [], []
+    for index in range(9):
+        path = tmp_path / f"{index}.png"
+        points.append(draw(path, tuple(generator.uniform([36, 36], [156, 108])), generator.uniform(-0.2, 0.2)))  # type: ignore[arg-type]
+        images.append(ImageInput(str(index), path))
+    asked = request((images, points), backbone_dir, 1)
+    answers = list(propose_keypoints(toy_session, asked))
+    assert all(isinstance(a, InstanceProposal) for a in answers) and len(answers) == 8
+    plan = answers[0].spec.settings["plan"]
+    assert answers[0].spec.settings["fixed_camera"] and plan["rotations"] == 1 and not plan["flip"]
+    assert np.median(errors(answers, points)) < 0.1
+
+
 def test_choice_is_reused_and_equal(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     asked = request(scene, backbone_dir, 4)
     choice = choose_settings(toy_session, asked)
