@@ -73,7 +73,7 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
         q.Arm("local descriptor alone", card.descriptor),
         q.Arm("colour alone", "colour"),
         q.Arm("model alone", "model"),
-        q.Arm.of_card("shipped fusion", "model", card),
+        q.Arm("shipped fusion", "model", card.descriptor, card.weight, float(card.extra.get("kernel_width", 0.0))),
     ]
     left, right = bundled_photo("motorcycle_left.png"), bundled_photo("motorcycle_right.png")
     with np.load(_skimage_data() / "motorcycle_disp.npz") as archive:

@@ -37,7 +37,7 @@ class Storage:
         backbone = load_backbone("embedded", "cpu", "fp32")
         card = backbone.spec.fusion
         self.side = backbone.spec.input_wh[0]
-        self.arm = q.Arm.of_card("shipped", "model", card)
+        self.arm = q.Arm("shipped", "model", card.descriptor, card.weight, float(card.extra.get("kernel_width", 0.0)))
         self.describer = q.Describer({"model": backbone}, (card.descriptor,))
         self.codecs: dict[str, tuple[float, Codec]] = {}
         self._fit()

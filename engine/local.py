@@ -7,7 +7,6 @@ Light to import; every method loads what it needs on its first call, so opening 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine import api
@@ -52,11 +51,9 @@ class LocalEngine:
 
     def match(self, request: api.MatchRequest, *, cancel: CancelToken | None = None) -> api.MatchResult:
         """See `engine.api.Engine.match`."""
-        from engine.features.fusion import for_fused_scores
         from engine.matching.free import match_points
 
-        settings = for_fused_scores(request.settings, self.session.backbone(request.backbone).spec.fusion)
-        return match_points(self.session, replace(request, settings=settings), cancel=cancel)
+        return match_points(self.session, request, cancel=cancel)
 
     def choose_settings(
         self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None

@@ -18,7 +18,6 @@ from engine.domain.progress import CancelToken, Progress
 from engine.evaluation.datasets import EvaluationPair, read_pairs
 from engine.evaluation.pck import PairResult, PckScore, score_categories, score_pairs
 from engine.evaluation.protocols import get_protocol, judge_pair
-from engine.features.fusion import for_fused_scores
 from engine.matching.free import match_points
 
 if TYPE_CHECKING:
@@ -63,14 +62,13 @@ def match_pair(
     session: EngineSession, request: EvaluateRequest, pair: EvaluationPair, cancel: CancelToken | None
 ) -> NDArray[np.float64]:
     """`[N, 2]` pixel-index predictions in the original target photo."""
-    prompt, spec = request.prompt.replace("{category}", pair.category), session.backbone(request.backbone).spec
-    settings = for_fused_scores(request.settings, spec.fusion)
+    prompt = request.prompt.replace("{category}", pair.category)
     if prompt == "auto":
-        template = spec.text_for(pair.category)
+        template = session.backbone(request.backbone).spec.text_for(pair.category)
         prompt = f"text:{template}" if template else "empty"
     asked = MatchRequest(
         pair.name, ImageInput(str(pair.source), pair.source), index_to_continuous(pair.source_points),
-        Target(ImageInput(str(pair.target), pair.target)), settings=settings, backbone=request.backbone,
+        Target(ImageInput(str(pair.target), pair.target)), settings=request.settings, backbone=request.backbone,
         prompt=prompt, want_maps=False,
     )  # fmt: skip
     return continuous_to_index(match_points(session, asked, cancel=cancel).points_xy_image)

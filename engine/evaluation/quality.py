@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.backbones.backbone import Backbone
-from engine.backbones.spec import FusionSpec
 from engine.domain.geometry import ImageTransform
 from engine.evaluation.pck import PairResult, hits
 from engine.features.extractor import to_network
-from engine.features.fusion import get_descriptor, join_blocks, kernel_scores, l2_normalise, temperature_factor
+from engine.features.fusion import get_descriptor, join_blocks, kernel_scores, l2_normalise
 from engine.features.views import render_pixels
 from engine.matching.sampling import sample_features
-from engine.matching.selection import TEMPERATURE, select
+from engine.matching.selection import select
 from engine.matching.similarity import similarity_maps
 from engine.training.bodies import CATEGORIES
 from engine.training.scenes import HELD_OUT, SCENES_PER_IDENTITY, Scene, SceneOptions, render_scene
@@ -232,22 +231,13 @@ def untrained(backbone: Backbone, seed: int = 0) -> Backbone:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to match: a part, or two parts fused as the engine fuses them: weight of the second, its kernel's width, and
-    the soft argmax's temperature."""
+    """One way to match: a part, or two parts fused as the engine fuses them: weight of the second, its kernel's width."""
 
     name: str
     first: str
     second: str = ""
     weight: float = 0.0
     kernel_width: float = 0.0
-    temperature: float = TEMPERATURE
-
-    @staticmethod
-    def of_card(name: str, first: str, fusion: FusionSpec) -> Arm:
-        """The part `first` fused as a backbone's card says."""
-        width = float(fusion.extra.get("kernel_width", 0.0))
-        temperature = TEMPERATURE * temperature_factor(fusion, fusion.weight)
-        return Arm(name, first, fusion.descriptor, fusion.weight, width, temperature)
 
     def scores(self, source: Maps, target: Maps, xy_feature: Tensor) -> Tensor:
         """Similarity maps [N, h, w] of query points [N, 2] (cells of the source map)."""
@@ -272,7 +262,7 @@ def match_pair(pair: PicturePair, arm: Arm, source: Maps, target: Maps, method: 
     grid = source[arm.first].shape[-2:]
     xy = torch.from_numpy(transform.to_feature(pair.source_xy, (grid[1], grid[0])))
     maps = arm.scores(source, target, xy)
-    found = select(maps, method, temperature=arm.temperature).double().numpy()
+    found = select(maps, method).double().numpy()
     return np.asarray(transform.from_feature(found, (maps.shape[-1], maps.shape[-2])))
 
 

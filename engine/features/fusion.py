@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,8 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.api import MatchSettings
-from engine.backbones.spec import FusionSpec
 from engine.domain.errors import UserInputError
 
 EPS = 1e-6
@@ -108,21 +106,3 @@ def kernel_scores(cosines: Tensor, width: float) -> Tensor:
     likeness, so one fusion weight serves both cases (measured: docs/embedded-model.md).
     """
     return torch.exp((cosines - 1.0) / width)
-
-
-def temperature_factor(fusion: FusionSpec, weight: float) -> float:
-    """What the soft argmax's temperature is multiplied by for scores fused with `weight`; 1 where only one part scores.
-
-    In `(1 - w) * cosine + w * kernel` the differences between places are smaller than in the cosines for which the published
-    temperature was made: taken as it is, the fused peak is blurred, and what the fusion gains in finding the place it loses
-    in exactness. Divided by 1 - w it is too sharp to lie between cells. The card's `temperature_factor` is measured.
-    """
-    return float(fusion.extra.get("temperature_factor", 1.0)) if 0 < weight < 1 else 1.0
-
-
-def for_fused_scores(settings: MatchSettings, fusion: FusionSpec) -> MatchSettings:
-    """Settings of plain matching with the temperature in the unit of the scores that the card's fusion makes."""
-    weight = settings.fusion_weight
-    if weight is None:
-        weight = fusion.weight if fusion.descriptor else 0.0
-    return replace(settings, temperature=settings.temperature * temperature_factor(fusion, weight))

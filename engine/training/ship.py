@@ -33,7 +33,7 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "extra_scales": [{"factor": 0.6667, "weight": 0.5}],
     "ensemble": 1,
     "prompt": "a photo of a {category}",
-    "fusion": {"descriptor": "dense_sift", "weight": 0.46, "kernel_width": 0.045, "temperature_factor": 0.75},
+    "fusion": {"descriptor": "dense_sift", "weight": 0.46, "kernel_width": 0.05},
     "instance": {
         "layer": "last",
         "timestep": 20,
