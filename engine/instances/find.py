@@ -29,7 +29,6 @@ from engine.instances.decision import (
 )
 from engine.instances.evidence import Evidence, ReferenceModel, gather_evidence, grid_of, resize_map
 from engine.instances.outline import best_threshold, grabcut
-from engine.instances.part_matching import PartMatcher
 from engine.instances.picture import BoolMask, Picture, load_picture
 from engine.instances.reference import (
     ReferenceView,
@@ -80,9 +79,6 @@ class InstanceFinder:
         self.extractor = self._attention()
         views = self._views(request.references, cancel)
         self.model = thin_patches(build_model(views))
-        self.parts: PartMatcher | None = None
-        if self.extractor is not None and self.settings.part_matching > 0:
-            self.parts = PartMatcher(session, request.backbone, views)
         # A region may look like one view of the thing and unlike another: each reference judges for itself.
         self.singles = [thin_patches(build_model([view]), 600) for view in views]
         self.histograms = np.stack([single.histogram for single in self.singles])
@@ -158,21 +154,9 @@ class InstanceFinder:
             return region
 
         # Only what is answered is cut out to its edges: that costs more than everything else.
-        found = distinct_regions(values, max(wanted, CANDIDATES), candidate, cancel)
-        best = self._chosen(picture, found, wanted)
+        best = distinct_regions(values, max(wanted, CANDIDATES), candidate, cancel)[:wanted]
         refined = [self._refined(picture, evidence, region, maps_left[region.peak_rc]) for region in best]
         return sorted(refined, key=lambda r: -r.score)
-
-    def _chosen(self, picture: Picture, regions: list[Region], wanted: int) -> list[Region]:
-        """The `wanted` best of regions that come best score first; where they compete, their parts are matched, too.
-
-        Only the choice inside one photo: the score stays what the decision was fitted on.
-        """
-        if self.parts is None or len(regions) <= wanted:
-            return regions[:wanted]
-        features = self.parts.features(picture)
-        found = [r.score + self.settings.part_matching * self.parts.likeness(features, r.mask) for r in regions]
-        return [regions[i] for i in np.argsort([-f for f in found], kind="stable")[:wanted]]
 
     def _refined(self, picture: Picture, evidence: Evidence, rough: Region, values: NDArray[np.float32]) -> Region:
         if self.segmenter is not None:

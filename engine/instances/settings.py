@@ -40,7 +40,6 @@ class ResolvedSettings:
         variant, mode, inversion_steps, timestep, layer, background_suppression: see `InstanceSettings`, `InstanceSpec`.
         refine: "grabcut", "threshold" or a segmenter folder.
         weights: of the evidence parts.
-        part_matching: log-odds per unit of `part_matching.found_parts` when several regions compete; 0 = not computed.
         max_instances, threshold: of the decision; threshold None = the calibration's own.
         whole_masks: "everything like this": the semantic map alone, every region above the threshold.
         seed: of the one-step noise.
@@ -57,7 +56,6 @@ class ResolvedSettings:
     max_instances: int
     threshold: float | None
     seed: int = 0
-    part_matching: float = 0.0
 
     def describe(self) -> dict[str, Any]:
         """JSON-able, for the RunSpec."""
@@ -100,7 +98,6 @@ def resolve(settings: InstanceSettings, spec: BackboneSpec) -> ResolvedSettings:
         max_instances=settings.max_instances,
         threshold=settings.threshold,
         seed=int(settings.extra.get("seed", 0)),
-        part_matching=float(settings.extra.get("part_matching", spec.instance.extra.get("part_matching", 0.0))),
     )
 
 
