@@ -88,6 +88,13 @@ def test_cases_hold_the_instance_and_its_double(tmp_path: Path) -> None:
     assert {0, 1} <= set(np.unique(case.owner))
 
 
+def test_another_list_shows_other_scenes(tmp_path: Path) -> None:
+    own, again, other = (instance_cases(tmp_path / str(k), 1, 96, first)[0] for k, first in enumerate((0, 0, 20_000)))
+    assert own.category == other.category
+    assert own.target.read_bytes() == again.target.read_bytes() != other.target.read_bytes()
+    assert not np.array_equal(own.reference_mask, other.reference_mask)
+
+
 def test_judging_a_proposal() -> None:
     owner = np.full((40, 40), -1, np.int8)
     owner[5:15, 5:15], owner[5:15, 25:35] = 0, 1
