@@ -82,6 +82,7 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
         "synthetic": q.synthetic_pairs(chosen.pairs, side),
         "real warps": q.warped_pairs([(n.split(".")[0], bundled_photo(n)) for n in PHOTOS], chosen.warps, side),
         "stereo": q.stereo_pairs(left, right, disparity, side),
+        "stereo, half-size tiles": q.stereo_pairs(left, right, disparity, side, half=True),
     }
     rows: list[Row] = []
     for name, pairs in sets.items():

@@ -45,10 +45,13 @@ class InstanceOutcome:
     right_one: bool
 
 
-def instance_cases(folder: Path, count: int, size: int) -> list[InstanceCase]:
-    """Render held-out cases as PNG files under `folder`."""
+def instance_cases(folder: Path, count: int, size: int, first: int = 0) -> list[InstanceCase]:
+    """Render held-out cases as PNG files under `folder`.
+
+    `first` starts another list; from 10 000 on it shares no identity with the figures, which are reported on 0.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    names, attempt = list(CATEGORIES), 0
+    names, attempt = list(CATEGORIES), first
     cases: list[InstanceCase] = []
     while len(cases) < count:
         category, identity = names[len(cases) % len(names)], SCENE_IDENTITIES + attempt

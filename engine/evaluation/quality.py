@@ -126,17 +126,28 @@ def warped_pairs(photos: Sequence[tuple[str, Picture]], count: int, size: int, s
     return pairs
 
 
-def stereo_pairs(left: Picture, right: Picture, disparity: NDArray[np.floating], size: int) -> list[PicturePair]:
-    """Square tiles of a rectified pair (`right x = left x - disparity`); L = the tile's side in the network frame."""
+def stereo_pairs(
+    left: Picture, right: Picture, disparity: NDArray[np.floating], size: int, *, half: bool = False
+) -> list[PicturePair]:
+    """Square tiles of a rectified pair (`right x = left x - disparity`); L = the tile's side in the network frame.
+
+    Four tiles of the picture's whole height, or with `half` 3 rows of 5 tiles of half of it: twice as large in the network's
+    frame, so that the two cameras see more different things, and points leave the tile more often.
+    """
     height, width = left.shape[:2]
-    rng, pairs = np.random.default_rng(23), []
-    for k, x0 in enumerate(np.linspace(0, width - height, 4).astype(int)):
-        xy = rng.uniform(0.05 * height, 0.95 * height, (400, 2))
-        shift = disparity[xy[:, 1].astype(int), (xy[:, 0] + x0).astype(int)]
+    side = height // 2 if half else height
+    rng, pairs = np.random.default_rng(29 if half else 23), []
+    rows, columns = (3, 5) if half else (1, 4)
+    corners = [(x, y) for y in np.linspace(0, height - side, rows).astype(int)
+               for x in np.linspace(0, width - side, columns).astype(int)]  # fmt: skip
+    for k, (x0, y0) in enumerate(corners):
+        xy = rng.uniform(0.05 * side, 0.95 * side, (400, 2))
+        shift = disparity[(xy[:, 1] + y0).astype(int), (xy[:, 0] + x0).astype(int)]
         moved = xy - np.stack([shift, np.zeros_like(shift)], 1)
-        good = np.isfinite(shift) & (moved[:, 0] > 0.02 * height)
-        xy, moved = xy[good][:75] * size / height, moved[good][:75] * size / height
-        tiles = [cv2.resize(p[:, x0 : x0 + height], (size, size), interpolation=cv2.INTER_AREA) for p in (left, right)]
+        good = np.isfinite(shift) & (moved[:, 0] > 0.02 * side)
+        xy, moved = xy[good][:75] * size / side, moved[good][:75] * size / side
+        window = slice(y0, y0 + side), slice(x0, x0 + side)
+        tiles = [cv2.resize(p[window], (size, size), interpolation=cv2.INTER_AREA) for p in (left, right)]
         pairs.append(PicturePair(f"stereo-{k}", "stereo", tiles[0], tiles[1], xy, moved, float(size)))
     return pairs
 

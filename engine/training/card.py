@@ -105,7 +105,9 @@ def write_card(figures: dict[str, Any], run_facts: dict[str, Any], out: Path) ->
     text = TEXT.format(
         table=quality_table(rows),
         gains=gain_table(rows),
-        cases="Measured on " + ", ".join(notes) + " (rendered pairs, warped photos, stereo tiles, instance scenes)",
+        cases="Measured on "
+        + ", ".join(notes)
+        + " (rendered pairs, warped photos, stereo tiles whole and half, instance scenes)",
         cpu=figures["machine"]["cpu"],
         **run_facts,
     )

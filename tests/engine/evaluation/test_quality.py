@@ -39,13 +39,20 @@ def test_warped_pairs_correspond_pixel_by_pixel() -> None:
         assert np.median(error) < 5
 
 
-def test_stereo_points_follow_the_disparity() -> None:
+@pytest.mark.parametrize(("half", "count", "scale"), [(False, 4, 1.0), (True, 15, 2.0)])
+def test_stereo_points_follow_the_disparity(half: bool, count: int, scale: float) -> None:
     left = bank_image(4)[:96, :192]
     right = np.roll(left, -6, axis=1)
-    pairs = q.stereo_pairs(left, right, np.full(left.shape[:2], 6.0), 96)
-    assert len(pairs) == 4
+    pairs = q.stereo_pairs(left, right, np.full(left.shape[:2], 6.0), 96, half=half)
+    assert len(pairs) == count
+    describe = get_descriptor("dense_sift").compute
     for pair in pairs:
-        assert pair.source_xy[:, 0] - pair.target_xy[:, 0] == pytest.approx(np.full(len(pair.source_xy), 6.0))
+        shift = pair.source_xy - pair.target_xy
+        assert shift == pytest.approx(np.tile([6.0 * scale, 0.0], (len(shift), 1)))
+    maps = [{"s": describe(p[None], (48, 48))[0]} for p in (pairs[-1].source, pairs[-1].target)]
+    found = q.match_pair(pairs[-1], q.Arm("s", "s"), *maps)
+    # Both tiles are cut from the same place of either picture.
+    assert np.median(np.linalg.norm(found - pairs[-1].target_xy, axis=1)) < 2
 
 
 def test_the_kernel_leaves_only_real_likeness() -> None:
@@ -79,6 +86,13 @@ def test_cases_hold_the_instance_and_its_double(tmp_path: Path) -> None:
     assert case.reference.is_file()
     assert case.reference_mask.sum() > 100
     assert {0, 1} <= set(np.unique(case.owner))
+
+
+def test_another_list_shows_other_scenes(tmp_path: Path) -> None:
+    own, again, other = (instance_cases(tmp_path / str(k), 1, 96, first)[0] for k, first in enumerate((0, 0, 20_000)))
+    assert own.category == other.category
+    assert own.target.read_bytes() == again.target.read_bytes() != other.target.read_bytes()
+    assert not np.array_equal(own.reference_mask, other.reference_mask)
 
 
 def test_judging_a_proposal() -> None:
