@@ -34,6 +34,7 @@ from engine.matching.confidence import (
     threshold_for_precision,
 )
 from engine.matching.evidence import RawKeypoints
+from engine.matching.facing import predict_facing
 from engine.matching.propose import gather_all, open_matcher, swap_probability
 from engine.paths import resources_dir
 from engine.session import EngineSession
@@ -173,7 +174,7 @@ def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, sh
     matcher.context.weight_is_open = False
     judged = []
     for i in rest:
-        raw = gather_all(matcher, matcher.predict(Target(labelled.images[i]), plan))
+        raw = gather_all(matcher, predict_facing(matcher, Target(labelled.images[i]), plan))
         truth = labelled.xy[i]
         inside = truth[np.isfinite(truth[:, 0])]
         length = float((inside.max(axis=0) - inside.min(axis=0)).max())

@@ -15,7 +15,7 @@ from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import WHOLE, Variant, exemplar_length
-from engine.matching.facing import mirrored_gains
+from engine.matching.facing import CLEARLY_BETTER, mirrored_gains
 from engine.matching.plan import Plan, apply_settings, fixed_fields
 from engine.matching.predict import Matcher, best_run
 
@@ -29,9 +29,9 @@ TARGETS_TO_ASK = 12
 UPRIGHT_SHARE = 0.8
 UPRIGHT_SHARE_MOVING_CAMERA = 0.45
 """Below this share of targets that an exemplar fits within 45 degrees of upright, exemplars are turned (chance: 3/8)."""
-MIRRORED_SHARE, CLEARLY_BETTER = 0.2, 0.055
-"""Mirrored copies are used when so large a share of the targets fits one better by so much (score of the pose). Measured:
-0.25 to 0.5 of drawn animals that face both ways, at most 0.17 of views from all round, where mirroring harms."""
+MIRRORED_SHARE = 0.2
+"""Mirrored copies are used for all where so large a share of the targets fits one clearly better. Measured: 0.25 to 0.5 of
+drawn animals that face both ways, at most 0.17 of views from all round, where mirroring harms."""
 MINIMUM_ASKED = 5
 ASKED_EXEMPLARS = 4
 """So many, evenly chosen, are turned and mirrored to ask the targets: all may face one way because they are of one film."""
@@ -75,7 +75,7 @@ def default_plan(matcher: Matcher, settings: MatchSettings) -> Plan:
             # Some points belong to the rig and some to the animal: they form no common shape.
             plan = replace(plan, shape=0.0, stages=1)
     # Whoever asks for one stage gets one, also where a box says where the instance is.
-    plan = replace(plan, crop_boxes=plan.shape > 0 and settings.stages != 1)
+    plan = replace(plan, crop_boxes=plan.shape > 0 and settings.stages != 1, mirror_targets=settings.flip is None)
     return apply_settings(plan, settings)
 
 

@@ -31,7 +31,8 @@ class RawKeypoints:
         signals: per keypoint; `peaks`: candidates per keypoint, best first.
         known: `[K]` bool.
         box: where the best pose puts the instance; `pose_score` its mean similarity; `exemplar` its index.
-        swap_gain: mean gain when left and right twins trade places (positive: sides look swapped).
+        swap_gain: how much better (score of the pose) the exemplars fit mirrored, with left and right exchanged; 0 unknown
+            (see `facing.predict_facing`).
         alone_xy_image: `[K, 2]` where each keypoint would be without regard to its twin.
     """
 
@@ -42,7 +43,7 @@ class RawKeypoints:
     box: Box
     pose_score: float
     exemplar: int
-    swap_gain: float
+    swap_gain: float = 0.0
     run: MatchRun | None = None
     alone_xy_image: NDArray[np.float64] | None = None
 
@@ -69,7 +70,7 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
     agreement = _agreement(run, xy, length)
     expected = run.poses.centre[best] + run.offsets_cells[best].float()
     stray = torch.linalg.vector_norm(xy - expected, dim=-1) / max(length, 1e-6)
-    twin, swap_gain = _twins(run, safe, xy)
+    twin = _twins(run, safe, xy)
     xy_image = parts.to_image(xy.double().numpy())
     xy_image[~known.numpy()] = np.nan
     peaks_image = parts.to_image(found.xy.double().numpy())
@@ -91,7 +92,7 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
         ))  # fmt: skip
     return RawKeypoints(
         xy_image, tuple(signals), tuple(peaks), known.numpy(), run.box_image(), float(run.poses.score[best]),
-        run.bank.variants[best].exemplar, swap_gain, run, alone_image,
+        run.bank.variants[best].exemplar, 0.0, run, alone_image,
     )  # fmt: skip
 
 
@@ -114,13 +115,10 @@ def _agreement(run: MatchRun, xy: Tensor, length: float) -> Tensor:
     return torch.where(total > 0, near / total.clamp(min=1), torch.full_like(near, float("nan")))
 
 
-def _twins(run: MatchRun, fused: Tensor, xy: Tensor) -> tuple[Tensor, float]:
-    """Margin of each keypoint over its left/right twin at the same place, and the mean gain of trading sides."""
+def _twins(run: MatchRun, fused: Tensor, xy: Tensor) -> Tensor:
+    """`[K]`: margin of each keypoint over its left/right twin at the same place, NaN without one."""
     flip = torch.tensor(run.matcher.schema.flip_index)
     own = value_at(fused, xy)
     twin_here = value_at(fused[flip], xy)
     has_twin = flip != torch.arange(len(flip))
-    margin = torch.where(has_twin, own - twin_here, torch.full_like(own, float("nan")))
-    if not bool(has_twin.any()):
-        return margin, 0.0
-    return margin, float(-margin[has_twin].mean())
+    return torch.where(has_twin, own - twin_here, torch.full_like(own, float("nan")))

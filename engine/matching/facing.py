@@ -1,7 +1,8 @@
-"""Do the targets show the instance from its other side? (ours; for `auto`)
+"""Do the targets show the instance from its other side? (ours)
 
-The labelled keypoints alone are too few to tell: on symmetric bodies a mirrored copy of them fits half of the targets
-a little better by chance. So the inside of the exemplar is asked, on a grid of points.
+A collection (`auto` mirrors the exemplars for all targets) is asked about the inside of the exemplar, on a grid of points: the
+labelled keypoints alone are too few to tell, on symmetric bodies a mirrored copy of them fits half of the targets a little
+better by chance. A single target is mirrored only where its keypoints themselves leave no doubt.
 """
 
 from __future__ import annotations
@@ -14,14 +15,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import Exemplar, ImageInput
+from engine.api import Exemplar, ImageInput, Target
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
+from engine.matching.evidence import RawKeypoints
 from engine.matching.plan import Plan
 from engine.matching.predict import Matcher
+from engine.matching.sides import mirrored_gain
 
+CLEARLY_BETTER = 0.055
+"""Score of the pose by which a mirrored copy must fit better to count."""
 GRID = 10
 """The hull of the keypoints is covered by about GRID x GRID points."""
+
+
+def predict_facing(matcher: Matcher, target: Target, plan: Plan) -> RawKeypoints:
+    """The target's keypoints; where a mirrored copy of the exemplars clearly fits it better, with mirrored copies.
+
+    `swap_gain` of the answer: how much better the facing that was not taken fits (usually negative).
+    """
+    raw = matcher.predict(target, plan)
+    if raw.run is None:
+        return raw
+    gain = mirrored_gain(raw.run)
+    if plan.flip:
+        return replace(raw, swap_gain=-abs(gain))
+    if not plan.mirror_targets or gain <= CLEARLY_BETTER:
+        return replace(raw, swap_gain=gain)
+    return replace(matcher.predict(target, replace(plan, flip=True)), swap_gain=-gain)
 
 
 def inner_points(exemplar: Exemplar) -> NDArray[np.float64]:

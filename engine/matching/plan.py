@@ -28,6 +28,8 @@ class Plan:
         evidence: score difference between two pose hypotheses that makes one e times as likely.
         sizes: 1, or 3 to look at each target at three sizes (photos from nearer and farther); the best pose decides.
         crop_boxes: match a target that comes with the box of its instance in a crop there, whatever `stages` says.
+        mirror_targets: a target that clearly shows the instance from its other side is matched with mirrored exemplars,
+            whatever `flip` says.
     """
 
     method: str = "kernel_softargmax"
@@ -49,6 +51,7 @@ class Plan:
     evidence: float = 0.03
     sizes: int = 1
     crop_boxes: bool = False
+    mirror_targets: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in MATCH_METHODS:
@@ -74,7 +77,8 @@ class Plan:
         """As the request's settings, everything set."""
         extra = {"foreground": self.foreground, "whiten": self.whiten, "crop_margin": self.crop_margin,
                  "slack": self.slack, "evidence": self.evidence, "sizes": self.sizes,
-                 "crop_boxes": self.crop_boxes}  # fmt: skip
+                 "crop_boxes": self.crop_boxes,
+                 "mirror_targets": self.mirror_targets}  # fmt: skip
         return MatchSettings(
             method=self.method, stages=self.stages, rotations=self.rotations, flip=self.flip,
             fusion_weight=self.fusion_weight, fuse_exemplars=self.fuse, location_prior=self.location,

@@ -24,6 +24,7 @@ from engine.matching.confidence import judge, prior_calibration
 from engine.matching.context import make_context
 from engine.matching.cycle import with_cycle_errors
 from engine.matching.evidence import RawKeypoints
+from engine.matching.facing import predict_facing
 from engine.matching.plan import Plan, apply_settings, is_decided
 from engine.matching.predict import Matcher
 from engine.matching.presence import with_presence
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from engine.session import EngineSession
 
 MAX_EXEMPLARS = 12
-SWAP_UNIT = 0.03
+SWAP_EVEN, SWAP_UNIT = 0.04, 0.02
+"""Gain of the other facing at which exchanged sides are as likely as not, and how fast that changes (rendered sets)."""
 ABSENT_BELOW = 0.5
 """Taking away a point that is not there costs a person as much as placing one that is: the likelier one is proposed."""
 
@@ -74,7 +76,7 @@ def propose_keypoints(
             cancel.check()
         started = time.perf_counter()
         try:
-            raw = gather_all(matcher, matcher.predict(target, plan))
+            raw = gather_all(matcher, predict_facing(matcher, target, plan))
             yield to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
         except UnreadableImageError as error:
             yield TargetFailure(target.image.image_id, error)
@@ -188,8 +190,8 @@ def _layout(exemplar: Exemplar) -> np.ndarray:
 
 
 def swap_probability(gain: float) -> float:
-    """How surely all sides are exchanged, from the mean similarity won by trading left and right names."""
-    return float(1 / (1 + np.exp(-np.clip(gain / SWAP_UNIT, -30, 30))))
+    """How surely all sides are exchanged, from how much better the other facing fits (score of the pose)."""
+    return float(1 / (1 + np.exp(-np.clip((gain - SWAP_EVEN) / SWAP_UNIT, -30, 30))))
 
 
 def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeypoints | None = None) -> RunSpec:
@@ -215,6 +217,7 @@ def to_proposal(
     calibration = request.calibration or prior_calibration(request.backbone)
     confidence, present = judge(calibration, raw.signals)
     wanted = range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints
+    used = plan if raw.run is None else raw.run.plan
     keypoints = []
     for k in wanted:
         if not raw.known[k]:
@@ -231,6 +234,6 @@ def to_proposal(
     return InstanceProposal(
         request_id=request.request_id, image_id=target.image.image_id, category=request.category,
         keypoints=tuple(keypoints), confidence=float(np.mean([k.confidence for k in keypoints])), box=raw.box,
-        spec=run_spec(matcher, request, plan, raw), exemplar_ids=tuple(e.image.image_id for e in matcher.exemplars),
+        spec=run_spec(matcher, request, used, raw), exemplar_ids=tuple(e.image.image_id for e in matcher.exemplars),
         sides_swapped=swapped, seconds=seconds, calibrated=calibration.kind == "project",
     )  # fmt: skip

@@ -1,11 +1,13 @@
-"""Left and right: twins do not share a place (ours).
+"""Left and right: twins do not share a place, and does the animal face the other way? (ours)
 
 A keypoint and its twin look alike, so both often have their best peak on the same limb. The pair is chosen together: two
-different peaks with the best sum, where standing nearer than in the exemplars costs something.
+different peaks with the best sum, where standing nearer than in the exemplars costs something. Whether all sides are exchanged
+the chosen places cannot tell, since they were chosen with the names; a mirrored copy of the exemplars can.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +48,21 @@ def separate_twins(run: MatchRun, maps: Tensor, xy: Tensor) -> Tensor:
         pair = _best_pair(maps[[left, right]], torch.stack([xy[left], xy[right]]), found.xy[[left, right]], near)
         result[left], result[right] = pair[0], pair[1]
     return result
+
+
+def mirrored_gain(run: MatchRun) -> float:
+    """How much better (score of the pose) a mirrored copy of an exemplar, left and right exchanged, fits this view than an
+    unmirrored one; 0 where that says nothing: no twins, no common shape, exemplars that are turned anyway."""
+    plan, matcher = run.plan, run.matcher
+    if not matcher.schema.pairs or plan.shape == 0 or plan.rotations > 1:
+        return 0.0
+    if not plan.flip:
+        both = matcher.bank(run.frame, replace(plan, flip=True))
+        mirrored = both.subset([v.flip for v in both.variants])
+        other = matcher.match(mirrored, run.parts, run.target, plan, run.frame)
+        return float(other.poses.score.max() - run.poses.score.max())
+    flipped = torch.tensor([v.flip for v in run.bank.variants])
+    return float(run.poses.score[flipped].max() - run.poses.score[~flipped].max())
 
 
 def _best_pair(maps: Tensor, own: Tensor, peaks: Tensor, near: float) -> Tensor:

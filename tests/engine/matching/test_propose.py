@@ -112,6 +112,28 @@ def test_upright_animals_of_a_fixed_camera(toy_session: EngineSession, backbone_
     assert np.median(errors(answers, points)) < 0.1
 
 
+def test_an_animal_that_faces_the_other_way(toy_session: EngineSession, backbone_dir: Path, tmp_path: Path) -> None:
+    """One exemplar looks right; the two of four targets that look left are mirrored, left and right keep their names."""
+    images, points = [], []
+    for index in range(5):
+        path = tmp_path / f"{index}.png"
+        xy = draw(path, (90.0 + 4 * index, 70.0), 0.05 * index)
+        if index % 2:
+            picture = cv2.imread(str(path))
+            cv2.imwrite(str(path), np.ascontiguousarray(picture[:, ::-1]))
+            xy = np.stack([picture.shape[1] - xy[:, 0], xy[:, 1]], axis=1)[[0, 1, 3, 2]]
+        images.append(ImageInput(str(index), path))
+        points.append(xy)
+    asked = replace(
+        request((images, points), backbone_dir, 1), settings=MatchSettings(rotations=1, stages=1, location_prior=0)
+    )
+    answers = list(propose_keypoints(toy_session, asked))
+    assert [a.spec.settings["plan"]["flip"] for a in answers] == [True, False, True, False]
+    assert np.median(errors(answers, points)) < 0.1
+    fixed = replace(asked, settings=replace(asked.settings, flip=False))
+    assert not any(a.spec.settings["plan"]["flip"] for a in propose_keypoints(toy_session, fixed))
+
+
 def test_choice_is_reused_and_equal(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     asked = request(scene, backbone_dir, 4)
     choice = choose_settings(toy_session, asked)

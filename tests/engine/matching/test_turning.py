@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +15,10 @@ from engine.domain.keypoints import InstanceKeypoints
 from engine.matching import auto
 from engine.matching.auto import _turn
 from engine.matching.bank import Variant
-from engine.matching.facing import inner_points, mirrored_gains, with_inner_points
+from engine.matching.evidence import RawKeypoints
+from engine.matching.facing import CLEARLY_BETTER, inner_points, mirrored_gains, predict_facing, with_inner_points
 from engine.matching.plan import Plan
+from engine.matching.propose import swap_probability
 
 SHAPE = np.array([[0.0, 0.0], [40.0, -6.0], [80.0, 0.0], [10.0, 40.0], [70.0, 42.0], [95.0, -25.0]])
 
@@ -88,3 +91,31 @@ def test_many_exemplars_ask_with_a_few():
     assert asking.exemplars == (0, 3, 6, 9) and asking._banks == {}
     few = auto.Matcher(None, None, (1, 2), None)  # type: ignore[arg-type]
     assert auto._asking(few) is few
+
+
+class OneTarget:
+    """Answers with the plan it was asked with."""
+
+    def predict(self, _target, plan: Plan) -> RawKeypoints:
+        answer = RawKeypoints(SHAPE, (), (), np.ones(6, bool), (0.0, 0.0, 1.0, 1.0), 0.5, 0)
+        return replace(answer, run=SimpleNamespace(plan=plan))
+
+
+@pytest.mark.parametrize(
+    ("plan", "gain", "mirrored", "swap_gain"),
+    [
+        (Plan(mirror_targets=True), CLEARLY_BETTER + 0.1, True, -CLEARLY_BETTER - 0.1),
+        (Plan(mirror_targets=True), 0.01, False, 0.01),
+        (Plan(mirror_targets=False), CLEARLY_BETTER + 0.1, False, CLEARLY_BETTER + 0.1),
+        (Plan(flip=True), 0.2, True, -0.2),  # the better facing was taken already
+        (Plan(flip=True), -0.2, True, -0.2),
+    ],
+)
+def test_a_target_is_mirrored_only_where_that_is_clearly_better(monkeypatch, plan, gain, mirrored, swap_gain):
+    monkeypatch.setattr("engine.matching.facing.mirrored_gain", lambda _run: gain)
+    answer = predict_facing(OneTarget(), None, plan)  # type: ignore[arg-type]
+    assert answer.run.plan.flip is mirrored and answer.swap_gain == pytest.approx(swap_gain)
+
+
+def test_sides_look_exchanged_where_the_other_facing_fits_better():
+    assert swap_probability(0.2) > 0.95 and swap_probability(0.0) < 0.2 and swap_probability(-0.3) < 1e-3
