@@ -293,8 +293,27 @@ class TuneProgress:
 
 
 @dataclass(frozen=True)
+class HeldOutFigures:
+    """PCK@0.1 before and after on held-out photos and the same without its steps (`soft`: mean of 1 / (1 + (error / 0.1)^2)),
+    with 95 % bootstrap intervals over photos; gains are paired. NaN = not measured."""
+
+    before: float = float("nan")
+    after: float = float("nan")
+    before_interval: tuple[float, float] = (float("nan"), float("nan"))
+    after_interval: tuple[float, float] = (float("nan"), float("nan"))
+    gain_interval: tuple[float, float] = (float("nan"), float("nan"))
+    soft_before: float = float("nan")
+    soft_after: float = float("nan")
+    soft_gain_interval: tuple[float, float] = (float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
 class TuneResult:
-    """The outcome: `prompt_id` ("" when discarded), PCK@0.1 before/after with 95 % bootstrap intervals."""
+    """The outcome: `prompt_id` ("" when discarded), PCK@0.1 before/after with 95 % bootstrap intervals.
+
+    `before`, `after`: of the score alone (published criterion); `proposals`: of what a sweep proposes on the same photos;
+    `better`: whether the figure that decides rose beyond noise; `kept`: better, or kept all the same.
+    """
 
     request_id: str
     prompt_id: str
@@ -307,6 +326,8 @@ class TuneResult:
     steps: int
     seconds: float
     curve: tuple[TuneProgress, ...] = ()
+    proposals: HeldOutFigures = HeldOutFigures()
+    better: bool = False
 
 
 @dataclass(frozen=True)
@@ -557,9 +578,7 @@ class VectorIndexDoor(Protocol):
         """Write it to its folder."""
         ...
 
-    def search(
-        self, queries: NDArray[np.float32], count: int, *, distinctive: bool = False
-    ) -> Sequence[NeighbourDoor]:
+    def search(self, queries: NDArray[np.float32], count: int, *, distinctive: bool = False) -> Sequence[NeighbourDoor]:
         """The `count` photos most alike to any query row `[Q, D]`, best first.
 
         distinctive: what the query shares with most of the collection counts less; `similarity` is then no cosine.

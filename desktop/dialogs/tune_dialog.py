@@ -140,7 +140,11 @@ class TuneDialog(QDialog):
         advice = self.tr("Better: keep it.") if tuned.better else self.tr("Not better: discard it.")
         low, high = tuned.interval
         interval = self.tr("95 % interval after: {low:.0%} to {high:.0%}; {steps} steps, {s:.0f} s. ")
-        return verdict, interval.format(low=low, high=high, steps=tuned.steps, s=tuned.seconds) + advice
+        detail = interval.format(low=low, high=high, steps=tuned.steps, s=tuned.seconds)
+        if all(map(math.isfinite, tuned.score)):
+            alone = self.tr("Best place of each keypoint by itself, as in the curve: {a:.0%} before, {b:.0%} after. ")
+            detail += alone.format(a=tuned.score[0], b=tuned.score[1])
+        return verdict, detail + advice
 
     def _category_chosen(self) -> None:
         self._count()
