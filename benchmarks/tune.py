@@ -33,6 +33,8 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 SIDE = 288
 ALL = ("dog", "bird", "car")
+PUPPET = "puppet"
+TEST_SEED = 9000
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "single": ("single", {}),
     "class": ("class", {}),
@@ -74,6 +76,21 @@ def rendered_exemplars(category: str, count: int, first: int, folder: Path) -> t
         box = (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
         found.append(Exemplar(ImageInput(path.stem, path), InstanceKeypoints(xy, body.visibility.astype(int), box)))
     return found, KeypointSchema(names, pairs=twin_pairs(names))
+
+
+def drawn_exemplars(count: int, seed: int, folder: Path) -> tuple[list[Exemplar], KeypointSchema]:
+    """`count` drawn side views of puppets (benchmarks/sequences.py): a kind of thing that the model never saw."""
+    from benchmarks.sequences import side_views
+    from engine.domain.geometry import box_of_points
+
+    film = side_views(count, seed)
+    found = []
+    for frame, path in zip(film.frames, film.write(folder / f"{PUPPET}{seed}"), strict=True):
+        xy = np.where(frame.visibility[:, None] > 0, frame.xy_image, np.nan)
+        box = box_of_points(frame.xy_image[frame.visibility > 0])
+        labels = InstanceKeypoints(xy, frame.visibility.astype(int), box)
+        found.append(Exemplar(ImageInput(f"{PUPPET}{seed}-{path.stem}", path), labels))
+    return found, film.schema
 
 
 def clock_of(options: Any, backbone: Any) -> Callable[[], float]:
@@ -228,7 +245,10 @@ def _known_cells(path: Path | None) -> list[dict[str, Any]]:
 def material(
     category: str, count: int, test: int, seed: int, folder: Path
 ) -> tuple[list[Exemplar], list[Exemplar], KeypointSchema]:
-    """(labelled, measuring, schema) of a category; of "all", each with its own names in one schema."""
+    """(labelled, measuring, schema) of a category; of "all", each with its own names in one schema; of drawn puppets."""
+    if category == PUPPET:
+        labelled, schema = drawn_exemplars(count, seed + 1, folder)
+        return labelled, drawn_exemplars(test, TEST_SEED, folder)[0], schema
     categories = ALL if category == "all" else (category,)
     drawn = [
         (rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
@@ -238,8 +258,7 @@ def material(
     if len(drawn) == 1:
         return drawn[0][0][0], drawn[0][1][0], drawn[0][0][1]
     total = sum(len(schema) for (_, schema), _ in drawn)
-    labelled: list[Exemplar] = []
-    measuring: list[Exemplar] = []
+    labelled, measuring = [], []
     names: list[str] = []
     pairs: list[tuple[int, int]] = []
     for name, ((own, schema), (others, _)) in zip(categories, drawn, strict=True):

@@ -265,7 +265,10 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class TuneRequest:
-    """Fine-tune a prompt on accepted instances (ALGORITHMS 3)."""
+    """Fine-tune a prompt on accepted instances (ALGORITHMS 3).
+
+    `collection`: photos without labels that proposals take statistics and settings from; () = the held-out photos.
+    """
 
     request_id: str
     category: str
@@ -280,6 +283,7 @@ class TuneRequest:
     work_dir: Path | None = None
     keep_if_worse: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    collection: tuple[ImageInput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -312,7 +316,8 @@ class TuneResult:
     """The outcome: `prompt_id` ("" when discarded), PCK@0.1 before/after with 95 % bootstrap intervals.
 
     `before`, `after`: of the score alone (published criterion); `proposals`: of what a sweep proposes on the same photos;
-    `better`: whether the figure that decides rose beyond noise; `kept`: better, or kept all the same.
+    `better`: whether the figure that decides rose beyond noise; `kept`: better, or kept all the same. `uses_prompt` is
+    False where the settings that the exemplars chose look at the second descriptor alone: no prompt changes what is proposed.
     """
 
     request_id: str
@@ -328,6 +333,7 @@ class TuneResult:
     curve: tuple[TuneProgress, ...] = ()
     proposals: HeldOutFigures = HeldOutFigures()
     better: bool = False
+    uses_prompt: bool = True
 
 
 @dataclass(frozen=True)

@@ -72,11 +72,13 @@ def figures(before: HeldOut, after: HeldOut) -> HeldOutFigures:
 
 
 def gain_beyond_noise(before: HeldOut, after: HeldOut, errors: float) -> float:
-    """How far the gain in `soft` lies above so many standard errors of its mean over images (NaN without any).
+    """How far the gain in `soft` lies above so many standard errors of its mean over images (NaN below two images).
 
-    Points of one image succeed and fail together, so images are the trials; one image alone has no error of its own.
+    Points of one image succeed and fail together, so images are the trials, and of one alone nobody knows the error.
     """
     pairs = zip(before.nearness, after.nearness, strict=True)
     by_image = np.array([float((a - b).mean()) for b, a in pairs if len(b)])
-    error = float(by_image.std(ddof=1) / np.sqrt(len(by_image))) if len(by_image) > 1 else 0.0
+    if len(by_image) < 2:
+        return math.nan
+    error = float(by_image.std(ddof=1) / np.sqrt(len(by_image)))
     return after.soft - before.soft - errors * error

@@ -102,7 +102,8 @@ def tune_prompt(
         after = _Measured(
             run.evaluate(split.report, cancel=cancel), judge.measure(present_prompt(run), split.report, cancel)
         )
-    result = _finish(run, state, before, after, before_prompt.id)
+    uses_prompt = any(plan.fusion_weight < 1 for plan in judge.plans().values())
+    result = replace(_finish(run, state, before, after, before_prompt.id), uses_prompt=uses_prompt)
     job.forget()
     return result
 

@@ -60,7 +60,8 @@ class TuningOptions:
         average: decay per step of the moving average that is evaluated and kept (0 = the prompt itself, published).
         keep_by: which figure decides whether the prompt is better: "proposals" (what a sweep proposes on the held-out images
             from the teaching ones) or "score" (published criterion: the nearest cell of the fused score).
-        keep_errors: the gain of the proposals must lie so many standard errors over images above `min_gain`.
+        keep_errors: the gain of the proposals must lie so many standard errors over images above `min_gain` (2: the 95 %
+            interval says that something was gained; what gains nothing must not be taken by itself).
         min_gain: what the new prompt must gain on the held-out images to be kept.
         sources: exemplars that each held-out image is matched from (0 = all).
         eval_method: "nn" (published criterion) or another matching method.
@@ -95,7 +96,7 @@ class TuningOptions:
     select_views: int = 1
     average: float = 0.0
     keep_by: str = "proposals"
-    keep_errors: float = 1.0
+    keep_errors: float = 2.0
     min_gain: float = 0.0
     sources: int = 0
     eval_method: str = "nn"
@@ -171,6 +172,9 @@ def request_fingerprint(request: TuneRequest, options: TuningOptions, revision: 
         "options": options.to_dict(),
         "exemplars": [exemplar_key(e) for e in request.exemplars],
     }
+    if "proposals" in (options.through, options.select_by):
+        # What proposals look like depends on these, too; otherwise they decide only whether the result is kept.
+        data["collection"] = [[image.image_id, image.sha256] for image in request.collection]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:20]
 
 

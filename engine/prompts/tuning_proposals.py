@@ -100,12 +100,12 @@ class ProposalJudge:
 
     def _request(self, group: _Group, prompt: Prompt, targets: Sequence[int]) -> ProposeRequest:
         teaching = [self.instances[i] for i in self.split.train]
-        collection = dict.fromkeys(self.instances[j].exemplar.image for j in (*self.split.select, *self.split.report))
+        held_out = dict.fromkeys(self.instances[j].exemplar.image for j in (*self.split.select, *self.split.report))
         return ProposeRequest(
             self.request.request_id, self.request.category, group.schema,
             tuple(group.own(item.exemplar) for item in teaching if group.holds(item)),
             tuple(self._target(self.instances[j]) for j in targets),
-            backbone=self.request.backbone, prompt=prompt.id, collection=tuple(collection),
+            backbone=self.request.backbone, prompt=prompt.id, collection=self.request.collection or tuple(held_out),
         )  # fmt: skip
 
     def _target(self, item: Labelled) -> Target:

@@ -75,7 +75,7 @@ def tune(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     json_output: JsonOption = False,
 ) -> None:
-    """Fine-tune a prompt on the accepted instances; it is kept if held-out photos are matched better with it."""
+    """Fine-tune a prompt on the accepted instances; it is kept if clearly better is proposed with it on held-out photos."""
     from projects.project import Project
     from projects.workflows.tune import TuneOptions
     from projects.workflows.tune import tune as run_tune
@@ -97,7 +97,7 @@ def tune(
         "category": outcome.category, "kind": kind, "exemplars": outcome.exemplars, "prompt": result.prompt_id,
         "kept": result.kept, "before": result.before, "after": result.after,
         "before_interval": result.before_interval, "after_interval": result.after_interval,
-        "proposals": asdict(result.proposals), "better": result.better,
+        "proposals": asdict(result.proposals), "better": result.better, "uses_prompt": result.uses_prompt,
         "steps": result.steps, "seconds": result.seconds, "device": info.device, "dtype": info.dtype,
         "curve": [asdict(point) for point in result.curve], "card": outcome.card,
         "proposed": [asdict(item) for item in outcome.proposed],
@@ -130,6 +130,8 @@ def _render_tune(data: dict[str, Any]) -> None:
         before = _percent(figures["before"], figures["before_interval"])
         after = _percent(figures["after"], figures["after_interval"])
         typer.echo(f"  {title + ':':<12} before {before}, after {after}")
+    if not data["uses_prompt"]:
+        typer.echo("  The labelled photos chose to match by the second descriptor alone: no prompt changes what is proposed.")
     typer.echo(f"{data['steps']} steps in {data['seconds']:.0f} s on {data['device']} {data['dtype']}")
     if not data["kept"]:
         typer.echo(

@@ -23,7 +23,7 @@ from engine.prompts.learners import make_learner
 from engine.prompts.loss import cross_entropy_of_maps
 from engine.prompts.tuning import tune_prompt
 from engine.prompts.tuning_joint import JointScore
-from engine.prompts.tuning_options import TuningOptions
+from engine.prompts.tuning_options import TuningOptions, request_fingerprint
 from engine.prompts.tuning_proposals import ProposalJudge
 from engine.prompts.tuning_run import TuningRun
 from engine.session import EngineSession
@@ -98,7 +98,8 @@ def test_categories_side_by_side_are_proposed_apart(toy_session: EngineSession, 
                 np.testing.assert_allclose(errors, expected[j], atol=1e-6)
 
 
-NEAR, MIDDLE, FAR = np.array([0.02, 0.04, 0.06]), np.array([0.08, 0.12, 0.3]), np.array([0.3, 0.5, 0.8])
+NEAR, NEARER = np.array([0.02, 0.04, 0.06]), np.array([0.05, 0.08, 0.15])
+MIDDLE, FAR = np.array([0.08, 0.12, 0.3]), np.array([0.3, 0.5, 0.8])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,8 @@ NEAR, MIDDLE, FAR = np.array([0.02, 0.04, 0.06]), np.array([0.08, 0.12, 0.3]), n
         ("proposals", (NEAR, NEAR, NEAR), True),
         ("proposals", (FAR, FAR, FAR), False),
         ("proposals", (MIDDLE, MIDDLE, MIDDLE), False),  # nothing gained
-        ("proposals", (NEAR, FAR, MIDDLE), False),  # one photo gained what another lost: noise
+        ("proposals", (NEAR, MIDDLE, MIDDLE), False),  # one photo gained, the others did not: may be noise
+        ("proposals", (NEAR, NEAR, NEARER), True),
         ("score", (FAR, FAR, FAR), True),
     ],
 )
@@ -147,7 +149,11 @@ def test_gain_beyond_noise_counts_photos_not_points() -> None:
         expected = by_photo.mean() - by_photo.std(ddof=1) / 2
         assert gain_beyond_noise(HeldOut(tuple(even)), after, 1.0) == pytest.approx(expected)
     nothing = HeldOut((np.zeros(0),))
-    assert np.isnan(gain_beyond_noise(nothing, nothing, 1.0))  # NaN: nothing says that it is better
+    assert np.isnan(gain_beyond_noise(nothing, nothing, 1.0))
+    # One photo, however much it gained, says nothing of others.
+    assert np.isnan(
+        gain_beyond_noise(HeldOut((np.full(9, 0.5), np.zeros(0))), HeldOut((np.zeros(9), np.zeros(0))), 1.0)
+    )
 
 
 def test_the_card_holds_both_figures(toy_session: EngineSession, request_: TuneRequest) -> None:
@@ -247,3 +253,33 @@ def test_conditional_prompts_learn_through_proposals_too(
     options = {**OPTIONS, "through": "proposals", "condition": condition}
     result = tune_prompt(toy_session, replace(request_, kind="conditional", keep_if_worse=True, options=options))
     assert all(np.isfinite(p.loss) for p in result.curve) and np.isfinite(result.proposals.after)
+
+
+def test_it_is_said_where_no_prompt_changes_the_proposals(
+    toy_session: EngineSession, request_: TuneRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tune_prompt(toy_session, request_).uses_prompt
+    alone = Plan(fusion_weight=1.0).to_settings()
+    monkeypatch.setattr(ProposalJudge, "settings", lambda *_: alone)
+    result = tune_prompt(toy_session, replace(request_, keep_if_worse=True, options={**OPTIONS, "lr": 0.1}))
+    assert not result.uses_prompt and not result.better
+    assert result.proposals.soft_before == result.proposals.soft_after
+
+
+def test_statistics_come_from_photos_without_labels(toy_session: EngineSession, request_: TuneRequest) -> None:
+    """As in a sweep; the held-out photos serve where nothing else is named."""
+    few, rest = request_.exemplars[:5], tuple(e.image for e in request_.exemplars[5:])
+    alone = judge_of(toy_session, replace(request_, exemplars=few))
+    group, report = alone._groups[0], alone.split.report
+    assert alone._request(group, alone.before, report).collection == tuple(
+        alone.instances[j].exemplar.image for j in report
+    )
+    seen = judge_of(toy_session, replace(request_, exemplars=few, collection=rest))
+    assert seen._request(group, seen.before, report).statistics_images == list(rest)
+    options = TuningOptions.from_request(request_)
+    named = [request_fingerprint(replace(request_, collection=c), options, "r") for c in ((), rest)]
+    assert named[0] == named[1], "it does not change what is learned"
+    through = replace(options, through="proposals")
+    assert request_fingerprint(request_, through, "r") != request_fingerprint(
+        replace(request_, collection=rest), through, "r"
+    )
