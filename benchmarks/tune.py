@@ -306,7 +306,8 @@ def _tune_once(
         request_id="benchmark", category="" if category == "all" else category, schema=schema,
         exemplars=(*labelled, *test), kind=name, backbone=options.backbone, steps=options.steps, seed=seed,
         out_dir=folder / "prompts", keep_if_worse=True,
-        options={**extra, **_given(options.set), "report_images": tuple(e.image.image_id for e in test)},
+        options={"propose": False, "keep_by": "score", **extra, **_given(options.set),
+                 "report_images": tuple(e.image.image_id for e in test)},
     )  # fmt: skip
     clock = clock_of(options, session.backbone(options.backbone))
     start = clock()

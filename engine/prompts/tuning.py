@@ -94,15 +94,16 @@ def tune_prompt(
         total = _steps(request, len(pairs), options)
         before = _Measured(
             run.evaluate(split.report, embeds=before_prompt.embeds, cancel=cancel),
-            judge.measure(before_prompt, split.report, cancel),
+            judge.measure(before_prompt, split.report, cancel) if options.propose else HeldOut(()),
         )
         job = _Job(session, run, judge, request, total, backbone.revision, on_step, progress, cancel)
         state = job.train()
         run.learner.load_state_dict(state.best.state)
         after = _Measured(
-            run.evaluate(split.report, cancel=cancel), judge.measure(present_prompt(run), split.report, cancel)
+            run.evaluate(split.report, cancel=cancel),
+            judge.measure(present_prompt(run), split.report, cancel) if options.propose else HeldOut(()),
         )
-    uses_prompt = any(plan.fusion_weight < 1 for plan in judge.plans().values())
+    uses_prompt = not options.propose or any(plan.fusion_weight < 1 for plan in judge.plans().values())
     result = replace(_finish(run, state, before, after, before_prompt.id), uses_prompt=uses_prompt)
     job.forget()
     return result

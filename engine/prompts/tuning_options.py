@@ -58,6 +58,7 @@ class TuningOptions:
             a few photos cannot tell prompts apart by it), "pck" (published), or "proposals" ("soft" of what is proposed).
         select_views: views of each held-out image that choose the step (plain, then mirrored, turned, recoloured).
         average: decay per step of the moving average that is evaluated and kept (0 = the prompt itself, published).
+        propose: measure what is proposed, too (False: the score alone, which must then decide).
         keep_by: which figure decides whether the prompt is better: "proposals" (what a sweep proposes on the held-out images
             from the teaching ones) or "score" (published criterion: the nearest cell of the fused score).
         keep_errors: the gain of the proposals must lie so many standard errors over images above `min_gain` (2: the 95 %
@@ -95,6 +96,7 @@ class TuningOptions:
     select_by: str = "soft"
     select_views: int = 1
     average: float = 0.0
+    propose: bool = True
     keep_by: str = "proposals"
     keep_errors: float = 2.0
     min_gain: float = 0.0
@@ -140,6 +142,8 @@ class TuningOptions:
             raise UserInputError("through is 'score' or 'proposals'.")
         if self.keep_by not in ("proposals", "score") or self.keep_errors < 0:
             raise UserInputError("keep_by is 'proposals' or 'score'; keep_errors is not negative.")
+        if not self.propose and "proposals" in (self.keep_by, self.select_by, self.through):
+            raise UserInputError("Without measuring proposals, keep_by, select_by and through cannot be 'proposals'.")
         if not 0 <= self.average < 1 or not 1 <= self.select_views <= self.variants:
             raise UserInputError("average lies between 0 and 1; select_views between 1 and variants.")
         positive = ("tokens", "lr", "batch", "variants", "eval_every", "patience", "conditional_tokens")

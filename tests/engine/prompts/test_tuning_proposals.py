@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from engine.api import Exemplar, HeldOutFigures, MatchSettings, ProposeRequest, Target, TuneRequest, open_prompts
+from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.prompt_card import PromptCard
 from engine.matching.plan import Plan
@@ -283,3 +284,15 @@ def test_statistics_come_from_photos_without_labels(toy_session: EngineSession, 
     assert request_fingerprint(request_, through, "r") != request_fingerprint(
         replace(request_, collection=rest), through, "r"
     )
+
+
+def test_the_score_alone_can_be_measured(toy_session: EngineSession, request_: TuneRequest) -> None:
+    options = {**OPTIONS, "propose": False}
+    with pytest.raises(UserInputError, match="Without measuring proposals"):
+        tune_prompt(toy_session, replace(request_, options=options))
+    result = tune_prompt(
+        toy_session, replace(request_, keep_if_worse=True, options={**options, "keep_by": "score", "min_gain": -2.0})
+    )
+    assert result.better and np.isfinite(result.after) and np.isnan(result.proposals.after)
+    card = read_card(result.folder)
+    assert card.measured_better and card.proposals["after"] is None and card.proposals["gain_interval"] == [None, None]
