@@ -1,6 +1,6 @@
 """Prompt tuning: what it gains on held-out pictures, and what a step costs with and without checkpointing.
 
-    kinmark benchmark tune [--part speed|gain|all] [--seeds 3] [--labelled 5,10,20] [--kinds single,class,conditional]
+    kinmark benchmark tune [--part speed|gain|proposals|table|all] [--seeds 3] [--labelled 5,10,20] [--kinds single,class,conditional]
                            [--backbone embedded] [--set NAME=VALUE] [--json FILE]
 
 Gain: one figure per category (or `all` of them under one prompt, what "single" is for), number of labelled pictures, kind
@@ -8,8 +8,10 @@ and seed. With `--json` the file is written after every figure, and figures that
 prints it as Markdown. Rendered pictures of the sample categories (held-out identities), or the photographs of `--dataset`;
 the same test pictures for every run, none of which is learned from or chosen on. `before` is the card's text prompt,
 figures are PCK@0.1 per point (L = longer side of the box), matched from the labelled pictures that were learned from. `±`
-is the spread (standard deviation) over seeds. With `--threads 1` on a CPU times are processor time, which other programs
-do not disturb; else wall time.
+is the spread (standard deviation) over seeds. Proposals: the same pictures, proposed on in full from all labelled ones
+(whitened features, exemplars joined, settings chosen under the text prompt, shape), before and after; tuning sees the
+labelled pictures alone, as in a project, and says whether it would have kept the prompt. With `--threads 1` on a CPU times
+are processor time, which other programs do not disturb; else wall time.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 SIDE = 288
 ALL = ("dog", "bird", "car")
+PUPPET = "puppet"
+TEST_SEED = 9000
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "single": ("single", {}),
     "class": ("class", {}),
@@ -74,6 +78,21 @@ def rendered_exemplars(category: str, count: int, first: int, folder: Path) -> t
     return found, KeypointSchema(names, pairs=twin_pairs(names))
 
 
+def drawn_exemplars(count: int, seed: int, folder: Path) -> tuple[list[Exemplar], KeypointSchema]:
+    """`count` drawn side views of puppets (benchmarks/sequences.py): a kind of thing that the model never saw."""
+    from benchmarks.sequences import side_views
+    from engine.domain.geometry import box_of_points
+
+    film = side_views(count, seed)
+    found = []
+    for frame, path in zip(film.frames, film.write(folder / f"{PUPPET}{seed}"), strict=True):
+        xy = np.where(frame.visibility[:, None] > 0, frame.xy_image, np.nan)
+        box = box_of_points(frame.xy_image[frame.visibility > 0])
+        labels = InstanceKeypoints(xy, frame.visibility.astype(int), box)
+        found.append(Exemplar(ImageInput(f"{PUPPET}{seed}-{path.stem}", path), labels))
+    return found, film.schema
+
+
 def clock_of(options: Any, backbone: Any) -> Callable[[], float]:
     """Processor time where one thread of a CPU works, else wall time."""
     alone = options.threads == 1 and backbone.device.type == "cpu"
@@ -103,6 +122,120 @@ def run_gain(options: Any, folder: Path) -> list[Row]:
     return gain_rows(known)
 
 
+def run_proposals(options: Any, folder: Path) -> list[Row]:
+    """The table of full proposals before and after."""
+    from engine.session import EngineSession
+
+    known = _known_cells(options.json)
+    session = EngineSession(EngineConfig(device=options.device, cache_dir=folder / "cache", threads=options.threads))
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for category in options.categories.split(","):
+            for count in (int(n) for n in options.labelled.split(",")):
+                for kind in options.kinds.split(","):
+                    cell = {"category": category, "labelled": count, "kind": kind, "seed": seed}
+                    cell |= {"asked_steps": options.steps, "set": sorted(options.set), "test": options.test}
+                    if any(all(k.get(name) == value for name, value in cell.items()) for k in known):
+                        continue
+                    cell |= _propose_once(session, options, category, count, kind, seed, folder)
+                    known.append(cell)
+                    print(cell, flush=True)
+                    if options.json is not None:
+                        finish("tune", proposal_rows(known), options.json, cells=known)
+    session.close()
+    return proposal_rows(known)
+
+
+def _propose_once(
+    session: Any, options: Any, category: str, count: int, kind: str, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Tune as a project does, then propose on the other pictures from all labelled ones under both prompts."""
+    from engine.prompts.files import read_card
+    from engine.prompts.heldout import figures
+    from engine.prompts.instances import Split, make_labelled
+    from engine.prompts.saved import load_saved
+    from engine.prompts.tuning import tune_prompt
+    from engine.prompts.tuning_proposals import ProposalJudge
+
+    labelled, test, schema = material(category, count, options.test, seed, folder)
+    name, extra = KINDS[kind]
+    request = TuneRequest(
+        request_id="benchmark", category="" if category == "all" else category, schema=schema, exemplars=tuple(labelled),
+        kind=name, backbone=options.backbone, steps=options.steps, seed=seed, out_dir=folder / "prompts",
+        keep_if_worse=True, options={**extra, **_given(options.set)},
+    )  # fmt: skip
+    backbone = session.backbone(options.backbone)
+    clock = clock_of(options, backbone)
+    start = clock()
+    result = tune_prompt(session, request)
+    seconds = clock() - start
+    assert result.folder is not None, "keep_if_worse keeps every prompt"
+    everything = [*labelled, *test]
+    instances = make_labelled(everything, [session.source.size_wh(e.image) for e in everything])
+    first = len(labelled)
+    split = Split(tuple(range(first)), (), tuple(range(first, len(instances))))
+    text = session.prompt("auto", backbone, request.category)
+    judge = ProposalJudge(session, request, instances, split, text)
+    before, after = (judge.measure(p, split.report) for p in (text, load_saved(result.folder, backbone)))
+    found = figures(before, after)
+    return {
+        "before": found.before, "after": found.after, "gain_interval": found.gain_interval,
+        "soft_before": found.soft_before, "soft_after": found.soft_after, "soft_gain_interval": found.soft_gain_interval,
+        "points": sum(len(e) for e in before.errors), "better": result.better,
+        "held_out": {"proposals": [result.proposals.before, result.proposals.after],
+                     "soft": [result.proposals.soft_before, result.proposals.soft_after],
+                     "score": [result.before, result.after]},
+        "best_step": read_card(result.folder).steps, "steps": result.steps, "seconds": round(seconds, 1),
+        "losses": [round(p.loss, 3) for p in result.curve],
+    }  # fmt: skip
+
+
+def _groups_of(cells: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Cells of one category, number of labelled pictures, kind and options, under a name."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for cell in sorted(cells, key=lambda c: (c["set"], c["category"], c["labelled"], c["kind"], c["seed"])):
+        name = ", ".join([f"{cell['category']}, {cell['labelled']} labelled, {cell['kind']}", *cell["set"]])
+        groups.setdefault(name, []).append(cell)
+    return list(groups.items())
+
+
+def proposal_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
+    """Proposals before, their gain and its spread over seeds, and how many of the prompts would have been kept."""
+    rows: list[Row] = []
+    for name, group in _groups_of(cells):
+        gains = [100 * (c["after"] - c["before"]) for c in group]
+        spread = statistics.stdev(gains) if len(gains) > 1 else float("nan")
+        each = " ".join(f"{g:+.1f}" for g in gains)
+        soft = statistics.mean(100 * (c["soft_after"] - c["soft_before"]) for c in group)
+        kept = sum(c["better"] for c in group)
+        rows += [
+            Row(f"{name}: proposals before", 100 * statistics.mean(c["before"] for c in group), "PCK@0.1"),
+            Row(f"{name}: gain", statistics.mean(gains), "points", note=f"±{spread:.1f}, {len(gains)} seeds ({each})"),
+            Row(f"{name}: gain in the soft figure", soft, "points"),
+            Row(f"{name}: kept", kept, "prompts", note=f"of {len(group)}"),
+            Row(f"{name}: time", statistics.mean(c["seconds"] for c in group), "s"),
+        ]
+    return rows
+
+
+def proposal_table(cells: Sequence[dict[str, Any]]) -> str:
+    """The table of full proposals of docs/tuning.md, as Markdown."""
+    lines = [
+        "| pictures, labelled, prompt | before, mean | gain of each seed | mean ± spread | soft | would be kept | s |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, group in _groups_of(cells):
+        gains = [100 * (c["after"] - c["before"]) for c in group]
+        mean = f"**{statistics.mean(gains):+.1f}**" + (f" ± {statistics.stdev(gains):.1f}" if len(gains) > 1 else "")
+        before = 100 * statistics.mean(c["before"] for c in group)
+        soft = statistics.mean(100 * (c["soft_after"] - c["soft_before"]) for c in group)
+        each = ", ".join(f"{100 * (c['after'] - c['before']):+.1f}{' (kept)' if c['better'] else ''}" for c in group)
+        kept, seconds = sum(c["better"] for c in group), statistics.mean(c["seconds"] for c in group)
+        lines.append(
+            f"| {name} | {before:.1f} | {each} | {mean} | {soft:+.1f} | {kept} of {len(group)} | {seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def _known_cells(path: Path | None) -> list[dict[str, Any]]:
     if path is None or not path.is_file():
         return []
@@ -112,7 +245,10 @@ def _known_cells(path: Path | None) -> list[dict[str, Any]]:
 def material(
     category: str, count: int, test: int, seed: int, folder: Path
 ) -> tuple[list[Exemplar], list[Exemplar], KeypointSchema]:
-    """(labelled, measuring, schema) of a category; of "all", each with its own names in one schema."""
+    """(labelled, measuring, schema) of a category; of "all", each with its own names in one schema; of drawn puppets."""
+    if category == PUPPET:
+        labelled, schema = drawn_exemplars(count, seed + 1, folder)
+        return labelled, drawn_exemplars(test, TEST_SEED, folder)[0], schema
     categories = ALL if category == "all" else (category,)
     drawn = [
         (rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
@@ -122,8 +258,7 @@ def material(
     if len(drawn) == 1:
         return drawn[0][0][0], drawn[0][1][0], drawn[0][0][1]
     total = sum(len(schema) for (_, schema), _ in drawn)
-    labelled: list[Exemplar] = []
-    measuring: list[Exemplar] = []
+    labelled, measuring = [], []
     names: list[str] = []
     pairs: list[tuple[int, int]] = []
     for name, ((own, schema), (others, _)) in zip(categories, drawn, strict=True):
@@ -171,7 +306,8 @@ def _tune_once(
         request_id="benchmark", category="" if category == "all" else category, schema=schema,
         exemplars=(*labelled, *test), kind=name, backbone=options.backbone, steps=options.steps, seed=seed,
         out_dir=folder / "prompts", keep_if_worse=True,
-        options={**extra, **_given(options.set), "report_images": tuple(e.image.image_id for e in test)},
+        options={"propose": False, "keep_by": "score", **extra, **_given(options.set),
+                 "report_images": tuple(e.image.image_id for e in test)},
     )  # fmt: skip
     clock = clock_of(options, session.backbone(options.backbone))
     start = clock()
@@ -299,7 +435,7 @@ def activation_bytes(run: Any) -> int:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     arguments = parser(__doc__ or "")
-    arguments.add_argument("--part", default="speed", choices=("speed", "gain", "table", "all"))
+    arguments.add_argument("--part", default="speed", choices=("speed", "gain", "proposals", "table", "all"))
     arguments.add_argument("--backbone", default="embedded")
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--threads", type=int, default=0)
@@ -317,7 +453,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = arguments.parse_args(argv)
     rows: list[Row] = []
     if options.part == "table":
-        print(gain_table(_known_cells(options.json)))
+        cells = _known_cells(options.json)
+        print(proposal_table(cells) if any("soft_before" in c for c in cells) else gain_table(cells))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -325,7 +462,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows += run_speed(options, folder)
         if options.part in ("gain", "all"):
             rows += run_gain(options, folder)
-    if options.part != "gain":
+        if options.part == "proposals":
+            rows += run_proposals(options, folder)
+    if options.part not in ("gain", "proposals"):
         finish("tune", rows, options.json)
 
 

@@ -265,7 +265,10 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class TuneRequest:
-    """Fine-tune a prompt on accepted instances (ALGORITHMS 3)."""
+    """Fine-tune a prompt on accepted instances (ALGORITHMS 3).
+
+    `collection`: photos without labels that proposals take statistics and settings from; () = the held-out photos.
+    """
 
     request_id: str
     category: str
@@ -280,6 +283,7 @@ class TuneRequest:
     work_dir: Path | None = None
     keep_if_worse: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    collection: tuple[ImageInput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -293,8 +297,28 @@ class TuneProgress:
 
 
 @dataclass(frozen=True)
+class HeldOutFigures:
+    """PCK@0.1 before and after on held-out photos and the same without its steps (`soft`: mean of 1 / (1 + (error / 0.1)^2)),
+    with 95 % bootstrap intervals over photos; gains are paired. NaN = not measured."""
+
+    before: float = float("nan")
+    after: float = float("nan")
+    before_interval: tuple[float, float] = (float("nan"), float("nan"))
+    after_interval: tuple[float, float] = (float("nan"), float("nan"))
+    gain_interval: tuple[float, float] = (float("nan"), float("nan"))
+    soft_before: float = float("nan")
+    soft_after: float = float("nan")
+    soft_gain_interval: tuple[float, float] = (float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
 class TuneResult:
-    """The outcome: `prompt_id` ("" when discarded), PCK@0.1 before/after with 95 % bootstrap intervals."""
+    """The outcome: `prompt_id` ("" when discarded), PCK@0.1 before/after with 95 % bootstrap intervals.
+
+    `before`, `after`: of the score alone (published criterion); `proposals`: of what a sweep proposes on the same photos;
+    `better`: whether the figure that decides rose beyond noise; `kept`: better, or kept all the same. `uses_prompt` is
+    False where the settings that the exemplars chose look at the second descriptor alone: no prompt changes what is proposed.
+    """
 
     request_id: str
     prompt_id: str
@@ -307,6 +331,9 @@ class TuneResult:
     steps: int
     seconds: float
     curve: tuple[TuneProgress, ...] = ()
+    proposals: HeldOutFigures = HeldOutFigures()
+    better: bool = False
+    uses_prompt: bool = True
 
 
 @dataclass(frozen=True)

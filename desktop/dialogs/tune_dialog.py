@@ -54,6 +54,7 @@ class TuneDialog(QDialog):
         self.curve = Plot(self.tr("Loss and held-out PCK@0.1"))
         self.verdict = plain_label(name="heading")
         self.detail = plain_label(name="dim")
+        self.alone = plain_label(name="dim")
         self.gallery = BeforeAfterGallery()
         self.start_button = QPushButton(self.tr("Tune"))
         self.start_button.setDefault(True)
@@ -94,6 +95,7 @@ class TuneDialog(QDialog):
         layout.addWidget(self.curve, 1)
         layout.addWidget(self.verdict)
         layout.addWidget(self.detail)
+        layout.addWidget(self.alone)
         layout.addWidget(self.gallery)
         layout.addLayout(buttons)
 
@@ -120,6 +122,8 @@ class TuneDialog(QDialog):
             self._say(message_of(tuning.problem), hint_of(tuning.problem))
         else:
             self._say(self._note, "")
+        self.alone.setText(self._alone())
+        self.alone.setVisible(bool(self.alone.text()))
         self.gallery.show_pictures(tuning.pictures)
         self.gallery.setVisible(self.gallery.count > 0)
         self._draw_curve()
@@ -141,6 +145,14 @@ class TuneDialog(QDialog):
         low, high = tuned.interval
         interval = self.tr("95 % interval after: {low:.0%} to {high:.0%}; {steps} steps, {s:.0f} s. ")
         return verdict, interval.format(low=low, high=high, steps=tuned.steps, s=tuned.seconds) + advice
+
+    def _alone(self) -> str:
+        """The published criterion of a result that waits for a decision, or ""."""
+        tuned = self._tuning.tuned
+        if self._tuning.running or tuned is None or not all(map(math.isfinite, tuned.score)):
+            return ""
+        text = self.tr("Best place of each keypoint by itself, as in the curve: {a:.0%} before, {b:.0%} after.")
+        return text.format(a=tuned.score[0], b=tuned.score[1])
 
     def _category_chosen(self) -> None:
         self._count()

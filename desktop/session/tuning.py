@@ -29,7 +29,12 @@ class TuneWish:
 
 @dataclass(frozen=True)
 class TunedPrompt:
-    """A prompt that waits for "keep" or "discard"; PCK@0.1 on photos that were held out, with its 95 % interval."""
+    """A prompt that waits for "keep" or "discard"; PCK@0.1 on photos that were held out, with its 95 % interval.
+
+    Attributes:
+        before, after, interval: of what is proposed (of the score alone where proposals were not measured).
+        better: whether the figure that decides rose beyond noise; score: of the score alone, before and after.
+    """
 
     prompt_id: str
     category: str
@@ -40,18 +45,20 @@ class TunedPrompt:
     steps: int
     seconds: float
     heldout: str
-
-    @property
-    def better(self) -> bool:
-        """Whether the held-out figure rose."""
-        return self.after > self.before
+    better: bool = False
+    score: tuple[float, float] = (math.nan, math.nan)
 
     @staticmethod
     def from_card(card: Any) -> TunedPrompt:
         """From a saved prompt's card."""
+        figures = card.proposals
+        if figures.get("before") is None or figures.get("after") is None:
+            before, after, interval = card.before, card.after, tuple(card.after_interval)
+        else:
+            before, after, interval = figures["before"], figures["after"], tuple(figures["after_interval"])
         return TunedPrompt(
-            f"prompt:{card.id}", card.category, card.kind, card.before, card.after, tuple(card.after_interval),
-            card.steps, card.seconds, card.heldout,
+            f"prompt:{card.id}", card.category, card.kind, before, after, interval, card.steps, card.seconds, card.heldout,
+            card.measured_better, (card.before, card.after),
         )  # fmt: skip
 
 
@@ -154,10 +161,12 @@ class PromptTuning(QObject):
         self.points = tuple(result.curve) or self.points
         self.wish = None
         card = outcome.card or {}
+        figures = result.proposals if math.isfinite(result.proposals.after) else result
         self._show_result(
             TunedPrompt(
-                result.prompt_id, outcome.category, wish.kind if wish else "", result.before, result.after,
-                result.after_interval, result.steps, result.seconds, str(card.get("heldout", "")),
+                result.prompt_id, outcome.category, wish.kind if wish else "", figures.before, figures.after,
+                figures.after_interval, result.steps, result.seconds, str(card.get("heldout", "")), result.better,
+                (result.before, result.after),
             )
         )  # fmt: skip
         self.finished.emit()

@@ -32,7 +32,8 @@ class PromptCard:
         timestep, up_block, input_wh: of the features that it was trained on.
         source: "tuned", "optimised", "imported sd4match ..." in plain words.
         pairs, pairs_hash, images: training pairs (ids of the exemplars), SHA-256 over ids and keypoints.
-        before, after, before_interval, after_interval: PCK@0.1 on held-out images (NaN = not measured).
+        before, after, before_interval, after_interval: PCK@0.1 on held-out images (NaN = not measured), of the score alone.
+        proposals: the figures of a sweep of proposals on the same images (`engine.api.HeldOutFigures`); {} = not measured.
         heldout: how the held-out figure was obtained, in words.
         module: shape of the conditional module; patches: where its patch features come from.
         settings: everything else that decides the result (JSON-able).
@@ -57,6 +58,7 @@ class PromptCard:
     after: float = math.nan
     before_interval: tuple[float, float] = (math.nan, math.nan)
     after_interval: tuple[float, float] = (math.nan, math.nan)
+    proposals: dict[str, Any] = field(default_factory=dict)
     heldout: str = ""
     steps: int = 0
     seconds: float = 0.0
@@ -70,6 +72,11 @@ class PromptCard:
     def gain(self) -> float:
         """`after - before` (NaN when not measured)."""
         return self.after - self.before
+
+    @property
+    def measured_better(self) -> bool:
+        """What the tuning found (`settings["better"]`); of a card without it, whether its figure did not fall."""
+        return bool(self.settings.get("better", not self.gain <= 0))
 
     def to_json(self) -> str:
         """Readable JSON; NaN is written as null."""

@@ -147,13 +147,13 @@ def use_crops(instances: Sequence[Labelled], view: str) -> bool:
     return float(np.median([i.length / max(i.image_wh) for i in instances])) < SMALL_INSTANCE
 
 
-def base_region(item: Labelled, crop: bool, keep_aspect: bool = False) -> Box:
-    """The region of the plain view: the grown square box of the instance, or the whole photo.
+def base_region(item: Labelled, crop: bool, keep_aspect: bool = False, margin: float = CROP_MARGIN) -> Box:
+    """The region of the plain view: the square box of the instance grown by `margin`, or the whole photo.
 
     `keep_aspect` widens the photo to a square (mirrored outwards) instead of squashing it: views of one size batch.
     """
     if crop:
-        return expand_box(item.box, margin=CROP_MARGIN, square=True)
+        return expand_box(item.box, margin=margin, square=True)
     return expand_box((0.0, 0.0, float(item.image_wh[0]), float(item.image_wh[1])), square=keep_aspect)
 
 

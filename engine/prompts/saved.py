@@ -58,14 +58,18 @@ def load_saved(path: Path, backbone: Backbone) -> Prompt:
         )
     tensors = read_tensors(path)
     try:
-        if card.kind == "conditional":
-            return _conditional(card, tensors, backbone)
-        embeds = hidden_states(card, tensors, backbone)
+        return assemble_prompt(card, tensors, backbone)
     except (KeyError, TypeError, RuntimeError) as error:
         raise PromptFileError(
             f"The prompt file {path} does not hold what its card says.", "Tune or import the prompt again.", repr(error)
         ) from None
-    return Prompt(SAVED_PREFIX + card.id, embeds, backbone.pooled_text(""))
+
+
+def assemble_prompt(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbone) -> Prompt:
+    """The prompt of a card and its tensors as the U-Net is given it, saved or not yet."""
+    if card.kind == "conditional":
+        return _conditional(card, tensors, backbone)
+    return Prompt(SAVED_PREFIX + card.id, hidden_states(card, tensors, backbone), backbone.pooled_text(""))
 
 
 @torch.no_grad()
@@ -117,7 +121,7 @@ def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbon
 def kept_prompt(category: str, backbone: Backbone, folders: Iterable[Path]) -> Prompt | None:
     """What "auto" takes for a category: the newest kept class or hidden prompt of it, else a single prompt; or None.
 
-    A person's decision (`settings["auto"]`) counts more than the measured gain.
+    A person's decision (`settings["auto"]`) counts more than what was measured (`PromptCard.measured_better`).
     Conditional prompts are never taken unasked: their features depend on the pair and cannot be cached per image.
     """
     found = [
@@ -126,7 +130,7 @@ def kept_prompt(category: str, backbone: Backbone, folders: Iterable[Path]) -> P
         if card.kind in AUTO_KINDS
         and (card.category == category if card.kind != "single" else not card.category)
         and (card.backbone, card.revision) == (backbone.spec.id, backbone.revision)
-        and card.settings.get("auto", not card.gain <= 0)
+        and card.settings.get("auto", card.measured_better)
     ]
     found.sort(key=lambda item: item[1].kind == "single")
     for path, _ in found:

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,16 @@ from engine.prompts.checkpoint import (
     snapshot,
 )
 from engine.prompts.files import make_id, save_prompt
+from engine.prompts.heldout import HeldOut, figures, gain_beyond_noise, intervals
 from engine.prompts.instances import make_labelled, split_by_image, training_pairs
 from engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner, make_learner
 from engine.prompts.patches import PatchSource, open_patches
+from engine.prompts.saved import assemble_prompt
+from engine.prompts.tuning_joint import JointScore
 from engine.prompts.tuning_options import TuningOptions, default_steps, exemplar_key, request_fingerprint
-from engine.prompts.tuning_run import HeldOut, TuningRun, intervals
+from engine.prompts.tuning_proposals import ProposalJudge
+from engine.prompts.tuning_run import TuningRun
+from engine.prompts.types import Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +58,7 @@ def tune_prompt(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> TuneResult:
-    """Tune, measure, and save the prompt if it is better (or if `keep_if_worse`).
+    """Tune, measure (the score alone, and what is proposed), and save the prompt if it is better (or if `keep_if_worse`).
 
     An unfinished run of the same request in `request.work_dir` is continued; the result is the one it would have had.
 
@@ -78,20 +83,38 @@ def tune_prompt(
         backbone, request.kind, options, category=request.category, seed=request.seed,
         patch_width=patches.width if patches else 0,
     ).to(backbone.device)  # fmt: skip
-    run = TuningRun(extractor, request, options, instances, split, pairs, learner, patches)
-    total = _steps(request, len(pairs), options)
     before_prompt = session.prompt("auto", backbone, request.category)
+    judge = ProposalJudge(session, request, instances, split, before_prompt)
     with session.guarded():
         if progress is not None:
             progress.start("Preparing the labelled images", 0)
-        before = run.evaluate(split.report, embeds=before_prompt.embeds, cancel=cancel)
-        job = _Job(session, run, request, total, backbone.revision, on_step, progress, cancel)
+        joint = JointScore(judge.plans(cancel)) if options.through == "proposals" else None
+        run = TuningRun(extractor, request, options, instances, split, pairs, learner, patches, joint)
+        run.fit_joint(before_prompt.embeds, cancel)
+        total = _steps(request, len(pairs), options)
+        before = _Measured(
+            run.evaluate(split.report, embeds=before_prompt.embeds, cancel=cancel),
+            judge.measure(before_prompt, split.report, cancel) if options.propose else HeldOut(()),
+        )
+        job = _Job(session, run, judge, request, total, backbone.revision, on_step, progress, cancel)
         state = job.train()
         run.learner.load_state_dict(state.best.state)
-        after = run.evaluate(split.report, cancel=cancel)
-    result = _finish(run, patches, state, before, after, before_prompt.id, backbone.revision)
+        after = _Measured(
+            run.evaluate(split.report, cancel=cancel),
+            judge.measure(present_prompt(run), split.report, cancel) if options.propose else HeldOut(()),
+        )
+    uses_prompt = not options.propose or any(plan.fusion_weight < 1 for plan in judge.plans().values())
+    result = replace(_finish(run, state, before, after, before_prompt.id), uses_prompt=uses_prompt)
     job.forget()
     return result
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One prompt on the held-out images: the score alone (published criterion), and what a sweep proposes."""
+
+    score: HeldOut
+    proposals: HeldOut
 
 
 def _steps(request: TuneRequest, pairs: int, options: TuningOptions) -> int:
@@ -106,10 +129,10 @@ class _Job:
     """Steps, evaluations, early stopping, checkpoints and the memory ladder of one run."""
 
     def __init__(
-        self, session: EngineSession, run: TuningRun, request: TuneRequest, total: int, revision: str,
+        self, session: EngineSession, run: TuningRun, judge: ProposalJudge, request: TuneRequest, total: int, revision: str,
         on_step: OnStep | None, progress: Progress | None, cancel: CancelToken | None,
     ) -> None:  # fmt: skip
-        self.session, self.run, self.request, self.total = session, run, request, total
+        self.session, self.run, self.judge, self.request, self.total = session, run, judge, request, total
         self.on_step, self.progress, self.cancel = on_step, progress, cancel
         self.fingerprint = request_fingerprint(request, run.options, revision)
         self.path = checkpoint_path(request.work_dir, self.fingerprint) if request.work_dir else None
@@ -181,9 +204,12 @@ class _Job:
 
     def _heldout(self) -> tuple[float, float]:
         """(what the best step is chosen by, PCK@0.1) now."""
-        options = self.run.options
-        found = self.run.evaluate(self.run.split.select, views=options.select_views, cancel=self.cancel)
-        return (found.soft if options.select_by == "soft" else found.pck), found.pck
+        options, select = self.run.options, self.run.split.select
+        if options.select_by == "proposals":
+            found = self.judge.measure(present_prompt(self.run), select, self.cancel)
+        else:
+            found = self.run.evaluate(select, views=options.select_views, cancel=self.cancel)
+        return (found.pck if options.select_by == "pck" else found.soft), found.pck
 
     def _advance(self, state: JobState) -> None:
         """One step and its point of the curve."""
@@ -226,33 +252,46 @@ def _move_adam(run: TuningRun) -> None:
 
 
 def _finish(
-    run: TuningRun, patches: PatchSource | None, state: JobState, before: HeldOut, after: HeldOut,
-    before_id: str, revision: str,
+    run: TuningRun, state: JobState, before: _Measured, after: _Measured, before_id: str
 ) -> TuneResult:  # fmt: skip
-    request, bounds = run.request, intervals(before, after)
-    gain = after.pck - before.pck
-    # Without a held-out figure (no shared visible keypoint there) nothing says that it is better.
-    better = gain > run.options.min_gain
+    request, bounds = run.request, intervals(before.score, after.score)
+    better = is_better(run.options, before, after)
     keep = better or request.keep_if_worse
     folder: Path | None = None
     if keep:
         tensors = final_tensors(run)
-        card = make_card(run, patches, state, before, after, before_id, revision)
-        card = replace(card, id=make_id(request.kind, request.category, tensors))
+        card = make_card(run, state, before, after, before_id)
         folder = save_prompt(request.out_dir or data_dir() / "prompts", card, tensors)
     return TuneResult(
         request_id=request.request_id,
         prompt_id=f"prompt:{folder.name}" if folder else "",
         folder=folder,
-        before=before.pck,
-        after=after.pck,
+        before=before.score.pck,
+        after=after.score.pck,
         before_interval=bounds["before"],
         after_interval=bounds["after"],
         kept=keep,
         steps=run.done,
         seconds=state.seconds,
         curve=tuple(state.curve),
+        proposals=figures(before.proposals, after.proposals),
+        better=better,
     )
+
+
+def is_better(options: TuningOptions, before: _Measured, after: _Measured) -> bool:
+    """Whether the figure that decides rose: of the proposals beyond noise, or (`keep_by` "score") at all, as published.
+
+    Without a held-out figure (no shared visible keypoint there) nothing says that it is better.
+    """
+    if options.keep_by == "score":
+        return after.score.pck - before.score.pck > options.min_gain
+    return gain_beyond_noise(before.proposals, after.proposals, options.keep_errors) > options.min_gain
+
+
+def present_prompt(run: TuningRun) -> Prompt:
+    """What the learner holds now, exactly as it would be loaded after being saved."""
+    return assemble_prompt(_draft_card(run), final_tensors(run), run.backbone)
 
 
 def final_tensors(run: TuningRun) -> dict[str, Tensor]:
@@ -267,50 +306,62 @@ def final_tensors(run: TuningRun) -> dict[str, Tensor]:
     return tensors
 
 
-def make_card(
-    run: TuningRun, patches: PatchSource | None, state: JobState, before: HeldOut, after: HeldOut,
-    before_id: str, revision: str,
-) -> PromptCard:  # fmt: skip
-    """The card of a tuned prompt (its id is filled in from the weights)."""
-    request, bounds, spec = run.request, intervals(before, after), run.backbone.spec
-    keys = [run.instances[i].key for i in range(len(run.instances))]
-    material = [exemplar_key(run.instances[i].exemplar) for i in run.split.train]
+def _draft_card(run: TuningRun) -> PromptCard:
+    """What says how to use the prompt; the id comes from its weights."""
+    request, spec, patches = run.request, run.backbone.spec, run.patch_source
     tokens = run.learner.tokens.shape[1] if isinstance(run.learner, TokenLearner) else run.backbone.prompt_tokens
     module = run.learner.module.config.to_dict() if isinstance(run.learner, ConditionalLearner) else {}
     return PromptCard(
-        id="unnamed",
+        id=make_id(request.kind, request.category, final_tensors(run)),
         kind=request.kind,
         backbone=spec.id,
-        revision=revision,
+        revision=run.backbone.revision,
         category="" if request.kind == "single" else request.category,
         tokens=int(tokens),
         width=run.backbone.text_dim,
         timestep=run.recipe.timestep,
         up_block=run.recipe.up_block,
         input_wh=spec.input_wh,
+        module=module,
+        patches=patches.name if patches else "",
+        settings={
+            "strength": run.options.strength,
+            "direct": run.options.direct,
+            "patch_option": run.options.patches,
+        },
+    )
+
+
+def make_card(run: TuningRun, state: JobState, before: _Measured, after: _Measured, before_id: str) -> PromptCard:
+    """The card of a tuned prompt."""
+    request, bounds = run.request, intervals(before.score, after.score)
+    keys = [run.instances[i].key for i in range(len(run.instances))]
+    material = [exemplar_key(run.instances[i].exemplar) for i in run.split.train]
+    draft = _draft_card(run)
+    return replace(
+        draft,
         source=f"tuned on {len(run.split.train)} instances of {request.category or 'all categories'}",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         pairs=tuple((keys[i], keys[j]) for i, j in run.pairs[:2000]),
         pairs_hash=hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest(),
         images=tuple(dict.fromkeys(run.instances[i].exemplar.image.image_id for i in run.split.train)),
-        before=before.pck,
-        after=after.pck,
+        before=before.score.pck,
+        after=after.score.pck,
         before_interval=bounds["before"],
         after_interval=bounds["after"],
+        proposals=asdict(figures(before.proposals, after.proposals)),
         heldout=run.split.note,
         steps=state.best.step,
         seconds=round(state.seconds, 1),
         seed=request.seed,
-        module=module,
-        patches=patches.name if patches else "",
         settings={
+            **draft.settings,
             "before_prompt": before_id,
+            "better": is_better(run.options, before, after),
+            "keep_by": run.options.keep_by,
             "gain_interval": list(bounds["gain"]),
             "heldout_images": [run.instances[i].exemplar.image.image_id for i in run.split.report],
             "crop": run.crop,
-            "strength": run.options.strength,
-            "direct": run.options.direct,
-            "patch_option": run.options.patches,
             "options": run.options.to_dict(),
         },
     )

@@ -48,14 +48,21 @@ class TuningOptions:
             different photos are a pair, not only those that were drawn (not for prompts made for a pair).
         augment: share of training views that are mirrored, turned, shifted and recoloured; variants: views per instance.
         timestep: None = the card's (published: 261 in training); seed is the request's.
+        through: what the loss goes through: "score" (published: every pair for itself on the plain score) or "proposals"
+            (whitened features, the other views of a step joined, their shape, crops where proposals are made in crops).
         fused_loss: train on the similarity that the app uses (with the second descriptor) instead of the diffusion part.
         view: "whole", "crop" or "auto" (crops where instances are small in their photos).
         report_images: ids of images that serve the reported figures alone (a project's test split).
         heldout_share: of the (other) images; eval_every: steps; patience: evaluations without a better one before stopping.
         select_by: which figure of the held-out images chooses the best step: "soft" (how near, without the steps of PCK:
-            a few photos cannot tell prompts apart by it) or "pck" (published).
+            a few photos cannot tell prompts apart by it), "pck" (published), or "proposals" ("soft" of what is proposed).
         select_views: views of each held-out image that choose the step (plain, then mirrored, turned, recoloured).
         average: decay per step of the moving average that is evaluated and kept (0 = the prompt itself, published).
+        propose: measure what is proposed, too (False: the score alone, which must then decide).
+        keep_by: which figure decides whether the prompt is better: "proposals" (what a sweep proposes on the held-out images
+            from the teaching ones) or "score" (published criterion: the nearest cell of the fused score).
+        keep_errors: the gain of the proposals must lie so many standard errors over images above `min_gain` (2: the 95 %
+            interval says that something was gained; what gains nothing must not be taken by itself).
         min_gain: what the new prompt must gain on the held-out images to be kept.
         sources: exemplars that each held-out image is matched from (0 = all).
         eval_method: "nn" (published criterion) or another matching method.
@@ -79,6 +86,7 @@ class TuningOptions:
     augment: float = 0.75
     variants: int = 8
     timestep: int | None = None
+    through: str = "score"
     fused_loss: bool = False
     view: str = "auto"
     report_images: tuple[str, ...] = ()
@@ -88,6 +96,9 @@ class TuningOptions:
     select_by: str = "soft"
     select_views: int = 1
     average: float = 0.0
+    propose: bool = True
+    keep_by: str = "proposals"
+    keep_errors: float = 2.0
     min_gain: float = 0.0
     sources: int = 0
     eval_method: str = "nn"
@@ -125,8 +136,14 @@ class TuningOptions:
             raise UserInputError(f"'{self.init}' is no initial value.", "Use template, words or random.")
         if self.condition not in ("pair", "image") or self.view not in ("auto", "whole", "crop"):
             raise UserInputError("condition is 'pair' or 'image'; view is 'auto', 'whole' or 'crop'.")
-        if self.select_by not in ("soft", "pck"):
-            raise UserInputError("select_by is 'soft' or 'pck'.")
+        if self.select_by not in ("soft", "pck", "proposals"):
+            raise UserInputError("select_by is 'soft', 'pck' or 'proposals'.")
+        if self.through not in ("score", "proposals"):
+            raise UserInputError("through is 'score' or 'proposals'.")
+        if self.keep_by not in ("proposals", "score") or self.keep_errors < 0:
+            raise UserInputError("keep_by is 'proposals' or 'score'; keep_errors is not negative.")
+        if not self.propose and "proposals" in (self.keep_by, self.select_by, self.through):
+            raise UserInputError("Without measuring proposals, keep_by, select_by and through cannot be 'proposals'.")
         if not 0 <= self.average < 1 or not 1 <= self.select_views <= self.variants:
             raise UserInputError("average lies between 0 and 1; select_views between 1 and variants.")
         positive = ("tokens", "lr", "batch", "variants", "eval_every", "patience", "conditional_tokens")
@@ -159,6 +176,9 @@ def request_fingerprint(request: TuneRequest, options: TuningOptions, revision: 
         "options": options.to_dict(),
         "exemplars": [exemplar_key(e) for e in request.exemplars],
     }
+    if "proposals" in (options.through, options.select_by):
+        # What proposals look like depends on these, too; otherwise they decide only whether the result is kept.
+        data["collection"] = [[image.image_id, image.sha256] for image in request.collection]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:20]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from engine.api import TuneRequest
+from engine.domain.geometry import Box, rescale_corner_aligned
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken
 from engine.features.extractor import FeatureExtractor, Recipe, block_weights, scale_weights, to_network
@@ -27,58 +27,21 @@ from engine.features.fusion import join_blocks, kernel_scores
 from engine.features.noise import image_noise
 from engine.features.views import render_view
 from engine.matching.selection import select
+from engine.prompts.heldout import HeldOut
 from engine.prompts.instances import Labelled, Split, Variant, base_region, make_variant, use_crops, variant_points
 from engine.prompts.learners import PromptLearner
 from engine.prompts.loss import cross_entropy_of_maps, similarity_maps
 from engine.prompts.patches import PatchSource
+from engine.prompts.tuning_joint import JointScore
 from engine.prompts.tuning_options import TuningOptions
 
 if TYPE_CHECKING:
     from engine.backbones.backbone import Backbone
 
-ALPHA = 0.1
 _FP16_LOSS_SCALE = 1024.0
+VIEWS_FOR_STATISTICS = 16
 Key = tuple[int, int]
 """(index of the instance, number of the view)."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Distances to the truth on held-out images as shares of L (longer side of the target's box): `errors` one array per
-    target instance; figures are pooled by point."""
-
-    errors: tuple[NDArray[np.float64], ...]
-
-    @property
-    def hits(self) -> tuple[NDArray[np.bool_], ...]:
-        """Which points are right at 0.1, per target instance."""
-        return tuple(e <= ALPHA for e in self.errors)
-
-    @property
-    def pck(self) -> float:
-        """PCK@0.1: share of right points over all (NaN without any)."""
-        pooled = np.concatenate(self.hits) if self.errors else np.zeros(0)
-        return float(pooled.mean()) if len(pooled) else float("nan")
-
-    @property
-    def soft(self) -> float:
-        """Mean of 1 / (1 + (error / 0.1)^2): what PCK counts, without its steps, so that few photos tell prompts apart."""
-        pooled = np.concatenate(self.errors) if self.errors else np.zeros(0)
-        return float((1 / (1 + (pooled / ALPHA) ** 2)).mean()) if len(pooled) else float("nan")
-
-
-def intervals(before: HeldOut, after: HeldOut, *, samples: int = 2000) -> dict[str, tuple[float, float]]:
-    """95 % bootstrap intervals over target images of before, after and their paired difference."""
-    rng = np.random.default_rng(0)
-    sums = np.array([[b.sum(), a.sum(), len(b)] for b, a in zip(before.hits, after.hits, strict=True)], np.float64)
-    if not len(sums) or not sums[:, 2].sum():
-        nan = (float("nan"), float("nan"))
-        return {"before": nan, "after": nan, "gain": nan}
-    drawn = sums[rng.integers(0, len(sums), (samples, len(sums)))].sum(axis=1)
-    drawn = drawn[drawn[:, 2] > 0]
-    shares = drawn[:, :2] / drawn[:, 2:]
-    table = {"before": shares[:, 0], "after": shares[:, 1], "gain": shares[:, 1] - shares[:, 0]}
-    return {k: tuple(float(q) for q in np.percentile(v, [2.5, 97.5])) for k, v in table.items()}  # type: ignore[misc]
 
 
 class TuningRun:
@@ -86,13 +49,14 @@ class TuningRun:
 
     Attributes:
         learner: what is learned; adam: its optimiser; done: finished steps; average: moving average of its parameters (CPU).
+        joint: what the loss goes through instead of the plain score of pairs, or None.
         micro: pairs per forward; checkpointing: both change after memory ran out, never the result.
     """
 
     def __init__(
         self, extractor: FeatureExtractor, request: TuneRequest, options: TuningOptions,
         instances: Sequence[Labelled], split: Split, pairs: Sequence[tuple[int, int]],
-        learner: PromptLearner, patches: PatchSource | None,
+        learner: PromptLearner, patches: PatchSource | None, joint: JointScore | None = None,
     ) -> None:  # fmt: skip
         self.extractor, self.request, self.options = extractor, request, options
         self.instances, self.split, self.pairs = instances, split, list(pairs)
@@ -102,7 +66,8 @@ class TuningRun:
         self.average: dict[str, Tensor] = {}
         self.adam = torch.optim.Adam(learner.groups(options), lr=options.lr)
         self.recipe: Recipe = extractor.recipe(timestep=options.timestep)
-        self.crop = use_crops(instances, options.view)
+        self.joint = joint
+        self.crop = joint.crop if joint is not None and options.view == "auto" else use_crops(instances, options.view)
         self.done = 0
         self.micro = options.batch
         self.checkpointing = bool(options.checkpointing)
@@ -135,13 +100,26 @@ class TuningRun:
             self._variants[key] = make_variant(
                 item,
                 key[1],
-                region=base_region(item, self.crop, keep_aspect=spec.resize == "fit"),
+                region=self._region(item),
                 crop=self.crop,
                 input_wh=spec.input_wh,
                 options=self.options,
                 seed=self.request.seed,
             )
         return self._variants[key]
+
+    def _region(self, item: Labelled) -> Box:
+        keep_aspect = self.backbone.spec.resize == "fit"
+        if self.joint is None:
+            return base_region(item, self.crop, keep_aspect)
+        return base_region(item, self.crop, keep_aspect, self.joint.crop_margin)
+
+    def length_cells(self, key: Key, cells_wh: tuple[int, int]) -> float:
+        """Longer side of the instance's box in cells of the view's map (mean of both directions)."""
+        transform = self.variant(key).view.transform
+        scale = float(np.sqrt(abs(np.linalg.det(np.asarray(transform.matrix)[:, :2]))))
+        per_input = rescale_corner_aligned([1.0, 1.0], transform.input_wh, cells_wh)
+        return self.instances[key[0]].length * scale * float(per_input.mean())
 
     def _pixels(self, key: Key, factor: float = 1.0) -> NDArray[np.uint8]:
         variant, item = self.variant(key), self.instances[key[0]]
@@ -229,6 +207,15 @@ class TuningRun:
 
         return [torch.stack([draw(k, n) for k in keys]) for n in range(len(scale_weights(self.recipe)))]
 
+    @torch.no_grad()
+    def fit_joint(self, embeds: Tensor, cancel: CancelToken | None = None) -> None:
+        """Statistics of the joint score from the plain views, under `embeds` `[1, T, D]` if the prompt is one of pairs, else
+        under the learner's own start. To be called before the first step, also of a job that is continued."""
+        if self.joint is not None:
+            step = max(1, len(self.instances) // VIEWS_FOR_STATISTICS)
+            keys = [(i, 0) for i in range(0, len(self.instances), step)][:VIEWS_FOR_STATISTICS]
+            self.joint.fit(self, self._eval_maps(keys, embeds if self.learner.pair else None, cancel), keys)
+
     # ---- learning --------------------------------------------------------------------------------------------
 
     def batch_of(self, step: int) -> list[tuple[Key, Key]]:
@@ -312,6 +299,8 @@ class TuningRun:
             keys = list(dict.fromkeys([*sources, *targets]))
             embeds = self._condition(keys, None)
         maps = self.maps(keys, embeds, self._step_noise(self.done, keys), self.checkpointing)
+        if self.joint is not None:
+            return self.joint.loss(self, maps, keys, self._groups(keys, pairs))
         if self.options.every_pair and not self.learner.pair:
             pairs = [(k, m) for k, m in combinations(keys, 2) if self._pairable(k[0], m[0])]
             sources, targets = [s for s, _ in pairs], [t for _, t in pairs]
@@ -332,6 +321,24 @@ class TuningRun:
             return loss
         back = self.similarity(tgt, src, targets, sources, xy[1], fused)
         return (loss + cross_entropy_of_maps(back, xy[0], valid, self.options.loss)) / 2
+
+    def _groups(self, keys: Sequence[Key], pairs: Sequence[tuple[Key, Key]]) -> list[tuple[list[int], int]]:
+        """Targets with the views that are their exemplars, as places in `keys`; a prompt of pairs joins nothing."""
+        both = self.options.both_directions
+        if self.learner.pair:
+            forth = [([n], len(pairs) + n) for n in range(len(pairs))]
+            return forth + [([target], source) for (source,), target in forth] if both else forth
+        sources: dict[Key, list[Key]] = {key: [] for key in keys}
+        if self.options.every_pair:
+            for key in keys:
+                sources[key] = [other for other in keys if self._pairable(other[0], key[0])]
+        else:
+            for first, second in pairs:
+                sources[second].append(first)
+                if both:
+                    sources[first].append(second)
+        place = {key: n for n, key in enumerate(keys)}
+        return [([place[s] for s in dict.fromkeys(found)], place[key]) for key, found in sources.items() if found]
 
     def _condition(self, keys: Sequence[Key], targets: Sequence[Key] | None) -> Tensor:
         """Prompt of the views (or of the pairs): `[1 or n, T, D]`."""

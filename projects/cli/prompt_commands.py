@@ -75,7 +75,7 @@ def tune(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     json_output: JsonOption = False,
 ) -> None:
-    """Fine-tune a prompt on the accepted instances; it is kept if held-out photos are matched better with it."""
+    """Fine-tune a prompt on the accepted instances; it is kept if clearly better is proposed with it on held-out photos."""
     from projects.project import Project
     from projects.workflows.tune import TuneOptions
     from projects.workflows.tune import tune as run_tune
@@ -97,6 +97,7 @@ def tune(
         "category": outcome.category, "kind": kind, "exemplars": outcome.exemplars, "prompt": result.prompt_id,
         "kept": result.kept, "before": result.before, "after": result.after,
         "before_interval": result.before_interval, "after_interval": result.after_interval,
+        "proposals": asdict(result.proposals), "better": result.better, "uses_prompt": result.uses_prompt,
         "steps": result.steps, "seconds": result.seconds, "device": info.device, "dtype": info.dtype,
         "curve": [asdict(point) for point in result.curve], "card": outcome.card,
         "proposed": [asdict(item) for item in outcome.proposed],
@@ -120,17 +121,26 @@ def _percent(value: float, interval: tuple[float, float]) -> str:
     if not math.isfinite(value):
         return "not measured"
     low, high = (100 * v for v in interval)
-    return f"{100 * value:.1f} (95 % interval {low:.1f} to {high:.1f})"
+    return f"{100 * value:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _render_tune(data: dict[str, Any]) -> None:
-    typer.echo(f"Held-out PCK@0.1 before: {_percent(data['before'], data['before_interval'])}")
-    typer.echo(f"Held-out PCK@0.1 after:  {_percent(data['after'], data['after_interval'])}")
+    typer.echo("Held-out PCK@0.1, with its 95 % interval over photos")
+    for title, figures in (("proposals", data["proposals"]), ("score alone", data)):
+        before = _percent(figures["before"], figures["before_interval"])
+        after = _percent(figures["after"], figures["after_interval"])
+        typer.echo(f"  {title + ':':<12} before {before}, after {after}")
+    if not data["uses_prompt"]:
+        typer.echo("  The labelled photos chose to match by the second descriptor alone: no prompt changes what is proposed.")
     typer.echo(f"{data['steps']} steps in {data['seconds']:.0f} s on {data['device']} {data['dtype']}")
     if not data["kept"]:
-        typer.echo("Discarded: it is not better on the held-out photos (--keep-if-worse keeps it all the same).")
+        typer.echo(
+            "Discarded: nothing on the held-out photos says that it is better (--keep-if-worse keeps it all the same)."
+        )
         return
     typer.echo(f"Kept as {data['prompt']}; measured on {data['card']['heldout']}.")
+    if not data["better"]:
+        typer.echo("It is not better, so 'auto' does not take it.")
     for item in data["proposed"]:
         typer.echo(f"{item['category']}: {item['proposals']} pending photos proposed again")
 
@@ -152,18 +162,24 @@ def _row(prompt: Any) -> dict[str, Any]:
     card = prompt.card
     return {
         "id": card.id, "kind": card.kind, "category": card.category, "backbone": card.backbone, "revision": card.revision,
-        "before": card.before, "after": card.after, "created": card.created, "source": card.source,
+        "before": card.before, "after": card.after, "proposals_before": card.proposals.get("before"),
+        "proposals_after": card.proposals.get("after"), "better": card.measured_better, "created": card.created, "source": card.source,
         "folder": str(prompt.folder),
     }  # fmt: skip
+
+
+def _change(title: str, before: float | None, after: float | None) -> str:
+    if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
+        return ""
+    return f"  PCK@0.1 of the {title} {100 * before:.1f} -> {100 * after:.1f}"
 
 
 def _render_rows(rows: list[dict[str, Any]]) -> None:
     if not rows:
         typer.echo("No saved prompts.")
     for row in rows:
-        gain = ""
-        if math.isfinite(row["before"]) and math.isfinite(row["after"]):
-            gain = f"  PCK@0.1 {100 * row['before']:.1f} -> {100 * row['after']:.1f}"
+        gain = _change("proposals", row["proposals_before"], row["proposals_after"])
+        gain += _change("score", row["before"], row["after"])
         typer.echo(f"{row['id']}  {row['kind']} {row['category'] or 'all'}  for {row['backbone']}{gain}")
 
 

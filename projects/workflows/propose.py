@@ -238,7 +238,7 @@ def choose_again(chosen_with: int, exemplars: int) -> bool:
     return exemplars >= max(CHOOSE_AGAIN_FROM, 2 * chosen_with)
 
 
-def _collection(project: Project, category: CategoryRow, glob: str) -> tuple[ImageInput, ...]:
+def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[ImageInput, ...]:
     """Photos without labels whose names fit, spread over the project; none where it is known that the category is not there."""
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
     ids = [id_ for id_ in project.queries.image_ids(ImageFilter(glob=glob, has_instances=False)) if id_ not in nothing]
@@ -287,7 +287,7 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
     only = tuple(names.index(name) for name in options.only_keypoints) or None
     request = ProposeRequest(
         options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
-        options.backbone, options.prompt, only_keypoints=only, collection=_collection(project, category, options.targets_glob),
+        options.backbone, options.prompt, only_keypoints=only, collection=collection_of(project, category, options.targets_glob),
     )  # fmt: skip
     if not request.exemplars:
         raise UserInputError(

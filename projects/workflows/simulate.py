@@ -223,7 +223,7 @@ class _Simulation:
         tally.actions += tally.hand_actions
         tally.manual_actions = sum(int(s.truth.labelled.sum()) for s in samples)
         if self.options.tune:
-            self._tune(accepted)
+            self._tune(accepted, samples[count:])
         position = count
         while position < len(samples):
             size = max(1, int(len(accepted) * BATCH_SHARE))
@@ -300,10 +300,11 @@ class _Simulation:
         """Whether showing which instance is meant has paid so far."""
         return len(self.pointed) < POINTING_TRIED or sum(self.pointed) > 0
 
-    def _tune(self, accepted: list[Exemplar]) -> None:
+    def _tune(self, accepted: list[Exemplar], rest: list[Sample]) -> None:
+        step = -(-len(rest) // COLLECTION) or 1
         request = TuneRequest(
             "simulate-tune", self.category.name, self.category.schema, tuple(accepted), "class", self.options.backbone,
-            out_dir=self.work_dir,
+            out_dir=self.work_dir, collection=tuple(s.image for s in rest[::step]),
         )  # fmt: skip
         result = self.engine.tune_prompt(request, progress=self.progress, cancel=self.cancel)
         if result.kept and result.prompt_id:

@@ -29,7 +29,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.prompt_card import PromptCard
 from projects.project import Project
 from projects.store.rows import CategoryRow
-from projects.workflows.propose import CategoryOutcome, ProposeOptions, exemplars_of, propose
+from projects.workflows.propose import CategoryOutcome, ProposeOptions, collection_of, exemplars_of, propose
 
 MIN_INSTANCES = 3
 KINDS = ("class", "single", "hidden", "conditional")
@@ -104,7 +104,7 @@ def tune(
         request_id=uuid.uuid4().hex, category=name, schema=schema, exemplars=exemplars, kind=options.kind,
         backbone=options.backbone, steps=options.steps, epochs=options.epochs, seed=options.seed,
         out_dir=project.prompts_dir, work_dir=work_dir(project), keep_if_worse=options.keep_if_worse,
-        options=settings,
+        options=settings, collection=tuple(dict.fromkeys(i for c in categories for i in collection_of(project, c, ""))),
     )  # fmt: skip
     result = engine.tune_prompt(request, on_step=on_step, progress=progress, cancel=cancel)
     library = open_prompts((project.prompts_dir,))

@@ -94,7 +94,9 @@ def tuned_prompt() -> tuple[Any, Any]:
         held_out = 0.52 + 0.14 * (1 - np.exp(-step / 90)) + rng.normal(0, 0.006) if step % 50 == 0 else float("nan")
         loss = 2.6 * np.exp(-step / 120) + 0.9 + rng.normal(0, 0.05)
         points.append(TuneProgress(step, 300, float(loss), float(held_out)))
-    tuned = TunedPrompt("prompt:pictures", "dog", "class", 0.52, 0.66, (0.58, 0.73), 300, 212.0, "4 photos")
+    tuned = TunedPrompt(
+        "prompt:pictures", "dog", "class", 0.66, 0.71, (0.63, 0.78), 300, 212.0, "4 photos", True, (0.52, 0.66)
+    )
     return tuple(points), tuned
 
 

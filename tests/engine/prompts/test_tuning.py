@@ -74,12 +74,16 @@ def _weights(session: EngineSession, request: TuneRequest) -> dict[str, torch.Te
     return read_tensors(folder)
 
 
-@pytest.mark.parametrize("stop_at", [2, 3, 5])
+BY_PROPOSALS = {"through": "proposals", "select_by": "proposals", "every_pair": True}
+
+
+@pytest.mark.parametrize(("stop_at", "extra"), [(2, {}), (3, {}), (5, {}), (2, BY_PROPOSALS), (5, BY_PROPOSALS)])
 def test_an_interrupted_job_ends_as_if_it_had_not_been(
-    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path, stop_at: int
+    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path, stop_at: int, extra: dict
 ) -> None:
-    whole = _weights(toy_session, replace(request_, work_dir=tmp_path / "whole", options={**OPTIONS, "tokens": 4}))
-    request = replace(request_, options={**OPTIONS, "tokens": 4})
+    options = {**OPTIONS, "tokens": 4, **extra}
+    whole = _weights(toy_session, replace(request_, work_dir=tmp_path / "whole", options=options))
+    request = replace(request_, options=options)
     token = CancelToken()
     with pytest.raises(OperationCancelled):
         tune_prompt(toy_session, request, cancel=token, on_step=lambda p: token.cancel() if p.step == stop_at else None)
@@ -226,8 +230,8 @@ def test_a_kept_prompt_changes_the_features_and_is_what_auto_takes(
     tuned = extractor.extract(views, prompt=prompt)[0]
     assert tuned.spec.prompt == result.prompt_id and tuned.spec.fingerprint() != plain.spec.fingerprint()
     assert (tuned.features - plain.features).abs().max() > 1e-3
-    if result.after > result.before:
-        assert session.prompt("auto", backbone, "cat").id == result.prompt_id
+    taken = session.prompt("auto", backbone, "cat").id
+    assert taken == (result.prompt_id if result.better else "text:a photo of a cat")
 
 
 @pytest.mark.parametrize("condition", ["image", "pair"])

@@ -13,11 +13,12 @@ import torch
 from engine.api import Exemplar, TuneRequest
 from engine.backbones.spec import BackboneSpec, FusionSpec, ScaleWeight
 from engine.matching.reader import DESCRIPTOR, DIFFUSION
+from engine.prompts.heldout import HeldOut
 from engine.prompts.instances import make_labelled, split_by_image, training_pairs
 from engine.prompts.learners import TokenLearner, make_learner
 from engine.prompts.loss import cross_entropy_of_maps
 from engine.prompts.tuning_options import TuningOptions
-from engine.prompts.tuning_run import HeldOut, TuningRun
+from engine.prompts.tuning_run import TuningRun
 from engine.session import EngineSession
 from tests.engine.prompts.conftest import SCHEMA
 

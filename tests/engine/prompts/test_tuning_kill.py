@@ -12,13 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
 STEPS = 9
 
 
-def _start(model: Path, work: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.engine.prompts.tune_child", str(model), str(work), "6", str(STEPS)]
+def _start(model: Path, work: Path, through: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.engine.prompts.tune_child", str(model), str(work), "6", str(STEPS), through]
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
@@ -41,17 +43,18 @@ def _kill_somewhere(process: subprocess.Popen[str], rng: random.Random) -> None:
     process.communicate()
 
 
-def test_killed_tuning_ends_with_the_same_prompt(toy_pipeline_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("through", ["score", "proposals"])
+def test_killed_tuning_ends_with_the_same_prompt(toy_pipeline_dir: Path, tmp_path: Path, through: str) -> None:
     whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
     whole.mkdir()
     interrupted.mkdir()
-    reference = _start(toy_pipeline_dir, whole)
+    reference = _start(toy_pipeline_dir, whole, through)
     rng = random.Random(4)
     for _ in range(int(os.environ.get("KINMARK_KILL_ROUNDS", "1"))):
-        _kill_somewhere(_start(toy_pipeline_dir, interrupted), rng)
+        _kill_somewhere(_start(toy_pipeline_dir, interrupted, through), rng)
     steps, expected = _finish(reference)
     assert max(steps) == STEPS
-    again, found = _finish(_start(toy_pipeline_dir, interrupted))
+    again, found = _finish(_start(toy_pipeline_dir, interrupted, through))
     assert found == expected and found.startswith("prompt:class-cat-")
     assert not again or max(again) == STEPS
     assert not list((interrupted / "work").iterdir())

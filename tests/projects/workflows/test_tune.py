@@ -204,3 +204,19 @@ def test_a_pair_prompt_serves_free_matching(folder: Path, model: Path, engine) -
     )
     result = engine.match(request)
     assert np.isfinite(result.points_xy_image).all() and result.spec.prompt.startswith(prompt + "@")
+
+
+def test_command_line_says_both_figures(folder: Path, model: Path, capsys) -> None:
+    arguments = ["tune", str(folder), "--backbone", str(model), "--steps", "2", "--keep-if-worse", "--device", "cpu"]
+    arguments += [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
+    assert run([*arguments, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    figures = data["proposals"]
+    assert set(figures) >= {"before", "after", "before_interval", "after_interval", "gain_interval", "soft_after"}
+    assert data["card"]["proposals"]["after"] == figures["after"] and data["better"] in (True, False)
+    assert run([*arguments, "--set", "keep_by=score"]) == 0
+    shown = capsys.readouterr().out
+    assert "proposals:   before" in shown and "score alone: before" in shown
+    assert run(["prompts", "list", str(folder)]) == 0
+    assert "of the proposals" in capsys.readouterr().out
+    assert run([*arguments, "--set", "keep_by=luck"]) == 3
