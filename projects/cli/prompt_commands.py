@@ -131,7 +131,9 @@ def _render_tune(data: dict[str, Any]) -> None:
         after = _percent(figures["after"], figures["after_interval"])
         typer.echo(f"  {title + ':':<12} before {before}, after {after}")
     if not data["uses_prompt"]:
-        typer.echo("  The labelled photos chose to match by the second descriptor alone: no prompt changes what is proposed.")
+        typer.echo(
+            "  The labelled photos chose to match by the second descriptor alone: no prompt changes what is proposed."
+        )
     typer.echo(f"{data['steps']} steps in {data['seconds']:.0f} s on {data['device']} {data['dtype']}")
     if not data["kept"]:
         typer.echo(

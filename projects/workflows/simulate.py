@@ -43,8 +43,9 @@ from projects.workflows.propose import COLLECTION, choose_again
 RIGHT_WITHIN = 0.1
 CALIBRATE_AGAIN_AFTER = 10
 """Decisions, as in a project."""
-POINTING_TRIED = 3
-"""Instances on photos with several, after which the person goes on pointing only if that has paid so far."""
+POINTING_COST = 1
+POINTING_PRIOR = 2
+"""So many instances of no surprise stand for what a person expects of pointing before the first one."""
 BATCH_SHARE = 0.2
 """New exemplars are used at once up to five; later, whenever a fifth more have been accepted."""
 
@@ -209,7 +210,7 @@ class _Simulation:
         self.chosen: tuple[int, MatchSettings] | None = None
         self.records: list[DecisionRecord] = []
         self.calibration: Calibration | None = None
-        self.pointed: list[int] = []
+        self.surprises: list[float] = []
 
     def run(self, samples: list[Sample]) -> Tally:
         """Label them all."""
@@ -276,7 +277,7 @@ class _Simulation:
     def _review(self, sample: Sample, answer: InstanceProposal | None, tally: Tally) -> None:
         by_hand = int(sample.truth.labelled.sum())
         tally.correct_keypoints += by_hand
-        if answer is not None and (answer.expected_saving <= 0 or (sample.pointed and not self._points())):
+        if answer is not None and (answer.expected_saving <= 0 or (sample.pointed and not self._points(answer))):
             tally.actions += by_hand
             tally.not_shown += 1
             return
@@ -284,10 +285,11 @@ class _Simulation:
         if answer is not None:
             self.records += decisions_about(sample.truth, answer, self.category.schema)
         dismissed = actions.total > by_hand + 1
-        tally.actions += (by_hand + 1 if dismissed else actions.total) + int(sample.pointed)
+        tally.actions += (by_hand + 1 if dismissed else actions.total) + POINTING_COST * int(sample.pointed)
         tally.dismissed += int(dismissed)
-        if sample.pointed:
-            self.pointed.append(by_hand - min(actions.total, by_hand + 1) - 1)
+        if sample.pointed and answer is not None:
+            saved = by_hand - min(actions.total, by_hand + 1)
+            self.surprises.append(saved - answer.expected_saving)
         if not dismissed:
             tally.accepts += actions.accept
             tally.corrections += actions.corrections
@@ -296,9 +298,10 @@ class _Simulation:
         tally.proposed += actions.proposed
         tally.proposed_right += actions.right
 
-    def _points(self) -> bool:
-        """Whether showing which instance is meant has paid so far."""
-        return len(self.pointed) < POINTING_TRIED or sum(self.pointed) > 0
+    def _points(self, answer: InstanceProposal) -> bool:
+        """Whether showing which instance is meant should pay, by the proposal's confidence and what that was worth so far."""
+        surprise = sum(self.surprises) / (len(self.surprises) + POINTING_PRIOR)
+        return answer.expected_saving + surprise > POINTING_COST
 
     def _tune(self, accepted: list[Exemplar], rest: list[Sample]) -> None:
         step = -(-len(rest) // COLLECTION) or 1

@@ -137,7 +137,7 @@ def test_a_proposal_of_absent_points_is_rejected_whole(tmp_path: Path) -> None:
     assert (parts["dismissed"], parts["rejections"], parts["corrections"]) == (1, 0, 0)
 
 
-def test_pointing_stops_when_it_has_not_paid_and_decisions_train_the_confidence(tmp_path: Path) -> None:
+def test_pointing_is_expected_to_pay_as_it_did_and_decisions_train_the_confidence(tmp_path: Path) -> None:
     file = dataset(tmp_path, 14)
     data = json.loads(file.read_text())
     for annotation in list(data["annotations"]):  # a second, unlabelled one in every photo: the person has to point
@@ -148,8 +148,9 @@ def test_pointing_stops_when_it_has_not_paid_and_decisions_train_the_confidence(
     options = SimulateOptions(exemplars=2)
     report = simulate(wrong, file, tmp_path, options)  # type: ignore[arg-type]
     parts = report["categories"][0]
-    assert (parts["pointings"], parts["not_shown"]) == (3, 9)
-    assert report["actions"] == report["manual_actions"] + 3 and wrong.records == 0
+    # 1.7 are promised and nothing is saved: after two of them less than one action is expected.
+    assert (parts["pointings"], parts["not_shown"]) == (2, 10)
+    assert report["actions"] == report["manual_actions"] + 2 and wrong.records == 0
     report = simulate(right, file, tmp_path, options)  # type: ignore[arg-type]
     assert report["categories"][0]["pointings"] == 12 and right.records == 30
 
