@@ -40,7 +40,9 @@ def render_demo(result: DemoResult) -> None:
     for format_, report in result.exported.items():
         console.print(f"Exported {format_}: {report['summary']}")
     console.print(f"Contact sheet: {result.sheet}", soft_wrap=True)
-    console.print(f"Project:       {result.project}   (open it: kinmark app {shlex.quote(str(result.project))})", soft_wrap=True)
+    console.print(
+        f"Project:       {result.project}   (open it: kinmark app {shlex.quote(str(result.project))})", soft_wrap=True
+    )
     console.print(
         f"Done in {result.seconds:.0f} s. PCK@0.1: share of keypoints within 0.1 of the longer side of the true box."
     )
