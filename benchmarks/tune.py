@@ -101,48 +101,45 @@ def clock_of(options: Any, backbone: Any) -> Callable[[], float]:
 
 def run_gain(options: Any, folder: Path) -> list[Row]:
     """The gain table."""
-    from engine.session import EngineSession
-
-    known = _known_cells(options.json)
-    session = EngineSession(EngineConfig(device=options.device, cache_dir=folder / "cache", threads=options.threads))
-    for category in options.categories.split(","):
-        for count in (int(n) for n in options.labelled.split(",")):
-            for kind in options.kinds.split(","):
-                for seed in range(options.first_seed, options.first_seed + options.seeds):
-                    cell = {"category": category, "labelled": count, "kind": kind, "seed": seed}
-                    cell |= {"asked_steps": options.steps, "set": sorted(options.set), "test": options.test}
-                    if any(all(k.get(name) == value for name, value in cell.items()) for k in known):
-                        continue
-                    cell |= _tune_once(session, options, category, count, kind, seed, folder)
-                    known.append(cell)
-                    print(cell, flush=True)
-                    if options.json is not None:
-                        finish("tune", gain_rows(known), options.json, cells=known)
-    session.close()
-    return gain_rows(known)
+    return _run_cells(options, folder, _asked_cells(options), _tune_once, gain_rows)
 
 
 def run_proposals(options: Any, folder: Path) -> list[Row]:
-    """The table of full proposals before and after."""
+    """The table of full proposals before and after; one seed of everything first."""
+    cells = sorted(_asked_cells(options), key=lambda cell: cell["seed"])
+    return _run_cells(options, folder, cells, _propose_once, proposal_rows)
+
+
+def _asked_cells(options: Any) -> list[dict[str, Any]]:
+    """What names every figure that was asked for."""
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    return [
+        {"category": category, "labelled": int(count), "kind": kind, "seed": seed,
+         "asked_steps": options.steps, "set": sorted(options.set), "test": options.test}
+        for category in options.categories.split(",") for count in options.labelled.split(",")
+        for kind in options.kinds.split(",") for seed in seeds
+    ]  # fmt: skip
+
+
+def _run_cells(
+    options: Any, folder: Path, cells: Sequence[dict[str, Any]], measure: Callable[..., dict[str, Any]],
+    rows_of: Callable[[Sequence[dict[str, Any]]], list[Row]],
+) -> list[Row]:  # fmt: skip
+    """Measure the cells that the JSON file does not hold yet; it is written after each."""
     from engine.session import EngineSession
 
     known = _known_cells(options.json)
     session = EngineSession(EngineConfig(device=options.device, cache_dir=folder / "cache", threads=options.threads))
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
-        for category in options.categories.split(","):
-            for count in (int(n) for n in options.labelled.split(",")):
-                for kind in options.kinds.split(","):
-                    cell = {"category": category, "labelled": count, "kind": kind, "seed": seed}
-                    cell |= {"asked_steps": options.steps, "set": sorted(options.set), "test": options.test}
-                    if any(all(k.get(name) == value for name, value in cell.items()) for k in known):
-                        continue
-                    cell |= _propose_once(session, options, category, count, kind, seed, folder)
-                    known.append(cell)
-                    print(cell, flush=True)
-                    if options.json is not None:
-                        finish("tune", proposal_rows(known), options.json, cells=known)
+    for cell in cells:
+        if any(all(k.get(name) == value for name, value in cell.items()) for k in known):
+            continue
+        named = (cell["category"], cell["labelled"], cell["kind"], cell["seed"])
+        known.append(cell | measure(session, options, *named, folder))
+        print(known[-1], flush=True)
+        if options.json is not None:
+            finish("tune", rows_of(known), options.json, cells=known)
     session.close()
-    return proposal_rows(known)
+    return rows_of(known)
 
 
 def _propose_once(

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine.api import Exemplar, ImageInput, Target
@@ -21,7 +20,7 @@ from engine.domain.progress import CancelToken
 from engine.matching.evidence import RawKeypoints
 from engine.matching.plan import Plan
 from engine.matching.predict import Matcher
-from engine.matching.sides import mirrored_gain
+from engine.matching.sides import mirrored_gain, mirrored_lead
 
 CLEARLY_BETTER = 0.055
 """Score of the pose by which a mirrored copy must fit better to count."""
@@ -81,10 +80,6 @@ def mirrored_gains(
     inner = with_inner_points(matcher)
     if inner is None:
         return np.zeros(0)
-    gains = []
     # Priors of a fixed camera are those of the keypoints, not of the points inside.
     asked = replace(plan, flip=True, stages=1, location=0.0, foreground=0.0)
-    for run in inner.whole_matches(targets, asked, cancel):
-        mirrored = torch.tensor([v.flip for v in run.bank.variants])
-        gains.append(float(run.poses.score[mirrored].max() - run.poses.score[~mirrored].max()))
-    return np.array(gains)
+    return np.array([mirrored_lead(run) for run in inner.whole_matches(targets, asked, cancel)])

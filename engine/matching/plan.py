@@ -77,8 +77,7 @@ class Plan:
         """As the request's settings, everything set."""
         extra = {"foreground": self.foreground, "whiten": self.whiten, "crop_margin": self.crop_margin,
                  "slack": self.slack, "evidence": self.evidence, "sizes": self.sizes,
-                 "crop_boxes": self.crop_boxes,
-                 "mirror_targets": self.mirror_targets}  # fmt: skip
+                 "crop_boxes": self.crop_boxes, "mirror_targets": self.mirror_targets}  # fmt: skip
         return MatchSettings(
             method=self.method, stages=self.stages, rotations=self.rotations, flip=self.flip,
             fusion_weight=self.fusion_weight, fuse_exemplars=self.fuse, location_prior=self.location,

@@ -61,8 +61,13 @@ def mirrored_gain(run: MatchRun) -> float:
         mirrored = both.subset([v.flip for v in both.variants])
         other = matcher.match(mirrored, run.parts, run.target, plan, run.frame)
         return float(other.poses.score.max() - run.poses.score.max())
-    flipped = torch.tensor([v.flip for v in run.bank.variants])
-    return float(run.poses.score[flipped].max() - run.poses.score[~flipped].max())
+    return mirrored_lead(run)
+
+
+def mirrored_lead(run: MatchRun) -> float:
+    """By how much the best mirrored variant of a bank that has both beats the best unmirrored one (score of the pose)."""
+    mirrored = torch.tensor([v.flip for v in run.bank.variants])
+    return float(run.poses.score[mirrored].max() - run.poses.score[~mirrored].max())
 
 
 def _best_pair(maps: Tensor, own: Tensor, peaks: Tensor, near: float) -> Tensor:
