@@ -30,6 +30,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.features.cache import FeatureCache
 from engine.features.extractor import FeatureExtractor
 from engine.features.views import ImageSource, ImageView, whole_view
+from engine.heads.model import HeadStore
 from engine.paths import cache_dir, data_dir
 from engine.prompts.types import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
 
@@ -43,6 +44,7 @@ class EngineSession:
         config: how the engine was opened.
         source: the image decoder shared by all extractors.
         cache: None when `config.cache_bytes` is 0.
+        heads: what exemplars taught the keypoint heads.
     """
 
     def __init__(self, config: api.EngineConfig | None = None) -> None:
@@ -57,6 +59,7 @@ class EngineSession:
         self._extractors: dict[str, FeatureExtractor] = {}
         self._current = ""
         self._held: Prompt | None = None
+        self.heads = HeadStore()
 
     # ---- what runs -------------------------------------------------------------------------------------------
 
@@ -258,6 +261,7 @@ class EngineSession:
         """Give back models and decoded images; the session may be used again."""
         self._drop_models()
         self.source.clear()
+        self.heads.clear()
         self._current, self._note = "", ""
 
 

@@ -80,7 +80,8 @@ class MemoryLadder:
         """The ensemble that is affordable now."""
         return min(wanted, self.ensemble_cap) if self.ensemble_cap else wanted
 
-    def _report(self, text: str, progress: Progress | None) -> None:
+    def report(self, text: str, progress: Progress | None = None) -> None:
+        """Note what had to be given up, and tell whoever listens."""
         log.warning("%s: %s", self.backbone.spec.id, text)
         self.events.append(text)
         if progress is not None:
@@ -106,10 +107,10 @@ class MemoryLadder:
         self._free(error)
         if self.batch > 1:
             self.batch //= 2
-            self._report(f"Memory is short: going on with batches of {self.batch}.", progress)
+            self.report(f"Memory is short: going on with batches of {self.batch}.", progress)
         elif self.ensemble(ensemble) > 1:
             self.ensemble_cap = self.ensemble(ensemble) // 2
-            self._report(f"Memory is short: averaging {self.ensemble_cap} instead of {ensemble} noises.", progress)
+            self.report(f"Memory is short: averaging {self.ensemble_cap} instead of {ensemble} noises.", progress)
         elif self.backbone.device.type != "cpu":
             self._to_cpu(progress)
         else:
@@ -124,7 +125,7 @@ class MemoryLadder:
         dtype = choose_dtype(cpu, "auto", self.backbone.spec.cpu_dtype)
         self.backbone.to(cpu, dtype)
         self.ensemble_cap = 0
-        self._report(f"Memory of the graphics device is short: going on on the CPU ({dtype_name(dtype)}).", progress)
+        self.report(f"Memory of the graphics device is short: going on on the CPU ({dtype_name(dtype)}).", progress)
 
     def _free(self, error: BaseException) -> None:
         # The frames of the failed forward still hold its tensors; the next try would start with that memory taken.

@@ -41,6 +41,12 @@ class KeypointSignals:
         support: mean similarity above average at the places where that shape puts all keypoints.
         shown: share of exemplars, alike ones first, that show the keypoint.
         crowded: 0..1, how much nearer another, better matching keypoint lies than in the exemplar.
+        head, cells: evidence of the keypoint heads and of the exemplars' cells at the place, standard deviations of their maps
+            (NaN where no heads were asked, as all that follow).
+        spread: how surely the joint shape places it, longer sides.
+        stray: distance to the best place by its own evidence alone; apart: to where the other keypoints put it; moved: to where
+            plain matching put it; longer sides.
+        strain: how unusual the whole shape is (1 = as the exemplars); whole: mean evidence of all keypoints.
     """
 
     peak: float
@@ -58,6 +64,14 @@ class KeypointSignals:
     support: float = float("nan")
     shown: float = float("nan")
     crowded: float = float("nan")
+    head: float = float("nan")
+    cells: float = float("nan")
+    spread: float = float("nan")
+    stray: float = float("nan")
+    apart: float = float("nan")
+    moved: float = float("nan")
+    strain: float = float("nan")
+    whole: float = float("nan")
 
 
 @dataclass(frozen=True)

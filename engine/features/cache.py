@@ -141,7 +141,8 @@ class FeatureCache:
 
         A cache that cannot be written (full disk, read-only folder) is reported once in the log and passed by.
         """
-        arrays = encode_map(features, self.codec)
+        # safetensors writes an array's memory as it lies, whatever its strides say.
+        arrays = {name: np.ascontiguousarray(array) for name, array in encode_map(features, self.codec).items()}
         decoded = decode_map(arrays)
         checksum = np.frombuffer(bytes.fromhex(_checksum(arrays)), dtype=np.uint8)
         data = save_tensors({**arrays, "checksum": checksum}, metadata={"format": FORMAT})

@@ -139,7 +139,7 @@ def open_dino(folder: str, device: str = "cpu") -> DinoModel:
     return DinoModel(Path(folder), device)
 
 
-def dino_descriptor(name: str) -> DenseDescriptor:
+def dino_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescriptor:
     """The fusion-slot descriptor "dino:<folder>"; errors of `DinoModel`."""
-    model = open_dino(name.removeprefix(PREFIX))
+    model = open_dino(name.removeprefix(PREFIX), str(device))
     return DenseDescriptor(name, f"{model.revision}-1", lambda images, cells_wh: model.dense(images, cells_wh))

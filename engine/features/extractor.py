@@ -5,6 +5,7 @@ Thread: the engine thread.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,16 +19,17 @@ from torch import Tensor
 from engine.backbones.backbone import Backbone
 from engine.backbones.devices import dtype_name
 from engine.backbones.memory import MemoryLadder
-from engine.domain.errors import ModelCorruptError, UserInputError
+from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
 from engine.features.cache import CacheKey, FeatureCache
-from engine.features.fusion import fuse, get_descriptor, join_blocks
+from engine.features.fusion import DenseDescriptor, DescriptorPart, fuse, get_descriptor, join_blocks, parse_parts
 from engine.features.maps import FeatureMap, FeatureParts
 from engine.features.noise import image_noise
 from engine.features.views import ImageSource, ImageView, render_view
 from engine.prompts.types import ConditionalPrompt, Prompt
 
+log = logging.getLogger(__name__)
 OF_THE_SPEC = "spec"
 """Value of `descriptor` that means: what the backbone's card says."""
 
@@ -66,6 +68,7 @@ class FeatureExtractor:
         self.source = source or ImageSource()
         self.ladder = ladder or MemoryLadder(backbone)
         self.computed = 0
+        self._descriptors: dict[str, DenseDescriptor] = {}
 
     # ---- public ----------------------------------------------------------------------------------------------
 
@@ -177,23 +180,103 @@ class FeatureExtractor:
         self, views: Sequence[ImageView], name: str, *, cancel: CancelToken | None = None,
         progress: Progress | None = None,
     ) -> list[FeatureMap]:  # fmt: skip
-        """Second-descriptor part of every view."""
-        method = get_descriptor(name)
-        results: list[FeatureMap] = []
-        for view in views:
-            if cancel is not None:
-                cancel.check()
-            seen, cells = self._descriptor_sizes(view)
-            settings = {"cells_wh": list(cells)}
-            spec = RunSpec("descriptor", name, revision=method.version, prompt="", input_wh=seen, settings=settings)
-            scaled = _with_input(view, seen)
+        """Second-descriptor part of every view; several parts (`fusion.parse_parts`) are joined on one grid."""
+        parts = self.available_parts(name)
+        sizes = [self._descriptor_sizes(view) for view in views]
+        joined: list[list[FeatureMap]] = []
+        for part in parts:
+            seen = [(round(w * part.scale), round(h * part.scale)) for (w, h), _ in sizes]
+            joined.append(self.dense_maps(views, part.name, seen, [cells for _, cells in sizes], cancel=cancel))
+        if len(parts) == 1:
+            return joined[0]
+        weights = [part.weight for part in parts]
+        return [self._joined_parts(parts, weights, maps) for maps in zip(*joined, strict=True)]
+
+    def available_parts(self, name: str) -> tuple[DescriptorPart, ...]:
+        """The parts of a descriptor whose weights are installed; what is missing is said once and left out.
+
+        Raises:
+            ModelMissingError: nothing is left.
+        """
+        parts = parse_parts(name)
+        if len(parts) == 1:
+            return parts
+        kept: list[DescriptorPart] = []
+        missing: ModelMissingError | None = None
+        for part in parts:
+            try:
+                self.descriptor(part.name)
+            except ModelMissingError as error:
+                missing = error
+                self._say_missing(part.name, error)
+                continue
+            kept.append(part)
+        if missing is not None and not kept:
+            raise missing
+        return tuple(kept)
+
+    def descriptor_version(self, name: str) -> str:
+        """What names the numbers of a descriptor: versions of the parts that are available, with their shares."""
+        parts = self.available_parts(name)
+        return "+".join(f"{self.descriptor(p.name).version}@{p.scale:g}*{p.weight:g}" for p in parts)
+
+    def descriptor(self, name: str) -> DenseDescriptor:
+        """A dense descriptor on the backbone's device, opened once and dropped with this extractor."""
+        if name not in self._descriptors:
+            self._descriptors[name] = get_descriptor(name, self.backbone.device)
+        return self._descriptors[name]
+
+    def dense_maps(
+        self, views: Sequence[ImageView], name: str, seen_wh: Sequence[tuple[int, int]],
+        cells_wh: Sequence[tuple[int, int]], *, cancel: CancelToken | None = None,
+    ) -> list[FeatureMap]:  # fmt: skip
+        """One dense descriptor of every view, seen at its own size on its own grid; from the cache or in batches."""
+        method = self.descriptor(name)
+        results: dict[int, FeatureMap] = {}
+        missing: dict[tuple[tuple[int, int], tuple[int, int]], list[int]] = defaultdict(list)
+        work: list[tuple[ImageView, RunSpec]] = []
+        for index, view in enumerate(views):
+            settings = {"cells_wh": list(cells_wh[index])}
+            spec = RunSpec("descriptor", name, method.version, prompt="", input_wh=seen_wh[index], settings=settings)
+            scaled = _with_input(view, seen_wh[index])
+            work.append((scaled, spec))
             found = self._cached(scaled, spec, view)
             if found is None:
-                pixels = render_view(scaled, self.source.size_wh(view.image), self.source)
-                features = method.compute(pixels[None], cells)[0].float().cpu().numpy()
-                found = self._store(scaled, spec, features, view)
-            results.append(found)
-        return results
+                missing[(seen_wh[index], cells_wh[index])].append(index)
+            else:
+                results[index] = found
+        for (_, cells), indices in missing.items():
+            start = 0
+            while start < len(indices):
+                if cancel is not None:
+                    cancel.check()
+                chunk = indices[start : start + min(method.batch, self.ladder.batch)]
+                try:
+                    maps = method.compute(self.pixels([work[i][0] for i in chunk]), cells).float().cpu().numpy()
+                except (RuntimeError, MemoryError) as error:
+                    self.ladder.step_down(error)
+                    continue
+                for own, index in zip(maps, chunk, strict=True):
+                    results[index] = self._store(*work[index], own, views[index])
+                start += len(chunk)
+        return [results[index] for index in range(len(views))]
+
+    def _joined_parts(
+        self, parts: Sequence[DescriptorPart], weights: list[float], maps: tuple[FeatureMap, ...]
+    ) -> FeatureMap:
+        first = maps[0]
+        features = join_blocks([m.features[None] for m in maps], weights)[0]
+        settings = {"parts": [[p.name, m.spec.revision, p.weight, p.scale] for p, m in zip(parts, maps, strict=True)]}
+        name = "+".join(p.name for p in parts)
+        revision = "+".join(m.spec.revision for m in maps)
+        spec = RunSpec("descriptor", name, revision, prompt="", input_wh=first.spec.input_wh, settings=settings)
+        return FeatureMap(features, first.transform, first.image_wh, spec)
+
+    def _say_missing(self, name: str, error: ModelMissingError) -> None:
+        text = f"{error.user_message} Proposals are less good without it. {error.hint}"
+        if text not in self.ladder.events:
+            self.ladder.report(text)
+            log.warning("%s left out: %s", name, error)
 
     def run_spec(self, view: ImageView, prompt: Prompt, recipe: Recipe) -> RunSpec:
         """What the diffusion part of this view is made with now (device ladder included)."""

@@ -30,6 +30,7 @@ class Plan:
         crop_boxes: match a target that comes with the box of its instance in a crop there, whatever `stages` says.
         mirror_targets: a target that clearly shows the instance from its other side is matched with mirrored exemplars,
             whatever `flip` says.
+        heads: keypoint heads on the natural-image part have the last word on the places (`engine.heads`).
     """
 
     method: str = "kernel_softargmax"
@@ -52,6 +53,7 @@ class Plan:
     sizes: int = 1
     crop_boxes: bool = False
     mirror_targets: bool = False
+    heads: bool = True
 
     def __post_init__(self) -> None:
         if self.method not in MATCH_METHODS:
@@ -77,7 +79,8 @@ class Plan:
         """As the request's settings, everything set."""
         extra = {"foreground": self.foreground, "whiten": self.whiten, "crop_margin": self.crop_margin,
                  "slack": self.slack, "evidence": self.evidence, "sizes": self.sizes,
-                 "crop_boxes": self.crop_boxes, "mirror_targets": self.mirror_targets}  # fmt: skip
+                 "crop_boxes": self.crop_boxes, "mirror_targets": self.mirror_targets,
+                 "heads": self.heads}  # fmt: skip
         return MatchSettings(
             method=self.method, stages=self.stages, rotations=self.rotations, flip=self.flip,
             fusion_weight=self.fusion_weight, fuse_exemplars=self.fuse, location_prior=self.location,

@@ -19,6 +19,8 @@ from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal
 from engine.domain.runspec import RunSpec
+from engine.heads.model import KeypointHeads, fit_heads, head_features
+from engine.heads.refine import refine
 from engine.matching.auto import choose, default_plan
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.context import make_context
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from engine.session import EngineSession
 
 MAX_EXEMPLARS = 12
+MAX_TAUGHT = 60
+"""Exemplars that matching compares with, and that heads learn from."""
 SWAP_EVEN, SWAP_UNIT = 0.04, 0.02
 """Gain of the other facing at which exchanged sides are as likely as not, and how fast that changes (rendered sets)."""
 ABSENT_BELOW = 0.5
@@ -69,6 +73,7 @@ def propose_keypoints(
     matcher = open_matcher(session, request, cancel)
     plan = decide_plan(matcher, request, progress, cancel)
     matcher.context.weight_is_open = False
+    heads = open_heads(session, matcher, request, plan, cancel)
     if progress is not None:
         progress.start(f"Proposing {request.category}", len(request.targets))
     for target in request.targets:
@@ -76,12 +81,28 @@ def propose_keypoints(
             cancel.check()
         started = time.perf_counter()
         try:
-            raw = gather_all(matcher, predict_facing(matcher, target, plan))
+            raw = gather_all(matcher, asked(matcher, heads, target, predict_facing(matcher, target, plan)))
             yield to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
         except UnreadableImageError as error:
             yield TargetFailure(target.image.image_id, error)
         if progress is not None:
             progress.step(note=target.image.path.name)
+
+
+def open_heads(
+    session: EngineSession, matcher: Matcher, request: ProposeRequest, plan: Plan, cancel: CancelToken | None
+) -> KeypointHeads | None:
+    """Heads of all exemplars on readable photos; None where the plan or the backbone does without."""
+    features = head_features(session.extractor(request.backbone), matcher.reader.descriptor) if plan.heads else None
+    if features is None:
+        return None
+    exemplars = spread_exemplars(usable_exemplars(request), MAX_TAUGHT)
+    return fit_heads(features, request.schema, exemplars, session.heads, cancel=cancel)
+
+
+def asked(matcher: Matcher, heads: KeypointHeads | None, target: Target, raw: RawKeypoints) -> RawKeypoints:
+    """What the heads make of the answer of the matching."""
+    return raw if heads is None else refine(matcher, heads, target, raw)
 
 
 def gather_all(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:

@@ -31,7 +31,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
 from engine.domain.runspec import RunSpec
 from engine.features.compress import SharedBasis
-from engine.features.fusion import get_descriptor, resample
+from engine.features.fusion import resample
 from engine.features.small_maps import FOLDER, SmallMaps, locked, trim
 from engine.matching.bank import WHOLE, ExemplarBank, all_variants, build_bank
 from engine.matching.confidence import judge, prior_calibration
@@ -145,7 +145,7 @@ class FirstLook:
         """16 hex digits of everything the small maps depend on, besides the photo and its grid."""
         extractor = self.reader.extractor
         backbone = extractor.backbone
-        version = get_descriptor(self.reader.descriptor).version if DESCRIPTOR in self.names else ""
+        version = extractor.descriptor_version(self.reader.descriptor) if DESCRIPTOR in self.names else ""
         facts = [backbone.spec.id, backbone.revision, self.reader.prompt.id, asdict(extractor.recipe()),
                  self.reader.descriptor, version, [(name, DIMS[name]) for name in self.names]]  # fmt: skip
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,291 @@
+"""KeypointHeads: everything that the exemplars teach, ready to be asked about a view of a target.
+
+Thread: the engine thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.api import Exemplar, ImageInput
+from engine.domain.errors import ModelMissingError
+from engine.domain.geometry import ImageTransform, apply_affine, fit_similarity
+from engine.domain.keypoints import KeypointSchema
+from engine.features.views import ImageView
+from engine.heads import ridge
+from engine.heads.frame import HeadFrame, about_centre, compose, into_frame, labelled_points, make_frame, mean_shape, realigned
+from engine.heads.ridge import Contribution, contribution, solve
+from engine.heads.shape import ShapeModel, shape_model
+
+if TYPE_CHECKING:
+    from engine.domain.progress import CancelToken
+    from engine.features.extractor import FeatureExtractor
+
+Floats = NDArray[np.float64]
+STRIDE = 8
+FINER = 2
+"""Evidence is brought to a grid so many times finer than the features'."""
+JITTERS = ((0.0, 1.0, (0.0, 0.0)), (10.0, 1.08, (0.04, -0.03)), (-10.0, 0.93, (-0.03, 0.04)), (5.0, 0.9, (0.03, 0.05)),
+           (-5.0, 1.12, (-0.05, -0.03)), (14.0, 1.0, (-0.04, 0.03)))  # fmt: skip
+"""(degrees, scale, shift) of the views of every exemplar: a target is never aligned perfectly either."""
+CELL_VIEWS = 3
+"""Views of each exemplar whose cells are kept to compare with, of at most CELL_EXEMPLARS exemplars."""
+CELL_EXEMPLARS = 12
+SIFT_SHARE = 0.3
+SYMMETRIC = 0.12
+"""A mirrored exemplar (names exchanged) that fits the frame as well as this (longer sides, root mean square) teaches, too."""
+KEEP_BYTES = 384 << 20
+LOCAL_PART = "dense_sift"
+PLAIN_PARTS = (LOCAL_PART, "colour")
+"""Descriptors that have learned nothing: heads need one that has."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What one exemplar teaches in one frame: `aligned` `[R, K, 2]` xy_input (R = 1, or 2 with its mirror image), its part of
+    the normal equations, and vectors of its keypoints' cells `[V, K, C]`, natural and local."""
+
+    aligned: Floats
+    part: Contribution
+    cells: Tensor
+    local: Tensor | None
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes."""
+        tensors = [self.part.gram, self.part.moments, self.cells, *([] if self.local is None else [self.local])]
+        return sum(t.element_size() * t.numel() for t in tensors)
+
+
+class HeadStore:
+    """What exemplars taught, by exemplar, frame and recipe; a changed label has another key, so nothing in here is ever stale.
+
+    Owned by the engine session; the least recently used go beyond `KEEP_BYTES`.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Taught] = OrderedDict()
+
+    def get(self, key: str) -> Taught | None:
+        """What is known under the key."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: str, taught: Taught) -> None:
+        """Keep it."""
+        self._kept[key] = taught
+        while sum(t.size_bytes for t in self._kept.values()) > KEEP_BYTES and len(self._kept) > 1:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+
+
+@dataclass(frozen=True)
+class HeadFeatures:
+    """Which dense features the heads read: a natural-image part and, where the backbone has it, a local one."""
+
+    extractor: FeatureExtractor
+    natural: str
+    local: str = ""
+
+    @property
+    def version(self) -> str:
+        """Names the numbers."""
+        parts = [self.extractor.descriptor(self.natural).version]
+        parts += [self.extractor.descriptor(self.local).version] if self.local else []
+        return "+".join(parts)
+
+    def read(self, views: Sequence[ImageView], cancel: CancelToken | None = None) -> tuple[Tensor, Tensor | None]:
+        """Maps `[B, C, h, w]` of views of one size, natural and local, on the CPU."""
+        side = views[0].input_wh[0]
+        cells = [((side - 1) // STRIDE + 1,) * 2] * len(views)
+        sizes = [view.input_wh for view in views]
+        read = [
+            torch.stack([m.features.float().cpu() for m in self.extractor.dense_maps(views, name, sizes, cells, cancel=cancel)])
+            for name in (self.natural, self.local)
+            if name
+        ]
+        return read[0], (read[1] if len(read) > 1 else None)
+
+
+@dataclass(frozen=True)
+class KeypointHeads:
+    """Heads of one category.
+
+    Attributes:
+        frame: where instances stand alike; shape: where the keypoints are in it (xy_feature of the finer grid).
+        weights: `[C + 1, K]`; cells, local: `[V, K, C]` vectors of the exemplars' keypoints; cells_known: `[V, K]`.
+        exemplars: how many taught.
+    """
+
+    frame: HeadFrame
+    shape: ShapeModel
+    weights: Tensor
+    cells: Tensor
+    local: Tensor | None
+    cells_known: Tensor
+    exemplars: int
+    features: HeadFeatures
+
+    @property
+    def finer_stride(self) -> float:
+        """Input pixels per cell of the evidence."""
+        return STRIDE / FINER
+
+    def evidence(self, natural: Tensor, local: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Standardised maps `[B, K, h, w]` on the finer grid: of the heads, and of the best cell over the exemplars."""
+        answers = ridge.apply(self.weights, natural)
+        scores = _best_cells(self.cells, natural, self.cells_known)
+        if local is not None and self.local is not None:
+            scores = scores + SIFT_SHARE * _best_cells(self.local, local, self.cells_known)
+        return standardised(_finer(answers)), standardised(_finer(scores))
+
+
+def head_features(extractor: FeatureExtractor, descriptor: str) -> HeadFeatures | None:
+    """The parts of a backbone's descriptor that heads read; None where no natural-image part is installed."""
+    try:
+        names = [part.name for part in extractor.available_parts(descriptor)]
+        natural = next((name for name in names if name not in PLAIN_PARTS), "")
+    except ModelMissingError:
+        return None
+    if not natural:
+        return None
+    return HeadFeatures(extractor, natural, LOCAL_PART if LOCAL_PART in names else "")
+
+
+def fit_heads(
+    features: HeadFeatures, schema: KeypointSchema, exemplars: Sequence[Exemplar], store: HeadStore, *,
+    cancel: CancelToken | None = None,
+) -> KeypointHeads:  # fmt: skip
+    """Heads from all exemplars; only those that the store does not know are read.
+
+    Args:
+        exemplars: with at least one labelled keypoint each, on readable photos, in a stable order (the frame is that of the
+            first complete one).
+    """
+    source = features.extractor.source
+    sizes = [source.size_wh(e.image) for e in exemplars]
+    frame = make_frame(exemplars, sizes)
+    taught = []
+    for exemplar, size in zip(exemplars, sizes, strict=True):
+        key = _key(exemplar, source.sha256(exemplar.image), frame, features.version, schema)
+        found = store.get(key)
+        if found is None:
+            found = _teach(features, schema, exemplar, frame, size, cancel)
+            store.put(key, found)
+        taught.append(found)
+    rows = np.concatenate([t.aligned for t in taught])
+    aligned = realigned(rows)
+    finer = FINER / STRIDE
+    shape = shape_model(aligned * finer, mean_shape(frame, aligned) * finer, frame.unit * finer)
+    step = -(-len(taught) // CELL_EXEMPLARS)
+    compared = taught[::step]
+    known = torch.cat([t.part.known.expand(len(t.cells), -1) for t in compared])
+    local = torch.cat([t.local for t in compared if t.local is not None]) if features.local else None
+    return KeypointHeads(
+        frame, shape, solve([t.part for t in taught]), torch.cat([t.cells for t in compared]), local, known,
+        len(exemplars), features,
+    )  # fmt: skip
+
+
+def head_view(image: ImageInput, into: Floats, side: int) -> ImageView:
+    """The view of an image by an affine `[2, 3]` from xy_image to xy_input."""
+    rows = tuple((float(a), float(b), float(c) + 0.5) for a, b, c in into)
+    return ImageView(image, ImageTransform(rows, (side, side)))  # type: ignore[arg-type]
+
+
+def _key(exemplar: Exemplar, sha: str, frame: HeadFrame, version: str, schema: KeypointSchema) -> str:
+    labels = exemplar.keypoints
+    facts = (sha, labelled_points(exemplar).tobytes(), labels.box, frame.key, version, schema.pairs)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _teach(
+    features: HeadFeatures, schema: KeypointSchema, exemplar: Exemplar, frame: HeadFrame, size: tuple[int, int],
+    cancel: CancelToken | None,
+) -> Taught:  # fmt: skip
+    points = labelled_points(exemplar)
+    poses = [(into_frame(frame, exemplar, size).matrix, points)]
+    mirrored = _mirrored_pose(frame, schema, points, size)
+    if mirrored is not None:
+        poses.append(mirrored)
+    jitters = JITTERS if mirrored is None else JITTERS[: 1 + len(JITTERS) // 2]
+    views, places = [], []
+    for into, own in poses:
+        for degrees, scale, shift in jitters:
+            matrix = compose(about_centre(frame, degrees=degrees, scale=scale, shift=shift), into)
+            views.append(head_view(exemplar.image, matrix, frame.side))
+            places.append(torch.from_numpy(apply_affine(matrix, np.nan_to_num(own)) / STRIDE).float())
+    natural, local = features.read(views, cancel)
+    known = torch.from_numpy(np.isfinite(points[:, 0]))
+    if mirrored is not None:
+        known = known & torch.from_numpy(np.isfinite(mirrored[1][:, 0]))
+    part = contribution(list(natural), places, known)
+    chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
+    aligned = np.stack([np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses])
+    cells = torch.stack([_vectors(natural[i], places[i]) for i in chosen])
+    return Taught(aligned, part, cells, None if local is None else torch.stack([_vectors(local[i], places[i]) for i in chosen]))
+
+
+def _mirrored_pose(
+    frame: HeadFrame, schema: KeypointSchema, points: Floats, size: tuple[int, int]
+) -> tuple[Floats, Floats] | None:
+    """The mirrored photo with left and right exchanged, where that lies on the frame as well: bodies seen from above or ahead."""
+    if not schema.pairs:
+        return None
+    flip = list(schema.flip_index)
+    mirror = np.array([[-1.0, 0.0, float(size[0])], [0.0, 1.0, 0.0]])
+    own = points[flip]
+    seen = apply_affine(mirror, np.nan_to_num(own))
+    both = np.isfinite(own[:, 0]) & frame.known
+    if both.sum() < 3:
+        return None
+    fit = fit_similarity(seen[both], frame.points[both])
+    misfit = np.sqrt(((fit.apply(seen[both]) - frame.points[both]) ** 2).sum(axis=1).mean()) / frame.unit
+    return (compose(fit.matrix, mirror), own) if misfit <= SYMMETRIC else None
+
+
+def _vectors(maps: Tensor, xy: Tensor) -> Tensor:
+    """`[K, C]` unit vectors of `[C, h, w]` at xy_feature."""
+    size = torch.tensor([max(maps.shape[-1] - 1, 1), max(maps.shape[-2] - 1, 1)], dtype=torch.float32)
+    grid = (xy / size * 2 - 1)[None, :, None]
+    found = F.grid_sample(maps[None], grid, align_corners=True, padding_mode="border")[0, :, :, 0].T
+    return F.normalize(found, dim=1)
+
+
+def _best_cells(vectors: Tensor, maps: Tensor, known: Tensor) -> Tensor:
+    """`[B, K, h, w]`: the highest cosine over the vectors `[V, K, C]` that are known `[V, K]`."""
+    count = vectors.shape[1]
+    result = torch.full((len(maps), count, *maps.shape[-2:]), -1.0)
+    unit = F.normalize(maps, dim=1)
+    for own, use in zip(vectors, known, strict=True):
+        scores = torch.einsum("kc,bchw->bkhw", own, unit)
+        result = torch.where(use[None, :, None, None], torch.maximum(result, scores), result)
+    return result
+
+
+def _finer(maps: Tensor) -> Tensor:
+    size = ((maps.shape[-2] - 1) * FINER + 1, (maps.shape[-1] - 1) * FINER + 1)
+    return F.interpolate(maps, size=size, mode="bicubic", align_corners=True)
+
+
+def standardised(maps: Tensor) -> Tensor:
+    """Every map in standard deviations from its own mean."""
+    mean = maps.mean(dim=(-2, -1), keepdim=True)
+    spread = maps.std(dim=(-2, -1), keepdim=True)
+    return (maps - mean) / (spread + 1e-6)
+

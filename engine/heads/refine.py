@@ -1,0 +1,224 @@
+"""From a rough pose to keypoints: the target is brought into the frame of the heads, asked there, and looked at once more.
+
+Matching (`engine.matching`) says where the instance may be, turned how; each such place is a view in which the heads and the
+exemplars' cells give evidence and the shape decides. The place that fits best is aligned again by its own answer.
+
+Thread: the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.api import Target
+from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
+from engine.domain.proposals import Peak
+from engine.heads.frame import compose, into_frame
+from engine.heads.model import KeypointHeads, head_view
+from engine.heads.shape import WINDOWS, ShapeFit, fit_shape
+from engine.matching.evidence import RawKeypoints
+from engine.matching.peaks import top_peaks, value_at
+from engine.matching.similarity import cell_centres_xy_image, inside_region
+
+if TYPE_CHECKING:
+    from engine.matching.predict import Matcher, MatchRun
+
+Floats = NDArray[np.float64]
+POSES = 3
+"""Distinct poses of the matching that are looked at, beside the answer itself."""
+APART = 0.15
+"""Poses whose keypoints lie nearer than this (mean, longer sides) are one."""
+OUTSIDE = -6.0
+"""Evidence outside a box or mask that was asked for, standard deviations."""
+STRAINED = 0.25
+"""Support that one unit of strain costs when poses are compared."""
+SECOND_LOOK = WINDOWS[2:]
+ROBUST_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One view of the target in the frame: `into` from xy_image, `mirrored` with left and right exchanged."""
+
+    into: Floats
+    mirrored: bool
+    heads: Tensor
+    cells: Tensor
+    fit: ShapeFit
+
+    @property
+    def score(self) -> float:
+        """How well the pose explains the view."""
+        return self.fit.support - STRAINED * self.fit.strain
+
+
+def refine(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> RawKeypoints:
+    """The same answer with places, peaks and signals of the heads; `raw` itself where the heads know nothing."""
+    poses = _poses(matcher, heads, target, raw)
+    if not poses:
+        return raw
+    best = max(_looks(heads, target, poses, WINDOWS), key=lambda look: look.score)
+    again = _pose_of(heads, _in_input(heads, best.fit.xy), heads.shape.known)
+    if again is not None:
+        closer = [(compose(again, best.into), best.mirrored)]
+        best = max([best, *_looks(heads, target, closer, WINDOWS[1:])], key=lambda look: look.score)
+    return _answer(matcher, heads, raw, best)
+
+
+def _in_input(heads: KeypointHeads, xy_cells: Floats) -> Floats:
+    return xy_cells * heads.finer_stride
+
+
+def _pose_of(heads: KeypointHeads, xy: Floats, known: NDArray[np.bool_]) -> Floats | None:
+    """`[2, 3]` robust similarity from points `[K, 2]` (any frame) to the mean shape in xy_input; None with fewer than two."""
+    mean = _in_input(heads, heads.shape.mean)
+    use = known & heads.shape.known & np.isfinite(xy).all(axis=1)
+    if use.sum() < 2:
+        return None
+    weight = np.ones(int(use.sum()))
+    for _ in range(ROBUST_ROUNDS):
+        fit = fit_similarity(xy[use], mean[use], weight)
+        if fit.scale < 1e-6:
+            return None
+        miss = np.linalg.norm(fit.apply(xy[use]) - mean[use], axis=1) / heads.frame.unit
+        weight = 1 / (1 + (miss / 0.1) ** 2)
+    return fit.matrix
+
+
+def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> list[tuple[Floats, bool]]:
+    """Affines from xy_image (behind a mirroring where asked) to the frame, most trusted first."""
+    run = raw.run
+    width = float(matcher.reader.size_wh(target.image)[0])
+    flip = list(matcher.schema.flip_index)
+    mirror = np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+    found: list[tuple[Floats, bool, Floats]] = []
+
+    def add(xy_image: Floats, known: NDArray[np.bool_], mirrored: bool) -> None:
+        points = xy_image
+        if mirrored:
+            points, known = apply_affine(mirror, np.nan_to_num(xy_image))[flip], known[flip]
+            points = np.where(known[:, None], points, np.nan)
+        pose = _pose_of(heads, points, known)
+        if pose is None:
+            pose = _lone_pose(heads, points, known, raw)
+        if pose is None:
+            return
+        into = compose(pose, mirror) if mirrored else pose
+        expected = apply_affine(invert_affine(into), _in_input(heads, heads.shape.mean))
+        if all(np.linalg.norm(expected - e, axis=1).mean() > APART * _length(heads, into) or m != mirrored for _, m, e in found):
+            found.append((into, mirrored, expected))
+
+    flipped = run is not None and run.bank.variants[run.poses.best].flip
+    add(raw.xy_image, raw.known, flipped)
+    if run is not None:
+        for v in _best_variants(run):
+            expected = run.parts.to_image((run.poses.centre[v] + run.offsets_cells[v].float()).double().numpy())
+            add(expected, run.bank.known[v].numpy(), run.bank.variants[v].flip)
+            if len(found) > POSES:
+                break
+    if target.box is None and target.mask is None:
+        same = _same_place(matcher, heads, target)
+        if same is not None:
+            expected = apply_affine(invert_affine(same), _in_input(heads, heads.shape.mean))
+            found.append((same, False, expected))
+    return [(into, mirrored) for into, mirrored, _ in found]
+
+
+def _length(heads: KeypointHeads, into: Floats) -> float:
+    """A longer side of the frame in image pixels."""
+    return heads.frame.unit / float(np.sqrt(abs(np.linalg.det(into[:, :2]))))
+
+
+def _lone_pose(heads: KeypointHeads, points: Floats, known: NDArray[np.bool_], raw: RawKeypoints) -> Floats | None:
+    """With one keypoint: upright, as large as the box that the matching found."""
+    use = known & heads.shape.known & np.isfinite(points).all(axis=1)
+    side = max(raw.box[2] - raw.box[0], raw.box[3] - raw.box[1])
+    if not use.any() or side <= 0:
+        return None
+    scale = heads.frame.unit / side
+    k = int(np.flatnonzero(use)[0])
+    shift = _in_input(heads, heads.shape.mean)[k] - scale * points[k]
+    return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
+
+
+def _best_variants(run: MatchRun) -> list[int]:
+    return run.poses.score.argsort(descending=True)[: 4 * POSES].tolist()
+
+
+def _same_place(matcher: Matcher, heads: KeypointHeads, target: Target) -> Floats | None:
+    """As in the exemplar that stands most in the middle of all, where all photos have one size (one set-up, one cropping)."""
+    size = matcher.reader.size_wh(target.image)
+    if any(matcher.reader.size_wh(e.image) != size for e in matcher.exemplars):
+        return None
+    mean = _in_input(heads, heads.shape.mean)
+    poses = [into_frame(heads.frame, e, size).matrix for e in matcher.exemplars]
+    places = np.stack([apply_affine(invert_affine(p), mean) for p in poses])
+    middle = np.median(places, axis=0)
+    return poses[int(np.linalg.norm(places - middle, axis=-1).mean(axis=1).argmin())]
+
+
+def _looks(
+    heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float]
+) -> list[_Look]:
+    views = [head_view(target.image, into, heads.frame.side) for into, _ in poses]
+    natural, local = heads.features.read(views)
+    answers, cells = heads.evidence(natural, local)
+    looks = []
+    for (into, mirrored), view, head, cell in zip(poses, views, answers, cells, strict=True):
+        region = None
+        if target.box is not None or target.mask is not None:
+            centres = cell_centres_xy_image(view.transform, (head.shape[-1], head.shape[-2]))
+            mask = None if target.mask is None else torch.from_numpy(target.mask.decode())
+            region = inside_region(centres, box=target.box, mask=mask)
+        joint = head + cell
+        if region is not None and bool(region.any()):
+            joint = torch.where(region, joint, torch.full_like(joint, OUTSIDE))
+        looks.append(_Look(into, mirrored, head, cell, fit_shape(joint, heads.shape, windows=windows)))
+    return looks
+
+
+def _answer(matcher: Matcher, heads: KeypointHeads, raw: RawKeypoints, look: _Look) -> RawKeypoints:
+    back = invert_affine(look.into)
+    order = np.array(matcher.schema.flip_index) if look.mirrored else np.arange(len(matcher.schema))
+    fit, unit = look.fit, heads.shape.unit
+
+    def to_image(xy_cells: Floats) -> Floats:
+        return apply_affine(back, _in_input(heads, xy_cells))
+
+    places = to_image(fit.xy)[order]
+    known = heads.shape.known[order]
+    xy = np.where(known[:, None], places, raw.xy_image)
+    at = torch.from_numpy(fit.xy).float()
+    head_here, cells_here = value_at(look.heads, at)[order].numpy(), value_at(look.cells, at)[order].numpy()
+    found = top_peaks(look.heads + look.cells, k=3, radius_cells=3)
+    peaks_image = to_image(found.xy.double().numpy().reshape(-1, 2)).reshape(len(order), -1, 2)[order]
+    peak_score = found.score[order]
+    own = found.xy[:, 0].double().numpy()
+    stray = (np.linalg.norm(fit.xy - own, axis=1) / unit)[order]
+    apart = (np.linalg.norm(fit.xy - fit.others_xy, axis=1) / unit)[order]
+    moved = np.linalg.norm(places - raw.xy_image, axis=1) / _length(heads, look.into)
+    signals, peaks = [], []
+    for k, old in enumerate(raw.signals):
+        if not known[k]:
+            signals.append(old)
+            peaks.append(raw.peaks[k])
+            continue
+        signals.append(replace(
+            old, head=float(head_here[k]), cells=float(cells_here[k]), spread=float(fit.spread[order][k]),
+            stray=float(stray[k]), apart=float(apart[k]), moved=float(moved[k]), strain=fit.strain, whole=fit.support,
+        ))  # fmt: skip
+        value = float(head_here[k] + cells_here[k])
+        others = [
+            Peak(float(x), float(y), float(score) / 10)
+            for (x, y), score in zip(peaks_image[k], peak_score[k].tolist(), strict=True)
+            if np.isfinite(score) and np.hypot(x - places[k, 0], y - places[k, 1]) > 0.05 * _length(heads, look.into)
+        ]
+        peaks.append((Peak(float(places[k, 0]), float(places[k, 1]), value / 10), *others[:2]))
+    return replace(raw, xy_image=xy, signals=tuple(signals), peaks=tuple(peaks), known=raw.known | known)

@@ -1,0 +1,85 @@
+"""Linear heads in closed form: ridge regression from a cell's features to "this keypoint is here".
+
+The normal equations of several exemplars are sums of what each contributes, so a further label costs its own contribution
+and one Cholesky factorisation; taking it back subtracts nothing, it just leaves the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RIDGE = 3e-4
+"""Added to the diagonal per cell, for features of unit length."""
+TARGET_SIGMA = 1.0
+"""Of the Gaussian about a keypoint that a head is to answer with, cells."""
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What the views of one exemplar add to the normal equations: `gram` `[C + 1, C + 1]`, `moments` `[C + 1, K]`, float64."""
+
+    gram: Tensor
+    moments: Tensor
+    cells: int
+    known: Tensor
+
+
+def contribution(maps: Sequence[Tensor], cells_xy: Sequence[Tensor], known: Tensor) -> Contribution:
+    """Of views of one exemplar.
+
+    Args:
+        maps: `[C, h, w]` each, unit length per cell.
+        cells_xy: `[K, 2]` each, xy_feature of the keypoints in that view.
+        known: `[K]` bool.
+    """
+    channels = maps[0].shape[0]
+    gram = torch.zeros(channels + 1, channels + 1, dtype=torch.float64)
+    moments = torch.zeros(channels + 1, len(known), dtype=torch.float64)
+    count = 0
+    for features, xy in zip(maps, cells_xy, strict=True):
+        flat = features.flatten(1).T
+        rows = torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
+        wanted = gaussians(xy, features.shape[-1], features.shape[-2], TARGET_SIGMA).flatten(1).T * known
+        gram += (rows.T @ rows).double()
+        moments += (rows.T @ wanted).double()
+        count += len(rows)
+    return Contribution(gram, moments, count, known)
+
+
+def gaussians(xy: Tensor, width: int, height: int, sigma: float) -> Tensor:
+    """`[K, h, w]`: 1 at each point (xy_feature), falling off with `sigma` cells."""
+    xs, ys = torch.arange(width, dtype=torch.float32), torch.arange(height, dtype=torch.float32)
+    gx = torch.exp(-((xs - xy[:, 0:1].float()) ** 2) / (2 * sigma**2))
+    gy = torch.exp(-((ys - xy[:, 1:2].float()) ** 2) / (2 * sigma**2))
+    return gy[:, :, None] * gx[:, None, :]
+
+
+def solve(contributions: Sequence[Contribution]) -> Tensor:
+    """`[C + 1, K]` float32 weights and bias; zero for a keypoint that no exemplar shows.
+
+    A keypoint is fitted on the exemplars that show it: on the others nobody has said where it is not.
+    """
+    known = torch.stack([c.known for c in contributions])
+    weights = torch.zeros(contributions[0].moments.shape, dtype=torch.float32)
+    patterns: dict[tuple[bool, ...], list[int]] = {}
+    for k in range(known.shape[1]):
+        patterns.setdefault(tuple(known[:, k].tolist()), []).append(k)
+    for pattern, members in patterns.items():
+        own = [c for c, use in zip(contributions, pattern, strict=True) if use]
+        if not own:
+            continue
+        gram = torch.stack([c.gram for c in own]).sum(dim=0)
+        moments = torch.stack([c.moments[:, members] for c in own]).sum(dim=0)
+        gram.diagonal().add_(RIDGE * sum(c.cells for c in own))
+        # Batched torch.linalg.solve crashes in some CPU builds (oneMKL DLASWP); Cholesky does not.
+        weights[:, members] = torch.cholesky_solve(moments, torch.linalg.cholesky(gram)).float()
+    return weights
+
+
+def apply(weights: Tensor, maps: Tensor) -> Tensor:
+    """`[B, K, h, w]` answers of the heads on maps `[B, C, h, w]`."""
+    return torch.einsum("ck,bchw->bkhw", weights[:-1], maps) + weights[-1][None, :, None, None]
