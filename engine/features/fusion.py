@@ -99,7 +99,7 @@ def parse_parts(text: str) -> tuple[DescriptorPart, ...]:
     Raises:
         UserInputError: a scale or weight that is no positive number, or the same name twice.
     """
-    if "+" not in text and "@" not in text and "*" not in text or text.startswith("dino:"):
+    if ("+" not in text and "@" not in text and "*" not in text) or text.startswith("dino:"):
         return (DescriptorPart(text),)
     parts = []
     for term in text.split("+"):

@@ -19,11 +19,20 @@ from torch import Tensor
 
 from engine.api import Exemplar, ImageInput
 from engine.domain.errors import ModelMissingError
-from engine.domain.geometry import ImageTransform, apply_affine, fit_similarity
+from engine.domain.geometry import ImageTransform, apply_affine, fit_similarity, invert_affine
 from engine.domain.keypoints import KeypointSchema
 from engine.features.views import ImageView
 from engine.heads import ridge
-from engine.heads.frame import HeadFrame, about_centre, compose, into_frame, labelled_points, make_frame, mean_shape, realigned
+from engine.heads.frame import (
+    HeadFrame,
+    about_centre,
+    compose,
+    into_frame,
+    labelled_points,
+    make_frame,
+    mean_shape,
+    realigned,
+)
 from engine.heads.ridge import Contribution, contribution, solve
 from engine.heads.shape import ShapeModel, shape_model
 
@@ -44,6 +53,9 @@ CELL_EXEMPLARS = 12
 SIFT_SHARE = 0.3
 SYMMETRIC = 0.12
 """A mirrored exemplar (names exchanged) that fits the frame as well as this (longer sides, root mean square) teaches, too."""
+ANGLE, SIZE, PLACE = 0.2, 0.15, 0.08
+"""Least spreads of how instances stand in their photos."""
+LOOSE, BOUND = 0.8, 4.0
 KEEP_BYTES = 384 << 20
 LOCAL_PART = "dense_sift"
 PLAIN_PARTS = (LOCAL_PART, "colour")
@@ -123,16 +135,63 @@ class HeadFeatures:
 
 
 @dataclass(frozen=True)
+class PosePrior:
+    """How instances stand in their photos, as the exemplars show it: mean and spread of angle (radians), log size (of the photo)
+    and place (of the photo's sides). A spread of infinity says nothing."""
+
+    angle: float
+    angle_spread: float
+    size: float
+    size_spread: float
+    place: Floats
+    place_spread: float
+
+    def cost(self, into: Floats, frame: HeadFrame, image_wh: tuple[int, int]) -> float:
+        """Half the squared deviations of a pose `[2, 3]` (xy_image to frame), each bounded: evidence may win."""
+        angle, size, place = pose_facts(into, frame, image_wh)
+        turn = np.angle(np.exp(1j * (angle - self.angle)))
+        terms = [turn / self.angle_spread, (size - self.size) / self.size_spread, *((place - self.place) / self.place_spread)]
+        return float(sum(min(t * t / 2, BOUND) for t in terms))
+
+
+def pose_facts(into: Floats, frame: HeadFrame, image_wh: tuple[int, int]) -> tuple[float, float, Floats]:
+    """Angle, log of the longer side in photos, and place of the frame's centre (0..1 inside) of a pose."""
+    wh = np.asarray(image_wh, np.float64)
+    scale = float(np.sqrt(abs(np.linalg.det(into[:, :2]))))
+    centre = apply_affine(invert_affine(into), np.full(2, (frame.side - 1) / 2)) / wh
+    column = into[:, 0] * np.sign(np.linalg.det(into[:, :2]))  # a mirrored pose by the angle before its mirroring
+    return float(np.arctan2(column[1], column[0])), float(np.log(frame.unit / scale / np.sqrt(wh.prod()))), centre
+
+
+def pose_prior(poses: Sequence[Floats], frame: HeadFrame, sizes: Sequence[tuple[int, int]]) -> PosePrior:
+    """From the exemplars' poses; one exemplar says little, several that agree say much."""
+    facts = [pose_facts(p, frame, s) for p, s in zip(poses, sizes, strict=True)]
+    few = 1 + 2 / len(facts)
+    phasors = np.exp(1j * np.array([f[0] for f in facts]))
+    mean = phasors.mean()
+    deviation = float(np.sqrt(max(0.0, -2 * np.log(max(abs(mean), 1e-6)))))
+    size = np.array([f[1] for f in facts])
+    place = np.stack([f[2] for f in facts])
+    alike = len(set(sizes)) == 1
+    return PosePrior(
+        float(np.angle(mean)), max(deviation, ANGLE) * few if deviation < LOOSE else float("inf"),
+        float(size.mean()), max(float(size.std()), SIZE) * few,
+        place.mean(axis=0), max(float(place.std(axis=0).max()), PLACE) * few if alike else float("inf"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class KeypointHeads:
     """Heads of one category.
 
     Attributes:
-        frame: where instances stand alike; shape: where the keypoints are in it (xy_feature of the finer grid).
+        frame: where instances stand alike; poses: how they stand in their photos; shape: where the keypoints are in it (xy_feature of the finer grid).
         weights: `[C + 1, K]`; cells, local: `[V, K, C]` vectors of the exemplars' keypoints; cells_known: `[V, K]`.
         exemplars: how many taught.
     """
 
     frame: HeadFrame
+    poses: PosePrior
     shape: ShapeModel
     weights: Tensor
     cells: Tensor
@@ -196,8 +255,9 @@ def fit_heads(
     compared = taught[::step]
     known = torch.cat([t.part.known.expand(len(t.cells), -1) for t in compared])
     local = torch.cat([t.local for t in compared if t.local is not None]) if features.local else None
+    poses = pose_prior([into_frame(frame, e, s).matrix for e, s in zip(exemplars, sizes, strict=True)], frame, sizes)
     return KeypointHeads(
-        frame, shape, solve([t.part for t in taught]), torch.cat([t.cells for t in compared]), local, known,
+        frame, poses, shape, solve([t.part for t in taught]), torch.cat([t.cells for t in compared]), local, known,
         len(exemplars), features,
     )  # fmt: skip
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.api import Target
+from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
 from engine.domain.proposals import Peak
-from engine.heads.frame import compose, into_frame
+from engine.heads.frame import about_centre, compose, into_frame
 from engine.heads.model import KeypointHeads, head_view
 from engine.heads.shape import WINDOWS, ShapeFit, fit_shape
 from engine.matching.evidence import RawKeypoints
@@ -28,6 +29,7 @@ from engine.matching.peaks import top_peaks, value_at
 from engine.matching.similarity import cell_centres_xy_image, inside_region
 
 if TYPE_CHECKING:
+    from engine.matching.plan import Plan
     from engine.matching.predict import Matcher, MatchRun
 
 Floats = NDArray[np.float64]
@@ -39,7 +41,9 @@ OUTSIDE = -6.0
 """Evidence outside a box or mask that was asked for, standard deviations."""
 STRAINED = 0.25
 """Support that one unit of strain costs when poses are compared."""
-SECOND_LOOK = WINDOWS[2:]
+UNUSUAL = 0.15
+"""The same of a pose that is one standard deviation (times square root of two) from the exemplars'."""
+CLEARLY_TURNED = 0.3
 ROBUST_ROUNDS = 4
 
 
@@ -52,11 +56,12 @@ class _Look:
     heads: Tensor
     cells: Tensor
     fit: ShapeFit
+    cost: float
 
     @property
     def score(self) -> float:
-        """How well the pose explains the view."""
-        return self.fit.support - STRAINED * self.fit.strain
+        """How well the pose explains the view, and how usual it is."""
+        return self.fit.support - STRAINED * self.fit.strain - UNUSUAL * self.cost
 
 
 def refine(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> RawKeypoints:
@@ -64,12 +69,32 @@ def refine(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
     poses = _poses(matcher, heads, target, raw)
     if not poses:
         return raw
-    best = max(_looks(heads, target, poses, WINDOWS), key=lambda look: look.score)
+    best = max(_looks(matcher, heads, target, poses, WINDOWS), key=lambda look: look.score)
     again = _pose_of(heads, _in_input(heads, best.fit.xy), heads.shape.known)
     if again is not None:
         closer = [(compose(again, best.into), best.mirrored)]
-        best = max([best, *_looks(heads, target, closer, WINDOWS[1:])], key=lambda look: look.score)
+        best = max([best, *_looks(matcher, heads, target, closer, WINDOWS[1:])], key=lambda look: look.score)
     return _answer(matcher, heads, raw, best)
+
+
+def turned_share(matcher: Matcher, heads: KeypointHeads, targets: Sequence[Target], plan: Plan) -> float:
+    """Share of the targets (matched upright) in which the thing lies turned by 45 degrees or more, as far as the heads see."""
+    turned = []
+    for target in targets:
+        try:
+            raw = matcher.predict(target, plan)
+        except UnreadableImageError:
+            continue  # reported in its turn
+        poses = _poses(matcher, heads, target, raw)[:1]
+        if not poses:
+            continue
+        into, mirrored = poses[0]
+        around = [(compose(about_centre(heads.frame, degrees=45.0 * n, scale=1.0, shift=(0.0, 0.0)), into), mirrored)
+                  for n in range(8)]  # fmt: skip
+        score = [look.score + UNUSUAL * look.cost for look in _looks(matcher, heads, target, around, WINDOWS[:3])]
+        best = int(np.argmax(score))
+        turned.append(best not in (0, 1, 7) and score[best] > max(score[0], score[1], score[7]) + CLEARLY_TURNED)
+    return float(np.mean(turned)) if turned else 0.0
 
 
 def _in_input(heads: KeypointHeads, xy_cells: Floats) -> Floats:
@@ -165,12 +190,13 @@ def _same_place(matcher: Matcher, heads: KeypointHeads, target: Target) -> Float
 
 
 def _looks(
-    heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float]
+    matcher: Matcher, heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float]
 ) -> list[_Look]:
     views = [head_view(target.image, into, heads.frame.side) for into, _ in poses]
     natural, local = heads.features.read(views)
     answers, cells = heads.evidence(natural, local)
     looks = []
+    size = matcher.reader.size_wh(target.image)
     for (into, mirrored), view, head, cell in zip(poses, views, answers, cells, strict=True):
         region = None
         if target.box is not None or target.mask is not None:
@@ -180,7 +206,8 @@ def _looks(
         joint = head + cell
         if region is not None and bool(region.any()):
             joint = torch.where(region, joint, torch.full_like(joint, OUTSIDE))
-        looks.append(_Look(into, mirrored, head, cell, fit_shape(joint, heads.shape, windows=windows)))
+        looks.append(_Look(into, mirrored, head, cell, fit_shape(joint, heads.shape, windows=windows),
+                           heads.poses.cost(into, heads.frame, size)))  # fmt: skip
     return looks
 
 

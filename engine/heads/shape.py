@@ -19,11 +19,11 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 SHIFT, TURN, SCALE, SHEAR = 0.15, 0.3, 0.25, 0.1
 """Standard deviations of the whole shape's freedom, longer sides (radians for the turn)."""
-SMOOTH, REACH, ALONE = 0.05, 0.25, 0.03
+SMOOTH, REACH, ALONE = 0.05, 0.25, 0.04
 """Of the smooth part, over which distance it is smooth, and of each keypoint alone; longer sides."""
 WINDOWS = (0.2, 0.15, 0.1, 0.08, 0.06)
 """Standard deviations of the windows, longer sides."""
-EVIDENCE = 1.0
+EVIDENCE = 1.25
 """Log-evidence of one standard deviation of a map."""
 
 

@@ -39,6 +39,8 @@ LARGER_SHARE = 0.2
 """From this share of targets that fit better at another size, all are looked at in three."""
 TRY_TURNING = 0.35
 """Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
+OF_THE_METHOD = ("sigma_cells", "temperature")
+"""Numbers of a method, which always have a value: a step of the grid that sets them is tried unless the method is given."""
 MINIMUM_GAIN = 0.02
 CLEARLY, LEAST_SPREAD = 1.5, 0.1
 """A setting changes where it is better by so many standard errors over the held-out photos; their differences are taken to
@@ -129,13 +131,14 @@ def choose(
 
 
 def first_settings(
-    matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None = None
-) -> tuple[Plan, str]:
+    matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None = None, *,
+    ask_turns: bool = True,
+) -> tuple[Plan, str]:  # fmt: skip
     """What sizes, scene and targets say before anything is held out, and the reason in words."""
     start = default_plan(matcher, settings)
     reason = "Settings from the size and number of the exemplars and the scene."
     if start.rotations == 1:
-        start, reason = _ask_targets(_asking(matcher), start, settings, targets, cancel)
+        start, reason = _ask_targets(_asking(matcher), start, settings, targets, cancel, ask_turns)
     return ask_sizes(matcher, start, settings, targets, cancel), reason
 
 
@@ -146,13 +149,14 @@ def _asking(matcher: Matcher) -> Matcher:
 
 
 def _ask_targets(
-    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None
-) -> tuple[Plan, str]:
+    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None,
+    ask_turns: bool = True,
+) -> tuple[Plan, str]:  # fmt: skip
     """Whether the exemplars must be turned or mirrored to fit, the targets tell."""
     fixed = fixed_fields(settings)
     if plan.shape == 0 or not targets:
         return plan, "Settings from the size of the exemplars and the scene."
-    if "rotations" not in fixed:
+    if ask_turns and "rotations" not in fixed:
         turns = [
             v.turn in (0, 1, 7) for v in _best_variants(matcher, replace(plan, rotations=8, stages=1), targets, cancel)
         ]
@@ -229,7 +233,7 @@ class _Chooser:
         table = [("start: " + describe(start), best.pck, best.seconds)]
         for name, options in steps:
             for change in options:
-                if any(k in self.fixed for k in change):
+                if any(k in self.fixed for k in change if k not in OF_THE_METHOD or "method" in self.fixed):
                     self._tick()
                     continue
                 plan = self._sized(replace(best.plan, **change))

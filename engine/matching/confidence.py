@@ -21,7 +21,8 @@ from engine.domain.proposals import KeypointSignals
 from engine.paths import resources_dir
 
 FEATURES = ("peak", "margin", "agreement", "shape", "twin", "cycle", "pose", "contrast", "raw", "usual", "outside",
-            "beyond", "fit", "support", "shown", "crowded", "beyond_support")  # fmt: skip
+            "beyond", "fit", "support", "shown", "crowded", "beyond_support", "head", "cells", "spread", "stray", "apart", "moved",
+            "strain", "whole")  # fmt: skip
 """Models fitted on fewer of them use the first ones, so that what a project has stored stays valid."""
 MINIMUM_DECISIONS = 30
 PRIOR_STRENGTH = 20.0
@@ -44,7 +45,9 @@ def signal_vector(signals: KeypointSignals) -> Floats:
         np.log(0.02 + min(known(signals.shape, 0.1), 2.0)), np.clip(known(signals.twin_margin, 0.05), -0.5, 0.5),
         np.log(0.02 + min(known(signals.cycle_px, 0.2), 2.0)), pose, peak - pose,
         signals.raw, signals.usual, signals.outside, beyond, np.log(0.02 + signals.fit), signals.support,
-        signals.shown, signals.crowded, beyond * signals.support,
+        signals.shown, signals.crowded, beyond * signals.support, signals.head, signals.cells, np.log(0.005 + signals.spread),
+        np.log(0.02 + min(signals.stray, 2.0)), np.log(0.02 + min(signals.apart, 2.0)), np.log(0.02 + min(signals.moved, 2.0)),
+        np.log(0.02 + signals.strain), signals.whole,
     ])  # fmt: skip
 
 

@@ -13,21 +13,21 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from engine.api import SEARCH_METHOD, Exemplar, ProposeRequest, SettingsChoice, Target, TargetFailure
+from engine.api import SEARCH_METHOD, Exemplar, MatchSettings, ProposeRequest, SettingsChoice, Target, TargetFailure
 from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal
 from engine.domain.runspec import RunSpec
 from engine.heads.model import KeypointHeads, fit_heads, head_features
-from engine.heads.refine import refine
-from engine.matching.auto import choose, default_plan
+from engine.heads.refine import refine, turned_share
+from engine.matching.auto import choose, default_plan, first_settings
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.context import make_context
 from engine.matching.cycle import with_cycle_errors
 from engine.matching.evidence import RawKeypoints
 from engine.matching.facing import predict_facing
-from engine.matching.plan import Plan, apply_settings, is_decided
+from engine.matching.plan import Plan, apply_settings, fixed_fields, is_decided
 from engine.matching.predict import Matcher
 from engine.matching.presence import with_presence
 from engine.matching.reader import open_reader
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MAX_EXEMPLARS = 12
 MAX_TAUGHT = 60
 """Exemplars that matching compares with, and that heads learn from."""
+ASKED_TARGETS, TURNED_SHARE = 6, 0.3
+"""So many targets are asked whether the thing lies turned; from this share on exemplars are turned for all."""
 SWAP_EVEN, SWAP_UNIT = 0.04, 0.02
 """Gain of the other facing at which exchanged sides are as likely as not, and how fast that changes (rendered sets)."""
 ABSENT_BELOW = 0.5
@@ -71,7 +73,7 @@ def propose_keypoints(
         yield from special
         return
     matcher = open_matcher(session, request, cancel)
-    plan = decide_plan(matcher, request, progress, cancel)
+    plan = decide_plan(session, matcher, request, progress, cancel)
     matcher.context.weight_is_open = False
     heads = open_heads(session, matcher, request, plan, cancel)
     if progress is not None:
@@ -122,17 +124,42 @@ def choose_settings(
         return ordinary
     request = ordinary
     matcher = open_matcher(session, request, cancel)
-    return choose(matcher, request.settings, request.statistics_images, progress=progress, cancel=cancel)
+    return _choose(session, matcher, request, progress, cancel)
 
 
 def decide_plan(
-    matcher: Matcher, request: ProposeRequest, progress: Progress | None, cancel: CancelToken | None
-) -> Plan:
+    session: EngineSession, matcher: Matcher, request: ProposeRequest, progress: Progress | None,
+    cancel: CancelToken | None,
+) -> Plan:  # fmt: skip
     """The request's own plan when everything is decided, else the chosen one."""
     if is_decided(request.settings):
         return apply_settings(Plan(), request.settings)
-    choice = choose(matcher, request.settings, request.statistics_images, progress=progress, cancel=cancel)
+    choice = _choose(session, matcher, request, progress, cancel)
     return apply_settings(default_plan(matcher, request.settings), choice.settings)
+
+
+def _choose(
+    session: EngineSession, matcher: Matcher, request: ProposeRequest, progress: Progress | None,
+    cancel: CancelToken | None,
+) -> SettingsChoice:  # fmt: skip
+    """Where heads have the last word, matching only has to find the instance: size, scene and targets say how. Without
+    heads the settings are measured on held-out exemplars."""
+    settings, images = request.settings, request.statistics_images
+    if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(settings):
+        return choose(matcher, settings, images, progress=progress, cancel=cancel)
+    plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
+    if plan.rotations == 1 and matcher.context.scene is None and "rotations" not in fixed_fields(settings):
+        heads = open_heads(session, matcher, request, plan, cancel)
+        step = max(1, len(images) // ASKED_TARGETS)
+        some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
+        if heads is not None and turned_share(matcher, heads, some, plan) >= TURNED_SHARE:
+            plan, reason = replace(plan, rotations=8, flip=False), "In many of the other photos the thing lies turned."
+    return SettingsChoice(plan.to_settings(), (), len(matcher.exemplars), reason)
+
+
+def wants_heads(settings: MatchSettings) -> bool:
+    """Whether the request leaves the last word to keypoint heads (`extra["heads"]`, on unless switched off)."""
+    return bool(settings.extra.get("heads", True))
 
 
 _OPEN: WeakKeyDictionary[EngineSession, tuple[object, Matcher]] = WeakKeyDictionary()
