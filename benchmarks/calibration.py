@@ -7,7 +7,7 @@ without it the stored prior is only measured, on the other half: ECE, AUROC of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import Row, finish, parser
+from benchmarks.real_sets import choose, load_set, proposed
 from benchmarks.sequences import SEQUENCES
 from engine.api import EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import KeypointSignals
-from engine.matching.auto import ask_sizes, default_plan
 from engine.matching.confidence import (
     CORRECT_WITHIN,
     add_isotonic_steps,
@@ -35,13 +35,14 @@ from engine.matching.confidence import (
 )
 from engine.matching.evidence import RawKeypoints
 from engine.matching.facing import predict_facing
-from engine.matching.propose import gather_all, open_matcher, swap_probability
+from engine.matching.propose import asked, decide_plan, gather_all, open_heads, open_matcher, swap_probability
 from engine.paths import resources_dir
 from engine.session import EngineSession
 from engine.training.bodies import twin_pairs
 from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 SIZE = 256
+STRENGTH = 3.0
 
 
 @dataclass(frozen=True)
@@ -169,12 +170,13 @@ def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, sh
     """Raw keypoints of the photos that are no exemplars; the first `shots` uncut photos are."""
     request, rest = request_of(labelled, shots, targets, backbone)
     matcher = open_matcher(session, request, None)
-    images = [t.image for t in request.targets]
-    plan = ask_sizes(matcher, default_plan(matcher, request.settings), request.settings, images)
+    plan = decide_plan(session, matcher, request, None, None)
     matcher.context.weight_is_open = False
+    heads = open_heads(session, matcher, request, plan, None)
     judged = []
     for i in rest:
-        raw = gather_all(matcher, predict_facing(matcher, Target(labelled.images[i]), plan))
+        target = Target(labelled.images[i])
+        raw = gather_all(matcher, asked(matcher, heads, target, predict_facing(matcher, target, plan)))
         truth = labelled.xy[i]
         inside = truth[np.isfinite(truth[:, 0])]
         length = float((inside.max(axis=0) - inside.min(axis=0)).max())
@@ -232,6 +234,54 @@ def table_of(judged: list[Judged]) -> Table:
     )  # fmt: skip
 
 
+def real_table(session: EngineSession, backbone: str, data: Path, labels: Sequence[int], choices: Sequence[int]) -> Table:
+    """Keypoints proposed on the real sets of `benchmarks.real_sets`; `group` and `name` are the set's name."""
+    signals, correct, present, names = [], [], [], []
+    for folder in sorted(p.parent for p in data.glob("*/keypoints.json")):
+        real = load_set(folder)
+        if real is None:
+            continue
+        for count in labels:
+            for choice in choices:
+                exemplars, judged = choose(real, count, choice)
+                for index, k, keypoint in proposed(session, backbone, real, exemplars, judged):
+                    there = bool(real.visible[index, k])
+                    miss = np.hypot(keypoint.x - real.xy[index, k, 0], keypoint.y - real.xy[index, k, 1])
+                    signals.append(keypoint.signals)
+                    correct.append(there and miss <= CORRECT_WITHIN * real.length[index])
+                    present.append(there)
+                    names.append(real.name)
+                print(f"{real.name} {count} #{choice}", flush=True)
+    return Table(signals, np.array(correct), np.array(present), np.array(names), np.array(names))
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """All rows of several tables."""
+    return Table(
+        [s for t in tables for s in t.signals], np.concatenate([t.correct for t in tables]),
+        np.concatenate([t.present for t in tables]), np.concatenate([t.group for t in tables]),
+        np.concatenate([t.group if t.name is None else t.name for t in tables]),
+    )  # fmt: skip
+
+
+def left_out_rows(table: Table) -> list[Row]:
+    """Each set by models that were fitted on the others: what a new collection gets."""
+    features = signal_matrix(table.signals)
+    sets = table.group if table.name is None else table.name
+    confidence = out_of_fold(features, table.correct, sets, strength=STRENGTH)
+    present = out_of_fold(features, table.present, sets, strength=STRENGTH)
+    rows = [
+        Row("leave one set out: ECE", expected_calibration_error(confidence, table.correct), ""),
+        _absent_row("leave one set out: AUROC of absent", present, table.present),
+    ]
+    for low in (0.8, 0.9):
+        chosen = confidence >= low
+        if chosen.any():
+            note = f"of {int(chosen.sum())}"
+            rows.append(Row(f"leave one set out: right of >= {low:g}", float(table.correct[chosen].mean()), "", note=note))
+    return rows
+
+
 def fit_prior(table: Table) -> dict[str, dict]:
     """The two models of `resources/calibration/keypoints.json`; their steps speak of sets that a model has not seen."""
     features = signal_matrix(table.signals)
@@ -240,9 +290,9 @@ def fit_prior(table: Table) -> dict[str, dict]:
 
 
 def _fit_one(features: np.ndarray, labels: np.ndarray, sets: np.ndarray) -> dict:
-    model = fit_logistic(features, labels, strength=3.0)
+    model = fit_logistic(features, labels, strength=STRENGTH)
     several = len(np.unique(sets)) > 1
-    raw = out_of_fold(features, labels, sets, strength=3.0) if several else None
+    raw = out_of_fold(features, labels, sets, strength=STRENGTH) if several else None
     return add_isotonic_steps(model, features, labels, raw=raw)
 
 
@@ -251,19 +301,28 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--backbone", default="embedded")
     arguments.add_argument("--targets", type=int, default=12, help="proposed photos per set")
+    arguments.add_argument("--data", type=Path, default=None, help="folder of real sets: fit on them, too, each left out once")
+    arguments.add_argument("--labels", type=int, nargs="+", default=[1, 3, 5, 10])
     arguments.add_argument("--write", action="store_true", help="fit and store the prior first")
     options = arguments.parse_args(argv)
+    real_rows: list[Row] = []
     with TemporaryDirectory() as cache:
         session = EngineSession(EngineConfig(device="auto", cache_dir=Path(cache), threads=1))
         file = resources_dir() / "calibration" / "keypoints.json"
         if options.write:
-            prior = fit_prior(table_of(collect(session, options.backbone, 0, options.targets)))
+            tables = [table_of(collect(session, options.backbone, 0, options.targets))]
+            if options.data is not None and options.data.is_dir():
+                tables.append(real_table(session, options.backbone, options.data, options.labels, (0,)))
+            table = joined(tables)
+            real_rows = left_out_rows(table)
+            prior = fit_prior(table)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps({"default": prior, options.backbone: prior}, indent=1) + "\n", encoding="utf-8")
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            file.write_text(json.dumps({**stored, options.backbone: prior}, indent=1) + "\n", encoding="utf-8")
         held = collect(session, options.backbone, 1, options.targets)
         session.close()
     stored = json.loads(file.read_text(encoding="utf-8"))
-    rows = measure(stored.get(options.backbone, stored["default"]), table_of(held)) + side_rows(held)
+    rows = measure(stored.get(options.backbone, stored["default"]), table_of(held)) + side_rows(held) + real_rows
     finish("calibration", rows, options.json)
     return 0
 

@@ -3,10 +3,10 @@
     python -m benchmarks.real_sets --data FOLDER [--sets mirror_mouse ...] [--labels 1 3 5 10 20] [--choices 3] [--json FILE]
 
 Every folder of FOLDER with a `keypoints.json` (COCO) is a set. For every number of labels K and every choice, K photos are
-labelled in a fresh project (evenly spread over the set, each choice shifted by a third of the gap) and keypoints are
-proposed on the others through the same workflow as in the window. Photos of a recording, video, sequence or subject that an
-exemplar was taken from are not judged. PCK@alpha per point, of the longer side of the instance's box. Beside it: the best cell over the
-exemplars' vectors of dense RootSIFT and of EfficientNet-Lite2 on the whole photo.
+labelled in a fresh project and keypoints are proposed through the same workflow as in the window; the judged photos of a
+choice are the same for all K (see `choose`). PCK@alpha per point, of the longer side of the instance's box; "other recordings":
+the same on photos of a recording, video, sequence or subject that no exemplar was taken from. Beside it: the best cell over the
+exemplars' vectors of dense RootSIFT and of EfficientNet-Lite2 on the whole photo, and Kinmark without heads (`--without`).
 
 Where FOLDER is absent the benchmark says so and ends with 0.
 """
@@ -17,7 +17,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,32 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
-from engine.api import DEFAULT_BACKBONE, Engine, EngineConfig, open_engine
-from engine.domain.keypoints import KeypointSchema
+from engine.api import (
+    DEFAULT_BACKBONE,
+    Engine,
+    EngineConfig,
+    Exemplar,
+    ImageInput,
+    MatchSettings,
+    ProposeRequest,
+    Target,
+    open_engine,
+)
+from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from engine.domain.proposals import InstanceProposal, KeypointProposal
 from engine.features.efficientnet import input_side, load_network, to_pixels
 from engine.features.local_descriptor import dense_descriptor
 from engine.matching.confidence import auroc, expected_calibration_error
+from engine.matching.propose import propose_keypoints
 from engine.matching.sampling import sample_features
+from engine.session import EngineSession
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.propose import ProposeOptions, propose
 
 Floats = NDArray[np.float64]
+POOL = 20
 GROUP_KEYS = ("recording", "video", "sequence", "subject")
 SIDES = (("left", "right"), ("Left", "Right"), ("LH", "RH"), ("LF", "RF"))
 
@@ -69,6 +83,7 @@ class Outcome:
     choosing: float = 0.0
     targets: int = 0
     reason: str = ""
+    fresh: list[bool] = field(default_factory=list)
 
 
 def load_set(folder: Path) -> RealSet | None:
@@ -102,16 +117,37 @@ def twins(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def choose(real: RealSet, labels: int, choice: int) -> tuple[list[int], list[int]]:
-    """Exemplars evenly spread, shifted by the choice, and the judged photos: those of other recordings."""
+    """Exemplars and judged photos. Every choice sets POOL evenly spread photos aside for labels, each choice shifted by a third of
+    the gap; the labelled ones are evenly spread over that pool, and the photos outside it are judged whatever K is, so that
+    figures of several K can be compared."""
     count = len(real.paths)
-    exemplars = sorted({int(count * (i + choice / 3) / labels) % count for i in range(labels)})
-    used = {real.groups[i] for i in exemplars}
-    return exemplars, [i for i in range(count) if i not in exemplars and real.groups[i] not in used]
+    aside = min(POOL, count // 2)
+    pool = sorted({int(count * (i + choice / 3) / aside) % count for i in range(aside)})
+    exemplars = [pool[len(pool) * i // labels] for i in range(labels)]
+    return exemplars, [i for i in range(count) if i not in pool]
+
+
+def proposed(
+    session: EngineSession, backbone: str, real: RealSet, exemplars: list[int], judged: list[int]
+) -> Iterator[tuple[int, int, KeypointProposal]]:
+    """(photo, keypoint, proposal) of the engine alone, without a project: signals and all."""
+    images = {i: ImageInput(str(i), real.paths[i]) for i in (*exemplars, *judged)}
+    taught = tuple(
+        Exemplar(images[i], InstanceKeypoints(np.where(real.visible[i][:, None], real.xy[i], np.nan), 2 * real.visible[i]))
+        for i in exemplars
+    )
+    request = ProposeRequest("real", "thing", real.schema, taught, tuple(Target(images[i]) for i in judged), backbone=backbone)
+    order = {name: k for k, name in enumerate(real.schema.names)}
+    for answer in propose_keypoints(session, request):
+        if isinstance(answer, InstanceProposal):
+            for keypoint in answer.keypoints:
+                yield int(answer.image_id), order[keypoint.name], keypoint
 
 
 def ours(real: RealSet, exemplars: list[int], judged: list[int], engine: Engine, options: ProposeOptions) -> Outcome:
     """Through a project and the workflow, as a person gets it."""
     outcome = Outcome(targets=len(judged))
+    used = {real.groups[i] for i in exemplars}
     with tempfile.TemporaryDirectory() as folder, Project.create(Path(folder) / "set.kinmark") as project:
         wanted = sorted({*exemplars, *judged})
         add_paths(project, [real.paths[i] for i in wanted])
@@ -136,6 +172,7 @@ def ours(real: RealSet, exemplars: list[int], judged: list[int], engine: Engine,
                 for k in p.keypoints
             }
             for k in range(len(real.schema)):
+                outcome.fresh.append(real.groups[index] not in used)
                 _judge(outcome, found.get(k), real.xy[index, k], bool(real.visible[index, k]), real.length[index])
     return outcome
 
@@ -159,6 +196,8 @@ def summary(outcome: Outcome) -> dict[str, float]:
     right = there & (error <= 0.1)
     placed = sure > 0
     result = {f"pck@{a}": 100 * float((error[there] <= a).mean()) for a in (0.05, 0.1)}
+    fresh = there & np.array(outcome.fresh)
+    result["pck@0.1, other recordings"] = 100 * float((error[fresh] <= 0.1).mean()) if fresh.any() else float("nan")
     result["ece"] = expected_calibration_error(sure[placed], right[placed]) if placed.any() else float("nan")
     for limit in (0.8, 0.9):
         use = sure >= limit
@@ -223,6 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--choices", type=int, default=3)
     options.add_argument("--backbone", default=DEFAULT_BACKBONE)
     options.add_argument("--cache", type=Path, default=None, help="keep features there between runs")
+    options.add_argument("--without", action="store_true", help="Kinmark without heads, too")
     options.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True)
     chosen = options.parse_args(argv)
     if not chosen.data.is_dir():
@@ -250,8 +290,11 @@ def _measure(real: RealSet, labels: int, chosen: Any, baselines: dict[str, Neare
         with tempfile.TemporaryDirectory() as folder:
             engine = open_engine(EngineConfig(cache_dir=chosen.cache or Path(folder)))
             outcome = ours(real, exemplars, judged, engine, ProposeOptions(backbone=chosen.backbone))
+            found = summary(outcome)
+            if chosen.without:
+                plain = ProposeOptions(backbone=chosen.backbone, settings=MatchSettings(extra={"heads": False}))
+                found["pck@0.1 without heads"] = summary(ours(real, exemplars, judged, engine, plain))["pck@0.1"]
             engine.close()
-        found = summary(outcome)
         found |= {name: nearest.pck(exemplars, judged) for name, nearest in baselines.items()}
         figures.append(found)
         print(f"{real.name} {labels} #{choice}: " + ", ".join(f"{k} {v:.2f}" for k, v in found.items()), flush=True)

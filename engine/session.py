@@ -45,6 +45,7 @@ class EngineSession:
         source: the image decoder shared by all extractors.
         cache: None when `config.cache_bytes` is 0.
         heads: what exemplars taught the keypoint heads.
+        last: what the last request left ready (a reader's maps, a matcher), by kind; dropped with the models.
     """
 
     def __init__(self, config: api.EngineConfig | None = None) -> None:
@@ -60,6 +61,7 @@ class EngineSession:
         self._current = ""
         self._held: Prompt | None = None
         self.heads = HeadStore()
+        self.last: dict[str, tuple[object, object]] = {}
 
     # ---- what runs -------------------------------------------------------------------------------------------
 
@@ -248,11 +250,13 @@ class EngineSession:
 
     def _after_lost_device(self) -> None:
         self._extractors.clear()
+        self.last.clear()
         self._device = torch.device("cpu")
         self._set_note("The graphics device was lost: running on the CPU.")
 
     def _drop_models(self) -> None:
         self._extractors.clear()
+        self.last.clear()
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()

@@ -44,7 +44,7 @@ class HeadFrame:
     @property
     def known(self) -> NDArray[np.bool_]:
         """`[K]` bool: the reference shows it."""
-        return np.isfinite(self.points).all(axis=1)
+        return np.asarray(np.isfinite(self.points).all(axis=1))
 
     @property
     def key(self) -> str:

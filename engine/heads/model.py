@@ -185,7 +185,8 @@ class KeypointHeads:
     """Heads of one category.
 
     Attributes:
-        frame: where instances stand alike; poses: how they stand in their photos; shape: where the keypoints are in it (xy_feature of the finer grid).
+        frame: where instances stand alike; poses: how they stand in their photos.
+        shape: where the keypoints are in the frame (xy_feature of the finer grid).
         weights: `[C + 1, K]`; cells, local: `[V, K, C]` vectors of the exemplars' keypoints; cells_known: `[V, K]`.
         exemplars: how many taught.
     """

@@ -120,9 +120,9 @@ def _pose_of(heads: KeypointHeads, xy: Floats, known: NDArray[np.bool_]) -> Floa
 def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> list[tuple[Floats, bool]]:
     """Affines from xy_image (behind a mirroring where asked) to the frame, most trusted first."""
     run = raw.run
-    width = float(matcher.reader.size_wh(target.image)[0])
+    size = matcher.reader.size_wh(target.image)
     flip = list(matcher.schema.flip_index)
-    mirror = np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+    mirror = np.array([[-1.0, 0.0, float(size[0])], [0.0, 1.0, 0.0]])
     found: list[tuple[Floats, bool, Floats]] = []
 
     def add(xy_image: Floats, known: NDArray[np.bool_], mirrored: bool) -> None:
@@ -132,7 +132,7 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
             points = np.where(known[:, None], points, np.nan)
         pose = _pose_of(heads, points, known)
         if pose is None:
-            pose = _lone_pose(heads, points, known, raw)
+            pose = _lone_pose(heads, points, known, size)
         if pose is None:
             return
         into = compose(pose, mirror) if mirrored else pose
@@ -161,13 +161,14 @@ def _length(heads: KeypointHeads, into: Floats) -> float:
     return heads.frame.unit / float(np.sqrt(abs(np.linalg.det(into[:, :2]))))
 
 
-def _lone_pose(heads: KeypointHeads, points: Floats, known: NDArray[np.bool_], raw: RawKeypoints) -> Floats | None:
-    """With one keypoint: upright, as large as the box that the matching found."""
+def _lone_pose(
+    heads: KeypointHeads, points: Floats, known: NDArray[np.bool_], image_wh: tuple[int, int]
+) -> Floats | None:
+    """With one keypoint: upright, as large in the photo as the exemplars are in theirs."""
     use = known & heads.shape.known & np.isfinite(points).all(axis=1)
-    side = max(raw.box[2] - raw.box[0], raw.box[3] - raw.box[1])
-    if not use.any() or side <= 0:
+    if not use.any():
         return None
-    scale = heads.frame.unit / side
+    scale = heads.frame.unit / (float(np.exp(heads.poses.size)) * float(np.sqrt(image_wh[0] * image_wh[1])))
     k = int(np.flatnonzero(use)[0])
     shift = _in_input(heads, heads.shape.mean)[k] - scale * points[k]
     return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])

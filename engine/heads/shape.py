@@ -65,7 +65,7 @@ def shape_model(aligned: Floats, mean: Floats, unit: float) -> ShapeModel:
         unit: longer side of the instance in the frame.
     """
     count = len(mean)
-    known = np.isfinite(aligned[..., 0]).any(axis=0)
+    known = np.asarray(np.isfinite(aligned[..., 0]).any(axis=0))
     places = (mean - mean[known].mean(axis=0)) / unit
     apart = ((places[:, None] - places[None]) ** 2).sum(axis=-1)
     near = SMOOTH**2 * np.exp(-apart / (2 * REACH**2)) + ALONE**2 * np.eye(count)

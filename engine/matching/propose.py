@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -148,7 +147,7 @@ def _choose(
     if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(settings):
         return choose(matcher, settings, images, progress=progress, cancel=cancel)
     plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
-    if plan.rotations == 1 and matcher.context.scene is None and "rotations" not in fixed_fields(settings):
+    if plan.rotations == 1 and "rotations" not in fixed_fields(settings):
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
@@ -162,10 +161,6 @@ def wants_heads(settings: MatchSettings) -> bool:
     return bool(settings.extra.get("heads", True))
 
 
-_OPEN: WeakKeyDictionary[EngineSession, tuple[object, Matcher]] = WeakKeyDictionary()
-"""The matcher of each session's last request: choosing the settings and proposing share its features."""
-
-
 def open_matcher(session: EngineSession, request: ProposeRequest, cancel: CancelToken | None) -> Matcher:
     """Exemplars checked and thinned out, features and context ready; that of the last request when nothing changed."""
     usable = usable_exemplars(request)
@@ -177,13 +172,13 @@ def open_matcher(session: EngineSession, request: ProposeRequest, cancel: Cancel
         reader.size_wh(exemplar.image)  # an exemplar that cannot be read stops the run with its own message
     images = request.statistics_images
     key = (id(backbone), prompt.id, request.schema, _fingerprint(exemplars), tuple(images))
-    kept = _OPEN.get(session)
+    kept = session.last.get("matcher")
     if kept is not None and kept[0] == key:
-        matcher = kept[1]
+        matcher = cast("Matcher", kept[1])
         matcher.reader.cancel = cancel
     else:
         matcher = Matcher(reader, request.schema, exemplars, make_context(reader, exemplars, images))
-        _OPEN[session] = (key, matcher)
+        session.last["matcher"] = (key, matcher)
     matcher.context.weight_is_open = request.settings.fusion_weight is None and reader.card_weight > 0
     return matcher
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -160,18 +159,16 @@ class FeatureReader:
             self._bytes -= _size(dropped)
 
 
-_READERS: WeakKeyDictionary[EngineSession, tuple[object, FeatureReader]] = WeakKeyDictionary()
-
-
 def open_reader(session: EngineSession, backbone: str, prompt: Prompt, cancel: CancelToken | None) -> FeatureReader:
     """The session's reader, with what it keeps in memory, while backbone and prompt stay the same."""
     loaded = session.backbone(backbone)
     key = (id(loaded), loaded.revision, str(loaded.dtype), prompt.id)
-    kept = _READERS.get(session)
+    kept = session.last.get("reader")
     if kept is None or kept[0] != key:
-        kept = (key, FeatureReader(session, backbone, prompt, cancel))
-        _READERS[session] = kept
-    reader = kept[1]
+        # A matcher holds its reader: both go, or the old backbone and its maps would stay.
+        session.last.clear()
+        kept = session.last["reader"] = (key, FeatureReader(session, backbone, prompt, cancel))
+    reader = cast("FeatureReader", kept[1])
     reader.cancel = cancel
     return reader
 
