@@ -228,9 +228,12 @@ class FeatureExtractor:
 
     def dense_maps(
         self, views: Sequence[ImageView], name: str, seen_wh: Sequence[tuple[int, int]],
-        cells_wh: Sequence[tuple[int, int]], *, cancel: CancelToken | None = None,
+        cells_wh: Sequence[tuple[int, int]], *, keep: bool = True, cancel: CancelToken | None = None,
     ) -> list[FeatureMap]:  # fmt: skip
-        """One dense descriptor of every view, seen at its own size on its own grid; from the cache or in batches."""
+        """One dense descriptor of every view, seen at its own size on its own grid; from the cache or in batches.
+
+        `keep` False passes the cache by: for views that hardly anybody will ask for again.
+        """
         method = self.descriptor(name)
         results: dict[int, FeatureMap] = {}
         missing: dict[tuple[tuple[int, int], tuple[int, int]], list[int]] = defaultdict(list)
@@ -240,7 +243,7 @@ class FeatureExtractor:
             spec = RunSpec("descriptor", name, method.version, prompt="", input_wh=seen_wh[index], settings=settings)
             scaled = _with_input(view, seen_wh[index])
             work.append((scaled, spec))
-            found = self._cached(scaled, spec, view)
+            found = self._cached(scaled, spec, view) if keep else None
             if found is None:
                 missing[(seen_wh[index], cells_wh[index])].append(index)
             else:
@@ -257,7 +260,8 @@ class FeatureExtractor:
                     self.ladder.step_down(error)
                     continue
                 for own, index in zip(maps, chunk, strict=True):
-                    results[index] = self._store(*work[index], own, views[index])
+                    store = self._store if keep else self._plain
+                    results[index] = store(*work[index], own, views[index])
                 start += len(chunk)
         return [results[index] for index in range(len(views))]
 
@@ -462,6 +466,11 @@ class FeatureExtractor:
     ) -> FeatureMap:
         if self.cache is not None:
             features = self.cache.put(self._key(view, spec), features)
+        return self._map(owner or view, spec, features)
+
+    def _plain(
+        self, view: ImageView, spec: RunSpec, features: NDArray[np.float32], owner: ImageView | None = None
+    ) -> FeatureMap:
         return self._map(owner or view, spec, features)
 
     def _map(self, view: ImageView, spec: RunSpec, features: NDArray[np.float32]) -> FeatureMap:

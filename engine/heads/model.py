@@ -121,13 +121,18 @@ class HeadFeatures:
         parts += [self.extractor.descriptor(self.local).version] if self.local else []
         return "+".join(parts)
 
-    def read(self, views: Sequence[ImageView], cancel: CancelToken | None = None) -> tuple[Tensor, Tensor | None]:
-        """Maps `[B, C, h, w]` of views of one size, natural and local, on the CPU."""
+    def read(
+        self, views: Sequence[ImageView], cancel: CancelToken | None = None, *, keep: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """Maps `[B, C, h, w]` of views of one size, natural and local, on the CPU; `keep`: in the feature cache."""
         side = views[0].input_wh[0]
         cells = [((side - 1) // STRIDE + 1,) * 2] * len(views)
         sizes = [view.input_wh for view in views]
         read = [
-            torch.stack([m.features.float().cpu() for m in self.extractor.dense_maps(views, name, sizes, cells, cancel=cancel)])
+            torch.stack([
+                m.features.float().cpu()
+                for m in self.extractor.dense_maps(views, name, sizes, cells, keep=keep, cancel=cancel)
+            ])
             for name in (self.natural, self.local)
             if name
         ]

@@ -194,7 +194,7 @@ def _looks(
     matcher: Matcher, heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float]
 ) -> list[_Look]:
     views = [head_view(target.image, into, heads.frame.side) for into, _ in poses]
-    natural, local = heads.features.read(views)
+    natural, local = heads.features.read(views, keep=False)  # a pose of this target, asked once
     answers, cells = heads.evidence(natural, local)
     looks = []
     size = matcher.reader.size_wh(target.image)

@@ -25,7 +25,7 @@ TURN_SPREAD = 0.6
 LEAVE_ONE_OUT_FROM = 4
 """Exemplars: two or three held out once each choose by luck (side views, two exemplars: 41 % instead of 60 %)."""
 MAX_HELD_OUT = 8
-TARGETS_TO_ASK = 12
+TARGETS_TO_ASK = 8
 UPRIGHT_SHARE = 0.8
 UPRIGHT_SHARE_MOVING_CAMERA = 0.45
 """Below this share of targets that an exemplar fits within 45 degrees of upright, exemplars are turned (chance: 3/8)."""
