@@ -1,4 +1,4 @@
-"""Shared fixtures: the optional `../shared` folder, no leaked threads, no writes outside tmp_path."""
+"""Shared fixtures: the reference vectors, the optional `../shared` folder, no leaked threads, no writes outside tmp_path."""
 
 from __future__ import annotations
 
@@ -31,11 +31,17 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """Inputs and outputs of published programs on a tiny pipeline: `tests/reference`, described in its README."""
+    return REPOSITORY / "tests" / "reference"
+
+
+@pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """Reference vectors and small real photos beside the checkout; tests skip where they are absent."""
+    """Small published data sets (`../shared/data`) that may be read but not copied; tests skip where they are absent."""
     folder = REPOSITORY.parent / "shared"
     if not folder.is_dir():
-        pytest.skip("the folder ../shared with reference vectors and photos is not beside this checkout")
+        pytest.skip("published photos with labels may not be copied here, and ../shared/data is not beside this checkout")
     return folder
 
 
