@@ -13,10 +13,11 @@ from pathlib import Path
 
 from engine.api import EngineConfig, open_engine
 from engine.domain.errors import AppError
+from engine.installation import explain_torch, version_text
 from engine.paths import cache_dir, data_dir, log_dir, resources_dir, settings_dir
 
 _PACKAGES = (
-    "kinmark", "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
+    "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
 )  # fmt: skip
 LOW_DISK_BYTES = 1 << 30
 
@@ -38,12 +39,13 @@ class Diagnosis:
 
 def _versions(report: Diagnosis) -> dict[str, str]:
     rows = {"python": platform.python_version(), "system": platform.platform(), "processors": str(os.cpu_count())}
+    rows["kinmark"] = version_text()
     for package in _PACKAGES:
         try:
             rows[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             rows[package] = "missing"
-            report.problems.append(f"{package} is not installed. Run: python3 packaging/bootstrap.py setup")
+            report.problems.append(f"{package} is not installed. Run: pip install {package}")
     return rows
 
 
@@ -84,6 +86,14 @@ def _engine(report: Diagnosis) -> dict[str, str]:
         engine.close()
 
 
+def _torch(report: Diagnosis) -> dict[str, str]:
+    try:
+        return explain_torch()
+    except ImportError as error:
+        report.problems.append(f"torch cannot be loaded: {error}")
+        return {"state": "cannot be loaded"}
+
+
 def _window(report: Diagnosis) -> dict[str, str]:
     if importlib.util.find_spec("PySide6") is None:
         report.problems.append("PySide6 is missing: the window cannot open, the commands can.")
@@ -98,6 +108,7 @@ def diagnose() -> Diagnosis:
     report = Diagnosis()
     report.sections["Versions"] = _versions(report)
     report.sections["Folders"] = _folders(report)
+    report.sections["Torch"] = _torch(report)
     report.sections["Engine"] = _engine(report)
     report.sections["Window"] = _window(report)
     return report

@@ -1,0 +1,43 @@
+"""What the entry point hands to the window, and the first paint that `kinmark selfcheck` waits for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from defusedxml import ElementTree as ET
+
+import desktop.app
+from desktop import main as entry
+from desktop.first_paint import first_paint
+from projects.project import Project
+from projects.store.database import APPLICATION_ID
+
+
+@pytest.mark.parametrize("how", [["app", "DB"], ["DB"], ["FOLDER"], ["app", "FOLDER", "--read-only"]])
+def test_the_database_stands_for_its_project(how: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Project.create(tmp_path / "otters.kinmark").close()
+    folder, seen = tmp_path / "otters.kinmark", []
+    monkeypatch.setattr(desktop.app, "run_window", lambda arguments: seen.append(arguments) or 0)
+    words = {"DB": str(folder / "project.sqlite"), "FOLDER": str(folder)}
+    assert entry.main([words.get(part, part) for part in how]) == 0
+    assert seen[0][0] == str(folder) and seen[0][1:] == how[2:]
+
+
+def test_a_database_named_without_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Project.create(tmp_path / "otters.kinmark").close()
+    seen: list[list[str]] = []
+    monkeypatch.setattr(desktop.app, "run_window", lambda arguments: seen.append(arguments) or 0)
+    monkeypatch.chdir(tmp_path / "otters.kinmark")
+    entry.main(["project.sqlite"])
+    assert seen == [["."]]
+
+
+def test_the_first_paint_is_seen_and_everything_is_closed_again(qapp: object) -> None:
+    assert 0 < first_paint() < 60
+
+
+def test_the_file_type_knows_the_application_id(repository: Path) -> None:
+    text = (repository / "packaging" / "linux" / "kinmark-mime.xml").read_text("utf-8")
+    inner = ET.fromstring(text).findall(".//{*}match")[1]
+    assert inner.get("offset") == "68" and int(inner.get("value", ""), 16) == APPLICATION_ID
