@@ -99,7 +99,7 @@ def try_out(wheel: Path, torch: str, say=print) -> None:  # type: ignore[no-unty
         run([sys.executable, "-m", "venv", folder / "env"], cwd=folder)
         binaries = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
         pip: list[str | Path] = [binaries / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
-        _install_torch(pip, torch, folder)
+        install_torch(pip, torch, folder)
         run([*pip, "-c", CONSTRAINTS, wheel], cwd=folder)
         say(f"installed in {time.monotonic() - started:.0f} s, {_megabytes(folder / 'env')} MB with everything it needs")
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
@@ -120,7 +120,7 @@ def try_out(wheel: Path, torch: str, say=print) -> None:  # type: ignore[no-unty
         del told
 
 
-def _install_torch(pip: list[str | Path], torch: str, folder: Path) -> None:
+def install_torch(pip: list[str | Path], torch: str, folder: Path) -> None:
     """The build of torch that was asked for; a CPU wheel that is at hand first, then PyTorch's own index."""
     pinned = next(
         line.split('"')[1] for line in (ROOT / "packaging" / "bootstrap.py").read_text("utf-8").splitlines() if line.startswith("TORCH =")

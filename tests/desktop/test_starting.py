@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from defusedxml import ElementTree as ET
 import desktop.app
 from desktop import main as entry
 from desktop.first_paint import first_paint
+from engine.domain.errors import KnownError
 from projects.project import Project
 from projects.store.database import APPLICATION_ID
 
@@ -41,3 +43,17 @@ def test_the_file_type_knows_the_application_id(repository: Path) -> None:
     text = (repository / "packaging" / "linux" / "kinmark-mime.xml").read_text("utf-8")
     inner = ET.fromstring(text).findall(".//{*}match")[1]
     assert inner.get("offset") == "68" and int(inner.get("value", ""), 16) == APPLICATION_ID
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the X11 plugin is Linux's")
+def test_a_library_missing_for_x11_is_named_instead_of_ending_the_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "platforms").mkdir()
+    (tmp_path / "platforms" / "libqxcb.so").write_bytes(b"no library")
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.delenv("QT_QPA_PLATFORM")
+    monkeypatch.setattr("PySide6.QtCore.QLibraryInfo.path", lambda _: str(tmp_path))
+    with pytest.raises(KnownError, match=r"libqxcb\.so") as caught:
+        first_paint()
+    assert "libxcb-icccm4" in caught.value.hint
