@@ -1,6 +1,6 @@
 """The one image loader: every photo is decoded, oriented and brought to 8-bit RGB here and nowhere else.
 
-Pillow only (FORMATS section 5): EXIF orientation applied once, 16-bit windowed instead of clipped, CMYK converted, first
+Pillow only (methods/formats.md#photos): EXIF orientation applied once, 16-bit windowed instead of clipped, CMYK converted, first
 frame of animations, decompression bombs refused by size before decoding. The file itself is never touched.
 """
 
@@ -134,7 +134,7 @@ def _header(image: Image.Image) -> ImageHeader:
     if orientation not in range(1, 9):
         orientation = 1
     width, height = image.size
-    # Pillow applies the orientation of a TIFF itself when the size is read (FORMATS 5.1).
+    # Pillow applies the orientation of a TIFF itself when the size is read (methods/formats.md#photos).
     if orientation >= 5 and image.format != "TIFF":
         width, height = height, width
     frames = int(getattr(image, "n_frames", 1) or 1)

@@ -1,6 +1,6 @@
 """The backbones that can be asked for by name, as typed specs. Loads no torch.
 
-A spec holds every published or measured number of a backbone (ALGORITHMS 1 and 5); a folder's own `kinmark.json`
+A spec holds every published or measured number of a backbone (methods/features.md, methods/instances.md); a folder's own `kinmark.json`
 overrides the fields of its spec, so that a shipped or added model carries its settings with its weights.
 """
 

@@ -1,4 +1,4 @@
-"""The fusion slot: a second dense descriptor beside the diffusion map (ALGORITHMS 1.6).
+"""The fusion slot: a second dense descriptor beside the diffusion map (methods/features.md).
 
 Both parts are L2-normalised per cell and concatenated with square-root weights, so that the cosine of two fused cells is
 exactly `(1 - w) * cosine_1 + w * cosine_2`.

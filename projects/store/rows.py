@@ -262,7 +262,7 @@ class DecisionRow:
 
     @property
     def correct(self) -> bool:
-        """Accepted and since not moved by more than 0.1 of the box (ALGORITHMS 8), with the same visible/absent answer."""
+        """Accepted and since not moved by more than 0.1 of the box (methods/confidence.md), with the same visible/absent answer."""
         if self.kind != "accepted" or self.final_visibility is None:
             return False
         if (self.final_visibility == 0) != (self.visibility == 0):
