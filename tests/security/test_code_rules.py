@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("engine", "projects", "desktop")
+PACKAGES = ("engine", "projects", "desktop", "kinmark")
 RUNS_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 PROCESSES = {"subprocess", "pty", "pexpect"}
 NETWORK = {"socket", "http", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "telnetlib", "xmlrpc"}
