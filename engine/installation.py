@@ -91,6 +91,15 @@ def explain_torch() -> dict[str, str]:
     return rows
 
 
+def load_plugins() -> None:
+    """Ask for the engine's kinds of plug-ins once, so that `engine.plugins.problems` names the broken ones. Imports torch."""
+    from engine.backbones.registry import list_specs
+    from engine.features.fusion import descriptor_names
+
+    list_specs()
+    descriptor_names()
+
+
 def _build_kind(torch_module: object) -> str:
     version = getattr(torch_module, "version", None)
     cuda, hip = getattr(version, "cuda", None), getattr(version, "hip", None)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from engine import plugins
 from engine.api import EngineConfig, open_engine
 from engine.domain.errors import AppError
-from engine.installation import explain_torch, version_text
+from engine.installation import explain_torch, load_plugins, version_text
 from engine.paths import cache_dir, data_dir, log_dir, resources_dir, settings_dir
+from projects.formats.registry import FORMATS
 
 _PACKAGES = (
     "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
@@ -103,6 +105,19 @@ def _window(report: Diagnosis) -> dict[str, str]:
     return {"screen": (screen or "yes") if has_screen else "none (commands work without one)"}
 
 
+def _plugins(report: Diagnosis) -> dict[str, str]:
+    """Every entry of other packages; all are loaded here, so that a broken one is seen."""
+    load_plugins()
+    len(FORMATS)
+    broken = {(problem.group, problem.name): problem for problem in plugins.problems()}
+    report.problems += [str(problem) for problem in broken.values()]
+    rows = {}
+    for group, name, package in plugins.installed():
+        kind = group.rpartition(".")[2].removesuffix("s")
+        rows[f"{kind} {name}"] = f"{package}{', left out' if (group, name) in broken else ''}"
+    return rows or {"none": "-"}
+
+
 def diagnose() -> Diagnosis:
     """Look at versions, folders, the engine (loads the default backbone) and the window. Needs no screen."""
     report = Diagnosis()
@@ -111,4 +126,5 @@ def diagnose() -> Diagnosis:
     report.sections["Torch"] = _torch(report)
     report.sections["Engine"] = _engine(report)
     report.sections["Window"] = _window(report)
+    report.sections["Plug-ins"] = _plugins(report)
     return report

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["KINMARK_PLUGINS"] = "off"  # what a developer has installed besides is not what is tested
 
 # A busy machine is no failure: neither deadlines nor the pace of generation decide a test.
 settings.register_profile("kinmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine import plugins
 from engine.domain.errors import UserInputError
 
 EPS = 1e-6
@@ -60,10 +61,22 @@ def get_descriptor(name: str) -> DenseDescriptor:
         from engine.features.dino import dino_descriptor
 
         return dino_descriptor(name)
-    if name not in _DESCRIPTORS:
-        known = ", ".join(sorted(_DESCRIPTORS))
+    if name in _DESCRIPTORS:
+        return _DESCRIPTORS[name]
+    found = _from_plugins().get(name)
+    if found is None:
+        known = ", ".join(descriptor_names())
         raise UserInputError(f"There is no dense descriptor '{name}'.", f"Known: {known}, dino:<folder>.")
-    return _DESCRIPTORS[name]
+    return found
+
+
+def descriptor_names() -> tuple[str, ...]:
+    """Ours and those of plug-ins."""
+    return tuple(sorted({**_DESCRIPTORS, **_from_plugins()}))
+
+
+def _from_plugins() -> dict[str, DenseDescriptor]:
+    return plugins.load(plugins.DESCRIPTORS, DenseDescriptor, lambda made: made.name, frozenset(_DESCRIPTORS))
 
 
 def l2_normalise(maps: Tensor) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
+from engine import plugins
 from engine.domain.errors import UserInputError
 from projects.formats.base import Reader, WriteOptions, Writer
 from projects.formats.dataset import Dataset, ReportItem
@@ -18,6 +21,7 @@ class FormatSpec:
     Attributes:
         name: as given to `--format`.
         title: for menus.
+        module: in `projects.formats`, or the full name of a plug-in's module; it has `read`, `write` and `losses`.
         reads: what `read` takes: "file", "folder", or "" (cannot read).
         writes: whether it can write.
         carries: what survives: any of "keypoints", "masks", "boxes".
@@ -33,8 +37,8 @@ class FormatSpec:
     exact: bool = False
 
     def load(self) -> ModuleType:
-        """The format's module."""
-        return importlib.import_module(f"projects.formats.{self.module}")
+        """The format's module: one of ours, or a plug-in's by its full name (`package.module`)."""
+        return importlib.import_module(self.module if "." in self.module else f"projects.formats.{self.module}")
 
     @property
     def reader(self) -> Reader:
@@ -73,7 +77,27 @@ _SPECS = (
     FormatSpec("perseg", "PerSeg", "perseg", "folder", True, frozenset({_M})),
     FormatSpec("cub", "CUB-200-2011", "cub", "folder", True, frozenset({_K, _M, _B})),
 )
-FORMATS = {spec.name: spec for spec in _SPECS}
+
+
+class _Formats(Mapping[str, FormatSpec]):
+    """Ours and those of plug-ins, which are looked for when the formats are first asked for."""
+
+    @functools.cached_property
+    def _all(self) -> dict[str, FormatSpec]:
+        ours = {spec.name: spec for spec in _SPECS}
+        return ours | plugins.load(plugins.FORMATS, FormatSpec, lambda spec: spec.name, frozenset(ours))
+
+    def __getitem__(self, name: str) -> FormatSpec:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+FORMATS: Mapping[str, FormatSpec] = _Formats()
 
 
 def get_format(name: str) -> FormatSpec:
