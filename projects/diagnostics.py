@@ -105,7 +105,7 @@ def _window(report: Diagnosis) -> dict[str, str]:
     return {"screen": (screen or "yes") if has_screen else "none (commands work without one)"}
 
 
-def _plugins(report: Diagnosis) -> dict[str, str]:
+def plugin_rows(report: Diagnosis) -> dict[str, str]:
     """Every entry of other packages; all are loaded here, so that a broken one is seen."""
     load_plugins()
     len(FORMATS)
@@ -126,5 +126,5 @@ def diagnose() -> Diagnosis:
     report.sections["Torch"] = _torch(report)
     report.sections["Engine"] = _engine(report)
     report.sections["Window"] = _window(report)
-    report.sections["Plug-ins"] = _plugins(report)
+    report.sections["Plug-ins"] = plugin_rows(report)
     return report

@@ -223,23 +223,24 @@ def _model(folder: Path, cancel: CancelToken) -> str:
     """The main job on four photos (one labelled, three proposed), and keypoints found again in a moved copy of a photo."""
     engine = open_engine(EngineConfig(cache_dir=folder / "cache"))
     try:
+        found = _found_in_a_copy(engine, folder / "moved.png", cancel)
+        info = engine.info()
+        seen = f"{found:.0%} of the keypoints found again in a moved copy, {info.device} {info.dtype}"
+        if found < LEAST_FOUND:
+            raise NotAsItShould(
+                f"The model does not see what it should: {seen}; at least {LEAST_FOUND:.0%} are expected."
+            )
         with _exemplar_project(folder.with_suffix(".kinmark")) as project:
             options = ProposeOptions(category=CATEGORY, image_ids=_targets(project))
             [outcome] = propose(project, engine, options, cancel=cancel)
             scores = {CATEGORY: Score()}
             score_proposals(project, read_truth(), scores, 0.5)
-        found = _found_in_a_copy(engine, folder / "moved.png", cancel)
-        info = engine.info()
     finally:
         engine.close()
+    if outcome.failures or outcome.proposals != TARGETS:
+        raise NotAsItShould(f"{outcome.proposals} of {TARGETS} photos got proposals. {outcome.failures[:1] or ''}")
     pck = scores[CATEGORY].pck or 0.0
-    seen = (
-        f"{outcome.keypoints} keypoints on {outcome.proposals} photos (PCK@0.1 {pck:.2f}), {found:.0%} found again in a moved "
-        f"copy, {info.device} {info.dtype}"
-    )
-    if outcome.failures or outcome.proposals != TARGETS or found < LEAST_FOUND:
-        raise NotAsItShould(f"The model does not work as it should: {seen}. {outcome.failures[:1] or ''}")
-    return seen
+    return f"{outcome.keypoints} keypoints on {outcome.proposals} photos (PCK@0.1 {pck:.2f}), {seen}"
 
 
 def _found_in_a_copy(engine: Engine, file: Path, cancel: CancelToken) -> float:

@@ -90,8 +90,15 @@ print(json.dumps([list(made.shape), float(made.norm(dim=1).min()), float(made.no
     assert shape == [2, 72, 8, 12] and low == pytest.approx(1, abs=1e-5) and high == pytest.approx(1, abs=1e-5)
     listed = kinmark(["models", "list", "--json"], installed, repository, tmp_path)
     assert any(row["id"] == "lab-sd" and not row["installed"] for row in json.loads(listed.stdout))
-    report = json.loads(kinmark(["doctor", "--json"], installed, repository, tmp_path).stdout)
-    rows = report["Plug-ins"]
+    code = "import json; from projects.diagnostics import Diagnosis, plugin_rows; print(json.dumps(plugin_rows(Diagnosis())))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(installed, repository),
+        capture_output=True,
+        text=True,
+    )
+    rows = json.loads(done.stdout)
     assert rows == {
         "format points-csv": "kinmark-points 1.0", "descriptor gradients": "kinmark-points 1.0", "backbone lab-sd": "kinmark-points 1.0",
     }  # fmt: skip
