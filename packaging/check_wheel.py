@@ -115,6 +115,8 @@ def try_out(wheel: Path, torch: str, say=print) -> None:  # type: ignore[no-unty
             say(f"kinmark {arguments[0]}: {time.monotonic() - begun:.0f} s")
             if arguments[0] == "selfcheck":
                 say("\n".join(f"  {step['name']}: {step['detail']}" for step in result["steps"]))
+        library = "import kinmark, sys; sys.exit('torch' in sys.modules or not kinmark.version())"
+        run([binaries / "python", "-c", library], cwd=folder, environment=environment)
         # What a package does not hold is said, not half there.
         told = run([kinmark, "benchmark", "--json"], cwd=folder, environment=environment, codes=(3,))
         del told
