@@ -86,3 +86,20 @@ def test_what_contributing_names_is_there() -> None:
     for name in ("_SPECS", "_DESCRIPTORS", "MATCH_METHODS", "CommandRow", "BackboneSpec", "JsonOption"):
         assert name in text
         assert re.search(rf"\b{name}\b", code), name
+
+
+def test_comments_cite_pages_that_a_reader_can_open() -> None:
+    cited, unknown = 0, []
+    for layer in ("engine", "projects", "desktop", "kinmark", "benchmarks", "tests"):
+        for path in sorted((ROOT / layer).rglob("*.py")):
+            text = path.read_text("utf-8")
+            for page, anchor in re.findall(r"(?<![\w/])(?:docs/)?(methods/[\w-]+\.md)(?:#([\w-]+))?", text):
+                cited += 1
+                place = ROOT / "docs" / page
+                if not place.is_file() or (anchor and anchor not in _anchors(place)):
+                    unknown.append(f"{path.relative_to(ROOT)}: {page}#{anchor}")
+            # Pages of a design that lay beside the repository once: what they said is in docs/methods now.
+            for old in re.findall(r"\b(?:ALGORITHMS|FORMATS|DESIGN)(?: sections?)? \d[\d.]*", text):
+                unknown.append(f"{path.relative_to(ROOT)}: {old}")
+    assert cited > 60
+    assert not unknown

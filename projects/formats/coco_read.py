@@ -1,4 +1,4 @@
-"""Read COCO keypoints + instances (FORMATS 3): polygons, both kinds of RLE, crowds, any number of keypoints.
+"""Read COCO keypoints + instances (methods/formats.md#coco): polygons, both kinds of RLE, crowds, any number of keypoints.
 
 Keypoint frame: COCO does not say whether (x, y) are pixel indices or continuous. A file whose labelled keypoints are all
 whole numbers holds pixel indices (COCO people, AP-10K): they come in as x + 0.5. A file with fractions is taken as

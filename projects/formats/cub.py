@@ -1,4 +1,4 @@
-"""CUB-200-2011: birds with 15 parts, generalised to any categories and keypoints (FORMATS 2.3).
+"""CUB-200-2011: birds with 15 parts, generalised to any categories and keypoints (methods/formats.md#cub).
 
 Coordinates of parts are pixel indices (x + 0.5 on the way in), boxes are x y w h. One instance per image.
 """

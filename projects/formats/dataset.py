@@ -1,6 +1,6 @@
 """The neutral model between annotation files and the project store.
 
-Coordinates are xy_image (continuous, EXIF applied; DESIGN section 7); readers and writers convert from and to each
+Coordinates are xy_image (continuous, EXIF applied; methods/index.md); readers and writers convert from and to each
 format's own frame through `engine.domain.geometry`. Nothing here knows a file format or the database.
 """
 

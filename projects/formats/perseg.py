@@ -1,4 +1,4 @@
-"""PerSeg: one folder per object, pictures and masks numbered 00, 01 ...; 00 is the reference (FORMATS 4.8).
+"""PerSeg: one folder per object, pictures and masks numbered 00, 01 ...; 00 is the reference (methods/formats.md#perseg).
 
 An object is an identity (or a category, for instances without one). PerSAM's evaluator skips every path that contains "00",
 so numbers stop at 99 and such folder names are avoided.

@@ -1,4 +1,4 @@
-"""Pascal VOC: boxes (1-based inclusive integers), class and object masks, splits. No keypoints (FORMATS 4.3).
+"""Pascal VOC: boxes (1-based inclusive integers), class and object masks, splits. No keypoints (methods/formats.md#voc).
 
 Written: Annotations/, JPEGImages/, SegmentationClass/, SegmentationObject/, ImageSets/{Main,Segmentation}/. The number of an
 object's colour in SegmentationObject is its place among the <object> entries, as in VOC itself.

@@ -1,4 +1,4 @@
-"""YOLO pose and YOLO seg as Ultralytics reads them (FORMATS 4.5): data.yaml, images/<split>/, labels/<split>/.
+"""YOLO pose and YOLO seg as Ultralytics reads them (methods/formats.md#yolo): data.yaml, images/<split>/, labels/<split>/.
 
 A line is a pose or an outline, never both, so these are two formats. All classes share one number of keypoints: shorter
 schemas are filled up with absent ones. Ultralytics itself is AGPL: only its file format is used.

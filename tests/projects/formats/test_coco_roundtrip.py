@@ -124,7 +124,7 @@ def test_integer_files_are_pixel_indices_and_floats_are_not(tmp_path: Path) -> N
 
 
 def test_strict_reader_fields(tmp_path: Path) -> None:
-    """What Detectron2, MMPose and FiftyOne insist on (FORMATS 3.3)."""
+    """What Detectron2, MMPose and FiftyOne insist on (methods/formats.md#coco)."""
     dataset = sample_dataset(tmp_path / "photos")
     only_points = replace(dataset.images[0].instances[0], box=None, mask=None)
     dataset = replace(dataset, images=(replace(dataset.images[0], instances=(only_points,)), *dataset.images[1:]))
