@@ -18,16 +18,24 @@ the top-left pixel. Importing this loads no torch. Not thread-safe: use an objec
 from __future__ import annotations
 
 from engine.domain.errors import AppError as KinmarkError
-from engine.domain.errors import ImportFileError, KnownError, ProjectError, UnreadableImageError, UserInputError
+from engine.domain.errors import (
+    ImportFileError,
+    KnownError,
+    OperationCancelled,
+    ProjectError,
+    UnreadableImageError,
+    UserInputError,
+)
+from engine.domain.progress import CancelToken, Progress
 from engine.installation import version_text as _version_text
 from kinmark.model import Features, Match, Model
 from kinmark.project import Project, create_project, open_project
 from kinmark.records import Category, Exported, Found, Imported, Instance, Keypoint, Photo, Proposal
 
 __all__ = [
-    "Category", "Exported", "Features", "Found", "ImportFileError", "Imported", "Instance", "Keypoint", "KinmarkError",
-    "KnownError", "Match", "Model", "Photo", "Project", "ProjectError", "Proposal", "UnreadableImageError", "UserInputError",
-    "create_project", "open_project", "version",
+    "CancelToken", "Category", "Exported", "Features", "Found", "ImportFileError", "Imported", "Instance", "Keypoint", "KinmarkError",
+    "KnownError", "Match", "Model", "OperationCancelled", "Photo", "Progress", "Project", "ProjectError", "Proposal",
+    "UnreadableImageError", "UserInputError", "create_project", "open_project", "version",
 ]  # fmt: skip
 
 

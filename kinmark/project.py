@@ -12,6 +12,7 @@ import numpy as np
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.masks import MaskRLE
+from engine.domain.progress import CancelToken, Progress
 from kinmark.model import Model
 from kinmark.records import (
     VISIBILITIES,
@@ -55,10 +56,14 @@ class Project:
 
     Args:
         model: what proposes and finds; None = one of its own with the embedded model, made when it is first needed.
+
+    Attributes:
+        notes: what the last call left out (photos that cannot be read, files that are none), a sentence each.
     """
 
     def __init__(self, stored: StoredProject, model: Model | None = None) -> None:
         self._stored, self._model, self._own_model = stored, model, model is None
+        self.notes: tuple[str, ...] = ()
 
     # ---- what is there ---------------------------------------------------------------------------------------
 
@@ -116,13 +121,18 @@ class Project:
 
     # ---- labelling -------------------------------------------------------------------------------------------
 
-    def add_photos(self, *paths: Path | str) -> list[Photo]:
+    def add_photos(
+        self, *paths: Path | str, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> list[Photo]:
         """Add files, or folders with everything below; returns the new ones. Photos stay where they are.
+
+        What is no photo is left out and named in `notes`; all or nothing when cancelled.
 
         Raises:
             UserInputError: a path that is not there, or no photo among all.
         """
-        added = add_paths(self._stored, paths)
+        added = add_paths(self._stored, paths, progress=progress, cancel=cancel)
+        self.notes = added.skipped
         rows = self._stored.queries.images_by_id(added.image_ids)
         if not added.image_ids and added.skipped and not self._stored.queries.counts().all:
             raise UserInputError(
@@ -175,12 +185,7 @@ class Project:
         if unknown:
             raise UserInputError(f"{category} has no keypoint {unknown[0]}.", f"It has: {', '.join(ids)}.")
         placed = tuple(_new_keypoint(ids[name], value) for name, value in (keypoints or {}).items())
-        if mask is not None and np.shape(mask) != (image.height, image.width):
-            raise UserInputError(
-                f"The mask has the size {np.shape(mask)}, the photo {(image.height, image.width)} (height, width).",
-                "Give a mask of the photo as it is shown.",
-            )
-        encoded = MaskRLE.encode(np.asarray(mask, bool)) if mask is not None else None
+        encoded = _encoded(mask, image)
         with self._stored.group(f"Label {category}"):
             identity_id = self._identity(identity, kind.id) if identity else None
             made = self._stored.operations.add_instance(
@@ -193,19 +198,26 @@ class Project:
     # ---- proposing, finding, deciding -------------------------------------------------------------------------
 
     def propose(
-        self, category: str = "", *, photos: Iterable[str | Path | int] | None = None, prompt: str = "auto"
-    ) -> list[Proposal]:
+        self, category: str = "", *, photos: Iterable[str | Path | int] | None = None, prompt: str = "auto",
+        progress: Progress | None = None, cancel: CancelToken | None = None,
+    ) -> list[Proposal]:  # fmt: skip
         """Propose keypoints on the other photos from the labelled ones; returns what waits afterwards, best first.
+
+        Photos that fail are left out and named in `notes`. What was stored stays when it is cancelled.
 
         Args:
             category: "" = every category with a labelled photo. photos: only on these.
+            progress: written while it runs, to be read by another thread. cancel: set it from any thread.
 
         Raises:
             UserInputError: nothing is labelled. KnownError: a model is missing, memory ran out.
         """
         ids = tuple(self._photo(photo).id for photo in photos) if photos is not None else None
         options = ProposeOptions(category=category, image_ids=ids, backbone=self.model.backbone, prompt=prompt)
-        propose(self._stored, self.model.engine, options)
+        outcomes = propose(self._stored, self.model.engine, options, progress=progress, cancel=cancel)
+        self.notes = tuple(
+            text for one in outcomes for text in (*(failure["error"] for failure in one.failures), *one.skipped)
+        )
         waiting = self.proposals(category)
         names = {self._photo(id_).file_name for id_ in ids} if ids is not None else None
         return [p for p in waiting if p.kind == "keypoints" and (names is None or p.photo in names)]
@@ -213,6 +225,7 @@ class Project:
     def find(
         self, photo: str | Path | int | None = None, *, box: Box | None = None, mask: Mask | None = None,
         point: tuple[float, float] | None = None, kind: str = "", identity: str = "", everywhere: bool = False,
+        progress: Progress | None = None, cancel: CancelToken | None = None,
     ) -> list[Found]:  # fmt: skip
         """Find one individual in the other photos: a ranking with a mask each, or "not here". Masks wait as proposals.
 
@@ -224,12 +237,13 @@ class Project:
         """
         references: tuple[ReferenceSpec, ...] = ()
         if photo is not None:
-            encoded = MaskRLE.encode(np.asarray(mask, bool)) if mask is not None else None
-            references = (ReferenceSpec(self._photo(photo).id, encoded, box, point),)
+            image = self._photo(photo)
+            references = (ReferenceSpec(image.id, _encoded(mask, image), box, point),)
         options = FindOptions(
             references, name=kind, identity=identity, exhaustive=everywhere, backbone=self.model.backbone
         )
-        outcome = find(self._stored, self.model.engine, options)
+        outcome = find(self._stored, self.model.engine, options, progress=progress, cancel=cancel)
+        self.notes = (*(failure["error"] for failure in outcome.failures), *outcome.skipped)
         return [
             Found(row.file_name, row.mask is not None, row.confidence, row.score, row.box if row.mask is not None else None,
                   row.mask.decode() if row.mask is not None else None)
@@ -395,6 +409,15 @@ def _new_keypoint(definition_id: int, value: Placed) -> NewKeypoint:
     if point.visibility not in VISIBILITIES:
         raise UserInputError(f'There is no visibility "{point.visibility}".', f"One of: {', '.join(VISIBILITIES)}.")
     return NewKeypoint(definition_id, point.x, point.y, VISIBILITIES.index(point.visibility))
+
+
+def _encoded(mask: Mask | None, image: ImageRow) -> MaskRLE | None:
+    if mask is not None and np.shape(mask) != (image.height, image.width):
+        raise UserInputError(
+            f"The mask has the size {np.shape(mask)}, the photo {(image.height, image.width)} (height, width).",
+            "Give a mask of the photo as it is shown.",
+        )
+    return MaskRLE.encode(np.asarray(mask, bool)) if mask is not None else None
 
 
 def _ids(proposals: Iterable[Proposal | int] | None) -> list[int] | None:

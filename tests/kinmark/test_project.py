@@ -151,3 +151,28 @@ def test_a_second_writer_and_a_missing_project_are_refused(project: kinmark.Proj
 
 def test_version_names_the_program() -> None:
     assert kinmark.version().split()[0][0].isdigit()
+
+
+def test_what_was_left_out_is_said(project: kinmark.Project, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "broken.jpg").write_bytes(b"\xff\xd8no")
+    assert project.add_photos(tmp_path / "more") == [] and "broken.jpg" in project.notes[0]
+    label_first(project)
+    last = project.photos()[-1]
+    last.path.write_bytes(b"\xff\xd8no")
+    proposed = project.propose("figure")
+    assert last.name not in {p.photo for p in proposed} and proposed and any(last.path.name in note for note in project.notes)
+    with pytest.raises(kinmark.UserInputError, match="height, width"):
+        project.find(project.photos()[0].name, mask=np.ones((2, 2), bool), kind="figure")
+
+
+def test_progress_is_told_and_cancelling_keeps_nothing_half_done(project: kinmark.Project) -> None:
+    label_first(project)
+    progress, cancel = kinmark.Progress(), kinmark.CancelToken()
+    project.propose("figure", progress=progress)
+    seen = progress.snapshot()
+    assert seen.total > 0 and seen.done > 0
+    cancel.cancel()
+    with pytest.raises(kinmark.OperationCancelled):
+        project.find(project.photos()[0].name, box=(10, 10, 60, 60), kind="figure", cancel=cancel)
+    assert not [p for p in project.proposals() if p.kind == "mask"]
