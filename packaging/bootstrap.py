@@ -25,10 +25,7 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MINIMUM_PYTHON = (3, 11)
 NEEDED_BYTES = 4 << 30
 
-QT_DEBIAN = (
-    "libegl1 libgl1 libxkbcommon0 libxkbcommon-x11-0 libfontconfig1 libdbus-1-3 libglib2.0-0 "
-    "libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0"
-)
+QT_DEBIAN = "libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libxcb-cursor0 libglib2.0-0"
 QT_FEDORA = "mesa-libEGL mesa-libGL libxkbcommon fontconfig dbus-libs xcb-util-cursor glib2"
 
 

@@ -29,10 +29,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import check_wheel
-from bootstrap import QT_DEBIAN
 
 ROOT = check_wheel.ROOT
 DIST = ROOT / "dist"
+QT_DEBIAN = (
+    "libegl1", "libgl1", "libxkbcommon0", "libxkbcommon-x11-0", "libfontconfig1", "libdbus-1-3", "libglib2.0-0",
+    "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-render-util0", "libxcb-shape0",
+)  # fmt: skip
 PYINSTALLER = "pyinstaller==6.22.3"
 LEFT_OUT = ("pip", "setuptools", "_distutils_hack", "pkg_resources", "PyInstaller", "_pyinstaller_hooks_contrib", "altgraph")
 USELESS = ("torch/include", "torch/test", "torch/share", "torch/_inductor/codegen/cuda", "pandas/tests", "sklearn/tests")
@@ -171,7 +174,7 @@ def make_deb(folder: Path) -> Path:
         (tree / "DEBIAN" / "control").write_text(
             f"Package: kinmark\nVersion: {version()}\nArchitecture: {architecture}\nInstalled-Size: {size}\n"
             "Maintainer: The Kinmark authors <kinmark@example.org>\nSection: graphics\nPriority: optional\n"
-            f"Depends: libc6, {', '.join(QT_DEBIAN.split())}\n"
+            f"Depends: libc6, {', '.join(QT_DEBIAN)}\n"
             "Description: annotation assistant: mark once, find its kin everywhere\n"
             " Label the keypoints of one photo, and they are proposed on the others; mark one individual, and it is found\n"
             " again and cut out. Works offline with the model that is included.\n",

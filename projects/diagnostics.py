@@ -16,7 +16,6 @@ from engine.api import EngineConfig, open_engine
 from engine.domain.errors import AppError
 from engine.installation import explain_torch, load_plugins, version_text
 from engine.paths import cache_dir, data_dir, log_dir, resources_dir, settings_dir
-from projects.formats.registry import FORMATS
 
 _PACKAGES = (
     "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
@@ -69,6 +68,29 @@ def _folders(report: Diagnosis) -> dict[str, str]:
     return rows
 
 
+def _torch(report: Diagnosis) -> dict[str, str]:
+    try:
+        return explain_torch()
+    except ImportError as error:
+        report.problems.append(f"torch cannot be loaded: {error}")
+        return {"state": "cannot be loaded"}
+
+
+def plugin_rows(report: Diagnosis) -> dict[str, str]:
+    """Every entry of other packages; all are loaded here, so that a broken one is seen."""
+    from projects.formats.registry import FORMATS
+
+    load_plugins()
+    len(FORMATS)
+    broken = {(problem.group, problem.name): problem for problem in plugins.problems()}
+    report.problems += [str(problem) for problem in broken.values()]
+    rows = {}
+    for group, name, package in plugins.installed():
+        kind = group.rpartition(".")[2].removesuffix("s")
+        rows[f"{kind} {name}"] = f"{package}{', left out' if (group, name) in broken else ''}"
+    return rows or {"none": "-"}
+
+
 def _engine(report: Diagnosis) -> dict[str, str]:
     engine = open_engine(EngineConfig())
     try:
@@ -88,14 +110,6 @@ def _engine(report: Diagnosis) -> dict[str, str]:
         engine.close()
 
 
-def _torch(report: Diagnosis) -> dict[str, str]:
-    try:
-        return explain_torch()
-    except ImportError as error:
-        report.problems.append(f"torch cannot be loaded: {error}")
-        return {"state": "cannot be loaded"}
-
-
 def _window(report: Diagnosis) -> dict[str, str]:
     if importlib.util.find_spec("PySide6") is None:
         report.problems.append("PySide6 is missing: the window cannot open, the commands can.")
@@ -105,19 +119,6 @@ def _window(report: Diagnosis) -> dict[str, str]:
     return {"screen": (screen or "yes") if has_screen else "none (commands work without one)"}
 
 
-def plugin_rows(report: Diagnosis) -> dict[str, str]:
-    """Every entry of other packages; all are loaded here, so that a broken one is seen."""
-    load_plugins()
-    len(FORMATS)
-    broken = {(problem.group, problem.name): problem for problem in plugins.problems()}
-    report.problems += [str(problem) for problem in broken.values()]
-    rows = {}
-    for group, name, package in plugins.installed():
-        kind = group.rpartition(".")[2].removesuffix("s")
-        rows[f"{kind} {name}"] = f"{package}{', left out' if (group, name) in broken else ''}"
-    return rows or {"none": "-"}
-
-
 def diagnose() -> Diagnosis:
     """Look at versions, folders, the engine (loads the default backbone) and the window. Needs no screen."""
     report = Diagnosis()
@@ -125,6 +126,6 @@ def diagnose() -> Diagnosis:
     report.sections["Folders"] = _folders(report)
     report.sections["Torch"] = _torch(report)
     report.sections["Engine"] = _engine(report)
-    report.sections["Window"] = _window(report)
     report.sections["Plug-ins"] = plugin_rows(report)
+    report.sections["Window"] = _window(report)
     return report

@@ -23,8 +23,7 @@ def freeze(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "DIST", tmp_path / "dist")
     (tmp_path / "dist").mkdir()
     yield module
-    for name in ("check_wheel", "bootstrap"):
-        sys.modules.pop(name, None)
+    sys.modules.pop("check_wheel", None)
 
 
 @pytest.fixture
