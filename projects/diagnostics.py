@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import platform
@@ -80,7 +81,8 @@ def plugin_rows(report: Diagnosis) -> dict[str, str]:
     """Every entry of other packages; all are loaded here, so that a broken one is seen."""
     from projects.formats.registry import FORMATS
 
-    load_plugins()
+    with contextlib.suppress(ImportError):  # without torch the section above says so
+        load_plugins()
     len(FORMATS)
     broken = {(problem.group, problem.name): problem for problem in plugins.problems()}
     report.problems += [str(problem) for problem in broken.values()]
