@@ -57,7 +57,7 @@ def test_round_trip_is_exact(dataset: Dataset, tmp_path_factory: pytest.TempPath
 def test_files_of_every_published_shape_come_back_equal(name: str, tmp_path: Path) -> None:
     source = write_shape(name, tmp_path / "photos")
     dataset, report = coco.read(source)
-    assert not report.items
+    assert not [item for item in report.items if item.kind != "note"]
     coco.write(dataset, tmp_path / "out")
     before, after = json.loads(source.read_text()), json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())
     for part in ("images", "annotations", "categories"):
