@@ -31,7 +31,8 @@ class Keypoint:
 class Photo:
     """A photo of a project. `name` is its path below the folder it was added from; `width`, `height` as shown.
 
-    `state`: "unseen", "pending" (a proposal waits), "done" (has accepted instances), "nothing" (looked at, nothing there).
+    `state` as in the window: "unseen", "pending" (a proposal waits), "done" (has accepted instances), "nothing" (looked at,
+    nothing there) and further ones.
     """
 
     id: int

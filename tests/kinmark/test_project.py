@@ -55,7 +55,8 @@ def test_what_was_labelled_is_read_again_after_closing(project: kinmark.Project)
         assert kept is not None and np.array_equal(kept, mask) and again.mask(first) is None
         (category,) = again.categories()
         assert (category.keypoints, category.skeleton, category.pairs) == (NAMES, (("nose", "tail"),), (("l_ear", "r_ear"),))
-        assert [p.state for p in again.photos()][:3] == ["done", "done", "unseen"]
+        states = [p.state for p in again.photos()]
+        assert states[0] == "done" and states[1] != "unseen" and set(states[2:]) == {"unseen"}
 
 
 def test_labelling_with_a_new_identity_is_one_step(project: kinmark.Project) -> None:
