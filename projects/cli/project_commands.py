@@ -125,11 +125,12 @@ def _add(project: Project, paths: list[Path]) -> AddReport:
 
 def _added(report: AddReport | None) -> dict[str, Any]:
     if report is None:
-        return {"added": 0, "skipped": [], "duplicates": []}
+        return {"added": 0, "skipped": [], "duplicates": [], "notes": []}
     return {
         "added": len(report.image_ids),
         "skipped": list(report.skipped),
         "duplicates": [list(p) for p in report.duplicates],
+        "notes": list(report.notes),
     }
 
 
@@ -142,6 +143,7 @@ def _print_added(head: str, report: AddReport | None) -> None:
     if report.duplicates:
         typer.echo(f"{len(report.duplicates)} of them have the same content as another photo of the project.")
     _list("skipped", report.skipped)
+    _list("note", report.notes)
 
 
 def _list(what: str, items: tuple[str, ...]) -> None:
@@ -164,7 +166,8 @@ def status(
         if check:
             with cancellable() as cancel, progress_bar(Progress()) as progress:
                 files = check_files(project, progress=progress, cancel=cancel)
-            data["files"] = {"changed": len(files.changed), "missing": len(files.missing)}
+            cut_off = [row.file_name for row in project.queries.images_by_id(files.cut_off).values()]
+            data["files"] = {"changed": len(files.changed), "missing": len(files.missing), "cut_off": cut_off}
             data["problems"] = project.check_integrity()
     emit(data, as_json=as_json, render=lambda: _print_status(data))
 
@@ -215,7 +218,11 @@ def _print_status(data: dict[str, Any]) -> None:
     for identity in data["identities"]:
         typer.echo(f"  {identity['name']}: {identity['instances']} confirmed, {identity['pending']} proposed")
     if "files" in data:
-        typer.echo(f"files: {data['files']['changed']} changed, {data['files']['missing']} missing")
+        cut_off = data["files"]["cut_off"]
+        names = f" ({', '.join(cut_off[:SHOWN])})" if cut_off else ""
+        typer.echo(
+            f"files: {data['files']['changed']} changed, {data['files']['missing']} missing, {len(cut_off)} cut off{names}"
+        )
         typer.echo("database: " + ("; ".join(data["problems"]) or "in order"))
     if data["undo"]:
         typer.echo(f"undo: {data['undo']}")

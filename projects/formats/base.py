@@ -23,6 +23,7 @@ class ReadOptions:
         skip_bad: leave out damaged items (each is reported) instead of refusing the whole file.
         keypoint_frame: COCO only: "pixel" (integers are pixel indices, +0.5), "continuous", or "auto" (see coco.py).
         category: for formats that carry none (DeepLabCut): the name to give.
+        exif: "rotate": labels were drawn on the unrotated pictures (shares of the picture then mean the stored one).
         extra: options of one format.
     """
 
@@ -30,6 +31,7 @@ class ReadOptions:
     skip_bad: bool = False
     keypoint_frame: str = "auto"
     category: str = ""
+    exif: str = "ask"
     extra: dict[str, Any] = field(default_factory=dict)
 
 

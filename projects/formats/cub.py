@@ -19,7 +19,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from projects.formats.checks import Item
 from projects.formats.coco_write import instance_box
 from projects.formats.dataset import (
@@ -32,6 +32,7 @@ from projects.formats.dataset import (
     ReportItem,
 )
 from projects.formats.files import jpeg_bytes
+from projects.formats.finish import finish
 from projects.formats.pixels import read_index_mask
 from projects.formats.schemas import guess_pairs, unique_names
 from projects.formats.sinks import Sink, open_sink
@@ -181,8 +182,7 @@ def read(
     schema = KeypointSchema(tuple(names), pairs=guess_pairs(names))
     dataset = Dataset(tuple(DatasetCategory(n, schema) for n in used), tuple(images), root.name)
     report.extra["images_root"] = str(root)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _rows(file: Path, columns: int, required: bool = True) -> list[tuple[Item, list[str]]]:
@@ -265,4 +265,6 @@ def _read_image(root: Path, key: int, tables: _Tables) -> DatasetImage:
         origin="imported",
     )
     split = {1: "train", 0: "test"}.get(tables.split.get(key, -1), "")
-    return DatasetImage(relative, header.width, header.height, (instance,), split=split, original_id=key)
+    return DatasetImage(
+        relative, header.width, header.height, (instance,), split=split, original_id=key, size_told=False
+    )

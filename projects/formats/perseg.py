@@ -16,9 +16,10 @@ from engine.domain.errors import AppError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import IMAGE_SUFFIXES, read_header
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
+from projects.formats.finish import finish
 from projects.formats.pixels import read_index_mask
 from projects.formats.sinks import open_sink
 from projects.formats.spair_names import ascii_word
@@ -140,8 +141,7 @@ def read(
     names = dict.fromkeys(n.category for i in images for n in i.instances)
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
     report.extra["images_root"] = str(path)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _read_one(root: Path, file: Path, category: str) -> DatasetImage | None:
@@ -155,7 +155,9 @@ def _read_one(root: Path, file: Path, category: str) -> DatasetImage | None:
     values = _grey(file, (header.width, header.height))
     instance = DatasetInstance(category or name, {}, None, MaskRLE.encode(values), name, origin="imported")
     relative = PurePosixPath("Images", name, picture.name)
-    return DatasetImage(relative, header.width, header.height, (instance,), orientation=header.orientation)
+    return DatasetImage(
+        relative, header.width, header.height, (instance,), orientation=header.orientation, size_told=False
+    )
 
 
 def _grey(file: Path, size_wh: tuple[int, int]) -> np.ndarray:

@@ -16,12 +16,13 @@ from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from projects.formats.checks import Item
 from projects.formats.coco_write import instance_box
 from projects.formats.cvat_write import xml_text
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
+from projects.formats.finish import finish
 from projects.formats.pixels import palette_png, read_index_mask
 from projects.formats.sinks import Sink, open_sink
 from projects.formats.spair_names import VOC_CLASSES
@@ -201,8 +202,7 @@ def read(
             broken.handle(file.name, error)
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
     report.extra["images_root"] = str(path)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _read_splits(path: Path) -> dict[str, str]:
@@ -227,7 +227,7 @@ def _read_file(root: Path, file: Path, split: str, report: Report) -> DatasetIma
     objects: list[tuple[str, Box, bool]] = []
     for number, element in enumerate(node.element.findall("object"), start=1):
         objects.append(_read_object(Node(file, f"object {number}", element), report))
-    masks = _read_masks(root, file.stem, (width, height), len(objects))
+    masks = _read_masks(root, file.stem, (width, height), len(objects), report)
     instances = tuple(
         DatasetInstance(label, {}, box, masks.get(number), crowd=difficult, origin="imported")
         for number, (label, box, difficult) in enumerate(objects, start=1)
@@ -244,15 +244,29 @@ def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
     x0, y0, x1, y1 = (inner.child_number(t) for t in ("xmin", "ymin", "xmax", "ymax"))
     if x1 < x0 or y1 < y0:
         raise node.error(f"the box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
-    if node.element.find("part") is not None:
-        report.add("skipped", f"{node.path.name}: {node.where}", "<part> boxes (head, hand, foot) are not imported")
-    return label, (x0 - 1, y0 - 1, x1, y1), (node.element.findtext("difficult") or "0").strip() == "1"
+    where = f"{node.path.name}: {node.where}"
+    parts = len(node.element.findall("part"))
+    if parts:
+        report.count("skipped", "<part>", where, "boxes of head, hand, foot are not imported", parts)
+    for tag in ("truncated", "occluded"):
+        if (node.element.findtext(tag) or "0").strip() not in ("0", ""):
+            report.count("lost", f"<{tag}>", where, "there is no place for it")
+    pose = (node.element.findtext("pose") or "").strip()
+    if pose and pose.lower() != "unspecified":
+        report.count("lost", "<pose>", where, "there is no place for it")
+    difficult = (node.element.findtext("difficult") or "0").strip() == "1"
+    if difficult:
+        report.count("note", "<difficult>", where, "kept as a crowd, which evaluations leave out as well")
+    return label, (x0 - 1, y0 - 1, x1, y1), difficult
 
 
-def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int) -> dict[int, MaskRLE]:
+def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int, report: Report) -> dict[int, MaskRLE]:
     file = root / "SegmentationObject" / f"{stem}.png"
     if not file.is_file() or not count:
         return {}
     values = read_index_mask(file, size_wh)
     present = {int(v) for v in np.unique(values)} - {0, VOID}
+    strangers = [n for n in present if n > count]
+    if strangers:
+        report.count("skipped", "mask without an <object>", f"{file.name}: value {strangers[0]}", "", len(strangers))
     return {n: MaskRLE.encode(values == n) for n in present if n <= count}

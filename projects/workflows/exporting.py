@@ -70,7 +70,7 @@ def export_project(
         raise UserInputError(f"{out} is a file; an export needs a folder.", "Choose another place.")
     dataset, items = project_dataset(project, options, progress=progress, cancel=cancel)
     report = writer(dataset, out, options.write, progress, cancel)
-    report.items[:0] = items
+    report.items = items + spec.common_losses(dataset) + report.items
     report.extra["summary"] = summary(report)
     return report
 
@@ -78,7 +78,8 @@ def export_project(
 def preview_export(project: Project, options: ExportOptions = ExportOptions()) -> list[ReportItem]:
     """What an export would lose, asked before anything is written."""
     dataset, items = project_dataset(project, options)
-    return items + get_format(options.format).losses(dataset, options.write)
+    spec = get_format(options.format)
+    return items + spec.common_losses(dataset) + spec.losses(dataset, options.write)
 
 
 def summary(report: Report) -> str:

@@ -23,7 +23,8 @@ from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewInstance, NewKeypoint
 from projects.store.rows import CategoryRow
-from projects.workflows.import_plan import EXIF_CHOICES, ImageMatch, ImportPlan, InstancePlan, differs, make_plan
+from projects.workflows.image_match import ImageMatch
+from projects.workflows.import_plan import EXIF_CHOICES, ImportPlan, InstancePlan, differs, make_plan
 
 SOURCE_KEY = "formats.source"
 MAX_KEPT_EXTRAS = 20_000
@@ -68,9 +69,17 @@ class ImportResult:
     changes: OpChanges | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def nothing(self) -> bool:
+        """Whether the import has nothing to write and recognised nothing either: no label, no photo."""
+        if self.added or self.changed or self.kept or self.images_added:
+            return False
+        return self.skipped > 0 or not self.images_matched
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
         return {
+            "nothing": self.nothing,
             "added": self.added, "changed": self.changed, "kept": self.kept, "skipped": self.skipped,
             "images_added": self.images_added, "images_matched": self.images_matched,
             "categories_added": self.categories_added, "dry_run": self.changes is None, "report": self.report.to_json(),
@@ -105,6 +114,8 @@ def import_file(
     """
     plan = _plan(project, path, options, progress, cancel)
     result = _result(project, plan)
+    if result.nothing:
+        return result  # no category, no undo step: as if it had not been tried
     with project.group(f"Import {path.name}") as op:
         _Writer(project, path, options.as_proposals).write(plan, progress, cancel)
     result.changes = op.changes
@@ -120,12 +131,12 @@ def _plan(
     root = options.images_root
     if root is not None and not root.is_dir():
         raise UserInputError(f"The image folder {root} is not there.", "Check --images.")
-    read = replace(options.read, images_root=root, skip_bad=options.skip_bad)
+    read = replace(options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif)
     dataset, report = get_format(options.format).reader(path, read, progress, cancel)
     own_root = report.extra.get("images_root")
     return make_plan(
         project, dataset, report,
-        root=root if root is not None else Path(own_root) if own_root else None,
+        root=root, own_root=Path(own_root) if own_root else None,
         beside=path if path.is_dir() else path.absolute().parent,
         exif=options.exif, overwrite=options.overwrite, skip_bad=options.skip_bad, as_proposals=options.as_proposals,
         progress=progress, cancel=cancel,
@@ -145,7 +156,7 @@ def _result(project: Project, plan: ImportPlan) -> ImportResult:
     return ImportResult(
         plan.count("added"), plan.count("changed"), plan.count("kept"), told - done,
         sum(m.new is not None for m in plan.images), sum(m.row is not None for m in plan.images),
-        plan.new_categories, plan.report,
+        [] if not done and told else plan.new_categories, plan.report,
     )  # fmt: skip
 
 
