@@ -21,12 +21,16 @@ _WRITABLE = ", ".join(name for name, spec in FORMATS.items() if spec.writes)
 
 
 def _show(items: list[ReportItem]) -> None:
-    """Every kind of remark with its number, and the first few of them."""
-    for kind, number in Counter(item.kind for item in items).items():
+    show_items([(item.kind, item.where, item.reason) for item in items])
+
+
+def show_items(items: list[tuple[str, str, str]]) -> None:
+    """Every kind of remark (kind, where, reason) with its number, and the first few of them."""
+    for kind, number in Counter(item[0] for item in items).items():
         print_note(f"{kind}: {number}")
-        chosen = [item for item in items if item.kind == kind]
-        for item in chosen[:SHOWN]:
-            print_note(f"  {item.where}: {item.reason}")
+        chosen = [item for item in items if item[0] == kind]
+        for _, where, reason in chosen[:SHOWN]:
+            print_note(f"  {where}: {reason}")
         if len(chosen) > SHOWN:
             print_note(f"  ... and {len(chosen) - SHOWN} more (--json lists all)")
 

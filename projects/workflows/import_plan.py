@@ -37,6 +37,7 @@ class InstancePlan:
     keypoints: tuple[str, ...] = ()
     take_mask: bool = False
     take_box: bool = False
+    take_identity: bool = False
 
 
 @dataclass
@@ -132,7 +133,7 @@ def make_plan(
 ) -> ImportPlan:
     """Decide everything; reads the project and image headers, writes nothing."""
     plan = ImportPlan(dataset, report)
-    _plan_categories(project, plan)
+    plan_categories(project, plan)
     finder = ImageFinder(project, root, own_root, beside)
     broken = BadItems(report, skip_bad)
     taken: dict[Any, str] = {}
@@ -180,7 +181,8 @@ def _plan_all_instances(
         tick(progress, cancel, count=0)
 
 
-def _plan_categories(project: Project, plan: ImportPlan) -> None:
+def plan_categories(project: Project, plan: ImportPlan) -> None:
+    """Match the categories by name; the project's get further keypoints at the end, new ones come as they are."""
     known = {row.name: row for row in project.queries.categories()}
     for category in plan.dataset.categories:
         row = known.get(category.name)
@@ -221,7 +223,7 @@ def _plan_instances(
             plans.append(InstancePlan(instance, "added"))
             continue
         existing.remove(found)
-        plans.append(_compare(instance, found, names[found.category_id], overwrite))
+        plans.append(compare(instance, found, names[found.category_id], overwrite))
     return plans
 
 
@@ -230,7 +232,7 @@ def _recognise(
 ) -> InstanceRow | None:
     """The accepted instance that this one is: equal content, else the same id in the same image and category."""
     for row in candidates:
-        if _same_content(instance, row, names[row.category_id]):
+        if same_content(instance, row, names[row.category_id]):
             return row
     if instance.original_id is not None:
         for row in candidates:
@@ -252,7 +254,8 @@ def _close(a: tuple[int, float | None, float | None], b: tuple[int, float | None
     return abs(a[1] - b[1]) < 1e-3 and abs(a[2] - b[2]) < 1e-3
 
 
-def _same_content(instance: DatasetInstance, row: InstanceRow, category: CategoryRow) -> bool:
+def same_content(instance: DatasetInstance, row: InstanceRow, category: CategoryRow) -> bool:
+    """Whether keypoints (within 0.001 px), mask and box are equal."""
     own = _position(row, category)
     theirs = {n: (int(k.visibility), k.x, k.y) for n, k in instance.keypoints.items()}
     if own.keys() != theirs.keys() or not all(_close(own[n], theirs[n]) for n in own):
@@ -264,7 +267,7 @@ def _same_content(instance: DatasetInstance, row: InstanceRow, category: Categor
     return bool(np.allclose(row.box, instance.box, atol=1e-3))
 
 
-def _compare(instance: DatasetInstance, row: InstanceRow, category: CategoryRow, overwrite: bool) -> InstancePlan:
+def compare(instance: DatasetInstance, row: InstanceRow, category: CategoryRow, overwrite: bool) -> InstancePlan:
     """Which parts of a recognised instance are new (or, with `overwrite`, different)."""
     own = _position(row, category)
     take = []
@@ -279,21 +282,43 @@ def _compare(instance: DatasetInstance, row: InstanceRow, category: CategoryRow,
     box = instance.box is not None and (
         row.box is None or (overwrite and not np.allclose(row.box, instance.box, atol=1e-3))
     )
-    verdict = "changed" if take or mask or box else "kept"
-    return InstancePlan(instance, verdict, row, tuple(take), mask, box)
+    identity = bool(instance.identity) and row.identity_id is None
+    verdict = "changed" if take or mask or box or identity else "kept"
+    return InstancePlan(instance, verdict, row, tuple(take), mask, box, identity)
 
 
 def differs(plan: InstancePlan, category_of: Callable[[int], CategoryRow]) -> bool:
     """Whether a recognised instance keeps values that the file says differently (reported, never silently replaced)."""
     if plan.existing is None:
         return False
-    own = _position(plan.existing, category_of(plan.existing.category_id))
-    for name, keypoint in plan.instance.keypoints.items():
-        if name in plan.keypoints or name not in own:
+    told = differences(plan.instance, plan.existing, category_of(plan.existing.category_id))
+    taken = {*plan.keypoints, *([MASK] if plan.take_mask else [])}
+    return not taken.issuperset(told)
+
+
+MASK = "mask"
+
+
+def differences(instance: DatasetInstance, row: InstanceRow, category: CategoryRow) -> dict[str, str]:
+    """Where both have a value and they differ: keypoint name (or "mask") to a sentence. Boxes follow the labels."""
+    own = _position(row, category)
+    found: dict[str, str] = {}
+    for name, keypoint in instance.keypoints.items():
+        theirs = (int(keypoint.visibility), keypoint.x, keypoint.y)
+        if name not in own or _close(own[name], theirs):
             continue
-        if not _close(own[name], (int(keypoint.visibility), keypoint.x, keypoint.y)):
-            return True
-    mask = plan.existing.mask
-    return bool(
-        plan.instance.mask is not None and mask is not None and not plan.take_mask and mask.rle != plan.instance.mask
-    )
+        mine = own[name]
+        if mine[1] is not None and mine[2] is not None and theirs[1] is not None and theirs[2] is not None:
+            distance = float(np.hypot(mine[1] - theirs[1], mine[2] - theirs[2]))
+            found[name] = (
+                f"{name}: {distance:.1f} px apart"
+                if distance >= 1e-3
+                else f"{name}: visibility {mine[0]} and {theirs[0]}"
+            )
+        else:
+            found[name] = (
+                f"{name}: absent {'here' if mine[1] is None else 'there'}, placed {'there' if mine[1] is None else 'here'}"
+            )
+    if instance.mask is not None and row.mask is not None and row.mask.rle != instance.mask:
+        found[MASK] = "the masks differ"
+    return found

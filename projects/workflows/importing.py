@@ -117,7 +117,7 @@ def import_file(
     if result.nothing:
         return result  # no category, no undo step: as if it had not been tried
     with project.group(f"Import {path.name}") as op:
-        _Writer(project, path, options.as_proposals).write(plan, progress, cancel)
+        PlanWriter(project, path, options.as_proposals).write(plan, progress, cancel)
     result.changes = op.changes
     _keep_source_fields(project, plan)
     return result
@@ -160,7 +160,7 @@ def _result(project: Project, plan: ImportPlan) -> ImportResult:
     )  # fmt: skip
 
 
-class _Writer:
+class PlanWriter:
     """Writes a plan inside an open group."""
 
     def __init__(self, project: Project, path: Path, as_proposals: bool) -> None:
@@ -181,7 +181,7 @@ class _Writer:
                 if item.verdict == "added" and not (self._as_proposals or item.instance.proposal):
                     new.append(_new_instance(item.instance, image_id, categories, identities))
                 elif item.verdict == "changed":
-                    self._change(item, categories)
+                    self._change(item, categories, identities)
             del match
         if progress is not None:
             progress.start("Storing", 0)
@@ -211,13 +211,13 @@ class _Writer:
         known = {row.name: row.id for row in self._project.queries.identities()}
         for plans in plan.instances:
             for item in plans:
-                name = item.instance.identity
+                name = item.instance.identity if item.verdict == "added" or item.take_identity else ""
                 if name and name not in known:
                     category = categories[item.instance.category].id
                     known[name] = self._project.operations.add_identity(name, category).ids[0]
         return known
 
-    def _change(self, item: InstancePlan, categories: dict[str, CategoryRow]) -> None:
+    def _change(self, item: InstancePlan, categories: dict[str, CategoryRow], identities: dict[str, int]) -> None:
         operations, row = self._project.operations, item.existing
         if row is None:
             return
@@ -229,6 +229,8 @@ class _Writer:
             operations.set_mask(row.id, item.instance.mask, origin="imported")
         if item.take_box:
             operations.set_box(row.id, item.instance.box)
+        if item.take_identity and item.instance.identity in identities:
+            operations.assign_identity([row.id], identities[item.instance.identity])
 
     def _write_proposals(
         self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow], identities: dict[str, int]
