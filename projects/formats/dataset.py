@@ -63,6 +63,8 @@ class DatasetImage:
         pointer: the photo as the file names it where that is no plain relative path (absolute, with "..", a URL), else "".
         label_folder: folder that a relative `pointer` starts from, "" when the file does not say.
         size_told: the file itself states the size; else the reader took it from the picture.
+        y_up: y counts from the bottom of the picture (TPS); turned as soon as the photo is known.
+        any_suffix: the file names the photo without its suffix (mask pictures): `rel_path` has a stand-in.
     """
 
     rel_path: PurePosixPath
@@ -80,6 +82,8 @@ class DatasetImage:
     pointer: str = ""
     label_folder: str = ""
     size_told: bool = True
+    y_up: bool = False
+    any_suffix: bool = False
 
 
 @dataclass(frozen=True)

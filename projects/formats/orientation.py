@@ -50,6 +50,24 @@ def orient_image(image: DatasetImage, orientation: int) -> DatasetImage:
     return replace(image, width=size[0], height=size[1], instances=instances, orientation=orientation)
 
 
+def downwards(image: DatasetImage, size_wh: tuple[int, int]) -> DatasetImage:
+    """Keypoints and boxes whose y counts from the bottom of a picture of `size_wh`, in xy_image (y down)."""
+    height = float(size_wh[1])
+
+    def turned(instance: DatasetInstance) -> DatasetInstance:
+        keypoints = {
+            name: k if k.y is None else replace(k, y=height - k.y) for name, k in instance.keypoints.items()
+        }  # fmt: skip
+        box = instance.box
+        if box is not None:
+            box = (box[0], height - box[3], box[2], height - box[1])
+        return replace(instance, keypoints=keypoints, box=box)
+
+    return replace(
+        image, width=size_wh[0], height=size_wh[1], y_up=False, instances=tuple(map(turned, image.instances))
+    )  # fmt: skip
+
+
 def _orient_instance(instance: DatasetInstance, raw: tuple[int, int], orientation: int) -> DatasetInstance:
     def keypoint(k: DatasetKeypoint) -> DatasetKeypoint:
         if k.x is None or k.y is None:

@@ -43,6 +43,8 @@ def _folder(path: Path) -> Recognised | None:
     for name in ("annotations.json", "annotations.xml"):
         if has(name):
             return _file(path / name)
+    if next(path.glob("*.tps"), None) is not None:
+        return Recognised("tps", path)
     nested = ("", "PF-PASCAL", "PF-dataset-PASCAL", "pf-pascal/PF-dataset-PASCAL")
     return next((found for name in nested if (found := _annotations(path / name)) is not None), None)
 
@@ -68,6 +70,7 @@ def _file(path: Path) -> Recognised | None:
         ".yaml": _yaml,
         ".yml": _yaml,
         ".h5": lambda p: Recognised("deeplabcut", p),
+        ".tps": lambda p: Recognised("tps", p),
     }
     look = by_suffix.get(path.suffix.lower())
     return look(path) if look is not None and path.is_file() else None

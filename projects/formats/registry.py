@@ -116,6 +116,8 @@ _SPECS = (
         "voc", "Pascal VOC", "voc", "folder", True, frozenset({_M, _B}), pictures="jpeg", flat_names=True, raster=True
     ),
     FormatSpec("perseg", "PerSeg", "perseg", "folder", True, frozenset({_M}), pictures="jpeg", raster=True),
+    FormatSpec("tps", "TPS landmarks (tpsDig)", "tps", "file", True, frozenset({_K})),
+    FormatSpec("morphoj", "MorphoJ table", "morphoj", "", True, frozenset({_K})),
     FormatSpec("cub", "CUB-200-2011", "cub", "folder", True, frozenset({_K, _M, _B}), pictures="jpeg", raster=True),
 )
 FORMATS = {spec.name: spec for spec in _SPECS}

@@ -17,7 +17,7 @@ from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import BadItems, begin, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, Report
-from projects.formats.orientation import orient_image
+from projects.formats.orientation import downwards, orient_image
 from projects.project import Project
 from projects.store.rows import CategoryRow, InstanceRow
 from projects.workflows.image_finder import ImageFinder
@@ -77,8 +77,10 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
         if match.new is not None
         else ((0, 0), 1)
     )
-    told = (image.width, image.height)
     stored = size[::-1] if orientation >= 5 else size
+    if image.y_up:
+        image = downwards(image, stored if exif == "rotate" else size)
+    told = (image.width, image.height)
     same = replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
     unclear = orientation != 1 and (told == stored == size or 0 in told or not image.size_told)
     if told not in (size, stored) and 0 not in told:

@@ -214,6 +214,7 @@ TARGETS = (
     Target("pf-willow", _export("pf-willow"), "data/**/*.csv", _import("pf-willow"), 0.5),
     Target("cub", _export("cub"), "data/**/*.txt", _import("cub")),
     Target("voc", _export("voc"), "data/**/*.*", _import("voc")),
+    Target("tps", _export("tps"), "data/*.*", _import("tps")),
     Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
     Target("images", _make_images, "*.*", _open_images, 1.0),
     Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.15),
