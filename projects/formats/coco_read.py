@@ -62,8 +62,13 @@ def read(
     cancel: CancelToken | None = None,
 ) -> tuple[Dataset, Report]:
     """Parse a COCO json file; ImportFileError names file and item. Images themselves are not opened."""
-    report = Report("coco")
-    data = checks.load_json(path)
+    return read_data(path, checks.load_json(path), Report("coco"), options, progress, cancel)
+
+
+def read_data(
+    path: Path, data: Any, report: Report, options: ReadOptions, progress: Progress | None, cancel: CancelToken | None
+) -> tuple[Dataset, Report]:
+    """`read` of what was parsed already; `path` is named in errors."""
     if isinstance(data, list):
         raise checks.bad(
             path, "", "it is a bare list (a COCO *results* file); images and categories are missing",

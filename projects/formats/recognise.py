@@ -40,6 +40,8 @@ def _folder(path: Path) -> Recognised | None:
         return _yaml(path / "data.yaml")
     if has("labeled-data"):
         return Recognised("deeplabcut", path)
+    if has("masks.json"):
+        return Recognised("masks", path)
     for name in ("annotations.json", "annotations.xml"):
         if has(name):
             return _file(path / name)
@@ -90,6 +92,8 @@ def _json(path: Path) -> Recognised | None:
         return Recognised("spair", root) if root is not None else None
     if '"shapes"' in head:
         return Recognised("labelme", path)
+    if '"face_kpts"' in head:
+        return Recognised("coco-wholebody", path)
     if any(f'"{name}"' in head for name in ("annotations", "images", "categories")):
         return Recognised("coco", path)
     return None

@@ -67,7 +67,8 @@ class FormatSpec:
     def common_losses(self, dataset: Dataset) -> list[ReportItem]:
         """What an export changes beyond `losses`, which no format module says itself."""
         return common_losses(
-            dataset, pictures=self.pictures, flat_names=self.flat_names, raster=self.raster, keeps_fields=self.name,
+            dataset, pictures=self.pictures, flat_names=self.flat_names, raster=self.raster,
+            keeps_fields=self.name.removesuffix("-wholebody"),
             keypoints="keypoints" in self.carries,
         )  # fmt: skip
 
@@ -75,6 +76,7 @@ class FormatSpec:
 _K, _M, _B = "keypoints", "masks", "boxes"
 _SPECS = (
     FormatSpec("coco", "COCO keypoints + instances", "coco", "file", True, frozenset({_K, _M, _B}), True),
+    FormatSpec("coco-wholebody", "COCO-WholeBody", "wholebody", "file", True, frozenset({_K, _M, _B})),
     FormatSpec("labelme", "labelme JSON", "labelme", "folder", True, frozenset({_K, _M, _B}), True),
     FormatSpec("cvat", "CVAT for images 1.1", "cvat", "file", True, frozenset({_K, _M, _B}), True),
     FormatSpec(
@@ -116,6 +118,7 @@ _SPECS = (
         "voc", "Pascal VOC", "voc", "folder", True, frozenset({_M, _B}), pictures="jpeg", flat_names=True, raster=True
     ),
     FormatSpec("perseg", "PerSeg", "perseg", "folder", True, frozenset({_M}), pictures="jpeg", raster=True),
+    FormatSpec("masks", "Mask pictures (PNG)", "masks", "folder", True, frozenset({_M}), raster=True),
     FormatSpec("tps", "TPS landmarks (tpsDig)", "tps", "file", True, frozenset({_K})),
     FormatSpec("morphoj", "MorphoJ table", "morphoj", "", True, frozenset({_K})),
     FormatSpec("cub", "CUB-200-2011", "cub", "folder", True, frozenset({_K, _M, _B}), pictures="jpeg", raster=True),

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from engine.domain.errors import UserInputError
-from engine.imaging import is_cut_off
+from engine.imaging import is_cut_off, is_image_path
 from projects.formats.checks import is_absolute, resolve_inside
 from projects.formats.dataset import DatasetImage, Report
 from projects.images import describe
@@ -62,16 +62,20 @@ class ImageFinder:
         self._by_path: dict[Path, ImageRow] = {}
         self._by_name: dict[str, list[ImageRow]] = {}
         self._by_base: dict[str, list[ImageRow]] = {}
+        self._by_stem: dict[str, set[str]] = {}
         self._listings: dict[Path, dict[str, list[str]]] = {}
         for row in project.queries.iter_images():
             name = unicodedata.normalize("NFC", row.file_name)
             self._by_path[row.path] = row
             self._by_name.setdefault(name, []).append(row)
             self._by_base.setdefault(_base_key(PurePosixPath(name).name), []).append(row)
+            self._by_stem.setdefault(PurePosixPath(name).stem, set()).add(PurePosixPath(name).name)
 
     def find(self, image: DatasetImage, report: Report) -> ImageMatch | None:
         """The project's photo, else one on the disk to be added, else None (reported)."""
         told = image.pointer or str(image.rel_path)
+        if image.any_suffix:
+            return self._find_stem(image, report)
         if self._root is not None and self._points_elsewhere(image):
             report.add("skipped", told, f"it names a photo outside of {self._root.name} (--images)")
             return None
@@ -98,6 +102,45 @@ class ImageFinder:
     def _fit(self, path: Path, root: Path, tail: int) -> _Fit:
         row = self._by_path.get(path) or self._by_path.get(path.resolve())
         return _Fit(path, tail, row, root)
+
+    def _find_stem(self, image: DatasetImage, report: Report) -> ImageMatch | None:
+        """For files that name a photo without its suffix: the photos of that stem, of the longest tail."""
+        told = str(image.rel_path.with_suffix(""))
+        names = set(self._by_stem.get(image.rel_path.stem, ()))
+        for folder in self._folders:
+            for depth in range(len(image.rel_path.parts)):
+                parent = folder.joinpath(*image.rel_path.parts[depth:-1])
+                names.update(n for n in self._stems(parent).get(image.rel_path.stem, ()))
+        found: dict[Path, tuple[int, ImageMatch]] = {}
+        for name in sorted(names):
+            one = Report("")
+            match = self.find(
+                replace(image, rel_path=image.rel_path.with_name(name), any_suffix=False, label_folder=""), one
+            )
+            path = _path_of(match)
+            # The mask pictures themselves have the photos' names.
+            if match is None or path is None or (path.suffix.lower() == ".png" and _below(path, image.label_folder)):
+                continue
+            found[path] = (_common_tail(image.rel_path.with_name(name).parts, path.parts), match)
+        best = max((tail for tail, _ in found.values()), default=0)
+        fits = [match for tail, match in found.values() if tail == best]
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            shown = ", ".join(p.name for p, (tail, _) in found.items() if tail == best)
+            report.add("skipped", told, f"{len(fits)} photos fit: {shown}; say which with --images")
+        else:
+            report.add("skipped", told, "no photo of that name (with any suffix) in the project or in the image folder")
+        return None
+
+    def _stems(self, folder: Path) -> dict[str, list[str]]:
+        """Image files of a folder by their names without suffix."""
+        stems: dict[str, list[str]] = {}
+        for names in self._listing(folder).values():
+            for name in names:
+                if is_image_path(Path(name)):
+                    stems.setdefault(PurePosixPath(unicodedata.normalize("NFC", name)).stem, []).append(name)
+        return stems
 
     def _places(self, image: DatasetImage) -> list[Path]:
         """Where the pointer leads to, absolute or from the label file's folder."""
@@ -228,6 +271,18 @@ class ImageFinder:
         if other is not None and image.width and image.size_told:
             return f"no such photo; {other.file_name} has its name but is {other.width} x {other.height}"
         return f"no such photo; {same[0].file_name} has its name but lies in another folder (if it is meant: --images)"
+
+
+def _path_of(match: ImageMatch | None) -> Path | None:
+    if match is None:
+        return None
+    if match.row is not None:
+        return match.row.path
+    return match.new.root / match.new.rel_path if match.new is not None else None
+
+
+def _below(path: Path, folder: str) -> bool:
+    return bool(folder) and path.resolve().is_relative_to(folder)
 
 
 def _base_key(name: str) -> str:

@@ -200,6 +200,21 @@ def _make_results(folder: Path) -> None:
     (folder / "data" / "annotations.json").write_text(json.dumps(data))
 
 
+def _make_wholebody(folder: Path) -> None:
+    from projects.formats.wholebody import PARTS
+
+    person: dict[str, object] = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [3, 4, 2] * 17}
+    for part, names in PARTS.items():
+        person |= {f"{part}_kpts": [2.5, 3.5, 1.0] * len(names), f"{part}_valid": True, f"{part}_box": [1, 1, 2, 2]}
+    data = {
+        "images": [{"id": 1, "file_name": "x.png", "width": 20, "height": 10}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [person],
+    }
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "annotations.json").write_text(json.dumps(data))
+
+
 TARGETS = (
     Target("coco", _export("coco"), "data/*.json", _import("coco", "annotations.json")),
     Target("coco-foreign", _make_results, "data/*.json", _import("coco", "annotations.json"), 2.0),
@@ -215,6 +230,8 @@ TARGETS = (
     Target("cub", _export("cub"), "data/**/*.txt", _import("cub")),
     Target("voc", _export("voc"), "data/**/*.*", _import("voc")),
     Target("tps", _export("tps"), "data/*.*", _import("tps")),
+    Target("coco-wholebody", _make_wholebody, "data/*.json", _import("coco-wholebody", "annotations.json"), 0.5),
+    Target("masks", _export("masks"), "data/**/*.*", _import("masks"), 0.5),
     Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
     Target("images", _make_images, "*.*", _open_images, 1.0),
     Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.15),
