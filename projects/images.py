@@ -21,6 +21,7 @@ from projects.store.queries import ImageFilter
 from projects.store.rows import ImageRow
 
 BATCH = 500
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv"})
 _WITH_PREVIEWS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
 """Further pictures in these are previews of the first, or its twin for stereo."""
 
@@ -110,6 +111,8 @@ def _scan_file(root: Path, path: Path, state: _Scan) -> None:
         state.skipped.append(
             f"{path}: {UNREADABLE_PHOTOS[path.suffix.lower()]} cannot be read; convert it to JPEG or PNG"
         )
+    elif path.suffix.lower() in VIDEO_SUFFIXES:
+        state.skipped.append(f"{path}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)")
     elif not path.suffix and _holds_a_picture(path):
         state.skipped.append(f"{path}: a picture without a suffix; give its name one (.jpg, .png ...)")
     else:
@@ -146,14 +149,18 @@ def add_paths(
     project: Project,
     paths: Iterable[Path | str],
     *,
+    root: Path | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> AddReport:
     """Add all photos among `paths` (files or folders, recursive) in one undoable step.
 
-    What was read before a cancellation is not added: adding is all or nothing, and quick to repeat.
+    With `root` the photos are known by their path below it. What was read before a cancellation is not added: adding is all
+    or nothing, and quick to repeat.
     """
     found, skipped = scan(paths)
+    if root is not None:
+        found = [(root.resolve(), path) for _, path in found]
     if progress is not None:
         progress.start("Adding photos", len(found))
     images: list[NewImage] = []

@@ -194,7 +194,7 @@ def _config(
     names = category.schema.names
     data: dict[str, Any] = {
         "Task": ascii_word(dataset.name) or "kinmark", "scorer": SCORER, "multianimalproject": bool(individuals),
-        "project_path": ".", "video_sets": {f"videos/{v}.avi": {"crop": _crop(images)} for v, images in videos.items()},
+        "project_path": ".", "video_sets": {_clip(v, images): {"crop": _crop(images)} for v, images in videos.items()},
         "skeleton": [[names[a], names[b]] for a, b in category.schema.edges],
         "kinmark_category": category.name,
         "kinmark_pairs": [[names[a], names[b]] for a, b in category.schema.pairs],
@@ -209,6 +209,12 @@ def _config(
     else:
         data["bodyparts"] = list(names)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode()
+
+
+def _clip(video: str, images: list[DatasetImage]) -> str:
+    """The clip that the frames come from, else a name for the folder."""
+    clips = {str((i.extra.get("video") or {}).get("clip", "")) for i in images}
+    return next(iter(clips)) if len(clips) == 1 and clips != {""} else f"videos/{video}.avi"
 
 
 def _crop(images: list[DatasetImage]) -> str:

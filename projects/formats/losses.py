@@ -70,7 +70,7 @@ def _fields(dataset: Dataset, kept: str) -> list[ReportItem]:
     for image in dataset.images:
         for extra in (image.extra, *(n.extra for n in image.instances)):
             for source, values in extra.items():
-                if source == kept or not isinstance(values, dict) or source == "outline":
+                if source == kept or not isinstance(values, dict) or source in ("outline", "video"):
                     continue
                 for name, value in values.items():
                     if name not in _OWN_FIELDS and value not in (None, "", [], {}, 0):

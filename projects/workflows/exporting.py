@@ -29,6 +29,8 @@ from projects.formats.dataset import (
 from projects.formats.registry import get_format
 from projects.project import Project
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
+from projects.videos import SETTING as VIDEOS
+from projects.videos import frame_of
 from projects.workflows.importing import SOURCE_KEY
 
 PAGE = 500
@@ -141,6 +143,7 @@ class _Collector:
                 name = "*" if category_id is None else self._by_id[category_id].name
                 self._nothing.setdefault(image_id, []).append(name)
         self._source: dict[str, Any] = queries.setting(SOURCE_KEY) or {"dataset": {}, "images": {}}
+        self._clips: dict[str, Any] = queries.setting(VIDEOS) or {}
         self._retired = 0
         self._items: list[ReportItem] = []
 
@@ -195,6 +198,9 @@ class _Collector:
     def _image(self, row: ImageRow, name: PurePosixPath, instances: Iterable[DatasetInstance]) -> DatasetImage:
         extra = dict(self._source["images"].get(row.file_name, {}))
         told = extra.pop("original_id", None)
+        frame = frame_of(self._project, row.path, self._clips) if self._clips else None
+        if frame is not None:
+            extra["video"] = {"clip": frame.clip, "frame": frame.frame, "time_s": frame.time_s}
         return DatasetImage(
             name, row.width, row.height, tuple(instances), str(row.path), row.orientation, self._splits.get(row.id, ""),
             self._project.queries.tags_of(row.id), tuple(self._nothing.get(row.id, ())),
