@@ -42,7 +42,7 @@ def _folder(path: Path) -> Recognised | None:
         return Recognised("deeplabcut", path)
     if has("masks.json"):
         return Recognised("masks", path)
-    for name in ("annotations.json", "annotations.xml"):
+    for name in ("annotations.json", "annotations.xml", "tasks.json"):
         if has(name):
             return _file(path / name)
     if next(path.glob("*.tps"), None) is not None:
@@ -85,6 +85,12 @@ def _head(path: Path) -> str:
 
 def _json(path: Path) -> Recognised | None:
     head = _head(path)
+    if (
+        head.lstrip().startswith("[")
+        and '"data"' in head
+        and any(f'"{k}"' in head for k in ("annotations", "completions"))
+    ):
+        return Recognised("label-studio", path)
     if not head.lstrip().startswith("{"):
         return None
     if '"src_kps"' in head or path.parent.parent.name == "ImageAnnotation":

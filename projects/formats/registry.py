@@ -79,6 +79,7 @@ _SPECS = (
     FormatSpec("coco-wholebody", "COCO-WholeBody", "wholebody", "file", True, frozenset({_K, _M, _B})),
     FormatSpec("labelme", "labelme JSON", "labelme", "folder", True, frozenset({_K, _M, _B}), True),
     FormatSpec("cvat", "CVAT for images 1.1", "cvat", "file", True, frozenset({_K, _M, _B}), True),
+    FormatSpec("label-studio", "Label Studio JSON", "label_studio", "file", True, frozenset({_K, _M, _B})),
     FormatSpec(
         "yolo-pose",
         "YOLO pose (Ultralytics)",

@@ -231,6 +231,7 @@ TARGETS = (
     Target("voc", _export("voc"), "data/**/*.*", _import("voc")),
     Target("tps", _export("tps"), "data/*.*", _import("tps")),
     Target("coco-wholebody", _make_wholebody, "data/*.json", _import("coco-wholebody", "annotations.json"), 0.5),
+    Target("label-studio", _export("label-studio"), "data/*.json", _import("label-studio", "tasks.json")),
     Target("masks", _export("masks"), "data/**/*.*", _import("masks"), 0.5),
     Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
     Target("images", _make_images, "*.*", _open_images, 1.0),
