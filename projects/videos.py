@@ -14,7 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from PIL import Image
 from engine.api import DEFAULT_BACKBONE, DescriptorRequest, Engine, ImageInput, Target, TargetFailure
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
-from projects.formats.spair_names import ascii_word
+from projects.formats.clips import clip_stem
 from projects.images import VIDEO_SUFFIXES, AddReport, add_paths
 from projects.project import Project
 
@@ -257,7 +257,7 @@ def _diverse(
 def _folder(project: Project, path: Path) -> Path:
     """`frames/<clip>`, with a number where another clip of the name was there first."""
     known = project.queries.setting(SETTING) or {}
-    base = ascii_word(path.stem) or "clip"
+    base = clip_stem(path.name)
     name, number = base, 2
     while name in known and known[name].get("clip") != str(path.resolve()):
         name, number = f"{base}_{number}", number + 1
@@ -300,12 +300,6 @@ def frame_of(project: Project, path: Path, clips: dict[str, dict[str, object]] |
     number, fps = int(match.group(1)), entry.get("fps")
     time_s = number / fps if isinstance(fps, int | float) and fps > 0 else None
     return FrameOf(str(entry.get("clip", "")), number, time_s)
-
-
-def frame_name(clip: str, number: int) -> PurePosixPath:
-    """Where a frame of a clip stands in a project: `<clip>/<clip>-<frame>.png` (for readers of label files)."""
-    stem = ascii_word(PurePosixPath(clip.replace("\\", "/")).stem) or "clip"
-    return PurePosixPath(stem, f"{stem}-{number:06d}.png")
 
 
 def split_clips(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -71,7 +71,9 @@ def _file(path: Path) -> Recognised | None:
         ".csv": _csv,
         ".yaml": _yaml,
         ".yml": _yaml,
-        ".h5": lambda p: Recognised("deeplabcut", p),
+        ".h5": lambda p: Recognised("jabs" if "_pose_est_v" in p.name else "deeplabcut", p),
+        ".slp": lambda p: Recognised("sleap", p),
+        ".nwb": lambda p: Recognised("nwb", p),
         ".tps": lambda p: Recognised("tps", p),
     }
     look = by_suffix.get(path.suffix.lower())

@@ -26,6 +26,7 @@ class FormatSpec:
         pictures: "jpeg" or "png" when its export writes all photos in that type, "" when it refers to them.
         flat_names: its export gives the photos new names in one folder (`stems.flat_stems`).
         raster: its masks are pixels.
+        optional: it needs a library that is not installed with the program (kinmark[sleap]).
     """
 
     name: str
@@ -38,6 +39,7 @@ class FormatSpec:
     pictures: str = ""
     flat_names: bool = False
     raster: bool = False
+    optional: bool = False
 
     def load(self) -> ModuleType:
         """The format's module."""
@@ -111,6 +113,9 @@ _SPECS = (
         pictures="png",
         flat_names=True,
     ),
+    FormatSpec("sleap", "SLEAP labels (.slp)", "sleap_slp", "file", True, frozenset({_K}), optional=True),
+    FormatSpec("nwb", "NWB poses (.nwb)", "sleap_nwb", "file", True, frozenset({_K}), optional=True),
+    FormatSpec("jabs", "JABS poses (.h5)", "sleap_jabs", "file", False, frozenset({_K}), optional=True),
     FormatSpec(
         "pf-pascal", "PF-Pascal", "pf_pascal", "folder", True, frozenset({_K, _B}), pictures="jpeg", flat_names=True
     ),

@@ -86,6 +86,14 @@ class ImageFinder:
                 names = ", ".join(_shown(f) for f in fits[:MAX_NAMED]) + (" ..." if len(fits) > MAX_NAMED else "")
                 report.add("skipped", told, f"{len(fits)} photos fit: {names}; say which with --images")
                 return None
+            video = image.extra.get("video")
+            if not fits and isinstance(video, dict):
+                clip = str(video["clip"]).replace("\\", "/").rpartition("/")[2]
+                what = f"frame of {clip}"
+                report.count(
+                    "skipped", what, f"frame {video['frame']}", "no photo of it: kinmark add DIR CLIP --frames list=..."
+                )
+                return None
             if not fits:
                 report.add("skipped", told, self._why_not(image))
                 return None

@@ -11,13 +11,13 @@ import pytest
 from engine.domain.errors import KnownError, UserInputError
 from engine.imaging import load_image
 from projects.cli.app import run
+from projects.formats.clips import frame_name
 from projects.project import Project
 from projects.videos import (
     FrameChoice,
     add_clip,
     choose_frames,
     farthest,
-    frame_name,
     frame_of,
     look_at,
     parse_choice,
