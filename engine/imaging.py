@@ -115,6 +115,9 @@ def _open(path: Path) -> Image.Image:
             path, "the file is not there", "Re-link the moved folder or restore the file.", error
         ) from None
     except UnidentifiedImageError as error:
+        kind = UNREADABLE_PHOTOS.get(path.suffix.lower())
+        if kind is not None:
+            raise _unreadable(path, f"{kind} cannot be decoded", "Convert it to JPEG or PNG.", error) from None
         raise _unreadable(
             path, "its content is no known image format", "Check that it opens elsewhere.", error
         ) from None

@@ -22,7 +22,7 @@ from projects.store.rows import ImageRow
 
 BATCH = 500
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv"})
-_WITH_PREVIEWS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
+WITH_PREVIEWS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
 """Further pictures in these are previews of the first, or its twin for stereo."""
 
 
@@ -171,7 +171,7 @@ def add_paths(
         image = _described(root, path, skipped)
         if image is not None:
             images.append(image)
-            if image.frames > 1 and path.suffix.lower() not in _WITH_PREVIEWS:
+            if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
                 notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
         if progress is not None:
             progress.step(note=path.name)

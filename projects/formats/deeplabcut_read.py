@@ -24,7 +24,7 @@ from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.finish import finish
+from projects.formats.finish import finish, say_unlabelled
 from projects.formats.schemas import guess_pairs
 from projects.formats.yamlfile import load_yaml
 
@@ -82,6 +82,8 @@ def read(
                     broken.handle(f"{file.name}: {row[0][:200]}", error)
         except AppError as error:
             broken.handle(str(file), error)
+    if path.is_dir():
+        say_unlabelled(root / "labeled-data", {root / name for name in images}, report)
     schema = _schema(list(parts), config, report)
     dataset = Dataset((DatasetCategory(name, schema),), tuple(images.values()), root.name)
     report.extra["images_root"] = str(root)

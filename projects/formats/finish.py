@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 from engine.domain.errors import AppError
 from engine.domain.keypoints import Visibility
+from engine.imaging import is_image_path
 from projects.formats.base import BadItems, ReadOptions, bad, count_dataset
 from projects.formats.checks import MAX_COORDINATE
 from projects.formats.dataset import Dataset, DatasetImage, DatasetInstance, DatasetKeypoint, Report
@@ -56,6 +58,17 @@ def finish(dataset: Dataset, report: Report, options: ReadOptions, source: objec
     checked = replace(dataset, images=tuple(images.values()))
     count_dataset(report, checked)
     return checked, report
+
+
+def say_unlabelled(folder: Path, labelled: set[Path], report: Report) -> None:
+    """Count the photos of a data set's folder that no label belongs to (they are not imported)."""
+    if not folder.is_dir():
+        return
+    found = sorted(p for p in folder.rglob("*") if is_image_path(p) and p.is_file() and p not in labelled)
+    if found:
+        report.count(
+            "note", "photo without labels", found[0].name, "not imported; add the folder to have it", len(found)
+        )
 
 
 def _join(images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage, where: str, report: Report) -> None:

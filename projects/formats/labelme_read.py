@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import os
 import warnings
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.finish import finish
+from projects.formats.finish import finish, say_unlabelled
 from projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
 from projects.formats.labelme_write import OWN_KEY
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
@@ -70,6 +71,9 @@ def read(
             ours += OWN_KEY in top.data
         except AppError as error:
             broken.handle(str(relative), error)
+    if path.is_dir():
+        told = {Path(os.path.normpath(Path(i.label_folder) / i.pointer.replace("\\", "/"))) for i in images}
+        say_unlabelled(root.absolute(), told, report)
     report.extra["images_root"] = str(root)
     report.extra["oriented"] = ours == len(files)
     return finish(Dataset(collector.categories(), tuple(images), root.name), report, options, path)

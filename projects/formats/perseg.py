@@ -34,6 +34,7 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     return lost([
         ("keypoints", sum(bool(n.keypoints) for n in instances), "PerSeg has masks only"),
         ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
+        ("names of photos", any(n.mask is not None for n in instances), "they are numbered 00, 01 ..."),
         ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
         ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
     ])  # fmt: skip

@@ -22,7 +22,7 @@ from projects.formats.coco_write import instance_box
 from projects.formats.cvat_write import xml_text
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
-from projects.formats.finish import finish
+from projects.formats.finish import finish, say_unlabelled
 from projects.formats.pixels import palette_png, read_index_mask
 from projects.formats.sinks import Sink, open_sink
 from projects.formats.spair_names import VOC_CLASSES
@@ -200,6 +200,11 @@ def read(
             names.update(dict.fromkeys(n.category for n in image.instances))
         except AppError as error:
             broken.handle(file.name, error)
+    stems = {file.stem for file in files}
+    for name in splits:
+        if name not in stems:
+            report.count("skipped", "name in ImageSets", name, "there is no annotation of it")
+    say_unlabelled(path / "JPEGImages", {path / i.rel_path for i in images}, report)
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
     report.extra["images_root"] = str(path)
     return finish(dataset, report, options, path)

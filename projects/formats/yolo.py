@@ -230,6 +230,9 @@ def _write_image(sink: Sink, image: DatasetImage, name: str, line: _Line, report
         if text is None:
             report.add("skipped", str(image.rel_path), f'a "{instance.category}" has nothing that this format holds')
             continue
+        if text in lines:  # Ultralytics drops repeated lines
+            report.add("skipped", str(image.rel_path), f'a "{instance.category}" with the same line as another one')
+            continue
         lines.append(text)
         report.instances += 1
         report.keypoints += (
@@ -237,7 +240,7 @@ def _write_image(sink: Sink, image: DatasetImage, name: str, line: _Line, report
         )
         report.masks += report.format == "yolo-seg"
     sink.add(f"images/{name}.jpg", picture)
-    sink.add(f"labels/{name}.txt", "".join(f"{text}\n" for text in dict.fromkeys(lines)).encode("ascii"))
+    sink.add(f"labels/{name}.txt", "".join(f"{text}\n" for text in lines).encode("ascii"))
     report.images += 1
 
 

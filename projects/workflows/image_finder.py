@@ -18,7 +18,7 @@ from engine.domain.errors import UserInputError
 from engine.imaging import is_cut_off, is_image_path
 from projects.formats.checks import is_absolute, resolve_inside
 from projects.formats.dataset import DatasetImage, Report
-from projects.images import describe
+from projects.images import WITH_PREVIEWS, describe
 from projects.project import Project
 from projects.store.rows import ImageRow
 from projects.workflows.image_match import ImageMatch
@@ -105,7 +105,10 @@ class ImageFinder:
         if is_cut_off(fit.path):
             report.add("skipped", told, "the photo is cut off (a broken copy?); copy it again, then import again")
             return None
-        return ImageMatch(image, None, describe(root, fit.path))
+        new = describe(root, fit.path)
+        if new.frames > 1 and fit.path.suffix.lower() not in WITH_PREVIEWS:
+            report.count("note", "photo of several pages", told, "the first page is used")
+        return ImageMatch(image, None, new)
 
     def _fit(self, path: Path, root: Path, tail: int) -> _Fit:
         row = self._by_path.get(path) or self._by_path.get(path.resolve())

@@ -95,7 +95,7 @@ def preview(
     cancel: CancelToken | None = None,
 ) -> ImportResult:
     """The dry run: what `import_file` would do; nothing is written."""
-    return _result(project, _plan(project, path, options, progress, cancel))
+    return _result(project, _plan(project, path, options, progress, cancel), options.as_proposals)
 
 
 def import_file(
@@ -113,7 +113,7 @@ def import_file(
         UserInputError: image sizes contradict, an unknown format, a photo that cannot be told apart.
     """
     plan = _plan(project, path, options, progress, cancel)
-    result = _result(project, plan)
+    result = _result(project, plan, options.as_proposals)
     if result.nothing:
         return result  # no category, no undo step: as if it had not been tried
     with project.group(f"Import {path.name}") as op:
@@ -143,10 +143,18 @@ def _plan(
     )  # fmt: skip
 
 
-def _result(project: Project, plan: ImportPlan) -> ImportResult:
+def _scores(instance: DatasetInstance) -> int:
+    return sum(k.score is not None for k in instance.keypoints.values())
+
+
+def _result(project: Project, plan: ImportPlan, as_proposals: bool) -> ImportResult:
     rows = {row.id: row for row in project.queries.categories()}
     for match, plans in zip(plan.images, plan.instances, strict=True):
         for item in plans:
+            scores = 0 if item.instance.proposal or as_proposals else _scores(item.instance)
+            if scores:
+                where = str(match.image.rel_path)
+                plan.report.count("lost", "confidence of a keypoint", where, "accepted labels have none", scores)
             if item.existing is not None and differs(item, lambda id_: rows[id_]):
                 plan.report.add(
                     "kept", str(match.image.rel_path), "the project's labels differ from the file's and stay"
@@ -343,7 +351,12 @@ def _keep_source_fields(project: Project, plan: ImportPlan) -> None:
         values = dict(match.image.extra)
         if match.row is not None and match.image.original_id is not None:
             values["original_id"] = match.image.original_id
-        if any(values.values()) and len(kept["images"]) < MAX_KEPT_EXTRAS:
+        if not any(values.values()):
+            continue
+        if len(kept["images"]) < MAX_KEPT_EXTRAS:
             kept["images"].setdefault(name, values)
+        elif name not in kept["images"]:
+            what = f"at most {MAX_KEPT_EXTRAS} photos keep such fields"
+            plan.report.count("lost", "further fields of a photo", name, what)
     if kept["dataset"] or kept["images"]:
         project.operations.set_setting(SOURCE_KEY, kept)

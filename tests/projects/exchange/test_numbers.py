@@ -303,3 +303,66 @@ def test_damaged_instances_of_any_reader_are_refused_or_left_out_alone() -> None
     dataset, report = finish(Dataset((category,), (twice, twice)), Report("any"), ReadOptions(), "file")
     assert [n.original_id for n in dataset.images[0].instances] == [5, None, None, None]
     assert "2 entries" in report.items[-1].where or "1 x photo named by two entries" in report.items[-1].where
+
+
+# Everything given is accounted for
+
+
+def test_photos_that_no_label_belongs_to_are_counted(tmp_path: Path) -> None:
+    from tests.support.exchange import labelme, shape
+
+    labels = _frames(tmp_path)
+    (labels / "CollectedData_Ann.csv").write_text(HEAD + "labeled-data,vid 1,img0.png,1,2,3,4\n")
+    assert "2 x photo without labels" in take_in(tmp_path, "p", "deeplabcut").said
+    for number, name in enumerate(("a.png", "b.png")):
+        photo(tmp_path / "lm" / name, seed=number)
+        photo(tmp_path / "voc" / "JPEGImages" / name, seed=number)
+    labelme(tmp_path / "lm" / "a.json", [shape("x", "rectangle", [(1, 1), (5, 5)])])
+    assert "1 x photo without labels: not imported; add the folder to have it (first: b.png)" in take_in(tmp_path, "lm", "labelme").said
+    (tmp_path / "voc" / "Annotations").mkdir()
+    (tmp_path / "voc" / "Annotations" / "a.xml").write_text(
+        "<annotation><filename>a.png</filename><size><width>200</width><height>100</height></size><object><name>dog</name>"
+        "<pose>Left</pose><truncated>1</truncated><difficult>1</difficult><part><name>head</name></part>"
+        "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+    )
+    (tmp_path / "voc" / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "voc" / "ImageSets" / "Main" / "train.txt").write_text("a\ngone\n")
+    said = take_in(tmp_path, "voc", "voc").said
+    for words in ("1 x photo without labels", "1 x name in ImageSets", "1 x <truncated>", "1 x <pose>", "1 x <difficult>", "1 x <part>"):
+        assert words in said
+
+
+def test_confidences_of_labels_are_said_to_be_lost(tmp_path: Path) -> None:
+    labels = _frames(tmp_path, 1)
+    head = "scorer,,,A,A,A\nbodyparts,,,nose,nose,nose\ncoords,,,x,y,likelihood\n"
+    (labels / "CollectedData_A.csv").write_text(head + "labeled-data,vid 1,img0.png,1,2,0.9\n")
+    assert "1 x confidence of a keypoint" in take_in(tmp_path, "p", "deeplabcut").said
+    assert "confidence of a keypoint" not in take_in(tmp_path, "p", "deeplabcut", as_proposals=True).said
+
+
+def test_a_heic_photo_is_named(tmp_path: Path) -> None:
+    from engine.domain.errors import UnreadableImageError
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 50)
+    coco(tmp_path / "in" / "c.json", ["a.heic"])
+    with pytest.raises(UnreadableImageError, match="HEIC cannot be decoded") as caught:
+        take_in(tmp_path, "in/c.json", "coco")
+    assert "JPEG" in caught.value.hint
+
+
+def test_equal_lines_of_a_yolo_export_are_said(tmp_path: Path) -> None:
+    from projects.images import add_paths
+    from projects.project import Project
+    from projects.workflows.exporting import ExportOptions, export_project
+    from projects.workflows.importing import ImportOptions, import_file
+    from tests.support.exchange import labelme, shape
+
+    photo(tmp_path / "in" / "a.png")
+    ring = [(10, 10), (40, 10), (40, 30)]
+    labelme(tmp_path / "in" / "a.json", [shape("car", "polygon", ring), shape("car", "polygon", ring)])
+    with Project.create(tmp_path / "p.kinmark") as project:
+        add_paths(project, [tmp_path / "in"])
+        import_file(project, tmp_path / "in" / "a.json", ImportOptions("labelme"))
+        report = export_project(project, tmp_path / "out", ExportOptions("yolo-seg"))
+    assert report.instances == 1 and any("same line" in i.reason for i in report.items)
