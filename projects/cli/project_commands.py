@@ -135,7 +135,7 @@ def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
     clips, others = split_clips(paths)
     if not clips:
         raise UserInputError("--frames was given, but no clip.", "Name a clip (.mp4, .avi, .mov, .mkv ...).")
-    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(f"Add {paths[0].name}"):
+    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(f"Add frames of {clips[0].name}"):
         reports = [add_paths(project, others, progress=progress, cancel=cancel)] if others else []
         for clip in clips:
             reports.append(

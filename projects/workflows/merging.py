@@ -99,7 +99,7 @@ def merge_project(
     merge = _Merge(project, other, rule)
     result = merge.plan(progress, cancel)
     if result.added or result.completed or result.replaced or result.photos_added or merge.has_words:
-        with project.group(f"Merge {other.name}") as op:
+        with project.group(f"Merge the project {other.name}") as op:
             PlanWriter(project, other.folder, as_proposals=False).write(merge.import_plan, progress, cancel)
         result.changes = op.changes
     return result

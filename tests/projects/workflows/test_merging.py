@@ -87,7 +87,7 @@ def test_photos_by_content_keypoints_by_name_and_one_undo_step(two: tuple[Projec
     assert _places(ann, "new.png") == [{"nose": (5, 6)}]
     rex = ann.queries.identity("Rex")
     assert rex is not None and rex.instance_count == 2
-    assert ann.undo_name == "Merge bob"
+    assert ann.undo_name == "Merge the project bob"
     ann.undo()
     assert dump(ann.folder / "project.sqlite") == before
     ann.redo()
