@@ -356,7 +356,7 @@ def _keep_source_fields(project: Project, plan: ImportPlan) -> None:
         if len(kept["images"]) < MAX_KEPT_EXTRAS:
             kept["images"].setdefault(name, values)
         elif name not in kept["images"]:
-            what = f"at most {MAX_KEPT_EXTRAS} photos keep such fields"
-            plan.report.count("lost", "further fields of a photo", name, what)
+            limit = f"at most {MAX_KEPT_EXTRAS} photos keep such fields"
+            plan.report.count("lost", "further fields of a photo", name, limit)
     if kept["dataset"] or kept["images"]:
         project.operations.set_setting(SOURCE_KEY, kept)
