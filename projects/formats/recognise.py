@@ -113,6 +113,8 @@ def _xml(path: Path) -> Recognised | None:
         return Recognised("cvat", path)
     if "<annotation" in head and path.parent.name == "Annotations":
         return Recognised("voc", path.parent.parent)
+    if "<annotation" in head and "<filename>" in head:
+        return Recognised("voc", path.parent)
     return None
 
 

@@ -366,3 +366,24 @@ def test_equal_lines_of_a_yolo_export_are_said(tmp_path: Path) -> None:
         import_file(project, tmp_path / "in" / "a.json", ImportOptions("labelme"))
         report = export_project(project, tmp_path / "out", ExportOptions("yolo-seg"))
     assert report.instances == 1 and any("same line" in i.reason for i in report.items)
+
+
+VOC = (
+    "<annotation><folder>x</folder><filename>{0}</filename><path>C:\\\\x\\\\{0}</path><size><width>{1}</width><height>{2}</height>"
+    "<depth>3</depth></size>{3}</annotation>"
+)
+OBJECT = "<object><name>dog</name><bndbox><xmin>{0}</xmin><ymin>11</ymin><xmax>{1}</xmax><ymax>40</ymax></bndbox></object>"
+
+
+def test_voc_files_beside_their_photos(tmp_path: Path) -> None:
+    """As labelImg leaves them: no folders, sizes of 0 now and then, a bad object alone."""
+    photo(tmp_path / "in" / "a.jpg")
+    photo(tmp_path / "in" / "sub" / "b.png", seed=1)
+    (tmp_path / "in" / "a.xml").write_text(VOC.format("a.jpg", 0, 0, OBJECT.format(21, 60)))
+    (tmp_path / "in" / "sub" / "b.xml").write_text(VOC.format("b", 200, 100, OBJECT.format(5, 9) + OBJECT.format(60, 21)))
+    with pytest.raises(ImportFileError, match=r"object 2.*inside out"):
+        take_in(tmp_path, "in", "voc")
+    got = take_in(tmp_path, "in", "voc", skip_bad=True)
+    assert {name: [n.box for n in i.instances] for name, i in got.images.items()} == {
+        "a.jpg": [(20, 10, 60, 40)], "sub/b.png": [(4, 10, 9, 40)]
+    }  # fmt: skip
