@@ -284,9 +284,10 @@ def _image(
             continue
         if axis in own:
             first = by[animal, part, axis]
+            who = f'by "{first}" and by "{scorer}"' if first != scorer else "in two columns of the same name"
             raise item.error(
-                f'"{part}" has two values of {axis}, by "{first}" and by "{scorer}"',
-                "Leave one person's columns in the table, or give each person a file of their own.",
+                f'"{part}" has two values of {axis}, {who}',
+                "Leave one of the columns in the table, or give each person a file of their own.",
             )
         own[axis], by[animal, part, axis] = value, scorer
     width, height, orientation = _size(root, relative)

@@ -54,7 +54,7 @@ def read(
     """Parse `path` (folder or file); image paths are relative to the folder."""
     report = Report("labelme")
     root = path if path.is_dir() else path.parent
-    files = sorted(p for p in path.rglob("*.json") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in path.rglob("*.json") if _is_candidate(p, path)) if path.is_dir() else [path]
     if not files:
         raise bad(path, "", "it holds no .json file", "Give the folder with labelme's JSON files.")
     broken = BadItems(report, options.skip_bad)
@@ -62,21 +62,35 @@ def read(
     begin(progress, "Reading labelme", len(files))
     images: list[DatasetImage] = []
     ours = 0
+    strangers: list[str] = []
     for file in files:
         tick(progress, cancel, file.name)
         relative = PurePosixPath(file.relative_to(root).as_posix())
         try:
-            top = Item(file, "", checks.load_json(file))
+            data = checks.load_json(file)
+            if path.is_dir() and not (isinstance(data, dict) and "shapes" in data):
+                strangers.append(str(relative))
+                continue
+            top = Item(file, "", data)
             images.append(_read_file(top, relative, options, collector, report, broken))
             ours += OWN_KEY in top.data
         except AppError as error:
             broken.handle(str(relative), error)
+    if strangers and not images and not report.items:
+        raise bad(path / strangers[0], "", 'it is no labelme file (the field "shapes" is missing)')
+    if strangers:
+        report.count("skipped", "JSON file of another kind", strangers[0], "it has no shapes", len(strangers))
     if path.is_dir():
         told = {Path(os.path.normpath(Path(i.label_folder) / i.pointer.replace("\\", "/"))) for i in images}
         say_unlabelled(root.absolute(), told, report)
     report.extra["images_root"] = str(root)
-    report.extra["oriented"] = ours == len(files)
+    report.extra["oriented"] = ours > 0 and ours == len(images)
     return finish(Dataset(collector.categories(), tuple(images), root.name), report, options, path)
+
+
+def _is_candidate(file: Path, folder: Path) -> bool:
+    """JSON files, but for those inside Kinmark projects."""
+    return file.is_file() and not any(p.suffix == ".kinmark" for p in file.relative_to(folder).parents)
 
 
 def _read_file(

@@ -25,6 +25,7 @@ from projects.formats.yolo import label_path
 
 MARGIN = 0.01
 MAX_NAMED = 5
+_SHARES = "YOLO counts in shares of the photo: divide x by its width and y by its height."
 
 
 def read_pose(
@@ -301,7 +302,7 @@ class _Lines:
 def _check_shares(item: Item, values: list[float]) -> None:
     for value in values:
         if not -MARGIN <= value <= 1 + MARGIN:
-            raise item.error(f"the coordinate {value} is not normalised to 0..1")
+            raise item.error(f"the coordinate {value} is not normalised to 0..1", _SHARES)
 
 
 def _box(values: list[float], image: DatasetImage) -> Box | None:
@@ -337,9 +338,14 @@ def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetC
 
 def _outline(item: Item, values: list[float], image: DatasetImage, category: DatasetCategory) -> DatasetInstance:
     if len(values) < 6 or len(values) % 2 or len(values) > 2 * MAX_POINTS:
-        raise item.error(f"an outline of {len(values)} numbers cannot be drawn (an even count of at least 6 is needed)")
+        hint = (
+            "A box with a confidence is a prediction, no label: leave the last column out." if len(values) == 5 else ""
+        )
+        raise item.error(
+            f"an outline of {len(values)} numbers cannot be drawn (an even count of at least 6 is needed)", hint
+        )
     if not all(-MARGIN <= v <= 1 + MARGIN for v in values):
-        raise item.error("a coordinate is not normalised to 0..1")
+        raise item.error("a coordinate is not normalised to 0..1", _SHARES)
     flat = [v * (image.height if i % 2 else image.width) for i, v in enumerate(values)]
     try:
         mask = polygons_to_mask([flat], image.height, image.width)

@@ -229,3 +229,19 @@ def test_a_changed_mask_goes_out_as_pixels(tmp_path: Path) -> None:
     pixels = np.zeros((100, 200), bool)
     pixels[:5, :5] = True
     assert outline_of(replace(instance, mask=MaskRLE.encode(pixels))) is None
+
+
+def test_a_folder_of_labelme_files_may_hold_other_json_and_two_files_of_one_photo(tmp_path: Path) -> None:
+    from projects.project import Project
+
+    labelme(tmp_path / "in" / "a.json", [shape("x", "rectangle", [(1, 1), (5, 5)])])
+    labelme(tmp_path / "in" / "more.json", [shape("x", "rectangle", [(11, 1), (15, 5)])])
+    (tmp_path / "in" / "coco.json").write_text('{"images": []}')
+    Project.create(tmp_path / "in" / "p.kinmark").close()
+    got = take_in(tmp_path, "in", "labelme")
+    assert [n.box for n in got.instances] == [(1, 1, 5, 5), (11, 1, 15, 5)]
+    assert "1 x JSON file of another kind" in got.said and "1 x photo named by two entries" in got.said
+    (tmp_path / "in" / "a.json").unlink()
+    (tmp_path / "in" / "more.json").unlink()
+    with pytest.raises(ImportFileError, match="no labelme file"):
+        take_in(tmp_path, "in", "labelme")
