@@ -222,7 +222,9 @@ class ImageFinder:
         found: dict[Path, _Fit] = {}
         for parts in _spellings(image):
             for fit in (*self._in_project(parts, image), *self._on_disk(parts)):
-                if fit.tail == 1 and self._root is None and _elsewhere(parts, fit.path):
+                # With --images a renamed folder is meant, unless the folder of the told name stands beside it.
+                renamed = self._root is not None and not (fit.path.parent.parent / parts[-2:][0]).is_dir()
+                if fit.tail == 1 and _elsewhere(parts, fit.path) and not renamed:
                     continue
                 known = found.get(fit.path)
                 if known is None or fit.tail > known.tail:

@@ -44,6 +44,16 @@ def test_photos_outside_the_given_folder_are_named(cameras: Path) -> None:
     assert "..\\cam2\\0001.jpg: it names a photo outside of cam1" in got.said
 
 
+def test_a_renamed_folder_is_meant_with_images_but_never_its_neighbour(cameras: Path) -> None:
+    coco(cameras / "labels" / "c.json", ["D:/trip/cam2/0001.jpg"])
+    got = take_in(cameras, "labels/c.json", "coco", images_root=cameras / "in" / "cam1")
+    assert got.result.nothing and not got.images
+    coco(cameras / "labels" / "c.json", ["D:/trip/summer/0001.jpg"])
+    got = take_in(cameras, "labels/c.json", "coco", images_root=cameras / "in" / "cam1")
+    assert len(got.instances) == 1 and "recognised by its name as cam1/0001.jpg" in got.said
+    assert take_in(cameras, "labels/c.json", "coco", photos="in/cam1").result.nothing
+
+
 def test_several_photos_that_fit_are_named_and_none_is_taken(cameras: Path) -> None:
     coco(cameras / "in" / "c.json", ["0001.jpg"])
     got = take_in(cameras, "in/c.json", "coco", photos="in")
