@@ -13,6 +13,8 @@ from projects.formats.outlines import outline_of
 from projects.formats.stems import flat_stems
 
 _OWN_FIELDS = frozenset({"bbox", "area", "segmentation", "iscrowd", "num_keypoints", "keypoints", "id"})
+NAMED = 5
+"""Photos that a line names."""
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
@@ -98,14 +100,16 @@ def _unfinished(dataset: Dataset) -> list[ReportItem]:
                 some.append((image.rel_path, seen, len(names)))
     items = []
     if some:
-        path, seen, total = some[0]
-        items.append(ReportItem(
-            "flagged", f"{len(some)} x instances not finished", f"{path} for example: {seen} of {total} keypoints were looked at",
-        ))  # fmt: skip
+        shown = ", ".join(f"{path} ({seen} of {total})" for path, seen, total in some[:NAMED])
+        more = " ..." if len(some) > NAMED else ""
+        items.append(
+            ReportItem("flagged", f"{len(some)} x instances not finished", f"keypoints looked at: {shown}{more}")
+        )
     if bare:
-        items.append(ReportItem(
-            "flagged", f"{len(bare)} x instances without any keypoint", f"{bare[0]} for example: a bare box or mask",
-        ))  # fmt: skip
+        shown = ", ".join(map(str, bare[:NAMED])) + (" ..." if len(bare) > NAMED else "")
+        items.append(
+            ReportItem("flagged", f"{len(bare)} x instances without any keypoint", f"a bare box or mask: {shown}")
+        )
     return items
 
 

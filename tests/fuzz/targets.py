@@ -6,6 +6,7 @@ then, only an AppError may come out.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from projects.formats.registry import get_format
 from tests.support.datasets import sample_dataset
 
 SIDE = (24, 16)
+_SLEAP = importlib.util.find_spec("sleap_io") is not None
+"""`kinmark[sleap]` is optional."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,7 @@ TARGETS = (
     Target("masks", _export("masks"), "data/**/*.*", _import("masks"), 0.5),
     Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
     Target("images", _make_images, "*.*", _open_images, 1.0),
+    *([Target("sleap", _export("sleap"), "data/*.slp", _import("sleap", "labels.slp"), 0.3)] if _SLEAP else []),
     Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.15),
     Target("prompts", _make_prompts, "**/*.[sj]*", _open_prompts, 0.3, slow=True),
     Target("model", _make_model, "model/**/*.[sjt]*", _open_model, 0.04, slow=True),
