@@ -64,7 +64,12 @@ def say_unlabelled(folder: Path, labelled: set[Path], report: Report) -> None:
     """Count the photos of a data set's folder that no label belongs to (they are not imported)."""
     if not folder.is_dir():
         return
-    found = sorted(p for p in folder.rglob("*") if is_image_path(p) and p.is_file() and p not in labelled)
+    known = {p.with_suffix(p.suffix.lower()) for p in labelled}  # a.jpg of a label file may be a.JPG
+    found = sorted(
+        p
+        for p in folder.rglob("*")
+        if is_image_path(p) and p.is_file() and p.with_suffix(p.suffix.lower()) not in known
+    )
     if found:
         report.count(
             "note", "photo without labels", found[0].name, "not imported; add the folder to have it", len(found)

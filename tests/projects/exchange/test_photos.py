@@ -200,3 +200,49 @@ def test_deeplabcut_says_renamed_folders_and_counts_keypoints(tmp_path: Path) ->
         report = export_project(project, tmp_path / "out", ExportOptions("deeplabcut"))
     assert (report.images, report.instances, report.keypoints) == (1, 1, 2)
     assert any(i.where == "vid 1" and "vid_1" in i.reason for i in report.items)
+
+
+def _stored_labels(folder: Path, kind: str) -> str:
+    """Labels of a.jpg, drawn on the stored picture of 200 x 100: a box (0, 0, 20, 10), a mask of it, or a point (10.5, 5.5)."""
+    from tests.support.exchange import cvat, labelme, shape, write_json
+
+    places = {"spair": "p/JPEGImages/cat/a.jpg", "voc": "p/JPEGImages/a.jpg", "cub": "p/images/001.cat/a.jpg", "masks": "a.jpg"}
+    photo(folder / places.get(kind, "p/a.jpg"), 100, 200, orientation=6)
+    if kind == "cvat":
+        cvat(folder / "p" / "a.xml", '<box label="cat" xtl="0" ytl="0" xbr="20" ybr="10"/>', image="a.jpg")
+        return "p/a.xml"
+    if kind == "labelme":
+        labelme(folder / "p" / "a.json", [shape("cat", "rectangle", [(0, 0), (20, 10)])], "a.jpg")
+    elif kind == "spair":
+        words = {"image_width": 200, "image_height": 100, "category": "cat", "bndbox": [0, 0, 20, 10], "kps": {"0": [10, 5]}}
+        write_json(folder / "p" / "ImageAnnotation" / "cat" / "a.json", {"filename": "a.jpg", **words})
+    elif kind == "voc":
+        (folder / "p" / "Annotations").mkdir()
+        (folder / "p" / "Annotations" / "a.xml").write_text(
+            "<annotation><filename>a.jpg</filename><size><width>200</width><height>100</height></size><object><name>cat</name>"
+            "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>10</ymax></bndbox></object></annotation>"
+        )
+    elif kind == "cub":
+        tables = {
+            "images": "1 001.cat/a.jpg", "classes": "1 001.cat", "image_class_labels": "1 1", "bounding_boxes": "1 0 0 20 10",
+            "parts/parts": "1 beak", "parts/part_locs": "1 1 10 5 1",
+        }  # fmt: skip
+        (folder / "p" / "parts").mkdir()
+        for name, text in tables.items():
+            (folder / "p" / f"{name}.txt").write_text(f"{text}\n")
+    elif kind == "masks":
+        values = np.zeros((100, 200), np.uint8)
+        values[:10, :20] = 1
+        (folder / "p" / "cat").mkdir(parents=True)
+        Image.fromarray(values).save(folder / "p" / "cat" / "a.png")
+    return "p"
+
+
+@pytest.mark.parametrize("kind", ["cvat", "labelme", "spair", "voc", "cub", "masks"])
+def test_every_format_obeys_exif_rotate(tmp_path: Path, kind: str) -> None:
+    file = _stored_labels(tmp_path, kind)
+    [instance] = take_in(tmp_path, file, kind, exif="rotate").instances
+    box = instance.box if instance.box is not None else instance.mask.box if instance.mask is not None else None
+    assert box == pytest.approx((90, 0, 100, 20))
+    for xy in places(instance).values():
+        assert xy == (94.5, 10.5)
