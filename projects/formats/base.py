@@ -60,6 +60,11 @@ class WriteOptions:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+def drawn_size(size_wh: tuple[int, int], orientation: int, options: ReadOptions) -> tuple[int, int]:
+    """Size of the picture that labels were drawn on: the stored one with `exif` "rotate", else the one that is shown."""
+    return size_wh[::-1] if options.exif == "rotate" and orientation >= 5 else size_wh
+
+
 class Reader(Protocol):
     """`read` of a format module."""
 

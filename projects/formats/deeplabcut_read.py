@@ -21,7 +21,7 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
+from projects.formats.base import BadItems, ReadOptions, bad, begin, drawn_size, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
 from projects.formats.finish import finish, say_unlabelled
@@ -291,8 +291,7 @@ def _image(
             )
         own[axis], by[animal, part, axis] = value, scorer
     width, height, orientation = _size(root, relative)
-    if options.exif == "rotate" and orientation >= 5:
-        width, height = height, width
+    width, height = drawn_size((width, height), orientation, options)
     instances = []
     for animal, found in points.items():
         for part, cells in found.items():

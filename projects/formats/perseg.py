@@ -16,7 +16,7 @@ from engine.domain.errors import AppError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import IMAGE_SUFFIXES, read_header
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
 from projects.formats.finish import finish
@@ -131,7 +131,7 @@ def read(
         tick(progress, cancel, file.name)
         where = f"{file.parent.name}/{file.name}"
         try:
-            image = _read_one(path, file, options.category)
+            image = _read_one(path, file, options)
         except AppError as error:
             broken.handle(where, error)
             continue
@@ -145,7 +145,7 @@ def read(
     return finish(dataset, report, options, path)
 
 
-def _read_one(root: Path, file: Path, category: str) -> DatasetImage | None:
+def _read_one(root: Path, file: Path, options: ReadOptions) -> DatasetImage | None:
     name = file.parent.name
     picture = next(
         (p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if p.suffix.lower() in IMAGE_SUFFIXES), None
@@ -153,12 +153,11 @@ def _read_one(root: Path, file: Path, category: str) -> DatasetImage | None:
     if picture is None:
         return None
     header = read_header(picture)
-    values = _grey(file, (header.width, header.height))
-    instance = DatasetInstance(category or name, {}, None, MaskRLE.encode(values), name, origin="imported")
+    size = drawn_size(header.size_wh, header.orientation, options)
+    values = _grey(file, size)
+    instance = DatasetInstance(options.category or name, {}, None, MaskRLE.encode(values), name, origin="imported")
     relative = PurePosixPath("Images", name, picture.name)
-    return DatasetImage(
-        relative, header.width, header.height, (instance,), orientation=header.orientation, size_told=False
-    )
+    return DatasetImage(relative, *size, (instance,), orientation=header.orientation, size_told=False)
 
 
 def _grey(file: Path, size_wh: tuple[int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import UNREADABLE_PHOTOS, is_image_path, read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, begin, tick
+from projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
 from projects.formats.finish import finish
@@ -67,9 +67,7 @@ def _read(
         tick(progress, cancel, str(relative))
         try:
             header = read_header(root / relative)
-            size = header.size_wh
-            if options.exif == "rotate" and header.orientation >= 5:  # shares of the stored picture
-                size = size[::-1]
+            size = drawn_size(header.size_wh, header.orientation, options)  # what the shares are of
             image = DatasetImage(relative, *size, split=split, orientation=header.orientation, size_told=False)
             labels = root / label_path(relative)
             if labels.is_file():

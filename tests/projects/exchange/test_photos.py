@@ -206,7 +206,10 @@ def _stored_labels(folder: Path, kind: str) -> str:
     """Labels of a.jpg, drawn on the stored picture of 200 x 100: a box (0, 0, 20, 10), a mask of it, or a point (10.5, 5.5)."""
     from tests.support.exchange import cvat, labelme, shape, write_json
 
-    places = {"spair": "p/JPEGImages/cat/a.jpg", "voc": "p/JPEGImages/a.jpg", "cub": "p/images/001.cat/a.jpg", "masks": "a.jpg"}
+    places = {
+        "perseg": "p/Images/cat/a.jpg", "spair": "p/JPEGImages/cat/a.jpg", "voc": "p/JPEGImages/a.jpg",
+        "cub": "p/images/001.cat/a.jpg", "masks": "a.jpg",
+    }  # fmt: skip
     photo(folder / places.get(kind, "p/a.jpg"), 100, 200, orientation=6)
     if kind == "cvat":
         cvat(folder / "p" / "a.xml", '<box label="cat" xtl="0" ytl="0" xbr="20" ybr="10"/>', image="a.jpg")
@@ -230,19 +233,25 @@ def _stored_labels(folder: Path, kind: str) -> str:
         (folder / "p" / "parts").mkdir()
         for name, text in tables.items():
             (folder / "p" / f"{name}.txt").write_text(f"{text}\n")
-    elif kind == "masks":
+        values = np.zeros((100, 200), np.uint8)
+        values[:10, :20] = 255
+        (folder / "p" / "segmentations" / "001.cat").mkdir(parents=True)
+        Image.fromarray(values).save(folder / "p" / "segmentations" / "001.cat" / "a.png")
+    elif kind in ("masks", "perseg"):
+        folder = folder / "p" / "Annotations" if kind == "perseg" else folder / "p"
         values = np.zeros((100, 200), np.uint8)
         values[:10, :20] = 1
-        (folder / "p" / "cat").mkdir(parents=True)
-        Image.fromarray(values).save(folder / "p" / "cat" / "a.png")
+        (folder / "cat").mkdir(parents=True)
+        Image.fromarray(values).save(folder / "cat" / "a.png")
     return "p"
 
 
-@pytest.mark.parametrize("kind", ["cvat", "labelme", "spair", "voc", "cub", "masks"])
+@pytest.mark.parametrize("kind", ["cvat", "labelme", "spair", "voc", "cub", "masks", "perseg"])
 def test_every_format_obeys_exif_rotate(tmp_path: Path, kind: str) -> None:
     file = _stored_labels(tmp_path, kind)
     [instance] = take_in(tmp_path, file, kind, exif="rotate").instances
     box = instance.box if instance.box is not None else instance.mask.box if instance.mask is not None else None
     assert box == pytest.approx((90, 0, 100, 20))
+    assert instance.mask is None or instance.mask.box == (90, 0, 100, 20)
     for xy in places(instance).values():
         assert xy == (94.5, 10.5)
