@@ -17,7 +17,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["KINMARK_PLUGINS"] = "off"  # what a developer has installed besides is not what is tested
 
 # A busy machine is no failure: neither deadlines nor the pace of generation decide a test.
-settings.register_profile("kinmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The test command tries the same examples every time; `pytest --hypothesis-profile=explore` looks for new ones, and what
+# it finds becomes an @example.
+settings.register_profile("kinmark", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile(
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=2000, print_blob=True
+)
 settings.load_profile("kinmark")
 
 REPOSITORY = Path(__file__).resolve().parent.parent

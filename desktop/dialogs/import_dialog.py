@@ -192,6 +192,8 @@ class ImportDialog(QDialog):
             categories=", ".join(result.categories_added) or "-",
         )
         head = self.tr("This would happen:") if dry else self.tr("Done (one Undo takes it back):")
+        if result.nothing:
+            head = self.tr("Nothing in the file fits this project; nothing is imported:")
         self.state.setText("")
         self.report.setPlainText("\n\n".join(t for t in (head, text, _items_text(result.report.items)) if t))
         if not dry and self._space.labelling.image is None:

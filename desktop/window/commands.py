@@ -236,6 +236,8 @@ class Commands(QObject):
             hint = ""
             if report.duplicates:
                 hint += self.tr("%n have the same bytes as another photo. ", "", len(report.duplicates))
+            if report.notes:
+                hint += self.tr("%n have further pages that are not looked at. ", "", len(report.notes))
             if report.skipped:
                 hint += self.tr("%n files left out, for example: {first}", "", len(report.skipped)).format(
                     first=in_language(report.skipped[0])

@@ -53,6 +53,7 @@ _ROWS = (
     CommandRow("identities", "instance_commands", "identities", "List, merge, rename or export identities.", _WORK),
     CommandRow("import", "formats_commands", "import_", "Import annotations.", _DATA),
     CommandRow("export", "formats_commands", "export", "Export annotations.", _DATA),
+    CommandRow("merge", "merge_commands", "merge", "Take the labels of another project into this one.", _DATA),
     CommandRow("split", "formats_commands", "split", "Divide the photos into train, val and test.", _DATA),
     CommandRow("models", "models_commands", "models", "List, add, download, verify or remove backbones.", _MODELS),
     CommandRow("prompts", "prompt_commands", "prompts", "List, show, export, import or delete saved prompts.", _MODELS),

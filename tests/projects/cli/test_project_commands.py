@@ -70,7 +70,9 @@ def test_accept_reject_undo_redo_status(folder: Path, capsys: pytest.CaptureFixt
     assert command(capsys, "reject", folder, "--all")["pending_proposals"] == 0
     status = command(capsys, "status", folder, "--check")
     assert (
-        status["images"]["done"] == 3 and status["problems"] == [] and status["files"] == {"changed": 0, "missing": 0}
+        status["images"]["done"] == 3
+        and status["problems"] == []
+        and status["files"] == {"changed": 0, "missing": 0, "cut_off": []}
     )
     assert status["undo"].startswith("Reject") and status["redo"] is None
 
