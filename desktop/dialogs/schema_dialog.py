@@ -74,6 +74,7 @@ class SchemaDialog(QDialog):
         self._build()
         workspace.labelling.categories_changed.connect(self._fill)
         self._fill()
+        self.new_name.setFocus()
 
     def _build(self) -> None:
         top = QHBoxLayout()

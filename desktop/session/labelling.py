@@ -161,6 +161,9 @@ class Labelling(QObject):
             self.reload()
         elif changes.schema_changed:
             self._announce()
+        if changes.schema_changed and self.placing and self.focused is None:
+            self._take_up_placing()
+            self._announce()
 
     # -- selection and focus ---------------------------------------------------------------------------------------
 
@@ -259,16 +262,21 @@ class Labelling(QObject):
         if on == self.placing:
             return
         self.placing = on
-        if on and self.selected_key is None:
+        if on:
+            self._take_up_placing()
+        if not on and self.selected_key == NEW:
+            self.selected_key, self.focused = (self.shown[0].key if self.shown else None), None
+        self._announce()
+
+    def _take_up_placing(self) -> None:
+        """Choose the instance and the keypoint that the next click is for."""
+        if self.selected_key is None:
             if self.shown:
                 self.selected_key = self.shown[0].key
             elif self.category is not None:
                 self.selected_key = NEW
-        if on and (self.focused is None or self.state(self.focused) is not PointState.EMPTY):
+        if (self.focused is None or self.state(self.focused) is not PointState.EMPTY):
             self.focused = self.next_empty(None)
-        if not on and self.selected_key == NEW:
-            self.selected_key, self.focused = (self.shown[0].key if self.shown else None), None
-        self._announce()
 
     # -- announcing ------------------------------------------------------------------------------------------------
 
@@ -321,6 +329,10 @@ class Labelling(QObject):
             return self.tr("Choose a photo on the left.")
         if self.category is None:
             return self.tr("Make a category with keypoints first: Ctrl+K.")
+        current = self.current_category
+        if current is not None and not current.definitions and (self.placing or not self.shown):
+            text = self.tr("{name} has no keypoints yet: Ctrl+K names them. Without: R draws a box, B paints a mask.")
+            return text.format(name=current.name)
         selected = self.selected
         if selected is not None and self.focused is not None and selected.proposal(self.focused) is not None:
             return self._review_step(selected, self.focused)

@@ -83,7 +83,7 @@ class Commands(QObject):
         for action_id, work in self._open_table().items():
             window.registry.connect(action_id, self._when_open(work))
         for name in TOOLS:
-            window.registry.connect(f"tool.{name}", lambda n=name: self.use_tool(n))
+            window.registry.connect(f"tool.{name}", lambda n=name: self.take_tool(n))
         for name in ("label", "parts", "identities", "statistics"):
             window.registry.connect(f"page.{name}", lambda n=name: window.show_page(n))
         window.start_page.new_wanted.connect(dialogs.new_project)
@@ -388,6 +388,16 @@ class Commands(QObject):
             visible[(here + 1) % len(visible)].setFocus()
 
     # -- tools -----------------------------------------------------------------------------------------------------
+
+    def take_tool(self, name: str) -> None:
+        """A person takes a tool: keypoints that have no names yet are named first."""
+        self.use_tool(name)
+        workspace = self._space
+        if name != "keypoint" or workspace is None or workspace.session.read_only:
+            return
+        category = workspace.labelling.current_category
+        if category is None or not category.definitions:
+            self.dialogs.schema(workspace)
 
     def use_tool(self, name: str) -> None:
         """Take a tool in hand."""

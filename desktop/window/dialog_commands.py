@@ -45,8 +45,12 @@ class DialogCommands(QObject):
         self._show("new", dialog)
 
     def _project_created(self, folder: Path, photos: Path | None) -> None:
-        if self._window.open_project(folder) and photos is not None:
+        if not self._window.open_project(folder) or self._window.workspace is None:
+            return
+        if photos is not None:
             self._window.commands.add_images([photos])
+        if not any(c.definitions for c in self._window.workspace.labelling.categories):
+            self.schema(self._window.workspace)
 
     def open_sample(self) -> None:
         """Open the sample project (made on the first wish)."""
