@@ -387,14 +387,15 @@ class Editor:
 
     def drop_template(self, x: float, y: float) -> None:
         """All keypoints of the category at once around (x, y): the mean shape of the labelled instances."""
-        from desktop.session.template import template_points
+        from desktop.session.template import layout_key, template_points
 
         at = self._at
         category, image = at.category, at.image
         if category is None or image is None or not category.definitions:
             return
         queries = self._session.queries
-        points = template_points(category, queries.instances(ids=queries.exemplar_ids(category.id, limit=50)))
+        labelled = queries.instances(ids=queries.exemplar_ids(category.id, limit=50))
+        points = template_points(category, labelled, queries.setting(layout_key(category.id)))
         side = 0.35 * min(image.size_wh)
         size = np.asarray(image.size_wh, dtype=np.float64)
         placed = np.clip(points * side + (x, y), 0, size)

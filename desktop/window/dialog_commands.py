@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from projects.formats.recognise import Recognised
 
 
+WITHOUT_PROJECT = ("new", "settings", "models", "keys", "shortcuts", "legend", "doctor", "about")
+"""Windows that do not belong to the open project."""
+
+
 class DialogCommands(QObject):
     """GUI thread; owned by the main window's commands."""
 
@@ -142,6 +146,14 @@ class DialogCommands(QObject):
         from desktop.dialogs.about_dialog import AboutDialog
 
         self._show("about", AboutDialog(self._window))
+
+    def close_those_of_the_project(self) -> None:
+        """The project closes: its windows go first, and save what is edited in them."""
+        for name in [n for n in self.open if n not in WITHOUT_PROJECT]:
+            dialog = self.open.pop(name, None)
+            if dialog is not None:
+                leave = getattr(dialog, "leave", dialog.close)
+                leave()
 
     def dialog(self, name: str) -> Any:
         """An open dialog by name (tests, screenshots)."""

@@ -221,6 +221,7 @@ class MainWindow(QMainWindow):
         workspace = self.workspace
         if workspace is None:
             return
+        self.commands.dialogs.close_those_of_the_project()
         self.workspace = None
         self.program.use_project(None)
         workspace.close()
