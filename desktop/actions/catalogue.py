@@ -274,7 +274,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _a("tool.box", _("Box"), "R", "box", C, _("Drag a box around an instance."), checkable=True),
     _a("tool.brush", _("Brush"), "B", "brush", C, _("Paint the mask; Ctrl takes away."), checkable=True),
     _a("tool.eraser", _("Eraser"), "Shift+B", "eraser", C, _("Take away from the mask."), checkable=True),
-    _a("tool.polygon", _("Polygon"), "P", "polygon", C, _("Click the outline; Enter fills it."), checkable=True),
+    _a("tool.polygon", _("Polygon"), "P", "polygon", C, _("Click the outline; Enter adds it to the mask."), checkable=True),
     _a("tool.pan", _("Pan"), "G", "hand", C, _("Drag the photo. Space does the same from any tool."), checkable=True),
     _a("tool.smaller", _("Smaller brush"), "[", "", C, _("Shrink the brush.")),
     _a("tool.larger", _("Larger brush"), "]", "", C, _("Grow the brush.")),

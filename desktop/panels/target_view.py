@@ -19,6 +19,7 @@ from desktop.error_texts import hint_of, message_of
 from desktop.io.photos import Photo, PhotoStore
 from desktop.io.watch import FileWatch
 from desktop.panels.job_bar import ElidedLabel
+from desktop.panels.mask_bar import MaskBar
 from desktop.panels.source_view import SourceView, header_height
 from desktop.panels.tone_button import ToneButton
 from desktop.session.labelling import Labelling
@@ -67,6 +68,9 @@ class TargetView(QWidget):
         self.zoom.clicked.connect(self._toggle_zoom)
         self.tone = ToneButton()
         self.tone.changed.connect(self.set_tone)
+        self.mask_bar = MaskBar()
+        self.mask_bar.size_wanted.connect(self.set_brush_size)
+        self.mask_bar.subtract_wanted.connect(self._set_subtract)
         target = QWidget()
         column = QVBoxLayout(target)
         column.setContentsMargins(0, 0, 0, 0)
@@ -77,6 +81,7 @@ class TargetView(QWidget):
         header.addWidget(self.name, 1)
         header.addWidget(self.tags)
         header.addWidget(self.position)
+        header.addWidget(self.mask_bar)
         header.addWidget(self.tone)
         header.addWidget(self.zoom)
         column.addLayout(header)
@@ -124,7 +129,8 @@ class TargetView(QWidget):
     def use_tool(self, name: str) -> None:
         """Take a tool in hand."""
         self.canvas.set_tool(self.tools[name])
-        self._at.set_placing(name == "keypoint")
+        self._at.set_tool(name)
+        self.mask_bar.show_tool(name, self._brush.radius_px)
         self.show_next_name()
 
     @property
@@ -139,12 +145,29 @@ class TargetView(QWidget):
         tool.next_name = self._at.focused_name
         self.canvas.viewport().update()
 
+    @property
+    def _brush(self) -> BrushTool:
+        tool = self.tools["brush"]
+        assert isinstance(tool, BrushTool)
+        return tool
+
     def resize_brush(self, factor: float) -> None:
         """Grow or shrink brush and eraser together."""
+        self.set_brush_size(self._brush.radius_px * factor)
+
+    def set_brush_size(self, radius_px: float) -> None:
+        """Radius of brush and eraser in pixels of the screen."""
         for name in ("brush", "eraser"):
             tool = self.tools[name]
             assert isinstance(tool, BrushTool)
-            tool.resize_by(factor)
+            tool.resize_to(radius_px)
+        self.mask_bar.show_size(self._brush.radius_px)
+
+    def _set_subtract(self, on: bool) -> None:
+        tool = self.tools["polygon"]
+        assert isinstance(tool, PolygonTool)
+        tool.set_subtract(on)
+        self.canvas.setFocus()
 
     # -- photo -----------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,8 @@ class Labelling(QObject):
 
     Attributes:
         image: the shown photo; shown: its instances; selected_key: `ShownInstance.key`, NEW or None.
-        focused: schema index of the focused keypoint, or None; placing: the keypoint tool is in hand.
+        focused: schema index of the focused keypoint, or None.
+        tool: name of the tool in hand; placing: it is the keypoint tool.
 
     Signals:
         image_changed(ImageRow | None): another photo.
@@ -51,6 +52,7 @@ class Labelling(QObject):
         self.selected_key: str | None = None
         self.focused: int | None = None
         self.placing = False
+        self.tool = "select"
         self.heat: SimilarityMap | None = None
         self._holding = 0
         self._held = False
@@ -257,6 +259,14 @@ class Labelling(QObject):
         """Whether anything in the photo waits for a decision."""
         return any(s.has_pending for s in self.shown)
 
+    def set_tool(self, name: str) -> None:
+        """Another tool is in hand."""
+        with self.batch():
+            changed, self.tool = name != self.tool, name
+            self.set_placing(name == "keypoint")
+            if changed:
+                self._announce()
+
     def set_placing(self, on: bool) -> None:
         """The keypoint tool was taken or put away."""
         if on == self.placing:
@@ -333,6 +343,8 @@ class Labelling(QObject):
         if current is not None and not current.definitions and (self.placing or not self.shown):
             text = self.tr("{name} has no keypoints yet: Ctrl+K names them. Without: R draws a box, B paints a mask.")
             return text.format(name=current.name)
+        if self.tool in ("box", "brush", "eraser", "polygon"):
+            return self._shape_step()
         selected = self.selected
         if selected is not None and self.focused is not None and selected.proposal(self.focused) is not None:
             return self._review_step(selected, self.focused)
@@ -358,6 +370,24 @@ class Labelling(QObject):
     def has_exemplar(self) -> bool:
         """Whether the current category can be proposed."""
         return self.category is not None and bool(self.session.queries.exemplar_ids(self.category.id, limit=1))
+
+    def _shape_step(self) -> str:
+        selected = self.selected
+        name = self.current_category.name if self.current_category is not None else ""
+        if self.tool == "box":
+            if selected is not None and selected.instance is not None and selected.box is not None:
+                text = self.tr("Ctrl+Shift+F finds this {name} on the other photos, Ctrl+M cuts it out, K places its keypoints.")
+                return text.format(name=name)
+            return self.tr("Drag a box around {name}.").format(name=name)
+        if self.tool == "polygon":
+            return self.tr(
+                "Click the outline; Enter adds it to the mask, Ctrl+Enter takes it away. Backspace: one corner back."
+            )
+        if self.tool == "eraser":
+            return self.tr("Drag to take away from the mask, with Ctrl to paint. [ and ] change the size.")
+        return self.tr("Drag to paint the mask of {name}, with Ctrl to take away. [ and ] change the size.").format(
+            name=name
+        )
 
     def _placing_step(self) -> str:
         name = self.focused_name
