@@ -25,7 +25,7 @@ def matrix_of(transform: QTransform) -> np.ndarray:
 
 
 class MaskItem(QGraphicsItem):
-    """One mask: 35 % fill and an outline of 1.5 px at any zoom, dashed while it is a proposal."""
+    """One mask: 35 % fill and an outline of 1.5 px on a dark ground at any zoom, dashed while it is a proposal."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +51,9 @@ class MaskItem(QGraphicsItem):
         fill = QColor(self._colour)
         fill.setAlphaF(0.35)
         painter.fillPath(self._path, fill)
+        ground = QPen(QColor(0, 0, 0, 190), 3.5)  # whole under the dashes: pale colours vanish on pale photos without it
+        ground.setCosmetic(True)
+        painter.strokePath(self._path, ground)
         pen = QPen(self._colour.lighter(125), 1.5)
         pen.setCosmetic(True)
         if self._pending:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QFileDialog,
     QFormLayout,
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from desktop.engine_thread.jobs import Priority
 from desktop.error_texts import hint_of, message_of
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 
@@ -42,12 +42,12 @@ class ExportDialog(QDialog):
         self._engine = workspace.program.engine
         self.setWindowTitle(self.tr("Export"))
         self.resize(640, 520)
-        self.format = QComboBox()
+        self.format = Choice()
         for spec in FORMATS.values():
             if spec.writes:
                 self.format.addItem(spec.title, spec.name)
         self.place = QLineEdit(str(workspace.folder.parent / f"{workspace.folder.stem}-export"))
-        self.categories = QComboBox()
+        self.categories = Choice()
         self.categories.addItem(self.tr("all categories"), "")
         for category in workspace.labelling.categories:
             self.categories.addItem(category.name, category.name)

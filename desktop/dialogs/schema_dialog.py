@@ -8,7 +8,6 @@ from PySide6.QtCore import QCoreApplication, QSize, Qt
 from PySide6.QtGui import QColor, QPixmap
 from PySide6.QtWidgets import (
     QColorDialog,
-    QComboBox,
     QDialog,
     QHBoxLayout,
     QInputDialog,
@@ -28,6 +27,7 @@ from desktop.session.schema_draft import SchemaDraft
 from desktop.session.template import layout_key, template_points
 from desktop.session.templates import TEMPLATES
 from desktop.theme.icons import icon
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.scrolled import Scrolled
 from desktop.widgets.skeleton_editor import SkeletonEditor
@@ -55,7 +55,7 @@ class SchemaDialog(QDialog):
         self._loaded: CategoryRow | None = None
         self._moved = False
         self._left_alone = False
-        self.category = QComboBox()
+        self.category = Choice()
         self.category.setAccessibleName(self.tr("Category"))
         self.category.activated.connect(lambda _: self._choose_category())
         self.names = QListWidget()
@@ -68,7 +68,7 @@ class SchemaDialog(QDialog):
         self.new_name.setMaxLength(300)
         self.new_name.setAccessibleName(self.tr("New keypoint"))
         self.new_name.returnPressed.connect(self.add_keypoint)
-        self.pair = QComboBox()
+        self.pair = Choice()
         self.pair.setAccessibleName(self.tr("Other side"))
         self.pair.activated.connect(self._pair_chosen)
         self.editor = SkeletonEditor()

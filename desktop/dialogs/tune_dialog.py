@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from desktop.error_texts import hint_of, message_of
 from desktop.session.tuning import TuneWish
 from desktop.widgets.before_after import BeforeAfterGallery
-from desktop.widgets.fields import indented
+from desktop.widgets.fields import Choice, indented
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 
@@ -32,13 +32,13 @@ class TuneDialog(QDialog):
         self._note = ""
         self.setWindowTitle(self.tr("Tune the prompt"))
         self.resize(720, 640)
-        self.category = QComboBox()
+        self.category = Choice()
         for category in workspace.labelling.categories:
             self.category.addItem(category.name, category.name)
         current = workspace.labelling.current_category
         if current is not None:
             self.category.setCurrentIndex(max(0, self.category.findData(current.name)))
-        self.kind = QComboBox()
+        self.kind = Choice()
         for key, text in (
             ("class", self.tr("one prompt for the category")),
             ("single", self.tr("one prompt for everything")),

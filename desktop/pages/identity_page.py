@@ -6,7 +6,6 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QInputDialog,
     QMenu,
@@ -24,6 +23,7 @@ from desktop.pages.stacks import stacked
 from desktop.session.reviewer import ROWS_EACH
 from desktop.theme.icons import icon
 from desktop.widgets.crop_grid import CropCard, CropGrid
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label, plain_tip
 from desktop.window.workspace import Workspace
 from engine.domain.geometry import Box, expand_box
@@ -51,7 +51,7 @@ class IdentityPage(QWidget):
         self._space = workspace
         self._outlines: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._open_stacks = False
-        self.who = QComboBox()
+        self.who = Choice()
         self.who.setMinimumWidth(240)
         self.who.setAccessibleName(self.tr("Identity"))
         self.who.activated.connect(lambda _: self.refresh())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSlider, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from desktop.canvas.content import PointState
 from desktop.session.reviewer import ROWS_EACH
 from desktop.widgets.crop_grid import CropCard, CropGrid
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.window.workspace import Workspace
 from engine.domain.geometry import Box, box_of_points, longer_side
@@ -31,11 +32,11 @@ class PartGridPage(QWidget):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._space = workspace
-        self.part = QComboBox()
+        self.part = Choice()
         self.part.setMinimumWidth(240)
         self.part.setAccessibleName(self.tr("Keypoint"))
         self.part.activated.connect(lambda _: self.refresh())
-        self.shown = QComboBox()
+        self.shown = Choice()
         self.shown.addItem(self.tr("pending, least sure first"), "pending")
         self.shown.addItem(self.tr("accepted"), "accepted")
         self.shown.setAccessibleName(self.tr("What to show"))

@@ -6,13 +6,14 @@ from typing import Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.error_texts import text_of
 from desktop.pages.part_grid import CONTEXT
 from desktop.session.figures import Figures, figures_of
 from desktop.theme.colours import IMAGE_STATE_COLOURS
 from desktop.widgets.crop_row import Crop, CropRow
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 from desktop.window.workspace import Workspace
@@ -32,7 +33,7 @@ class StatisticsPage(QWidget):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._space = workspace
-        self.category = QComboBox()
+        self.category = Choice()
         self.category.setMinimumWidth(200)
         self.category.setAccessibleName(self.tr("Category"))
         self.category.activated.connect(lambda _: self.refresh())

@@ -96,6 +96,10 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
         border-radius: 5px; padding: 3px 6px; min-height: {round(20 * font_scale)}px; }}
     QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
     QComboBox {{ padding-right: 18px; }}
+    QComboBox {{ combobox-popup: 0; }}
+    QComboBox QAbstractItemView {{ selection-background-color: {accent}; selection-color: white; padding: 2px; }}
+    QComboBox QAbstractItemView::item {{ min-height: {round(24 * font_scale)}px; padding: 0px 6px; }}
+    QComboBox QAbstractItemView::item:selected {{ background: {accent}; color: white; }}
     QAbstractSpinBox QLineEdit {{ border: none; background: transparent; padding: 0px 5px; min-height: 0px; }}
     QSpinBox, QDoubleSpinBox {{ padding: 3px 18px 3px 4px; }}
     QComboBox::drop-down {{ border: none; width: 20px; }}
