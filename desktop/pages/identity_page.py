@@ -6,7 +6,6 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QHBoxLayout,
     QInputDialog,
     QMenu,
     QPushButton,
@@ -24,6 +23,7 @@ from desktop.session.reviewer import ROWS_EACH
 from desktop.theme.icons import icon
 from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.fields import Choice
+from desktop.widgets.flow import FlowLayout
 from desktop.widgets.message_bar import plain_label, plain_tip
 from desktop.window.workspace import Workspace
 from engine.domain.geometry import Box, expand_box
@@ -103,13 +103,9 @@ class IdentityPage(QWidget):
         self.yes.clicked.connect(lambda _: self.accept())
         self.no = QPushButton(icon("cross"), self.tr("Deny (Delete)"))
         self.no.clicked.connect(lambda _: self.reject())
-        top = QHBoxLayout()
-        top.addWidget(self.who)
-        for widget in (find, again, self.stacks, more):
+        top = FlowLayout(spacing=8)  # in a narrow window the buttons come in two rows
+        for widget in (self.who, find, again, self.stacks, more, self.yes, self.no):
             top.addWidget(widget)
-        top.addStretch(1)
-        top.addWidget(self.yes)
-        top.addWidget(self.no)
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         for title, grid in ((self.confirmed_title, self.confirmed), (self.suggested_title, self.suggested)):
             part = QWidget()

@@ -16,7 +16,7 @@ from PySide6.QtGui import (
     QKeySequence,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
 from desktop.actions.keymap import load_keys
 from desktop.actions.registry import ActionRegistry
@@ -27,6 +27,7 @@ from desktop.panels.job_bar import JobBar
 from desktop.program import Program
 from desktop.settled import settle
 from desktop.widgets.message_bar import MessageBar
+from desktop.widgets.pages import Pages
 from desktop.window.docks import Docks
 from desktop.window.menus import fill_menu_bar, make_tool_bar
 from engine.domain.errors import AppError, KnownError
@@ -70,7 +71,7 @@ class MainWindow(QMainWindow):
         self.tool_bar, self.search, self.project_button = make_tool_bar(self, self.registry)
         self.message_bar = MessageBar()
         self.start_page = StartPage(program)
-        self.pages = QStackedWidget()
+        self.pages = Pages()
         self.pages.addWidget(self.start_page)
         middle = QWidget()
         column = QVBoxLayout(middle)

@@ -251,6 +251,11 @@ def sizes(studio: Any) -> None:
     for name, width, height in (("small", 900, 600), ("tiny", 660, 460), ("wide", 1920, 1080)):
         studio.window.resize(width, height)
         studio.take(f"main-{name}")
+    studio.window.resize(900, 650)
+    for page in ("parts", "identities", "statistics"):
+        studio.window.show_page(page)
+        studio.take(f"small-{page}")
+    studio.window.show_page("label")
     studio.window.resize(1360, 860)
     studio.settle()
 
