@@ -83,6 +83,8 @@ class CanvasView(QGraphicsView):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(self.tr("Photo canvas"))
         self.setMinimumSize(120, 100)
+        # A scene asks its items, which want nothing, and refuses: what is dropped here is meant for the window.
+        self.viewport().setAcceptDrops(False)
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from desktop.session.place import Place, place_from_setting
@@ -152,14 +152,7 @@ def test_a_dragged_separator_is_what_comes_back(proposed: Driver) -> None:
     window.resize(1360, 860)
     settle(proposed)
     dock = window.docks.docks["images"]
-    edge = dock.geometry().topRight() + QPoint(1, 200)
-    QTest.mousePress(window, Qt.MouseButton.LeftButton, pos=edge)
-    QTest.mouseMove(window, edge + QPoint(30, 0))
-    settle(proposed)
-    QTest.mouseMove(window, edge + QPoint(60, 0))
-    settle(proposed)
-    QTest.mouseRelease(window, Qt.MouseButton.LeftButton, pos=edge + QPoint(60, 0))
-    settle(proposed)
+    proposed.widen_panel("images", 60)
     wide = dock.width()
     assert wide > 310, wide
     window.resize(900, 650)
