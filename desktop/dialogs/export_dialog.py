@@ -128,7 +128,14 @@ class ExportDialog(QDialog):
 
     def _previewed(self, items: Any) -> None:
         self.state.setText("")
-        self.report.setPlainText(_items_text(items) or self.tr("Nothing is lost."))
+        texts = (self._partly(), _items_text(items) or self.tr("Nothing is lost."))
+        self.report.setPlainText("\n\n".join(t for t in texts if t))
+
+    def _partly(self) -> str:
+        """What goes out although nobody finished it."""
+        count = self._space.session.queries.counts().partly
+        text = self.tr("%n photos are labelled only partly: keypoints that nobody looked at go out as absent.", "", count)
+        return text if count else ""
 
     def start(self) -> None:
         """Write the export."""
@@ -150,7 +157,8 @@ class ExportDialog(QDialog):
         summary = report.extra.get("summary", "")
         files = "\n".join(report.files[:20])
         self.state.setText(self.tr("Done."))
-        self.report.setPlainText("\n\n".join(t for t in (summary, files, _items_text(report.items)) if t))
+        texts = (summary, self._partly(), files, _items_text(report.items))
+        self.report.setPlainText("\n\n".join(t for t in texts if t))
         self._space.program.messages.info(self.tr("Exported: {summary}").format(summary=summary), self.place.text())
 
     def _failed(self, error: AppError) -> None:

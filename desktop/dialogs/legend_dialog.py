@@ -59,6 +59,7 @@ class LegendDialog(QDialog):
             (_Mark(image_state="pending"), self.tr("photo with proposals")),
             (_Mark(image_state="doubt"), self.tr("photo with a doubtful proposal")),
             (_Mark(image_state="nothing"), self.tr("looked at, nothing here")),
+            (_Mark(image_state="partly"), self.tr("labelled partly: keypoints that nobody looked at")),
             (_Mark(image_state="done"), self.tr("labelled")),
             (_Mark(image_state="error"), self.tr("file missing")),
         ]

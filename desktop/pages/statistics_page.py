@@ -123,8 +123,8 @@ class StatisticsPage(QWidget):
             parts.append(self.tr("%n decisions, {p:.0%} accepted", "", f.decisions).format(p=share))
         self.detail.setText("   ".join(parts) or self.tr("No proposal was decided yet."))
         self._show_wrong(f)
-        names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("done")]
-        values = (f.unseen, f.pending, f.nothing, f.done)
+        names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("partly"), self.tr("done")]
+        values = (f.unseen, f.pending, f.nothing, f.partly, f.done)
         self.states.show_series(
             [
                 Series(
@@ -132,7 +132,7 @@ class StatisticsPage(QWidget):
                     tuple((float(i), float(v)) for i, v in enumerate(values)),
                     IMAGE_STATE_COLOURS["done"],
                     "bars",
-                    tuple(IMAGE_STATE_COLOURS[state] for state in ("unseen", "pending", "nothing", "done")),
+                    tuple(IMAGE_STATE_COLOURS[state] for state in ("unseen", "pending", "nothing", "partly", "done")),
                 )
             ],
             bar_labels=names,

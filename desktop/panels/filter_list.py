@@ -207,6 +207,7 @@ class FilterList(QWidget):
             FilterRow("pending", self.tr("pending"), counts.pending, ImageFilter(state="pending")),
             FilterRow("doubt", self.tr("doubt"), doubt, ImageFilter(below=doubt_below)),
             FilterRow("nothing", self.tr("nothing here"), counts.nothing, ImageFilter(state="nothing")),
+            FilterRow("partly", self.tr("partly"), counts.partly, ImageFilter(state="partly")),
             FilterRow("done", self.tr("done"), counts.done, ImageFilter(state="done")),
         ]
         missing = queries.count_images(ImageFilter(file_state="missing"))

@@ -24,7 +24,8 @@ def state_of(row: ImageRow, doubt_below: float) -> str:
 
 
 def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
-    """Shape and colour of an image state: ring unseen, half pending, dashed doubt, tick done, slash nothing."""
+    """Shape and colour of an image state: ring unseen, half pending, dashed doubt, three quarters partly, tick done, slash
+    nothing."""
     colour = IMAGE_STATE_COLOURS.get(state, IMAGE_STATE_COLOURS["unseen"])
     rect = QRectF(centre.x() - 5, centre.y() - 5, 10, 10)
     painter.setPen(QPen(colour, 2.0))
@@ -38,6 +39,10 @@ def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
         painter.drawEllipse(rect)
         painter.setBrush(colour)
         painter.drawPie(rect, 90 * 16, 180 * 16)
+    elif state == "partly":
+        painter.drawEllipse(rect)
+        painter.setBrush(colour)
+        painter.drawPie(rect, -180 * 16, 270 * 16)
     elif state == "doubt":
         pen = QPen(colour, 2.2)
         pen.setDashPattern([1.6, 1.2])
@@ -157,7 +162,8 @@ class ImageDelegate(QStyledItemDelegate):
             low = f"  {row.min_confidence:.2f}" if row.min_confidence is not None else ""
             return self.tr("{n} pending").format(n=row.pending_count) + low
         if row.instance_count:
-            return self.tr("{n} labelled").format(n=row.instance_count)
+            text = self.tr("{n} labelled partly") if row.state == "partly" else self.tr("{n} labelled")
+            return text.format(n=row.instance_count)
         if row.state == "nothing":
             return self.tr("nothing here")
         return f"{row.width} x {row.height}"

@@ -53,6 +53,7 @@ class Figures:
     per_keypoint: tuple[tuple[str, float, int], ...]
     reliability: tuple[tuple[float, float, int], ...]
     wrong: tuple[WrongProposal, ...] = ()
+    partly: int = 0
 
 
 def figures_of(project: Any, category_id: int | None = None) -> Figures:
@@ -76,7 +77,7 @@ def figures_of(project: Any, category_id: int | None = None) -> Figures:
     return Figures(
         counts.all, counts.unseen, counts.pending, counts.done, counts.nothing, counts.instances, counts.keypoints,
         len(decisions), len(accepted), _actions(history, counts.keypoints), per_day, per_keypoint,
-        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names),
+        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names), counts.partly,
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def _narrow(
     if key == "state":
         if value == "doubt":
             return replace(filter_, below=DOUBT)
-        return replace(filter_, state=value) if value in ("unseen", "pending", "done", "nothing") else None
+        return replace(filter_, state=value) if value in ("unseen", "pending", "partly", "done", "nothing") else None
     if key == "file":
         return replace(filter_, file_state=value) if value in ("ok", "changed", "missing") else None
     if key == "id":

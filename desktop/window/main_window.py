@@ -321,6 +321,8 @@ class MainWindow(QMainWindow):
             return
         counts = workspace.session.queries.counts()
         text = self.tr("saved   {done} done, {pending} pending").format(done=counts.done, pending=counts.pending)
+        if counts.partly:
+            text += self.tr(", {n} partly").format(n=counts.partly)
         self.job_bar.show_saved(text)
         self.commands.refresh_undo()
 

@@ -31,7 +31,7 @@ class ImageFilter:
     """Which images; every field that is set must hold.
 
     Attributes:
-        state: unseen, pending, done or nothing.
+        state: unseen, pending, partly, done or nothing.
         below: the lowest pending confidence is under this (the "doubt" filter uses `DOUBT`).
         category_id: has an accepted or proposed instance of it.
         missing_definition_id: has an instance of the keypoint's category without this keypoint looked at.
@@ -113,6 +113,7 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
 class Counts:
     """How many images are in each state (`doubt`: pending with a confidence under 0.5), and the accepted totals.
 
+    `partly`: labelled, but an instance lacks keypoints of its category that nobody looked at (an absent one was looked at).
     `keypoints` counts placed ones (hidden or visible).
     """
 
@@ -125,6 +126,7 @@ class Counts:
     instances: int
     keypoints: int
     masks: int
+    partly: int = 0
 
 
 class ImageQueries(QueryGroup):
@@ -213,6 +215,7 @@ class ImageQueries(QueryGroup):
         return Counts(
             all=sums[0], unseen=states["unseen"], pending=states["pending"], done=states["done"],
             nothing=states["nothing"], doubt=sums[1], instances=sums[2], keypoints=sums[3], masks=sums[4],
+            partly=states["partly"],
         )  # fmt: skip
 
     def iter_images(self, filter_: ImageFilter | None = None, *, page: int = 1000) -> Iterator[ImageRow]:
