@@ -104,6 +104,9 @@ ACTIONS: tuple[ActionSpec, ...] = (
         C,
         _("Remove the focused keypoint, or the selected instance when none is focused."),
     ),
+    _a(
+        "edit.delete_instance", _("Delete instance"), "Ctrl+Del", "", C, _("Remove the selected instance with all of it.")
+    ),
     _a("edit.copy", _("Copy instance"), "Ctrl+C", "", C, _("Copy the selected instance.")),
     _a("edit.paste", _("Paste instance"), "Ctrl+V", "", C, _("Paste the copied instance into this photo.")),
     _a(
@@ -251,7 +254,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
         _("Search photos"),
         "Ctrl+F",
         "search",
-        help_=_("By name or with conf:<0.5 kp:left_ear tag:x state:pending."),
+        help_=_("By name or with conf:<0.5 lacks:left_ear tag:x state:pending."),
     ),
     _a(
         "tool.select",

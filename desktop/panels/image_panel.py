@@ -14,6 +14,7 @@ from desktop.session.labelling import Labelling
 from desktop.session.place import Place
 from desktop.session.search import parse_search
 from desktop.theme.icons import icon
+from desktop.widgets.message_bar import plain_label
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 
@@ -40,6 +41,7 @@ class ImagePanel(QWidget):
         self._at = labelling
         self._session = labelling.session
         self._search_text = ""
+        self._problems = ""
         self.model = ImageModel(self._session, thumbnails, self)
         self.filters = FilterList(labelling, self)
         self.view = QListView()
@@ -56,6 +58,10 @@ class ImagePanel(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.filters)
         layout.addLayout(self._header())
+        self._note = plain_label(name="warning")
+        self._note.setContentsMargins(10, 0, 10, 4)
+        self._note.hide()
+        layout.addWidget(self._note)
         layout.addWidget(self._empty, 1)
         layout.addWidget(self.view, 1)
         self.filters.chosen.connect(lambda _: self._apply())
@@ -142,7 +148,8 @@ class ImagePanel(QWidget):
         found = parse_search(
             self._search_text, self.filters.filter(), categories=self._at.categories, identity_id=identity_id
         )
-        self.searched.emit(", ".join(found.problems))
+        self._problems = ", ".join(found.problems)
+        self.searched.emit(self._problems)
         return found.filter
 
     def _apply(self) -> None:
@@ -154,6 +161,8 @@ class ImagePanel(QWidget):
 
     def _show_empty(self) -> None:
         count = len(self.model.ids)
+        self._note.setText(self.tr("Not understood: {words}").format(words=self._problems) if self._problems else "")
+        self._note.setVisible(bool(self._problems))
         self._empty.setVisible(count == 0)
         self.view.setVisible(count > 0)
         if count == 0:

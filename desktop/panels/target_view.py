@@ -176,6 +176,7 @@ class TargetView(QWidget):
         self.canvas.tool.cancel()
         self._watch.watch(image.path if image is not None else None)
         self._file_gone = False
+        self._at.photo_problem = ""
         if image is None:
             self.name.set_text("")
             self.tags.set_text("")
@@ -192,6 +193,7 @@ class TargetView(QWidget):
         def loaded(photo: Photo) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
                 self._shown_ns = photo.mtime_ns
+                self._at.photo_problem = ""
                 self.canvas.show_message("")
                 self.canvas.show_image(photo.pyramid, keep_view=self._at.settings.current.keep_zoom)
                 self.canvas.show_content(self._at.content())
@@ -199,6 +201,9 @@ class TargetView(QWidget):
 
         def failed(error: AppError) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
+                self._at.photo_problem = message_of(error)
+                if "FileNotFoundError" in error.details:  # what is damaged would be decoded in vain
+                    self._watch.look_again()
                 self.canvas.show_image(None)
                 self.canvas.show_message(f"{message_of(error)}\n\n{hint_of(error)}")
 
@@ -219,7 +224,11 @@ class TargetView(QWidget):
     def _file_touched(self, path: Path) -> None:
         """The file of the shown photo changed on the disk: show what it is now, or say that it is gone."""
         image = self._at.image
-        if image is None or image.path != path or self.canvas.pyramid is None:
+        if image is None or image.path != path:
+            return
+        if self.canvas.pyramid is None:  # it was not there from the start
+            if self._at.photo_problem:
+                self.show_image(image)
             return
 
         def still_shown() -> bool:
@@ -228,22 +237,29 @@ class TargetView(QWidget):
         def replaced(photo: Photo) -> None:
             if still_shown():
                 self._file_gone = False
+                self._at.photo_problem = ""
                 self._shown_ns = photo.mtime_ns
                 self.canvas.show_message("")
                 self.canvas.show_image(photo.pyramid, keep_view=True)
                 self.canvas.show_content(self._at.content())
                 self._tell_replaced(photo, image)
 
+        def same() -> None:
+            if still_shown():
+                self._file_gone = False
+                self._at.photo_problem = ""
+
         def gone(error: AppError) -> None:
             if not still_shown():
                 return
             self._watch.look_again()
+            self._at.photo_problem = message_of(error)
             if not self._file_gone:
                 self._file_gone = True
-                # The picture stays: it is decoded, and somebody may be in the middle of labelling it.
+                # The picture stays: somebody is in the middle of looking at it. Nothing more is placed on it.
                 self._at.session.messages.warning(message_of(error), hint_of(error))
 
-        self._photos.look_again(path, self._shown_ns, replaced, gone)
+        self._photos.look_again(path, self._shown_ns, replaced, gone, same)
 
     def _content_changed(self, content: CanvasContent) -> None:
         self.canvas.show_content(content)

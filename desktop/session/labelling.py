@@ -28,6 +28,7 @@ class Labelling(QObject):
         image: the shown photo; shown: its instances; selected_key: `ShownInstance.key`, NEW or None.
         focused: schema index of the focused keypoint, or None.
         tool: name of the tool in hand; placing: it is the keypoint tool.
+        photo_problem: why the shown photo cannot be looked at now ("" = it can).
 
     Signals:
         image_changed(ImageRow | None): another photo.
@@ -56,6 +57,7 @@ class Labelling(QObject):
         self.heat: SimilarityMap | None = None
         self._holding = 0
         self._held = False
+        self.photo_problem = ""
         self.remark: Callable[[], str] = lambda: ""
         """What somebody else has to say about the photo when nothing waits in it (the label check)."""
         self.categories: tuple[CategoryRow, ...] = session.queries.categories()
@@ -253,6 +255,14 @@ class Labelling(QObject):
             if selected is None or selected.keypoint(index) is None:
                 return index
         return None
+
+    def photo_is_there(self) -> bool:
+        """Whether the photo can be looked at; when it cannot, that is told: nothing is placed on what nobody sees."""
+        if self.photo_problem:
+            self.session.messages.warning(
+                self.photo_problem, self.tr("Nothing is placed or accepted on it until its file is back.")
+            )
+        return not self.photo_problem
 
     @property
     def has_pending(self) -> bool:

@@ -48,6 +48,8 @@ def _announced_once(method: Callable[..., _R]) -> Callable[..., _R]:
 
     @functools.wraps(method)
     def run(self: Reviewer, *arguments: object) -> _R:
+        if method.__name__.startswith(("accept", "take")) and self._at.has_pending and not self._at.photo_is_there():
+            return 0  # type: ignore[return-value]
         with self._at.batch():
             return method(self, *arguments)
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication
 
-from desktop.theme.colours import dark_palette, light_palette
+from desktop.theme.colours import dark_palette, light_palette, warning_text
 from engine.paths import resources_dir
 
 BASE_FONT_PX = 13
@@ -50,6 +50,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     text = palette.color(role.WindowText).name()
     dim = palette.color(role.PlaceholderText).name()
     accent = palette.color(role.Highlight).name()
+    warning = warning_text(palette).name()
     alternate = palette.color(role.AlternateBase).name()
     hover = QColor(accent)
     wash = f"rgba({hover.red()},{hover.green()},{hover.blue()},0.15)"
@@ -86,6 +87,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QFrame#card {{ background: {base}; border: 1px solid {line}; border-radius: 8px; }}
     QFrame#card:hover, QFrame#card:focus {{ border-color: {accent}; }}
     QLabel#dim {{ color: {dim}; }}
+    QLabel#warning {{ color: {warning}; }}
     QLabel#caption {{ color: {dim}; font-size: {small}px; font-weight: 600; }}
     QLabel#title {{ font-size: {round(22 * font_scale)}px; font-weight: 600; }}
     QLabel#heading {{ font-size: {round(15 * font_scale)}px; font-weight: 600; }}

@@ -101,6 +101,7 @@ class Commands(QObject):
             "edit.undo": self.undo,
             "edit.redo": self.redo,
             "edit.delete": lambda w: self._on_page("remove", w.editor.delete),
+            "edit.delete_instance": lambda w: w.editor.delete_instance(),
             "edit.copy": lambda w: w.editor.copy(),
             "edit.paste": lambda w: w.editor.paste(),
             "edit.copy_previous": lambda w: self.photos.copy_previous(w),
@@ -439,7 +440,7 @@ class Commands(QObject):
         """Everything sure in this photo."""
         count = workspace.reviewer.accept_image()
         threshold = workspace.program.settings.current.accept_precision
-        if count == 0:
+        if count == 0 and not workspace.labelling.photo_problem:
             workspace.program.messages.info(
                 self.tr("Nothing in this photo reaches the threshold of {t:.0%}.").format(t=threshold),
                 self.tr("Enter accepts one by one; the threshold is in the settings."),

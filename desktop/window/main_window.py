@@ -27,7 +27,7 @@ from desktop.pages.start_page import StartPage
 from desktop.panels.job_bar import JobBar
 from desktop.program import Program
 from desktop.settled import settle
-from desktop.widgets.message_bar import MessageBar
+from desktop.widgets.message_bar import MessageBar, plain_tip
 from desktop.widgets.pages import Pages
 from desktop.window.docks import Docks
 from desktop.window.menus import fill_menu_bar, make_tool_bar
@@ -133,6 +133,7 @@ class MainWindow(QMainWindow):
         from projects.project import Project
 
         self.close_project()
+        self.message_bar.hide()
         self._checking = None  # what is still being checked does not open any more
         if Project.opens_slowly(folder):
             self._check_first(folder, read_only)
@@ -177,8 +178,8 @@ class MainWindow(QMainWindow):
 
     def _offer_after_failure(self, folder: Path, error: AppError) -> None:
         locked = isinstance(error, KnownError) and "open" in error.user_message.lower() and folder.exists()
-        retry = (lambda: self.open_project(folder, read_only=True)) if locked else (lambda: self.open_project(folder))
-        self.program.messages.error(error, retry=retry)
+        look = (self.tr("Open read-only"), lambda: self.open_project(folder, read_only=True)) if locked else None
+        self.program.messages.error(error, retry=lambda: self.open_project(folder), other=look)
 
     def _show_project(self, workspace: Workspace) -> None:
         from desktop.window.project_pages import make_pages
@@ -224,6 +225,7 @@ class MainWindow(QMainWindow):
         if workspace is None:
             return
         self.commands.dialogs.close_those_of_the_project()
+        self.message_bar.hide()  # what it says is about this project
         self.workspace = None
         self.program.use_project(None)
         workspace.close()
@@ -309,7 +311,8 @@ class MainWindow(QMainWindow):
         self.workspace.target.canvas.setFocus()
 
     def _search_problem(self, words: str) -> None:
-        self.search.setToolTip(self.tr("Not understood: {words}").format(words=words) if words else "")
+        text = self.tr("Not understood: {words}").format(words=words) if words else ""
+        self.search.setToolTip(plain_tip(text))
         self.search.setStyleSheet("QLineEdit { border-color: #D55E00; }" if words else "")
 
     def _saved_soon(self) -> None:

@@ -178,11 +178,12 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
     bar.addAction(registry["view.panels"])
     bar.leaving = [
         [registry["view.source"], registry["view.panels"]],
-        [registry["edit.undo"], registry["edit.redo"]],
+        [registry["tool.eraser"], registry["tool.pan"]],  # the brush takes away with Ctrl, Space pans
         [registry[f"page.{name}"] for name in ("label", "parts", "identities", "statistics")],
+        [registry["edit.undo"], registry["edit.redo"]],
     ]
     search = SearchField()
-    search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  kp:nose  tag:x"))
+    search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  lacks:nose  tag:x"))
     search.setClearButtonEnabled(True)
     search.setAccessibleName(QCoreApplication.translate("MainWindow", "Search photos"))
     search.setMaximumWidth(270)

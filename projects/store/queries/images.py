@@ -34,6 +34,7 @@ class ImageFilter:
         state: unseen, pending, partly, done or nothing.
         below: the lowest pending confidence is under this (the "doubt" filter uses `DOUBT`).
         category_id: has an accepted or proposed instance of it.
+        definition_id: has an accepted instance with this keypoint placed (hidden or visible).
         missing_definition_id: has an instance of the keypoint's category without this keypoint looked at.
         tag, split: by name; split "" = in no split.
         identity_id: has an accepted instance of it.
@@ -47,6 +48,7 @@ class ImageFilter:
     state: str | None = None
     below: float | None = None
     category_id: int | None = None
+    definition_id: int | None = None
     missing_definition_id: int | None = None
     tag: str | None = None
     split: str | None = None
@@ -79,6 +81,8 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
     if f.category_id is not None:
         add("(EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.category_id = ?) OR EXISTS (SELECT 1 FROM "
             "proposal p WHERE p.image_id = image.id AND p.category_id = ? AND p.here = 1))", f.category_id, f.category_id)  # fmt: skip
+    if f.definition_id is not None:
+        add("image.id IN (SELECT k.image_id FROM keypoint k WHERE k.definition_id = ? AND k.visibility > 0)", f.definition_id)
     if f.missing_definition_id is not None:
         # One pass over the category's instances: asked per image, SQLite would walk all of them for each.
         add("image.id IN (SELECT i.image_id FROM instance i WHERE i.category_id = (SELECT d.category_id FROM "
