@@ -22,6 +22,7 @@ from desktop.engine_thread.jobs import Priority
 from desktop.error_texts import hint_of, message_of
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
+from desktop.widgets.scrolled import Scrolled
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class ImportDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(10)
-        layout.addLayout(form)
+        layout.addWidget(Scrolled(form))  # on a small screen
         layout.addWidget(self.report, 1)
         layout.addLayout(buttons)
         self.file.textChanged.connect(lambda _: self._check())

@@ -13,6 +13,7 @@ from desktop.canvas.marks import draw_list_mark
 from desktop.panels.image_delegate import draw_state_dot
 from desktop.theme.colours import CANVAS_GREY, STATE_COLOURS
 from desktop.widgets.message_bar import plain_label
+from desktop.widgets.scrolled import Scrolled
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
@@ -72,6 +73,6 @@ class LegendDialog(QDialog):
         close.clicked.connect(self.accept)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
-        layout.addLayout(grid)
+        layout.addWidget(Scrolled(grid), 1)
         layout.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
         self.setMinimumWidth(380)

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog
 
 from desktop.widgets.accelerators import DialogAccelerators
+from desktop.widgets.scrolled import fit_to_screen
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
@@ -37,6 +39,9 @@ class DialogCommands(QObject):
         DialogAccelerators(dialog)
         dialog.finished.connect(lambda _: self.open.pop(name, None) and dialog.deleteLater())
         dialog.show()
+        screen = dialog.screen()
+        if screen is not None and QGuiApplication.platformName() != "offscreen":  # its screen is made up, and small
+            fit_to_screen(dialog, screen.availableGeometry())
         dialog.raise_()
         return dialog
 
