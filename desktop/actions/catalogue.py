@@ -248,6 +248,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _a("go.previous_point", _("Previous keypoint"), "W", "", C, _("Focus the keypoint before.")),
     _a("go.next_instance", _("Next instance"), "Tab", "", C, _("Select the next instance of the photo.")),
     _a("go.previous_instance", _("Previous instance"), "Shift+Tab", "", C, _("Select the instance before.")),
+    _a("go.source", _("Go to the source photo"), "Shift+E", "", C, _("The photo of the exemplar that is shown beside.")),
     _a("go.next_exemplar", _("Next exemplar"), "E", "", C, _("Another labelled photo in the source panel.")),
     _a(
         "go.search",
@@ -340,7 +341,15 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "Shift+Return | Shift+Enter",
         "check-all",
         C,
-        _("Accept every proposal of this photo above the threshold."),
+        _("Accept every proposal of this photo that is as sure as the settings ask (90 % at first)."),
+    ),
+    _a(
+        "review.accept_instance",
+        _("Accept the instance as it stands"),
+        "Ctrl+Return | Ctrl+Enter",
+        "check-all",
+        C,
+        _("Accept all keypoints and the mask proposed for the selected instance, sure or not."),
     ),
     _a(
         "review.reject_image",

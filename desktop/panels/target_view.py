@@ -26,6 +26,7 @@ from desktop.session.labelling import Labelling
 from desktop.session.place import Place
 from desktop.settings import Settings
 from engine.domain.errors import AppError
+from engine.domain.geometry import Box
 from projects.store.changes import OpChanges
 from projects.store.rows import ImageRow
 
@@ -54,6 +55,7 @@ class TargetView(QWidget):
         self.heat_wanted = False
         self._linking = False
         self._wanted: Place | None = None
+        self._bring = False
         self.linked = labelling.settings.current.link_views
         self.canvas = CanvasView()
         self.source = SourceView(labelling, photos)
@@ -198,6 +200,7 @@ class TargetView(QWidget):
                 self.canvas.show_image(photo.pyramid, keep_view=self._at.settings.current.keep_zoom)
                 self.canvas.show_content(self._at.content())
                 self._go_back()
+                self._bring_now()
 
         def failed(error: AppError) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
@@ -307,6 +310,43 @@ class TargetView(QWidget):
         selected = self._at.selected
         if selected is not None and selected.extent is not None:
             self.canvas.zoom_to_box(selected.extent)
+            self.show_same_part()
+
+    def bring_instance(self) -> None:
+        """When the next photo is shown zoomed in, its instance comes to the middle; the zoom stays."""
+        self._bring = True
+
+    def _bring_now(self) -> None:
+        bring, self._bring = self._bring, False
+        selected = self._at.selected
+        if not bring or self.canvas.fitting or selected is None or selected.extent is None:
+            return
+        self.canvas.centre_on(_middle(selected.extent))
+        self.show_same_part()
+
+    def show_same_part(self) -> None:
+        """The source shows the part of its instance that the target shows of its own, as large."""
+        selected, exemplar = self._at.selected, self.source.exemplar
+        if self.linked or selected is None or exemplar is None or selected.extent is None or self.source.view.pyramid is None:
+            return
+        if self.canvas.fitting:
+            self.source.view.fit()
+            return
+        theirs = exemplar.aligned(selected.definition_ids).box_or_extent()
+        if theirs is None:
+            return
+        mine = selected.extent
+        ratio = max(mine[2] - mine[0], mine[3] - mine[1], 1.0) / max(theirs[2] - theirs[0], theirs[3] - theirs[1], 1.0)
+        x, y = self.canvas.relative_centre()
+        w, h = self.canvas.image_wh
+        u, v = (x * w - mine[0]) / max(mine[2] - mine[0], 1.0), (y * h - mine[1]) / max(mine[3] - mine[1], 1.0)
+        view = self.source.view
+        # Both panes show as much of the animal: what the smaller one cannot hold is left out evenly.
+        room = min(view.viewport().width() / max(self.canvas.viewport().width(), 1), 1.0)
+        self._linking = True
+        view.set_zoom(self.canvas.scale_factor * ratio * room)
+        view.centre_on((theirs[0] + u * (theirs[2] - theirs[0]), theirs[1] + v * (theirs[3] - theirs[1])))
+        self._linking = False
 
     def _cursor_moved(self, x: float, y: float) -> None:
         w, h = self.canvas.image_wh
@@ -327,3 +367,7 @@ class TargetView(QWidget):
                 follower.centre_on_relative(leader.relative_centre())
         finally:
             self._linking = False
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

@@ -414,7 +414,9 @@ class Labelling(QObject):
         names = [d.name for d in selected.category.definitions]
         following = self.next_pending(selected, focused)
         if following is not None and following != focused:
-            text = self.tr("Enter accepts {name} and goes to {next}. X rejects, drag corrects, Alt+2 takes peak 2.")
-            return text.format(name=names[focused], next=names[following])
+            text = self.tr(
+                "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Alt+2 takes peak 2."
+            )
+            return text.format(name=names[focused], next=names[following], n=len(selected.pending))
         text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
         return text.format(name=names[focused])

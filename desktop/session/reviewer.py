@@ -140,6 +140,23 @@ class Reviewer:
         return changes.count
 
     @_announced_once
+    def accept_instance(self) -> int:
+        """Ctrl+Enter: everything proposed for the selected instance as it stands; how much was taken.
+
+        Without anything pending on it: as Enter, on to what waits.
+        """
+        selected = self._at.selected
+        if selected is None or not selected.has_pending:
+            self.go_on()
+            return 0
+        ids = [p.id for p in selected.proposals]
+        changes = self._session.write(lambda do: do.accept_proposals(ids), self)
+        if changes is None:
+            return 0
+        self._after(None)
+        return changes.count
+
+    @_announced_once
     def reject_instance(self) -> None:
         """Shift+X: all proposals of the selected instance."""
         selected = self._at.selected

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QFileDialog
 
 from desktop.canvas.tone import STEP, Tone
@@ -90,6 +91,8 @@ class Commands(QObject):
         window.start_page.choose_wanted.connect(self.choose_project)
         window.job_bar.pause_clicked.connect(self.pause_job)
         window.job_bar.cancel_clicked.connect(self.cancel_job)
+        for n in (1, 2, 3):
+            window.registry[f"point.peak_{n}"].changed.connect(self._show_peak_keys)
 
     def _open_table(self) -> dict[str, Callable[[Workspace], object]]:
         dialogs = self.dialogs
@@ -140,6 +143,7 @@ class Commands(QObject):
             "go.previous_point": lambda w: w.labelling.focus_step(-1),
             "go.next_instance": lambda w: w.labelling.select_step(1),
             "go.previous_instance": lambda w: w.labelling.select_step(-1),
+            "go.source": lambda w: w.go_to_source(),
             "go.next_exemplar": lambda w: w.target.source.step(1),
             "tool.smaller": lambda w: w.target.resize_brush(0.8),
             "tool.larger": lambda w: w.target.resize_brush(1.25),
@@ -152,6 +156,7 @@ class Commands(QObject):
             "review.accept": lambda w: self._on_page("accept", w.reviewer.accept),
             "review.reject": lambda w: self._on_page("reject", w.reviewer.reject),
             "review.accept_image": self.accept_image,
+            "review.accept_instance": lambda w: w.reviewer.accept_instance(),
             "review.reject_image": lambda w: w.reviewer.reject_instance(),
             "review.accept_queue": dialogs.accept_queue,
             "review.nothing": lambda w: w.reviewer.nothing_here(),
@@ -200,12 +205,22 @@ class Commands(QObject):
         workspace.session.busy_changed.connect(self._window.job_bar.show_long)
         workspace.images.menu_wanted.connect(self.photos.show_menu)
         workspace.instances.menu_wanted.connect(self.points.show_menu)
+        canvas.menu_wanted.connect(self.points.show_canvas_menu)
+        self._show_peak_keys()
         workspace.jobs.sweep_done.connect(self._sweep_done)
         workspace.jobs.find_done.connect(self._find_done)
         workspace.jobs.check_done.connect(self._check_done)
         workspace.tuning.finished.connect(self._tuning_done)
         self.fold_source(self._window.width() < 1100)
         self.refresh_undo()
+
+    def _show_peak_keys(self) -> None:
+        if self._space is not None:
+            texts = [self._window.registry[f"point.peak_{n}"].shortcut() for n in (1, 2, 3)]
+            native = QKeySequence.SequenceFormat.NativeText
+            self._space.target.canvas.set_peak_keys(
+                tuple(text.toString(native) or str(n) for n, text in enumerate(texts, start=1))
+            )
 
     def choose_project(self) -> None:
         """Ask for a project folder."""
@@ -438,12 +453,17 @@ class Commands(QObject):
 
     def accept_image(self, workspace: Workspace) -> None:
         """Everything sure in this photo."""
+        image = workspace.labelling.image
         count = workspace.reviewer.accept_image()
         threshold = workspace.program.settings.current.accept_precision
+        here = workspace.labelling.image
+        if count and image is not None and here is not None and here.id == image.id and workspace.labelling.has_pending:
+            text = self.tr("%n accepted: at least {t:.0%} sure. The rest waits; Ctrl+Enter takes it as it stands.", "", count)
+            self._window.job_bar.show_step(text.format(t=threshold))
         if count == 0 and not workspace.labelling.photo_problem:
             workspace.program.messages.info(
                 self.tr("Nothing in this photo reaches the threshold of {t:.0%}.").format(t=threshold),
-                self.tr("Enter accepts one by one; the threshold is in the settings."),
+                self.tr("Ctrl+Enter accepts the instance as it stands; what counts as sure is in the settings."),
             )
 
     def propose(

@@ -199,6 +199,7 @@ class Workspace(QObject):
         current = self.labelling.image.id if self.labelling.image else None
         target = self.queue.next(current)
         if target is not None:
+            self.target.bring_instance()
             self.go_to(target)
         elif self.labelling.has_pending:
             self.program.messages.info(self.tr("This is the last photo with proposals."))
@@ -212,7 +213,14 @@ class Workspace(QObject):
         current = self.labelling.image.id if self.labelling.image else None
         target = self.queue.previous(current)
         if target is not None:
+            self.target.bring_instance()
             self.go_to(target)
+
+    def go_to_source(self) -> None:
+        """The labelled photo that is shown as source."""
+        image = self.target.source.image
+        if image is not None:
+            self.go_to(image.id)
 
     # -- intents ---------------------------------------------------------------------------------------------------
 

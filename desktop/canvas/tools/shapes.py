@@ -132,6 +132,9 @@ class BrushTool(Tool):
             self._stroke(event)
         self.view.viewport().update()
 
+    def left(self) -> None:
+        self._at = None
+
     def release(self, event: ToolEvent) -> None:
         if self._mask is None:
             return
