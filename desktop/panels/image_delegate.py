@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from desktop.panels.image_model import ROW_ROLE, ImageModel
+from desktop.panels.tile_overlays import TileOverlays, draw_overlay
 from desktop.theme.colours import IMAGE_STATE_COLOURS
 from desktop.theme.icons import draw_icon
 from projects.store.rows import ImageRow
@@ -59,12 +60,19 @@ def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
         painter.drawEllipse(rect)
 
 
+def _has_labels(row: ImageRow) -> bool:
+    return bool(row.instance_count or row.pending_count)
+
+
 class ImageDelegate(QStyledItemDelegate):
     """GUI thread; owned by the image panel. Rows in list mode, tiles in grid mode."""
 
-    def __init__(self, view: QListView, doubt_below: float, parent: QObject | None = None) -> None:
+    def __init__(
+        self, view: QListView, doubt_below: float, overlays: TileOverlays, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._view = view
+        self.overlays = overlays
         self.grid = False
         self.tile = 116
         self.doubt_below = doubt_below
@@ -119,6 +127,9 @@ class ImageDelegate(QStyledItemDelegate):
             target.moveCenter(rect.center())
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             painter.drawPixmap(target, pixmap)
+            known = self.overlays.get(row.id, row.size_wh) if self.grid and _has_labels(row) else None
+            if known is not None:
+                draw_overlay(painter, QRectF(target), known)
             return
         base = palette.color(QPalette.ColorRole.Mid)
         base.setAlpha(90)

@@ -210,6 +210,16 @@ class Reviewer:
             done=lambda changes: done(changes.count),
         )
 
+    def accept_photos(self, title: str, image_ids: tuple[int, ...], done: Callable[[int], object]) -> None:
+        """Accept everything that is pending on these photos, in one undo step."""
+        self._session.write_sized(
+            len(image_ids) * ROWS_EACH,
+            title,
+            lambda do: do.accept_proposals(image_ids=image_ids),
+            self,
+            done=lambda changes: done(changes.count),
+        )
+
     def reject_photos(self, title: str, image_ids: tuple[int, ...], done: Callable[[int], object]) -> None:
         """Reject everything that is pending on these photos, in one undo step."""
         self._session.write_sized(

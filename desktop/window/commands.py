@@ -153,8 +153,8 @@ class Commands(QObject):
             "point.visibility": lambda w: w.editor.cycle_visibility(),
             "point.mirror": lambda w: w.editor.mirror(),
             "point.absent": lambda w: w.editor.mark_absent(),
-            "review.accept": lambda w: self._on_page("accept", w.reviewer.accept),
-            "review.reject": lambda w: self._on_page("reject", w.reviewer.reject),
+            "review.accept": lambda w: self._on_page("accept", lambda: self._decide(w, True)),
+            "review.reject": lambda w: self._on_page("reject", lambda: self._decide(w, False)),
             "review.accept_image": self.accept_image,
             "review.accept_instance": lambda w: w.reviewer.accept_instance(),
             "review.reject_image": lambda w: w.reviewer.reject_instance(),
@@ -186,6 +186,17 @@ class Commands(QObject):
         own = getattr(self._window.pages.currentWidget(), command, None)
         if callable(own):
             own()
+
+    def _decide(self, workspace: Workspace, accept: bool) -> None:
+        """Enter or X beside the canvas: the photos selected in the grid, else what is focused on the photo."""
+        if workspace.images.decides:
+            ids = workspace.images.selected_ids()
+            (self.photos.accept if accept else self.photos.reject)(workspace, ids)
+            workspace.images.select_after(ids)
+        elif accept:
+            workspace.reviewer.accept()
+        else:
+            workspace.reviewer.reject()
 
     # -- project ---------------------------------------------------------------------------------------------------
 
