@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -39,6 +40,7 @@ class ExportDialog(QDialog):
         from projects.formats.registry import FORMATS
 
         self._space = workspace
+        self._writing = self._written = Path()
         self._engine = workspace.program.engine
         self.setWindowTitle(self.tr("Export"))
         self.resize(640, 520)
@@ -80,7 +82,12 @@ class ExportDialog(QDialog):
         close.clicked.connect(self.reject)
         buttons = QHBoxLayout()
         buttons.addWidget(copy)
+        self.show_folder = QPushButton(self.tr("Open the folder"))
+        self.show_folder.setAutoDefault(False)
+        self.show_folder.hide()
+        self.show_folder.clicked.connect(lambda _: _open_folder(self._written))
         buttons.addWidget(self.state, 1)
+        buttons.addWidget(self.show_folder)
         buttons.addWidget(close)
         buttons.addWidget(self.export)
         layout = QVBoxLayout(self)
@@ -146,6 +153,7 @@ class ExportDialog(QDialog):
 
             return export_project(context.project, out, options, progress=context.progress, cancel=context.cancel)
 
+        self._writing = out
         self.export.setEnabled(False)
         self.state.setText(self.tr("Exporting..."))
         self._engine.submit(
@@ -159,7 +167,14 @@ class ExportDialog(QDialog):
         self.state.setText(self.tr("Done."))
         texts = (summary, self._partly(), files, _items_text(report.items))
         self.report.setPlainText("\n\n".join(t for t in texts if t))
-        self._space.program.messages.info(self.tr("Exported: {summary}").format(summary=summary), self.place.text())
+        self._written = self._writing
+        self.show_folder.show()
+        written = self._written
+        self._space.program.messages.info(
+            self.tr("Exported: {summary}").format(summary=summary),
+            str(written),
+            other=(self.tr("Open the folder"), lambda: _open_folder(written)),
+        )
 
     def _failed(self, error: AppError) -> None:
         self.state.setText(self.tr("Not exported."))
@@ -168,6 +183,11 @@ class ExportDialog(QDialog):
     def done(self, result: int) -> None:
         self._engine.cancel_group("export")
         super().done(result)
+
+
+def _open_folder(folder: Path) -> None:
+    """In the file manager of the system."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
 
 def _items_text(items: Any) -> str:

@@ -192,7 +192,7 @@ class IdentityPage(QWidget):
         self.confirmed_title.setText(self.tr("CONFIRMED  {n}").format(n=len(confirmed)))
         self.suggested_title.setText(self.tr("SUGGESTED  {n}, most alike first").format(n=len(suggested)))
         calibrated = queries.count_decisions() >= 8
-        note = "" if calibrated else self.tr("  Likeness is uncalibrated yet.")
+        note = "" if calibrated else self.tr("  Similarity is uncalibrated yet.")
         self.hint.setText(
             self.tr(
                 "Enter confirms, Delete denies (several at once with Shift or Ctrl), double click opens the canvas."

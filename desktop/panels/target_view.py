@@ -99,7 +99,8 @@ class TargetView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)
-        self.source.setVisible(labelling.settings.current.show_source)
+        self._source_on = labelling.settings.current.show_source
+        self.source.setVisible(self._source_on)
         self._watch = FileWatch(self)
         self._watch.touched.connect(self._file_touched)
         self._file_gone = False
@@ -171,10 +172,24 @@ class TargetView(QWidget):
         tool.set_subtract(on)
         self.canvas.setFocus()
 
+    def set_source(self, on: bool) -> None:
+        """Show the source beside the target, as soon as there is something to show."""
+        self._source_on = on
+        self._show_source()
+
+    def _show_source(self) -> None:
+        """Without any label yet, the canvas has the room. Asked when another photo comes: nothing moves under the hand."""
+        wanted = self._source_on and self._at.has_exemplar
+        if wanted != self.source.isVisibleTo(self):
+            self.source.setVisible(wanted)
+            if wanted:
+                self.source.refresh()
+
     # -- photo -----------------------------------------------------------------------------------------------------
 
     def show_image(self, image: ImageRow | None) -> None:
         """Show a photo: at once when it is decoded, else as soon as it is."""
+        self._show_source()
         self.canvas.tool.cancel()
         self._watch.watch(image.path if image is not None else None)
         self._file_gone = False

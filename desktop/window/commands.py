@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
     from projects.formats.recognise import Recognised
+    from projects.store.changes import OpChanges
 
 FEW_DROPPED = 100
 """So many of the dropped things are looked at; tens of thousands of questions to a network drive would take minutes."""
+FEW_PHOTOS = 3
 LABEL_SUFFIXES = (".json", ".xml", ".csv", ".h5", ".yaml", ".yml", ".txt")
 TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
 
@@ -194,7 +196,8 @@ class Commands(QObject):
             (self.photos.accept if accept else self.photos.reject)(workspace, ids)
             workspace.images.select_after(ids)
         elif accept:
-            workspace.reviewer.accept()
+            if not workspace.label_is_fine():
+                workspace.reviewer.accept()
         else:
             workspace.reviewer.reject()
 
@@ -255,9 +258,12 @@ class Commands(QObject):
         def run(context: Any) -> Any:
             from projects.images import add_paths
 
-            return add_paths(context.project, paths, progress=LettingIn(context), cancel=context.cancel)
+            given = list(paths)
+            report = add_paths(context.project, given, progress=LettingIn(context), cancel=context.cancel)
+            return report, _labels_beside(given) if not context.project.queries.counts().instances else None
 
-        def done(report: Any) -> None:
+        def done(outcome: Any) -> None:
+            report, labels = outcome
             count = len(report.image_ids)
             text = self.tr("%n photos added.", "", count)
             hint = ""
@@ -267,16 +273,22 @@ class Commands(QObject):
                 hint += self.tr("%n files left out, for example: {first}", "", len(report.skipped)).format(
                     first=in_language(report.skipped[0])
                 )
-            (
-                self._window.program.messages.warning
-                if report.skipped and not count
-                else self._window.program.messages.info
-            )(text, hint)
+            messages = self._window.program.messages
+            if labels is not None and self._space is not None:
+                found = self.tr("The folder holds labels, too: {name}. ").format(name=labels.path.name)
+                other = (self.tr("Import them..."), lambda: self._import_found(labels))
+                messages.info(text, found + hint, other=other)
+            else:
+                (messages.warning if report.skipped and not count else messages.info)(text, hint)
             if self._space is not None and self._space.labelling.image is None:
                 self._space.images.refresh()
                 self._space.start()
 
         self._window.program.engine.submit(self.tr("Adding photos"), run, group="add", on_done=done)
+
+    def _import_found(self, labels: Recognised) -> None:
+        if self._space is not None:
+            self.dialogs.import_labels(self._space, labels)
 
     def take_dropped(self, dropped: Dropped) -> None:
         """A folder of photos, photos, labels or a project were dropped on the window."""
@@ -310,17 +322,27 @@ class Commands(QObject):
     def undo(self, workspace: Workspace) -> None:
         """Undo, and say what."""
         pattern = self.tr("Undone: {name}")
-        workspace.session.travel(forward=False, done=lambda name: self._after_travel(pattern, name))
+        workspace.session.travel(forward=False, done=lambda changes: self._after_travel(pattern, changes))
 
     def redo(self, workspace: Workspace) -> None:
         """Redo, and say what."""
         pattern = self.tr("Done again: {name}")
-        workspace.session.travel(forward=True, done=lambda name: self._after_travel(pattern, name))
+        workspace.session.travel(forward=True, done=lambda changes: self._after_travel(pattern, changes))
 
-    def _after_travel(self, pattern: str, name: str | None) -> None:
-        if name is not None and self._space is not None:
-            self._window.job_bar.show_step(pattern.format(name=operation_text(name)))
+    def _after_travel(self, pattern: str, changes: OpChanges | None) -> None:
+        if changes is not None and self._space is not None:
+            self._look_at(self._space, changes.image_ids)
+            self._window.job_bar.show_step(pattern.format(name=operation_text(changes.name)))
         self.refresh_undo()
+
+    @staticmethod
+    def _look_at(workspace: Workspace, image_ids: frozenset[int]) -> None:
+        """What was undone on a photo or two is seen there; a step over many photos has no place to go to."""
+        here = workspace.labelling.image
+        if 0 < len(image_ids) <= FEW_PHOTOS and (here is None or here.id not in image_ids):
+            target = min(image_ids)
+            if workspace.session.queries.image(target) is not None:
+                workspace.go_to(target)
 
     def refresh_undo(self) -> None:
         """Name what undo and redo would do."""
@@ -354,9 +376,7 @@ class Commands(QObject):
     def toggle_source(self, workspace: Workspace) -> None:
         """Source exemplar on or off."""
         on = self._window.registry["view.source"].isChecked()
-        workspace.target.source.setVisible(on)
-        if on:
-            workspace.target.source.refresh()
+        workspace.target.set_source(on)
         workspace.program.settings.change(show_source=on)
 
     def fold_source(self, narrow: bool) -> None:
@@ -365,11 +385,8 @@ class Commands(QObject):
         if workspace is None:
             return
         wanted = workspace.program.settings.current.show_source and not narrow
-        if wanted != workspace.target.source.isVisibleTo(workspace.target):
-            workspace.target.source.setVisible(wanted)
-            self._window.registry.set_checked("view.source", wanted)
-            if wanted:
-                workspace.target.source.refresh()
+        workspace.target.set_source(wanted)
+        self._window.registry.set_checked("view.source", wanted)
 
     def toggle_link(self, workspace: Workspace) -> None:
         """Link zoom and pan of both views."""
@@ -541,12 +558,16 @@ class Commands(QObject):
             workspace.program.messages.info(self.tr("No label looks wrong."))
             return
         workspace.review.show_findings(findings)
+        findings = [f for found in workspace.queue.findings.values() for f in found]
+        if not findings:
+            workspace.program.messages.info(self.tr("No label looks wrong but those that you called fine."))
+            return
         workspace.look_at_finding()
         workspace.program.messages.info(
             self.tr("%n labels look wrong (photos: {m}).", "", len(findings)).format(
                 m=len({f.image_id for f in findings})
             ),
-            self.tr("N goes through them, worst first. Drag a keypoint to correct it."),
+            self.tr("N goes through them, worst first. Drag a keypoint to correct it; Enter says that it is fine."),
         )
 
     def _tuning_done(self) -> None:
@@ -589,6 +610,21 @@ class Commands(QObject):
         if job is not None and (self._space is None or self._space.session.busy is None):
             (job.cancel.pause if on else job.cancel.resume)()
             self._window.registry.set_checked("engine.pause", on)
+
+
+def _labels_beside(paths: list[Path]) -> Recognised | None:
+    """A label file or data set in one of the folders of photos (engine thread: it reads the heads of files)."""
+    from projects.formats.recognise import recognise
+
+    for folder in (p for p in paths[:FEW_DROPPED] if p.is_dir()):
+        found = recognise(folder)
+        if found is not None:
+            return found
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in LABEL_SUFFIXES)
+        for file in files[:FEW_DROPPED]:
+            if (found := recognise(file)) is not None:
+                return found
+    return None
 
 
 def _beside(path: Path, labels: Recognised) -> bool:

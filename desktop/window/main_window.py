@@ -83,6 +83,8 @@ class MainWindow(QMainWindow):
         self.message_bar.float_over(middle)
         self.docks = Docks(self)
         self.menus["view"].addMenu(self.docks.menu(self))
+        self.menus["recent"].aboutToShow.connect(self._fill_recent)
+        self.menus["recent"].setToolTipsVisible(True)
         self._step = ""
         self.job_bar = JobBar()
         self.statusBar().addWidget(self.job_bar, 1)
@@ -257,6 +259,19 @@ class MainWindow(QMainWindow):
             self.registry.set_enabled(
                 action_id, workspace is not None or action_id in always or action_id.startswith("help.")
             )
+
+    def _fill_recent(self) -> None:
+        menu = self.menus["recent"]
+        menu.clear()
+        for folder in self.program.settings.current.recent:
+            path = Path(folder)
+            action = menu.addAction(path.stem.replace("&", "&&"))
+            action.setToolTip(plain_tip(folder))
+            here = self.workspace is not None and self.workspace.folder == path
+            action.setEnabled(not here)
+            action.triggered.connect(lambda _=False, p=path: self.open_project(p))
+        if menu.isEmpty():
+            menu.addAction(self.tr("none yet")).setEnabled(False)
 
     # -- pages -----------------------------------------------------------------------------------------------------
 

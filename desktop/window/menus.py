@@ -97,6 +97,8 @@ def fill_menu_bar(window: QMainWindow, registry: ActionRegistry) -> dict[str, QM
                 if spec.id in SEPARATED:
                     menu.addSeparator()
                 menu.addAction(registry[spec.id])
+                if spec.id == "project.open":
+                    menus["recent"] = menu.addMenu(QCoreApplication.translate("MainWindow", "Open recent"))
     mark_menu_bar(window.menuBar(), taken=_alt_letters(registry))
     return menus
 

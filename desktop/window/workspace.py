@@ -62,7 +62,7 @@ class Workspace(QObject):
         self.indexer = Indexer(program.engine, self.session, settings, self)
         self.images = ImagePanel(self.labelling, program.thumbnails)
         self.instances = InstancePanel(self.labelling)
-        self.evidence = EvidencePanel(self.labelling)
+        self.evidence = EvidencePanel(self.labelling, program.thumbnails)
         self.evidence.queue = self.queue
         self.review = QueuePanel(self.labelling, self.queue, program.thumbnails)
         self.target = TargetView(self.labelling, program.photos)
@@ -88,6 +88,7 @@ class Workspace(QObject):
         self.instances.identity_named.connect(self.name_identity)
         self.evidence.peak_chosen.connect(self.reviewer.take_peak)
         self.evidence.mirror_wanted.connect(self.editor.mirror)
+        self.evidence.image_wanted.connect(self.go_to)
         at.image_changed.connect(self._image_changed)
         at.selection_changed.connect(self._selection_changed)
         self.target.source.exemplar_changed.connect(self._selection_changed)
@@ -153,7 +154,24 @@ class Workspace(QObject):
         finding = self.queue.worst(image.id) if image is not None and self.queue.strategy == "check" else None
         if finding is None:
             return ""
-        return self.tr("{reason}. Drag it, M swaps the sides, N goes on.").format(reason=finding.reason)
+        text = self.tr("{reason}. Drag it, M swaps the sides, Enter: it is fine, N goes on.")
+        return text.format(reason=finding.reason)
+
+    def label_is_fine(self) -> bool:
+        """What the check found on this photo is right; False when it found nothing here."""
+        at = self.labelling
+        found = self.queue.findings.get(at.image.id, ()) if at.image is not None and self.queue.strategy == "check" else ()
+        if not found or at.has_pending or self.session.read_only:
+            return False
+        focused = next((f for f in found if f.keypoint == at.focused_name and at.selected_key == f"i{f.instance_id}"), None)
+        finding = focused or max(found, key=lambda f: f.score)
+        self.queue.mark_fine(finding)
+        self.review.refresh()
+        if self.queue.worst(finding.image_id) is not None:
+            self.look_at_finding()
+        else:
+            self.next_review()
+        return True
 
     def _prefetch(self) -> None:
         """Decode what probably comes next; after the photo itself was drawn."""

@@ -262,7 +262,7 @@ class ProposalOperations(OperationGroup):
             instances = deciding.accept_keypoints(op, [row[0] for row in keypoints]) if keypoints else []
             instances += deciding.accept_masks(op, [row[0] for row in masks]) if masks else []
             op.ids, op.count = instances, len(keypoints) + len(masks)
-            op.name = name or f"Accept {len(keypoints)} keypoints"
+            op.name = name or ("Accept a keypoint" if len(keypoints) == 1 else f"Accept {len(keypoints)} keypoints")
             if masks and not name:
                 op.name = f"Accept {op.count} keypoints and masks" if keypoints else f"Accept {len(masks)} masks"
         return op.changes
