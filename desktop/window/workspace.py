@@ -93,6 +93,7 @@ class Workspace(QObject):
         at.selection_changed.connect(self._selection_changed)
         self.target.source.exemplar_changed.connect(self._selection_changed)
         self.jobs.heat_ready.connect(self._heat_ready)
+        self.tuning.finished.connect(self._note_tuning)
 
     # -- photos ----------------------------------------------------------------------------------------------------
 
@@ -304,6 +305,13 @@ class Workspace(QObject):
     def previous_image(self) -> int | None:
         """The photo shown before this one."""
         return self._previous_image
+
+    def _note_tuning(self) -> None:
+        """How long it took, for the estimate before the next one."""
+        tuned = self.tuning.tuned
+        if tuned is not None and tuned.steps and tuned.seconds and not self.session.read_only:
+            took = {"steps": tuned.steps, "seconds": round(tuned.seconds, 1), "kind": tuned.kind}
+            self.session.write(lambda do: do.set_setting("window.tuning", took), self)
 
     def name_identity(self, name: str) -> None:
         """Say who the selected instance is ("" = unknown)."""

@@ -184,3 +184,41 @@ def test_one_is_one(proposed: Driver) -> None:
     proposal = space.session.queries.proposals()[0]
     space.session.write(lambda do: do.accept_proposals([proposal.id], min_confidence=proposal.keypoints[0].confidence))
     assert space.session.project.undo_name == "Accept a keypoint"
+
+
+def test_each_keypoint_is_counted(proposed: Driver) -> None:
+    space = proposed.space
+    proposed.key(Qt.Key.Key_N)
+    proposed.photo_shown()
+    proposed.key(Qt.Key.Key_0)  # the focused one is not in the photo
+    focused = space.labelling.category.definitions[0].name
+    proposed.window.show_page("statistics")
+    table = proposed.window.page("statistics").inner.table
+    proposed.until(lambda: table.rowCount() == 5, 30)
+    rows = {table.item(r, 0).text(): [int(table.item(r, c).text()) for c in range(1, 6)] for r in range(5)}
+    absent = [name for name, row in rows.items() if row[2] == 1]
+    assert len(absent) == 1 and rows[absent[0]] == [1, 0, 1, 2, 0]
+    other = next(name for name in rows if name not in absent)
+    assert rows[other] == [1, 0, 0, 3, 1] and focused in rows
+    assert table.height() >= 5 * table.rowHeight(0), "the page scrolls, not the table"
+
+
+def test_tuning_says_how_long_it_will_take(
+    make_driver: Callable[..., Driver], tmp_path: Path, photos: Path
+) -> None:
+    driver = make_driver()
+    assert driver.window.open_project(make_project(tmp_path / "p.kinmark", photos, labelled=3))
+    space = driver.space
+    dialogs = driver.window.commands.dialogs
+    dialogs.tune(space)
+    assert "first steps show" in dialogs.dialog("tune").estimate.text()
+    space.session.write(lambda do: do.set_setting("window.tuning", {"steps": 120, "seconds": 96.0, "kind": "class"}))
+    dialogs.tune(space)
+    dialog = dialogs.dialog("tune")
+    assert "120 steps" in dialog.estimate.text()
+    dialog.steps.setValue(300)
+    assert dialog.estimate.text() == "About 4 min for 300 steps, as fast as the last time."
+    for rubbish in (3, {"steps": 0, "seconds": 1}, {"steps": "x"}, []):
+        space.session.write(lambda do, r=rubbish: do.set_setting("window.tuning", r))
+        dialogs.tune(space)
+        assert "first steps" in dialogs.dialog("tune").estimate.text()
