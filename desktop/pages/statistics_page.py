@@ -68,6 +68,7 @@ class StatisticsPage(QWidget):
                 self.tr("not looked at"),
             ]
         )  # fmt: skip
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         grid = QGridLayout()
         grid.setSpacing(20)

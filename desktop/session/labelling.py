@@ -374,7 +374,13 @@ class Labelling(QObject):
             return self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.").format(
                 name=self.category.name
             )
-        return self.remark() or self.tr("Nothing waits here. Enter or N goes to the next photo of the queue.")
+        if self.remark():
+            return self.remark()
+        if counts.pending:
+            return self.tr("Nothing waits here. Enter or N goes to the next photo of the queue, Ctrl+E exports.")
+        if counts.unseen or counts.partly:
+            return self.tr("Nothing waits here. D goes to the next photo, Ctrl+E exports what is labelled.")
+        return self.tr("Every photo is done. Ctrl+E exports.")
 
     @property
     def has_exemplar(self) -> bool:

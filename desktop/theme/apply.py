@@ -85,6 +85,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QDockWidget {{ titlebar-close-icon: none; titlebar-normal-icon: none; font-size: {small}px; }}
     QDockWidget::title {{ background: {window}; padding: 6px 8px; text-align: left; border-bottom: 1px solid {line}; }}
     QFrame#card {{ background: {base}; border: 1px solid {line}; border-radius: 8px; }}
+    QFrame#guide {{ background: {chosen}; border: none; border-bottom: 1px solid {line}; }}
     QFrame#card:hover, QFrame#card:focus {{ border-color: {accent}; }}
     QLabel#dim {{ color: {dim}; }}
     QLabel#warning {{ color: {warning}; }}

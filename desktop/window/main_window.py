@@ -30,6 +30,7 @@ from desktop.settled import settle
 from desktop.widgets.message_bar import MessageBar, plain_tip
 from desktop.widgets.pages import Pages
 from desktop.window.docks import Docks
+from desktop.window.guide import Guide, GuideBar
 from desktop.window.menus import fill_menu_bar, make_tool_bar
 from engine.domain.errors import AppError, KnownError
 
@@ -78,6 +79,8 @@ class MainWindow(QMainWindow):
         column = QVBoxLayout(middle)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
+        self.guide_bar = GuideBar()
+        column.addWidget(self.guide_bar)
         column.addWidget(self.pages, 1)
         self.setCentralWidget(middle)
         self.message_bar.float_over(middle)
@@ -117,6 +120,8 @@ class MainWindow(QMainWindow):
         messages.crashed.connect(self._show_crash)
         engine.polled.connect(self.job_bar.show_job)
         engine.failed.connect(lambda job, error: messages.error(error))
+        self.guide = Guide(self, self.guide_bar)
+        self.start_page.guide_wanted.connect(self.guide.start)
         self.start_page.open_wanted.connect(lambda folder: self.open_project(Path(folder)))
         self.search.textChanged.connect(self._search_soon)
         self._search_timer = QTimer(self)
@@ -254,6 +259,10 @@ class MainWindow(QMainWindow):
         name = workspace.session.name if workspace is not None else "Kinmark"
         self.project_button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 160))
         self.search.setEnabled(workspace is not None)
+        if workspace is None:
+            self.job_bar.show_step(
+                self.tr("Ctrl+N begins with a folder of your photos. New here? Choose one of the two jobs above.")
+            )
         always = ("project.new", "project.open", "project.quit", "edit.settings", "page.models", "view.fullscreen")
         for action_id in self.registry.actions:
             self.registry.set_enabled(
