@@ -371,9 +371,11 @@ class Labelling(QObject):
             return self.tr("Press K and follow the names, R to draw a box, O if nothing is here.")
         counts = self.session.queries.counts()
         if not self.remark() and counts.unseen and not counts.pending and self.has_exemplar:
-            return self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.").format(
-                name=self.category.name
-            )
+            if self.session.queries.count_decisions(self.category.id, at_most=1):  # it was proposed and decided already
+                text = self.tr("Nothing waits here. Ctrl+E exports what is labelled; Ctrl+P proposes {name} again, D next photo.")
+            else:
+                text = self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.")
+            return text.format(name=self.category.name)
         if self.remark():
             return self.remark()
         if counts.pending:
@@ -420,9 +422,14 @@ class Labelling(QObject):
         names = [d.name for d in selected.category.definitions]
         following = self.next_pending(selected, focused)
         if following is not None and following != focused:
-            text = self.tr(
-                "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Alt+2 takes peak 2."
-            )
+            if self.session.queries.count_decisions(selected.category.id, at_most=1):  # one knows how it goes by now
+                text = self.tr(
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Ctrl+E exports."
+                )
+            else:
+                text = self.tr(
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Alt+2 takes peak 2."
+                )
             return text.format(name=names[focused], next=names[following], n=len(selected.pending))
         text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
         return text.format(name=names[focused])
