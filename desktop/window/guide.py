@@ -27,6 +27,11 @@ class GuideStep:
     done: Callable[[Workspace], bool]
 
 
+def _boxed(workspace: Workspace) -> bool:
+    selected = workspace.labelling.selected
+    return selected is not None and selected.instance is not None and selected.box is not None
+
+
 class GuideBar(QFrame):
     """GUI thread; above the pages while somebody is guided."""
 
@@ -124,7 +129,7 @@ class Guide(QObject):
         return (
             GuideStep(
                 self.tr("One individual is to be found again. Press R and draw a box around it, or take the one that is selected."),
-                lambda w: w.labelling.selected is not None and w.labelling.selected.box is not None,
+                _boxed,
             ),
             GuideStep(
                 self.tr("Press Ctrl+Shift+F, give it a name and press Enter: it is searched on the other photos."),

@@ -28,6 +28,7 @@ def run(studio: Any) -> None:
     dialogs_of_projects(studio)
     dialogs_of_models(studio)
     other_dialogs(studio)
+    tools(studio)
     sizes(studio)
     long_names(studio)
     later(studio)
@@ -244,6 +245,22 @@ def other_dialogs(studio: Any) -> None:
         dialog.show()
         studio.take("dialog-crash", dialog)
         dialog.close()
+
+
+def tools(studio: Any) -> None:
+    """The tools that have something to set, and the tour, also in a small window."""
+    window = studio.window
+    for width, height in ((1360, 860), (900, 650)):
+        window.resize(width, height)
+        for tool in ("brush", "polygon"):
+            window.commands.use_tool(tool)
+            studio.take(f"tool-{tool}-{width}")
+        window.commands.use_tool("select")
+        for job in ("keypoints", "find"):
+            window.guide.start(job)
+            studio.take(f"tour-{job}-{width}")
+        window.guide.end()
+    window.resize(1360, 860)
 
 
 def sizes(studio: Any) -> None:
