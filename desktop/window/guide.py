@@ -38,7 +38,7 @@ class GuideBar(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("guide")
-        self.count = plain_label(name="caption")
+        self.count = plain_label()
         self.count.setWordWrap(False)
         self.text = plain_label()
         self.leave = QPushButton(self.tr("Leave the tour"))

@@ -116,6 +116,7 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         messages, engine = self.program.messages, self.program.engine
+        self.program.app.focusChanged.connect(self._say_step)
         messages.shown.connect(self.message_bar.show_message)
         messages.crashed.connect(self._show_crash)
         engine.polled.connect(self.job_bar.show_job)
@@ -302,8 +303,17 @@ class MainWindow(QMainWindow):
     def _show_step(self, text: str) -> None:
         """Name the next thing to do, where it can be done: the other pages have keys of their own."""
         self._step = text
-        if self.page_name == "label":
+        self._say_step()
+
+    def _say_step(self, *_: object) -> None:
+        """The sentence for where the keyboard is: in the grid Enter and X are for the selected photos."""
+        if self.page_name != "label" or self.workspace is None:
+            return
+        if self.workspace.images.decides:
+            text = self.tr("Enter accepts what is proposed on the selected photos, X rejects it. F6 goes on to the photo.")
             self.job_bar.show_step(text)
+        else:
+            self.job_bar.show_step(self._step)
 
     @property
     def page_name(self) -> str:

@@ -72,6 +72,12 @@ def test_enter_and_x_decide_about_the_selected_photos(proposed: Driver, grid: An
     click(grid, 1)
     click(grid, 2, CONTROL)
     assert sorted(grid.selected_ids()) == sorted(ids[1:3]) and grid.decides
+    line = proposed.window.job_bar.step
+    assert line.whole_text.startswith("Enter accepts what is proposed on the selected photos")
+    proposed.canvas.setFocus()
+    proposed.until(lambda: "selected photos" not in line.whole_text)
+    grid.view.setFocus()
+    proposed.until(lambda: "selected photos" in line.whole_text)
     proposed.key(Qt.Key.Key_Return, widget=grid.view)
     assert [queries.image(i).state for i in ids] == ["done", "done", "done", "pending"]
     assert grid.selected_ids() == [ids[3]], "the selection goes on"
