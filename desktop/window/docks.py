@@ -59,6 +59,7 @@ class Docks(QObject):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._size)
+        self._pressed: dict[str, tuple[int, int]] = {}
         window.installEventFilter(self)
         self._window = window
         titles = {
@@ -108,8 +109,10 @@ class Docks(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         kind = event.type()
-        if kind == QEvent.Type.MouseButtonRelease:
-            QTimer.singleShot(0, self._remember)  # a separator may have been dragged
+        if kind == QEvent.Type.MouseButtonPress:
+            self._pressed = self._shown_sizes()
+        elif kind == QEvent.Type.MouseButtonRelease:
+            QTimer.singleShot(0, self, self._released)
         elif kind == QEvent.Type.Resize:
             self._soon.start()
         return False
@@ -121,6 +124,15 @@ class Docks(QObject):
             for name, dock in self.docks.items()
             if dock.isVisible() and not dock.isFloating() and self._window.dockWidgetArea(dock) == _SIDES[name]
         ]
+
+    def _shown_sizes(self) -> dict[str, tuple[int, int]]:
+        return {name: (self.docks[name].width(), self.docks[name].height()) for name in self._in_place()}
+
+    def _released(self) -> None:
+        """A separator was dragged when a panel has another size than at the press (clicks on labels come here, too)."""
+        if self._pressed and self._pressed != self._shown_sizes():
+            self._remember()
+        self._pressed = {}
 
     def _remember(self) -> None:
         """The person dragged something: that is how wide and high the panels are wanted."""

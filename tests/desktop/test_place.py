@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
 from desktop.session.place import Place, place_from_setting
+from desktop.window.docks import HEIGHTS
 from tests.support.window import Driver
 
 
@@ -145,6 +146,23 @@ def test_pages_fit_a_window_of_900_pixels(proposed: Driver, page: str) -> None:
     settle(proposed)
     assert window.centralWidget().geometry().right() < window.width()
     assert window.pages.minimumSizeHint().width() <= window.centralWidget().width()
+
+
+def test_a_click_in_a_small_window_is_no_wish_for_small_panels(proposed: Driver) -> None:
+    window = proposed.window
+    window.resize(1360, 860)
+    proposed.key("N")
+    settle(proposed)
+    before = sizes(proposed)
+    window.resize(1360, 440)
+    settle(proposed)
+    QTest.mouseClick(window, Qt.MouseButton.LeftButton, pos=window.rect().bottomLeft() - QPoint(-5, 5))
+    QTest.mouseClick(proposed.space.instances.summary, Qt.MouseButton.LeftButton)
+    settle(proposed)
+    window.resize(1360, 860)
+    settle(proposed)
+    assert sizes(proposed)["evidence"][1] == pytest.approx(before["evidence"][1], abs=40)
+    assert window.docks.heights == HEIGHTS
 
 
 def test_a_dragged_separator_is_what_comes_back(proposed: Driver) -> None:
