@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 
 from engine.domain.errors import KnownError
+from projects.qt_platform import LIBRARIES, install_hint, libraries_problem
 
 TIMEOUT_MS = 120_000
 
@@ -27,9 +27,11 @@ def first_paint() -> float:
 
         from desktop.app import make_application, make_window
     except ImportError as error:
-        raise _cannot_open(error) from None
+        raise KnownError(f"The window cannot open: {error}", install_hint(LIBRARIES)) from None
 
-    _need_platform_libraries()
+    problem = libraries_problem()  # Qt ends the whole process where its X11 plugin lacks a library
+    if problem is not None:
+        raise KnownError(problem.what, problem.todo)
 
     class Watch(QObject):
         painted: float | None = None
@@ -53,27 +55,3 @@ def first_paint() -> float:
     if watch.painted is None:
         raise KnownError(f"Nothing was painted within {TIMEOUT_MS // 1000} s.", "See whether other Qt programs open.")
     return watch.painted
-
-
-def _need_platform_libraries() -> None:
-    """Qt ends the whole process where the X11 plugin lacks a library; KnownError with its name instead."""
-    if sys.platform != "linux" or not os.environ.get("DISPLAY") or os.environ.get("QT_QPA_PLATFORM", "xcb") != "xcb":
-        return
-    import ctypes
-
-    from PySide6.QtCore import QLibraryInfo
-
-    plugin = Path(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath)) / "platforms" / "libqxcb.so"
-    try:
-        ctypes.CDLL(str(plugin))
-    except OSError as error:
-        raise _cannot_open(error) from None
-
-
-def _cannot_open(error: Exception) -> KnownError:
-    return KnownError(
-        f"The window cannot open: {error}",
-        "Install Qt's system libraries. Debian/Ubuntu: apt-get install libegl1 libgl1 libxkbcommon0 libxkbcommon-x11-0 "
-        "libfontconfig1 libdbus-1-3 libglib2.0-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 "
-        "libxcb-render-util0 libxcb-shape0",
-    )

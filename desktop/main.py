@@ -19,6 +19,12 @@ def main(argv: list[str] | None = None) -> int:
     opens_window = not arguments or (arguments[0] == "app" and not {"-h", "--help"} & set(arguments))
     if not opens_window and is_command(arguments):
         return run(arguments)
+    from projects.qt_platform import libraries_problem
+
+    problem = libraries_problem()  # Qt itself would abort the process with a message that names no package
+    if problem is not None:
+        sys.stderr.write(f"{problem.what}\nWhat to do: {problem.todo}\n")
+        return 3
     from desktop.app import run_window
 
     return run_window([_project_of(argument) for argument in (arguments[1:] if arguments[:1] == ["app"] else arguments)])

@@ -17,6 +17,7 @@ from engine.api import EngineConfig, open_engine
 from engine.domain.errors import AppError
 from engine.installation import explain_torch, load_plugins, version_text
 from engine.paths import cache_dir, data_dir, log_dir, resources_dir, settings_dir
+from projects.qt_platform import install_hint, missing_libraries, window_problem
 
 _PACKAGES = (
     "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
@@ -118,7 +119,18 @@ def _window(report: Diagnosis) -> dict[str, str]:
         return {"PySide6": "missing"}
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     has_screen = sys.platform != "linux" or bool(screen)
-    return {"screen": (screen or "yes") if has_screen else "none (commands work without one)"}
+    rows = {"screen": (screen or "yes") if has_screen else "none (commands work without one)"}
+    problem = window_problem() if has_screen else None
+    if problem is not None:
+        report.problems.append(str(problem))
+        rows["window"] = "does not open"
+        rows["qt"] = " ".join(problem.details.split())[-400:]
+    elif has_screen:
+        rows["window"] = "opens"
+    elif missing := missing_libraries():  # no problem yet: nobody can open a window here
+        rows["missing for a window"] = ", ".join(row[0] for row in missing)
+        rows["install"] = install_hint(missing)
+    return rows
 
 
 def diagnose() -> Diagnosis:

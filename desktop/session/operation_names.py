@@ -16,6 +16,8 @@ CONTEXT = "Operations"
 
 NAMES: tuple[str, ...] = (
     marked("Operations", "Accept %n keypoints"),
+    marked("Operations", "Accept %n keypoints and masks"),
+    marked("Operations", "Accept %n masks"),
     marked("Operations", "Accept a keypoint"),
     marked("Operations", "Accept proposals"),
     marked("Operations", "Accept the changed file"),

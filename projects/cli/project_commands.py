@@ -212,7 +212,7 @@ def project_status(project: Project) -> dict[str, Any]:
     return {
         "project": str(project.folder),
         "name": project.name,
-        "images": {n: getattr(counts, n) for n in ("all", "unseen", "pending", "done", "nothing", "doubt")},
+        "images": {n: getattr(counts, n) for n in ("all", "unseen", "pending", "partly", "done", "nothing", "doubt")},
         "instances": counts.instances,
         "keypoints": counts.keypoints,
         "masks": counts.masks,
@@ -237,8 +237,8 @@ def _print_status(data: dict[str, Any]) -> None:
     images = data["images"]
     typer.echo(f"{data['name']}  ({data['project']})")
     typer.echo(
-        f"photos: {images['all']}   done {images['done']}, pending {images['pending']} (doubtful {images['doubt']}), "
-        f"nothing here {images['nothing']}, unseen {images['unseen']}"
+        f"photos: {images['all']}   done {images['done']}, partly {images['partly']}, "
+        f"pending {images['pending']} (doubtful {images['doubt']}), nothing here {images['nothing']}, unseen {images['unseen']}"
     )
     typer.echo(f"accepted: {data['instances']} instances, {data['keypoints']} keypoints, {data['masks']} masks")
     for category in data["categories"]:

@@ -18,7 +18,8 @@ from engine.domain.masks import MaskRLE
 class ImageRow:
     """One photo of the project. `file_name` is POSIX relative to the image root; `path` is where it lies now.
 
-    `state`: unseen, pending, done, nothing. `file_state`: ok, changed (differs from what was labelled), missing.
+    `state`: unseen, pending, partly (an instance lacks keypoints that nobody looked at), done, nothing.
+    `file_state`: ok, changed (differs from what was labelled), missing.
     `width`, `height` are those of the oriented image. `min_confidence`: lowest pending confidence.
     """
 

@@ -44,7 +44,7 @@ def test_panels_come_back_as_they_were_in_the_next_program(
     assert first.window.open_project(folder)
     first.photo_shown()
     docks = first.window.docks.docks
-    first.window.resizeDocks([docks["images"]], [340], Qt.Orientation.Horizontal)
+    first.widen_panel("images", 70)
     docks["review"].close()
     first.until(lambda: docks["images"].width() > 320)
     width = docks["images"].width()

@@ -12,6 +12,7 @@ import desktop.app
 from desktop import main as entry
 from desktop.first_paint import first_paint
 from engine.domain.errors import KnownError
+from projects import qt_platform
 from projects.project import Project
 from projects.store.database import APPLICATION_ID
 
@@ -46,14 +47,12 @@ def test_the_file_type_knows_the_application_id(repository: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the X11 plugin is Linux's")
-def test_a_library_missing_for_x11_is_named_instead_of_ending_the_process(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "platforms").mkdir()
-    (tmp_path / "platforms" / "libqxcb.so").write_bytes(b"no library")
+def test_a_library_missing_for_x11_is_named_instead_of_ending_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = ("libxcb-nowhere.so.7", "libxcb-nowhere7", "xcb-nowhere", "xcb-nowhere")
+    monkeypatch.setattr(qt_platform, "LIBRARIES", (*qt_platform.LIBRARIES, gone))
     monkeypatch.setenv("DISPLAY", ":99")
-    monkeypatch.delenv("QT_QPA_PLATFORM")
-    monkeypatch.setattr("PySide6.QtCore.QLibraryInfo.path", lambda _: str(tmp_path))
-    with pytest.raises(KnownError, match=r"libqxcb\.so") as caught:
+    for name in ("QT_QPA_PLATFORM", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(KnownError, match=r"libxcb-nowhere\.so\.7") as caught:
         first_paint()
-    assert "libxcb-icccm4" in caught.value.hint
+    assert "libxcb-nowhere7" in caught.value.hint
