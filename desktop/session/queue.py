@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from desktop.session.project_session import ProjectSession
 from desktop.session.store_thread import StoreTask
+from projects.called_fine import FINE, split_fine, with_fine
 from projects.review import QueueOptions, review_order
 from projects.store.changes import OpChanges
 
@@ -19,14 +20,6 @@ OF_ONE_KEYPOINT = ("uncertain", "sure", "name", "missing")
 """Orders that can be about one keypoint only; `missing` has to be."""
 MOST_READ = 2000
 """Pending photos up to which orders that read all evidence are taken on the GUI thread; above, on the store thread."""
-
-
-FINE = "check.fine"
-"""Setting: labels that the check found and a person called right, each with its place then."""
-
-
-def _name_of(finding: Finding) -> str:
-    return f"{finding.instance_id}:{finding.keypoint}:{finding.kind}"
 
 
 class ReviewQueue:
@@ -65,18 +58,14 @@ class ReviewQueue:
     def take_findings(self, findings: tuple[Finding, ...]) -> None:
         """Walk the photos with suspicious labels from now on, worst first."""
         self.findings = {}
-        fine = self._session.queries.setting(FINE)
-        for finding in findings:
-            if isinstance(fine, dict) and self._is_fine(finding, fine):
-                continue
+        for finding in split_fine(self._session.queries, findings)[0]:
             self.findings.setdefault(finding.image_id, []).append(finding)
         self._seen = []
         self.set_strategy("check")
 
     def mark_fine(self, finding: Finding) -> None:
         """A person says that this label is right: it is not found again while it stays where it is."""
-        fine = dict(self._session.queries.setting(FINE) or {})
-        fine[_name_of(finding)] = self._place_of(finding)
+        fine = with_fine(self._session.queries, finding)
         self._session.write(lambda do: do.set_setting(FINE, fine), self)
         left = [f for f in self.findings.get(finding.image_id, ()) if f != finding]
         if left:
@@ -84,18 +73,6 @@ class ReviewQueue:
         else:
             self.findings.pop(finding.image_id, None)
         self._stale = True
-
-    def _place_of(self, finding: Finding) -> list[float] | None:
-        """Where the keypoint of a finding lies now (None: absent, or the finding is about the whole instance)."""
-        instance = self._session.queries.instance(finding.instance_id)
-        category = self._session.queries.category(finding.category)
-        definition = next((d.id for d in category.definitions if d.name == finding.keypoint), None) if category else None
-        row = next((k for k in instance.keypoints if k.definition_id == definition), None) if instance else None
-        return [round(row.x, 1), round(row.y, 1)] if row is not None and row.x is not None and row.y is not None else None
-
-    def _is_fine(self, finding: Finding, fine: dict[str, object]) -> bool:
-        name = _name_of(finding)
-        return name in fine and fine[name] == self._place_of(finding)
 
     def worst(self, image_id: int) -> Finding | None:
         """The most suspicious label of a photo."""

@@ -1,14 +1,14 @@
 """What an export changes whatever the format is: said before anything is written, beside the format's own losses.
 
 Names and pictures that are written anew, fields of an imported file that have no place, outlines that become pixels, and
-photos whose labels are not finished.
+photos that are labelled only partly.
 """
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from projects.formats.dataset import Dataset, DatasetInstance, ReportItem
+from projects.formats.dataset import Dataset, ReportItem
 from projects.formats.outlines import outline_of
 from projects.formats.stems import flat_stems
 
@@ -40,7 +40,7 @@ def common_losses(
         drawn = sum(outline_of(n) is not None for i in dataset.images for n in i.instances)
         if drawn:
             items.append(ReportItem("changed", f"{drawn} x outlines", "drawn as pixels: their corners are not kept"))
-    return items + (_unfinished(dataset) if keypoints else [])
+    return items + (_partly(dataset) if keypoints else [])
 
 
 def _pictures(dataset: Dataset, kind: str) -> list[ReportItem]:
@@ -83,35 +83,26 @@ def _fields(dataset: Dataset, kept: str) -> list[ReportItem]:
     return [ReportItem("lost", f"{sum(names.values())} x further fields of the imported file", f"no place for {shown}")]
 
 
-def _unfinished(dataset: Dataset) -> list[ReportItem]:
-    """Instances of which only some keypoints were looked at, and bare boxes of categories that have keypoints."""
+def _partly(dataset: Dataset) -> list[ReportItem]:
+    """Photos labelled only partly: an instance lacks keypoints that nobody looked at, or is a bare box or mask."""
     sizes = {c.name: c.schema.names for c in dataset.categories}
-    some: list[tuple[PurePosixPath, int, int]] = []
-    bare: list[PurePosixPath] = []
+    lacking: dict[PurePosixPath, tuple[int, int]] = {}
     for image in dataset.images:
         for instance in image.instances:
             names = sizes.get(instance.category, ())
-            if not names or instance.proposal or instance.crowd:
+            if instance.proposal or instance.crowd:
                 continue
             seen = sum(name in instance.keypoints for name in names)
-            if not seen and _has_region(instance):
-                bare.append(image.rel_path)
-            elif 0 < seen < len(names):
-                some.append((image.rel_path, seen, len(names)))
-    items = []
-    if some:
-        shown = ", ".join(f"{path} ({seen} of {total})" for path, seen, total in some[:NAMED])
-        more = " ..." if len(some) > NAMED else ""
-        items.append(
-            ReportItem("flagged", f"{len(some)} x instances not finished", f"keypoints looked at: {shown}{more}")
+            if seen < len(names):
+                # The instance of which least was looked at stands for the photo.
+                lacking[image.rel_path] = min(lacking.get(image.rel_path, (seen, len(names))), (seen, len(names)))
+    if not lacking:
+        return []
+    shown = [f"{path} ({seen} of {total})" for path, (seen, total) in list(lacking.items())[:NAMED]]
+    more = " ..." if len(lacking) > NAMED else ""
+    return [
+        ReportItem(
+            "flagged", f"{len(lacking)} x photos labelled only partly",
+            f"keypoints looked at: {', '.join(shown)}{more}; the others go out as absent",
         )
-    if bare:
-        shown = ", ".join(map(str, bare[:NAMED])) + (" ..." if len(bare) > NAMED else "")
-        items.append(
-            ReportItem("flagged", f"{len(bare)} x instances without any keypoint", f"a bare box or mask: {shown}")
-        )
-    return items
-
-
-def _has_region(instance: DatasetInstance) -> bool:
-    return instance.box is not None or instance.mask is not None
+    ]  # fmt: skip
