@@ -27,15 +27,15 @@ import time
 import tomllib
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import check_wheel
 
+from projects.qt_platform import LIBRARIES
+
 ROOT = check_wheel.ROOT
 DIST = ROOT / "dist"
-QT_DEBIAN = (
-    "libegl1", "libgl1", "libxkbcommon0", "libxkbcommon-x11-0", "libfontconfig1", "libdbus-1-3", "libglib2.0-0",
-    "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-render-util0", "libxcb-shape0",
-)  # fmt: skip
+QT_DEBIAN = tuple(dict.fromkeys(debian for _, debian, _, _ in LIBRARIES))
 PYINSTALLER = "pyinstaller==6.22.3"
 LEFT_OUT = ("pip", "setuptools", "_distutils_hack", "pkg_resources", "PyInstaller", "_pyinstaller_hooks_contrib", "altgraph")
 USELESS = ("torch/include", "torch/test", "torch/share", "torch/_inductor/codegen/cuda", "pandas/tests", "sklearn/tests")
