@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from defusedxml import ElementTree as ET
+from PySide6.QtCore import QEventLoop, QTimer
 
 import desktop.app
 from desktop import main as entry
@@ -38,6 +39,12 @@ def test_a_database_named_without_its_folder(tmp_path: Path, monkeypatch: pytest
 
 def test_the_first_paint_is_seen_and_everything_is_closed_again(qapp: object) -> None:
     assert 0 < first_paint() < 60
+    rang: list[bool] = []
+    loop = QEventLoop()
+    QTimer.singleShot(20, lambda: rang.append(True))
+    QTimer.singleShot(40, loop.quit)
+    loop.exec()
+    assert rang, "the loops of a process that goes on still wait"
 
 
 def test_the_file_type_knows_the_application_id(repository: Path) -> None:
