@@ -408,7 +408,10 @@ class Editor(QObject):
         self.paste(tuple(copied_from(s, other.size_wh) for s in shown))
 
     def drop_template(self, x: float, y: float) -> None:
-        """All keypoints of the category at once around (x, y): the mean shape of the labelled instances."""
+        """All keypoints of the category at once around (x, y): the mean shape of the labelled instances.
+
+        Near the photo's edge the whole shape moves inside; it keeps its form.
+        """
         from desktop.session.template import layout_key, template_points
 
         at = self._at
@@ -420,7 +423,9 @@ class Editor(QObject):
         points = template_points(category, labelled, queries.setting(layout_key(category.id)))
         side = 0.35 * min(image.size_wh)
         size = np.asarray(image.size_wh, dtype=np.float64)
-        placed = np.clip(points * side + (x, y), 0, size)
+        placed = points * side + (x, y)
+        placed += np.maximum(-placed.min(axis=0), 0) - np.maximum(placed.max(axis=0) - size, 0)
+        placed = np.clip(placed, 0, size)
         keypoints = tuple(
             NewKeypoint(d, float(px), float(py), 2) for d, (px, py) in zip(category.definition_ids, placed, strict=True)
         )

@@ -31,6 +31,21 @@ def test_drop_template_has_the_layout_of_the_preset(driver: Driver) -> None:
         assert np.corrcoef(points[:, axis], wanted[:, axis])[0, 1] > 0.999
 
 
+@pytest.mark.parametrize("corner", [(0.0, 0.0), (1.0, 0.1), (0.5, 1.0)])
+def test_a_template_dropped_at_the_edge_moves_inside_and_keeps_its_form(driver: Driver, corner: tuple[float, float]) -> None:
+    space = driver.space
+    template = next(t for t in TEMPLATES if t.id == "animal17")
+    space.session.write(lambda do: do.add_category("animal", template.schema))
+    space.labelling.choose_category(space.labelling.categories[-1].id)
+    width, height = space.labelling.image.size_wh
+    space.editor.drop_template(corner[0] * width, corner[1] * height)
+    [instance] = space.session.queries.instances()
+    points = instance.aligned(space.labelling.categories[-1].definition_ids).xy_image
+    assert (points >= 0).all() and (points <= (width, height)).all()
+    for axis in (0, 1):
+        assert np.corrcoef(points[:, axis], np.array(template.layout)[:, axis])[0, 1] > 0.999
+
+
 def test_delete_twice_leaves_the_instance(driver: Driver) -> None:
     at, queries = driver.space.labelling, driver.space.session.queries
     driver.key(Qt.Key.Key_K)
