@@ -20,6 +20,8 @@ from engine.domain.runspec import RunSpec
 from projects.store.rows import ImageRow, InstanceRow, KeypointProposalRow
 
 MOST_OF_THE_WINDOW = 0.33
+WIDEST_WISH_PX = 300
+"""As wide as the panel is in a new window: a long name does not widen it further."""
 COUNTED = 2000
 """Decisions counted exactly for the note; that many are plenty."""
 
@@ -110,15 +112,17 @@ class EvidencePanel(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._keep_height()
+        self._keep_size()
 
-    def _keep_height(self) -> None:
+    def _keep_size(self) -> None:
         """Ask for the height of the wrapped sentences too: without it Qt lays the rows over each other.
 
-        Of the window it takes at most a share; what does not fit there is scrolled.
+        Of the window it takes at most a share; what does not fit there is scrolled. Sideways nothing is scrolled: the width
+        is asked for, so that no number is cut.
         """
         layout = self._inner.layout()
         if layout is not None:
+            self.setMinimumWidth(min(self._inner.minimumSizeHint().width(), WIDEST_WISH_PX))
             needed = layout.totalMinimumHeightForWidth(self.width())
             self._inner.setMinimumHeight(needed)
             self.setMinimumHeight(min(needed, round(self.window().height() * MOST_OF_THE_WINDOW)))
@@ -134,7 +138,7 @@ class EvidencePanel(QWidget):
         self._show_peaks(proposal)
         self._show_exemplars(proposal)
         self.note.setText("\n".join(t for t in (self._note(proposal), self._made_by(proposal)) if t))
-        self._keep_height()
+        self._keep_size()
 
     def _note(self, proposal: KeypointProposalRow | None) -> str:
         at = self._at

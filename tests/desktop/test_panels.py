@@ -112,7 +112,7 @@ def test_evidence_takes_a_share_of_the_window_and_scrolls_the_rest(proposed: Dri
     assert panel._area.verticalScrollBar().maximum() == 0, "all of it fits an ordinary window"
     proposed.space.program.settings.change(font_scale=1.8)
     proposed.wait(0.2)
-    panel._keep_height()
+    panel._keep_size()
     assert panel.minimumHeight() <= 0.34 * proposed.window.height()
     assert panel._inner.minimumHeight() > panel.minimumHeight()
     proposed.space.program.settings.change(font_scale=1.0)
