@@ -1,4 +1,4 @@
-"""Confidence of proposed keypoints: fit the shipped prior, and measure it on held-out rendered sets (ALGORITHMS 8).
+"""Confidence of proposed keypoints: fit the shipped prior, and measure it on held-out rendered sets (methods/confidence.md).
 
 `python -m benchmarks.calibration --write` fits on one half of the sets and stores `resources/calibration/keypoints.json`;
 without it the stored prior is only measured, on the other half: ECE, AUROC of the absent decision, what "95 %" accepts.

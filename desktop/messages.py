@@ -21,32 +21,49 @@ class Messages(QObject):
     """GUI thread; one per program. Whoever has something to say says it here; the window shows it in one bar.
 
     Signals:
-        shown(level, text, hint, details, retry): level "info", "wait", "warning" or "error"; retry a callable or None.
+        shown(level, text, hint, details, retry, other): level "info", "wait", "warning" or "error"; retry a callable or
+            None; other (text, callable) of one more button, or None.
         crashed(report, text): an unexpected error was written to the file `report`.
     """
 
-    shown = Signal(str, str, str, str, object)
+    shown = Signal(str, str, str, str, object, object)
     crashed = Signal(str, str)
 
-    def info(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
-        """Something worth knowing."""
-        self.shown.emit("info", text, hint, "", retry)
+    def info(
+        self,
+        text: str,
+        hint: str = "",
+        *,
+        retry: Callable[[], object] | None = None,
+        other: tuple[str, Callable[[], object]] | None = None,
+    ) -> None:
+        """Something worth knowing; `other`: text and work of a button that leads on from it."""
+        self.shown.emit("info", text, hint, "", retry, other)
 
     def wait(self, text: str, hint: str = "") -> None:
         """Something goes on that the person waits for; stays until another message or until it is hidden."""
-        self.shown.emit("wait", text, hint, "", None)
+        self.shown.emit("wait", text, hint, "", None, None)
 
     def warning(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
         """Something that the person may want to look at."""
-        self.shown.emit("warning", text, hint, "", retry)
+        self.shown.emit("warning", text, hint, "", retry, None)
 
-    def error(self, error: AppError, *, retry: Callable[[], object] | None = None) -> None:
-        """A known error, or a bug caught in a worker (which also gets a report file)."""
+    def error(
+        self,
+        error: AppError,
+        *,
+        retry: Callable[[], object] | None = None,
+        other: tuple[str, Callable[[], object]] | None = None,
+    ) -> None:
+        """A known error, or a bug caught in a worker (which also gets a report file).
+
+        `other`: text and work of one more button, for another way than to try the same again.
+        """
         if isinstance(error, BugError):
             self.bug(error)
             return
         log.warning("%s", error)
-        self.shown.emit("error", message_of(error), hint_of(error), error.details, retry)
+        self.shown.emit("error", message_of(error), hint_of(error), error.details, retry, other)
 
     def bug(self, error: BaseException) -> None:
         """Anything unexpected: a report file and the crash window. Nothing accepted is lost: it is in the database."""

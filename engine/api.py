@@ -74,7 +74,7 @@ class Target:
 
 @dataclass(frozen=True)
 class MatchSettings:
-    """How exemplars are matched (ALGORITHMS 2, 6, 9). None = let the engine choose ("auto").
+    """How exemplars are matched (methods/matching.md). None = let the engine choose ("auto").
 
     Attributes:
         method: one of MATCH_METHODS.
@@ -196,7 +196,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class InstanceSettings:
-    """PDM settings (ALGORITHMS 5). None = the backbone card's choice.
+    """PDM settings (methods/instances.md). None = the backbone card's choice.
 
     Attributes:
         variant: "pdm" (paper) or "pdm-votes" (released code).
@@ -265,7 +265,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class TuneRequest:
-    """Fine-tune a prompt on accepted instances (ALGORITHMS 3).
+    """Fine-tune a prompt on accepted instances (methods/prompts.md).
 
     `collection`: photos without labels that proposals take statistics and settings from; () = the held-out photos.
     """
@@ -338,7 +338,7 @@ class TuneResult:
 
 @dataclass(frozen=True)
 class OptimiseRequest:
-    """Per-point prompt optimisation (ALGORITHMS 4) of some keypoints of one exemplar on some targets."""
+    """Per-point prompt optimisation (methods/point-optimisation.md) of some keypoints of one exemplar on some targets."""
 
     request_id: str
     exemplar: Exemplar
@@ -352,7 +352,7 @@ class OptimiseRequest:
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """Measure on a published data set in its own layout under a named protocol (ALGORITHMS 7).
+    """Measure on a published data set in its own layout under a named protocol (methods/evaluation.md).
 
     `dataset`: spair, pfpascal, pfwillow, cub, ap10k (correspondence); folder, perseg, permis, permir, davis (instances).
     `limit` 0 = everything; `work_file` keeps finished pairs so that an interrupted run goes on.
@@ -446,7 +446,7 @@ class Engine(Protocol):
     def choose_settings(
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> SettingsChoice:
-        """Leave-one-exemplar-out over the grid of ALGORITHMS 9 (fields of `request.settings` that are set stay)."""
+        """Leave-one-exemplar-out over the grid of methods/matching.md (fields of `request.settings` that are set stay)."""
         ...
 
     def propose_keypoints(

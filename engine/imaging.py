@@ -1,6 +1,6 @@
 """The one image loader: every photo is decoded, oriented and brought to 8-bit RGB here and nowhere else.
 
-Pillow only (FORMATS section 5): EXIF orientation applied once, 16-bit windowed instead of clipped, CMYK converted, first
+Pillow only (methods/formats.md#photos): EXIF orientation applied once, 16-bit windowed instead of clipped, CMYK converted, first
 frame of animations, decompression bombs refused by size before decoding. The file itself is never touched.
 """
 
@@ -37,6 +37,13 @@ IMAGE_SUFFIXES = frozenset(
         ".avif",
     }
 )
+UNREADABLE_PHOTOS = {
+    ".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".jxl": "JPEG XL", ".psd": "Photoshop", ".svg": "SVG",
+    ".cr2": "camera raw (CR2)", ".cr3": "camera raw (CR3)", ".crw": "camera raw (CRW)", ".nef": "camera raw (NEF)",
+    ".nrw": "camera raw (NRW)", ".arw": "camera raw (ARW)", ".dng": "camera raw (DNG)", ".raf": "camera raw (RAF)",
+    ".orf": "camera raw (ORF)", ".rw2": "camera raw (RW2)", ".pef": "camera raw (PEF)", ".srw": "camera raw (SRW)",
+}  # fmt: skip
+"""Suffixes of photos that nothing here decodes: they are named, so that nobody misses them in silence."""
 IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 """What content is decoded, whatever a file is called. Not EPS, above all: Pillow starts Ghostscript for it."""
 MAX_PIXELS = 400_000_000
@@ -108,6 +115,9 @@ def _open(path: Path) -> Image.Image:
             path, "the file is not there", "Re-link the moved folder or restore the file.", error
         ) from None
     except UnidentifiedImageError as error:
+        kind = UNREADABLE_PHOTOS.get(path.suffix.lower())
+        if kind is not None:
+            raise _unreadable(path, f"{kind} cannot be decoded", "Convert it to JPEG or PNG.", error) from None
         raise _unreadable(
             path, "its content is no known image format", "Check that it opens elsewhere.", error
         ) from None
@@ -134,7 +144,7 @@ def _header(image: Image.Image) -> ImageHeader:
     if orientation not in range(1, 9):
         orientation = 1
     width, height = image.size
-    # Pillow applies the orientation of a TIFF itself when the size is read (FORMATS 5.1).
+    # Pillow applies the orientation of a TIFF itself when the size is read (methods/formats.md#photos).
     if orientation >= 5 and image.format != "TIFF":
         width, height = height, width
     frames = int(getattr(image, "n_frames", 1) or 1)
@@ -151,13 +161,44 @@ def read_header(path: Path | str) -> ImageHeader:
             raise _unreadable(path, "its header is damaged", "Check that it opens elsewhere.", error) from None
 
 
+def is_cut_off(path: Path | str) -> bool:
+    """Whether a photo's data end too early (a broken copy or download).
+
+    JPEG, PNG and GIF have an end mark, which is looked at; without it, and for other formats, the pixels are decoded.
+    Raises UnreadableImageError when the file is no image at all.
+    """
+    path = Path(path)
+    header = read_header(path)
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 12))
+            tail = file.read()
+    except OSError as error:
+        raise _unreadable(path, "the file is not accessible", "Check its permissions.", error) from None
+    if header.format in ("JPEG", "MPO") and tail.endswith(b"\xff\xd9"):
+        return False
+    if header.format == "PNG" and tail[-8:-4] == b"IEND":
+        return False
+    if header.format == "GIF" and tail.endswith(b";"):
+        return False
+    try:
+        load_image(path)
+    except UnreadableImageError:
+        return True
+    return False
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP_MODES:
         values = np.asarray(image, dtype=np.float64)
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        # Values that fit in 8 bits are shown as they are; deeper ones are windowed to their own range.
-        if low < 0 or high > 255:
+        # Values that fit in 8 bits are shown as they are; deeper ones are windowed to their own range. Fractions (floats of
+        # 0..1 above all) are no 8-bit values.
+        if image.mode == "F" and low >= 0 and high <= 1:
+            values = values * 255.0
+        elif low < 0 or high > 255 or (image.mode == "F" and bool((finite % 1).any())):
             values = (values - low) * (255.0 / max(high - low, 1e-12))
         return Image.fromarray(np.nan_to_num(values, nan=0.0).clip(0, 255).astype(np.uint8), "L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

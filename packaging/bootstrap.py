@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
@@ -24,9 +25,6 @@ TORCH = "2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MINIMUM_PYTHON = (3, 11)
 NEEDED_BYTES = 4 << 30
-
-QT_DEBIAN = "libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libxcb-cursor0 libglib2.0-0"
-QT_FEDORA = "mesa-libEGL mesa-libGL libxkbcommon fontconfig dbus-libs xcb-util-cursor glib2"
 
 
 class SetupError(Exception):
@@ -181,15 +179,25 @@ def install(extras: tuple[str, ...], cuda: bool) -> None:
     say(f"installed in {time.monotonic() - started:.0f} s")
 
 
-def check_qt() -> None:
-    """Explain missing system libraries of Qt before the window or the tests need them."""
-    probe = "from PySide6.QtWidgets import QApplication; QApplication([])"
-    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
-    done = subprocess.run([venv_python(), "-c", probe], capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
+def check_qt(platform_plugin: str = "") -> None:
+    """Explain missing system libraries of Qt before the window or the tests need them.
+
+    The tests draw with the plug-in `offscreen`; without a name the one that a window would use here is tried.
+    """
+    spec = importlib.util.spec_from_file_location("qt_platform", ROOT / "projects" / "qt_platform.py")
+    assert spec is not None and spec.loader is not None
+    qt_platform = importlib.util.module_from_spec(spec)
+    sys.modules["qt_platform"] = qt_platform  # its dataclass looks itself up there
+    spec.loader.exec_module(qt_platform)
+    environment = {**os.environ, **({"QT_QPA_PLATFORM": platform_plugin} if platform_plugin else {})}
+    problem = qt_platform.window_problem(venv_python(), environment)
+    if problem is not None:
+        raise SetupError(problem.what, problem.todo)
+    screens = {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"}
+    if sys.platform == "linux" and not screens & set(environment):
         raise SetupError(
-            f"Qt cannot start: {done.stderr.strip()[-400:]}",
-            f"Install its system libraries. Debian/Ubuntu: apt-get install {QT_DEBIAN}   Fedora: dnf install {QT_FEDORA}",
+            "There is no screen to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set).",
+            "Run it in a graphical session; the commands work without one: python3 packaging/bootstrap.py kinmark --help",
         )
 
 
@@ -236,7 +244,7 @@ def main() -> int:
         install(extras, wants_cuda(options.torch))
         kinmark = [str(venv_python()), "-m", "desktop.main"]
         if options.command == "test":
-            check_qt()
+            check_qt("offscreen")
             return test(options.arguments)
         if options.command == "setup":
             say("ready")

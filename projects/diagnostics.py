@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import platform
@@ -11,12 +12,15 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from engine import plugins
 from engine.api import EngineConfig, open_engine
 from engine.domain.errors import AppError
+from engine.installation import explain_torch, load_plugins, version_text
 from engine.paths import cache_dir, data_dir, log_dir, resources_dir, settings_dir
+from projects.qt_platform import install_hint, missing_libraries, window_problem
 
 _PACKAGES = (
-    "kinmark", "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
+    "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
 )  # fmt: skip
 LOW_DISK_BYTES = 1 << 30
 
@@ -38,12 +42,13 @@ class Diagnosis:
 
 def _versions(report: Diagnosis) -> dict[str, str]:
     rows = {"python": platform.python_version(), "system": platform.platform(), "processors": str(os.cpu_count())}
+    rows["kinmark"] = version_text()
     for package in _PACKAGES:
         try:
             rows[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             rows[package] = "missing"
-            report.problems.append(f"{package} is not installed. Run: python3 packaging/bootstrap.py setup")
+            report.problems.append(f"{package} is not installed. Run: pip install {package}")
     return rows
 
 
@@ -63,6 +68,30 @@ def _folders(report: Diagnosis) -> dict[str, str]:
         if not os.access(there, os.W_OK):
             report.problems.append(f"{folder} cannot be written. Set KINMARK_HOME to a folder of yours.")
     return rows
+
+
+def _torch(report: Diagnosis) -> dict[str, str]:
+    try:
+        return explain_torch()
+    except ImportError as error:
+        report.problems.append(f"torch cannot be loaded: {error}")
+        return {"state": "cannot be loaded"}
+
+
+def plugin_rows(report: Diagnosis) -> dict[str, str]:
+    """Every entry of other packages; all are loaded here, so that a broken one is seen."""
+    from projects.formats.registry import FORMATS
+
+    with contextlib.suppress(ImportError):  # without torch the section above says so
+        load_plugins()
+    len(FORMATS)
+    broken = {(problem.group, problem.name): problem for problem in plugins.problems()}
+    report.problems += [str(problem) for problem in broken.values()]
+    rows = {}
+    for group, name, package in plugins.installed():
+        kind = group.rpartition(".")[2].removesuffix("s")
+        rows[f"{kind} {name}"] = f"{package}{', left out' if (group, name) in broken else ''}"
+    return rows or {"none": "-"}
 
 
 def _engine(report: Diagnosis) -> dict[str, str]:
@@ -90,7 +119,18 @@ def _window(report: Diagnosis) -> dict[str, str]:
         return {"PySide6": "missing"}
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     has_screen = sys.platform != "linux" or bool(screen)
-    return {"screen": (screen or "yes") if has_screen else "none (commands work without one)"}
+    rows = {"screen": (screen or "yes") if has_screen else "none (commands work without one)"}
+    problem = window_problem() if has_screen else None
+    if problem is not None:
+        report.problems.append(str(problem))
+        rows["window"] = "does not open"
+        rows["qt"] = " ".join(problem.details.split())[-400:]
+    elif has_screen:
+        rows["window"] = "opens"
+    elif missing := missing_libraries():  # no problem yet: nobody can open a window here
+        rows["missing for a window"] = ", ".join(row[0] for row in missing)
+        rows["install"] = install_hint(missing)
+    return rows
 
 
 def diagnose() -> Diagnosis:
@@ -98,6 +138,8 @@ def diagnose() -> Diagnosis:
     report = Diagnosis()
     report.sections["Versions"] = _versions(report)
     report.sections["Folders"] = _folders(report)
+    report.sections["Torch"] = _torch(report)
     report.sections["Engine"] = _engine(report)
+    report.sections["Plug-ins"] = plugin_rows(report)
     report.sections["Window"] = _window(report)
     return report

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import file_sha256, is_image_path, read_header
+from engine.imaging import UNREADABLE_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header
 from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewImage
@@ -21,19 +21,24 @@ from projects.store.queries import ImageFilter
 from projects.store.rows import ImageRow
 
 BATCH = 500
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv"})
+WITH_PREVIEWS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
+"""Further pictures in these are previews of the first, or its twin for stereo."""
 
 
 @dataclass(frozen=True)
 class AddReport:
     """What adding did: the operation's changes, ids of new images, and one sentence for each file that was left out.
 
-    `duplicates` are new images whose bytes equal another image of the project: (new id, other id).
+    `duplicates` are new images whose bytes equal another image of the project: (new id, other id). `notes` are sentences
+    about photos that were added, but not with all that is in them (further pages).
     """
 
     changes: OpChanges
     image_ids: tuple[int, ...]
     skipped: tuple[str, ...]
     duplicates: tuple[tuple[int, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -97,10 +102,37 @@ def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
 
 
 def _scan_file(root: Path, path: Path, state: _Scan) -> None:
-    if is_image_path(path):
+    if not _is_text(path):
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        state.skipped.append(f"{shown}: its name is not UTF-8 text; rename it")
+    elif is_image_path(path):
         state.found.append((root, path))
+    elif path.suffix.lower() in UNREADABLE_PHOTOS:
+        state.skipped.append(
+            f"{path}: {UNREADABLE_PHOTOS[path.suffix.lower()]} cannot be read; convert it to JPEG or PNG"
+        )
+    elif path.suffix.lower() in VIDEO_SUFFIXES:
+        state.skipped.append(f"{path}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)")
+    elif not path.suffix and _holds_a_picture(path):
+        state.skipped.append(f"{path}: a picture without a suffix; give its name one (.jpg, .png ...)")
     else:
         state.skipped.append(f"{path}: not an image")
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the path can be stored: Linux allows any bytes in a file name."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _holds_a_picture(path: Path) -> bool:
+    try:
+        return read_header(path).width > 0
+    except KnownError:
+        return False
 
 
 def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImage:
@@ -117,31 +149,43 @@ def add_paths(
     project: Project,
     paths: Iterable[Path | str],
     *,
+    root: Path | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> AddReport:
     """Add all photos among `paths` (files or folders, recursive) in one undoable step.
 
-    What was read before a cancellation is not added: adding is all or nothing, and quick to repeat.
+    With `root` the photos are known by their path below it. What was read before a cancellation is not added: adding is all
+    or nothing, and quick to repeat.
     """
     found, skipped = scan(paths)
+    if root is not None:
+        found = [(root.resolve(), path) for _, path in found]
     if progress is not None:
         progress.start("Adding photos", len(found))
     images: list[NewImage] = []
+    notes: list[str] = []
     for root, path in found:
         if cancel is not None:
             cancel.check()
         image = _described(root, path, skipped)
         if image is not None:
             images.append(image)
+            if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
+                notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
         if progress is not None:
             progress.step(note=path.name)
     changes = project.operations.add_images(images, name=f"Add {len(images)} images")
-    return AddReport(changes, changes.ids, (*skipped, *changes.skipped), _duplicates(project, changes.ids))
+    return AddReport(
+        changes, changes.ids, (*skipped, *changes.skipped), _duplicates(project, changes.ids), tuple(notes)
+    )  # fmt: skip
 
 
 def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
     try:
+        if is_cut_off(path):
+            skipped.append(f"{path}: the file is cut off (a broken copy?); copy it again from where it came from")
+            return None
         return describe(root, path)
     except KnownError as error:
         skipped.append(error.user_message)
@@ -161,10 +205,11 @@ def _duplicates(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, in
 
 @dataclass(frozen=True)
 class FileCheck:
-    """Images whose file is not what was labelled: ids that changed and ids that are missing."""
+    """Images whose file is not what was labelled: ids that changed, ids that are missing, ids of cut off files."""
 
     changed: tuple[int, ...]
     missing: tuple[int, ...]
+    cut_off: tuple[int, ...] = ()
 
 
 def check_files(
@@ -176,10 +221,13 @@ def check_files(
     if progress is not None:
         progress.start("Checking photos", total)
     states: dict[int, str] = {}
+    cut_off: list[int] = []
     for row in _rows(project, image_ids):
         if cancel is not None:
             cancel.check()
         states[row.id] = _file_state(row.path, row.size_bytes, row.mtime_ns, row.sha256)
+        if states[row.id] != "missing" and _is_damaged(row.path):
+            cut_off.append(row.id)
         if progress is not None:
             progress.step()
     if not project.read_only:
@@ -187,7 +235,15 @@ def check_files(
     return FileCheck(
         tuple(id_ for id_, state in states.items() if state == "changed"),
         tuple(id_ for id_, state in states.items() if state == "missing"),
+        tuple(cut_off),
     )
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        return is_cut_off(path)
+    except KnownError:
+        return True
 
 
 def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator[ImageRow]:

@@ -1,4 +1,4 @@
-"""Shared fixtures: the optional `../shared` folder, no leaked threads, no writes outside tmp_path."""
+"""Shared fixtures: the reference vectors, the optional `../shared` folder, no leaked threads, no writes outside tmp_path."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["KINMARK_PLUGINS"] = "off"  # what a developer has installed besides is not what is tested
 
 # A busy machine is no failure: neither deadlines nor the pace of generation decide a test.
-settings.register_profile("kinmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The test command tries the same examples every time; `pytest --hypothesis-profile=explore` looks for new ones, and what
+# it finds becomes an @example.
+settings.register_profile("kinmark", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile(
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=2000, print_blob=True
+)
 settings.load_profile("kinmark")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -31,11 +37,17 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """Inputs and outputs of published programs on a tiny pipeline: `tests/reference`, described in its README."""
+    return REPOSITORY / "tests" / "reference"
+
+
+@pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """Reference vectors and small real photos beside the checkout; tests skip where they are absent."""
+    """Small published data sets (`../shared/data`) that may be read but not copied; tests skip where they are absent."""
     folder = REPOSITORY.parent / "shared"
     if not folder.is_dir():
-        pytest.skip("the folder ../shared with reference vectors and photos is not beside this checkout")
+        pytest.skip("published photos with labels may not be copied here, and ../shared/data is not beside this checkout")
     return folder
 
 

@@ -79,6 +79,10 @@ class InstanceContent:
         """The own colour of keypoint `index`, or ""."""
         return self.colours[index] if index < len(self.colours) else ""
 
+    def side_of(self, index: int) -> str:
+        """ "l", "r", or "" in the middle."""
+        return self.sides[index] if index < len(self.sides) else ""
+
     def is_hidden(self, index: int) -> bool:
         """Whether keypoint `index` is marked as hidden."""
         return int(self.visibility[index]) == int(Visibility.HIDDEN)

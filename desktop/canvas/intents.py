@@ -127,3 +127,5 @@ Intent = (
     | TakePeak
     | Nudge
 )
+CHANGING = (MovePoint, PlacePoint, AcceptPoint, ToggleHidden, MoveInstance, SetBox, SetMask, TakePeak, Nudge)
+"""Intents that put something on the photo: they need one to look at."""

@@ -16,6 +16,7 @@ from desktop.theme.colours import STATE_COLOURS, instance_colour
 from engine.domain.geometry import apply_affine
 
 NAMES_FROM_SCALE = 2.0
+FULL_SIZE_FROM_PX = 160.0
 
 
 def matrix_of(transform: QTransform) -> np.ndarray:
@@ -25,7 +26,7 @@ def matrix_of(transform: QTransform) -> np.ndarray:
 
 
 class MaskItem(QGraphicsItem):
-    """One mask: 35 % fill and an outline of 1.5 px at any zoom, dashed while it is a proposal."""
+    """One mask: 35 % fill and an outline of 1.5 px on a dark ground at any zoom, dashed while it is a proposal."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +52,9 @@ class MaskItem(QGraphicsItem):
         fill = QColor(self._colour)
         fill.setAlphaF(0.35)
         painter.fillPath(self._path, fill)
+        ground = QPen(QColor(0, 0, 0, 190), 3.5)  # whole under the dashes: pale colours vanish on pale photos without it
+        ground.setCosmetic(True)
+        painter.strokePath(self._path, ground)
         pen = QPen(self._colour.lighter(125), 1.5)
         pen.setCosmetic(True)
         if self._pending:
@@ -95,6 +99,7 @@ class MarksItem(QGraphicsItem):
         self.overlays = Overlays()
         self.hovered: tuple[str, int] | None = None
         self.point_px = 9.0
+        self.peak_keys: tuple[str, ...] = ("1", "2", "3")
         self._bounds = QRectF()
         self.setZValue(5)
 
@@ -138,18 +143,19 @@ class MarksItem(QGraphicsItem):
             self._paint_skeleton(painter, instance, points, drawn, selected)
         if not self.overlays.points:
             return
+        size = mark_size(points[drawn], self.point_px)
         painter.setOpacity(1.0 if selected or self.content.selected is None else 0.75)
         focused = self.content.focused if selected else None
         for index in np.flatnonzero(drawn):
             if index == focused:
                 continue
-            self._paint_point(painter, instance, points, int(index), False)
+            self._paint_point(painter, instance, points, int(index), False, size)
         if focused is not None and focused < len(drawn) and drawn[focused]:
-            self._paint_point(painter, instance, points, focused, True)
+            self._paint_point(painter, instance, points, focused, True, size)
         painter.setOpacity(1.0)
 
     def _paint_point(
-        self, painter: QPainter, instance: InstanceContent, points: np.ndarray, index: int, focused: bool
+        self, painter: QPainter, instance: InstanceContent, points: np.ndarray, index: int, focused: bool, size: float
     ) -> None:
         draw_mark(
             painter,
@@ -158,8 +164,9 @@ class MarksItem(QGraphicsItem):
             hidden=instance.is_hidden(index),
             selected=focused,
             hovered=self.hovered == (instance.key, index),
-            size_px=self.point_px,
+            size_px=size,
             outline=instance.colour_of(index),
+            side=instance.side_of(index),
         )
 
     @staticmethod
@@ -205,14 +212,20 @@ class MarksItem(QGraphicsItem):
         font.setPixelSize(11)
         font.setBold(True)
         painter.setFont(font)
+        metrics = QFontMetricsF(font)
+        taken: list[QRectF] = []
         for number, peak in enumerate(self.content.peaks[:3], start=1):
             x, y = apply_affine(matrix, (peak.x, peak.y)).tolist()
-            badge = QRectF(x + 8, y - 20, 15, 15)
+            text = self.peak_keys[number - 1] if number <= len(self.peak_keys) else str(number)
+            badge = QRectF(x + 8, y - 20, max(15.0, metrics.horizontalAdvance(text) + 7), 15)
+            while any(badge.intersects(other) for other in taken):
+                badge.translate(0, 16)
+            taken.append(badge)
             painter.setPen(QPen(QColor(0, 0, 0, 200), 1))
             painter.setBrush(QColor(255, 255, 255, 235))
             painter.drawRoundedRect(badge, 4, 4)
             painter.setPen(QColor(20, 20, 20))
-            painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, str(number))
+            painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, text)
             if number > 1:
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 for colour, width in ((QColor(0, 0, 0, 190), 3.2), (QColor(255, 255, 255), 1.5)):
@@ -252,7 +265,8 @@ class MarksItem(QGraphicsItem):
         badges = [(p.x, p.y) for p in self.content.peaks[:3]]
         obstacles = apply_affine(matrix, np.concatenate(everything)) if everything else np.zeros((0, 2))
         if badges:
-            obstacles = np.concatenate([obstacles, apply_affine(matrix, badges) + np.array([15.0, -12.0])])
+            beside = apply_affine(matrix, badges)
+            obstacles = np.concatenate([obstacles, *(beside + np.array([dx, -12.0]) for dx in (15.0, 32.0, 46.0))])
         corners = place_labels(
             anchors=anchors,
             sizes=sizes,
@@ -266,6 +280,18 @@ class MarksItem(QGraphicsItem):
                 continue
             place = corner if corner is not None else anchors[texts.index(text)] + (11, -8)
             draw_halo_text(painter, QPointF(place[0] + 2, place[1] + metrics.ascent()), text)
+
+
+def mark_size(points: np.ndarray, wanted_px: float) -> float:
+    """Diameter of the marks of an instance whose keypoints lie at `points` `[N, 2]` (viewport pixels).
+
+    As wanted on an animal of 160 pixels and more, smaller on smaller ones (at half of it, half as large) so that they do
+    not hide it, never under 4. In half pixels, so that few pictures are kept.
+    """
+    if len(points) < 2:
+        return wanted_px
+    side = float(np.ptp(points, axis=0).max())
+    return max(4.0, round(2 * wanted_px * min(1.0, max(0.4, side / FULL_SIZE_FROM_PX))) / 2)
 
 
 def label_text(instance: InstanceContent, index: int) -> str:

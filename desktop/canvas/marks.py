@@ -16,19 +16,25 @@ _DASH = [2.2, 1.6]
 
 @functools.lru_cache(maxsize=512)
 def _mark_picture(
-    state: PointState, hidden: bool, selected: bool, hovered: bool, size_px: float, ratio: float, outline: str
+    state: PointState,
+    hidden: bool,
+    selected: bool,
+    hovered: bool,
+    size_px: float,
+    ratio: float,
+    outline: str,
+    side: str,
 ) -> QPixmap:
     """One mark drawn once: stroking antialiased rings anew for every point and frame is what made panning slow."""
-    side = int(size_px * 1.45) + 16
-    pixmap = QPixmap(round(side * ratio), round(side * ratio))
+    width = int(size_px * 1.45 * 1.25) + 16
+    pixmap = QPixmap(round(width * ratio), round(width * ratio))
     pixmap.setDevicePixelRatio(ratio)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    middle = QPointF(side / 2, side / 2)
-    _paint_mark(
-        painter, middle, state, hidden=hidden, selected=selected, hovered=hovered, size_px=size_px, outline=outline
-    )
+    middle = QPointF(width / 2, width / 2)
+    size = size_px * (1.45 if selected else 1.2 if hovered else 1.0)
+    _paint_mark(painter, middle, state, hidden=hidden, selected=selected, size=size, outline=outline, side=side)
     painter.end()
     return pixmap
 
@@ -43,16 +49,18 @@ def draw_mark(
     hovered: bool = False,
     size_px: float = POINT_PX,
     outline: str = "",
+    side: str = "",
 ) -> None:
     """One keypoint at `centre` (viewport pixels): halo, then disc, ring or dashed ring, a slash when hidden.
 
+    `side`: "l" and "r" of a pair are triangles that point to the left and to the right, the middle "" is round.
     `outline`: the keypoint's own colour "#rrggbb" in place of the white outline; shape and filling still tell the state.
     """
     if not state.is_drawn:
         return
     device = painter.device()
     ratio = device.devicePixelRatio() if device is not None else 1.0
-    pixmap = _mark_picture(state, hidden, selected, hovered, float(size_px), float(ratio), outline)
+    pixmap = _mark_picture(state, hidden, selected, hovered, float(size_px), float(ratio), outline, side)
     half = pixmap.width() / ratio / 2
     painter.drawPixmap(QPointF(centre.x() - half, centre.y() - half), pixmap)
 
@@ -64,14 +72,14 @@ def _paint_mark(
     *,
     hidden: bool,
     selected: bool,
-    hovered: bool,
-    size_px: float,
+    size: float,
     outline: str,
+    side: str,
 ) -> None:
     border = QColor(outline) if outline else QColor(255, 255, 255)
-    size = size_px * (1.45 if selected else 1.2 if hovered else 1.0)
     rect = QRectF(centre.x() - size / 2, centre.y() - size / 2, size, size)
     colour = STATE_COLOURS[state]
+    shape = _shape(centre, size, side)
     if selected:
         painter.setPen(QPen(QColor(0, 0, 0, 190), 5.4))
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -80,24 +88,26 @@ def _paint_mark(
         painter.drawEllipse(rect.adjusted(-2.6, -2.6, 2.6, 2.6))
     filled = not state.is_proposal and not hidden
     if filled:
-        painter.setPen(QPen(QColor(0, 0, 0, 200), 3.6))
+        painter.setPen(_pen(QColor(0, 0, 0, 200), 3.6))
         painter.setBrush(colour)
-        painter.drawEllipse(rect)
-        painter.setPen(QPen(border, 2.4 if outline else 1.5))
-        painter.drawEllipse(rect)
+        painter.drawPath(shape)
+        painter.setPen(_pen(border, 2.4 if outline else 1.5))
+        painter.drawPath(shape)
         return
     painter.setBrush(Qt.BrushStyle.NoBrush)
     ring = rect.adjusted(0.8, 0.8, -0.8, -0.8)
-    painter.setPen(QPen(QColor(0, 0, 0, 190), 6.0 if outline else 5.0))
-    painter.drawEllipse(ring)
-    painter.setPen(QPen(border, 4.6) if outline else QPen(QColor(255, 255, 255, 235), 3.6))
-    painter.drawEllipse(ring)
-    pen = QPen(colour, 2.2)
+    if not side:
+        shape = _shape(centre, size - 1.6, side)
+    painter.setPen(_pen(QColor(0, 0, 0, 190), 6.0 if outline else 5.0))
+    painter.drawPath(shape)
+    painter.setPen(_pen(border, 4.6) if outline else _pen(QColor(255, 255, 255, 235), 3.6))
+    painter.drawPath(shape)
+    pen = _pen(colour, 2.2)
     if state is PointState.DOUBTFUL:
         pen.setDashPattern(_DASH)
         pen.setCapStyle(Qt.PenCapStyle.FlatCap)
     painter.setPen(pen)
-    painter.drawEllipse(ring)
+    painter.drawPath(shape)
     if hidden:
         a, b = ring.bottomLeft() + QPointF(-1.5, 1.5), ring.topRight() + QPointF(1.5, -1.5)
         painter.setPen(QPen(QColor(255, 255, 255, 235), 3.6))
@@ -106,13 +116,41 @@ def _paint_mark(
         painter.drawLine(a, b)
 
 
+def _pen(colour: QColor, width: float) -> QPen:
+    pen = QPen(colour, width)
+    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    return pen
+
+
+def _shape(centre: QPointF, size: float, side: str) -> QPainterPath:
+    """Circle, or a triangle of about the same area that points to its side; the place itself is its centre of mass."""
+    path = QPainterPath()
+    if not side:
+        path.addEllipse(centre, size / 2, size / 2)
+        return path
+    tip = -1.0 if side == "l" else 1.0
+    reach, half = size * 0.76, size * 0.62
+    path.moveTo(centre + QPointF(tip * reach, 0))
+    path.lineTo(centre + QPointF(-tip * reach / 2, -half))
+    path.lineTo(centre + QPointF(-tip * reach / 2, half))
+    path.closeSubpath()
+    return path
+
+
 def draw_list_mark(
-    painter: QPainter, rect: QRectF, state: PointState, *, hidden: bool, colour_text: QColor, outline: str = ""
+    painter: QPainter,
+    rect: QRectF,
+    state: PointState,
+    *,
+    hidden: bool,
+    colour_text: QColor,
+    outline: str = "",
+    side: str = "",
 ) -> None:
     """The mark of a list row, centred in `rect`; absent is a cross, empty a small dot."""
     centre = rect.center()
     if state.is_drawn:
-        draw_mark(painter, centre, state, hidden=hidden, outline=outline)
+        draw_mark(painter, centre, state, hidden=hidden, outline=outline, side=side)
         return
     pen = QPen(colour_text, 1.4)
     painter.setPen(pen)
@@ -124,14 +162,17 @@ def draw_list_mark(
         painter.drawEllipse(centre, 1.3, 1.3)
 
 
-def mark_pixmap(state: PointState, *, hidden: bool = False, side: int = 20, ratio: float = 1.0) -> QPixmap:
+def mark_pixmap(
+    state: PointState, *, hidden: bool = False, side: int = 20, ratio: float = 1.0, pair_side: str = ""
+) -> QPixmap:
     """A `side` x `side` picture of the mark, for legends and headers."""
     pixmap = QPixmap(round(side * ratio), round(side * ratio))
     pixmap.setDevicePixelRatio(ratio)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    draw_list_mark(painter, QRectF(0, 0, side, side), state, hidden=hidden, colour_text=STATE_COLOURS[state])
+    rect, colour = QRectF(0, 0, side, side), STATE_COLOURS[state]
+    draw_list_mark(painter, rect, state, hidden=hidden, colour_text=colour, side=pair_side)
     painter.end()
     return pixmap
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QContextMenuEvent,
     QFocusEvent,
     QKeyEvent,
     QMouseEvent,
@@ -40,12 +41,14 @@ class CanvasView(QGraphicsView):
         zoomed(float): screen pixels per image pixel after any change of the view.
         view_changed(): zoom or position changed by the person (for linked views).
         cursor_moved(float, float): xy_image under the mouse; NaN when it left.
+        menu_wanted(str | None, int | None, QPoint): the menu of an instance and its keypoint, at a global position.
     """
 
     intent = Signal(object)
     zoomed = Signal(float)
     view_changed = Signal()
     cursor_moved = Signal(float, float)
+    menu_wanted = Signal(object, object, QPoint)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,6 +86,8 @@ class CanvasView(QGraphicsView):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(self.tr("Photo canvas"))
         self.setMinimumSize(120, 100)
+        # A scene asks its items, which want nothing, and refuses: what is dropped here is meant for the window.
+        self.viewport().setAcceptDrops(False)
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 
@@ -241,6 +246,12 @@ class CanvasView(QGraphicsView):
         centre = self.mapToScene(self.viewport().rect().center())
         w, h = self.image_wh
         return centre.x() / max(w, 1), centre.y() / max(h, 1)
+
+    def centre_on(self, xy_image: tuple[float, float]) -> None:
+        """Bring a place of the photo to the middle; the zoom stays."""
+        self._fitting = False
+        self.centerOn(*xy_image)
+        self._announce()
 
     def centre_on_relative(self, relative: tuple[float, float]) -> None:
         """Bring a relative position to the middle (no signal: used by links)."""
@@ -420,10 +431,28 @@ class CanvasView(QGraphicsView):
 
     def leaveEvent(self, event: QEvent) -> None:
         self._cursor = None
+        self._tool.left()
         self.set_hovered(None)
         self.cursor_moved.emit(float("nan"), float("nan"))
         self.viewport().update()
         super().leaveEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The menu key: the menu of what is focused. (The right button belongs to the tools.)"""
+        event.accept()
+        if event.reason() != QContextMenuEvent.Reason.Keyboard or self._pyramid is None:
+            return
+        instance, focused = self.content.selected_instance, self.content.focused
+        place = self.viewport().rect().center()
+        if instance is not None and focused is not None and focused < len(instance.names) and instance.drawn[focused]:
+            place = self.viewportTransform().map(QPointF(*instance.xy_image[focused].tolist())).toPoint()
+        key = instance.key if instance is not None else None
+        self.menu_wanted.emit(key, focused if instance is not None else None, self.viewport().mapToGlobal(place))
+
+    def set_peak_keys(self, keys: tuple[str, ...]) -> None:
+        """What the badges of the peaks say: the keys that take them."""
+        self._marks.peak_keys = keys
+        self._marks.update()
 
     def focusNextPrevChild(self, next_child: bool) -> bool:
         return False  # Tab walks the instances here; F6 leaves the canvas

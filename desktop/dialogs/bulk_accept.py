@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout
 
 from desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
 from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.geometry import Box
+from projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
@@ -72,36 +73,58 @@ class BulkAcceptDialog(QDialog):
         layout.addLayout(buttons)
         self.slider.valueChanged.connect(self._threshold_changed)
         self.preview: BulkPreview = self._space.reviewer.preview_queue()
+        self.renewed = ""
+        workspace.session.changed.connect(self._project_changed)
         self._refresh()
+
+    def _project_changed(self, changes: OpChanges, _initiator: object) -> None:
+        """Proposals came, went or were improved in the background: show what would be taken now, and say that it is new."""
+        if self.isVisible() and changes.tables & {"proposal", "keypoint_proposal", "decision"}:
+            shown = self.preview
+            preview = self._space.reviewer.preview_queue()
+            if (preview.count, preview.masks, preview.lowest) != (shown.count, shown.masks, shown.lowest):
+                self.renewed = self.tr("Proposals changed meanwhile: this is what would be taken now.")
+            self._refresh()
 
     def _threshold_changed(self, value: int) -> None:
         self._space.program.settings.change(accept_precision=value / 100)
+        self.renewed = ""
         self._refresh()
 
     def _refresh(self) -> None:
         preview = self.preview = self._space.reviewer.preview_queue()
         self.slider_text.setText(f"{preview.threshold:.0%}")
-        self.summary.setText(
-            self.tr("%n keypoints will be accepted, about {p:.0%} of them right.", "", preview.count).format(
-                p=preview.expected
-            )
-            if preview.count
-            else self._why_none()
-        )
+        self.summary.setText(self._what(preview) if preview.total else self._why_none())
         self.least.setVisible(preview.count > 0)
         if preview.calibrated:
             note = self.tr("Calibrated on {n} of your decisions. The rest stays pending; one Undo takes it back.")
-            self.note.setText(note.format(n=preview.decisions))
+            note = note.format(n=preview.decisions)
         else:
             note = self.tr(
                 "Uncalibrated: %n more decisions will fit it to your own. The rest stays pending; one Undo takes it back.",
                 "",
                 CALIBRATED_FROM - preview.decisions,
             )
-            self.note.setText(note)
-        self.accept_button.setText(self.tr("Accept %n keypoints", "", preview.count))
-        self.accept_button.setEnabled(preview.count > 0)
+        self.note.setText(f"{self.renewed}\n{note}" if self.renewed else note)
+        self.accept_button.setText(self._title(preview))
+        self.accept_button.setEnabled(preview.total > 0)
         self._show_crops(preview)
+
+    def _what(self, preview: BulkPreview) -> str:
+        if not preview.masks:
+            text = self.tr("%n keypoints will be accepted, about {p:.0%} of them right.", "", preview.count)
+        elif not preview.count:
+            text = self.tr("%n masks will be accepted, about {p:.0%} of them right.", "", preview.masks)
+        else:
+            text = self.tr("%n keypoints and {m} will be accepted, about {p:.0%} of them right.", "", preview.count)
+        return text.format(p=preview.expected, m=self.tr("%n masks", "", preview.masks))
+
+    def _title(self, preview: BulkPreview) -> str:
+        if not preview.masks:
+            return self.tr("Accept %n keypoints", "", preview.count)
+        if not preview.count:
+            return self.tr("Accept %n masks", "", preview.masks)
+        return self.tr("Accept %n keypoints and {m}", "", preview.count).format(m=self.tr("%n masks", "", preview.masks))
 
     def _why_none(self) -> str:
         category = self._space.labelling.category
@@ -137,11 +160,20 @@ class BulkAcceptDialog(QDialog):
     def take(self) -> None:
         """Accept and close."""
         messages, hint = self._space.program.messages, self.tr("Ctrl+Z takes all of them back.")
-        count = self.preview.count
-        # Asked for now: the dialog is gone when a large acceptance is done.
-        text = self.tr("%n keypoints accepted.", "", count)
-        title = self.tr("Accept %n keypoints", "", count)
-        self._space.reviewer.accept_queue(title, count, lambda _: messages.info(text, hint))
+        preview = self.preview
+        translate = QCoreApplication.translate  # not `tr`: the dialog is gone when a large acceptance is done
+
+        def done(accepted: int) -> None:
+            if preview.masks:
+                text = translate("BulkAcceptDialog", "%n keypoints and masks accepted.", "", accepted)
+            else:
+                text = translate("BulkAcceptDialog", "%n keypoints accepted.", "", accepted)
+            gone = preview.total - accepted
+            changed = translate("BulkAcceptDialog", "%n were decided or replaced meanwhile. ", "", gone)
+            messages.info(text, (changed if gone else "") + hint)
+
+        self._space.session.changed.disconnect(self._project_changed)
+        self._space.reviewer.accept_queue(self._title(preview), preview, done)
         self.accept()
 
 

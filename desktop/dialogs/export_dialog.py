@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QFileDialog,
     QFormLayout,
@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from desktop.engine_thread.jobs import Priority
 from desktop.error_texts import hint_of, message_of
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 
@@ -39,15 +40,16 @@ class ExportDialog(QDialog):
         from projects.formats.registry import FORMATS
 
         self._space = workspace
+        self._writing = self._written = Path()
         self._engine = workspace.program.engine
         self.setWindowTitle(self.tr("Export"))
         self.resize(640, 520)
-        self.format = QComboBox()
+        self.format = Choice()
         for spec in FORMATS.values():
             if spec.writes:
                 self.format.addItem(spec.title, spec.name)
         self.place = QLineEdit(str(workspace.folder.parent / f"{workspace.folder.stem}-export"))
-        self.categories = QComboBox()
+        self.categories = Choice()
         self.categories.addItem(self.tr("all categories"), "")
         for category in workspace.labelling.categories:
             self.categories.addItem(category.name, category.name)
@@ -80,7 +82,12 @@ class ExportDialog(QDialog):
         close.clicked.connect(self.reject)
         buttons = QHBoxLayout()
         buttons.addWidget(copy)
+        self.show_folder = QPushButton(self.tr("Open the folder"))
+        self.show_folder.setAutoDefault(False)
+        self.show_folder.hide()
+        self.show_folder.clicked.connect(lambda _: _open_folder(self._written))
         buttons.addWidget(self.state, 1)
+        buttons.addWidget(self.show_folder)
         buttons.addWidget(close)
         buttons.addWidget(self.export)
         layout = QVBoxLayout(self)
@@ -128,7 +135,14 @@ class ExportDialog(QDialog):
 
     def _previewed(self, items: Any) -> None:
         self.state.setText("")
-        self.report.setPlainText(_items_text(items) or self.tr("Nothing is lost."))
+        texts = (self._partly(), _items_text(items) or self.tr("Nothing is lost."))
+        self.report.setPlainText("\n\n".join(t for t in texts if t))
+
+    def _partly(self) -> str:
+        """What goes out although nobody finished it."""
+        count = self._space.session.queries.counts().partly
+        text = self.tr("%n photos are labelled only partly: keypoints that nobody looked at go out as absent.", "", count)
+        return text if count else ""
 
     def start(self) -> None:
         """Write the export."""
@@ -139,6 +153,7 @@ class ExportDialog(QDialog):
 
             return export_project(context.project, out, options, progress=context.progress, cancel=context.cancel)
 
+        self._writing = out
         self.export.setEnabled(False)
         self.state.setText(self.tr("Exporting..."))
         self._engine.submit(
@@ -150,8 +165,16 @@ class ExportDialog(QDialog):
         summary = report.extra.get("summary", "")
         files = "\n".join(report.files[:20])
         self.state.setText(self.tr("Done."))
-        self.report.setPlainText("\n\n".join(t for t in (summary, files, _items_text(report.items)) if t))
-        self._space.program.messages.info(self.tr("Exported: {summary}").format(summary=summary), self.place.text())
+        texts = (summary, self._partly(), files, _items_text(report.items))
+        self.report.setPlainText("\n\n".join(t for t in texts if t))
+        self._written = self._writing
+        self.show_folder.show()
+        written = self._written
+        self._space.program.messages.info(
+            self.tr("Exported: {summary}").format(summary=summary),
+            str(written),
+            other=(self.tr("Open the folder"), lambda: _open_folder(written)),
+        )
 
     def _failed(self, error: AppError) -> None:
         self.state.setText(self.tr("Not exported."))
@@ -160,6 +183,11 @@ class ExportDialog(QDialog):
     def done(self, result: int) -> None:
         self._engine.cancel_group("export")
         super().done(result)
+
+
+def _open_folder(folder: Path) -> None:
+    """In the file manager of the system."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
 
 def _items_text(items: Any) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout
 
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from engine.domain.geometry import expand_box
 from projects.store.queries.images import ImageFilter
@@ -32,7 +33,7 @@ class FindDialog(QDialog):
         self.name = QLineEdit()
         self.name.setMaxLength(300)
         self.name.setPlaceholderText(self.tr("Who or what is it? For example Pip"))
-        self.where = QComboBox()
+        self.where = Choice()
         self.problem = plain_label(name="dim")
         self.start_button = QPushButton(self.tr("Find"))
         self.start_button.setDefault(True)

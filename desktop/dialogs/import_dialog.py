@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QFileDialog,
     QFormLayout,
@@ -21,7 +20,9 @@ from PySide6.QtWidgets import (
 from desktop.dialogs.export_dialog import _items_text
 from desktop.engine_thread.jobs import Priority
 from desktop.error_texts import hint_of, message_of
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
+from desktop.widgets.scrolled import Scrolled
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ImportDialog(QDialog):
         self._looked_at = ""
         self.setWindowTitle(self.tr("Import labels"))
         self.resize(640, 540)
-        self.format = QComboBox()
+        self.format = Choice()
         for spec in FORMATS.values():
             if spec.reads:
                 self.format.addItem(spec.title, spec.name)
@@ -51,12 +52,12 @@ class ImportDialog(QDialog):
         self.file.setPlaceholderText(self.tr("The label file or folder"))
         self.images = QLineEdit()
         self.images.setPlaceholderText(self.tr("Found by itself when left empty"))
-        self.mode = QComboBox()
+        self.mode = Choice()
         self.mode.addItem(self.tr("as accepted labels"), False)
         self.mode.addItem(self.tr("as proposals to review"), True)
         self.overwrite = QCheckBox(self.tr("Where both differ, take the file's"))
         self.skip_bad = QCheckBox(self.tr("Leave damaged items out instead of refusing the file"))
-        self.exif = QComboBox()
+        self.exif = Choice()
         for key, text in (
             ("ask", self.tr("refuse when photo sizes contradict")),
             ("rotate", self.tr("labels were drawn on the unrotated photo: rotate them")),
@@ -94,7 +95,7 @@ class ImportDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(10)
-        layout.addLayout(form)
+        layout.addWidget(Scrolled(form))  # on a small screen
         layout.addWidget(self.report, 1)
         layout.addLayout(buttons)
         self.file.textChanged.connect(lambda _: self._check())
@@ -192,6 +193,8 @@ class ImportDialog(QDialog):
             categories=", ".join(result.categories_added) or "-",
         )
         head = self.tr("This would happen:") if dry else self.tr("Done (one Undo takes it back):")
+        if result.nothing:
+            head = self.tr("Nothing in the file fits this project; nothing is imported:")
         self.state.setText("")
         self.report.setPlainText("\n\n".join(t for t in (head, text, _items_text(result.report.items)) if t))
         if not dry and self._space.labelling.image is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOUSE = (
     (marked("KeysDialog", "Click"), marked("KeysDialog", "Focus a keypoint, select an instance")),
     (marked("KeysDialog", "Drag"), marked("KeysDialog", "Move a keypoint; on empty ground pan")),
-    (marked("KeysDialog", "Right click"), marked("KeysDialog", "Visible / hidden")),
+    (marked("KeysDialog", "Right click"), marked("KeysDialog", "A menu; with the keypoint tool: visible / hidden")),
     (marked("KeysDialog", "Double click"), marked("KeysDialog", "Accept a proposal")),
     (marked("KeysDialog", "Wheel, Ctrl+wheel"), marked("KeysDialog", "Zoom at the cursor")),
     (marked("KeysDialog", "Shift+wheel"), marked("KeysDialog", "Sideways")),

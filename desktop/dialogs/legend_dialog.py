@@ -13,15 +13,18 @@ from desktop.canvas.marks import draw_list_mark
 from desktop.panels.image_delegate import draw_state_dot
 from desktop.theme.colours import CANVAS_GREY, STATE_COLOURS
 from desktop.widgets.message_bar import plain_label
+from desktop.widgets.scrolled import Scrolled
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
 
 
 class _Mark(QWidget):
-    def __init__(self, state: PointState | None = None, hidden: bool = False, image_state: str = "") -> None:
+    def __init__(
+        self, state: PointState | None = None, hidden: bool = False, image_state: str = "", side: str = ""
+    ) -> None:
         super().__init__()
-        self._state, self._hidden, self._image_state = state, hidden, image_state
+        self._state, self._hidden, self._image_state, self._side = state, hidden, image_state, side
         self.setFixedSize(34, 26)
 
     def sizeHint(self) -> QSize:
@@ -35,7 +38,8 @@ class _Mark(QWidget):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(CANVAS_GREY)
             painter.drawRoundedRect(area, 4, 4)
-            draw_list_mark(painter, area, self._state, hidden=self._hidden, colour_text=STATE_COLOURS[self._state])
+            colour = STATE_COLOURS[self._state]
+            draw_list_mark(painter, area, self._state, hidden=self._hidden, colour_text=colour, side=self._side)
         else:
             draw_state_dot(painter, QPointF(area.center()), self._image_state)
 
@@ -51,6 +55,8 @@ class LegendDialog(QDialog):
         rows: list[tuple[QWidget, str]] = [
             (_Mark(PointState.HUMAN), self.tr("placed by hand")),
             (_Mark(PointState.ACCEPTED), self.tr("accepted proposal")),
+            (_Mark(PointState.HUMAN, side="l"), self.tr("left of a pair: points to the left")),
+            (_Mark(PointState.HUMAN, side="r"), self.tr("right of a pair: points to the right")),
             (_Mark(PointState.PENDING), self.tr("pending proposal")),
             (_Mark(PointState.DOUBTFUL), self.tr("doubtful proposal")),
             (_Mark(PointState.HUMAN, hidden=True), self.tr("hidden: known, but covered")),
@@ -59,6 +65,7 @@ class LegendDialog(QDialog):
             (_Mark(image_state="pending"), self.tr("photo with proposals")),
             (_Mark(image_state="doubt"), self.tr("photo with a doubtful proposal")),
             (_Mark(image_state="nothing"), self.tr("looked at, nothing here")),
+            (_Mark(image_state="partly"), self.tr("labelled partly: keypoints that nobody looked at")),
             (_Mark(image_state="done"), self.tr("labelled")),
             (_Mark(image_state="error"), self.tr("file missing")),
         ]
@@ -71,6 +78,7 @@ class LegendDialog(QDialog):
         close.clicked.connect(self.accept)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
-        layout.addLayout(grid)
+        layout.addWidget(Scrolled(grid), 1)
         layout.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
         self.setMinimumWidth(380)
+        self.resize(420, 600)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -23,6 +23,7 @@ from desktop.error_texts import text_of
 from desktop.session.templates import TEMPLATES, CategoryTemplate
 from desktop.widgets.flow import FlowLayout
 from desktop.widgets.message_bar import plain_label
+from desktop.widgets.scrolled import Scrolled
 from desktop.widgets.skeleton_picture import TemplateCard
 from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema
@@ -87,9 +88,12 @@ class NewProjectDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
-        layout.addLayout(form)
-        layout.addWidget(plain_label(self.tr("Keypoints of the category (all of it can be changed later)"), name="dim"))
-        layout.addWidget(cards, 1)
+        whole = QVBoxLayout()
+        whole.setSpacing(12)
+        whole.addLayout(form)
+        whole.addWidget(plain_label(self.tr("Keypoints of the category (all of it can be changed later)"), name="dim"))
+        whole.addWidget(cards, 1)
+        layout.addWidget(Scrolled(whole), 1)
         layout.addLayout(buttons)
         self.photos.textChanged.connect(lambda _: self._suggest_name())
         for field in (self.name, self.place, self.photos):
@@ -182,6 +186,9 @@ class NewProjectDialog(QDialog):
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
         path = next((Path(u.toLocalFile()) for u in event.mimeData().urls() if u.isLocalFile()), None)

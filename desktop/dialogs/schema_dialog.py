@@ -8,7 +8,6 @@ from PySide6.QtCore import QCoreApplication, QSize, Qt
 from PySide6.QtGui import QColor, QPixmap
 from PySide6.QtWidgets import (
     QColorDialog,
-    QComboBox,
     QDialog,
     QHBoxLayout,
     QInputDialog,
@@ -25,11 +24,14 @@ from PySide6.QtWidgets import (
 from desktop.error_texts import text_of
 from desktop.io.photos import Photo
 from desktop.session.schema_draft import SchemaDraft
-from desktop.session.template import template_points
+from desktop.session.template import layout_key, template_points
 from desktop.session.templates import TEMPLATES
 from desktop.theme.icons import icon
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
+from desktop.widgets.scrolled import Scrolled
 from desktop.widgets.skeleton_editor import SkeletonEditor
+from desktop.widgets.twin_delegate import TWIN, TwinDelegate
 from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema
 from projects.store.rows import CategoryRow
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class SchemaDialog(QDialog):
-    """GUI thread. Not modal; "Save" makes one undoable operation."""
+    """GUI thread. Not modal. Saving makes one undoable operation; closing saves, only "Discard" throws edits away."""
 
     def __init__(self, window: MainWindow, workspace: Workspace) -> None:
         super().__init__(window)
@@ -49,11 +51,16 @@ class SchemaDialog(QDialog):
         self.resize(860, 580)
         self.draft = SchemaDraft()
         self._places: dict[str, tuple[float, float]] = {}
-        self.category = QComboBox()
+        self._fixed: set[str] = set()
+        self._loaded: CategoryRow | None = None
+        self._moved = False
+        self._left_alone = False
+        self.category = Choice()
         self.category.setAccessibleName(self.tr("Category"))
-        self.category.activated.connect(lambda _: self._load())
+        self.category.activated.connect(lambda _: self._choose_category())
         self.names = QListWidget()
         self.names.setAccessibleName(self.tr("Keypoints"))
+        self.names.setItemDelegate(TwinDelegate(self.names))
         self.names.itemChanged.connect(self._renamed)
         self.names.currentRowChanged.connect(self._row_changed)
         self.new_name = QLineEdit()
@@ -61,19 +68,24 @@ class SchemaDialog(QDialog):
         self.new_name.setMaxLength(300)
         self.new_name.setAccessibleName(self.tr("New keypoint"))
         self.new_name.returnPressed.connect(self.add_keypoint)
-        self.pair = QComboBox()
+        self.pair = Choice()
         self.pair.setAccessibleName(self.tr("Other side"))
         self.pair.activated.connect(self._pair_chosen)
         self.editor = SkeletonEditor()
         self.editor.edge_toggled.connect(self._edge_toggled)
         self.editor.point_chosen.connect(self._point_chosen)
+        self.editor.point_moved.connect(self._point_moved)
         self.note = plain_label(name="dim")
         self.save = QPushButton(self.tr("Save"))
         self.save.setAutoDefault(False)
         self.save.clicked.connect(lambda _: self.apply())
+        self.discard = QPushButton(self.tr("Discard changes"))
+        self.discard.setAutoDefault(False)
+        self.discard.clicked.connect(lambda _: self._load())
         self._build()
         workspace.labelling.categories_changed.connect(self._fill)
         self._fill()
+        self.new_name.setFocus()
 
     def _build(self) -> None:
         top = QHBoxLayout()
@@ -117,7 +129,9 @@ class SchemaDialog(QDialog):
         left.addLayout(pairs)
         right = QVBoxLayout()
         right.addWidget(
-            plain_label(self.tr("Click two keypoints to join them; the same again parts them."), name="dim")
+            plain_label(
+                self.tr("Click two keypoints to join them; the same again parts them. Drag to arrange them."), name="dim"
+            )
         )
         right.addWidget(self.editor, 1)
         middle = QHBoxLayout()
@@ -129,11 +143,12 @@ class SchemaDialog(QDialog):
         close.clicked.connect(self.reject)
         buttons = QHBoxLayout()
         buttons.addWidget(self.note, 1)
+        buttons.addWidget(self.discard)
         buttons.addWidget(close)
         buttons.addWidget(self.save)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 16, 18, 14)
-        layout.addLayout(middle, 1)
+        layout.addWidget(Scrolled(middle), 1)
         layout.addLayout(buttons)
 
     def _tool(self, name: str, tip: str, work: object) -> QToolButton:
@@ -155,22 +170,66 @@ class SchemaDialog(QDialog):
 
     def _fill(self) -> None:
         at = self._space.labelling
+        mine = self._loaded
+        if self.edited and mine is not None and any(
+            (c.id, c.definitions, c.edge_ids, c.pair_ids) == (mine.id, mine.definitions, mine.edge_ids, mine.pair_ids)
+            for c in at.categories
+        ):  # fmt: skip
+            self._fill_names(mine.id)  # something else changed: what is edited here stays
+            return
         kept = self.category.currentData() or (at.category.id if at.category else None)
-        self.category.clear()
-        for category in at.categories:
-            self.category.addItem(category.name, category.id)
-        place = self.category.findData(kept)
-        self.category.setCurrentIndex(max(place, 0) if at.categories else -1)
+        self._fill_names(kept)
         self._load()
 
+    def _fill_names(self, current: int | None) -> None:
+        categories = self._space.labelling.categories
+        self.category.clear()
+        for category in categories:
+            self.category.addItem(category.name, category.id)
+        self.category.setCurrentIndex(max(self.category.findData(current), 0) if categories else -1)
+
+    def _choose_category(self) -> None:
+        """Another category: what was edited of the one before is saved first; when it cannot be, that one stays."""
+        wanted, before = self.category.currentData(), self._loaded
+        if before is not None and wanted != before.id and self.edited:
+            self.category.setCurrentIndex(self.category.findData(before.id))
+            if not self.apply():
+                return
+            self.category.setCurrentIndex(self.category.findData(wanted))
+        self._load()
+
+    @property
+    def edited(self) -> bool:
+        """Whether something here is not saved yet."""
+        return self.save.isEnabled()
+
+    def _set_edited(self, on: bool) -> None:
+        self.save.setEnabled(on)
+        self.discard.setEnabled(on)
+
+    def reject(self) -> None:
+        """Close, Esc, the window's cross: saves what was edited; stays open when it does not fit together."""
+        if self.row is not None and not self._space.session.read_only:
+            self.add_keypoint()  # a name still in the field
+            if self.edited and not self.apply() and not self._left_alone:
+                return
+        super().reject()
+
+    def leave(self) -> None:
+        """The project closes: save what can be saved, and go."""
+        self._left_alone = True
+        self.reject()
+
     def _load(self) -> None:
-        row = self.row
+        row = self._loaded = self.row
         self.draft = SchemaDraft.of(row) if row is not None else SchemaDraft()
-        self.save.setEnabled(False)
+        self._set_edited(False)
         retired = ", ".join(d.name for d in row.retired) if row is not None else ""
         self.note.setText(
             self.tr("Retired: {names} (add the name again to bring it back)").format(names=retired) if retired else ""
         )
+        if row is None:
+            self.note.setText(self.tr("No category yet: the plus makes one, from a template or empty."))
         for widget in (self.names, self.new_name, self.pair, self.editor):
             widget.setEnabled(row is not None)
         self._show(0)
@@ -229,6 +288,7 @@ class SchemaDialog(QDialog):
             swatch = QPixmap(12, 12)
             swatch.fill(QColor(keypoint.colour or "#9aa0a8"))
             item.setIcon(swatch)
+            item.setData(TWIN, self.draft.twin(keypoint.name))
             self.names.addItem(item)
         if self.draft.keypoints:
             self.names.setCurrentRow(min(max(current, 0), len(self.draft.keypoints) - 1))
@@ -237,12 +297,16 @@ class SchemaDialog(QDialog):
         self._show_skeleton()
 
     def _changed(self, current: int) -> None:
-        self.save.setEnabled(True)
+        self._set_edited(True)
         self._show(current)
 
     def _renamed(self, item: QListWidgetItem) -> None:
         row = self.names.row(item)
+        keypoint = self.draft.keypoints[row]
+        before = keypoint.name
         if self.draft.rename(row, item.text()):
+            if not keypoint.was and before in self._places:
+                self._places[keypoint.name] = self._places.pop(before)
             self._changed(row)
         else:
             self.note.setText(self.tr("That name is empty or taken."))
@@ -258,8 +322,7 @@ class SchemaDialog(QDialog):
         for other in self.draft.names:
             if other != name:
                 self.pair.addItem(other, other)
-        twin = next((b if a == name else a for a, b in self.draft.pairs if name in (a, b)), "")
-        self.pair.setCurrentIndex(max(0, self.pair.findData(twin)))
+        self.pair.setCurrentIndex(max(0, self.pair.findData(self.draft.twin(name))))
         self.pair.blockSignals(False)
 
     def add_keypoint(self) -> None:
@@ -318,10 +381,19 @@ class SchemaDialog(QDialog):
     def _point_chosen(self, name: str) -> None:
         self.names.setCurrentRow(self.draft.names.index(name))
 
+    def _point_moved(self, name: str, x: float, y: float) -> None:
+        row = self.draft.names.index(name)
+        self._places[self._key(row)] = (x, y)
+        self._moved = True
+        self._changed(row)
+
+    def _key(self, row: int) -> str:
+        return self.draft.keypoints[row].was or self.draft.keypoints[row].name
+
     # -- picture ---------------------------------------------------------------------------------------------------
 
     def _load_picture(self, row: CategoryRow | None) -> None:
-        self._places = {}
+        self._places, self._fixed, self._moved = {}, set(), False
         self.editor.show_picture(QPixmap())
         if row is None:
             self._show_skeleton()
@@ -334,7 +406,7 @@ class SchemaDialog(QDialog):
                 best, count = instance, labelled
         image = queries.image(best.image_id) if best is not None else None
         if best is None or image is None:
-            self._places = _silhouette(row)
+            self._places = _silhouette(row, self._space.session.queries.setting(layout_key(row.id)))
             self._show_skeleton()
             return
         keypoints = best.aligned(row.definition_ids)
@@ -345,6 +417,7 @@ class SchemaDialog(QDialog):
         for definition, xy, there in zip(row.definitions, keypoints.xy_image, keypoints.labelled, strict=True):
             if there:
                 self._places[definition.name] = (float(xy[0] - x0) / (x1 - x0), float(xy[1] - y0) / (y1 - y0))
+                self._fixed.add(definition.name)
 
         def loaded(photo: Photo) -> None:
             level = photo.pyramid.levels[0]
@@ -363,8 +436,9 @@ class SchemaDialog(QDialog):
         for place, name in enumerate(missing):
             # Keypoints without a place yet wait in a row along the lower edge.
             places[name] = ((place + 0.5) / max(len(missing), 1), 0.96)
-        rights = {b for _, b in self.draft.pairs}
-        self.editor.show_schema(places, list(self.draft.edges), rights, self.draft.colours)
+        fixed = {k.name for k in self.draft.keypoints if k.was in self._fixed}
+        draft = self.draft
+        self.editor.show_schema(places, list(draft.edges), list(draft.pairs), draft.colours, fixed)
 
     # -- saving ----------------------------------------------------------------------------------------------------
 
@@ -379,22 +453,32 @@ class SchemaDialog(QDialog):
         except AppError as error:
             self.note.setText(text_of(error))
             return False
+        places = {k.name: self._places[k.was or k.name] for k in draft.keypoints if (k.was or k.name) in self._places}
+        moved, labelled = self._moved, bool(self._fixed)
+        self._set_edited(False)  # so that the answer of the project is read again
         done = self._space.session.write(
             lambda do: do.edit_schema(row.id, schema, renamed=draft.renamed, colours=draft.colours), self
         )
-        if done is not None:
-            self.note.setText(self.tr("Saved."))
-            self.save.setEnabled(False)
-        return done is not None
+        if done is None:
+            self._set_edited(True)
+            return False
+        if moved and not labelled:
+            self._keep_layout(row.id, places)
+        self.note.setText(self.tr("Saved."))
+        return True
+
+    def _keep_layout(self, category_id: int, places: dict[str, tuple[float, float]]) -> None:
+        row = next((c for c in self._space.labelling.categories if c.id == category_id), None)
+        if row is None:
+            return
+        layout = {str(d.id): places[d.name] for d in row.definitions if d.name in places}
+        self._space.session.write(lambda do: do.set_setting(layout_key(category_id), layout), self)
+        self._load_picture(row)
 
 
-def _silhouette(row: CategoryRow) -> dict[str, tuple[float, float]]:
-    """Places without a labelled photo: a template with the same names, else an ellipse."""
-    names = [d.name for d in row.definitions]
-    for template in TEMPLATES:
-        if template.layout and set(names) <= set(template.schema.names):
-            return dict(zip(template.schema.names, template.layout, strict=True))
-    if not names:
+def _silhouette(row: CategoryRow, kept: object) -> dict[str, tuple[float, float]]:
+    """Places without a labelled photo: as arranged by hand, else a template with the same names, else an ellipse."""
+    if not row.definitions:
         return {}
-    points = template_points(row, ()) * 0.45 + 0.5
-    return {name: (float(x), float(y)) for name, (x, y) in zip(names, points, strict=True)}
+    points = template_points(row, (), kept) * 0.5 + 0.5
+    return {d.name: (float(x), float(y)) for d, (x, y) in zip(row.definitions, points, strict=True)}

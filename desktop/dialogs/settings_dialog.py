@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QDoubleSpinBox,
     QHBoxLayout,
@@ -20,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.settings import Settings
-from desktop.widgets.fields import indented
+from desktop.widgets.fields import Choice, indented
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class SettingsDialog(QDialog):
         self._headings[-1][1].append(row)
 
     def _choice(self, key: str, text: str, values: dict[str, str], current: str) -> None:
-        box = QComboBox()
+        box = Choice()
         for value, title in values.items():
             box.addItem(title, value)
         box.setCurrentIndex(max(0, box.findData(current)))

@@ -8,7 +8,6 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import (
     QApplication,
-    QComboBox,
     QDialog,
     QHBoxLayout,
     QHeaderView,
@@ -23,6 +22,7 @@ from desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
 from desktop.actions.keymap import Keys, clashes, preset_keys, presets, save_keys
 from desktop.actions.registry import translated
 from desktop.theme.colours import warning_text
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class ShortcutsDialog(QDialog):
         self._window = window
         self.setWindowTitle(self.tr("Shortcuts"))
         self.resize(780, 640)
-        self.preset = QComboBox()
+        self.preset = Choice()
         self.preset.setAccessibleName(self.tr("Preset"))
         titles = {"kinmark": "Kinmark", "labelme": "labelme", "cvat": "CVAT", "sleap": "SLEAP"}
         for name in presets():

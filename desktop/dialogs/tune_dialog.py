@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from desktop.error_texts import hint_of, message_of
+from desktop.panels.job_bar import duration_text
 from desktop.session.tuning import TuneWish
 from desktop.widgets.before_after import BeforeAfterGallery
-from desktop.widgets.fields import indented
+from desktop.widgets.fields import Choice, indented
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 
@@ -32,13 +33,13 @@ class TuneDialog(QDialog):
         self._note = ""
         self.setWindowTitle(self.tr("Tune the prompt"))
         self.resize(720, 640)
-        self.category = QComboBox()
+        self.category = Choice()
         for category in workspace.labelling.categories:
             self.category.addItem(category.name, category.name)
         current = workspace.labelling.current_category
         if current is not None:
             self.category.setCurrentIndex(max(0, self.category.findData(current.name)))
-        self.kind = QComboBox()
+        self.kind = Choice()
         for key, text in (
             ("class", self.tr("one prompt for the category")),
             ("single", self.tr("one prompt for everything")),
@@ -51,6 +52,8 @@ class TuneDialog(QDialog):
         self.steps.setRange(0, 100_000)
         self.steps.setSpecialValueText(self.tr("by the number of pairs"))
         self.pairs = plain_label(name="dim")
+        self.estimate = plain_label(name="dim")
+        self.steps.valueChanged.connect(lambda _: self._count())
         self.curve = Plot(self.tr("Loss and held-out PCK@0.1"))
         self.verdict = plain_label(name="heading")
         self.detail = plain_label(name="dim")
@@ -83,6 +86,7 @@ class TuneDialog(QDialog):
         form.addRow(self.tr("Kind"), self.kind)
         form.addRow(self.tr("Steps"), self.steps)
         form.addRow("", self.pairs)
+        form.addRow("", self.estimate)
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
         buttons = QHBoxLayout()
@@ -174,6 +178,24 @@ class TuneDialog(QDialog):
             else self.tr("%n accepted instances; tuning needs at least {m}.", "", count).format(m=MIN_INSTANCES)
         )
         self.start_button.setEnabled(enough)
+        self.estimate.setText(self._estimate() if enough else "")
+        self.estimate.setVisible(bool(self.estimate.text()))
+
+    def _estimate(self) -> str:
+        """How long it will take, as far as that is known."""
+        if self._tuning.running or self._tuning.tuned is not None:
+            return ""
+        took = self._space.session.queries.setting("window.tuning")
+        try:
+            steps, seconds = int(took["steps"]), float(took["seconds"])
+            rate = seconds / steps
+        except (TypeError, KeyError, ValueError, ZeroDivisionError):
+            return self.tr("The first steps show how long it takes. It can be stopped, and goes on from there.")
+        wanted = self.steps.value()
+        if wanted:
+            text = self.tr("About {t} for {n} steps, as fast as the last time.")
+            return text.format(t=duration_text(wanted * rate), n=wanted)
+        return self.tr("The last time: {n} steps in {t}.").format(n=steps, t=duration_text(seconds))
 
     def start(self) -> None:
         """Tune in the background; the proposals are made again only when the prompt is kept."""

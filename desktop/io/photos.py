@@ -101,9 +101,14 @@ class PhotoStore:
         return False
 
     def look_again(
-        self, path: Path, known_ns: int, replaced: Callable[[Photo], object], gone: Callable[[AppError], object]
+        self,
+        path: Path,
+        known_ns: int,
+        replaced: Callable[[Photo], object],
+        gone: Callable[[AppError], object],
+        same: Callable[[], object] = lambda: None,
     ) -> None:
-        """Compare a photo that is shown with its file; neither is called when nothing changed.
+        """Compare a photo that is shown with its file; `same` is called when it is what is shown (a drive that came back).
 
         Args:
             known_ns: modification time of what is shown (another view may have read the file again since).
@@ -120,6 +125,8 @@ class PhotoStore:
             if new is not None:
                 self._keep(new)
                 replaced(new)
+            else:
+                same()
 
         def failed(error: AppError) -> None:
             self._photos.pop(path, None)

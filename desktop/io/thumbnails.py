@@ -75,7 +75,7 @@ class ThumbnailStore:
     """GUI thread; owned by the program. `get` answers at once or None, and calls back when the picture is there."""
 
     def __init__(self, pool: IoPool) -> None:
-        self._pool = pool
+        self.pool = self._pool = pool
         self._pixmaps: OrderedDict[str, QPixmap] = OrderedDict()
         self._errors: dict[str, AppError] = {}
         self._waiting: dict[str, list[Callable[[], object]]] = {}

@@ -6,8 +6,6 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
     QInputDialog,
     QMenu,
     QPushButton,
@@ -24,6 +22,8 @@ from desktop.pages.stacks import stacked
 from desktop.session.reviewer import ROWS_EACH
 from desktop.theme.icons import icon
 from desktop.widgets.crop_grid import CropCard, CropGrid
+from desktop.widgets.fields import Choice
+from desktop.widgets.flow import FlowLayout
 from desktop.widgets.message_bar import plain_label, plain_tip
 from desktop.window.workspace import Workspace
 from engine.domain.geometry import Box, expand_box
@@ -51,7 +51,7 @@ class IdentityPage(QWidget):
         self._space = workspace
         self._outlines: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._open_stacks = False
-        self.who = QComboBox()
+        self.who = Choice()
         self.who.setMinimumWidth(240)
         self.who.setAccessibleName(self.tr("Identity"))
         self.who.activated.connect(lambda _: self.refresh())
@@ -103,13 +103,9 @@ class IdentityPage(QWidget):
         self.yes.clicked.connect(lambda _: self.accept())
         self.no = QPushButton(icon("cross"), self.tr("Deny (Delete)"))
         self.no.clicked.connect(lambda _: self.reject())
-        top = QHBoxLayout()
-        top.addWidget(self.who)
-        for widget in (find, again, self.stacks, more):
+        top = FlowLayout(spacing=8)  # in a narrow window the buttons come in two rows
+        for widget in (self.who, find, again, self.stacks, more, self.yes, self.no):
             top.addWidget(widget)
-        top.addStretch(1)
-        top.addWidget(self.yes)
-        top.addWidget(self.no)
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         for title, grid in ((self.confirmed_title, self.confirmed), (self.suggested_title, self.suggested)):
             part = QWidget()
@@ -196,7 +192,7 @@ class IdentityPage(QWidget):
         self.confirmed_title.setText(self.tr("CONFIRMED  {n}").format(n=len(confirmed)))
         self.suggested_title.setText(self.tr("SUGGESTED  {n}, most alike first").format(n=len(suggested)))
         calibrated = queries.count_decisions() >= 8
-        note = "" if calibrated else self.tr("  Likeness is uncalibrated yet.")
+        note = "" if calibrated else self.tr("  Similarity is uncalibrated yet.")
         self.hint.setText(
             self.tr(
                 "Enter confirms, Delete denies (several at once with Shift or Ctrl), double click opens the canvas."

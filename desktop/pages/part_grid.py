@@ -1,20 +1,22 @@
-"""The part grid: one keypoint on many photos, cropped to the same scale; decide with keys, correct with Alt+click."""
+"""The part grid: one keypoint (or all) on many photos, cropped to the same scale; decide with keys, correct with Alt+click."""
 
 from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSlider, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from desktop.canvas.content import PointState
 from desktop.session.reviewer import ROWS_EACH
 from desktop.widgets.crop_grid import CropCard, CropGrid
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.window.workspace import Workspace
 from engine.domain.geometry import Box, box_of_points, longer_side
 from projects.store.rows import ProposalRow
 
 LIMIT = 200
+ALL = "category "
 CONTEXT = 0.22
 """Half the side of a crop relative to the longer side of the instance: parts come out at the same scale."""
 
@@ -31,11 +33,11 @@ class PartGridPage(QWidget):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._space = workspace
-        self.part = QComboBox()
+        self.part = Choice()
         self.part.setMinimumWidth(240)
         self.part.setAccessibleName(self.tr("Keypoint"))
         self.part.activated.connect(lambda _: self.refresh())
-        self.shown = QComboBox()
+        self.shown = Choice()
         self.shown.addItem(self.tr("pending, least sure first"), "pending")
         self.shown.addItem(self.tr("accepted"), "accepted")
         self.shown.setAccessibleName(self.tr("What to show"))
@@ -97,9 +99,13 @@ class PartGridPage(QWidget):
         kept = self.part.currentData()
         self.part.clear()
         for category in self._space.labelling.categories:
+            if category.definitions:
+                self.part.addItem(self.tr("{name}: all keypoints").format(name=category.name), f"{ALL}{category.id}")
             for definition in category.definitions:
                 self.part.addItem(f"{category.name}: {definition.name}", definition.id)
-        self.part.setCurrentIndex(max(0, self.part.findData(kept)) if self.part.count() else -1)
+        # At first one keypoint: crops of one kind are compared at a glance.
+        usual = min(1, self.part.count() - 1)
+        self.part.setCurrentIndex(self.part.findData(kept) if self.part.findData(kept) >= 0 else usual)
         self.refresh()
 
     def _changed(self, changes: object, _initiator: object) -> None:
@@ -108,11 +114,12 @@ class PartGridPage(QWidget):
 
     def refresh(self) -> None:
         """Read the crops again."""
-        definition_id = self.part.currentData()
+        ids = self._definition_ids()
         cards: tuple[CropCard, ...] = ()
-        if definition_id is not None:
-            pending = self.shown.currentData() == "pending"
-            cards = self._pending(definition_id) if pending else self._accepted(definition_id)
+        if ids and self.shown.currentData() == "pending":
+            cards = self._pending(ids)
+        elif ids:
+            cards = tuple(card for id_ in ids for card in self._accepted(id_))[:LIMIT]
         self.grid.show_cards(cards)
         self.count.setText(self.tr("%n crops", "", len(cards)) + ("+" if len(cards) >= LIMIT else ""))
         self.grid.setVisible(bool(cards))
@@ -123,10 +130,23 @@ class PartGridPage(QWidget):
             else self.tr("This keypoint is not accepted anywhere yet.")
         )
 
-    def _pending(self, definition_id: int) -> tuple[CropCard, ...]:
+    def _definition_ids(self) -> tuple[int, ...]:
+        """The chosen keypoint, or all of the chosen category."""
+        data = self.part.currentData()
+        if isinstance(data, str) and data.startswith(ALL):
+            wanted = int(data[len(ALL) :])
+            return next((c.definition_ids for c in self._space.labelling.categories if c.id == wanted), ())
+        return (int(data),) if data is not None else ()
+
+    def _pending(self, definition_ids: tuple[int, ...]) -> tuple[CropCard, ...]:
         queries = self._space.session.queries
         doubt_below = self._space.program.settings.current.doubt_below
-        keypoints = [k for k in queries.keypoint_proposals(definition_id, limit=LIMIT) if k.x is not None]
+        keypoints = [
+            k for id_ in definition_ids for k in queries.keypoint_proposals(id_, limit=LIMIT) if k.x is not None
+        ]  # fmt: skip
+        keypoints = sorted(keypoints, key=lambda k: k.confidence)[:LIMIT]
+        names = {d.id: d.name for c in self._space.labelling.categories for d in c.definitions}
+        several = len(definition_ids) > 1
         rows = queries.images_by_id({k.image_id for k in keypoints})
         proposals = {p.id: p for p in queries.proposals(ids=[k.proposal_id for k in keypoints])}
         cards = []
@@ -137,9 +157,8 @@ class PartGridPage(QWidget):
             state = PointState.DOUBTFUL if k.confidence < doubt_below else PointState.PENDING
             half = _side(proposal, row.size_wh) * CONTEXT
             box = (k.x - half, k.y - half, k.x + half, k.y + half)
-            cards.append(
-                CropCard(k.id, row.id, row.path, box, f"{k.confidence:.2f}", state, (k.x, k.y), k.visibility == 1)
-            )
+            text = f"{k.confidence:.2f}" + (f"  {names.get(k.definition_id, '')}" if several else "")
+            cards.append(CropCard(k.id, row.id, row.path, box, text, state, (k.x, k.y), k.visibility == 1))
         return tuple(cards)
 
     def _accepted(self, definition_id: int) -> tuple[CropCard, ...]:

@@ -27,6 +27,7 @@ from desktop.program import Program
 from desktop.theme.colours import IMAGE_STATE_COLOURS
 from desktop.theme.icons import draw_icon, icon
 from desktop.widgets.flow import FlowLayout
+from desktop.widgets.job_card import FIND, KEYPOINTS, JobCard
 from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.errors import AppError
 
@@ -182,16 +183,19 @@ class StartPage(QWidget):
     Signals:
         open_wanted(str): open this project folder.
         new_wanted(), choose_wanted(): make a project, choose a folder.
+        guide_wanted(str): the sample project is open and somebody wants to be shown this job.
     """
 
     open_wanted = Signal(str)
     new_wanted = Signal()
     choose_wanted = Signal()
+    guide_wanted = Signal(str)
 
     def __init__(self, program: Program, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._program = program
         self._cards: dict[str, ProjectCard] = {}
+        self._wanted_job = ""
         mark = QLabel()
         mark.setPixmap(icon("kinmark").pixmap(QSize(40, 40)))
         title = plain_label("Kinmark", name="title")
@@ -219,6 +223,23 @@ class StartPage(QWidget):
             self.tr("Drop a folder of photos here to start a project with it. The photos stay where they are."),
             name="dim",
         )
+        self.jobs = (
+            JobCard(
+                KEYPOINTS,
+                self.tr("Keypoints on every photo"),
+                self.tr("Label one animal, the others are proposed; you accept or correct. Shown in a minute."),
+            ),
+            JobCard(
+                FIND,
+                self.tr("Find one individual"),
+                self.tr("Box it once, it is found on the other photos with its mask. Shown in a minute."),
+            ),
+        )
+        jobs = QWidget()
+        flow = FlowLayout(jobs)
+        for card in self.jobs:
+            card.chosen.connect(self.show_job)
+            flow.addWidget(card)
         self._caption = plain_label(self.tr("RECENT"), name="caption")
         self._flow_host = QWidget()
         self._flow = FlowLayout(self._flow_host)
@@ -229,6 +250,7 @@ class StartPage(QWidget):
         layout.addLayout(head)
         layout.addLayout(buttons)
         layout.addWidget(self.hint)
+        layout.addWidget(jobs)
         layout.addSpacing(8)
         layout.addWidget(self._caption)
         layout.addWidget(self._flow_host, 1)
@@ -289,20 +311,31 @@ class StartPage(QWidget):
         self.sample.setEnabled(True)
         self.sample.setText(self.tr("Try the sample project"))
 
+    def show_job(self, job: str) -> None:
+        """Open the sample project and guide through one of the two jobs."""
+        self._wanted_job = job
+        self.open_sample()
+
+    def _opened(self, folder: Path) -> None:
+        job, self._wanted_job = self._wanted_job, ""
+        self.open_wanted.emit(str(folder))
+        if job:
+            self.guide_wanted.emit(job)
+
     def open_sample(self) -> None:
         """Open the sample project; it is made from the sample collection on the first wish."""
         from desktop.session.sample import make_sample_project, sample_folder
 
         folder = sample_folder()
         if (folder / "project.sqlite").exists():
-            self.open_wanted.emit(str(folder))
+            self._opened(folder)
             return
         self.sample.setEnabled(False)
         self.sample.setText(self.tr("Making the sample project..."))
 
         def done(made: Path) -> None:
             self._sample_ready()
-            self.open_wanted.emit(str(made))
+            self._opened(made)
 
         def failed(error: AppError) -> None:
             self._sample_ready()

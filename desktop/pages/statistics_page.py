@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QScrollArea,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from desktop.error_texts import text_of
 from desktop.pages.part_grid import CONTEXT
 from desktop.session.figures import Figures, figures_of
 from desktop.theme.colours import IMAGE_STATE_COLOURS
 from desktop.widgets.crop_row import Crop, CropRow
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 from desktop.window.workspace import Workspace
@@ -32,7 +43,7 @@ class StatisticsPage(QWidget):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._space = workspace
-        self.category = QComboBox()
+        self.category = Choice()
         self.category.setMinimumWidth(200)
         self.category.setAccessibleName(self.tr("Category"))
         self.category.activated.connect(lambda _: self.refresh())
@@ -45,6 +56,20 @@ class StatisticsPage(QWidget):
         self.wrong_title = plain_label(self.tr("Proposals that were wrong, newest first"), name="heading")
         self.wrong = CropRow(workspace.program.thumbnails)
         self.wrong.opened.connect(self.open_image)
+        self.table_title = plain_label(self.tr("Keypoints"), name="heading")
+        self.table = QTableWidget(0, 6)
+        self.table.setAccessibleName(self.tr("Keypoints"))
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.verticalHeader().hide()
+        self.table.setHorizontalHeaderLabels(
+            [
+                self.tr("Keypoint"), self.tr("visible"), self.tr("hidden"), self.tr("absent"), self.tr("pending"),
+                self.tr("not looked at"),
+            ]
+        )  # fmt: skip
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         grid = QGridLayout()
         grid.setSpacing(20)
         for place, plot in enumerate((self.states, self.days, self.parts, self.calibration)):
@@ -60,6 +85,8 @@ class StatisticsPage(QWidget):
         layout.addWidget(self.summary)
         layout.addWidget(self.detail)
         layout.addLayout(grid, 1)
+        layout.addWidget(self.table_title)
+        layout.addWidget(self.table)
         layout.addWidget(self.wrong_title)
         layout.addWidget(self.wrong)
         area = QScrollArea()
@@ -106,6 +133,22 @@ class StatisticsPage(QWidget):
         self.wrong.show_crops(crops)
         self.wrong_title.setVisible(bool(crops))
 
+    def _show_counts(self, figures: Figures) -> None:
+        counts = figures.keypoint_counts
+        for widget in (self.table_title, self.table):
+            widget.setVisible(bool(counts))
+        self.table.setRowCount(len(counts))
+        for row, count in enumerate(counts):
+            values = (count.visible, count.hidden, count.absent, count.pending, count.lacking)
+            for column, text in enumerate((count.name, *(f"{v:,}".replace(",", " ") for v in values))):
+                item = QTableWidgetItem(text)
+                if column:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(row, column, item)
+        # The page scrolls, not the table in it.
+        height = self.table.horizontalHeader().sizeHint().height() + self.table.verticalHeader().length() + 4
+        self.table.setFixedHeight(height)
+
     def show_figures(self, figures: Any) -> None:
         """Draw."""
         f: Figures = figures
@@ -122,8 +165,9 @@ class StatisticsPage(QWidget):
             parts.append(self.tr("%n decisions, {p:.0%} accepted", "", f.decisions).format(p=share))
         self.detail.setText("   ".join(parts) or self.tr("No proposal was decided yet."))
         self._show_wrong(f)
-        names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("done")]
-        values = (f.unseen, f.pending, f.nothing, f.done)
+        self._show_counts(f)
+        names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("partly"), self.tr("done")]
+        values = (f.unseen, f.pending, f.nothing, f.partly, f.done)
         self.states.show_series(
             [
                 Series(
@@ -131,7 +175,7 @@ class StatisticsPage(QWidget):
                     tuple((float(i), float(v)) for i, v in enumerate(values)),
                     IMAGE_STATE_COLOURS["done"],
                     "bars",
-                    tuple(IMAGE_STATE_COLOURS[state] for state in ("unseen", "pending", "nothing", "done")),
+                    tuple(IMAGE_STATE_COLOURS[state] for state in ("unseen", "pending", "nothing", "partly", "done")),
                 )
             ],
             bar_labels=names,

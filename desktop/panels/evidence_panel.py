@@ -8,17 +8,33 @@ from PySide6.QtCore import QDate, QLocale, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from desktop.canvas.content import PointState
+from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.labelling import Labelling
 from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import CALIBRATED_FROM
+from desktop.widgets.crop_row import Crop, CropRow
 from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
 from engine.domain.runspec import RunSpec
-from projects.store.rows import KeypointProposalRow
+from projects.store.rows import ImageRow, InstanceRow, KeypointProposalRow
 
 MOST_OF_THE_WINDOW = 0.33
+WIDEST_WISH_PX = 300
+"""As wide as the panel is in a new window: a long name does not widen it further."""
 COUNTED = 2000
 """Decisions counted exactly for the note; that many are plenty."""
+
+
+EXEMPLAR_PX, EXEMPLAR_SHARE, MOST_EXEMPLARS = 32, 0.2, 6
+
+
+def shown_number(value: float, pattern: str) -> str:
+    """A figure as people write it: no minus before zero, and what is off by more than the animal itself is just that."""
+    text = pattern.format(value)
+    if text.startswith("-") and not any(c in "123456789" for c in text):
+        text = text[1:]
+    return "> 100%" if "%" in pattern and value > 1 else text
 
 
 class EvidencePanel(QWidget):
@@ -27,19 +43,26 @@ class EvidencePanel(QWidget):
     Signals:
         peak_chosen(int): put the focused proposal on this peak (0 = best).
         mirror_wanted(): swap the sides of the selected instance.
+        image_wanted(int): the labelled photo that a proposal comes from is to be shown.
     """
 
     peak_chosen = Signal(int)
     mirror_wanted = Signal()
+    image_wanted = Signal(int)
 
-    def __init__(self, labelling: Labelling, parent: QWidget | None = None) -> None:
+    def __init__(self, labelling: Labelling, thumbnails: ThumbnailStore, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._at = labelling
+        self.exemplars = CropRow(thumbnails, side=EXEMPLAR_PX, state=PointState.HUMAN)
+        self.exemplars.opened.connect(self.image_wanted)
+        self.exemplars.setToolTip(self.tr("The labelled photos that this place was taken over from; a click goes there"))
+        self.exemplars_title = plain_label(self.tr("From"), name="dim")
+        self._strip: tuple[int, tuple[InstanceRow, ...], dict[int, ImageRow]] = (0, (), {})
         self.title = plain_label()
         self.note = plain_label(name="dim")
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(12)
-        self._grid.setVerticalSpacing(2)
+        self._grid.setVerticalSpacing(1)
         self._rows: list[tuple[QLabel, QLabel]] = []
         for place in range(5):
             pair = (plain_label(name="dim"), plain_label())
@@ -67,6 +90,10 @@ class EvidencePanel(QWidget):
         layout.addLayout(self._grid)
         layout.addLayout(peaks)
         layout.addWidget(self.swap)
+        strip = QHBoxLayout()
+        strip.addWidget(self.exemplars_title)
+        strip.addWidget(self.exemplars, 1)
+        layout.addLayout(strip)
         layout.addWidget(self.note)
         layout.addStretch(1)
         self._area = QScrollArea()
@@ -85,15 +112,17 @@ class EvidencePanel(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._keep_height()
+        self._keep_size()
 
-    def _keep_height(self) -> None:
+    def _keep_size(self) -> None:
         """Ask for the height of the wrapped sentences too: without it Qt lays the rows over each other.
 
-        Of the window it takes at most a share; what does not fit there is scrolled.
+        Of the window it takes at most a share; what does not fit there is scrolled. Sideways nothing is scrolled: the width
+        is asked for, so that no number is cut.
         """
         layout = self._inner.layout()
         if layout is not None:
+            self.setMinimumWidth(min(self._inner.minimumSizeHint().width(), WIDEST_WISH_PX))
             needed = layout.totalMinimumHeightForWidth(self.width())
             self._inner.setMinimumHeight(needed)
             self.setMinimumHeight(min(needed, round(self.window().height() * MOST_OF_THE_WINDOW)))
@@ -107,8 +136,9 @@ class EvidencePanel(QWidget):
         show_if(self.swap, selected is not None and selected.sides_swapped > 0.5)
         self._show_rows(proposal)
         self._show_peaks(proposal)
+        self._show_exemplars(proposal)
         self.note.setText("\n".join(t for t in (self._note(proposal), self._made_by(proposal)) if t))
-        self._keep_height()
+        self._keep_size()
 
     def _note(self, proposal: KeypointProposalRow | None) -> str:
         at = self._at
@@ -156,6 +186,39 @@ class EvidencePanel(QWidget):
             text += ", " + self.tr("%n exemplars", "", len(exemplars))
         return text
 
+    def _show_exemplars(self, proposal: KeypointProposalRow | None) -> None:
+        """The labelled photos that the focused proposal was made from, cropped around the same keypoint."""
+        crops = []
+        if proposal is not None:
+            instances, images = self._sources(proposal.proposal_id)
+            for instance in instances:
+                row = next((k for k in instance.keypoints if k.definition_id == proposal.definition_id), None)
+                image = images.get(instance.image_id)
+                if row is None or row.x is None or row.y is None or image is None:
+                    continue
+                box = instance.aligned(tuple(k.definition_id for k in instance.keypoints)).box_or_extent()
+                half = max(box[2] - box[0], box[3] - box[1], 16.0) * EXEMPLAR_SHARE
+                around = (row.x - half, row.y - half, row.x + half, row.y + half)
+                crops.append(Crop(image.id, image.path, around, image.file_name.rsplit("/", 1)[-1], ""))
+        self.exemplars.show_crops(crops[:MOST_EXEMPLARS])
+        show_if(self.exemplars, bool(crops))
+        show_if(self.exemplars_title, bool(crops))
+
+    def _sources(self, proposal_id: int) -> tuple[tuple[InstanceRow, ...], dict[int, ImageRow]]:
+        """Accepted instances of the photos that a proposal names as its exemplars; read once per proposal."""
+        if self._strip[0] != proposal_id:
+            selected, queries = self._at.selected, self._at.session.queries
+            whole = next((p for p in selected.proposals if p.id == proposal_id), None) if selected is not None else None
+            kept = whole.extra.get("exemplar_ids") if whole is not None else None
+            ids = [int(i) for i in kept if str(i).isdigit()] if isinstance(kept, list) else []
+            ids = ids[: 2 * MOST_EXEMPLARS]
+            category = selected.category.id if selected is not None else None
+            found = queries.instances(image_ids=ids, category_id=category) if ids else ()
+            order = {id_: place for place, id_ in enumerate(ids)}
+            found = tuple(sorted(found, key=lambda i: order.get(i.image_id, 0)))
+            self._strip = (proposal_id, found, queries.images_by_id(ids))
+        return self._strip[1], self._strip[2]
+
     def _finding(self) -> str:
         """What the data check said about the focused keypoint."""
         at = self._at
@@ -174,14 +237,14 @@ class EvidencePanel(QWidget):
             (self.tr("Similarity at the peak"), signals.get("peak", math.nan), "{:.2f}"),
             (self.tr("Lead over the next peak"), signals.get("margin", math.nan), "{:.2f}"),
             (self.tr("Agreement of exemplars"), signals.get("agreement", math.nan), "{:.0%}"),
-            (self.tr("Way back misses by"), signals.get("cycle_px", math.nan), "{:.0%}"),
+            (self.tr("Off when matched back"), signals.get("cycle_px", math.nan), "{:.0%}"),
         ]
         for (name, value), (text, number, pattern) in zip(self._rows, values, strict=True):
             known = number is not None and math.isfinite(number)
             show_if(name, known)
             show_if(value, known)
             name.setText(text)
-            value.setText(pattern.format(number) if known else "")
+            value.setText(shown_number(number, pattern) if known else "")
 
     def _show_peaks(self, proposal: KeypointProposalRow | None) -> None:
         peaks = proposal.peaks if proposal is not None else ()

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 from desktop.panels.image_delegate import draw_state_dot
 from desktop.session.labelling import Labelling
 from desktop.session.store_thread import StoreTask
+from desktop.widgets.fields import Choice
 from projects.store.queries.images import ImageFilter
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class _Rows(QWidget):
             )
 
 
-class _CountedList(QComboBox):
+class _CountedList(Choice):
     """A combo box that says when its list is about to open."""
 
     about_to_show = Signal()
@@ -206,6 +207,7 @@ class FilterList(QWidget):
             FilterRow("pending", self.tr("pending"), counts.pending, ImageFilter(state="pending")),
             FilterRow("doubt", self.tr("doubt"), doubt, ImageFilter(below=doubt_below)),
             FilterRow("nothing", self.tr("nothing here"), counts.nothing, ImageFilter(state="nothing")),
+            FilterRow("partly", self.tr("partly"), counts.partly, ImageFilter(state="partly")),
             FilterRow("done", self.tr("done"), counts.done, ImageFilter(state="done")),
         ]
         missing = queries.count_images(ImageFilter(file_state="missing"))

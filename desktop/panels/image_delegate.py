@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from desktop.panels.image_model import ROW_ROLE, ImageModel
+from desktop.panels.tile_overlays import TileOverlays, draw_overlay
 from desktop.theme.colours import IMAGE_STATE_COLOURS
 from desktop.theme.icons import draw_icon
 from projects.store.rows import ImageRow
@@ -24,7 +25,8 @@ def state_of(row: ImageRow, doubt_below: float) -> str:
 
 
 def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
-    """Shape and colour of an image state: ring unseen, half pending, dashed doubt, tick done, slash nothing."""
+    """Shape and colour of an image state: ring unseen, half pending, dashed doubt, three quarters partly, tick done, slash
+    nothing."""
     colour = IMAGE_STATE_COLOURS.get(state, IMAGE_STATE_COLOURS["unseen"])
     rect = QRectF(centre.x() - 5, centre.y() - 5, 10, 10)
     painter.setPen(QPen(colour, 2.0))
@@ -38,6 +40,10 @@ def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
         painter.drawEllipse(rect)
         painter.setBrush(colour)
         painter.drawPie(rect, 90 * 16, 180 * 16)
+    elif state == "partly":
+        painter.drawEllipse(rect)
+        painter.setBrush(colour)
+        painter.drawPie(rect, -180 * 16, 270 * 16)
     elif state == "doubt":
         pen = QPen(colour, 2.2)
         pen.setDashPattern([1.6, 1.2])
@@ -54,12 +60,19 @@ def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
         painter.drawEllipse(rect)
 
 
+def _has_labels(row: ImageRow) -> bool:
+    return bool(row.instance_count or row.pending_count)
+
+
 class ImageDelegate(QStyledItemDelegate):
     """GUI thread; owned by the image panel. Rows in list mode, tiles in grid mode."""
 
-    def __init__(self, view: QListView, doubt_below: float, parent: QObject | None = None) -> None:
+    def __init__(
+        self, view: QListView, doubt_below: float, overlays: TileOverlays, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._view = view
+        self.overlays = overlays
         self.grid = False
         self.tile = 116
         self.doubt_below = doubt_below
@@ -114,6 +127,9 @@ class ImageDelegate(QStyledItemDelegate):
             target.moveCenter(rect.center())
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             painter.drawPixmap(target, pixmap)
+            known = self.overlays.get(row.id, row.size_wh) if self.grid and _has_labels(row) else None
+            if known is not None:
+                draw_overlay(painter, QRectF(target), known)
             return
         base = palette.color(QPalette.ColorRole.Mid)
         base.setAlpha(90)
@@ -157,7 +173,8 @@ class ImageDelegate(QStyledItemDelegate):
             low = f"  {row.min_confidence:.2f}" if row.min_confidence is not None else ""
             return self.tr("{n} pending").format(n=row.pending_count) + low
         if row.instance_count:
-            return self.tr("{n} labelled").format(n=row.instance_count)
+            text = self.tr("{n} labelled partly") if row.state == "partly" else self.tr("{n} labelled")
+            return text.format(n=row.instance_count)
         if row.state == "nothing":
             return self.tr("nothing here")
         return f"{row.width} x {row.height}"

@@ -91,6 +91,7 @@ class ImageModel(QAbstractListModel):
         states = {
             "unseen": self.tr("unseen"),
             "pending": self.tr("pending"),
+            "partly": self.tr("labelled partly"),
             "done": self.tr("done"),
             "nothing": self.tr("nothing here"),
         }

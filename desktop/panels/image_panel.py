@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QListView, QToolButton, QVBoxLayout, QWidget
 
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.panels.filter_list import FilterList
 from desktop.panels.image_delegate import ImageDelegate
 from desktop.panels.image_model import ImageModel
+from desktop.panels.tile_overlays import TileOverlays
 from desktop.session.labelling import Labelling
 from desktop.session.place import Place
 from desktop.session.search import parse_search
 from desktop.theme.icons import icon
+from desktop.widgets.message_bar import plain_label
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 
 COUNTS_DELAY_MS = 250
 LAID_OUT_AT_ONCE = 4000
 LAYOUT_WAIT_MS = 20
+
+
+TILE_PX, LARGE_TILE_PX, WIDE_PX, BAR_PX = 116, 176, 420, 14
+"""Tiles of the grid, the panel's width from which they are large, and what its scroll bar takes."""
 
 
 class ImagePanel(QWidget):
@@ -40,10 +46,13 @@ class ImagePanel(QWidget):
         self._at = labelling
         self._session = labelling.session
         self._search_text = ""
+        self._problems = ""
         self.model = ImageModel(self._session, thumbnails, self)
         self.filters = FilterList(labelling, self)
         self.view = QListView()
-        self._delegate = ImageDelegate(self.view, labelling.settings.current.doubt_below, self)
+        self.overlays = TileOverlays(labelling, thumbnails.pool, self)
+        self.overlays.ready.connect(lambda: self.view.viewport().update())
+        self._delegate = ImageDelegate(self.view, labelling.settings.current.doubt_below, self.overlays, self)
         self._configure_view()
         self._empty = QLabel()
         self._empty.setContentsMargins(16, 24, 16, 0)
@@ -56,6 +65,10 @@ class ImagePanel(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.filters)
         layout.addLayout(self._header())
+        self._note = plain_label(name="warning")
+        self._note.setContentsMargins(10, 0, 10, 4)
+        self._note.hide()
+        layout.addWidget(self._note)
         layout.addWidget(self._empty, 1)
         layout.addWidget(self.view, 1)
         self.filters.chosen.connect(lambda _: self._apply())
@@ -96,14 +109,17 @@ class ImagePanel(QWidget):
         row.setContentsMargins(10, 6, 6, 4)
         row.addWidget(self._title, 1)
         self._buttons: dict[bool, QToolButton] = {}
-        for grid, name, tip in ((False, "list", self.tr("List")), (True, "grid", self.tr("Grid"))):
+        grid_tip = self.tr(
+            "Grid with keypoints and masks; there Enter accepts the selected photos as they stand, X rejects"
+        )
+        for grid, name, tip in ((False, "list", self.tr("List")), (True, "grid", grid_tip)):
             button = QToolButton()
             button.setIcon(icon(name))
             button.setIconSize(QSize(16, 16))
             button.setCheckable(True)
             button.setChecked(not grid)
             button.setToolTip(tip)
-            button.setAccessibleName(tip)
+            button.setAccessibleName(self.tr("Grid") if grid else tip)
             button.clicked.connect(lambda _=False, g=grid: self.set_grid(g))
             self._buttons[grid] = button
             row.addWidget(button)
@@ -142,7 +158,8 @@ class ImagePanel(QWidget):
         found = parse_search(
             self._search_text, self.filters.filter(), categories=self._at.categories, identity_id=identity_id
         )
-        self.searched.emit(", ".join(found.problems))
+        self._problems = ", ".join(found.problems)
+        self.searched.emit(self._problems)
         return found.filter
 
     def _apply(self) -> None:
@@ -154,6 +171,8 @@ class ImagePanel(QWidget):
 
     def _show_empty(self) -> None:
         count = len(self.model.ids)
+        self._note.setText(self.tr("Not understood: {words}").format(words=self._problems) if self._problems else "")
+        self._note.setVisible(bool(self._problems))
         self._empty.setVisible(count == 0)
         self.view.setVisible(count > 0)
         if count == 0:
@@ -240,6 +259,34 @@ class ImagePanel(QWidget):
         here = self.model.place_of(current) if current is not None else None
         place = (0 if step > 0 else len(ids) - 1) if here is None else here + step
         return ids[place] if 0 <= place < len(ids) else None
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_tiles()
+
+    def _fit_tiles(self) -> None:
+        """Tiles fill the row: as many as fit at the usual size, or larger ones in a wide panel."""
+        room = max(self.width() - BAR_PX, TILE_PX)
+        usual = TILE_PX if room < WIDE_PX else LARGE_TILE_PX
+        tile = room // max(1, room // usual)
+        if tile != self._delegate.tile:
+            self._delegate.tile = tile
+            if self.grid:
+                self.view.doItemsLayout()
+
+    @property
+    def decides(self) -> bool:
+        """Whether Enter and X are for the photos selected here: the list has the keyboard, and shows what it decides."""
+        return self.grid and self.view.hasFocus() and bool(self.view.selectionModel().selectedIndexes())
+
+    def select_after(self, ids: list[int]) -> None:
+        """Move the selection to the photo behind these."""
+        places = [p for p in map(self.model.place_of, ids) if p is not None]
+        if places and max(places) + 1 < len(self.model.ids):
+            index = self.model.index(max(places) + 1)
+            flags = QItemSelectionModel.SelectionFlag
+            self.view.selectionModel().setCurrentIndex(index, flags.ClearAndSelect)
+            self.view.scrollTo(index)
 
     def selected_ids(self) -> list[int]:
         """Photos selected in the list."""

@@ -10,6 +10,7 @@ from desktop.panels.keypoint_model import KeypointModel
 from desktop.session.labelling import NEW, Labelling
 from desktop.session.shown import instance_title
 from desktop.theme.icons import icon
+from desktop.widgets.fields import Choice
 from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
 
@@ -33,12 +34,12 @@ class InstancePanel(QWidget):
     def __init__(self, labelling: Labelling, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._at = labelling
-        self.chooser = QComboBox()
+        self.chooser = Choice()
         self.chooser.setPlaceholderText(self.tr("none selected"))
         self.chooser.setAccessibleName(self.tr("Instance"))
         self.chooser.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.chooser.activated.connect(self._choose)
-        self.category = QComboBox()
+        self.category = Choice()
         self.category.setAccessibleName(self.tr("Category of new instances"))
         self.category.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         for choice in (self.chooser, self.category):

@@ -50,6 +50,7 @@ class KeypointDelegate(QStyledItemDelegate):
             hidden=line.hidden,
             colour_text=dim,
             outline=line.colour,
+            side=line.side,
         )
         self._side(painter, QRectF(rect.left() + 32, rect.top() + 6, 4, rect.height() - 12), line.side, dim)
         if line.colour:

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import QComboBox, QListView, QStyledItemDelegate, QStyleO
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.labelling import Labelling
 from desktop.session.queue import OF_ONE_KEYPOINT, ReviewQueue
+from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.geometry import Box, expand_box
 from projects.store.rows import ImageRow
@@ -106,7 +107,7 @@ class QueuePanel(QWidget):
         super().__init__(parent)
         self._at = labelling
         self._queue = queue
-        self.strategy = QComboBox()
+        self.strategy = Choice()
         self.strategy.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.strategy.setMinimumContentsLength(12)
         self.strategy.setAccessibleName(self.tr("Order of the review queue"))
@@ -123,7 +124,7 @@ class QueuePanel(QWidget):
             self.strategy.addItem(text, key)
         self.strategy.setCurrentIndex(max(0, self.strategy.findData(queue.strategy)))
         self.strategy.activated.connect(self._set_strategy)
-        self.keypoint = QComboBox()
+        self.keypoint = Choice()
         self.keypoint.setAccessibleName(self.tr("Keypoint that the order is about"))
         self.keypoint.activated.connect(self._set_keypoint)
         self.model = QueueModel(self)

@@ -19,12 +19,14 @@ from desktop.error_texts import hint_of, message_of
 from desktop.io.photos import Photo, PhotoStore
 from desktop.io.watch import FileWatch
 from desktop.panels.job_bar import ElidedLabel
+from desktop.panels.mask_bar import MaskBar
 from desktop.panels.source_view import SourceView, header_height
 from desktop.panels.tone_button import ToneButton
 from desktop.session.labelling import Labelling
 from desktop.session.place import Place
 from desktop.settings import Settings
 from engine.domain.errors import AppError
+from engine.domain.geometry import Box
 from projects.store.changes import OpChanges
 from projects.store.rows import ImageRow
 
@@ -53,6 +55,7 @@ class TargetView(QWidget):
         self.heat_wanted = False
         self._linking = False
         self._wanted: Place | None = None
+        self._bring = False
         self.linked = labelling.settings.current.link_views
         self.canvas = CanvasView()
         self.source = SourceView(labelling, photos)
@@ -67,6 +70,9 @@ class TargetView(QWidget):
         self.zoom.clicked.connect(self._toggle_zoom)
         self.tone = ToneButton()
         self.tone.changed.connect(self.set_tone)
+        self.mask_bar = MaskBar()
+        self.mask_bar.size_wanted.connect(self.set_brush_size)
+        self.mask_bar.subtract_wanted.connect(self._set_subtract)
         target = QWidget()
         column = QVBoxLayout(target)
         column.setContentsMargins(0, 0, 0, 0)
@@ -77,6 +83,7 @@ class TargetView(QWidget):
         header.addWidget(self.name, 1)
         header.addWidget(self.tags)
         header.addWidget(self.position)
+        header.addWidget(self.mask_bar)
         header.addWidget(self.tone)
         header.addWidget(self.zoom)
         column.addLayout(header)
@@ -92,7 +99,8 @@ class TargetView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)
-        self.source.setVisible(labelling.settings.current.show_source)
+        self._source_on = labelling.settings.current.show_source
+        self.source.setVisible(self._source_on)
         self._watch = FileWatch(self)
         self._watch.touched.connect(self._file_touched)
         self._file_gone = False
@@ -124,7 +132,8 @@ class TargetView(QWidget):
     def use_tool(self, name: str) -> None:
         """Take a tool in hand."""
         self.canvas.set_tool(self.tools[name])
-        self._at.set_placing(name == "keypoint")
+        self._at.set_tool(name)
+        self.mask_bar.show_tool(name, self._brush.radius_px)
         self.show_next_name()
 
     @property
@@ -139,20 +148,52 @@ class TargetView(QWidget):
         tool.next_name = self._at.focused_name
         self.canvas.viewport().update()
 
+    @property
+    def _brush(self) -> BrushTool:
+        tool = self.tools["brush"]
+        assert isinstance(tool, BrushTool)
+        return tool
+
     def resize_brush(self, factor: float) -> None:
         """Grow or shrink brush and eraser together."""
+        self.set_brush_size(self._brush.radius_px * factor)
+
+    def set_brush_size(self, radius_px: float) -> None:
+        """Radius of brush and eraser in pixels of the screen."""
         for name in ("brush", "eraser"):
             tool = self.tools[name]
             assert isinstance(tool, BrushTool)
-            tool.resize_by(factor)
+            tool.resize_to(radius_px)
+        self.mask_bar.show_size(self._brush.radius_px)
+
+    def _set_subtract(self, on: bool) -> None:
+        tool = self.tools["polygon"]
+        assert isinstance(tool, PolygonTool)
+        tool.set_subtract(on)
+        self.canvas.setFocus()
+
+    def set_source(self, on: bool) -> None:
+        """Show the source beside the target, as soon as there is something to show."""
+        self._source_on = on
+        self._show_source()
+
+    def _show_source(self) -> None:
+        """Without any label yet, the canvas has the room. Asked when another photo comes: nothing moves under the hand."""
+        wanted = self._source_on and self._at.has_exemplar
+        if wanted != self.source.isVisibleTo(self):
+            self.source.setVisible(wanted)
+            if wanted:
+                self.source.refresh()
 
     # -- photo -----------------------------------------------------------------------------------------------------
 
     def show_image(self, image: ImageRow | None) -> None:
         """Show a photo: at once when it is decoded, else as soon as it is."""
+        self._show_source()
         self.canvas.tool.cancel()
         self._watch.watch(image.path if image is not None else None)
         self._file_gone = False
+        self._at.photo_problem = ""
         if image is None:
             self.name.set_text("")
             self.tags.set_text("")
@@ -169,13 +210,18 @@ class TargetView(QWidget):
         def loaded(photo: Photo) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
                 self._shown_ns = photo.mtime_ns
+                self._at.photo_problem = ""
                 self.canvas.show_message("")
                 self.canvas.show_image(photo.pyramid, keep_view=self._at.settings.current.keep_zoom)
                 self.canvas.show_content(self._at.content())
                 self._go_back()
+                self._bring_now()
 
         def failed(error: AppError) -> None:
             if self._at.image is not None and self._at.image.id == image.id:
+                self._at.photo_problem = message_of(error)
+                if "FileNotFoundError" in error.details:  # what is damaged would be decoded in vain
+                    self._watch.look_again()
                 self.canvas.show_image(None)
                 self.canvas.show_message(f"{message_of(error)}\n\n{hint_of(error)}")
 
@@ -196,7 +242,11 @@ class TargetView(QWidget):
     def _file_touched(self, path: Path) -> None:
         """The file of the shown photo changed on the disk: show what it is now, or say that it is gone."""
         image = self._at.image
-        if image is None or image.path != path or self.canvas.pyramid is None:
+        if image is None or image.path != path:
+            return
+        if self.canvas.pyramid is None:  # it was not there from the start
+            if self._at.photo_problem:
+                self.show_image(image)
             return
 
         def still_shown() -> bool:
@@ -205,22 +255,29 @@ class TargetView(QWidget):
         def replaced(photo: Photo) -> None:
             if still_shown():
                 self._file_gone = False
+                self._at.photo_problem = ""
                 self._shown_ns = photo.mtime_ns
                 self.canvas.show_message("")
                 self.canvas.show_image(photo.pyramid, keep_view=True)
                 self.canvas.show_content(self._at.content())
                 self._tell_replaced(photo, image)
 
+        def same() -> None:
+            if still_shown():
+                self._file_gone = False
+                self._at.photo_problem = ""
+
         def gone(error: AppError) -> None:
             if not still_shown():
                 return
             self._watch.look_again()
+            self._at.photo_problem = message_of(error)
             if not self._file_gone:
                 self._file_gone = True
-                # The picture stays: it is decoded, and somebody may be in the middle of labelling it.
+                # The picture stays: somebody is in the middle of looking at it. Nothing more is placed on it.
                 self._at.session.messages.warning(message_of(error), hint_of(error))
 
-        self._photos.look_again(path, self._shown_ns, replaced, gone)
+        self._photos.look_again(path, self._shown_ns, replaced, gone, same)
 
     def _content_changed(self, content: CanvasContent) -> None:
         self.canvas.show_content(content)
@@ -268,6 +325,43 @@ class TargetView(QWidget):
         selected = self._at.selected
         if selected is not None and selected.extent is not None:
             self.canvas.zoom_to_box(selected.extent)
+            self.show_same_part()
+
+    def bring_instance(self) -> None:
+        """When the next photo is shown zoomed in, its instance comes to the middle; the zoom stays."""
+        self._bring = True
+
+    def _bring_now(self) -> None:
+        bring, self._bring = self._bring, False
+        selected = self._at.selected
+        if not bring or self.canvas.fitting or selected is None or selected.extent is None:
+            return
+        self.canvas.centre_on(_middle(selected.extent))
+        self.show_same_part()
+
+    def show_same_part(self) -> None:
+        """The source shows the part of its instance that the target shows of its own, as large."""
+        selected, exemplar = self._at.selected, self.source.exemplar
+        if self.linked or selected is None or exemplar is None or selected.extent is None or self.source.view.pyramid is None:
+            return
+        if self.canvas.fitting:
+            self.source.view.fit()
+            return
+        theirs = exemplar.aligned(selected.definition_ids).box_or_extent()
+        if theirs is None:
+            return
+        mine = selected.extent
+        ratio = max(mine[2] - mine[0], mine[3] - mine[1], 1.0) / max(theirs[2] - theirs[0], theirs[3] - theirs[1], 1.0)
+        x, y = self.canvas.relative_centre()
+        w, h = self.canvas.image_wh
+        u, v = (x * w - mine[0]) / max(mine[2] - mine[0], 1.0), (y * h - mine[1]) / max(mine[3] - mine[1], 1.0)
+        view = self.source.view
+        # Both panes show as much of the animal: what the smaller one cannot hold is left out evenly.
+        room = min(view.viewport().width() / max(self.canvas.viewport().width(), 1), 1.0)
+        self._linking = True
+        view.set_zoom(self.canvas.scale_factor * ratio * room)
+        view.centre_on((theirs[0] + u * (theirs[2] - theirs[0]), theirs[1] + v * (theirs[3] - theirs[1])))
+        self._linking = False
 
     def _cursor_moved(self, x: float, y: float) -> None:
         w, h = self.canvas.image_wh
@@ -288,3 +382,7 @@ class TargetView(QWidget):
                 follower.centre_on_relative(leader.relative_centre())
         finally:
             self._linking = False
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PySide6.QtCore import QObject
 
 from desktop.canvas import intents as it
 from desktop.canvas.content import PointState
@@ -18,10 +19,11 @@ from projects.store.inputs import NewInstance, NewKeypoint
 _CYCLE = {2: 1, 1: 0, 0: 2}
 
 
-class Editor:
+class Editor(QObject):
     """GUI thread; one per open project. Writes through the session, moves the focus of `Labelling` on."""
 
     def __init__(self, labelling: Labelling) -> None:
+        super().__init__(labelling)
         self._at = labelling
         self._session = labelling.session
         self._placed: list[tuple[int, int]] = []
@@ -34,6 +36,9 @@ class Editor:
 
     def handle(self, intent: object) -> bool:
         """Do what a canvas intent asks for; False for those that are about reviewing."""
+        if isinstance(intent, it.CHANGING) and not self._at.photo_is_there():
+            self._at.refresh_content()  # a drag's preview goes back
+            return True
         with self._at.batch():
             return self._handle(intent)
 
@@ -250,7 +255,22 @@ class Editor:
             self._session.write(lambda do: do.remove_keypoints([row.id]), self)
         elif index is not None and (proposal := selected.proposal(index)) is not None:
             self._session.write(lambda do: do.reject_keypoints([proposal.id]), self)
-        elif selected.instance is not None:
+        elif index is not None:
+            # Delete twice is a slip of the finger: the whole instance goes only when it is meant.
+            name = selected.category.definitions[index].name
+            self._session.messages.info(
+                self.tr("{name} has no place here.").format(name=name),
+                self.tr("Ctrl+Del removes the whole instance."),
+            )
+        else:
+            self.delete_instance()
+
+    def delete_instance(self) -> None:
+        """The selected instance with all its keypoints and its mask; a proposal is rejected."""
+        selected = self._at.selected
+        if selected is None:
+            return
+        if selected.instance is not None:
             instance_id = selected.instance.id
             self._session.write(lambda do: do.remove_instances([instance_id]), self)
         else:
@@ -361,6 +381,8 @@ class Editor:
         """Put what was copied into this photo, scaled to its size."""
         at, source = self._at, copied if copied is not None else self._copied
         image = at.image
+        if not source or not at.photo_is_there():
+            return
         known = {c.id for c in at.categories}
         new = [c.placed(image.id, image.size_wh) for c in source if c.category_id in known] if image is not None else []
         if not new:
@@ -386,18 +408,24 @@ class Editor:
         self.paste(tuple(copied_from(s, other.size_wh) for s in shown))
 
     def drop_template(self, x: float, y: float) -> None:
-        """All keypoints of the category at once around (x, y): the mean shape of the labelled instances."""
-        from desktop.session.template import template_points
+        """All keypoints of the category at once around (x, y): the mean shape of the labelled instances.
+
+        Near the photo's edge the whole shape moves inside; it keeps its form.
+        """
+        from desktop.session.template import layout_key, template_points
 
         at = self._at
         category, image = at.category, at.image
-        if category is None or image is None or not category.definitions:
+        if category is None or image is None or not category.definitions or not at.photo_is_there():
             return
         queries = self._session.queries
-        points = template_points(category, queries.instances(ids=queries.exemplar_ids(category.id, limit=50)))
+        labelled = queries.instances(ids=queries.exemplar_ids(category.id, limit=50))
+        points = template_points(category, labelled, queries.setting(layout_key(category.id)))
         side = 0.35 * min(image.size_wh)
         size = np.asarray(image.size_wh, dtype=np.float64)
-        placed = np.clip(points * side + (x, y), 0, size)
+        placed = points * side + (x, y)
+        placed += np.maximum(-placed.min(axis=0), 0) - np.maximum(placed.max(axis=0) - size, 0)
+        placed = np.clip(placed, 0, size)
         keypoints = tuple(
             NewKeypoint(d, float(px), float(py), 2) for d, (px, py) in zip(category.definition_ids, placed, strict=True)
         )

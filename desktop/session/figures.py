@@ -27,6 +27,18 @@ class WrongProposal:
 
 
 @dataclass(frozen=True)
+class KeypointCount:
+    """How often a keypoint was labelled, waits as a proposal, or is lacking on accepted instances."""
+
+    name: str
+    visible: int
+    hidden: int
+    absent: int
+    pending: int
+    lacking: int
+
+
+@dataclass(frozen=True)
 class Figures:
     """Counts and curves.
 
@@ -53,6 +65,8 @@ class Figures:
     per_keypoint: tuple[tuple[str, float, int], ...]
     reliability: tuple[tuple[float, float, int], ...]
     wrong: tuple[WrongProposal, ...] = ()
+    partly: int = 0
+    keypoint_counts: tuple[KeypointCount, ...] = ()
 
 
 def figures_of(project: Any, category_id: int | None = None) -> Figures:
@@ -76,8 +90,23 @@ def figures_of(project: Any, category_id: int | None = None) -> Figures:
     return Figures(
         counts.all, counts.unseen, counts.pending, counts.done, counts.nothing, counts.instances, counts.keypoints,
         len(decisions), len(accepted), _actions(history, counts.keypoints), per_day, per_keypoint,
-        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names),
+        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names), counts.partly,
+        _keypoint_counts(queries, category_id),
     )  # fmt: skip
+
+
+def _keypoint_counts(queries: Any, category_id: int | None) -> tuple[KeypointCount, ...]:
+    """In the order of the schemas; with several categories the name of each stands before its keypoints."""
+    placed, pending = queries.keypoint_counts(category_id), queries.pending_keypoint_counts()
+    instances, found = queries.instance_counts(), []
+    categories = [c for c in queries.categories() if category_id in (None, c.id)]
+    for category in categories:
+        for definition in category.definitions:
+            visible, hidden, absent = placed.get(definition.id, (0, 0, 0))
+            lacking = max(0, instances.get(category.id, 0) - visible - hidden - absent)
+            name = definition.name if len(categories) == 1 else f"{category.name}: {definition.name}"
+            found.append(KeypointCount(name, visible, hidden, absent, pending.get(definition.id, 0), lacking))
+    return tuple(found)
 
 
 def _wrong(decisions: list[Any], names: dict[int, str]) -> tuple[WrongProposal, ...]:

@@ -131,7 +131,7 @@ def needing_proposals(project: Any, near: int | None = None) -> list[int]:
     place = {id_: index for index, id_ in enumerate(project.queries.image_ids())}
     centre = place.get(near, 0) if near is not None else 0
     order: list[int] = []
-    for state in ("unseen", "pending", "done"):
+    for state in ("unseen", "pending", "partly", "done"):
         ids = project.queries.image_ids(ImageFilter(state=state))
         order += sorted(ids, key=lambda id_: abs(place.get(id_, centre) - centre))
     return order

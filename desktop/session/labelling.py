@@ -26,7 +26,9 @@ class Labelling(QObject):
 
     Attributes:
         image: the shown photo; shown: its instances; selected_key: `ShownInstance.key`, NEW or None.
-        focused: schema index of the focused keypoint, or None; placing: the keypoint tool is in hand.
+        focused: schema index of the focused keypoint, or None.
+        tool: name of the tool in hand; placing: it is the keypoint tool.
+        photo_problem: why the shown photo cannot be looked at now ("" = it can).
 
     Signals:
         image_changed(ImageRow | None): another photo.
@@ -51,9 +53,11 @@ class Labelling(QObject):
         self.selected_key: str | None = None
         self.focused: int | None = None
         self.placing = False
+        self.tool = "select"
         self.heat: SimilarityMap | None = None
         self._holding = 0
         self._held = False
+        self.photo_problem = ""
         self.remark: Callable[[], str] = lambda: ""
         """What somebody else has to say about the photo when nothing waits in it (the label check)."""
         self.categories: tuple[CategoryRow, ...] = session.queries.categories()
@@ -161,6 +165,9 @@ class Labelling(QObject):
             self.reload()
         elif changes.schema_changed:
             self._announce()
+        if changes.schema_changed and self.placing and self.focused is None:
+            self._take_up_placing()
+            self._announce()
 
     # -- selection and focus ---------------------------------------------------------------------------------------
 
@@ -249,26 +256,47 @@ class Labelling(QObject):
                 return index
         return None
 
+    def photo_is_there(self) -> bool:
+        """Whether the photo can be looked at; when it cannot, that is told: nothing is placed on what nobody sees."""
+        if self.photo_problem:
+            self.session.messages.warning(
+                self.photo_problem, self.tr("Nothing is placed or accepted on it until its file is back.")
+            )
+        return not self.photo_problem
+
     @property
     def has_pending(self) -> bool:
         """Whether anything in the photo waits for a decision."""
         return any(s.has_pending for s in self.shown)
+
+    def set_tool(self, name: str) -> None:
+        """Another tool is in hand."""
+        with self.batch():
+            changed, self.tool = name != self.tool, name
+            self.set_placing(name == "keypoint")
+            if changed:
+                self._announce()
 
     def set_placing(self, on: bool) -> None:
         """The keypoint tool was taken or put away."""
         if on == self.placing:
             return
         self.placing = on
-        if on and self.selected_key is None:
+        if on:
+            self._take_up_placing()
+        if not on and self.selected_key == NEW:
+            self.selected_key, self.focused = (self.shown[0].key if self.shown else None), None
+        self._announce()
+
+    def _take_up_placing(self) -> None:
+        """Choose the instance and the keypoint that the next click is for."""
+        if self.selected_key is None:
             if self.shown:
                 self.selected_key = self.shown[0].key
             elif self.category is not None:
                 self.selected_key = NEW
-        if on and (self.focused is None or self.state(self.focused) is not PointState.EMPTY):
+        if (self.focused is None or self.state(self.focused) is not PointState.EMPTY):
             self.focused = self.next_empty(None)
-        if not on and self.selected_key == NEW:
-            self.selected_key, self.focused = (self.shown[0].key if self.shown else None), None
-        self._announce()
 
     # -- announcing ------------------------------------------------------------------------------------------------
 
@@ -321,6 +349,12 @@ class Labelling(QObject):
             return self.tr("Choose a photo on the left.")
         if self.category is None:
             return self.tr("Make a category with keypoints first: Ctrl+K.")
+        current = self.current_category
+        if current is not None and not current.definitions and (self.placing or not self.shown):
+            text = self.tr("{name} has no keypoints yet: Ctrl+K names them. Without: R draws a box, B paints a mask.")
+            return text.format(name=current.name)
+        if self.tool in ("box", "brush", "eraser", "polygon"):
+            return self._shape_step()
         selected = self.selected
         if selected is not None and self.focused is not None and selected.proposal(self.focused) is not None:
             return self._review_step(selected, self.focused)
@@ -337,15 +371,41 @@ class Labelling(QObject):
             return self.tr("Press K and follow the names, R to draw a box, O if nothing is here.")
         counts = self.session.queries.counts()
         if not self.remark() and counts.unseen and not counts.pending and self.has_exemplar:
-            return self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.").format(
-                name=self.category.name
-            )
-        return self.remark() or self.tr("Nothing waits here. Enter or N goes to the next photo of the queue.")
+            if self.session.queries.count_decisions(self.category.id, at_most=1):  # it was proposed and decided already
+                text = self.tr("Nothing waits here. Ctrl+E exports what is labelled; Ctrl+P proposes {name} again, D next photo.")
+            else:
+                text = self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.")
+            return text.format(name=self.category.name)
+        if self.remark():
+            return self.remark()
+        if counts.pending:
+            return self.tr("Nothing waits here. Enter or N goes to the next photo of the queue, Ctrl+E exports.")
+        if counts.unseen or counts.partly:
+            return self.tr("Nothing waits here. D goes to the next photo, Ctrl+E exports what is labelled.")
+        return self.tr("Every photo is done. Ctrl+E exports.")
 
     @property
     def has_exemplar(self) -> bool:
         """Whether the current category can be proposed."""
         return self.category is not None and bool(self.session.queries.exemplar_ids(self.category.id, limit=1))
+
+    def _shape_step(self) -> str:
+        selected = self.selected
+        name = self.current_category.name if self.current_category is not None else ""
+        if self.tool == "box":
+            if selected is not None and selected.instance is not None and selected.box is not None:
+                text = self.tr("Ctrl+Shift+F finds this {name} on the other photos, Ctrl+M cuts it out, K places its keypoints.")
+                return text.format(name=name)
+            return self.tr("Drag a box around {name}.").format(name=name)
+        if self.tool == "polygon":
+            return self.tr(
+                "Click the outline; Enter adds it to the mask, Ctrl+Enter takes it away. Backspace: one corner back."
+            )
+        if self.tool == "eraser":
+            return self.tr("Drag to take away from the mask, with Ctrl to paint. [ and ] change the size.")
+        return self.tr("Drag to paint the mask of {name}, with Ctrl to take away. [ and ] change the size.").format(
+            name=name
+        )
 
     def _placing_step(self) -> str:
         name = self.focused_name
@@ -362,7 +422,14 @@ class Labelling(QObject):
         names = [d.name for d in selected.category.definitions]
         following = self.next_pending(selected, focused)
         if following is not None and following != focused:
-            text = self.tr("Enter accepts {name} and goes to {next}. X rejects, drag corrects, Alt+2 takes peak 2.")
-            return text.format(name=names[focused], next=names[following])
+            if self.session.queries.count_decisions(selected.category.id, at_most=1):  # one knows how it goes by now
+                text = self.tr(
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Ctrl+E exports."
+                )
+            else:
+                text = self.tr(
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Alt+2 takes peak 2."
+                )
+            return text.format(name=names[focused], next=names[following], n=len(selected.pending))
         text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
         return text.format(name=names[focused])

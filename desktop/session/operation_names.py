@@ -16,12 +16,15 @@ CONTEXT = "Operations"
 
 NAMES: tuple[str, ...] = (
     marked("Operations", "Accept %n keypoints"),
+    marked("Operations", "Accept %n keypoints and masks"),
+    marked("Operations", "Accept %n masks"),
     marked("Operations", "Accept a keypoint"),
     marked("Operations", "Accept proposals"),
     marked("Operations", "Accept the changed file"),
     marked("Operations", "Add %n images"),
     marked("Operations", "Add %n instances"),
     marked("Operations", "Add an image folder"),
+    marked("Operations", "Add frames of {name}"),
     marked("Operations", "Add an instance"),
     marked("Operations", "Add the category {name}"),
     marked("Operations", "Add the identity {name}"),
@@ -56,6 +59,7 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Make the sample project"),
     marked("Operations", "Mark as nothing here"),
     marked("Operations", "Merge identities"),
+    marked("Operations", "Merge the project {name}"),
     marked("Operations", "Mirror the instance"),
     marked("Operations", "Move a keypoint"),
     marked("Operations", "Paste"),

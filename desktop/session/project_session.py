@@ -161,12 +161,13 @@ class ProjectSession(QObject):
         self.poll()
         self.busy_changed.emit(self.busy)
 
-    def travel(self, *, forward: bool, done: Callable[[str | None], object]) -> None:
-        """Undo (or redo, `forward`) the last step of the person; `done(name)` comes at once, or later for a large one."""
+    def travel(self, *, forward: bool, done: Callable[[OpChanges | None], object]) -> None:
+        """Undo (or redo, `forward`) the last step of the person; `done(changes)` comes at once, or later for a large one."""
         steps = self.project.upcoming_steps(forward=forward, limit=LOOK_BACK)
         count = next((i for i, (name, _) in enumerate(steps) if not name.startswith(IMPROVE)), len(steps) - 1) + 1
         if not steps or sum(rows for _, rows in steps[: 1 if forward else count]) < LARGE_STEP:
-            done(None if self._told_to_wait() else self.redo() if forward else self.undo())
+            step = self.project.redo if forward else self.project.undo
+            done(None if self._told_to_wait() else self._travel(step, forward=forward))
             return
         title = self.tr("Redo: {name}") if forward else self.tr("Undo: {name}")
         self._submit_long(
@@ -183,13 +184,15 @@ class ProjectSession(QObject):
 
         Background improvements that came after it go with it (they are made again by themselves).
         """
-        return self._travel(self.project.undo, forward=False)
+        changes = self._travel(self.project.undo, forward=False)
+        return changes.name if changes is not None else None
 
     def redo(self) -> str | None:
         """Do the last undone step again; its name, or None."""
-        return self._travel(self.project.redo, forward=True)
+        changes = self._travel(self.project.redo, forward=True)
+        return changes.name if changes is not None else None
 
-    def _travel(self, step: Callable[[], OpChanges | None], *, forward: bool) -> str | None:
+    def _travel(self, step: Callable[[], OpChanges | None], *, forward: bool) -> OpChanges | None:
         try:
             return _travelled(step, forward=forward)
         except AppError as error:
@@ -219,11 +222,11 @@ class ProjectSession(QObject):
             self.store.finish(self.project.close)
 
 
-def _travelled(step: Callable[[], OpChanges | None], *, forward: bool) -> str | None:
-    """Take steps until one of a person was among them; its name. Redo takes one."""
-    name = None
+def _travelled(step: Callable[[], OpChanges | None], *, forward: bool) -> OpChanges | None:
+    """Take steps until one of a person was among them; what that one changed. Redo takes one."""
+    last = None
     while (changes := step()) is not None:
-        name = changes.name
-        if forward or not name.startswith(IMPROVE):
+        last = changes
+        if forward or not changes.name.startswith(IMPROVE):
             break
-    return name
+    return last

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from desktop.session.project_session import ProjectSession
 from desktop.session.store_thread import StoreTask
+from projects.called_fine import FINE, split_fine, with_fine
 from projects.review import QueueOptions, review_order
 from projects.store.changes import OpChanges
 
@@ -57,10 +58,21 @@ class ReviewQueue:
     def take_findings(self, findings: tuple[Finding, ...]) -> None:
         """Walk the photos with suspicious labels from now on, worst first."""
         self.findings = {}
-        for finding in findings:
+        for finding in split_fine(self._session.queries, findings)[0]:
             self.findings.setdefault(finding.image_id, []).append(finding)
         self._seen = []
         self.set_strategy("check")
+
+    def mark_fine(self, finding: Finding) -> None:
+        """A person says that this label is right: it is not found again while it stays where it is."""
+        fine = with_fine(self._session.queries, finding)
+        self._session.write(lambda do: do.set_setting(FINE, fine), self)
+        left = [f for f in self.findings.get(finding.image_id, ()) if f != finding]
+        if left:
+            self.findings[finding.image_id] = left
+        else:
+            self.findings.pop(finding.image_id, None)
+        self._stale = True
 
     def worst(self, image_id: int) -> Finding | None:
         """The most suspicious label of a photo."""

@@ -16,14 +16,25 @@ from projects.store.rows import KeypointProposalRow
 
 @dataclass(frozen=True)
 class BulkPreview:
-    """What accepting everything sure would do: `expected` precision is the mean confidence of what is taken."""
+    """What accepting everything sure would do: `expected` precision is the mean confidence of what is taken.
+
+    `count` keypoints and `masks`; `upto` tells them from what is proposed after this was asked.
+    """
 
     count: int
+    masks: int
     expected: float
     threshold: float
     calibrated: bool
     decisions: int
     lowest: tuple[KeypointProposalRow, ...]
+    category_id: int | None
+    upto: tuple[int, int]
+
+    @property
+    def total(self) -> int:
+        """Decisions that would be made."""
+        return self.count + self.masks
 
 
 CALIBRATED_FROM = 30
@@ -37,6 +48,8 @@ def _announced_once(method: Callable[..., _R]) -> Callable[..., _R]:
 
     @functools.wraps(method)
     def run(self: Reviewer, *arguments: object) -> _R:
+        if method.__name__.startswith(("accept", "take")) and self._at.has_pending and not self._at.photo_is_there():
+            return 0  # type: ignore[return-value]
         with self._at.batch():
             return method(self, *arguments)
 
@@ -127,6 +140,23 @@ class Reviewer:
         return changes.count
 
     @_announced_once
+    def accept_instance(self) -> int:
+        """Ctrl+Enter: everything proposed for the selected instance as it stands; how much was taken.
+
+        Without anything pending on it: as Enter, on to what waits.
+        """
+        selected = self._at.selected
+        if selected is None or not selected.has_pending:
+            self.go_on()
+            return 0
+        ids = [p.id for p in selected.proposals]
+        changes = self._session.write(lambda do: do.accept_proposals(ids), self)
+        if changes is None:
+            return 0
+        self._after(None)
+        return changes.count
+
+    @_announced_once
     def reject_instance(self) -> None:
         """Shift+X: all proposals of the selected instance."""
         selected = self._at.selected
@@ -156,22 +186,36 @@ class Reviewer:
         at, queries = self._at, self._session.queries
         threshold = at.settings.current.accept_precision
         category_id = at.category.id if at.category else None
-        count, expected, lowest = queries.preview_accept(threshold, category_id=category_id)
+        upto = queries.newest_proposals()
+        count, points, lowest = queries.preview_accept(threshold, category_id=category_id, upto=upto)
+        masks, shapes = queries.preview_masks(threshold, category_id=category_id, upto=upto)
+        expected = (count * points + masks * shapes) / max(count + masks, 1)
         decisions = queries.count_decisions(category_id)
-        return BulkPreview(count, expected, threshold, decisions >= CALIBRATED_FROM, decisions, lowest)
+        calibrated = decisions >= CALIBRATED_FROM
+        return BulkPreview(count, masks, expected, threshold, calibrated, decisions, lowest, category_id, upto)
 
-    def accept_queue(self, title: str, count: int, done: Callable[[int], object]) -> None:
-        """Accept everything sure of the category (about `count` keypoints), in one undo step called `title` meanwhile.
+    def accept_queue(self, title: str, preview: BulkPreview, done: Callable[[int], object]) -> None:
+        """Accept what `preview` showed, in one undo step called `title` meanwhile.
 
-        A large one runs beside the window; `done(accepted)` comes after it.
+        Nothing that was proposed since is taken; what was decided or replaced since is left out. A large step runs beside
+        the window; `done(accepted)` comes after it.
         """
-        at = self._at
-        threshold = at.settings.current.accept_precision
-        category_id = at.category.id if at.category else None
         self._session.write_sized(
-            count * ROWS_EACH,
+            preview.total * ROWS_EACH,
             title,
-            lambda do: do.accept_proposals(min_confidence=threshold, category_id=category_id),
+            lambda do: do.accept_proposals(
+                min_confidence=preview.threshold, category_id=preview.category_id, upto=preview.upto
+            ),
+            self,
+            done=lambda changes: done(changes.count),
+        )
+
+    def accept_photos(self, title: str, image_ids: tuple[int, ...], done: Callable[[int], object]) -> None:
+        """Accept everything that is pending on these photos, in one undo step."""
+        self._session.write_sized(
+            len(image_ids) * ROWS_EACH,
+            title,
+            lambda do: do.accept_proposals(image_ids=image_ids),
             self,
             done=lambda changes: done(changes.count),
         )

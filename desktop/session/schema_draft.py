@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
 from projects.formats.schemas import guess_pairs
 from projects.store.rows import CategoryRow
+
+_SIDE_WORDS = {"left": "l", "lft": "l", "l": "l", "right": "r", "rgt": "r", "r": "r", "links": "l", "rechts": "r"}
+
+
+def _side_and_part(name: str) -> tuple[str, str]:
+    """ ("l", "ear") of "left_ear", "leftEar", "L ear", "ear.l", "leftear"; the side is "" in the middle."""
+    words = [w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+", name)]
+    sides = [_SIDE_WORDS[w] for w in words if w in _SIDE_WORDS]
+    rest = [w for w in words if w not in _SIDE_WORDS]
+    if not sides and words:  # "leftear": the long words may stand without a gap
+        for word, side in (("left", "l"), ("right", "r")):
+            if words[0].startswith(word):
+                sides, rest = [side], [words[0][len(word) :], *words[1:]]
+            elif words[-1].endswith(word):
+                sides, rest = [side], [*words[:-1], words[-1][: -len(word)]]
+    return (sides[0] if len(sides) == 1 else "", "".join(rest))
+
+
+def pairs_of_mixed_names(names: Sequence[str]) -> list[tuple[str, str]]:
+    """(left, right) names of the same part that are written differently: "leftear" and "right_ear", "Ear.L" and "ear r".
+
+    A part that has two names on one side is left alone: it cannot be told which is meant.
+    """
+    parts: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        side, part = _side_and_part(name)
+        if side and part:
+            parts.setdefault(part, {}).setdefault(side, []).append(name)
+    return [
+        (sides["l"][0], sides["r"][0])
+        for sides in parts.values()
+        if len(sides.get("l", ())) == 1 and len(sides.get("r", ())) == 1
+    ]
+
+
+def glued_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """(left, right) of "lear" and "rear", "paw1l" and "paw1r": one letter more, without a gap.
+
+    Only for a person who asks for suggestions and sees them: "lock" and "rock" look the same.
+    """
+    lower = {name.lower(): name for name in names}
+    found = []
+    for name in names:
+        low = name.lower()
+        if len(low) > 2:
+            twins = ["r" + low[1:] if low[0] == "l" else "", low[:-1] + "r" if low[-1] == "l" else ""]
+            found += [(name, lower[twin]) for twin in twins if twin in lower]
+    return found
 
 
 @dataclass
@@ -79,10 +129,10 @@ class SchemaDraft:
         if name in paired:
             return
         names = self.names
-        for a, b in guess_pairs(names):
-            pair = (names[a], names[b])
+        for pair in [(names[a], names[b]) for a, b in guess_pairs(names)] + pairs_of_mixed_names(names):
             if name in pair and not paired & set(pair):
                 self.pairs.append(pair)
+                return
 
     def retire(self, index: int) -> None:
         """Ask for it no more (labels are kept by the project)."""
@@ -101,6 +151,10 @@ class SchemaDraft:
         kept = [e for e in self.edges if set(e) != {a, b}]
         self.edges = kept if len(kept) < len(self.edges) else [*self.edges, (a, b)]
 
+    def twin(self, name: str) -> str:
+        """The other side of a keypoint, or ""."""
+        return next((b if a == name else a for a, b in self.pairs if name in (a, b)), "")
+
     def set_pair(self, left: str, right: str) -> None:
         """Make a left/right pair; older pairs of either are dropped. `right` "" only drops."""
         self.pairs = [p for p in self.pairs if left not in p and (not right or right not in p)]
@@ -112,6 +166,9 @@ class SchemaDraft:
         before = len(self.pairs)
         for name in self.names:
             self._pair_up(name)
+        for pair in glued_pairs(self.names):
+            if not {n for known in self.pairs for n in known} & set(pair):
+                self.pairs.append(pair)
         return len(self.pairs) - before
 
     def schema(self) -> KeypointSchema:

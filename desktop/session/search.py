@@ -10,7 +10,7 @@ from projects.store.models import DOUBT
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow
 
-KEYS = ("conf", "kp", "tag", "state", "id", "split", "category", "file")
+KEYS = ("conf", "kp", "lacks", "tag", "state", "id", "split", "category", "file")
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,11 @@ def parse_search(
     categories: tuple[CategoryRow, ...],
     identity_id: Callable[[str], int | None] = lambda _name: None,
 ) -> Search:
-    """`conf:<0.5 kp:left_ear tag:x state:pending id:Pip split:train category:otter file:missing words`.
+    """`conf:<0.5 kp:nose lacks:left_ear tag:x state:pending id:Pip split:train category:otter file:missing words`.
 
-    `base` is the filter chosen in the list; the search narrows it. Quotes hold blanks together.
+    `base` is the filter chosen in the list; the search narrows it. Quotes hold blanks together. `kp:` asks for photos with
+    that keypoint, `lacks:` for those whose instances lack it. A word with a key that is not known is looked for in the
+    file names, and told.
     """
     try:
         words = shlex.split(text)
@@ -41,6 +43,8 @@ def parse_search(
         key, colon, value = word.partition(":")
         if not colon or key.casefold() not in KEYS:
             plain.append(word)
+            if colon and key.isalpha():
+                problems.append(word)
             continue
         narrowed = _narrow(filter_, key.casefold(), value, categories, identity_id)
         if narrowed is None:
@@ -73,7 +77,7 @@ def _narrow(
     if key == "state":
         if value == "doubt":
             return replace(filter_, below=DOUBT)
-        return replace(filter_, state=value) if value in ("unseen", "pending", "done", "nothing") else None
+        return replace(filter_, state=value) if value in ("unseen", "pending", "partly", "done", "nothing") else None
     if key == "file":
         return replace(filter_, file_state=value) if value in ("ok", "changed", "missing") else None
     if key == "id":
@@ -84,5 +88,9 @@ def _narrow(
         return None if category is None else replace(filter_, category_id=category.id)
     definition = next(
         (d for c in categories for d in c.definitions if d.name.casefold() == value.casefold()), None
-    )  # kp: photos whose instances lack this keypoint
-    return None if definition is None else replace(filter_, missing_definition_id=definition.id)
+    )
+    if definition is None:
+        return None
+    if key == "kp":
+        return replace(filter_, definition_id=definition.id)
+    return replace(filter_, missing_definition_id=definition.id)

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication
 
-from desktop.theme.colours import dark_palette, light_palette
+from desktop.theme.colours import dark_palette, light_palette, warning_text
 from engine.paths import resources_dir
 
 BASE_FONT_PX = 13
@@ -50,6 +50,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     text = palette.color(role.WindowText).name()
     dim = palette.color(role.PlaceholderText).name()
     accent = palette.color(role.Highlight).name()
+    warning = warning_text(palette).name()
     alternate = palette.color(role.AlternateBase).name()
     hover = QColor(accent)
     wash = f"rgba({hover.red()},{hover.green()},{hover.blue()},0.15)"
@@ -84,8 +85,10 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QDockWidget {{ titlebar-close-icon: none; titlebar-normal-icon: none; font-size: {small}px; }}
     QDockWidget::title {{ background: {window}; padding: 6px 8px; text-align: left; border-bottom: 1px solid {line}; }}
     QFrame#card {{ background: {base}; border: 1px solid {line}; border-radius: 8px; }}
+    QFrame#guide {{ background: {chosen}; border: none; border-bottom: 1px solid {line}; }}
     QFrame#card:hover, QFrame#card:focus {{ border-color: {accent}; }}
     QLabel#dim {{ color: {dim}; }}
+    QLabel#warning {{ color: {warning}; }}
     QLabel#caption {{ color: {dim}; font-size: {small}px; font-weight: 600; }}
     QLabel#title {{ font-size: {round(22 * font_scale)}px; font-weight: 600; }}
     QLabel#heading {{ font-size: {round(15 * font_scale)}px; font-weight: 600; }}
@@ -96,6 +99,10 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
         border-radius: 5px; padding: 3px 6px; min-height: {round(20 * font_scale)}px; }}
     QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
     QComboBox {{ padding-right: 18px; }}
+    QComboBox {{ combobox-popup: 0; }}
+    QComboBox QAbstractItemView {{ selection-background-color: {accent}; selection-color: white; padding: 2px; }}
+    QComboBox QAbstractItemView::item {{ min-height: {round(24 * font_scale)}px; padding: 0px 6px; }}
+    QComboBox QAbstractItemView::item:selected {{ background: {accent}; color: white; }}
     QAbstractSpinBox QLineEdit {{ border: none; background: transparent; padding: 0px 5px; min-height: 0px; }}
     QSpinBox, QDoubleSpinBox {{ padding: 3px 18px 3px 4px; }}
     QComboBox::drop-down {{ border: none; width: 20px; }}

@@ -26,6 +26,7 @@ IMAGE_STATE_COLOURS: dict[str, QColor] = {
     "unseen": QColor("#8a8f98"),
     "pending": QColor("#E69F00"),
     "doubt": QColor("#D55E00"),
+    "partly": QColor("#009E73"),
     "done": QColor("#009E73"),
     "nothing": QColor("#56B4E9"),
     "work": QColor("#0072B2"),

@@ -19,6 +19,7 @@ from desktop.widgets.message_bar import plain_tip
 from engine.domain.geometry import Box
 
 SIDE = 96
+SMALLEST_WITH_WORDS = 60
 
 
 @dataclass(frozen=True)
@@ -41,31 +42,42 @@ class CropRow(QWidget):
 
     opened = Signal(int)
 
-    def __init__(self, thumbnails: ThumbnailStore, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        thumbnails: ThumbnailStore,
+        parent: QWidget | None = None,
+        *,
+        side: int = SIDE,
+        state: PointState = PointState.DOUBTFUL,
+    ) -> None:
         super().__init__(parent)
+        self._side, self._state = side, state
         self._thumbnails = thumbnails
         self._crops: tuple[Crop, ...] = ()
         self.buttons: list[QToolButton] = []
-        self._layout = FlowLayout(self)
+        self._layout = FlowLayout(self, 12 if side >= SMALLEST_WITH_WORDS else 2)
 
     def show_crops(self, crops: Sequence[Crop]) -> None:
         """Replace them."""
         self._crops = tuple(crops)
         while len(self.buttons) < len(self._crops):
             button = QToolButton()
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-            button.setIconSize(QSize(SIDE, SIDE))
+            button.setIconSize(QSize(self._side, self._side))
             button.setAutoRaise(True)
-            button.setFixedSize(SIDE + 16, SIDE + 2 * self.fontMetrics().lineSpacing() + 14)
+            if self._side < SMALLEST_WITH_WORDS:
+                button.setFixedSize(self._side + 8, self._side + 8)
+            else:
+                button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+                button.setFixedSize(self._side + 16, self._side + 2 * self.fontMetrics().lineSpacing() + 14)
             button.clicked.connect(partial(self._open, len(self.buttons)))
             self._layout.addWidget(button)
             self.buttons.append(button)
         for button in self.buttons[len(self._crops) :]:
             button.hide()
         for button, crop in zip(self.buttons, self._crops, strict=False):
-            name = button.fontMetrics().elidedText(crop.title, Qt.TextElideMode.ElideMiddle, SIDE + 12)
+            name = button.fontMetrics().elidedText(crop.title, Qt.TextElideMode.ElideMiddle, self._side + 12)
             button.setText(f"{name}\n{crop.value}".replace("&", "&&"))
-            tip = f"{crop.title} {crop.value}, {crop.path.name}"
+            tip = f"{crop.title} {crop.value}, {crop.path.name}" if crop.value else crop.title
             button.setToolTip(plain_tip(tip))
             button.setAccessibleName(tip)
             button.show()
@@ -86,16 +98,16 @@ class CropRow(QWidget):
 
     def _fill(self) -> None:
         for button, crop in zip(self.buttons, self._crops, strict=False):
-            pixmap = self._thumbnails.crop(crop.path, crop.box, SIDE, self._fill)
-            button.setIcon(QIcon(_marked(pixmap)) if pixmap is not None else QIcon())
+            pixmap = self._thumbnails.crop(crop.path, crop.box, self._side, self._fill)
+            button.setIcon(QIcon(_marked(pixmap, self._side, self._state)) if pixmap is not None else QIcon())
 
 
-def _marked(pixmap: QPixmap) -> QPixmap:
+def _marked(pixmap: QPixmap, side: int, state: PointState) -> QPixmap:
     """As large as its button, with a ring where the point is: in the middle."""
     keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-    marked = pixmap.scaled(SIDE, SIDE, keep, smooth)
+    marked = pixmap.scaled(side, side, keep, smooth)
     painter = QPainter(marked)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    draw_mark(painter, QPointF(marked.width() / 2, marked.height() / 2), PointState.DOUBTFUL)
+    draw_mark(painter, QPointF(marked.width() / 2, marked.height() / 2), state)
     painter.end()
     return marked

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QAbstractSpinBox, QLineEdit
+from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QLineEdit
 
 INDENT_PX = 5
+WIDEST_LIST_PX = 520
+
+
+class Choice(QComboBox):
+    """GUI thread. A combo box whose list is as wide as its texts, also where the box itself is narrow."""
+
+    def showPopup(self) -> None:
+        view = self.view()
+        bar = view.verticalScrollBar().sizeHint().width() if self.count() > self.maxVisibleItems() else 0
+        view.setMinimumWidth(min(view.sizeHintForColumn(0) + bar + 4 * INDENT_PX, WIDEST_LIST_PX))
+        super().showPopup()
 
 
 def indented(box: QAbstractSpinBox) -> QAbstractSpinBox:

@@ -48,11 +48,13 @@ class MessageBar(QFrame):
         self.setObjectName("messageBar")
         self._details = ""
         self._retry: Callable[[], object] | None = None
+        self._other_work: Callable[[], object] | None = None
         self._icon = QLabel()
         self._text = plain_label()
         self._hint = plain_label(name="dim")
         self._copy = QPushButton(self.tr("Copy details"))
         self._again = QPushButton(self.tr("Try again"))
+        self._other = QPushButton()
         self._close = QToolButton()
         self._close.setIcon(icon("cross"))
         self._close.setToolTip(self.tr("Close"))
@@ -67,6 +69,7 @@ class MessageBar(QFrame):
         buttons = QHBoxLayout()
         buttons.addStretch(1)
         buttons.addWidget(self._copy)
+        buttons.addWidget(self._other)
         buttons.addWidget(self._again)
         buttons.addWidget(self._close)
         self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
@@ -75,6 +78,7 @@ class MessageBar(QFrame):
         self._row.addLayout(buttons)
         self._copy.clicked.connect(self._copy_details)
         self._again.clicked.connect(self._try_again)
+        self._other.clicked.connect(self._do_other)
         self._close.clicked.connect(self.hide)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -103,8 +107,11 @@ class MessageBar(QFrame):
         self.setGeometry((page.width() - width) // 2, page.height() - height - MARGIN_PX, width, height)
         self.raise_()
 
-    def show_message(self, level: str, text: str, hint: str, details: str, retry: object) -> None:
-        """Replace what is shown."""
+    def show_message(self, level: str, text: str, hint: str, details: str, retry: object, other: object = None) -> None:
+        """Replace what is shown; `other` is (text, work) of one more button."""
+        self._other_work = other[1] if isinstance(other, tuple) else None
+        self._other.setText(str(other[0]) if isinstance(other, tuple) else "")
+        self._other.setVisible(self._other_work is not None)
         self._text.setText(text)
         self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
@@ -134,6 +141,12 @@ class MessageBar(QFrame):
 
     def _copy_details(self) -> None:
         QGuiApplication.clipboard().setText(self._details)
+
+    def _do_other(self) -> None:
+        work = self._other_work
+        self.hide()
+        if work is not None:
+            work()
 
     def _try_again(self) -> None:
         retry = self._retry

@@ -1,9 +1,9 @@
-"""Drawing a skeleton by clicking: first one keypoint, then the other; the same again removes the line."""
+"""Drawing a skeleton by clicking: first one keypoint, then the other; the same again removes the line. Dragging moves."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtGui import QColor, QFontMetricsF, QGuiApplication, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from desktop.canvas.hit import nearest_point, place_labels
@@ -17,10 +17,12 @@ class SkeletonEditor(QWidget):
     Signals:
         edge_toggled(str, str): join or part two keypoints.
         point_chosen(str): a keypoint was clicked.
+        point_moved(str, float, float): a keypoint was dragged to this place (fractions of the picture).
     """
 
     edge_toggled = Signal(str, str)
     point_chosen = Signal(str)
+    point_moved = Signal(str, float, float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -28,6 +30,10 @@ class SkeletonEditor(QWidget):
         self.edges: list[tuple[str, str]] = []
         self.colours: dict[str, str] = {}
         self.rights: set[str] = set()
+        self.pairs: list[tuple[str, str]] = []
+        self.fixed: set[str] = set()
+        self._pressed: tuple[str, QPointF] | None = None
+        self._dragging = False
         self.first: str | None = None
         self.current = ""
         self._picture = QPixmap()
@@ -49,11 +55,16 @@ class SkeletonEditor(QWidget):
         self,
         places: dict[str, tuple[float, float]],
         edges: list[tuple[str, str]],
-        rights: set[str],
+        pairs: list[tuple[str, str]],
         colours: dict[str, str],
+        fixed: set[str],
     ) -> None:
-        """Keypoint places as fractions of the picture, and the lines between them."""
-        self.places, self.edges, self.rights, self.colours = places, edges, rights, colours
+        """Keypoint places as fractions of the picture, the lines between them, and the (left, right) pairs.
+
+        `fixed` keypoints are labels of the photo behind them: they are not dragged here.
+        """
+        self.places, self.edges, self.pairs, self.colours, self.fixed = places, edges, pairs, colours, fixed
+        self.rights = {right for _, right in pairs}
         if self.first not in places:
             self.first = None
         self.update()
@@ -85,6 +96,12 @@ class SkeletonEditor(QWidget):
             if a in self.places and b in self.places:
                 for colour, width in ((QColor(0, 0, 0, 150), 4.0), (QColor("#56B4E9"), 2.2)):
                     painter.setPen(QPen(colour, width))
+                    painter.drawLine(self._place(a), self._place(b))
+        for a, b in self.pairs:
+            if a in self.places and b in self.places:
+                marked = self.current in (a, b)
+                for colour, width in ((QColor(0, 0, 0, 120), 3.0), (QColor("white"), 1.6 if marked else 1.0)):
+                    painter.setPen(QPen(colour, width, Qt.PenStyle.DotLine))
                     painter.drawLine(self._place(a), self._place(b))
         if self.first is not None:
             painter.setPen(QPen(ACCENT, 2, Qt.PenStyle.DashLine))
@@ -141,8 +158,20 @@ class SkeletonEditor(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         name = self._hit(event.position())
+        self._pressed = (name, event.position()) if name is not None else None
+        self._dragging = False
         if name is None:
             self.first = None
+            self.update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        pressed, dragged = self._pressed, self._dragging
+        self._pressed, self._dragging = None, False
+        if pressed is None:
+            return
+        name = pressed[0]
+        if dragged:
+            self.point_moved.emit(name, *self.places[name])
         elif self.first is None or self.first == name:
             self.first = None if self.first == name else name
             self.point_chosen.emit(name)
@@ -154,6 +183,20 @@ class SkeletonEditor(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self._cursor = event.position()
+        if self._pressed is not None:
+            self._drag(*self._pressed)
+            return
         self.setCursor(Qt.CursorShape.PointingHandCursor if self._hit(event.position()) else Qt.CursorShape.ArrowCursor)
         if self.first is not None:
             self.update()
+
+    def _drag(self, name: str, start: QPointF) -> None:
+        far = (self._cursor - start).manhattanLength() >= QGuiApplication.styleHints().startDragDistance()
+        if name in self.fixed or not (far or self._dragging):
+            return
+        self._dragging, self.first = True, None
+        area = self._area()
+        x = (self._cursor.x() - area.left()) / max(area.width(), 1.0)
+        y = (self._cursor.y() - area.top()) / max(area.height(), 1.0)
+        self.places[name] = (min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0))
+        self.update()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QFileDialog
 
 from desktop.canvas.tone import STEP, Tone
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
     from projects.formats.recognise import Recognised
+    from projects.store.changes import OpChanges
 
 FEW_DROPPED = 100
 """So many of the dropped things are looked at; tens of thousands of questions to a network drive would take minutes."""
+FEW_PHOTOS = 3
 LABEL_SUFFIXES = (".json", ".xml", ".csv", ".h5", ".yaml", ".yml", ".txt")
 TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
 
@@ -83,13 +86,15 @@ class Commands(QObject):
         for action_id, work in self._open_table().items():
             window.registry.connect(action_id, self._when_open(work))
         for name in TOOLS:
-            window.registry.connect(f"tool.{name}", lambda n=name: self.use_tool(n))
+            window.registry.connect(f"tool.{name}", lambda n=name: self.take_tool(n))
         for name in ("label", "parts", "identities", "statistics"):
             window.registry.connect(f"page.{name}", lambda n=name: window.show_page(n))
         window.start_page.new_wanted.connect(dialogs.new_project)
         window.start_page.choose_wanted.connect(self.choose_project)
         window.job_bar.pause_clicked.connect(self.pause_job)
         window.job_bar.cancel_clicked.connect(self.cancel_job)
+        for n in (1, 2, 3):
+            window.registry[f"point.peak_{n}"].changed.connect(self._show_peak_keys)
 
     def _open_table(self) -> dict[str, Callable[[Workspace], object]]:
         dialogs = self.dialogs
@@ -101,6 +106,7 @@ class Commands(QObject):
             "edit.undo": self.undo,
             "edit.redo": self.redo,
             "edit.delete": lambda w: self._on_page("remove", w.editor.delete),
+            "edit.delete_instance": lambda w: w.editor.delete_instance(),
             "edit.copy": lambda w: w.editor.copy(),
             "edit.paste": lambda w: w.editor.paste(),
             "edit.copy_previous": lambda w: self.photos.copy_previous(w),
@@ -139,6 +145,7 @@ class Commands(QObject):
             "go.previous_point": lambda w: w.labelling.focus_step(-1),
             "go.next_instance": lambda w: w.labelling.select_step(1),
             "go.previous_instance": lambda w: w.labelling.select_step(-1),
+            "go.source": lambda w: w.go_to_source(),
             "go.next_exemplar": lambda w: w.target.source.step(1),
             "tool.smaller": lambda w: w.target.resize_brush(0.8),
             "tool.larger": lambda w: w.target.resize_brush(1.25),
@@ -148,9 +155,10 @@ class Commands(QObject):
             "point.visibility": lambda w: w.editor.cycle_visibility(),
             "point.mirror": lambda w: w.editor.mirror(),
             "point.absent": lambda w: w.editor.mark_absent(),
-            "review.accept": lambda w: self._on_page("accept", w.reviewer.accept),
-            "review.reject": lambda w: self._on_page("reject", w.reviewer.reject),
+            "review.accept": lambda w: self._on_page("accept", lambda: self._decide(w, True)),
+            "review.reject": lambda w: self._on_page("reject", lambda: self._decide(w, False)),
             "review.accept_image": self.accept_image,
+            "review.accept_instance": lambda w: w.reviewer.accept_instance(),
             "review.reject_image": lambda w: w.reviewer.reject_instance(),
             "review.accept_queue": dialogs.accept_queue,
             "review.nothing": lambda w: w.reviewer.nothing_here(),
@@ -181,6 +189,18 @@ class Commands(QObject):
         if callable(own):
             own()
 
+    def _decide(self, workspace: Workspace, accept: bool) -> None:
+        """Enter or X beside the canvas: the photos selected in the grid, else what is focused on the photo."""
+        if workspace.images.decides:
+            ids = workspace.images.selected_ids()
+            (self.photos.accept if accept else self.photos.reject)(workspace, ids)
+            workspace.images.select_after(ids)
+        elif accept:
+            if not workspace.label_is_fine():
+                workspace.reviewer.accept()
+        else:
+            workspace.reviewer.reject()
+
     # -- project ---------------------------------------------------------------------------------------------------
 
     def project_opened(self, workspace: Workspace) -> None:
@@ -199,12 +219,22 @@ class Commands(QObject):
         workspace.session.busy_changed.connect(self._window.job_bar.show_long)
         workspace.images.menu_wanted.connect(self.photos.show_menu)
         workspace.instances.menu_wanted.connect(self.points.show_menu)
+        canvas.menu_wanted.connect(self.points.show_canvas_menu)
+        self._show_peak_keys()
         workspace.jobs.sweep_done.connect(self._sweep_done)
         workspace.jobs.find_done.connect(self._find_done)
         workspace.jobs.check_done.connect(self._check_done)
         workspace.tuning.finished.connect(self._tuning_done)
         self.fold_source(self._window.width() < 1100)
         self.refresh_undo()
+
+    def _show_peak_keys(self) -> None:
+        if self._space is not None:
+            texts = [self._window.registry[f"point.peak_{n}"].shortcut() for n in (1, 2, 3)]
+            native = QKeySequence.SequenceFormat.NativeText
+            self._space.target.canvas.set_peak_keys(
+                tuple(text.toString(native) or str(n) for n, text in enumerate(texts, start=1))
+            )
 
     def choose_project(self) -> None:
         """Ask for a project folder."""
@@ -228,28 +258,39 @@ class Commands(QObject):
         def run(context: Any) -> Any:
             from projects.images import add_paths
 
-            return add_paths(context.project, paths, progress=LettingIn(context), cancel=context.cancel)
+            given = list(paths)
+            report = add_paths(context.project, given, progress=LettingIn(context), cancel=context.cancel)
+            return report, _labels_beside(given) if not context.project.queries.counts().instances else None
 
-        def done(report: Any) -> None:
+        def done(outcome: Any) -> None:
+            report, labels = outcome
             count = len(report.image_ids)
             text = self.tr("%n photos added.", "", count)
             hint = ""
             if report.duplicates:
                 hint += self.tr("%n have the same bytes as another photo. ", "", len(report.duplicates))
+            if report.notes:
+                hint += self.tr("%n have further pages that are not looked at. ", "", len(report.notes))
             if report.skipped:
                 hint += self.tr("%n files left out, for example: {first}", "", len(report.skipped)).format(
                     first=in_language(report.skipped[0])
                 )
-            (
-                self._window.program.messages.warning
-                if report.skipped and not count
-                else self._window.program.messages.info
-            )(text, hint)
+            messages = self._window.program.messages
+            if labels is not None and self._space is not None:
+                found = self.tr("The folder holds labels, too: {name}. ").format(name=labels.path.name)
+                other = (self.tr("Import them..."), lambda: self._import_found(labels))
+                messages.info(text, found + hint, other=other)
+            else:
+                (messages.warning if report.skipped and not count else messages.info)(text, hint)
             if self._space is not None and self._space.labelling.image is None:
                 self._space.images.refresh()
                 self._space.start()
 
         self._window.program.engine.submit(self.tr("Adding photos"), run, group="add", on_done=done)
+
+    def _import_found(self, labels: Recognised) -> None:
+        if self._space is not None:
+            self.dialogs.import_labels(self._space, labels)
 
     def take_dropped(self, dropped: Dropped) -> None:
         """A folder of photos, photos, labels or a project were dropped on the window."""
@@ -283,17 +324,27 @@ class Commands(QObject):
     def undo(self, workspace: Workspace) -> None:
         """Undo, and say what."""
         pattern = self.tr("Undone: {name}")
-        workspace.session.travel(forward=False, done=lambda name: self._after_travel(pattern, name))
+        workspace.session.travel(forward=False, done=lambda changes: self._after_travel(pattern, changes))
 
     def redo(self, workspace: Workspace) -> None:
         """Redo, and say what."""
         pattern = self.tr("Done again: {name}")
-        workspace.session.travel(forward=True, done=lambda name: self._after_travel(pattern, name))
+        workspace.session.travel(forward=True, done=lambda changes: self._after_travel(pattern, changes))
 
-    def _after_travel(self, pattern: str, name: str | None) -> None:
-        if name is not None and self._space is not None:
-            self._window.job_bar.show_step(pattern.format(name=operation_text(name)))
+    def _after_travel(self, pattern: str, changes: OpChanges | None) -> None:
+        if changes is not None and self._space is not None:
+            self._look_at(self._space, changes.image_ids)
+            self._window.job_bar.show_step(pattern.format(name=operation_text(changes.name)))
         self.refresh_undo()
+
+    @staticmethod
+    def _look_at(workspace: Workspace, image_ids: frozenset[int]) -> None:
+        """What was undone on a photo or two is seen there; a step over many photos has no place to go to."""
+        here = workspace.labelling.image
+        if 0 < len(image_ids) <= FEW_PHOTOS and (here is None or here.id not in image_ids):
+            target = min(image_ids)
+            if workspace.session.queries.image(target) is not None:
+                workspace.go_to(target)
 
     def refresh_undo(self) -> None:
         """Name what undo and redo would do."""
@@ -327,9 +378,7 @@ class Commands(QObject):
     def toggle_source(self, workspace: Workspace) -> None:
         """Source exemplar on or off."""
         on = self._window.registry["view.source"].isChecked()
-        workspace.target.source.setVisible(on)
-        if on:
-            workspace.target.source.refresh()
+        workspace.target.set_source(on)
         workspace.program.settings.change(show_source=on)
 
     def fold_source(self, narrow: bool) -> None:
@@ -338,11 +387,8 @@ class Commands(QObject):
         if workspace is None:
             return
         wanted = workspace.program.settings.current.show_source and not narrow
-        if wanted != workspace.target.source.isVisibleTo(workspace.target):
-            workspace.target.source.setVisible(wanted)
-            self._window.registry.set_checked("view.source", wanted)
-            if wanted:
-                workspace.target.source.refresh()
+        workspace.target.set_source(wanted)
+        self._window.registry.set_checked("view.source", wanted)
 
     def toggle_link(self, workspace: Workspace) -> None:
         """Link zoom and pan of both views."""
@@ -389,6 +435,16 @@ class Commands(QObject):
 
     # -- tools -----------------------------------------------------------------------------------------------------
 
+    def take_tool(self, name: str) -> None:
+        """A person takes a tool: keypoints that have no names yet are named first."""
+        self.use_tool(name)
+        workspace = self._space
+        if name != "keypoint" or workspace is None or workspace.session.read_only:
+            return
+        category = workspace.labelling.current_category
+        if category is None or not category.definitions:
+            self.dialogs.schema(workspace)
+
     def use_tool(self, name: str) -> None:
         """Take a tool in hand."""
         workspace = self._space
@@ -427,12 +483,17 @@ class Commands(QObject):
 
     def accept_image(self, workspace: Workspace) -> None:
         """Everything sure in this photo."""
+        image = workspace.labelling.image
         count = workspace.reviewer.accept_image()
         threshold = workspace.program.settings.current.accept_precision
-        if count == 0:
+        here = workspace.labelling.image
+        if count and image is not None and here is not None and here.id == image.id and workspace.labelling.has_pending:
+            text = self.tr("%n accepted: at least {t:.0%} sure. The rest waits; Ctrl+Enter takes it as it stands.", "", count)
+            self._window.job_bar.show_step(text.format(t=threshold))
+        if count == 0 and not workspace.labelling.photo_problem:
             workspace.program.messages.info(
                 self.tr("Nothing in this photo reaches the threshold of {t:.0%}.").format(t=threshold),
-                self.tr("Enter accepts one by one; the threshold is in the settings."),
+                self.tr("Ctrl+Enter accepts the instance as it stands; what counts as sure is in the settings."),
             )
 
     def propose(
@@ -499,12 +560,16 @@ class Commands(QObject):
             workspace.program.messages.info(self.tr("No label looks wrong."))
             return
         workspace.review.show_findings(findings)
+        findings = [f for found in workspace.queue.findings.values() for f in found]
+        if not findings:
+            workspace.program.messages.info(self.tr("No label looks wrong but those that you called fine."))
+            return
         workspace.look_at_finding()
         workspace.program.messages.info(
             self.tr("%n labels look wrong (photos: {m}).", "", len(findings)).format(
                 m=len({f.image_id for f in findings})
             ),
-            self.tr("N goes through them, worst first. Drag a keypoint to correct it."),
+            self.tr("N goes through them, worst first. Drag a keypoint to correct it; Enter says that it is fine."),
         )
 
     def _tuning_done(self) -> None:
@@ -547,6 +612,21 @@ class Commands(QObject):
         if job is not None and (self._space is None or self._space.session.busy is None):
             (job.cancel.pause if on else job.cancel.resume)()
             self._window.registry.set_checked("engine.pause", on)
+
+
+def _labels_beside(paths: list[Path]) -> Recognised | None:
+    """A label file or data set in one of the folders of photos (engine thread: it reads the heads of files)."""
+    from projects.formats.recognise import recognise
+
+    for folder in (p for p in paths[:FEW_DROPPED] if p.is_dir()):
+        found = recognise(folder)
+        if found is not None:
+            return found
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in LABEL_SUFFIXES)
+        for file in files[:FEW_DROPPED]:
+            if (found := recognise(file)) is not None:
+                return found
+    return None
 
 
 def _beside(path: Path, labels: Recognised) -> bool:

@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog
 
 from desktop.widgets.accelerators import DialogAccelerators
+from desktop.widgets.scrolled import fit_to_screen
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
     from projects.formats.recognise import Recognised
+
+
+WITHOUT_PROJECT = ("new", "settings", "models", "keys", "shortcuts", "legend", "doctor", "about")
+"""Windows that do not belong to the open project."""
 
 
 class DialogCommands(QObject):
@@ -33,6 +39,9 @@ class DialogCommands(QObject):
         DialogAccelerators(dialog)
         dialog.finished.connect(lambda _: self.open.pop(name, None) and dialog.deleteLater())
         dialog.show()
+        screen = dialog.screen()
+        if screen is not None and QGuiApplication.platformName() != "offscreen":  # its screen is made up, and small
+            fit_to_screen(dialog, screen.availableGeometry())
         dialog.raise_()
         return dialog
 
@@ -45,8 +54,12 @@ class DialogCommands(QObject):
         self._show("new", dialog)
 
     def _project_created(self, folder: Path, photos: Path | None) -> None:
-        if self._window.open_project(folder) and photos is not None:
+        if not self._window.open_project(folder) or self._window.workspace is None:
+            return
+        if photos is not None:
             self._window.commands.add_images([photos])
+        if not any(c.definitions for c in self._window.workspace.labelling.categories):
+            self.schema(self._window.workspace)
 
     def open_sample(self) -> None:
         """Open the sample project (made on the first wish)."""
@@ -138,6 +151,14 @@ class DialogCommands(QObject):
         from desktop.dialogs.about_dialog import AboutDialog
 
         self._show("about", AboutDialog(self._window))
+
+    def close_those_of_the_project(self) -> None:
+        """The project closes: its windows go first, and save what is edited in them."""
+        for name in [n for n in self.open if n not in WITHOUT_PROJECT]:
+            dialog = self.open.pop(name, None)
+            if dialog is not None:
+                leave = getattr(dialog, "leave", dialog.close)
+                leave()
 
     def dialog(self, name: str) -> Any:
         """An open dialog by name (tests, screenshots)."""

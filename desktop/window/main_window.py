@@ -10,13 +10,14 @@ from PySide6.QtCore import QRect, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
+    QDragMoveEvent,
     QDropEvent,
     QGuiApplication,
     QKeyEvent,
     QKeySequence,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
 from desktop.actions.keymap import load_keys
 from desktop.actions.registry import ActionRegistry
@@ -26,8 +27,10 @@ from desktop.pages.start_page import StartPage
 from desktop.panels.job_bar import JobBar
 from desktop.program import Program
 from desktop.settled import settle
-from desktop.widgets.message_bar import MessageBar
+from desktop.widgets.message_bar import MessageBar, plain_tip
+from desktop.widgets.pages import Pages
 from desktop.window.docks import Docks
+from desktop.window.guide import Guide, GuideBar
 from desktop.window.menus import fill_menu_bar, make_tool_bar
 from engine.domain.errors import AppError, KnownError
 
@@ -70,17 +73,21 @@ class MainWindow(QMainWindow):
         self.tool_bar, self.search, self.project_button = make_tool_bar(self, self.registry)
         self.message_bar = MessageBar()
         self.start_page = StartPage(program)
-        self.pages = QStackedWidget()
+        self.pages = Pages()
         self.pages.addWidget(self.start_page)
         middle = QWidget()
         column = QVBoxLayout(middle)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
+        self.guide_bar = GuideBar()
+        column.addWidget(self.guide_bar)
         column.addWidget(self.pages, 1)
         self.setCentralWidget(middle)
         self.message_bar.float_over(middle)
         self.docks = Docks(self)
         self.menus["view"].addMenu(self.docks.menu(self))
+        self.menus["recent"].aboutToShow.connect(self._fill_recent)
+        self.menus["recent"].setToolTipsVisible(True)
         self._step = ""
         self.job_bar = JobBar()
         self.statusBar().addWidget(self.job_bar, 1)
@@ -109,10 +116,13 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         messages, engine = self.program.messages, self.program.engine
+        self.program.app.focusChanged.connect(self._say_step)
         messages.shown.connect(self.message_bar.show_message)
         messages.crashed.connect(self._show_crash)
         engine.polled.connect(self.job_bar.show_job)
         engine.failed.connect(lambda job, error: messages.error(error))
+        self.guide = Guide(self, self.guide_bar)
+        self.start_page.guide_wanted.connect(self.guide.start)
         self.start_page.open_wanted.connect(lambda folder: self.open_project(Path(folder)))
         self.search.textChanged.connect(self._search_soon)
         self._search_timer = QTimer(self)
@@ -131,6 +141,7 @@ class MainWindow(QMainWindow):
         from projects.project import Project
 
         self.close_project()
+        self.message_bar.hide()
         self._checking = None  # what is still being checked does not open any more
         if Project.opens_slowly(folder):
             self._check_first(folder, read_only)
@@ -175,8 +186,8 @@ class MainWindow(QMainWindow):
 
     def _offer_after_failure(self, folder: Path, error: AppError) -> None:
         locked = isinstance(error, KnownError) and "open" in error.user_message.lower() and folder.exists()
-        retry = (lambda: self.open_project(folder, read_only=True)) if locked else (lambda: self.open_project(folder))
-        self.program.messages.error(error, retry=retry)
+        look = (self.tr("Open read-only"), lambda: self.open_project(folder, read_only=True)) if locked else None
+        self.program.messages.error(error, retry=lambda: self.open_project(folder), other=look)
 
     def _show_project(self, workspace: Workspace) -> None:
         from desktop.window.project_pages import make_pages
@@ -221,6 +232,8 @@ class MainWindow(QMainWindow):
         workspace = self.workspace
         if workspace is None:
             return
+        self.commands.dialogs.close_those_of_the_project()
+        self.message_bar.hide()  # what it says is about this project
         self.workspace = None
         self.program.use_project(None)
         workspace.close()
@@ -247,11 +260,28 @@ class MainWindow(QMainWindow):
         name = workspace.session.name if workspace is not None else "Kinmark"
         self.project_button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 160))
         self.search.setEnabled(workspace is not None)
+        if workspace is None:
+            self.job_bar.show_step(
+                self.tr("Ctrl+N begins with a folder of your photos. New here? Choose one of the two jobs above.")
+            )
         always = ("project.new", "project.open", "project.quit", "edit.settings", "page.models", "view.fullscreen")
         for action_id in self.registry.actions:
             self.registry.set_enabled(
                 action_id, workspace is not None or action_id in always or action_id.startswith("help.")
             )
+
+    def _fill_recent(self) -> None:
+        menu = self.menus["recent"]
+        menu.clear()
+        for folder in self.program.settings.current.recent:
+            path = Path(folder)
+            action = menu.addAction(path.stem.replace("&", "&&"))
+            action.setToolTip(plain_tip(folder))
+            here = self.workspace is not None and self.workspace.folder == path
+            action.setEnabled(not here)
+            action.triggered.connect(lambda _=False, p=path: self.open_project(p))
+        if menu.isEmpty():
+            menu.addAction(self.tr("none yet")).setEnabled(False)
 
     # -- pages -----------------------------------------------------------------------------------------------------
 
@@ -273,8 +303,17 @@ class MainWindow(QMainWindow):
     def _show_step(self, text: str) -> None:
         """Name the next thing to do, where it can be done: the other pages have keys of their own."""
         self._step = text
-        if self.page_name == "label":
+        self._say_step()
+
+    def _say_step(self, *_: object) -> None:
+        """The sentence for where the keyboard is: in the grid Enter and X are for the selected photos."""
+        if self.page_name != "label" or self.workspace is None:
+            return
+        if self.workspace.images.decides:
+            text = self.tr("Enter accepts what is proposed on the selected photos, X rejects it. F6 goes on to the photo.")
             self.job_bar.show_step(text)
+        else:
+            self.job_bar.show_step(self._step)
 
     @property
     def page_name(self) -> str:
@@ -306,7 +345,8 @@ class MainWindow(QMainWindow):
         self.workspace.target.canvas.setFocus()
 
     def _search_problem(self, words: str) -> None:
-        self.search.setToolTip(self.tr("Not understood: {words}").format(words=words) if words else "")
+        text = self.tr("Not understood: {words}").format(words=words) if words else ""
+        self.search.setToolTip(plain_tip(text))
         self.search.setStyleSheet("QLineEdit { border-color: #D55E00; }" if words else "")
 
     def _saved_soon(self) -> None:
@@ -318,6 +358,8 @@ class MainWindow(QMainWindow):
             return
         counts = workspace.session.queries.counts()
         text = self.tr("saved   {done} done, {pending} pending").format(done=counts.done, pending=counts.pending)
+        if counts.partly:
+            text += self.tr(", {n} partly").format(n=counts.partly)
         self.job_bar.show_saved(text)
         self.commands.refresh_undo()
 
@@ -367,6 +409,9 @@ class MainWindow(QMainWindow):
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        event.acceptProposedAction()  # what came in may be let go anywhere
 
     def dropEvent(self, event: QDropEvent) -> None:
         dropped = Dropped(event.mimeData().urls())

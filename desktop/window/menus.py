@@ -97,6 +97,8 @@ def fill_menu_bar(window: QMainWindow, registry: ActionRegistry) -> dict[str, QM
                 if spec.id in SEPARATED:
                     menu.addSeparator()
                 menu.addAction(registry[spec.id])
+                if spec.id == "project.open":
+                    menus["recent"] = menu.addMenu(QCoreApplication.translate("MainWindow", "Open recent"))
     mark_menu_bar(window.menuBar(), taken=_alt_letters(registry))
     return menus
 
@@ -178,11 +180,12 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
     bar.addAction(registry["view.panels"])
     bar.leaving = [
         [registry["view.source"], registry["view.panels"]],
-        [registry["edit.undo"], registry["edit.redo"]],
+        [registry["tool.eraser"], registry["tool.pan"]],  # the brush takes away with Ctrl, Space pans
         [registry[f"page.{name}"] for name in ("label", "parts", "identities", "statistics")],
+        [registry["edit.undo"], registry["edit.redo"]],
     ]
     search = SearchField()
-    search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  kp:nose  tag:x"))
+    search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  lacks:nose  tag:x"))
     search.setClearButtonEnabled(True)
     search.setAccessibleName(QCoreApplication.translate("MainWindow", "Search photos"))
     search.setMaximumWidth(270)

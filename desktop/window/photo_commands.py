@@ -57,13 +57,15 @@ class PhotoCommands(QObject):
         menu.addSeparator()
         here = menu.addAction(self.tr("Propose on the selected photos"))
         here.triggered.connect(lambda *_: self._window.commands.propose(workspace, image_ids=ids))
+        take = menu.addAction(self.tr("Accept the proposals of the selected photos as they stand"))
+        take.triggered.connect(lambda *_: self.accept(workspace, ids))
         reject = menu.addAction(self.tr("Reject the proposals of the selected photos"))
         reject.triggered.connect(lambda *_: self.reject(workspace, ids))
         nothing = menu.addAction(self.tr("Nothing here, on the selected photos"))
         nothing.triggered.connect(lambda *_: self.nothing(workspace, ids))
         menu.addSeparator()
         menu.addAction(registry["edit.remove_photos"])
-        for action in (here, reject, nothing):
+        for action in (here, take, reject, nothing):
             action.setEnabled(bool(ids) and not workspace.session.read_only)
         registry["edit.copy_selected"].setEnabled(image is not None and not workspace.session.read_only)
         return menu
@@ -153,6 +155,19 @@ class PhotoCommands(QObject):
             lambda do: do.mark_nothing_here(ids, category_id),
             self,
             done=done,
+        )
+
+    def accept(self, workspace: Workspace, ids: list[int]) -> None:
+        """Accept everything proposed on these photos as it stands."""
+        messages, hint = workspace.program.messages, self.tr("Ctrl+Z takes all of them back.")
+        pending = sum(row.pending_count for row in workspace.session.queries.images_by_id(ids).values())
+        if not pending:
+            messages.info(self.tr("Nothing is proposed on the selected photos."))
+            return
+        workspace.reviewer.accept_photos(
+            self.tr("Accept the proposals of %n photos", "", len(ids)),
+            tuple(ids),
+            lambda count: messages.info(self.tr("%n proposals accepted.", "", count), hint if count else ""),
         )
 
     def reject_list(self, workspace: Workspace) -> None:

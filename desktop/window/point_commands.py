@@ -9,6 +9,8 @@ from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QColorDialog, QMenu
 
 from desktop.canvas.content import PointState
+from desktop.canvas.intents import ToggleHidden
+from desktop.session.shown import ShownInstance, instance_title
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
@@ -30,6 +32,64 @@ class PointCommands(QObject):
         workspace = self._window.workspace
         if workspace is not None:
             self.menu(workspace, index).popup(at)
+
+    def show_canvas_menu(self, key: str | None, index: int | None, at: QPoint) -> None:
+        """The menu of what lies under the mouse on the photo; it becomes the selection first."""
+        workspace = self._window.workspace
+        if workspace is not None:
+            labelling = workspace.labelling
+            if key is not None and (key, index) != (labelling.selected_key, labelling.focused):
+                labelling.select(key, index)
+            self.canvas_menu(workspace, key, index).popup(at)
+
+    def canvas_menu(self, workspace: Workspace, key: str | None, index: int | None) -> QMenu:
+        """What can be done with a keypoint, an instance, or the photo; gone when it closes."""
+        menu = QMenu(self._window)
+        menu.setToolTipsVisible(True)
+        menu.aboutToHide.connect(menu.deleteLater)
+        selected = workspace.labelling.selected if key is not None else None
+        if selected is not None:
+            if index is not None:
+                self._keypoint_part(menu, workspace, selected, index)
+            self._instance_part(menu, selected)
+        else:
+            for id_ in ("tool.keypoint", "tool.new_instance", "tool.template", "edit.paste", "engine.propose_here"):
+                menu.addAction(self._window.registry[id_])
+            menu.addAction(self._window.registry["review.nothing"])
+        menu.addSeparator()
+        for id_ in ("go.source", "view.fit"):
+            menu.addAction(self._window.registry[id_])
+        return menu
+
+    def _keypoint_part(self, menu: QMenu, workspace: Workspace, shown: ShownInstance, index: int) -> None:
+        registry, state = self._window.registry, workspace.labelling.state(index)
+        menu.addSection(shown.category.definitions[index].name)
+        if state.is_proposal:
+            menu.addAction(registry["review.accept"])
+            menu.addAction(registry["review.reject"])
+        if state.is_drawn:
+            row = shown.keypoint(index) or shown.proposal(index)
+            hidden = menu.addAction(self.tr("Hidden (known, but covered)"))
+            hidden.setObjectName("hidden")
+            hidden.setCheckable(True)
+            hidden.setChecked(row is not None and row.visibility == 1)
+            hidden.setEnabled(not workspace.session.read_only)
+            hidden.triggered.connect(lambda *_: workspace.handle(ToggleHidden(shown.key, index)))
+        menu.addAction(registry["point.absent"])
+        if not state.is_proposal:
+            menu.addAction(registry["edit.delete"])
+        menu.addAction(registry["review.harder"])
+
+    def _instance_part(self, menu: QMenu, shown: ShownInstance) -> None:
+        registry = self._window.registry
+        menu.addSection(instance_title(shown))
+        if shown.has_pending:
+            menu.addAction(registry["review.accept_instance"])
+            menu.addAction(registry["review.reject_image"])
+        ids = ["point.mirror"] if shown.category.pair_ids else []
+        ids += ["edit.delete_instance"] if shown.instance is not None else []
+        for id_ in (*ids, "edit.copy", "tool.segment", "engine.find", "view.zoom_instance"):
+            menu.addAction(registry[id_])
 
     def menu(self, workspace: Workspace, index: int) -> QMenu:
         """What can be done with a keypoint; gone when it closes."""

@@ -62,7 +62,7 @@ class Workspace(QObject):
         self.indexer = Indexer(program.engine, self.session, settings, self)
         self.images = ImagePanel(self.labelling, program.thumbnails)
         self.instances = InstancePanel(self.labelling)
-        self.evidence = EvidencePanel(self.labelling)
+        self.evidence = EvidencePanel(self.labelling, program.thumbnails)
         self.evidence.queue = self.queue
         self.review = QueuePanel(self.labelling, self.queue, program.thumbnails)
         self.target = TargetView(self.labelling, program.photos)
@@ -88,10 +88,12 @@ class Workspace(QObject):
         self.instances.identity_named.connect(self.name_identity)
         self.evidence.peak_chosen.connect(self.reviewer.take_peak)
         self.evidence.mirror_wanted.connect(self.editor.mirror)
+        self.evidence.image_wanted.connect(self.go_to)
         at.image_changed.connect(self._image_changed)
         at.selection_changed.connect(self._selection_changed)
         self.target.source.exemplar_changed.connect(self._selection_changed)
         self.jobs.heat_ready.connect(self._heat_ready)
+        self.tuning.finished.connect(self._note_tuning)
 
     # -- photos ----------------------------------------------------------------------------------------------------
 
@@ -153,7 +155,24 @@ class Workspace(QObject):
         finding = self.queue.worst(image.id) if image is not None and self.queue.strategy == "check" else None
         if finding is None:
             return ""
-        return self.tr("{reason}. Drag it, M swaps the sides, N goes on.").format(reason=finding.reason)
+        text = self.tr("{reason}. Drag it, M swaps the sides, Enter: it is fine, N goes on.")
+        return text.format(reason=finding.reason)
+
+    def label_is_fine(self) -> bool:
+        """What the check found on this photo is right; False when it found nothing here."""
+        at = self.labelling
+        found = self.queue.findings.get(at.image.id, ()) if at.image is not None and self.queue.strategy == "check" else ()
+        if not found or at.has_pending or self.session.read_only:
+            return False
+        focused = next((f for f in found if f.keypoint == at.focused_name and at.selected_key == f"i{f.instance_id}"), None)
+        finding = focused or max(found, key=lambda f: f.score)
+        self.queue.mark_fine(finding)
+        self.review.refresh()
+        if self.queue.worst(finding.image_id) is not None:
+            self.look_at_finding()
+        else:
+            self.next_review()
+        return True
 
     def _prefetch(self) -> None:
         """Decode what probably comes next; after the photo itself was drawn."""
@@ -199,6 +218,7 @@ class Workspace(QObject):
         current = self.labelling.image.id if self.labelling.image else None
         target = self.queue.next(current)
         if target is not None:
+            self.target.bring_instance()
             self.go_to(target)
         elif self.labelling.has_pending:
             self.program.messages.info(self.tr("This is the last photo with proposals."))
@@ -212,7 +232,14 @@ class Workspace(QObject):
         current = self.labelling.image.id if self.labelling.image else None
         target = self.queue.previous(current)
         if target is not None:
+            self.target.bring_instance()
             self.go_to(target)
+
+    def go_to_source(self) -> None:
+        """The labelled photo that is shown as source."""
+        image = self.target.source.image
+        if image is not None:
+            self.go_to(image.id)
 
     # -- intents ---------------------------------------------------------------------------------------------------
 
@@ -278,6 +305,13 @@ class Workspace(QObject):
     def previous_image(self) -> int | None:
         """The photo shown before this one."""
         return self._previous_image
+
+    def _note_tuning(self) -> None:
+        """How long it took, for the estimate before the next one."""
+        tuned = self.tuning.tuned
+        if tuned is not None and tuned.steps and tuned.seconds and not self.session.read_only:
+            took = {"steps": tuned.steps, "seconds": round(tuned.seconds, 1), "kind": tuned.kind}
+            self.session.write(lambda do: do.set_setting("window.tuning", took), self)
 
     def name_identity(self, name: str) -> None:
         """Say who the selected instance is ("" = unknown)."""

@@ -219,7 +219,7 @@ class Backbone:
         full: bool = False,
         pooled: Tensor | None = None,
     ) -> UNetOutput:
-        """Run the U-Net only as far as needed (ALGORITHMS 1.4). Differentiable in `noisy` and `prompt_embeds`.
+        """Run the U-Net only as far as needed (methods/features.md). Differentiable in `noisy` and `prompt_embeds`.
 
         Args:
             noisy: `[B, 4, h, w]`.

@@ -1,4 +1,4 @@
-"""Where and in which precision a backbone runs (DESIGN section 3, device policy)."""
+"""Where and in which precision a backbone runs (methods/devices.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Out of memory -> smaller batch -> smaller ensemble -> CPU, each step reported, never a crash (DESIGN section 3)."""
+"""Out of memory -> smaller batch -> smaller ensemble -> CPU, each step reported, never a crash (methods/devices.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The backbones that can be asked for by name, as typed specs. Loads no torch.
 
-A spec holds every published or measured number of a backbone (ALGORITHMS 1 and 5); a folder's own `kinmark.json`
+A spec holds every published or measured number of a backbone (methods/features.md, methods/instances.md); a folder's own `kinmark.json`
 overrides the fields of its spec, so that a shipped or added model carries its settings with its weights.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from engine import plugins
 from engine.backbones.spec import BackboneSpec, BlockWeight, FusionSpec, InstanceSpec, apply_card, read_card
 from engine.domain.errors import ModelCorruptError, ModelMissingError
 from engine.paths import data_dir, resources_dir
@@ -93,8 +94,14 @@ _BUILT_IN: tuple[BackboneSpec, ...] = (
 
 
 def built_in(backbone: str) -> BackboneSpec | None:
-    """The built-in spec of that id, without looking at any folder."""
-    return next((spec for spec in _BUILT_IN if spec.id == backbone), None)
+    """The built-in (or a plug-in's) spec of that id, without looking at any folder."""
+    return next((spec for spec in _known() if spec.id == backbone), None)
+
+
+def _known() -> tuple[BackboneSpec, ...]:
+    """Ours and those of plug-ins."""
+    ours = frozenset(spec.id for spec in _BUILT_IN)
+    return (*_BUILT_IN, *plugins.load(plugins.BACKBONES, BackboneSpec, lambda spec: spec.id, ours).values())
 
 
 def models_folder(models_dir: Path | None = None) -> Path:
@@ -115,7 +122,8 @@ def home_folder(spec: BackboneSpec, models_dir: Path | None = None) -> Path:
     """Where the weights of a built-in spec lie when they are installed."""
     if spec.id == "embedded":
         return resources_dir() / "models" / "embedded"
-    return models_folder(models_dir) / spec.id
+    # A plug-in may bring its weights along, in a folder of its own.
+    return Path(spec.folder) if spec.folder else models_folder(models_dir) / spec.id
 
 
 def with_folder(spec: BackboneSpec, folder: Path) -> BackboneSpec:
@@ -176,7 +184,7 @@ def get_spec(id_or_path: str | Path, models_dir: Path | None = None) -> Backbone
     path = Path(name).expanduser()
     if path.is_dir():
         return spec_of_folder(path.resolve())
-    known = ", ".join([s.id for s in _BUILT_IN] + sorted(added_folders(models_dir)))
+    known = ", ".join([s.id for s in _known()] + sorted(added_folders(models_dir)))
     raise ModelMissingError(f"There is no backbone '{name}'.", f"Known: {known}, or the path of a diffusers folder.")
 
 
@@ -187,7 +195,7 @@ def is_installed(spec: BackboneSpec) -> bool:
 
 def list_specs(models_dir: Path | None = None) -> tuple[BackboneSpec, ...]:
     """All built-in and added specs; a broken added folder is listed with an empty `folder`."""
-    specs: list[BackboneSpec] = [get_spec(spec.id, models_dir) for spec in _BUILT_IN]
+    specs: list[BackboneSpec] = [get_spec(spec.id, models_dir) for spec in _known()]
     for name in _names(added_folders(models_dir)):
         try:
             specs.append(get_spec(name, models_dir))

@@ -1,6 +1,6 @@
 """What is known about one backbone, as frozen data, and its overrides from a folder's `kinmark.json`. Loads no torch.
 
-Every published or measured number of a backbone is a field here (ALGORITHMS 1 and 5), never a literal in a function.
+Every published or measured number of a backbone is a field here (methods/features.md, methods/instances.md), never a literal in a function.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ScaleWeight:
 
 @dataclass(frozen=True)
 class FusionSpec:
-    """The second dense descriptor of the fusion slot (ALGORITHMS 1.6).
+    """The second dense descriptor of the fusion slot (methods/features.md).
 
     Attributes:
         descriptor: registered name ("dense_sift", "colour") or "" for none.
@@ -56,7 +56,7 @@ class FusionSpec:
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """How instance search (ALGORITHMS 5) runs on this backbone.
+    """How instance search (methods/instances.md) runs on this backbone.
 
     Attributes:
         layer: module path of the self-attention whose Q/K are the appearance; "last" = last one of the U-Net.

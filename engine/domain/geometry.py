@@ -1,8 +1,8 @@
 """Frames, boxes and transforms: the only module that knows where pixel centres are.
 
-Frames (DESIGN section 7):
+Frames (methods/index.md, notation):
     xy_image    continuous, origin at the corner of the top-left pixel of the EXIF-oriented image; centres at .5
-    xy_input    pixel-index frame of the network input: centres at integers (ALGORITHMS, notation)
+    xy_input    pixel-index frame of the network input: centres at integers (methods/index.md, notation)
     xy_feature  cell-index frame of a feature map: centres at integers; corner-aligned with xy_input
 
 All points are float arrays `[..., 2]` in (x, y) order. Boxes are `(x0, y0, x1, y1)` in xy_image.
@@ -45,7 +45,7 @@ def continuous_to_pixel(xy_image: ArrayLike, size_wh: tuple[int, int] | None = N
 
 
 def rescale_corner_aligned(xy: ArrayLike, from_wh: tuple[int, int], to_wh: tuple[int, int]) -> FloatArray:
-    """Index-frame points between grids with aligned corners: `x / (W-1) * (w-1)` (ALGORITHMS section 2)."""
+    """Index-frame points between grids with aligned corners: `x / (W-1) * (w-1)` (methods/matching.md)."""
     source = np.asarray(from_wh, dtype=np.float64) - 1
     target = np.asarray(to_wh, dtype=np.float64) - 1
     # A grid one cell wide has no extent: everything lies on its only cell.

@@ -67,7 +67,9 @@ def runs_of_counts(counts: str) -> list[int]:
     Checked in plain Python because the C decoder trusts its input. Raises UserInputError on a malformed string.
     """
     runs: list[int] = []
-    position, data = 0, counts.encode("ascii", errors="replace")
+    if not counts.isascii():  # "?" in place of a stranger would count as a run
+        raise UserInputError("A mask's run-length text holds a character that cannot stand there.")
+    position, data = 0, counts.encode("ascii")
     while position < len(data):
         value, shift, more = 0, 0, True
         while more:

@@ -23,7 +23,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class KeypointSignals:
-    """Raw evidence of one proposed keypoint (ALGORITHMS sections 2 and 8).
+    """Raw evidence of one proposed keypoint (methods/matching.md, methods/confidence.md).
 
     Attributes:
         peak: similarity at the best peak.

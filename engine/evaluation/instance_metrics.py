@@ -1,4 +1,4 @@
-"""Measures of masks and rankings, each by the name of its protocol (FORMATS 6.2). NumPy only.
+"""Measures of masks and rankings, each by the name of its protocol (methods/evaluation.md). NumPy only.
 
 Masks are boolean `[H, W]`; scores and labels are `[N]`.
 """

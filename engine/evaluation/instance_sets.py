@@ -1,4 +1,4 @@
-"""Readers of data sets with instance masks and identities (FORMATS 4.8, 4.9): folders in, plain records out.
+"""Readers of data sets with instance masks and identities (methods/formats.md): folders in, plain records out.
 
 Sets: `folder` (identity__anything.jpg), PerSeg, DAVIS 2017, and PerMIR / PerMIS as `prepare_burst` writes them. Nothing here
 unpickles: the published PerMIRS archives (`masks.npz.npy`) are refused with a hint.

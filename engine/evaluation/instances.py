@@ -1,6 +1,6 @@
 """`evaluate --dataset folder|perseg|permis|permir|davis`: personalised segmentation and retrieval by named protocols.
 
-Every result says its protocol (FORMATS 6.2): PerSeg's mIoU (per object, then mean), PerMIS's pooled ratio, boundary IoU with its
+Every result says its protocol (methods/evaluation.md): PerSeg's mIoU (per object, then mean), PerMIS's pooled ratio, boundary IoU with its
 distance, PerMIR's mAP and Recall@k over the other frames of all videos, DAVIS J and F.
 """
 

@@ -1,4 +1,4 @@
-"""PCK: the share of keypoints within alpha * L (ALGORITHMS 7). NumPy only; who chooses L and the frame is `protocols`."""
+"""PCK: the share of keypoints within alpha * L (methods/evaluation.md). NumPy only; who chooses L and the frame is `protocols`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Make PerMIR / PerMIS folders from BURST: `python -m engine.evaluation.prepare_burst JSON FRAMES OUT`.
 
-The published sets are pickles; this writes the same selection (FORMATS 4.9) as JPEG and JSON instead, from BURST's own
+The published sets are pickles; this writes the same selection (methods/formats.md#permis) as JPEG and JSON instead, from BURST's own
 `all_classes.json` and its frames: videos of HACS, AVA and LaSOT are left out, a frame counts when it shows two tracks of one category, the
 track seen most often is the instance, its largest frame is the query, and the two others lie more than 15 annotated frames
 away from it and from each other. Frames and masks are cut to a square that keeps the instance's x extent and resized to 512.

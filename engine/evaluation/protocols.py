@@ -1,4 +1,4 @@
-"""How published codes measure PCK, each under its own name and with its own defects (FORMATS 6.1; ALGORITHMS 7).
+"""How published codes measure PCK, each under its own name and with its own defects (methods/evaluation.md).
 
 Points here are pixel-index numbers as the archives hold them; a protocol moves truth and prediction into its frame, says
 what L is there, and whether a hit is `<` or `<=`.

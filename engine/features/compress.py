@@ -1,7 +1,7 @@
 """Small feature maps for large collections: one shared basis per backbone and recipe, eight bits per number.
 
 Cells are L2-normalised and projected on the leading eigenvectors of their second moment (no mean is taken off, because
-what has to survive is the cosine). Published loss at 128-256 of 1280 dimensions: at most 0.4 PCK (ALGORITHMS 1.7).
+what has to survive is the cosine). Published loss at 128-256 of 1280 dimensions: at most 0.4 PCK (methods/features.md).
 """
 
 from __future__ import annotations

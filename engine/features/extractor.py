@@ -1,4 +1,4 @@
-"""Diffusion features of views (ALGORITHMS 1): VAE once, seeded noises, cut U-Net, fusion slot, disk cache.
+"""Diffusion features of views (methods/features.md): VAE once, seeded noises, cut U-Net, fusion slot, disk cache.
 
 Thread: the engine thread.
 """

@@ -1,4 +1,4 @@
-"""The fusion slot: a second dense descriptor beside the diffusion map (ALGORITHMS 1.6).
+"""The fusion slot: a second dense descriptor beside the diffusion map (methods/features.md).
 
 Both parts are L2-normalised per cell and concatenated with square-root weights, so that the cosine of two fused cells is
 exactly `(1 - w) * cosine_1 + w * cosine_2`.
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine import plugins
 from engine.domain.errors import UserInputError
 
 EPS = 1e-6
@@ -78,10 +79,24 @@ def get_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescri
         return dino_descriptor(name, device)
     if name.startswith("efficientnet_"):
         return _efficientnet(name, device)
-    if name not in _DESCRIPTORS:
-        known = ", ".join(sorted(_DESCRIPTORS))
-        raise UserInputError(f"There is no dense descriptor '{name}'.", f"Known: {known}, efficientnet_lite2, dino:<folder>.")
-    return _DESCRIPTORS[name]
+    if name in _DESCRIPTORS:
+        return _DESCRIPTORS[name]
+    found = _from_plugins().get(name)
+    if found is None:
+        known = ", ".join(descriptor_names())
+        raise UserInputError(
+            f"There is no dense descriptor '{name}'.", f"Known: {known}, efficientnet_lite2, dino:<folder>."
+        )
+    return found
+
+
+def descriptor_names() -> tuple[str, ...]:
+    """Ours and those of plug-ins."""
+    return tuple(sorted({**_DESCRIPTORS, **_from_plugins()}))
+
+
+def _from_plugins() -> dict[str, DenseDescriptor]:
+    return plugins.load(plugins.DESCRIPTORS, DenseDescriptor, lambda made: made.name, frozenset(_DESCRIPTORS))
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Find one instance again: PDM maps (ALGORITHMS 5), mask refinement and the "not here" decision."""
+"""Find one instance again: PDM maps (methods/instances.md), mask refinement and the "not here" decision."""

@@ -1,4 +1,4 @@
-"""Search by the word for a kind of thing, without any photo of it: PDM's semantic map alone (ALGORITHMS 5, "only a class name").
+"""Search by the word for a kind of thing, without any photo of it: PDM's semantic map alone (methods/instances.md, "only a class name").
 
 Where the word attends says where a thing is; how much more it attends there than the words for other things do says whether it
 is this kind. How well a backbone tells kinds apart is the backbone's own skill: the note of a search says so.

@@ -1,4 +1,4 @@
-"""DDIM inversion and generation around one noise predictor (ALGORITHMS 5), on plain latents.
+"""DDIM inversion and generation around one noise predictor (methods/instances.md), on plain latents.
 
 `predict(latents, timestep)` is one U-Net call. As in the published code, an inversion step asks the network at the
 timestep that it moves *to*, and the first step starts from the final alpha. Few-step (turbo) models invert the same way on a

@@ -1,4 +1,4 @@
-"""PDM's maps from attention projections (ALGORITHMS 5; Samuel et al., NeurIPS 2024), as functions on tensors.
+"""PDM's maps from attention projections (methods/instances.md; Samuel et al., NeurIPS 2024), as functions on tensors.
 
 Token tensors are `[N, C]` float32: one row per cell, row-major over the grid, before the split into heads. Maps are
 `[h, w]` float32. Nothing here knows images or models.

@@ -154,7 +154,7 @@ def _join_patches(parts: Sequence[Patches]) -> Patches:
 
 
 def build_model(views: Sequence[ReferenceView]) -> ReferenceModel:
-    """One model of all references: foreground sets are pooled, colours averaged (ALGORITHMS 5, several references)."""
+    """One model of all references: foreground sets are pooled, colours averaged (methods/instances.md, several references)."""
     tokens = [torch.cat(part) for part in zip(*(_split_tokens(v) for v in views), strict=True)]
     patches = [_patches_of(v) for v in views]
     others = [p for _, p in patches if p is not None]

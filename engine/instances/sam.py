@@ -1,7 +1,7 @@
 """Masks by a SAM-family model through transformers: any model of its mask-generation map, from a local folder.
 
 Thread: the engine thread. Nothing is downloaded here. Several spread points, background points, the box of a first mask
-and the evidence map as a dense prior are given where the model takes them (ALGORITHMS 5).
+and the evidence map as a dense prior are given where the model takes them (methods/instances.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The released-code variant `pdm-votes`: nearest-token votes and its correspondence-weighted retrieval score.
 
-What the published program computes (ALGORITHMS 5, "released-code variant"); its quirks are documented with the reference vectors
+What the published program computes (methods/instances.md, "released-code variant"); its quirks are documented with the reference vectors
 and reproduced only where a keyword asks for them.
 """
 

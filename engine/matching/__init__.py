@@ -1,1 +1,1 @@
-"""Matching: queries sampled from labelled images, looked up in target feature maps (ALGORITHMS 2, 6, 8, 9)."""
+"""Matching: queries sampled from labelled images, looked up in target feature maps (methods/matching.md, methods/confidence.md)."""

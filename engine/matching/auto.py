@@ -1,4 +1,4 @@
-"""Settings that choose themselves (ALGORITHMS 9): leave-one-exemplar-out, and what the targets say to few exemplars."""
+"""Settings that choose themselves (methods/matching.md): leave-one-exemplar-out, and what the targets say to few exemplars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From raw signals to "expected precision" (ALGORITHMS 8): small logistic models as plain numbers.
+"""From raw signals to "expected precision" (methods/confidence.md): small logistic models as plain numbers.
 
 Two models: `correct` (the keypoint lies within 0.1 box of the truth) and `present` (it is in the picture at all). A prior
 fitted on rendered scenes ships in `resources/calibration/keypoints.json`; `fit_calibration` makes a project's own from its

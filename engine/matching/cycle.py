@@ -1,4 +1,4 @@
-"""Forward-backward check: from the found point back to the exemplar that fitted best (ALGORITHMS 2)."""
+"""Forward-backward check: from the found point back to the exemplar that fitted best (methods/matching.md)."""
 
 from __future__ import annotations
 

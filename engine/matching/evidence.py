@@ -1,4 +1,4 @@
-"""Positions and raw signals of every keypoint from the fused maps (ALGORITHMS 2: what makes the confidence)."""
+"""Positions and raw signals of every keypoint from the fused maps (methods/matching.md: what makes the confidence)."""
 
 from __future__ import annotations
 

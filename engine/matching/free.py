@@ -1,4 +1,4 @@
-"""Matching free points of one image to another, with similarity maps for the evidence panel (ALGORITHMS 2)."""
+"""Matching free points of one image to another, with similarity maps for the evidence panel (methods/matching.md)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _joined(matcher: Matcher, parts: ViewParts, plan: Plan) -> torch.Tensor:
 def _optimised(
     session: EngineSession, request: MatchRequest, points: NDArray[np.float64], cancel: CancelToken | None
 ) -> MatchResult:
-    """Per-point prompt optimisation (ALGORITHMS 4) of every point; no similarity maps."""
+    """Per-point prompt optimisation (methods/point-optimisation.md) of every point; no similarity maps."""
     schema = KeypointSchema(tuple(f"point {i + 1}" for i in range(len(points))))
     labels = InstanceKeypoints(points, np.full(len(points), int(Visibility.VISIBLE)), request.source_box)
     asked = ProposeRequest(

@@ -1,4 +1,4 @@
-"""Distinct peaks of similarity maps, their heights and margins (ALGORITHMS 2)."""
+"""Distinct peaks of similarity maps, their heights and margins (methods/matching.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan: every number of one matching run, resolved (ALGORITHMS 2, 6, 9). What is recorded in the RunSpec."""
+"""Plan: every number of one matching run, resolved (methods/matching.md). What is recorded in the RunSpec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joint choice: where a whole exemplar fits best, and what that says about each keypoint (ALGORITHMS 9, ours).
+"""Joint choice: where a whole exemplar fits best, and what that says about each keypoint (methods/matching.md, ours).
 
 A variant votes for the centre of the instance: every keypoint's map, widened by the slack of the shape, is shifted by the
 keypoint's offset and summed (a star model). The best centre of each variant is its pose hypothesis.

@@ -1,4 +1,4 @@
-"""Reading feature vectors out of maps, and the normalisation that makes a dot product a cosine (ALGORITHMS 2)."""
+"""Reading feature vectors out of maps, and the normalisation that makes a dot product a cosine (methods/matching.md)."""
 
 from __future__ import annotations
 

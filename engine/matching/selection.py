@@ -1,4 +1,4 @@
-"""From a similarity map to one position: nn, bilinear, softargmax, kernel_softargmax (ALGORITHMS 2).
+"""From a similarity map to one position: nn, bilinear, softargmax, kernel_softargmax (methods/matching.md).
 
 All positions are xy_feature (cell indices, x first). Cells at -inf never win and take no part in a softmax.
 """

@@ -1,4 +1,4 @@
-"""Similarity maps: many queries against one target in one matrix product, restricted and fused (ALGORITHMS 2)."""
+"""Similarity maps: many queries against one target in one matrix product, restricted and fused (methods/matching.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token attention of one optimised embedding and what it should look like (Hedlin et al., ALGORITHMS 4).
+"""Token attention of one optimised embedding and what it should look like (Hedlin et al., methods/point-optimisation.md).
 
 Checked against `hedlin_attention`. Maps are positions of the network input; `xy01` is a place as a share of its size.
 """

@@ -1,4 +1,4 @@
-"""SD4Match's conditional prompting module (CPM): a prompt made from what the images show (ALGORITHMS 3).
+"""SD4Match's conditional prompting module (CPM): a prompt made from what the images show (methods/prompts.md).
 
 Prompt = G learned global embeddings + C conditional ones: `tanh(alpha) * (position + pooled patch features)`.
 "pair" sees both images and serves both; "image" sees one. Checked against `sd4match_cpm`.

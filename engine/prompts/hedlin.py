@@ -1,4 +1,4 @@
-"""Per-point prompt optimisation on one backbone, batched over restarts and crops (Hedlin et al., ALGORITHMS 4).
+"""Per-point prompt optimisation on one backbone, batched over restarts and crops (Hedlin et al., methods/point-optimisation.md).
 
 The published code runs restarts and crops one by one. Each restart draws its crops and noises from its own generator,
 so the batched result is the sequential one up to rounding.

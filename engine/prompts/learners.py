@@ -42,7 +42,7 @@ class EncodedLearner(PromptLearner):
 
     The encoder's final norm bounds what tokens can do. A backbone that hardly listens to its prompt needs more:
     `strength` times the difference to the start is given to the U-Net (1 = published). A small causal encoder also makes
-    all tokens alike; then the direct variant (ALGORITHMS 3) learns differences of the hidden states themselves.
+    all tokens alike; then the direct variant (methods/prompts.md) learns differences of the hidden states themselves.
     """
 
     def __init__(self, frame: SequenceFrame, base: Tensor, strength: float, direct: bool = False) -> None:

@@ -1,6 +1,6 @@
-"""The correspondence loss of SD4Match: cross-entropy against a small Gaussian (ALGORITHMS 3).
+"""The correspondence loss of SD4Match: cross-entropy against a small Gaussian (methods/prompts.md).
 
-Source: SD4Match (Li et al., CVPR 2024), section 3.2, as specified in ALGORITHMS 3; checked against `sd4match_loss`.
+Source: SD4Match (Li et al., CVPR 2024), section 3.2, as specified in methods/prompts.md; checked against `sd4match_loss`.
 """
 
 from __future__ import annotations

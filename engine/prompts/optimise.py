@@ -1,7 +1,7 @@
 """The slow, precise method for single hard points: optimise a prompt per exemplar point, then look where it attends.
 
 Thread: the engine thread. One optimisation per exemplar point; its embedding is kept as a "point prompt" and serves every
-target afterwards by inference alone (ALGORITHMS 4).
+target afterwards by inference alone (methods/point-optimisation.md).
 """
 
 from __future__ import annotations

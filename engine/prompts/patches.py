@@ -1,4 +1,4 @@
-"""Where a conditional prompt's patch features come from: DINOv2, or the backbone itself (ALGORITHMS 3)."""
+"""Where a conditional prompt's patch features come from: DINOv2, or the backbone itself (methods/prompts.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How learned vectors become the token sequence of a text encoder (ALGORITHMS 3).
+"""How learned vectors become the token sequence of a text encoder (methods/prompts.md).
 
 `[BOS, p_1..p_L, EOS, token 0, token 0, ...]`: BOS, EOS and the padding keep their token and position embeddings, the
 learned vectors replace both completely. Source: SD4Match, checked against `sd4match_prompt`.

@@ -1,4 +1,4 @@
-"""Fine-tune a prompt on accepted instances: the job from request to saved prompt (ALGORITHMS 3).
+"""Fine-tune a prompt on accepted instances: the job from request to saved prompt (methods/prompts.md).
 
 Thread: the engine thread. Cancel is honoured before and after every forward pass; what was done stays in the job's
 checkpoint. Every weight of the diffusion model is frozen.

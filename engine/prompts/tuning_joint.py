@@ -1,6 +1,6 @@
 """The loss of tuning through what a proposal is chosen by: whitened features, exemplars joined, a common shape.
 
-Thread: the engine thread. SD4Match (ALGORITHMS 3) teaches every pair for itself on the plain score. A proposal joins the maps
+Thread: the engine thread. SD4Match (methods/prompts.md) teaches every pair for itself on the plain score. A proposal joins the maps
 of all exemplars after whitening, and the exemplars' shape forbids what lies far off; a prompt that only tells keypoints
 from such places gains nothing there. Here the other views of a step are the exemplars of each view, with the plan that
 the exemplars chose; place and turn of the shape are the true ones. Not done: weights of the exemplars by their pose.

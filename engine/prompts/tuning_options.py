@@ -32,7 +32,7 @@ FOR_BACKBONE: dict[str, dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """How a prompt is tuned (ALGORITHMS 3). None = chosen from the backbone and the number of instances.
+    """How a prompt is tuned (methods/prompts.md). None = chosen from the backbone and the number of instances.
 
     Attributes:
         tokens: learnable tokens L of single and class prompts.
@@ -43,7 +43,7 @@ class TuningOptions:
         strength: how much the difference to the starting prompt counts (single, class, conditional): 1 = published; more for
             backbones that hardly listen to their prompt.
         direct: what is learned (single, class, conditional) is added to the text's hidden states instead of passing the text
-            encoder (the direct variant of ALGORITHMS 3): starts at the text exactly, for text encoders that blur tokens.
+            encoder (the direct variant of methods/prompts.md): starts at the text exactly, for text encoders that blur tokens.
         batch: pairs per step; both_directions: count each pair both ways; every_pair: every two views of a step on
             different photos are a pair, not only those that were drawn (not for prompts made for a pair).
         augment: share of training views that are mirrored, turned, shifted and recoloured; variants: views per instance.

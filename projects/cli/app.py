@@ -53,6 +53,7 @@ _ROWS = (
     CommandRow("identities", "instance_commands", "identities", "List, merge, rename or export identities.", _WORK),
     CommandRow("import", "formats_commands", "import_", "Import annotations.", _DATA),
     CommandRow("export", "formats_commands", "export", "Export annotations.", _DATA),
+    CommandRow("merge", "merge_commands", "merge", "Take the labels of another project into this one.", _DATA),
     CommandRow("split", "formats_commands", "split", "Divide the photos into train, val and test.", _DATA),
     CommandRow("models", "models_commands", "models", "List, add, download, verify or remove backbones.", _MODELS),
     CommandRow("prompts", "prompt_commands", "prompts", "List, show, export, import or delete saved prompts.", _MODELS),
@@ -63,6 +64,9 @@ _ROWS = (
     CommandRow("benchmark", "program_commands", "benchmark", "Run one of the benchmarks.", _PROGRAM, True),
     CommandRow("demo", "program_commands", "demo", "Run the main job on the sample collection.", _PROGRAM),
     CommandRow("doctor", "program_commands", "doctor", "Check the installation and show what runs where.", _PROGRAM),
+    CommandRow(
+        "selfcheck", "program_commands", "selfcheck", "Try everything once in small: does it work here?", _PROGRAM
+    ),
     CommandRow("app", "program_commands", "app", "Open the window.", _PROGRAM),
 )
 COMMANDS = {row.name: row for row in _ROWS}
@@ -78,14 +82,14 @@ def is_command(arguments: list[str]) -> bool:
 
 def _show_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from engine.installation import version_text
 
-        typer.echo(f"kinmark {version('kinmark')}")
+        typer.echo(f"kinmark {version_text()}")
         raise typer.Exit
 
 
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show version and commit."),
 ) -> None:
     """Kinmark: mark once, find its kin everywhere."""
 

@@ -159,11 +159,13 @@ def check(
     category: Annotated[str, typer.Option("--category", help="Only this category.")] = "",
     plain: Annotated[bool, typer.Option("--plain", help="Only the checks that need no model.")] = False,
     top: Annotated[int, typer.Option("--top", min=0, help="Show at most so many (0 = all).")] = 0,
+    fine: Annotated[bool, typer.Option("--fine", help="Also those that a person called fine in the window.")] = False,
     backbone: BackboneOption = DEFAULT_BACKBONE,
     device: DeviceOption = "auto",
     json_output: JsonOption = False,
 ) -> None:
     """List labels that look wrong: far from their namesakes, sides swapped, outside the mask, labelled twice."""
+    from projects.called_fine import split_fine
     from projects.project import Project
     from projects.workflows.check import CheckOptions, to_json
     from projects.workflows.check import check as run
@@ -175,8 +177,10 @@ def check(
             findings = run(
                 opened, engine, CheckOptions(category, backbone, not plain), progress=progress, cancel=cancel
             )
+            left, called_fine = split_fine(opened.queries, findings)
         finally:
             engine.close()
+    findings = findings if fine else left
     shown = findings[:top] if top else findings
     kinds = Counter(f.kind for f in findings)
 
@@ -187,5 +191,8 @@ def check(
             )
         if not findings:
             print_note("Nothing looks wrong.")
+        if called_fine and not fine:
+            print_note(f"{len(called_fine)} that a person called fine are left out (--fine lists them).")
 
-    emit({"findings": to_json(shown), "counts": dict(kinds)}, as_json=json_output, render=render)
+    data = {"findings": to_json(shown), "counts": dict(kinds), "called_fine": len(called_fine)}
+    emit(data, as_json=json_output, render=render)

@@ -10,7 +10,7 @@ import typer
 
 from engine.domain.progress import Progress
 from projects.cli.interrupt import cancellable
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
+from projects.cli.output import EXIT_KNOWN_ERROR, JsonOption, emit, print_note, progress_bar
 from projects.formats.base import ReadOptions, WriteOptions
 from projects.formats.dataset import Report, ReportItem
 from projects.formats.registry import FORMATS
@@ -21,12 +21,16 @@ _WRITABLE = ", ".join(name for name, spec in FORMATS.items() if spec.writes)
 
 
 def _show(items: list[ReportItem]) -> None:
-    """Every kind of remark with its number, and the first few of them."""
-    for kind, number in Counter(item.kind for item in items).items():
+    show_items([(item.kind, item.where, item.reason) for item in items])
+
+
+def show_items(items: list[tuple[str, str, str]]) -> None:
+    """Every kind of remark (kind, where, reason) with its number, and the first few of them."""
+    for kind, number in Counter(item[0] for item in items).items():
         print_note(f"{kind}: {number}")
-        chosen = [item for item in items if item.kind == kind]
-        for item in chosen[:SHOWN]:
-            print_note(f"  {item.where}: {item.reason}")
+        chosen = [item for item in items if item[0] == kind]
+        for _, where, reason in chosen[:SHOWN]:
+            print_note(f"  {where}: {reason}")
         if len(chosen) > SHOWN:
             print_note(f"  ... and {len(chosen) - SHOWN} more (--json lists all)")
 
@@ -92,6 +96,10 @@ def import_(
         result = run(opened, file, options, progress=progress, cancel=cancel)
 
     def render() -> None:
+        if result.nothing:
+            print_note(f"Nothing was imported from {file.name}: nothing in it fits this project.")
+            _show(result.report.items)
+            return
         what = "Would import" if dry_run else "Imported"
         typer.echo(
             f"{what} {file.name}: {result.added} added, {result.changed} changed, {result.kept} kept, {result.skipped} skipped; "
@@ -102,6 +110,8 @@ def import_(
         _show(result.report.items)
 
     emit(result.to_json(), as_json=as_json, render=render)
+    if result.nothing:
+        raise typer.Exit(EXIT_KNOWN_ERROR)
 
 
 def export(
@@ -151,7 +161,7 @@ def export(
     with Project.open(project, read_only=True) as opened, cancellable() as cancel:
         losses = preview_export(opened, options)
         if not as_json:
-            _show([item for item in losses if item.kind == "lost"])
+            _show(losses)
         if dry_run:
             report = Report(options.format, items=losses)
         else:
@@ -167,7 +177,7 @@ def export(
             typer.echo(f"  {file}")
         if "verified" in report.extra:
             typer.echo(f"  {report.extra['verified']}")
-        _show([item for item in report.items if item.kind != "lost"])
+        _show([item for item in report.items if item not in losses])
 
     emit({**report.to_json(), "dry_run": dry_run}, as_json=as_json, render=render)
 

@@ -1,4 +1,4 @@
-"""Commands about the program itself: `doctor`, `benchmark`, `demo`, `app`."""
+"""Commands about the program itself: `doctor`, `selfcheck`, `benchmark`, `demo`, `app`."""
 
 from __future__ import annotations
 
@@ -38,11 +38,31 @@ def doctor(json_output: JsonOption = False) -> None:
         raise typer.Exit(3)
 
 
+def selfcheck(
+    model: Annotated[bool, typer.Option(help="Also propose on four sample photos (loads the model).")] = True,
+    window: Annotated[bool, typer.Option(help="Also open the window once.")] = True,
+    json_output: JsonOption = False,
+) -> None:
+    """Try everything once in small, in a temporary folder: resources, project, exchange, model, window. Exit 3 when one fails."""
+    from projects.selfcheck import Step, run_selfcheck
+
+    def show(step: Step) -> None:
+        word, colour = ("left out", "yellow") if step.skipped else ("ok", "green") if step.ok else ("FAILED", "red")
+        typer.secho(f"{word:<8} {step.name:<10} {step.seconds:6.1f} s  {step.detail}", fg=colour)
+
+    with cancellable() as cancel:
+        result = run_selfcheck(cancel=cancel, report=None if json_output else show, model=model, window=window)
+    emit(result.to_json(), as_json=json_output, render=lambda: typer.echo(f"kinmark {result.version}"))
+    if not result.ok:
+        raise typer.Exit(3)
+
+
 def _benchmarks_dir() -> Path:
     folder = Path(__file__).resolve().parents[2] / "benchmarks"
     if not folder.is_dir():
         raise KnownError(
-            "The benchmarks are not part of this installation.", "Run them from a checkout of the sources."
+            "The benchmarks are not part of an installed package: they render, train and need the tests' data.",
+            "Run them from a checkout of the sources: python3 packaging/bootstrap.py kinmark benchmark",
         )
     return folder
 

@@ -99,23 +99,54 @@ def _remove_created(folder: Path, *, keep_folder: bool) -> None:
 
 def add(
     folder: DirArgument,
-    paths: Annotated[list[Path] | None, typer.Argument(help="Photos or folders (searched recursively).")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Photos, folders (searched recursively), or clips with --frames.")
+    ] = None,
+    frames: Annotated[
+        str,
+        typer.Option("--frames", help="Frames of clips: every=30, count=50, diverse=50 (unlike ones) or list=0,15,30."),
+    ] = "",
     category: NewCategoryOption = None,
     keypoints: KeypointsOption = "",
     pairs: PairsOption = "",
     skeleton: SkeletonOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Add photos or folders of photos; files that are no photos are skipped and listed."""
+    """Add photos, folders of photos or frames of clips; files that are no photos are skipped and listed."""
     if not paths and not category:
         raise UserInputError("Nothing to add was given.", "Name photos, folders or a --category.")
     schema = parse_schema(keypoints, pairs, skeleton)
     with Project.open(folder) as project:
-        report = _add(project, paths) if paths else None
+        report = _add_all(project, paths, frames) if paths else None
         if category:
             project.operations.add_category(category, schema)
         data = {"project": str(project.folder), **_added(report), **({"category": category} if category else {})}
     emit(data, as_json=as_json, render=lambda: _print_added("", report))
+
+
+def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
+    """Photos and, with `frames`, the chosen frames of clips."""
+    if not frames:
+        return _add(project, paths)
+    from engine.api import EngineConfig, open_engine
+    from projects.videos import add_clip, parse_choice, split_clips
+
+    choice = parse_choice(frames)
+    clips, others = split_clips(paths)
+    if not clips:
+        raise UserInputError("--frames was given, but no clip.", "Name a clip (.mp4, .avi, .mov, .mkv ...).")
+    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(f"Add frames of {clips[0].name}"):
+        reports = [add_paths(project, others, progress=progress, cancel=cancel)] if others else []
+        for clip in clips:
+            reports.append(
+                add_clip(
+                    project, clip, choice, engine=lambda: open_engine(EngineConfig()), progress=progress, cancel=cancel
+                )
+            )
+    return AddReport(
+        reports[-1].changes, tuple(i for r in reports for i in r.image_ids), tuple(s for r in reports for s in r.skipped),
+        tuple(d for r in reports for d in r.duplicates), tuple(n for r in reports for n in r.notes),
+    )  # fmt: skip
 
 
 def _add(project: Project, paths: list[Path]) -> AddReport:
@@ -125,11 +156,12 @@ def _add(project: Project, paths: list[Path]) -> AddReport:
 
 def _added(report: AddReport | None) -> dict[str, Any]:
     if report is None:
-        return {"added": 0, "skipped": [], "duplicates": []}
+        return {"added": 0, "skipped": [], "duplicates": [], "notes": []}
     return {
         "added": len(report.image_ids),
         "skipped": list(report.skipped),
         "duplicates": [list(p) for p in report.duplicates],
+        "notes": list(report.notes),
     }
 
 
@@ -142,6 +174,7 @@ def _print_added(head: str, report: AddReport | None) -> None:
     if report.duplicates:
         typer.echo(f"{len(report.duplicates)} of them have the same content as another photo of the project.")
     _list("skipped", report.skipped)
+    _list("note", report.notes)
 
 
 def _list(what: str, items: tuple[str, ...]) -> None:
@@ -164,7 +197,8 @@ def status(
         if check:
             with cancellable() as cancel, progress_bar(Progress()) as progress:
                 files = check_files(project, progress=progress, cancel=cancel)
-            data["files"] = {"changed": len(files.changed), "missing": len(files.missing)}
+            cut_off = [row.file_name for row in project.queries.images_by_id(files.cut_off).values()]
+            data["files"] = {"changed": len(files.changed), "missing": len(files.missing), "cut_off": cut_off}
             data["problems"] = project.check_integrity()
     emit(data, as_json=as_json, render=lambda: _print_status(data))
 
@@ -178,7 +212,7 @@ def project_status(project: Project) -> dict[str, Any]:
     return {
         "project": str(project.folder),
         "name": project.name,
-        "images": {n: getattr(counts, n) for n in ("all", "unseen", "pending", "done", "nothing", "doubt")},
+        "images": {n: getattr(counts, n) for n in ("all", "unseen", "pending", "partly", "done", "nothing", "doubt")},
         "instances": counts.instances,
         "keypoints": counts.keypoints,
         "masks": counts.masks,
@@ -203,8 +237,8 @@ def _print_status(data: dict[str, Any]) -> None:
     images = data["images"]
     typer.echo(f"{data['name']}  ({data['project']})")
     typer.echo(
-        f"photos: {images['all']}   done {images['done']}, pending {images['pending']} (doubtful {images['doubt']}), "
-        f"nothing here {images['nothing']}, unseen {images['unseen']}"
+        f"photos: {images['all']}   done {images['done']}, partly {images['partly']}, "
+        f"pending {images['pending']} (doubtful {images['doubt']}), nothing here {images['nothing']}, unseen {images['unseen']}"
     )
     typer.echo(f"accepted: {data['instances']} instances, {data['keypoints']} keypoints, {data['masks']} masks")
     for category in data["categories"]:
@@ -215,7 +249,11 @@ def _print_status(data: dict[str, Any]) -> None:
     for identity in data["identities"]:
         typer.echo(f"  {identity['name']}: {identity['instances']} confirmed, {identity['pending']} proposed")
     if "files" in data:
-        typer.echo(f"files: {data['files']['changed']} changed, {data['files']['missing']} missing")
+        cut_off = data["files"]["cut_off"]
+        names = f" ({', '.join(cut_off[:SHOWN])})" if cut_off else ""
+        typer.echo(
+            f"files: {data['files']['changed']} changed, {data['files']['missing']} missing, {len(cut_off)} cut off{names}"
+        )
         typer.echo("database: " + ("; ".join(data["problems"]) or "in order"))
     if data["undo"]:
         typer.echo(f"undo: {data['undo']}")

@@ -23,6 +23,7 @@ class ReadOptions:
         skip_bad: leave out damaged items (each is reported) instead of refusing the whole file.
         keypoint_frame: COCO only: "pixel" (integers are pixel indices, +0.5), "continuous", or "auto" (see coco.py).
         category: for formats that carry none (DeepLabCut): the name to give.
+        exif: "rotate": labels were drawn on the unrotated pictures (shares of the picture then mean the stored one).
         extra: options of one format.
     """
 
@@ -30,6 +31,7 @@ class ReadOptions:
     skip_bad: bool = False
     keypoint_frame: str = "auto"
     category: str = ""
+    exif: str = "ask"
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -56,6 +58,11 @@ class WriteOptions:
     seed: int = 0
     max_pairs: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+def drawn_size(size_wh: tuple[int, int], orientation: int, options: ReadOptions) -> tuple[int, int]:
+    """Size of the picture that labels were drawn on: the stored one with `exif` "rotate", else the one that is shown."""
+    return size_wh[::-1] if options.exif == "rotate" and orientation >= 5 else size_wh
 
 
 class Reader(Protocol):

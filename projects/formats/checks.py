@@ -26,7 +26,8 @@ MAX_PATH = 4096
 MAX_NESTING = 50
 MAX_RASTER = 150_000_000
 """Pixels of a picture whose masks have to be drawn as arrays (RLE and polygons of larger ones need no array)."""
-_WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
+_WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:(?=/)")
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/]*/")
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
@@ -54,10 +55,10 @@ def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
 
 
 def load_json(path: Path) -> Any:
-    """Parse JSON; NaN and Infinity (no JSON) become null, so that whoever needs the value refuses it by its item."""
+    """Parse JSON. NaN and Infinity (no JSON, but Python writes them) are kept: whoever needs the value refuses it by name."""
     text = read_text(path)
     try:
-        data = json.loads(text, parse_constant=lambda _name: None)
+        data = json.loads(text)
         # Half a surrogate pair ("\ud800") is legal JSON, but no text that a database or a file name can hold.
         return without_surrogates(data) if "\\ud" in text.lower() else data
     except RecursionError:
@@ -133,6 +134,11 @@ class Item:
         value = self.required(key) if default is None else self.data.get(key, default)
         return whole(value, self, f'"{key}"', low=low, high=high)
 
+    def optional_number(self, key: str) -> float | None:
+        """A finite number, None where there is none (missing, null, NaN)."""
+        value = self.data.get(key)
+        return None if is_missing(value) else finite(value, self, f'"{key}"')
+
     def number(self, key: str, default: float | None = None) -> float:
         """A finite number."""
         value = self.required(key) if default is None else self.data.get(key, default)
@@ -160,10 +166,17 @@ def _kind(value: Any) -> str:
     return "nothing (null)" if value is None else names.get(type(value), type(value).__name__)
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a JSON value stands for "no value": null or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def finite(value: Any, item: Item, what: str) -> float:
     """A finite float of reasonable size."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise item.error(f"{what} must be a number, found {_kind(value)}")
+    if math.isnan(value) if isinstance(value, float) else False:
+        raise item.error(f"{what} holds NaN (not a number)", "Put the number there, or leave the item out.")
     if not -1e15 < value < 1e15:  # also false for NaN
         raise item.error(f"{what} holds a number that is not finite or absurdly large")
     return float(value)
@@ -205,21 +218,52 @@ def coordinate(value: Any, item: Item, what: str) -> float:
     return number
 
 
-def relative_path(text: str, item: Item) -> PurePosixPath:
-    """An image path as relative POSIX path in NFC; refuses absolute paths, drives, `..` and control characters."""
+def _path_text(text: str, item: Item) -> str:
+    """NFC text with forward slashes; refuses what no path may hold (line breaks may stand in a file name)."""
     clean = unicodedata.normalize("NFC", text.replace("\\", "/"))
-    if not clean or len(clean) > MAX_PATH or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in clean):
+    if not clean or len(clean) > MAX_PATH or any(c == "\x00" or 0xD800 <= ord(c) <= 0xDFFF for c in clean):
         raise item.error(f"the image path {text[:80]!r} is empty or holds characters that no path may hold")
-    if clean.startswith("/") or _WINDOWS_DRIVE.match(clean):
+    return clean
+
+
+def is_absolute(text: str) -> bool:
+    """Whether a path (with forward slashes) starts at a root, a drive or a server."""
+    return bool(text.startswith("/") or _WINDOWS_DRIVE.match(text) or _URL.match(text))
+
+
+def relative_path(text: str, item: Item) -> PurePosixPath:
+    """An image path as relative POSIX path in NFC; refuses absolute paths, drives and `..`."""
+    clean = _path_text(text, item)
+    if is_absolute(clean):
         raise item.error(f"the image path {text[:200]!r} is absolute", "Make it relative to the image folder.")
     path = PurePosixPath(clean)
     if ".." in path.parts or not path.parts:
         raise item.error(
             f"the image path {text[:200]!r} leaves the image folder", "Make it relative to the image folder."
         )
+    return _checked_parts(path, text, item)
+
+
+def _checked_parts(path: PurePosixPath, text: str, item: Item) -> PurePosixPath:
     if any(len(part.encode("utf-8")) > 255 for part in path.parts):
         raise item.error(f"the image path {text[:80]!r} has a part of more than 255 bytes")
     return path
+
+
+def photo_path(text: str, item: Item) -> tuple[PurePosixPath, str]:
+    """A photo as a label file names it: (relative POSIX path, pointer).
+
+    Files of another machine hold absolute paths, drives, `..` and URLs. The path is what remains of them as a name below the
+    image folder; nothing outside of it is ever opened by it. The pointer is the text itself, or "" where the two are the
+    same; the import follows it to photos of the project (`import_plan.ImageFinder`).
+    """
+    clean = _path_text(text, item)
+    bare = _URL.sub("", clean).partition("?")[0] if _URL.match(clean) else _WINDOWS_DRIVE.sub("", clean)
+    parts = [part for part in PurePosixPath(bare).parts if part not in ("/", "//", "..")]
+    if not parts:
+        raise item.error(f"the image path {text[:80]!r} names no file")
+    path = _checked_parts(PurePosixPath(*parts), text, item)
+    return path, "" if str(path) == text else text
 
 
 def resolve_inside(root: Path, relative: PurePosixPath) -> Path | None:

@@ -1,4 +1,4 @@
-"""COCO keypoints + instances: the exchange format that keeps everything (FORMATS 3)."""
+"""COCO keypoints + instances: the exchange format that keeps everything (methods/formats.md#coco)."""
 
 from projects.formats.coco_read import read
 from projects.formats.coco_write import FILE_NAME, losses, write

@@ -1,8 +1,9 @@
-"""Read COCO keypoints + instances (FORMATS 3): polygons, both kinds of RLE, crowds, any number of keypoints.
+"""Read COCO keypoints + instances (methods/formats.md#coco): polygons, both kinds of RLE, crowds, any number of keypoints.
 
 Keypoint frame: COCO does not say whether (x, y) are pixel indices or continuous. A file whose labelled keypoints are all
-whole numbers holds pixel indices (COCO people, AP-10K): they come in as x + 0.5. A file with fractions is taken as
-continuous (macaque, zebra, DeepLabCut exports). Our own exports say which they use in `info.keypoint_frame`.
+written as whole numbers (`100`, not `100.0`) holds pixel indices (COCO people, AP-10K): they come in as x + 0.5. A file with
+a decimal point is taken as continuous (CVAT, macaque, zebra, DeepLabCut exports). Our own exports say which they use in
+`info.keypoint_frame`. The report says what was assumed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import (
     Dataset,
@@ -30,6 +31,7 @@ from projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )  # fmt: skip
+from projects.formats.finish import finish
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
 from projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
 
@@ -49,7 +51,7 @@ class _Reading:
     report: Report
     bad: BadItems
     pixel_indices: bool
-    root: Path | None
+    guessed: bool
     categories: dict[int, DatasetCategory]
 
 
@@ -60,26 +62,31 @@ def read(
     cancel: CancelToken | None = None,
 ) -> tuple[Dataset, Report]:
     """Parse a COCO json file; ImportFileError names file and item. Images themselves are not opened."""
-    report = Report("coco")
-    data = checks.load_json(path)
+    return read_data(path, checks.load_json(path), Report("coco"), options, progress, cancel)
+
+
+def read_data(
+    path: Path, data: Any, report: Report, options: ReadOptions, progress: Progress | None, cancel: CancelToken | None
+) -> tuple[Dataset, Report]:
+    """`read` of what was parsed already; `path` is named in errors."""
     if isinstance(data, list):
         raise checks.bad(
             path, "", "it is a bare list (a COCO *results* file); images and categories are missing",
             "Import the annotation file that the results belong to.",
         )  # fmt: skip
     top = Item(path, "top level", data)
-    reading = _Reading(path, report, BadItems(report, options.skip_bad), True, options.images_root, {})
+    reading = _Reading(path, report, BadItems(report, options.skip_bad), True, True, {})
     reading.categories = _read_categories(top, reading)
-    reading.pixel_indices = _uses_pixel_indices(top, options.keypoint_frame)
+    reading.pixel_indices, reading.guessed = _uses_pixel_indices(top, options.keypoint_frame)
     annotations = top.items("annotations", [])
     begin(progress, "Reading annotations", len(annotations))
     images = _read_images(top, reading)
     instances: dict[int, list[DatasetInstance]] = {key: [] for key in images}
-    seen: set[int] = set()
     for number, raw in enumerate(annotations):
-        _read_one(raw, number, images, instances, seen, reading)
+        _read_one(raw, number, images, instances, reading)
         if number % 200 == 199:
             tick(progress, cancel, count=200)
+    _remark(annotations, reading)
     dataset = Dataset(
         tuple(reading.categories.values()),
         tuple(replace(images[key], instances=tuple(instances[key])) for key in images),
@@ -87,13 +94,32 @@ def read(
         {"coco": {k: checks.plain(data[k]) for k in ("info", "licenses") if k in data}},
     )
     report.extra["keypoint_frame"] = "pixel" if reading.pixel_indices else "continuous"
-    count_dataset(report, dataset)
-    return dataset, report
+    info = data.get("info")
+    report.extra["oriented"] = isinstance(info, dict) and "keypoint_frame" in info
+    return finish(dataset, report, options, path)
+
+
+def _remark(annotations: list[Any], reading: _Reading) -> None:
+    """What was assumed about the keypoints of the file as a whole."""
+    triples = [v for a in annotations if isinstance(a, dict) and isinstance(v := a.get("keypoints"), list) and v]
+    if not triples:
+        return
+    if reading.guessed:
+        reading.report.add(
+            "note", "keypoint frame",
+            "whole numbers: read as pixel indices, half a pixel was added (--keypoint-frame continuous, if they are not)"
+            if reading.pixel_indices
+            else "numbers with a decimal point: read as continuous, nothing was added (--keypoint-frame pixel, if they are indices)",
+        )  # fmt: skip
+    flags = {v for values in triples for v in values[2::3] if isinstance(v, int | float) and not isinstance(v, bool)}
+    if flags and flags <= {0, 1} and 1 in flags:
+        reading.report.add(
+            "flagged", "visibility", "no keypoint of the file has the flag 2: all labelled ones came in as hidden (1 = hidden in COCO)"
+        )  # fmt: skip
 
 
 def _read_one(
-    raw: Any, number: int, images: dict[int, DatasetImage], instances: dict[int, list[DatasetInstance]], seen: set[int],
-    reading: _Reading,
+    raw: Any, number: int, images: dict[int, DatasetImage], instances: dict[int, list[DatasetInstance]], reading: _Reading
 ) -> None:  # fmt: skip
     where = f"annotation {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"annotation {number}"
     try:
@@ -101,13 +127,7 @@ def _read_one(
         image_id = item.integer("image_id")
         if image_id not in images:
             raise item.error(f"its image_id {image_id} is not among the images")
-        instance = _read_annotation(item, images[image_id], reading)
-        if instance.original_id in seen:
-            reading.report.add("changed", where, "its id stands twice in the file; it gets a new one on export")
-            instance = replace(instance, original_id=None)
-        elif isinstance(instance.original_id, int):
-            seen.add(instance.original_id)
-        instances[image_id].append(instance)
+        instances[image_id].append(_read_annotation(item, images[image_id], reading))
     except AppError as error:
         reading.bad.handle(where, error)
 
@@ -121,6 +141,8 @@ def _read_categories(top: Item, reading: _Reading) -> dict[int, DatasetCategory]
         item.where = f"category {key}"
         if key in result:
             raise item.error("its id stands twice among the categories")
+        if key < 1:
+            reading.report.add("changed", item.where, f"its id {key} is below 1; it gets a new one on export")
         category = _read_category(item, reading.report)
         if category.name in names:
             fresh = f"{category.name} ({key})"
@@ -186,6 +208,8 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
             if image.rel_path in first_of:
                 raise item.error(f"its file_name {image.rel_path} is also that of image {first_of[image.rel_path]}")
             first_of[image.rel_path] = key
+            if key < 1:
+                reading.report.add("changed", where, f"its id {key} is below 1; it gets a new one on export")
             result[key] = image
         except AppError as error:
             reading.bad.handle(where, error)
@@ -193,10 +217,8 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
 
 
 def _read_image(item: Item, reading: _Reading) -> DatasetImage:
-    name = item.text("file_name")
-    if reading.root is not None and Path(name).is_absolute() and Path(name).is_relative_to(reading.root):
-        name = Path(name).relative_to(reading.root).as_posix()
-    relative = checks.relative_path(name, item)
+    del reading
+    relative, pointer = checks.photo_path(item.text("file_name"), item)
     width, height = checks.image_size(item, item.required("width"), item.required("height"))
     split = item.data.get("split")
     return DatasetImage(
@@ -206,6 +228,7 @@ def _read_image(item: Item, reading: _Reading) -> DatasetImage:
         nothing_here=_strings(item.data.get("nothing_here")),
         original_id=item.integer("id"),
         extra={"coco": {k: checks.plain(v) for k, v in item.data.items() if k not in _IMAGE_FIELDS}},
+        pointer=pointer,
     )  # fmt: skip
 
 
@@ -213,23 +236,22 @@ def _strings(value: Any) -> tuple[str, ...]:
     return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
 
-def _uses_pixel_indices(top: Item, wanted: str) -> bool:
+def _uses_pixel_indices(top: Item, wanted: str) -> tuple[bool, bool]:
+    """(whether keypoints are pixel indices, whether that was guessed from how the labelled ones are written)."""
     if wanted in ("pixel", "continuous"):
-        return wanted == "pixel"
+        return wanted == "pixel", False
     info = top.data.get("info")
     told = info.get("keypoint_frame") if isinstance(info, dict) else None
     if told in ("pixel", "continuous", "integer"):
-        return bool(told != "continuous")
+        return bool(told != "continuous"), False
     for annotation in top.items("annotations", []):
         values = annotation.get("keypoints") if isinstance(annotation, dict) else None
-        for value in values if isinstance(values, list) else ():
-            if isinstance(value, float) and value != int(value) if _is_finite(value) else False:
-                return False
-    return True
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and -1e15 < value < 1e15
+        if not isinstance(values, list):
+            continue
+        for x, y, state in zip(values[::3], values[1::3], values[2::3], strict=False):
+            if isinstance(state, int | float) and state > 0 and (isinstance(x, float) or isinstance(y, float)):
+                return False, True
+    return True, True
 
 
 def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> DatasetInstance:
@@ -242,7 +264,7 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     if original < 1:
         reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
     mask = _read_mask(item, image, reading.report)
-    score = item.number("score") if item.data.get("score") is not None else None
+    score = item.optional_number("score")
     attributes = item.data.get("attributes")
     identity = item.data.get("identity") or (attributes.get("identity") if isinstance(attributes, dict) else None)
     extra = {k: checks.plain(v) for k, v in item.data.items() if k not in _ANNOTATION_FIELDS}
@@ -251,8 +273,8 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     proposal = item.data.get("proposal") is True
     return DatasetInstance(
         category.name,
-        _read_keypoints(item, category.schema, image, reading),
-        _read_box(item, image, reading.report),
+        _read_keypoints(item, category.schema, reading),
+        _read_box(item),
         mask,
         identity if isinstance(identity, str) else "",
         crowd, proposal, score,
@@ -262,15 +284,12 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     )  # fmt: skip
 
 
-def _read_keypoints(
-    item: Item, schema: KeypointSchema, image: DatasetImage, reading: _Reading
-) -> dict[str, DatasetKeypoint]:
+def _read_keypoints(item: Item, schema: KeypointSchema, reading: _Reading) -> dict[str, DatasetKeypoint]:
     if item.data.get("keypoints") in (None, []):
         return {}
-    values = item.numbers("keypoints", 3 * len(schema))
+    values, states = _triples(item, schema, reading.report)
     raw_scores = item.data.get("keypoint_scores")
     scores = item.numbers("keypoint_scores", len(schema)) if isinstance(raw_scores, list) else None
-    states = [checks.whole(v, item, "a visibility flag", low=0, high=2) for v in values[2::3]]
     labelled = sum(1 for v in states if v)
     told = item.data.get("num_keypoints")
     if told is not None and told != labelled:
@@ -278,8 +297,7 @@ def _read_keypoints(
     if not labelled and not any(scores or ()):
         return {}
     result: dict[str, DatasetKeypoint] = {}
-    outside = []
-    xy = np.asarray(values, dtype=np.float64).reshape(-1, 3)[:, :2]
+    xy = np.asarray(values, dtype=np.float64).reshape(-1, 2)
     points = (index_to_continuous(xy) if reading.pixel_indices else xy).tolist()
     for k, name in enumerate(schema.names):
         score = scores[k] if scores is not None else None
@@ -289,25 +307,50 @@ def _read_keypoints(
         x, y = points[k]
         if abs(x) > checks.MAX_COORDINATE or abs(y) > checks.MAX_COORDINATE:
             raise item.error(f'the keypoint "{name}" is absurdly far outside the image ({x}, {y})')
-        if not (0 <= x <= image.width and 0 <= y <= image.height):
-            outside.append(name)
         result[name] = DatasetKeypoint(Visibility(states[k]), x, y, score)
-    if outside:
-        reading.report.add("flagged", item.where, f"kept although outside the image: {', '.join(outside)}")
     return result
 
 
-def _read_box(item: Item, image: DatasetImage, report: Report) -> Box | None:
+def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[float], list[int]]:
+    """Flat [x, y] of every keypoint (0, 0 for unlabelled ones) and the visibility flags."""
+    raw = item.items("keypoints")
+    if not len(schema):
+        raise item.error(
+            "it has keypoints, but its category names none", 'Add the names to "keypoints" of the category in the file.'
+        )
+    if raw and all(isinstance(v, list) for v in raw):
+        raise item.error(
+            '"keypoints" holds lists; a flat list x1, y1, v1, x2, y2, v2 ... is expected', "Write the triples one after another."
+        )  # fmt: skip
+    if len(raw) != 3 * len(schema):
+        raise item.error(
+            f'"keypoints" must hold {3 * len(schema)} numbers (x, y, v for each of {len(schema)} names), it holds {len(raw)}'
+        )
+    values: list[float] = []
+    states: list[int] = []
+    places = 0
+    for x, y, v in zip(raw[::3], raw[1::3], raw[2::3], strict=True):
+        state = checks.whole(v, item, "a visibility flag", low=0, high=2)
+        states.append(state)
+        if state:
+            values += [checks.finite(x, item, '"keypoints"'), checks.finite(y, item, '"keypoints"')]
+            continue
+        values += [0.0, 0.0]  # NaN, null and figures that nobody meant stand here
+        if not checks.is_missing(x) and not checks.is_missing(y):
+            places += bool(checks.finite(x, item, '"keypoints"') or checks.finite(y, item, '"keypoints"'))
+    if places:
+        report.count(
+            "lost", "place of an unlabelled keypoint (v = 0)", item.where, "absent keypoints have none", places
+        )
+    return values, states
+
+
+def _read_box(item: Item) -> Box | None:
     if item.data.get("bbox") in (None, []):
         return None
     x, y, w, h = (checks.coordinate(v, item, '"bbox"') for v in item.numbers("bbox", 4))
     if w < 0 or h < 0:
         raise item.error(f'"bbox" has the negative size {w} x {h} (COCO boxes are [x, y, width, height])')
-    if w == 0 or h == 0:
-        report.add("changed", item.where, "its box is empty and was left out")
-        return None
-    if x + w > image.width * 1.5 + 10 or y + h > image.height * 1.5 + 10:
-        report.add("flagged", item.where, "its box reaches far outside the image; is it [x0, y0, x1, y1]?")
     return x, y, x + w, y + h
 
 

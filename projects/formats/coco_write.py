@@ -20,6 +20,7 @@ from projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
 from projects.formats.coco_verify import verify
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import copy_images, write_atomically
+from projects.formats.outlines import outline_of
 from projects.formats.polygons import exact_polygons
 from projects.formats.schemas import suggested_sigmas
 
@@ -165,7 +166,7 @@ def _annotation(
     row["bbox"] = _xywh(box, kept.get("bbox"))
     unchanged = instance.mask is not None and instance.mask.counts == instance.extra.get("coco_mask")
     if instance.mask is not None:
-        original = kept.get("segmentation") if unchanged else None
+        original = kept.get("segmentation") if unchanged else outline_of(instance)
         row["segmentation"] = original or _segmentation(instance.mask, instance.crowd, options)
     else:
         row.pop("segmentation", None)

@@ -1,4 +1,4 @@
-"""CUB-200-2011: birds with 15 parts, generalised to any categories and keypoints (FORMATS 2.3).
+"""CUB-200-2011: birds with 15 parts, generalised to any categories and keypoints (methods/formats.md#cub).
 
 Coordinates of parts are pixel indices (x + 0.5 on the way in), boxes are x y w h. One instance per image.
 """
@@ -19,7 +19,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
 from projects.formats.checks import Item
 from projects.formats.coco_write import instance_box
 from projects.formats.dataset import (
@@ -32,6 +32,7 @@ from projects.formats.dataset import (
     ReportItem,
 )
 from projects.formats.files import jpeg_bytes
+from projects.formats.finish import finish
 from projects.formats.pixels import read_index_mask
 from projects.formats.schemas import guess_pairs, unique_names
 from projects.formats.sinks import Sink, open_sink
@@ -174,15 +175,14 @@ def read(
     for key in tables.images:
         tick(progress, cancel)
         try:
-            images.append(_read_image(root, key, tables))
+            images.append(_read_image(root, key, tables, options))
         except AppError as error:
             broken.handle(f"image {key}", error)
     used = dict.fromkeys(n.category for i in images for n in i.instances)
     schema = KeypointSchema(tuple(names), pairs=guess_pairs(names))
     dataset = Dataset(tuple(DatasetCategory(n, schema) for n in used), tuple(images), root.name)
     report.extra["images_root"] = str(root)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _rows(file: Path, columns: int, required: bool = True) -> list[tuple[Item, list[str]]]:
@@ -238,13 +238,14 @@ def _read_tables(root: Path, report: Report) -> _Tables:
     return _Tables(images, classes, labels, split, boxes, parts, locations)
 
 
-def _read_image(root: Path, key: int, tables: _Tables) -> DatasetImage:
+def _read_image(root: Path, key: int, tables: _Tables, options: ReadOptions) -> DatasetImage:
     relative = PurePosixPath("images") / tables.images[key]
     item = Item(root / "images.txt", f"image {key}", {})
     file = checks.resolve_inside(root, relative)
     if file is None:
         raise item.error(f"the picture {relative} is not there")
     header = read_header(file)
+    size = drawn_size(header.size_wh, header.orientation, options)
     class_id = tables.labels.get(key)
     if class_id not in tables.classes:
         raise item.error(f"its class {class_id} is not in classes.txt")
@@ -256,7 +257,7 @@ def _read_image(root: Path, key: int, tables: _Tables) -> DatasetImage:
     mask = None
     segmentation = root / "segmentations" / tables.images[key].with_suffix(".png")
     if segmentation.is_file():
-        mask = MaskRLE.encode(read_index_mask(segmentation, header.size_wh) > 127)
+        mask = MaskRLE.encode(read_index_mask(segmentation, size) > 127)
     instance = DatasetInstance(
         tables.classes[class_id].split(".", 1)[-1],
         keypoints if found else {},
@@ -265,4 +266,4 @@ def _read_image(root: Path, key: int, tables: _Tables) -> DatasetImage:
         origin="imported",
     )
     split = {1: "train", 0: "test"}.get(tables.split.get(key, -1), "")
-    return DatasetImage(relative, header.width, header.height, (instance,), split=split, original_id=key)
+    return DatasetImage(relative, *size, (instance,), split=split, original_id=key, size_told=False)

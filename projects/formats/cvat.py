@@ -1,4 +1,4 @@
-"""CVAT for images 1.1 (FORMATS 4.2)."""
+"""CVAT for images 1.1 (methods/formats.md#cvat)."""
 
 from projects.formats.cvat_read import read
 from projects.formats.cvat_write import FILE_NAME, losses, write

@@ -1,13 +1,13 @@
 """Read CVAT for images 1.1 (XML, parsed safely): skeletons, points, boxes, polygons, masks, tags.
 
-What carries the same `group_id` in an image is one instance. Tracks (video XML) are refused with a hint.
+What carries the same `group_id` and label in an image is one instance (`grouping`). Tracks (video XML) are refused with a hint.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -19,26 +19,18 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
-from projects.formats.cvat_write import SHAPE_SUFFIX
+from projects.formats.cvat_write import ATTRIBUTES, DUMPED_BY, SHAPE_SUFFIX
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.finish import finish
+from projects.formats.grouping import Part, Shape, assemble, give_points
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
 from projects.formats.schemas import SchemaCollector, guess_pairs, unique_names
 from projects.formats.xmlfile import Node, load_xml
 
 _EDGE = re.compile(r'data-node-from="(\d{1,5})"\s+data-node-to="(\d{1,5})"')
-_REGIONS = ("box", "polygon", "mask")
-_IGNORED = ("polyline", "ellipse", "cuboid")
-
-
-@dataclass
-class _Group:
-    category: str = ""
-    keypoints: dict[str, DatasetKeypoint] = field(default_factory=dict)
-    box: Box | None = None
-    mask: MaskRLE | None = None
-    attributes: dict[str, str] = field(default_factory=dict)
+_REGIONS = ("box", "polygon", "mask", "ellipse")
 
 
 def read(
@@ -61,22 +53,16 @@ def read(
     elements = root.findall("image")
     begin(progress, "Reading CVAT", len(elements))
     images: list[DatasetImage] = []
-    seen: set[object] = set()
+    report.extra["oriented"] = root.findtext("meta/dumped_by") == DUMPED_BY
     for number, element in enumerate(elements):
         tick(progress, cancel)
         where = f"image {element.get('name', number)}"[:200]
         try:
-            image = _read_image(Node(path, where, element), options, collector, report)
-            if image.rel_path in seen:
-                raise bad(path, where, "another image of the file has the same name")
-            seen.add(image.rel_path)
-            images.append(image)
+            images.append(_read_image(Node(path, where, element), options, collector, report, broken))
         except AppError as error:
             broken.handle(where, error)
     name = root.findtext("meta/task/name") or path.stem
-    dataset = Dataset(collector.categories(), tuple(images), name)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(Dataset(collector.categories(), tuple(images), name), report, options, path)
 
 
 def _read_labels(path: Path, root: Element, report: Report) -> list[DatasetCategory]:
@@ -106,27 +92,38 @@ def _read_labels(path: Path, root: Element, report: Report) -> list[DatasetCateg
     return result
 
 
-def _read_image(node: Node, options: ReadOptions, collector: SchemaCollector, report: Report) -> DatasetImage:
+def _read_image(
+    node: Node, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
+) -> DatasetImage:
     item = Item(node.path, node.where, {"name": node.required("name")})
     width, height = checks.image_size(item, node.integer("width"), node.integer("height"))
+    relative, pointer = checks.photo_path(item.text("name"), item)
+    split = node.element.get("subset") or ""
     image = DatasetImage(
-        checks.relative_path(item.text("name"), item), width, height, split=node.element.get("subset") or ""
-    )
-    groups: dict[int | str, _Group] = {}
+        relative, width, height, split="" if split.lower() == "default" else split, pointer=pointer
+    )  # "default" is CVAT's word for "no subset"
+    groups: dict[int | str, list[Shape]] = {}
     tags: list[str] = []
     for number, child in enumerate(node.element):
         shape = Node(node.path, f"{node.where}, {child.tag} {number}", child)
-        if child.tag == "tag":
-            tags.append(shape.required("label"))
-        elif child.tag in ("skeleton", "points") or child.tag in _REGIONS:
-            group = groups.setdefault(_group_key(shape, number), _Group())
-            _read_shape(shape, image, group, report)
-        elif child.tag in _IGNORED:
-            report.add("skipped", shape.where, f"<{child.tag}> is neither keypoints nor a region")
-    if image.split.lower() == "default":  # CVAT's word for "no subset"
-        image = replace(image, split="")
-    instances = tuple(_instance(group, node, options, collector) for group in groups.values())
-    return replace(image, instances=instances, tags=tuple(dict.fromkeys(tags)))
+        try:
+            if child.tag == "tag":
+                tags.append(shape.required("label"))
+                _count_attributes(shape, {}, report)
+            elif child.tag in ("skeleton", "points") or child.tag in _REGIONS:
+                groups.setdefault(_group_key(shape, number), []).extend(_read_shape(shape, image, report))
+            else:
+                report.count("skipped", f"<{str(child.tag)[:40]}>", shape.where, "neither keypoints nor a region")
+        except AppError as error:
+            broken.handle(shape.where, error)
+    instances = []
+    for key, shapes in groups.items():
+        where = f"{node.where}, group {key}" if isinstance(key, int) else f"{node.where}, {key}"
+        parts = assemble([s for s in shapes if s.point is None], where, report)
+        points = [(s.category, s) for s in shapes if s.point is not None]
+        give_points(points, parts, options.category or "object", where, report)
+        instances += [_instance(part, node, collector) for part in parts]
+    return replace(image, instances=tuple(instances), tags=tuple(dict.fromkeys(tags)))
 
 
 def _group_key(shape: Node, number: int) -> int | str:
@@ -136,53 +133,103 @@ def _group_key(shape: Node, number: int) -> int | str:
     return shape.integer("group_id")
 
 
-def _read_shape(shape: Node, image: DatasetImage, group: _Group, report: Report) -> None:
+def _count_attributes(shape: Node, kept: dict[str, str], report: Report) -> dict[str, str]:
+    """The attributes that we know; the others are counted by name."""
+    for attribute in shape.element.findall("attribute"):
+        name, value = attribute.get("name") or "", (attribute.text or "").strip()
+        if name in ATTRIBUTES:
+            kept[name] = value
+        elif value:
+            report.count("lost", f'attribute "{name[:60]}"', shape.where, "there is no place for it")
+    return kept
+
+
+def _read_shape(shape: Node, image: DatasetImage, report: Report) -> list[Shape]:
     label, element = shape.required("label"), shape.element
-    for attribute in element.findall("attribute"):
-        group.attributes.setdefault(attribute.get("name") or "", (attribute.text or "").strip())
+    fields = _count_attributes(shape, {}, report)
+    hidden = element.get("occluded") == "1"
+    if (element.get("z_order") or "0").strip() not in ("0", ""):
+        report.count("lost", "z_order", shape.where, "there is no place for it")
     if element.tag == "skeleton":
-        group.category = label
-        for child in element.findall("points"):
-            joint = Node(shape.path, f"{shape.where}, {child.get('label')}", child)
-            group.keypoints[joint.required("label")] = _joint(joint, image, report)
-        return
+        if hidden:
+            report.count("lost", "occluded of a whole skeleton", shape.where, "only its joints can be hidden")
+        return [Shape(label, shape.where, keypoints=_joints(shape, report), fields=fields)]
     if element.tag == "points":
         points = shape.points("points")
-        grouped = len(points) == 1 and (element.get("group_id") or "0") != "0"
-        for number, (x, y) in enumerate(points, start=1):
-            hidden = element.get("occluded") == "1"
-            value = DatasetKeypoint(Visibility.HIDDEN if hidden else Visibility.VISIBLE, x, y)
-            group.keypoints[label if grouped else str(number)] = value
-        if not grouped:
-            group.category = group.category or label
-        return
-    group.category = group.category or label.removesuffix(SHAPE_SUFFIX)
+        state = Visibility.HIDDEN if hidden else Visibility.VISIBLE
+        values = [DatasetKeypoint(state, x, y) for x, y in points]
+        if len(values) == 1 and (element.get("group_id") or "0") != "0":
+            return [Shape(label, shape.where, point=values[0], fields=fields)]
+        numbered = {str(number): value for number, value in enumerate(values, start=1)}
+        return [Shape(label, shape.where, keypoints=numbered, fields=fields)]
+    if hidden:
+        report.count("lost", f"occluded of a {element.tag}", shape.where, "only keypoints can be hidden")
+    category = label.removesuffix(SHAPE_SUFFIX)
     if element.tag == "box":
-        x0, y0, x1, y1 = (shape.number(name) for name in ("xtl", "ytl", "xbr", "ybr"))
-        group.box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-        return
-    mask = _polygon(shape, image) if element.tag == "polygon" else _mask(shape, image)
-    group.mask = mask if group.mask is None else MaskRLE.encode(group.mask.decode() | mask.decode())
+        return [Shape(category, shape.where, box=_box(shape, report), fields=fields)]
+    ring: list[float] | None = None
+    if element.tag == "mask":
+        mask = _mask(shape, image)
+    else:
+        ring = [v for p in (shape.points("points") if element.tag == "polygon" else _ellipse(shape)) for v in p]
+        mask = _draw(shape, ring, image)
+    return [Shape(category, shape.where, mask=mask, ring=ring, fields=fields)]
 
 
-def _joint(joint: Node, image: DatasetImage, report: Report) -> DatasetKeypoint:
+def _joints(shape: Node, report: Report) -> dict[str, DatasetKeypoint]:
+    keypoints: dict[str, DatasetKeypoint] = {}
+    for child in shape.element.findall("points"):
+        joint = Node(shape.path, f"{shape.where}, {child.get('label')}", child)
+        name = joint.required("label")
+        if name in keypoints:
+            raise joint.error(f'the skeleton has two joints "{name}"', "Give each joint of the label its own name.")
+        keypoints[name] = _joint(joint)
+        _count_attributes(joint, {}, report)
+    return keypoints
+
+
+def _box(shape: Node, report: Report) -> Box:
+    """The box; a turned one as the upright box around it."""
+    x0, y0, x1, y1 = (shape.number(name) for name in ("xtl", "ytl", "xbr", "ybr"))
+    angle = shape.number("rotation") % 360 if (shape.element.get("rotation") or "").strip() else 0.0
+    if not angle:
+        return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+    report.count("changed", "rotated box", shape.where, "read as the upright box around it; the angle is lost")
+    x, y = _turned([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], ((x0 + x1) / 2, (y0 + y1) / 2), angle).T
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def _turned(points: list[tuple[float, float]], centre: tuple[float, float], degrees: float) -> np.ndarray:
+    """`points` `[N, 2]` turned clockwise on the screen about `centre` (CVAT's rotation); exact at quarter turns."""
+    turn = np.exp(1j * np.deg2rad(degrees)) if degrees % 90 else (1, 1j, -1, -1j)[int(degrees // 90) % 4]
+    z = (np.asarray(points, dtype=np.float64) - centre) @ (1, 1j) * turn
+    return np.stack([z.real, z.imag], axis=-1) + centre
+
+
+def _ellipse(shape: Node) -> list[tuple[float, float]]:
+    """An ellipse as a polygon of 72 corners."""
+    cx, cy, rx, ry = (shape.number(name) for name in ("cx", "cy", "rx", "ry"))
+    turn = np.deg2rad(np.arange(0, 360, 5))
+    points = list(zip((cx + rx * np.cos(turn)).tolist(), (cy + ry * np.sin(turn)).tolist(), strict=True))
+    angle = shape.number("rotation") if (shape.element.get("rotation") or "").strip() else 0.0
+    return [(float(x), float(y)) for x, y in _turned(points, (cx, cy), angle)]
+
+
+def _joint(joint: Node) -> DatasetKeypoint:
     if joint.element.get("outside") == "1":
         return DatasetKeypoint(Visibility.ABSENT)
     points = joint.points("points")
     if len(points) != 1:
         raise joint.error("a joint must have exactly one point")
     [(x, y)] = points
-    if not (0 <= x <= image.width and 0 <= y <= image.height):
-        report.add("flagged", joint.where, "kept although outside the image")
     return DatasetKeypoint(Visibility.HIDDEN if joint.element.get("occluded") == "1" else Visibility.VISIBLE, x, y)
 
 
-def _polygon(shape: Node, image: DatasetImage) -> MaskRLE:
-    points = shape.points("points")
-    if not 3 <= len(points) <= MAX_POINTS:
-        raise shape.error(f"a polygon of {len(points)} points cannot be drawn")
+def _draw(shape: Node, ring: list[float], image: DatasetImage) -> MaskRLE:
+    if not 3 <= len(ring) // 2 <= MAX_POINTS:
+        raise shape.error(f"a polygon of {len(ring) // 2} points cannot be drawn")
     try:
-        return polygons_to_mask([[v for p in points for v in p]], image.height, image.width)
+        return polygons_to_mask([ring], image.height, image.width)
     except ValueError as error:
         raise shape.error(f"the polygon cannot be drawn: {error}") from None
 
@@ -204,16 +251,14 @@ def _mask(shape: Node, image: DatasetImage) -> MaskRLE:
     return MaskRLE.encode(pixels)
 
 
-def _instance(group: _Group, node: Node, options: ReadOptions, collector: SchemaCollector) -> DatasetInstance:
-    category = group.category or options.category or "object"
-    collector.see(category, group.keypoints)
-    attributes = group.attributes
-    proposal = attributes.get("proposal") == "1"
-    score = _score(attributes.get("score", ""), node)
-    keypoints = group.keypoints if any(k.visibility for k in group.keypoints.values()) else {}
+def _instance(part: Part, node: Node, collector: SchemaCollector) -> DatasetInstance:
+    collector.see(part.category, part.keypoints)
+    fields = part.fields
+    proposal = fields.get("proposal") == "1"
+    keypoints = part.keypoints if any(k.visibility for k in part.keypoints.values()) else {}
     return DatasetInstance(
-        category, keypoints, group.box, group.mask, attributes.get("identity", ""), attributes.get("crowd") == "1",
-        proposal, score, None, "proposal" if proposal else "imported",
+        part.category, keypoints, part.box, part.mask, fields.get("identity", ""), fields.get("crowd") == "1",
+        proposal, _score(fields.get("score", ""), node), None, "proposal" if proposal else "imported", part.extra,
     )  # fmt: skip
 
 

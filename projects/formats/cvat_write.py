@@ -19,10 +19,13 @@ from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import copy_images, write_atomically
+from projects.formats.outlines import outline_of
 
 FILE_NAME = "annotations.xml"
 SHAPE_SUFFIX = " (shape)"
 ATTRIBUTES = ("identity", "score", "proposal", "crowd")
+DUMPED_BY = "kinmark"
+"""Stands in <meta>: such labels lie on the picture as it is shown (EXIF applied)."""
 
 
 def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
@@ -82,7 +85,9 @@ def _text(parent: ElementTree.Element, tag: str, text: str) -> ElementTree.Eleme
 
 
 def _write_meta(root: ElementTree.Element, dataset: Dataset) -> None:
-    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
+    meta = ElementTree.SubElement(root, "meta")
+    task = ElementTree.SubElement(meta, "task")
+    _text(meta, "dumped_by", DUMPED_BY)
     _text(task, "name", dataset.name)
     _text(task, "size", str(len(dataset.images)))
     _text(task, "mode", "annotation")
@@ -172,7 +177,12 @@ def _write_instance(
         corners = {"xtl": repr(float(x0)), "ytl": repr(float(y0)), "xbr": repr(float(x1)), "ybr": repr(float(y1))}
         box = ElementTree.SubElement(parent, "box", shape | corners)
         first = first if first is not None else box
-    if instance.mask is not None:
+    rings = outline_of(instance) or []
+    for ring in rings:
+        points = ";".join(f"{x!r},{y!r}" for x, y in zip(ring[::2], ring[1::2], strict=True))
+        polygon = ElementTree.SubElement(parent, "polygon", shape | {"points": points})
+        first = first if first is not None else polygon
+    if instance.mask is not None and not rings:
         x0, y0, x1, y1 = (int(v) for v in instance.mask.box) if instance.mask.area else (0, 0, 1, 1)
         rle = row_major_runs(instance.mask.decode()[y0:y1, x0:x1])
         place = {"left": str(x0), "top": str(y0), "width": str(x1 - x0), "height": str(y1 - y0)}

@@ -1,6 +1,6 @@
 """The neutral model between annotation files and the project store.
 
-Coordinates are xy_image (continuous, EXIF applied; DESIGN section 7); readers and writers convert from and to each
+Coordinates are xy_image (continuous, EXIF applied; methods/index.md); readers and writers convert from and to each
 format's own frame through `engine.domain.geometry`. Nothing here knows a file format or the database.
 """
 
@@ -57,7 +57,15 @@ class DatasetInstance:
 
 @dataclass(frozen=True)
 class DatasetImage:
-    """One photo: `rel_path` POSIX, relative to the image root; `width`, `height` of the oriented image."""
+    """One photo: `rel_path` POSIX, relative to the image root; `width`, `height` of the oriented image.
+
+    Attributes:
+        pointer: the photo as the file names it where that is no plain relative path (absolute, with "..", a URL), else "".
+        label_folder: folder that a relative `pointer` starts from, "" when the file does not say.
+        size_told: the file itself states the size; else the reader took it from the picture.
+        y_up: y counts from the bottom of the picture (TPS); turned as soon as the photo is known.
+        any_suffix: the file names the photo without its suffix (mask pictures): `rel_path` has a stand-in.
+    """
 
     rel_path: PurePosixPath
     width: int
@@ -71,6 +79,11 @@ class DatasetImage:
     original_id: int | str | None = None
     sha256: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    pointer: str = ""
+    label_folder: str = ""
+    size_told: bool = True
+    y_up: bool = False
+    any_suffix: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,11 @@ class ReportItem:
 
 @dataclass
 class Report:
-    """What a read or write did; `items` name everything that was not carried over unchanged."""
+    """What a read or write did; `items` name everything that was not carried over unchanged.
+
+    Kinds: "skipped" (left out), "changed" (read or written differently), "lost" (no place for it), "flagged" (kept, but look
+    at it), "kept" (the project's value stays), "note" (how the file was understood).
+    """
 
     format: str
     images: int = 0
@@ -123,10 +140,23 @@ class Report:
     items: list[ReportItem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    _counted: dict[tuple[str, str, str], tuple[int, int, str]] = field(default_factory=dict, repr=False)
 
     def add(self, kind: str, where: str, reason: str) -> None:
         """Record one skipped / changed / lost item."""
         self.items.append(ReportItem(kind, where, reason))
+
+    def count(self, kind: str, what: str, where: str, reason: str = "", number: int = 1) -> None:
+        """Record `number` more of a kind that is said once: "12 x rotation", with the first place where it stood."""
+        key = (kind, what, reason)
+        index, total, first = self._counted.get(key, (len(self.items), 0, where))
+        total += number
+        self._counted[key] = (index, total, first)
+        item = ReportItem(kind, f"{total} x {what}", f"{reason} (first: {first})" if reason else f"first: {first}")
+        if index == len(self.items):
+            self.items.append(item)
+        else:
+            self.items[index] = item
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json` and for the report file."""

@@ -1,4 +1,4 @@
-"""DeepLabCut CSV and HDF5 labels (FORMATS 4.6)."""
+"""DeepLabCut CSV and HDF5 labels (methods/formats.md#deeplabcut)."""
 
 from projects.formats.deeplabcut_read import read
 from projects.formats.deeplabcut_write import losses, write

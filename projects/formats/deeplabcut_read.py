@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,9 +21,10 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, bad, begin, drawn_size, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.finish import finish, say_unlabelled
 from projects.formats.schemas import guess_pairs
 from projects.formats.yamlfile import load_yaml
 
@@ -31,13 +32,15 @@ _OURS = re.compile(r"animal\d+$")
 MAX_COLUMNS = 100_000
 MAX_HDF = 500_000_000
 MAX_CELLS = 10_000_000
+HDF_KEY = "df_with_missing"
+_AXES = ("x", "y", "likelihood")
 
 
 @dataclass(frozen=True)
 class _Table:
-    """One label file: (animal, body part, "x" / "y" / "likelihood") of every column, and (path, values) of every row."""
+    """One label file: (scorer, animal, body part, "x" / "y" / "likelihood") of every column, (path, values) of every row."""
 
-    columns: tuple[tuple[str, str, str], ...]
+    columns: tuple[tuple[str, str, str, str], ...]
     rows: tuple[tuple[str, tuple[float | None, ...]], ...]
 
 
@@ -55,24 +58,36 @@ def read(
     name = options.category or config.text("kinmark_category", "") or config.text("Task", "") or "animal"
     broken = BadItems(report, options.skip_bad)
     images: dict[PurePosixPath, DatasetImage] = {}
+    source: dict[PurePosixPath, str] = {}
     parts: dict[str, None] = dict.fromkeys(_config_parts(config))
     begin(progress, "Reading DeepLabCut", len(files))
     for file in files:
         tick(progress, cancel, file.parent.name)
         try:
-            table = _read_csv(file) if file.suffix.lower() == ".csv" else _read_hdf(file)
-            parts.update(dict.fromkeys(part for _, part, _ in table.columns))
-            for image in _images(file, root, table, name, config, report):
-                if image.rel_path in images:
-                    raise bad(file, str(image.rel_path), "the image has two rows")
-                images[image.rel_path] = image
+            table = _read_csv(file, report) if file.suffix.lower() == ".csv" else _read_hdf(file)
+            parts.update(dict.fromkeys(part for _, _, part, _ in table.columns))
+            scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
+            if scorers:
+                report.add("lost", f"scorer {', '.join(scorers)}"[:200], f"{file.name}: there is no place for it")
+            for row in table.rows:
+                try:
+                    image = _image(file, root, table.columns, row, name, config, options, report)
+                    if image.rel_path in images:
+                        raise bad(
+                            file, str(image.rel_path), f"the image has two rows (the other one in {source[image.rel_path]})",
+                            "Import one person's file at a time: give the .csv itself.",
+                        )  # fmt: skip
+                    images[image.rel_path], source[image.rel_path] = image, file.name
+                except AppError as error:
+                    broken.handle(f"{file.name}: {row[0][:200]}", error)
         except AppError as error:
             broken.handle(str(file), error)
+    if path.is_dir():
+        say_unlabelled(root / "labeled-data", {root / name for name in images}, report)
     schema = _schema(list(parts), config, report)
     dataset = Dataset((DatasetCategory(name, schema),), tuple(images.values()), root.name)
     report.extra["images_root"] = str(root)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _files(path: Path) -> list[Path]:
@@ -81,8 +96,9 @@ def _files(path: Path) -> list[Path]:
     folders = sorted(p for p in (path / "labeled-data").glob("*") if p.is_dir()) if path.is_dir() else []
     found = []
     for folder in folders:
-        tables = sorted(folder.glob("CollectedData_*.csv")) or sorted(folder.glob("CollectedData_*.h5"))
-        found += tables[:1]
+        tables = sorted(folder.glob("CollectedData_*.csv"))
+        stems = {t.stem for t in tables}  # DeepLabCut keeps each table twice
+        found += tables + [t for t in sorted(folder.glob("CollectedData_*.h5")) if t.stem not in stems]
     if not found:
         raise bad(
             path, "", "it holds no labeled-data/<video>/CollectedData_*.csv", "Give the DeepLabCut project folder."
@@ -121,7 +137,7 @@ def _schema(parts: list[str], config: Item, report: Report) -> KeypointSchema:
     return KeypointSchema(tuple(parts), links("skeleton"), pairs)
 
 
-def _read_csv(file: Path) -> _Table:
+def _read_csv(file: Path, report: Report) -> _Table:
     try:
         rows = [row for row in csv.reader(io.StringIO(checks.read_text(file))) if row]
     except csv.Error as error:
@@ -138,16 +154,28 @@ def _read_csv(file: Path) -> _Table:
     if first >= width or width > MAX_COLUMNS or any(len(row) != width for row in header.values()):
         raise bad(file, "header", "its rows have different lengths or no x, y columns")
     animals = header.get("individuals", [""] * width)
+    scorers = header.get("scorer", [""] * width)
     columns = tuple(
-        (animals[i].strip(), header["bodyparts"][i].strip(), coords[i].strip()) for i in range(first, width)
+        (scorers[i].strip(), animals[i].strip(), header["bodyparts"][i].strip(), coords[i].strip())
+        for i in range(first, width)
     )
+    columns = tuple(c if c[3] in _AXES and c[2] else (c[0], c[1], c[2], "") for c in columns)
+    for column in columns:
+        if not column[3]:
+            report.count(
+                "skipped", "column of another kind", f"{file.name}: {column[2] or 'no name'}"[:200], "x, y, likelihood"
+            )
     result = []
     for number, row in enumerate(rows, start=len(header) + 1):
         if len(row) != width:
             raise bad(file, f"line {number}", f"{width} columns are expected, found {len(row)}")
         item = Item(file, f"line {number}", {})
-        result.append(("/".join(c for c in row[:first] if c), tuple(_cell(item, c) for c in row[first:])))
-    return _Table(columns, tuple(result))
+        cells = tuple(_cell(item, c) if column[3] else None for c, column in zip(row[first:], columns, strict=True))
+        result.append(("/".join(c for c in row[:first] if c), cells))
+    kept = [i for i, column in enumerate(columns) if column[3]]
+    return _Table(
+        tuple(columns[i] for i in kept), tuple((path, tuple(cells[i] for i in kept)) for path, cells in result)
+    )
 
 
 def _cell(item: Item, text: str) -> float | None:
@@ -171,9 +199,13 @@ def _read_hdf(file: Path) -> _Table:
     checks.read_bytes(file, MAX_HDF)[:1]  # names the file when it is missing or too large
     try:
         with h5py.File(file, "r") as content:
-            if not isinstance(content.get("df_with_missing", getlink=True), h5py.HardLink):
-                raise KeyError("df_with_missing")
-            group = content["df_with_missing"]
+            if not isinstance(content.get(HDF_KEY, getlink=True), h5py.HardLink):
+                keys = ", ".join(str(k)[:40] for k in list(content)[:5]) or "none"
+                raise bad(
+                    file, "", f'it holds no table "{HDF_KEY}" (its tables: {keys})',
+                    "Import the .csv beside it, or store the labels again from DeepLabCut.",
+                )  # fmt: skip
+            group = content[HDF_KEY]
             for key in group:
                 _check_dataset(file, group, key, h5py.HardLink)
             values = np.asarray(group["block0_values"][()], dtype=np.float64)
@@ -225,7 +257,7 @@ def _hdf_table(
 ) -> _Table:
     if any(len(c) not in (3, 4) for c in columns):
         raise bad(file, "", "the columns must be scorer, (individual,) body part, coordinate")
-    names = tuple((c[1] if len(c) == 4 else "", c[-2], c[-1]) for c in columns)
+    names = tuple((c[0], c[1] if len(c) == 4 else "", c[-2], c[-1]) for c in columns)
     result = []
     for path, line in zip(rows, values, strict=True):
         item = Item(file, "/".join(path)[:200], {})
@@ -234,52 +266,60 @@ def _hdf_table(
     return _Table(names, tuple(result))
 
 
-def _images(
-    file: Path, root: Path, table: _Table, category: str, config: Item, report: Report
-) -> Iterable[DatasetImage]:
+def _image(
+    file: Path, root: Path, columns: Sequence[tuple[str, str, str, str]], row: tuple[str, tuple[float | None, ...]],
+    category: str, config: Item, options: ReadOptions, report: Report,
+) -> DatasetImage:  # fmt: skip
     ours = "kinmark_category" in config.data
-    for text, values in table.rows:
-        item = Item(file, text[:200], {})
-        relative = checks.relative_path(text, item)
-        if relative.parts[0] != "labeled-data" and file.absolute().parent != root:
-            relative = PurePosixPath(file.absolute().parent.relative_to(root).as_posix()) / relative
-        points: dict[str, dict[str, dict[str, float]]] = {}
-        for (animal, part, axis), value in zip(table.columns, values, strict=True):
-            own = points.setdefault(animal, {}).setdefault(part, {})
-            if value is not None:
-                own[axis] = value
-        width, height = _size(root, relative)
-        instances = []
-        for animal, found in points.items():
-            keypoints = {part: _keypoint(cells) for part, cells in found.items()}
-            if any(k.visibility for k in keypoints.values()):
-                identity = "" if ours and _OURS.match(animal) else animal
-                instances.append(DatasetInstance(category, keypoints, identity=identity, origin="imported"))
-        image = DatasetImage(relative, width, height, tuple(instances))
-        _flag_outside(image, report)
-        yield image
+    text, values = row
+    item = Item(file, text[:200], {})
+    relative, pointer = checks.photo_path(text, item)
+    if relative.parts[0] != "labeled-data" and file.absolute().parent != root:
+        relative = PurePosixPath(file.absolute().parent.relative_to(root).as_posix()) / relative.name
+    points: dict[str, dict[str, dict[str, float]]] = {}
+    by: dict[tuple[str, str, str], str] = {}
+    for (scorer, animal, part, axis), value in zip(columns, values, strict=True):
+        own = points.setdefault(animal, {}).setdefault(part, {})
+        if value is None:
+            continue
+        if axis in own:
+            first = by[animal, part, axis]
+            who = f'by "{first}" and by "{scorer}"' if first != scorer else "in two columns of the same name"
+            raise item.error(
+                f'"{part}" has two values of {axis}, {who}',
+                "Leave one of the columns in the table, or give each person a file of their own.",
+            )
+        own[axis], by[animal, part, axis] = value, scorer
+    width, height, orientation = _size(root, relative)
+    width, height = drawn_size((width, height), orientation, options)
+    instances = []
+    for animal, found in points.items():
+        for part, cells in found.items():
+            if ("x" in cells) != ("y" in cells):
+                report.count(
+                    "lost", "x without y or y without x", f"{file.name}, {text[:120]}: {part}", "taken as missing"
+                )
+        keypoints = {part: _keypoint(cells) for part, cells in found.items()}
+        if any(k.visibility for k in keypoints.values()):
+            identity = "" if ours and _OURS.match(animal) else animal
+            instances.append(DatasetInstance(category, keypoints, identity=identity, origin="imported"))
+    local = checks.resolve_inside(root, relative) is not None
+    return DatasetImage(
+        relative, width, height, tuple(instances), orientation=orientation, size_told=False,
+        pointer=pointer if not local and checks.is_absolute(text.replace("\\", "/")) else "",
+    )  # fmt: skip
 
 
-def _size(root: Path, relative: PurePosixPath) -> tuple[int, int]:
-    """Size of the picture, (0, 0) when it is not here (then the import looks for it)."""
+def _size(root: Path, relative: PurePosixPath) -> tuple[int, int, int]:
+    """Size and orientation of the picture, (0, 0, 1) when it is not here (then the import looks for it)."""
     path = checks.resolve_inside(root, relative)
-    return read_header(path).size_wh if path is not None else (0, 0)
+    if path is None:
+        return 0, 0, 1
+    header = read_header(path)
+    return header.width, header.height, header.orientation
 
 
 def _keypoint(cells: dict[str, float]) -> DatasetKeypoint:
     if "x" not in cells or "y" not in cells:
         return DatasetKeypoint(Visibility.ABSENT)
     return DatasetKeypoint(Visibility.VISIBLE, cells["x"], cells["y"], cells.get("likelihood"))
-
-
-def _flag_outside(image: DatasetImage, report: Report) -> None:
-    if not image.width:
-        return
-    for instance in image.instances:
-        outside = [
-            n
-            for n, k in instance.keypoints.items()
-            if k.x is not None and k.y is not None and not (0 <= k.x <= image.width and 0 <= k.y <= image.height)
-        ]
-        if outside:
-            report.add("flagged", str(image.rel_path), f"kept although outside the image: {', '.join(outside)}")

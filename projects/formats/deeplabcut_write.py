@@ -33,6 +33,7 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
         ("hidden keypoints", sum(k.visibility == 1 for n in instances for k in n.keypoints.values()), "written as visible"),
         ("masks", sum(n.mask is not None for n in instances), "DeepLabCut has none"),
         ("boxes", sum(n.box is not None for n in instances), "DeepLabCut has none"),
+        ("instances without keypoints", sum(not n.keypoints for n in instances), "left out"),
         ("splits", any(i.split for i in dataset.images), "DeepLabCut splits when it trains"),
         ("left/right pairs", any(c.schema.pairs for c in dataset.categories), "no place for them"),
         ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are empty cells"),
@@ -52,6 +53,8 @@ def write(
     category = _the_category(dataset)
     videos = _videos(dataset, category)
     individuals = _individuals(videos, category)
+    for folder, video in _renamed(videos).items():
+        report.add("changed", folder, f"this folder is written as the video {video}")
     names = flat_stems(image.rel_path for images in videos.values() for image in images)
     begin(progress, "Writing DeepLabCut", sum(map(len, videos.values())))
     with open_sink(out, "deeplabcut", options.archive) as sink:
@@ -67,7 +70,14 @@ def write(
                     continue
                 rows.append(["labeled-data", video, name, *_cells(image, category, individuals)])
                 report.images += 1
-                report.instances += sum(n.category == category.name for n in image.instances)
+                placed = _place(_own(image, category), individuals).values()
+                report.instances += len(placed)
+                report.keypoints += sum(k.visibility > 0 for n in placed for k in n.keypoints.values())
+                missed = len(_own(image, category)) - len(placed)
+                if missed:
+                    report.add(
+                        "skipped", str(image.rel_path), f"{missed} animals beyond those that the table has columns for"
+                    )
             file = f"labeled-data/{video}/CollectedData_{SCORER}"
             text = _csv_text(rows)
             sink.add(f"{file}.csv", text.encode())
@@ -103,6 +113,17 @@ def _videos(dataset: Dataset, category: DatasetCategory) -> dict[str, list[Datas
     return videos
 
 
+def _renamed(videos: dict[str, list[DatasetImage]]) -> dict[str, str]:
+    """Folders of photos whose name as a video is another one."""
+    result = {}
+    for video, images in videos.items():
+        for image in images:
+            folder = image.rel_path.parent
+            if folder.name != video:
+                result[str(folder)] = video
+    return result
+
+
 def _individuals(videos: dict[str, list[DatasetImage]], category: DatasetCategory) -> list[str]:
     """Names of the animals when a photo holds several or they have identities, else []: a single-animal project."""
     identities: dict[str, None] = {}
@@ -130,7 +151,7 @@ def _header(category: DatasetCategory, individuals: list[str]) -> list[list[str]
 
 
 def _cells(image: DatasetImage, category: DatasetCategory, individuals: list[str]) -> list[str]:
-    placed = _place([n for n in image.instances if n.category == category.name and n.keypoints], individuals)
+    placed = _place(_own(image, category), individuals)
     cells = []
     for animal in individuals or [""]:
         instance = placed.get(animal)
@@ -143,6 +164,10 @@ def _cells(image: DatasetImage, category: DatasetCategory, individuals: list[str
                 else ["", ""]
             )
     return cells
+
+
+def _own(image: DatasetImage, category: DatasetCategory) -> list[DatasetInstance]:
+    return [n for n in image.instances if n.category == category.name and n.keypoints]
 
 
 def _place(instances: list[DatasetInstance], individuals: list[str]) -> dict[str, DatasetInstance]:
@@ -169,7 +194,7 @@ def _config(
     names = category.schema.names
     data: dict[str, Any] = {
         "Task": ascii_word(dataset.name) or "kinmark", "scorer": SCORER, "multianimalproject": bool(individuals),
-        "project_path": ".", "video_sets": {f"videos/{v}.avi": {"crop": _crop(images)} for v, images in videos.items()},
+        "project_path": ".", "video_sets": {_clip(v, images): {"crop": _crop(images)} for v, images in videos.items()},
         "skeleton": [[names[a], names[b]] for a, b in category.schema.edges],
         "kinmark_category": category.name,
         "kinmark_pairs": [[names[a], names[b]] for a, b in category.schema.pairs],
@@ -184,6 +209,12 @@ def _config(
     else:
         data["bodyparts"] = list(names)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode()
+
+
+def _clip(video: str, images: list[DatasetImage]) -> str:
+    """The clip that the frames come from, else a name for the folder."""
+    clips = {str((i.extra.get("video") or {}).get("clip", "")) for i in images}
+    return next(iter(clips)) if len(clips) == 1 and clips != {""} else f"videos/{video}.avi"
 
 
 def _crop(images: list[DatasetImage]) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.domain.errors import AppError, KnownError
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import load_image, read_header
+from engine.imaging import is_cut_off, load_image, read_header
 from projects.formats.base import begin, tick
 from projects.formats.dataset import Dataset, DatasetImage, Report
 
@@ -73,8 +73,18 @@ def jpeg_bytes(image: DatasetImage) -> bytes:
     source = source_of(image)
     header = read_header(source)
     if header.format == "JPEG" and header.mode == "RGB" and header.orientation == 1 and header.frames == 1:
+        _refuse_cut_off(source)
         return source.read_bytes()
     return _encode(image, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+
+
+def _refuse_cut_off(source: Path) -> None:
+    """A copy would hand on the broken file without a word; decoding notices it by itself."""
+    if is_cut_off(source):
+        raise KnownError(
+            f"The photo {source} is cut off (a broken copy?).",
+            "Copy it again from where it came from, then export again.",
+        )
 
 
 def png_bytes(image: DatasetImage) -> bytes:
@@ -111,6 +121,7 @@ def copy_image(image: DatasetImage, target: Path) -> None:
     if target.exists() and target.resolve() == source.resolve():
         return
     if header.orientation == 1:
+        _refuse_cut_off(source)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""labelme JSON: one file per photo (FORMATS 4.1)."""
+"""labelme JSON: one file per photo (methods/formats.md#labelme)."""
 
 from projects.formats.labelme_read import read
 from projects.formats.labelme_write import losses, write

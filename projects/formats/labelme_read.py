@@ -1,7 +1,8 @@
 """Read labelme JSON files: a folder of them (recursive) or one.
 
 Points of one `group_id` make an instance with the rectangle, polygon or mask of the same group; its label is the category.
-Points without a group belong to the one instance of the photo. Coordinates are xy_image.
+A group of several rectangles or labels is several instances (`grouping`). Points without a group belong to the one instance
+of the photo, or to the only one that they lie in. Coordinates are xy_image.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import os
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,26 +24,25 @@ from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.imaging import read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.finish import finish, say_unlabelled
+from projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
 from projects.formats.labelme_write import OWN_KEY
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
 from projects.formats.schemas import SchemaCollector
 
 DEFAULT_CATEGORY = "object"
-_SHAPES = ("rectangle", "polygon", "mask")
-
-
-@dataclass
-class _Group:
-    """What is known of one instance while its shapes are read."""
-
-    category: str = ""
-    keypoints: dict[str, DatasetKeypoint] = field(default_factory=dict)
-    box: Box | None = None
-    mask: MaskRLE | None = None
+_TURNED = ("rotation", "oriented_rectangle")
+_SHAPES = ("rectangle", "polygon", "mask", *_TURNED)
+_KNOWN = frozenset({
+    "label", "points", "group_id", "shape_type", "flags", "mask", "description", "kie_linking", "direction", "version",
+    "line_color", "fill_color",
+})  # fmt: skip
+"""Fields of a shape that are used, or say nothing of their own."""
 
 
 def read(
@@ -53,51 +54,125 @@ def read(
     """Parse `path` (folder or file); image paths are relative to the folder."""
     report = Report("labelme")
     root = path if path.is_dir() else path.parent
-    files = sorted(p for p in path.rglob("*.json") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in path.rglob("*.json") if _is_candidate(p, path)) if path.is_dir() else [path]
     if not files:
         raise bad(path, "", "it holds no .json file", "Give the folder with labelme's JSON files.")
     broken = BadItems(report, options.skip_bad)
     collector = SchemaCollector(report)
     begin(progress, "Reading labelme", len(files))
     images: list[DatasetImage] = []
+    ours = 0
+    strangers: list[str] = []
     for file in files:
         tick(progress, cancel, file.name)
         relative = PurePosixPath(file.relative_to(root).as_posix())
         try:
-            images.append(_read_file(file, relative, options, collector, report))
+            data = checks.load_json(file)
+            if path.is_dir() and not (isinstance(data, dict) and "shapes" in data):
+                strangers.append(str(relative))
+                continue
+            top = Item(file, "", data)
+            images.append(_read_file(top, relative, options, collector, report, broken))
+            ours += OWN_KEY in top.data
         except AppError as error:
             broken.handle(str(relative), error)
-    dataset = Dataset(collector.categories(), tuple(images), root.name)
+    if strangers and not images and not report.items:
+        raise bad(path / strangers[0], "", 'it is no labelme file (the field "shapes" is missing)')
+    if strangers:
+        report.count("skipped", "JSON file of another kind", strangers[0], "it has no shapes", len(strangers))
+    if path.is_dir():
+        told = {Path(os.path.normpath(Path(i.label_folder) / i.pointer.replace("\\", "/"))) for i in images}
+        say_unlabelled(root.absolute(), told, report)
     report.extra["images_root"] = str(root)
-    count_dataset(report, dataset)
-    return dataset, report
+    report.extra["oriented"] = ours > 0 and ours == len(images)
+    return finish(Dataset(collector.categories(), tuple(images), root.name), report, options, path)
+
+
+def _is_candidate(file: Path, folder: Path) -> bool:
+    """JSON files, but for those inside Kinmark projects."""
+    return file.is_file() and not any(p.suffix == ".kinmark" for p in file.relative_to(folder).parents)
 
 
 def _read_file(
-    file: Path, relative: PurePosixPath, options: ReadOptions, collector: SchemaCollector, report: Report
-) -> DatasetImage:
-    top = Item(file, "", checks.load_json(file))
+    top: Item, relative: PurePosixPath, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
+) -> DatasetImage:  # fmt: skip
     if "shapes" not in top.data:
         raise top.error('it is no labelme file (the field "shapes" is missing)')
-    width, height = checks.image_size(top, top.required("imageWidth"), top.required("imageHeight"))
-    name = PurePosixPath(top.text("imagePath").replace("\\", "/")).name
-    rel_path = relative.parent / checks.relative_path(name, top)
+    file = Path(top.path)
+    pointer = top.text("imagePath")
+    rel_path = _photo(relative.parent, pointer, top)
+    told = not (checks.is_missing(top.data.get("imageWidth")) and checks.is_missing(top.data.get("imageHeight")))
+    if told:
+        width, height = checks.image_size(top, top.required("imageWidth"), top.required("imageHeight"))
+    else:
+        width, height = _size_of_photo(file, pointer, top)
     own = Item(file, OWN_KEY, top.data.get(OWN_KEY) or {})
     for number, raw in enumerate(own.items("categories", [])):
         _own_category(Item(file, f"{OWN_KEY} category {number}", raw), collector)
-    image = DatasetImage(rel_path, width, height)
-    groups = _read_groups(top, image, report)
+    image = DatasetImage(
+        rel_path, width, height, pointer=pointer, label_folder=str(file.absolute().parent), size_told=told
+    )  # fmt: skip
+    _count_flags(top, "flag of the photo", report)
+    groups = _read_groups(top, image, options, report, broken)
     fields = own.items("instances", [])
     instances = []
     for number, raw in enumerate(fields, start=1):  # ours: also instances without any shape
         own_fields = Item(file, f"instance {number}", raw)
-        instances.append(_instance(groups.pop(number, _Group()), own_fields, options, collector))
-    instances += [_instance(group, None, options, collector) for group in groups.values()]
+        parts = groups.pop(number, None) or [Part("", own_fields.where)]
+        instances += [_instance(part, own_fields, options, collector) for part in parts]
+    instances += [_instance(part, None, options, collector) for parts in groups.values() for part in parts]
     words = Item(file, "image", own.data.get("image") or {})
     return replace(
         image, instances=tuple(instances), split=words.text("split", ""), tags=tuple(map(str, words.items("tags", []))),
         nothing_here=tuple(map(str, words.items("nothing_here", []))),
     )  # fmt: skip
+
+
+def _photo(folder: PurePosixPath, pointer: str, top: Item) -> PurePosixPath:
+    """The photo's path below the folder that is read; one that lies outside is named by its own folders."""
+    path, _ = checks.photo_path(pointer, top)
+    text = pointer.replace("\\", "/")
+    if checks.is_absolute(text):
+        return path
+    steps: list[str] = []
+    for part in [*folder.parts, *PurePosixPath(text).parts]:
+        if part == ".." and not steps:
+            # Our own exports stand beside each other like the photos: the name in the JSON's own folder.
+            return folder / path.name if OWN_KEY in top.data else path
+        steps = steps[:-1] if part == ".." else steps if part == "." else [*steps, part]
+    return checks.relative_path("/".join(steps), top) if steps else path
+
+
+def _size_of_photo(file: Path, pointer: str, top: Item) -> tuple[int, int]:
+    """labelme's older files say no size: it is asked of the photo beside them."""
+    path, _ = checks.photo_path(pointer, top)
+    found = checks.resolve_inside(file.absolute().parent, path)
+    if found is None:
+        raise top.error(
+            f'"imageWidth" and "imageHeight" are empty and the photo {pointer[:200]!r} is not beside the file',
+            "Put the photo beside the JSON, or save the file again in labelme.",
+        )
+    return read_header(found).size_wh
+
+
+def _count_flags(item: Item, what: str, report: Report) -> None:
+    """Flags that are set and mean nothing here ("occluded" of a point is read by `_read_point`)."""
+    flags = item.data.get("flags")
+    for name, value in flags.items() if isinstance(flags, dict) else ():
+        if value and not (name == "occluded" and what == "flag of a point"):
+            report.count("lost", f'{what}, "{str(name)[:60]}"', _place(item), "there is no place for it")
+
+
+def _place(item: Item) -> str:
+    return f"{item.path}: {item.where}" if item.where else str(item.path)
+
+
+def _count_rest(shape: Item, kind: str, report: Report) -> None:
+    """What a shape says beyond its place: descriptions, attributes, difficult, score ..."""
+    _count_flags(shape, f"flag of a {'point' if kind == 'point' else 'region'}", report)
+    for name, value in shape.data.items():
+        if value and (name not in _KNOWN or name == "description"):
+            report.count("lost", f'"{str(name)[:60]}" of a shape', _place(shape), "there is no place for it")
 
 
 def _own_category(item: Item, collector: SchemaCollector) -> None:
@@ -119,33 +194,56 @@ def _own_category(item: Item, collector: SchemaCollector) -> None:
     )
 
 
-def _read_groups(top: Item, image: DatasetImage, report: Report) -> dict[int | str, _Group]:
-    """group id (or a made-up name) -> what its shapes say; ungrouped points join the only instance."""
-    groups: dict[int | str, _Group] = {}
-    loose: dict[str, DatasetKeypoint] = {}
+def _read_groups(
+    top: Item, image: DatasetImage, options: ReadOptions, report: Report, broken: BadItems
+) -> dict[int | str, list[Part]]:
+    """group id (or a made-up name) -> the instances that its shapes are."""
+    shapes: dict[int | str, list[Shape]] = {}
+    loose: list[tuple[str, Shape]] = []
     for number, raw in enumerate(top.items("shapes")):
-        shape = Item(top.path, f"shape {number}", raw)
-        kind, label = shape.text("shape_type", "polygon"), shape.text("label")
-        group_id = shape.data.get("group_id")
-        key = f"shape {number}" if group_id is None else checks.whole(group_id, shape, '"group_id"')
-        if kind == "point":
-            keypoints = loose if group_id is None else groups.setdefault(key, _Group()).keypoints
-            if label in keypoints:
-                report.add("skipped", f"{top.path}: {shape.where}", f'a second point "{label}" of the same instance')
+        where = f"shape {number}"
+        try:
+            shape = Item(top.path, where, raw)
+            kind, label = shape.text("shape_type", "polygon"), shape.text("label")
+            where = f'shape {number} ({kind} "{label[:60]}")'
+            shape.where = where
+            key = _group_key(shape, number)
+            if kind == "point":
+                found = Shape(label, _place(shape), point=_read_point(shape))
+                if shape.data.get("group_id") is None:
+                    loose.append((label, found))
+                else:
+                    shapes.setdefault(key, []).append(found)
+            elif kind in _SHAPES:
+                shapes.setdefault(key, []).append(_read_region(shape, kind, label, image, report))
             else:
-                keypoints[label] = _read_point(shape, image, report)
-        elif kind in _SHAPES:
-            group = groups.setdefault(key, _Group())
-            group.category = group.category or label
-            _read_region(shape, kind, image, group)
-        else:
-            report.add(
-                "skipped", f"{top.path}: {shape.where}", f'a shape of the type "{kind}" is neither point nor region'
-            )
-    if loose:
-        owner = next(iter(groups.values())) if len(groups) == 1 else groups.setdefault("points", _Group())
-        owner.keypoints = {**loose, **owner.keypoints}
+                report.count("skipped", f'shape of the type "{kind[:40]}"', _place(shape), "neither point nor region")
+                continue
+            _count_rest(shape, kind, report)
+        except AppError as error:
+            broken.handle(f"{top.path}: {where}", error)
+    category = options.category or DEFAULT_CATEGORY
+    groups: dict[int | str, list[Part]] = {}
+    for key, members in shapes.items():
+        place = f"{top.path}: group {key}" if not str(key).startswith("shape ") else f"{top.path}: {key}"
+        parts = assemble([s for s in members if s.point is None], place, report)
+        give_points([(s.category, s) for s in members if s.point is not None], parts, category, place, report)
+        groups[key] = parts
+    every = [part for parts in groups.values() for part in parts]
+    number = len(every)
+    give_loose_points(loose, every, category, str(top.path), report)
+    if every[number:]:
+        groups["points"] = every[number:]
     return groups
+
+
+def _group_key(shape: Item, number: int) -> int | str:
+    group = shape.data.get("group_id")
+    if group is None:
+        return f"shape {number}"
+    if isinstance(group, str):
+        return int(group) if group.isascii() and group.isdigit() and len(group) < 16 else f"group {group[:80]}"
+    return checks.whole(group, shape, '"group_id"')
 
 
 def _points(shape: Item, count: int | None) -> list[tuple[float, float]]:
@@ -160,33 +258,37 @@ def _points(shape: Item, count: int | None) -> list[tuple[float, float]]:
     return points
 
 
-def _read_point(shape: Item, image: DatasetImage, report: Report) -> DatasetKeypoint:
+def _read_point(shape: Item) -> DatasetKeypoint:
     [(x, y)] = _points(shape, 1)
-    if not (0 <= x <= image.width and 0 <= y <= image.height):
-        report.add("flagged", f"{image.rel_path}: {shape.where}", "kept although outside the image")
     flags = shape.data.get("flags")
     hidden = isinstance(flags, dict) and flags.get("occluded") is True
     return DatasetKeypoint(Visibility.HIDDEN if hidden else Visibility.VISIBLE, x, y)
 
 
-def _read_region(shape: Item, kind: str, image: DatasetImage, group: _Group) -> None:
-    if kind == "rectangle":
-        (ax, ay), (bx, by) = _points(shape, 2)
-        group.box = (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
-        return
+def _read_region(shape: Item, kind: str, label: str, image: DatasetImage, report: Report) -> Shape:
+    if kind == "rectangle" or kind in _TURNED:
+        return Shape(label, _place(shape), box=_rectangle(shape, kind, report))
     if kind == "mask":
-        mask = _decode_mask(shape, image)
-    else:
-        points = _points(shape, None)
-        if len(points) < 3:
-            raise shape.error(f"a polygon of {len(points)} points encloses nothing")
-        try:
-            mask = polygons_to_mask([[v for p in points for v in p]], image.height, image.width)
-        except ValueError as error:
-            raise shape.error(f"the polygon cannot be drawn: {error}") from None
-    if group.mask is not None:  # one object in several parts
-        mask = MaskRLE.encode(group.mask.decode() | mask.decode())
-    group.mask = mask
+        return Shape(label, _place(shape), mask=_decode_mask(shape, image))
+    points = _points(shape, None)
+    if len(points) < 3:
+        raise shape.error(f"a polygon of {len(points)} points encloses nothing")
+    ring = [v for p in points for v in p]
+    try:
+        return Shape(label, _place(shape), mask=polygons_to_mask([ring], image.height, image.width), ring=ring)
+    except ValueError as error:
+        raise shape.error(f"the polygon cannot be drawn: {error}") from None
+
+
+def _rectangle(shape: Item, kind: str, report: Report) -> Box:
+    """Two corners (labelme) or four (X-AnyLabeling); turned ones as the upright box around them."""
+    points = _points(shape, None)
+    if len(points) not in ((4,) if kind in _TURNED else (2, 4)):
+        raise shape.error(f"a rectangle of {len(points)} points; two opposite corners or all four are expected")
+    xs, ys = [p[0] for p in points], [p[1] for p in points]
+    if len(points) == 4 and not (len(set(xs)) <= 2 and len(set(ys)) <= 2):
+        report.count("changed", "rotated box", _place(shape), "read as the upright box around it; the angle is lost")
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _decode_mask(shape: Item, image: DatasetImage) -> MaskRLE:
@@ -210,7 +312,7 @@ def _decode_mask(shape: Item, image: DatasetImage) -> MaskRLE:
     return MaskRLE.encode(pixels)
 
 
-def _instance(group: _Group, own: Item | None, options: ReadOptions, collector: SchemaCollector) -> DatasetInstance:
+def _instance(group: Part, own: Item | None, options: ReadOptions, collector: SchemaCollector) -> DatasetInstance:
     keypoints = dict(group.keypoints)
     category = group.category or options.category or DEFAULT_CATEGORY
     extra: dict[str, Any] = {}
@@ -232,4 +334,6 @@ def _instance(group: _Group, own: Item | None, options: ReadOptions, collector: 
         }  # fmt: skip
     collector.see(category, keypoints)
     ordered = {n: keypoints[n] for n in collector.order(category) if n in keypoints}
-    return DatasetInstance(category, ordered, group.box, group.mask, **({"origin": "imported"} | extra))
+    return DatasetInstance(
+        category, ordered, group.box, group.mask, **({"origin": "imported", "extra": group.extra} | extra)
+    )

@@ -22,6 +22,7 @@ from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import WriteOptions, begin, count_dataset, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import copy_images, inside, write_atomically
+from projects.formats.outlines import outline_of
 
 VERSION = "5.5.0"
 OWN_KEY = "kinmark"
@@ -116,7 +117,11 @@ def _shapes(instance: DatasetInstance, group: int) -> list[dict[str, Any]]:
     if instance.box is not None:
         x0, y0, x1, y1 = instance.box
         shapes.append(_shape(instance.category, "rectangle", [[x0, y0], [x1, y1]], group))
-    if instance.mask is not None:
+    rings = outline_of(instance)
+    for ring in rings or ():
+        points = [[x, y] for x, y in zip(ring[::2], ring[1::2], strict=True)]
+        shapes.append(_shape(instance.category, "polygon", points, group))
+    if instance.mask is not None and not rings:
         corners, picture = crop_mask(instance.mask)
         shapes.append(_shape(instance.category, "mask", corners, group, mask=picture))
     for name, keypoint in instance.keypoints.items():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
 from projects.formats.dataset import DatasetImage, DatasetInstance, DatasetKeypoint
+from projects.formats.outlines import KEY, outline_extra, outline_of
 
 _TURNS = {
     # orientation: transpose first?, then mirror x?, then mirror y? (the steps of PIL.ImageOps.exif_transpose)
@@ -49,6 +50,24 @@ def orient_image(image: DatasetImage, orientation: int) -> DatasetImage:
     return replace(image, width=size[0], height=size[1], instances=instances, orientation=orientation)
 
 
+def downwards(image: DatasetImage, size_wh: tuple[int, int]) -> DatasetImage:
+    """Keypoints and boxes whose y counts from the bottom of a picture of `size_wh`, in xy_image (y down)."""
+    height = float(size_wh[1])
+
+    def turned(instance: DatasetInstance) -> DatasetInstance:
+        keypoints = {
+            name: k if k.y is None else replace(k, y=height - k.y) for name, k in instance.keypoints.items()
+        }  # fmt: skip
+        box = instance.box
+        if box is not None:
+            box = (box[0], height - box[3], box[2], height - box[1])
+        return replace(instance, keypoints=keypoints, box=box)
+
+    return replace(
+        image, width=size_wh[0], height=size_wh[1], y_up=False, instances=tuple(map(turned, image.instances))
+    )  # fmt: skip
+
+
 def _orient_instance(instance: DatasetInstance, raw: tuple[int, int], orientation: int) -> DatasetInstance:
     def keypoint(k: DatasetKeypoint) -> DatasetKeypoint:
         if k.x is None or k.y is None:
@@ -62,7 +81,13 @@ def _orient_instance(instance: DatasetInstance, raw: tuple[int, int], orientatio
         bx, by = oriented_point(*instance.box[2:], raw, orientation)
         box = (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
     mask = MaskRLE.encode(oriented_mask(instance.mask.decode(), orientation)) if instance.mask is not None else None
-    # What the file said about shape (polygons, area) was in the old frame: the turned mask replaces it.
-    extra = {k: v for k, v in instance.extra.items() if k not in ("coco", "coco_mask")}
+    # What the file said about shape (polygons, area) was in the old frame: outlines are turned, figures are made anew.
+    extra = {k: v for k, v in instance.extra.items() if k not in (KEY, "coco_mask")}
+    if isinstance(extra.get("coco"), dict):
+        extra["coco"] = {k: v for k, v in extra["coco"].items() if k not in ("segmentation", "bbox", "area")}
+    rings = outline_of(instance)
+    if rings and mask is not None:
+        turned = [[oriented_point(x, y, raw, orientation) for x, y in zip(r[::2], r[1::2], strict=True)] for r in rings]
+        extra |= outline_extra([[v for point in ring for v in point] for ring in turned], mask)
     keypoints = {name: keypoint(k) for name, k in instance.keypoints.items()}
     return replace(instance, keypoints=keypoints, box=box, mask=mask, extra=extra)

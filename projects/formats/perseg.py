@@ -1,4 +1,4 @@
-"""PerSeg: one folder per object, pictures and masks numbered 00, 01 ...; 00 is the reference (FORMATS 4.8).
+"""PerSeg: one folder per object, pictures and masks numbered 00, 01 ...; 00 is the reference (methods/formats.md#perseg).
 
 An object is an identity (or a category, for instances without one). PerSAM's evaluator skips every path that contains "00",
 so numbers stop at 99 and such folder names are avoided.
@@ -16,9 +16,10 @@ from engine.domain.errors import AppError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import IMAGE_SUFFIXES, read_header
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
+from projects.formats.finish import finish
 from projects.formats.pixels import read_index_mask
 from projects.formats.sinks import open_sink
 from projects.formats.spair_names import ascii_word
@@ -33,6 +34,7 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     return lost([
         ("keypoints", sum(bool(n.keypoints) for n in instances), "PerSeg has masks only"),
         ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
+        ("names of photos", any(n.mask is not None for n in instances), "they are numbered 00, 01 ..."),
         ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
         ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
     ])  # fmt: skip
@@ -129,7 +131,7 @@ def read(
         tick(progress, cancel, file.name)
         where = f"{file.parent.name}/{file.name}"
         try:
-            image = _read_one(path, file, options.category)
+            image = _read_one(path, file, options)
         except AppError as error:
             broken.handle(where, error)
             continue
@@ -140,11 +142,10 @@ def read(
     names = dict.fromkeys(n.category for i in images for n in i.instances)
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
     report.extra["images_root"] = str(path)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
-def _read_one(root: Path, file: Path, category: str) -> DatasetImage | None:
+def _read_one(root: Path, file: Path, options: ReadOptions) -> DatasetImage | None:
     name = file.parent.name
     picture = next(
         (p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if p.suffix.lower() in IMAGE_SUFFIXES), None
@@ -152,10 +153,11 @@ def _read_one(root: Path, file: Path, category: str) -> DatasetImage | None:
     if picture is None:
         return None
     header = read_header(picture)
-    values = _grey(file, (header.width, header.height))
-    instance = DatasetInstance(category or name, {}, None, MaskRLE.encode(values), name, origin="imported")
+    size = drawn_size(header.size_wh, header.orientation, options)
+    values = _grey(file, size)
+    instance = DatasetInstance(options.category or name, {}, None, MaskRLE.encode(values), name, origin="imported")
     relative = PurePosixPath("Images", name, picture.name)
-    return DatasetImage(relative, header.width, header.height, (instance,), orientation=header.orientation)
+    return DatasetImage(relative, *size, (instance,), orientation=header.orientation, size_told=False)
 
 
 def _grey(file: Path, size_wh: tuple[int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""PF-Pascal and PF-Willow: pairs of images with keypoints, as the published loaders read them (FORMATS 2.1, 2.2).
+"""PF-Pascal and PF-Willow: pairs of images with keypoints, as the published loaders read them (methods/formats.md#pf).
 
 Coordinates go out as pixel indices (x - 0.5, fractions kept), 0-based: the loaders of DHPF, CATs, HPF, SCorrSAN and SD4Match
 use them so. `WriteOptions.extra["matlab"]` adds 1 for the MATLAB-born code that subtracts it again; the report says which.

@@ -16,9 +16,10 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.finish import finish
 from projects.formats.matlab import MatlabError, read_arrays
 from projects.formats.pf import WILLOW_HEADER, WILLOW_POINTS
 
@@ -59,8 +60,7 @@ def read_pascal(
         )
     dataset = Dataset(_numbered(counts), tuple(images.values()), root.name)
     report.extra["images_root"] = str(root)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _pascal_root(path: Path) -> Path:
@@ -114,7 +114,7 @@ def _picture(root: Path, relative: PurePosixPath, source: Path) -> DatasetImage:
     if file is None:
         raise bad(source, "", f"its picture {relative} is not there")
     header = read_header(file)
-    return DatasetImage(relative, header.width, header.height, orientation=header.orientation)
+    return DatasetImage(relative, header.width, header.height, orientation=header.orientation, size_told=False)
 
 
 def _instance(category: str, kps: NDArray[np.float64], box: NDArray[np.float64] | None, file: Path) -> DatasetInstance:
@@ -169,8 +169,7 @@ def read_willow(
     categories = dict.fromkeys((n.category for i in images.values() for n in i.instances), WILLOW_POINTS)
     dataset = Dataset(_numbered(categories), tuple(images.values()), file.parent.name)
     report.extra["images_root"] = str(file.parent)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _willow_image(

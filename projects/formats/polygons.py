@@ -1,6 +1,6 @@
 """Masks and polygons: exact edge rings of a mask, and polygons from files to masks within safe bounds.
 
-Rings run along pixel *edges* in xy_image, so drawing them again gives the same mask (FORMATS 3.2); rings traced through
+Rings run along pixel *edges* in xy_image, so drawing them again gives the same mask (methods/formats.md#coco); rings traced through
 pixel centres, as cv2.findContours gives, lose the border.
 """
 

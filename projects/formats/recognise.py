@@ -40,9 +40,13 @@ def _folder(path: Path) -> Recognised | None:
         return _yaml(path / "data.yaml")
     if has("labeled-data"):
         return Recognised("deeplabcut", path)
-    for name in ("annotations.json", "annotations.xml"):
+    if has("masks.json"):
+        return Recognised("masks", path)
+    for name in ("annotations.json", "annotations.xml", "tasks.json"):
         if has(name):
             return _file(path / name)
+    if next(path.glob("*.tps"), None) is not None:
+        return Recognised("tps", path)
     nested = ("", "PF-PASCAL", "PF-dataset-PASCAL", "pf-pascal/PF-dataset-PASCAL")
     return next((found for name in nested if (found := _annotations(path / name)) is not None), None)
 
@@ -67,7 +71,10 @@ def _file(path: Path) -> Recognised | None:
         ".csv": _csv,
         ".yaml": _yaml,
         ".yml": _yaml,
-        ".h5": lambda p: Recognised("deeplabcut", p),
+        ".h5": lambda p: Recognised("jabs" if "_pose_est_v" in p.name else "deeplabcut", p),
+        ".slp": lambda p: Recognised("sleap", p),
+        ".nwb": lambda p: Recognised("nwb", p),
+        ".tps": lambda p: Recognised("tps", p),
     }
     look = by_suffix.get(path.suffix.lower())
     return look(path) if look is not None and path.is_file() else None
@@ -80,6 +87,12 @@ def _head(path: Path) -> str:
 
 def _json(path: Path) -> Recognised | None:
     head = _head(path)
+    if (
+        head.lstrip().startswith("[")
+        and '"data"' in head
+        and any(f'"{k}"' in head for k in ("annotations", "completions"))
+    ):
+        return Recognised("label-studio", path)
     if not head.lstrip().startswith("{"):
         return None
     if '"src_kps"' in head or path.parent.parent.name == "ImageAnnotation":
@@ -87,6 +100,8 @@ def _json(path: Path) -> Recognised | None:
         return Recognised("spair", root) if root is not None else None
     if '"shapes"' in head:
         return Recognised("labelme", path)
+    if '"face_kpts"' in head:
+        return Recognised("coco-wholebody", path)
     if any(f'"{name}"' in head for name in ("annotations", "images", "categories")):
         return Recognised("coco", path)
     return None
@@ -98,6 +113,8 @@ def _xml(path: Path) -> Recognised | None:
         return Recognised("cvat", path)
     if "<annotation" in head and path.parent.name == "Annotations":
         return Recognised("voc", path.parent.parent)
+    if "<annotation" in head and "<filename>" in head:
+        return Recognised("voc", path.parent)
     return None
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
+from engine import plugins
 from engine.domain.errors import UserInputError
 from projects.formats.base import Reader, WriteOptions, Writer
 from projects.formats.dataset import Dataset, ReportItem
+from projects.formats.losses import common_losses
 
 
 @dataclass(frozen=True)
@@ -18,10 +22,15 @@ class FormatSpec:
     Attributes:
         name: as given to `--format`.
         title: for menus.
+        module: in `projects.formats`, or the full name of a plug-in's module; it has `read`, `write` and `losses`.
         reads: what `read` takes: "file", "folder", or "" (cannot read).
         writes: whether it can write.
         carries: what survives: any of "keypoints", "masks", "boxes".
         exact: whether import(export(x)) gives back exactly what the format carries.
+        pictures: "jpeg" or "png" when its export writes all photos in that type, "" when it refers to them.
+        flat_names: its export gives the photos new names in one folder (`stems.flat_stems`).
+        raster: its masks are pixels.
+        optional: it needs a library that is not installed with the program (kinmark[sleap]).
     """
 
     name: str
@@ -31,10 +40,14 @@ class FormatSpec:
     writes: bool
     carries: frozenset[str]
     exact: bool = False
+    pictures: str = ""
+    flat_names: bool = False
+    raster: bool = False
+    optional: bool = False
 
     def load(self) -> ModuleType:
-        """The format's module."""
-        return importlib.import_module(f"projects.formats.{self.module}")
+        """The format's module: one of ours, or a plug-in's by its full name (`package.module`)."""
+        return importlib.import_module(self.module if "." in self.module else f"projects.formats.{self.module}")
 
     @property
     def reader(self) -> Reader:
@@ -57,23 +70,90 @@ class FormatSpec:
         found: list[ReportItem] = self.load().losses(dataset, options)
         return found
 
+    def common_losses(self, dataset: Dataset) -> list[ReportItem]:
+        """What an export changes beyond `losses`, which no format module says itself."""
+        return common_losses(
+            dataset, pictures=self.pictures, flat_names=self.flat_names, raster=self.raster,
+            keeps_fields=self.name.removesuffix("-wholebody"),
+            keypoints="keypoints" in self.carries,
+        )  # fmt: skip
+
 
 _K, _M, _B = "keypoints", "masks", "boxes"
 _SPECS = (
     FormatSpec("coco", "COCO keypoints + instances", "coco", "file", True, frozenset({_K, _M, _B}), True),
+    FormatSpec("coco-wholebody", "COCO-WholeBody", "wholebody", "file", True, frozenset({_K, _M, _B})),
     FormatSpec("labelme", "labelme JSON", "labelme", "folder", True, frozenset({_K, _M, _B}), True),
     FormatSpec("cvat", "CVAT for images 1.1", "cvat", "file", True, frozenset({_K, _M, _B}), True),
-    FormatSpec("yolo-pose", "YOLO pose (Ultralytics)", "yolo_pose", "folder", True, frozenset({_K, _B})),
-    FormatSpec("yolo-seg", "YOLO segmentation (Ultralytics)", "yolo_seg", "folder", True, frozenset({_M})),
-    FormatSpec("spair", "SPair-71k", "spair", "folder", True, frozenset({_K, _M, _B})),
-    FormatSpec("deeplabcut", "DeepLabCut CSV / H5", "deeplabcut", "folder", True, frozenset({_K})),
-    FormatSpec("pf-pascal", "PF-Pascal", "pf_pascal", "folder", True, frozenset({_K, _B})),
-    FormatSpec("pf-willow", "PF-Willow", "pf_willow", "folder", True, frozenset({_K})),
-    FormatSpec("voc", "Pascal VOC", "voc", "folder", True, frozenset({_M, _B})),
-    FormatSpec("perseg", "PerSeg", "perseg", "folder", True, frozenset({_M})),
-    FormatSpec("cub", "CUB-200-2011", "cub", "folder", True, frozenset({_K, _M, _B})),
+    FormatSpec("label-studio", "Label Studio JSON", "label_studio", "file", True, frozenset({_K, _M, _B})),
+    FormatSpec(
+        "yolo-pose",
+        "YOLO pose (Ultralytics)",
+        "yolo_pose",
+        "folder",
+        True,
+        frozenset({_K, _B}),
+        pictures="jpeg",
+        flat_names=True,
+    ),
+    FormatSpec(
+        "yolo-seg",
+        "YOLO segmentation (Ultralytics)",
+        "yolo_seg",
+        "folder",
+        True,
+        frozenset({_M}),
+        pictures="jpeg",
+        flat_names=True,
+    ),
+    FormatSpec("spair", "SPair-71k", "spair", "folder", True, frozenset({_K, _M, _B}), pictures="jpeg", raster=True),
+    FormatSpec(
+        "deeplabcut",
+        "DeepLabCut CSV / H5",
+        "deeplabcut",
+        "folder",
+        True,
+        frozenset({_K}),
+        pictures="png",
+        flat_names=True,
+    ),
+    FormatSpec("sleap", "SLEAP labels (.slp)", "sleap_slp", "file", True, frozenset({_K}), optional=True),
+    FormatSpec("nwb", "NWB poses (.nwb)", "sleap_nwb", "file", True, frozenset({_K}), optional=True),
+    FormatSpec("jabs", "JABS poses (.h5)", "sleap_jabs", "file", False, frozenset({_K}), optional=True),
+    FormatSpec(
+        "pf-pascal", "PF-Pascal", "pf_pascal", "folder", True, frozenset({_K, _B}), pictures="jpeg", flat_names=True
+    ),
+    FormatSpec("pf-willow", "PF-Willow", "pf_willow", "folder", True, frozenset({_K}), pictures="png", flat_names=True),
+    FormatSpec(
+        "voc", "Pascal VOC", "voc", "folder", True, frozenset({_M, _B}), pictures="jpeg", flat_names=True, raster=True
+    ),
+    FormatSpec("perseg", "PerSeg", "perseg", "folder", True, frozenset({_M}), pictures="jpeg", raster=True),
+    FormatSpec("masks", "Mask pictures (PNG)", "masks", "folder", True, frozenset({_M}), raster=True),
+    FormatSpec("tps", "TPS landmarks (tpsDig)", "tps", "file", True, frozenset({_K})),
+    FormatSpec("morphoj", "MorphoJ table", "morphoj", "", True, frozenset({_K})),
+    FormatSpec("cub", "CUB-200-2011", "cub", "folder", True, frozenset({_K, _M, _B}), pictures="jpeg", raster=True),
 )
-FORMATS = {spec.name: spec for spec in _SPECS}
+
+
+class _Formats(Mapping[str, FormatSpec]):
+    """Ours and those of plug-ins, which are looked for when the formats are first asked for."""
+
+    @functools.cached_property
+    def _all(self) -> dict[str, FormatSpec]:
+        ours = {spec.name: spec for spec in _SPECS}
+        return ours | plugins.load(plugins.FORMATS, FormatSpec, lambda spec: spec.name, frozenset(ours))
+
+    def __getitem__(self, name: str) -> FormatSpec:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+FORMATS: Mapping[str, FormatSpec] = _Formats()
 
 
 def get_format(name: str) -> FormatSpec:

@@ -48,10 +48,13 @@ def guess_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def unique_names(names: Sequence[str], where: str, report: Report) -> list[str]:
-    """Names made unique by "#2", "#3"; each change is reported."""
+    """Names made unique by "#2", "#3", and empty ones numbered; each change is reported."""
     seen: set[str] = set()
     result: list[str] = []
-    for name in names:
+    for place, name in enumerate(names, start=1):
+        if not name.strip():
+            report.add("changed", where, f'the keypoint {place} has no name; it is now "kp{place}"')
+            name = f"kp{place}"
         candidate, number = name, 2
         while candidate in seen:
             candidate, number = f"{name}#{number}", number + 1

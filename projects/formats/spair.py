@@ -1,4 +1,4 @@
-"""SPair-71k: images, pairs and layouts as the published readers expect them (FORMATS 1)."""
+"""SPair-71k: images, pairs and layouts as the published readers expect them (methods/formats.md#spair)."""
 
 from projects.formats.spair_read import read
 from projects.formats.spair_write import ROOT, losses, write

@@ -1,4 +1,4 @@
-"""Names that every published SPair-71k reader survives (FORMATS 1.5).
+"""Names that every published SPair-71k reader survives (methods/formats.md#spair).
 
 Readers split pair names on "-", assign pairs to categories by substring, glob with category names, and replace "jpg" in
 whole paths. So stems are [A-Za-z0-9_]+, and no category name occurs in another one, in a stem, or in the fixed parts.

@@ -17,7 +17,7 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import (
     Dataset,
@@ -27,6 +27,7 @@ from projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )
+from projects.formats.finish import finish
 from projects.formats.pixels import read_index_mask
 from projects.formats.spair_names import voc_class_id
 from projects.formats.splitting import SPAIR_SPLITS
@@ -62,8 +63,7 @@ def read(
     categories = tuple(_category(name, slots[name], known.get(name)) for name in sorted(slots))
     dataset = Dataset(categories, tuple(images), root.name)
     report.extra["images_root"] = str(root)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _find_root(path: Path) -> Path:
@@ -140,6 +140,10 @@ def _read_image(
 ) -> tuple[DatasetImage, int]:
     where = f"{category}/{file.name}"
     item = Item(file, where, checks.load_json(file))
+    for key, folder in (("category", category), ("filename", file.stem)):
+        told = item.data.get(key)
+        if isinstance(told, str) and told and told != folder and PurePosixPath(told).stem != folder:
+            report.add("flagged", where, f'its "{key}" says "{told[:80]}", its place says "{folder}"; the place counts')
     width, height = checks.image_size(item, item.required("image_width"), item.required("image_height"))
     raw = Item(file, f"{where} kps", item.required("kps"))
     entry = known.get(category)
@@ -150,11 +154,13 @@ def _read_image(
         if slot < 0:
             raise raw.error(f'"{key}" is no keypoint number')
         if entry is not None and slot >= len(entry["keypoints"]):
+            if value is not None:
+                report.count("skipped", "keypoint beyond those of name_map.json", f"{where}, {key}", "")
             continue
         name = entry["keypoints"][slot] if entry is not None else str(slot)
         if value is not None:
             highest = max(highest, slot + 1)
-            keypoints[name] = _keypoint(raw, value, name, width, height, report)
+            keypoints[name] = _keypoint(raw, value, name)
         elif entry is not None:
             keypoints[name] = DatasetKeypoint(Visibility.ABSENT)
     stem = file.stem
@@ -170,13 +176,11 @@ def _read_image(
     return image, highest
 
 
-def _keypoint(item: Item, value: Any, name: str, width: int, height: int, report: Report) -> DatasetKeypoint:
+def _keypoint(item: Item, value: Any, name: str) -> DatasetKeypoint:
     if not isinstance(value, list) or len(value) != 2:
         raise item.error(f"keypoint {name} must be [x, y] or null")
     x, y = (checks.coordinate(v, item, f"keypoint {name}") for v in value)
     x, y = (float(v) for v in index_to_continuous((x, y)))
-    if not (0 <= x <= width and 0 <= y <= height):
-        report.add("flagged", item.where, f"keypoint {name} is kept although outside the image")
     return DatasetKeypoint(Visibility.VISIBLE, x, y)
 
 

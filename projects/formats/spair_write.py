@@ -1,4 +1,4 @@
-"""Write SPair-71k: `OUT/SPair-71k/` laid out so that every published reader takes it (FORMATS 1, "safe export").
+"""Write SPair-71k: `OUT/SPair-71k/` laid out so that every published reader takes it (methods/formats.md#spair, "safe export").
 
 Integer keypoints are floor(x) clamped to the image, 30 slots, 1 to 20 common keypoints a pair; pictures are 3-channel JPEG
 with EXIF applied; both Layout sizes end with a newline. `OUT/name_map.json` tells which stem is which photo.

@@ -1,4 +1,4 @@
-"""File names of an export: unique, ASCII, flat; and the map that says which is which (FORMATS 5.3)."""
+"""File names of an export: unique, ASCII, flat; and the map that says which is which (methods/formats.md#names)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pascal VOC: boxes (1-based inclusive integers), class and object masks, splits. No keypoints (FORMATS 4.3).
+"""Pascal VOC: boxes (1-based inclusive integers), class and object masks, splits. No keypoints (methods/formats.md#voc).
 
 Written: Annotations/, JPEGImages/, SegmentationClass/, SegmentationObject/, ImageSets/{Main,Segmentation}/. The number of an
 object's colour in SegmentationObject is its place among the <object> entries, as in VOC itself.
@@ -16,12 +16,13 @@ from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, count_dataset, lost, tick
+from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from projects.formats.checks import Item
 from projects.formats.coco_write import instance_box
 from projects.formats.cvat_write import xml_text
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
+from projects.formats.finish import finish, say_unlabelled
 from projects.formats.pixels import palette_png, read_index_mask
 from projects.formats.sinks import Sink, open_sink
 from projects.formats.spair_names import VOC_CLASSES
@@ -180,10 +181,16 @@ def read(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> tuple[Dataset, Report]:
-    """Parse the folder that holds Annotations/ (VOCdevkit/VOC2012 or an export); image paths are relative to it."""
+    """Parse the folder that holds Annotations/ (VOCdevkit/VOC2012 or an export); image paths are relative to it.
+
+    A folder of .xml files beside their photos, as labelImg leaves it, is read as well.
+    """
     report = Report("voc")
     folder = path / "Annotations"
     files = sorted(folder.glob("*.xml")) if folder.is_dir() else []
+    flat = not files and path.is_dir()
+    if flat:
+        files = sorted(p for p in path.rglob("*.xml") if p.is_file())
     if not files:
         raise bad(path, "", "it holds no Annotations folder with .xml files", "Give the folder that holds Annotations.")
     broken = BadItems(report, options.skip_bad)
@@ -194,15 +201,20 @@ def read(
     for file in files:
         tick(progress, cancel, file.name)
         try:
-            image = _read_file(path, file, splits.get(file.stem, ""), report)
+            where = PurePosixPath(file.parent.relative_to(path).as_posix()) if flat else PurePosixPath("JPEGImages")
+            image = _read_file(path, file, where, splits.get(file.stem, ""), report, broken)
             images.append(image)
             names.update(dict.fromkeys(n.category for n in image.instances))
         except AppError as error:
             broken.handle(file.name, error)
+    stems = {file.stem for file in files}
+    for name in splits:
+        if name not in stems:
+            report.count("skipped", "name in ImageSets", name, "there is no annotation of it")
+    say_unlabelled(path if flat else path / "JPEGImages", {path / i.rel_path for i in images}, report)
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
     report.extra["images_root"] = str(path)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(dataset, report, options, path)
 
 
 def _read_splits(path: Path) -> dict[str, str]:
@@ -215,24 +227,41 @@ def _read_splits(path: Path) -> dict[str, str]:
     return result
 
 
-def _read_file(root: Path, file: Path, split: str, report: Report) -> DatasetImage:
+def _read_file(
+    root: Path, file: Path, folder: PurePosixPath, split: str, report: Report, broken: BadItems
+) -> DatasetImage:
     node = Node(file, "", load_xml(file))
+    if node.element.tag != "annotation":
+        raise node.error(f"it is no VOC file (its root is <{str(node.element.tag)[:40]}>)")
     item = Item(file, "", {"filename": node.element.findtext("filename") or f"{file.stem}.jpg"})
-    size = node.element.find("size")
-    if size is None:
-        raise node.error("<size> is missing")
-    size_node = Node(file, "size", size)
-    width, height = checks.image_size(item, size_node.child_number("width"), size_node.child_number("height"))
-    name = checks.relative_path(item.text("filename"), item)
-    objects: list[tuple[str, Box, bool]] = []
-    for number, element in enumerate(node.element.findall("object"), start=1):
-        objects.append(_read_object(Node(file, f"object {number}", element), report))
-    masks = _read_masks(root, file.stem, (width, height), len(objects))
+    name, pointer = checks.photo_path(item.text("filename"), item)
+    width, height = _size(node, item)
+    objects: list[tuple[int, tuple[str, Box, bool]]] = []
+    found = node.element.findall("object")
+    for number, element in enumerate(found, start=1):
+        try:
+            objects.append((number, _read_object(Node(file, f"object {number}", element), report)))
+        except AppError as error:
+            broken.handle(f"{file.name}: object {number}", error)
+    masks = _read_masks(root, file.stem, (width, height), len(found), report) if width else {}
     instances = tuple(
         DatasetInstance(label, {}, box, masks.get(number), crowd=difficult, origin="imported")
-        for number, (label, box, difficult) in enumerate(objects, start=1)
+        for number, (label, box, difficult) in objects
     )
-    return DatasetImage(PurePosixPath("JPEGImages") / name, width, height, instances, split=split)
+    return DatasetImage(
+        folder / name.name if pointer else folder / name, width, height, instances, split=split, size_told=bool(width),
+        any_suffix=not name.suffix,
+    )  # fmt: skip
+
+
+def _size(node: Node, item: Item) -> tuple[int, int]:
+    """The photo's size; (0, 0) where the file says none (some tools write zeros): then the photo tells."""
+    size = node.element.find("size")
+    if size is None:
+        return 0, 0
+    inner = Node(node.path, "size", size)
+    width, height = inner.child_number("width"), inner.child_number("height")
+    return (0, 0) if width == height == 0 else checks.image_size(item, width, height)
 
 
 def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
@@ -244,15 +273,29 @@ def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
     x0, y0, x1, y1 = (inner.child_number(t) for t in ("xmin", "ymin", "xmax", "ymax"))
     if x1 < x0 or y1 < y0:
         raise node.error(f"the box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
-    if node.element.find("part") is not None:
-        report.add("skipped", f"{node.path.name}: {node.where}", "<part> boxes (head, hand, foot) are not imported")
-    return label, (x0 - 1, y0 - 1, x1, y1), (node.element.findtext("difficult") or "0").strip() == "1"
+    where = f"{node.path.name}: {node.where}"
+    parts = len(node.element.findall("part"))
+    if parts:
+        report.count("skipped", "<part>", where, "boxes of head, hand, foot are not imported", parts)
+    for tag in ("truncated", "occluded"):
+        if (node.element.findtext(tag) or "0").strip() not in ("0", ""):
+            report.count("lost", f"<{tag}>", where, "there is no place for it")
+    pose = (node.element.findtext("pose") or "").strip()
+    if pose and pose.lower() != "unspecified":
+        report.count("lost", "<pose>", where, "there is no place for it")
+    difficult = (node.element.findtext("difficult") or "0").strip() == "1"
+    if difficult:
+        report.count("note", "<difficult>", where, "kept as a crowd, which evaluations leave out as well")
+    return label, (x0 - 1, y0 - 1, x1, y1), difficult
 
 
-def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int) -> dict[int, MaskRLE]:
+def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int, report: Report) -> dict[int, MaskRLE]:
     file = root / "SegmentationObject" / f"{stem}.png"
     if not file.is_file() or not count:
         return {}
     values = read_index_mask(file, size_wh)
     present = {int(v) for v in np.unique(values)} - {0, VOID}
+    strangers = [n for n in present if n > count]
+    if strangers:
+        report.count("skipped", "mask without an <object>", f"{file.name}: value {strangers[0]}", "", len(strangers))
     return {n: MaskRLE.encode(values == n) for n in present if n <= count}

@@ -26,12 +26,26 @@ def load_xml(path: Path) -> Element:
             "Do not import files of unknown origin.",
         ) from None  # fmt: skip
     except ParseError as error:
-        raise bad(path, f"line {error.position[0]}", f"it is not valid XML ({error})") from None
+        raise bad(path, f"line {error.position[0]}", *_why(data, str(error))) from None
     except (ValueError, LookupError, RecursionError) as error:
         raise bad(path, "", f"it is not valid XML ({error})") from None
     if _deeper_than(root, MAX_DEPTH):
         raise bad(path, "", "its elements are nested too deeply")
     return root
+
+
+def _why(data: bytes, error: str) -> tuple[str, str]:
+    """What is wrong with malformed XML, and what to do; mostly it is another encoding than the file declares."""
+    head = data[:200].lower()
+    if b"encoding" not in head or b"utf-8" in head:
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as wrong:
+            return (
+                f"it is not UTF-8 text although it says so (byte {wrong.start}: 0x{data[wrong.start]:02x})",
+                "Save it as UTF-8 (it was probably saved as Windows-1252), or correct encoding=... in its first line.",
+            )
+    return f"it is not valid XML ({error})", ""
 
 
 def _deeper_than(root: Element, limit: int) -> bool:

@@ -1,4 +1,4 @@
-"""YOLO pose and YOLO seg as Ultralytics reads them (FORMATS 4.5): data.yaml, images/<split>/, labels/<split>/.
+"""YOLO pose and YOLO seg as Ultralytics reads them (methods/formats.md#yolo): data.yaml, images/<split>/, labels/<split>/.
 
 A line is a pose or an outline, never both, so these are two formats. All classes share one number of keypoints: shorter
 schemas are filled up with absent ones. Ultralytics itself is AGPL: only its file format is used.
@@ -20,12 +20,14 @@ from projects.formats.base import WriteOptions, begin, lost, tick
 from projects.formats.coco_write import instance_box
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
+from projects.formats.outlines import outline_of
 from projects.formats.polygons import mask_rings
 from projects.formats.sinks import Sink, open_sink
 from projects.formats.splitting import simple_splits
 from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
 
 MIN_SIDE = 10
+MARGIN = 0.01
 _Line = Callable[[DatasetInstance, DatasetImage], str | None]
 
 
@@ -36,23 +38,40 @@ def losses_pose(dataset: Dataset, options: WriteOptions = WriteOptions()) -> lis
     return lost([
         ("masks", sum(n.mask is not None for n in instances), "a pose line has no outline; use yolo-seg for them"),
         ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
-        ("instances without keypoints", sum(not n.keypoints for n in instances), "left out"),
+        ("instances without keypoints", sum(not _has_points(n) for n in instances), "left out"),
+        ("crowds", sum(n.crowd and _has_points(n) for n in instances), "left out"),
+        ("keypoints outside the picture", _outside(dataset), "written as absent"),
         ("skeletons", any(c.schema.edges for c in dataset.categories), "no place for them"),
         ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
         ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are 0 0 0"),
     ])  # fmt: skip
 
 
+def _has_points(instance: DatasetInstance) -> bool:
+    return any(k.visibility for k in instance.keypoints.values())
+
+
+def _outside(dataset: Dataset) -> int:
+    return sum(
+        k.x is not None and k.y is not None and not (0 <= k.x <= image.width and 0 <= k.y <= image.height)
+        for image in dataset.images
+        for instance in image.instances
+        for k in instance.keypoints.values()
+    )
+
+
 def losses_seg(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
     """What YOLO seg cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    rings = [mask_rings(n.mask.decode()) for n in instances if n.mask is not None]
+    rings = [mask_rings(n.mask.decode()) for n in instances if n.mask is not None and not n.crowd]
     return lost([
         ("masks with holes", sum(bool(holes) for _, holes in rings), "one outline per instance: filled"),
         ("masks in several parts", sum(len(outer) > 1 for outer, _ in rings), "one outline per instance: largest part kept"),
         ("keypoints", sum(bool(n.keypoints) for n in instances), "an outline has none; use yolo-pose for them"),
-        ("instances without mask", sum(n.mask is None for n in instances), "left out"),
+        ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
+        ("crowds", sum(n.crowd and n.mask is not None for n in instances), "left out"),
+        ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
         ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
     ])  # fmt: skip
 
@@ -74,11 +93,7 @@ def write_pose(
     schemas = {c.name: c.schema.names for c in categories}
 
     def line(instance: DatasetInstance, image: DatasetImage) -> str | None:
-        if (
-            instance.category not in index
-            or instance.crowd
-            or not any(k.visibility for k in instance.keypoints.values())
-        ):
+        if instance.category not in index or instance.crowd or not _has_points(instance):
             return None
         return _pose_line(instance, image, index[instance.category], schemas[instance.category], count)
 
@@ -111,8 +126,11 @@ def write_seg(
     def line(instance: DatasetInstance, image: DatasetImage) -> str | None:
         if instance.mask is None or not instance.mask.area or instance.crowd:
             return None
-        outer, _ = mask_rings(instance.mask.decode())
+        drawn = outline_of(instance)
+        outer = [np.reshape(r, (-1, 2)) for r in drawn] if drawn else mask_rings(instance.mask.decode())[0]
         ring = max(outer, key=_area) / (image.width, image.height)
+        if drawn and not (ring.min() >= -MARGIN and ring.max() <= 1 + MARGIN):  # the reader refuses what lies outside
+            ring = max(mask_rings(instance.mask.decode())[0], key=_area) / (image.width, image.height)
         return f"{index[instance.category]} " + " ".join(_number(v) for v in ring.reshape(-1))
 
     _write_all(dataset, out, names, {}, line, report, options, progress, cancel)
@@ -212,6 +230,9 @@ def _write_image(sink: Sink, image: DatasetImage, name: str, line: _Line, report
         if text is None:
             report.add("skipped", str(image.rel_path), f'a "{instance.category}" has nothing that this format holds')
             continue
+        if text in lines:  # Ultralytics drops repeated lines
+            report.add("skipped", str(image.rel_path), f'a "{instance.category}" with the same line as another one')
+            continue
         lines.append(text)
         report.instances += 1
         report.keypoints += (
@@ -219,7 +240,7 @@ def _write_image(sink: Sink, image: DatasetImage, name: str, line: _Line, report
         )
         report.masks += report.format == "yolo-seg"
     sink.add(f"images/{name}.jpg", picture)
-    sink.add(f"labels/{name}.txt", "".join(f"{text}\n" for text in dict.fromkeys(lines)).encode("ascii"))
+    sink.add(f"labels/{name}.txt", "".join(f"{text}\n" for text in lines).encode("ascii"))
     report.images += 1
 
 

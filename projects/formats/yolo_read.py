@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.domain.errors import AppError
+from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import is_image_path, read_header
+from engine.imaging import UNREADABLE_PHOTOS, is_image_path, read_header
 from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, begin, count_dataset, tick
+from projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.finish import finish
+from projects.formats.outlines import outline_extra
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
 from projects.formats.schemas import guess_pairs, unique_names
 from projects.formats.yamlfile import load_yaml
 from projects.formats.yolo import label_path
 
 MARGIN = 0.01
+MAX_NAMED = 5
+_SHARES = "YOLO counts in shares of the photo: divide x by its width and y by its height."
 
 
 def read_pose(
@@ -48,39 +55,89 @@ def _read(
     file = path / "data.yaml" if path.is_dir() else path
     top = load_yaml(file)
     root = file.parent
-    categories, dims = _categories(top, pose, report)
+    categories, count, dims = _categories(top, pose, report)
     broken = BadItems(report, options.skip_bad)
-    found = _find_images(root, top, report)
+    lists: set[Path] = set()
+    found = _find_images(root, top, report, lists)
     begin(progress, "Reading YOLO", len(found))
     images: list[DatasetImage] = []
+    used: dict[Path, PurePosixPath] = {}
+    unlabelled: list[PurePosixPath] = []
     for relative, split in found:
         tick(progress, cancel, str(relative))
         try:
             header = read_header(root / relative)
-            image = DatasetImage(relative, header.width, header.height, split=split, orientation=header.orientation)
-            instances = _read_labels(root / label_path(relative), image, categories, dims)
-            images.append(DatasetImage(
-                relative, image.width, image.height, instances, split=split, orientation=header.orientation
-            ))  # fmt: skip
+            size = drawn_size(header.size_wh, header.orientation, options)  # what the shares are of
+            image = DatasetImage(relative, *size, split=split, orientation=header.orientation, size_told=False)
+            labels = root / label_path(relative)
+            if labels.is_file():
+                if labels in used:
+                    report.add(
+                        "flagged", str(relative), f"its label file is also that of {used[labels]}; both have its labels"
+                    )
+                used[labels] = relative
+                lines = _Lines(labels, image, categories, count, dims, report, broken)
+                image = replace(image, instances=lines.read())
+            else:
+                unlabelled.append(relative)  # an image without objects needs no label file
+            images.append(image)
         except AppError as error:
             broken.handle(str(relative), error)
-    dataset = Dataset(tuple(categories), tuple(images), root.name)
+    _account(root, found, used, unlabelled, lists, report)
     report.extra["images_root"] = str(root)
-    count_dataset(report, dataset)
-    return dataset, report
+    return finish(Dataset(tuple(categories), tuple(images), root.name), report, options, path)
 
 
-def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCategory], int]:
+def _account(
+    root: Path, found: list[tuple[PurePosixPath, str]], used: dict[Path, PurePosixPath],
+    unlabelled: list[PurePosixPath], lists: set[Path], report: Report,
+) -> None:  # fmt: skip
+    """Say which label files belong to no photo, and how many photos have none."""
+    orphans = [
+        file.relative_to(root).as_posix()
+        for file in sorted(root.rglob("*.txt"))
+        if file not in used and file not in lists and file.is_file() and _looks_like_labels(file)
+    ]
+    if orphans:
+        names = ", ".join(orphans[:MAX_NAMED]) + (" ..." if len(orphans) > MAX_NAMED else "")
+        report.add(
+            "skipped", f"{len(orphans)} label files were not used: {names}",
+            "no photo of data.yaml has them: labels lie in labels/ where the photo lies in images/, with the photo's name",
+        )  # fmt: skip
+    if unlabelled:
+        names = ", ".join(map(str, unlabelled[:MAX_NAMED])) + (" ..." if len(unlabelled) > MAX_NAMED else "")
+        report.add(
+            "flagged", f"{len(unlabelled)} of {len(found)} photos without a label file: {names}", "taken as unlabelled"
+        )
+
+
+def _looks_like_labels(file: Path) -> bool:
+    """Whether the first line holds a class and at least four numbers."""
+    try:
+        with file.open("rb") as stream:
+            words = stream.readline(4096).split()
+        return len(words) >= 5 and all(math.isfinite(float(word)) for word in words)
+    except (OSError, ValueError):
+        return False
+
+
+def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCategory], int, int]:
+    """The classes, and the two numbers of kpt_shape (0, 0 for outlines)."""
     raw = top.required("names")
     entries = dict(enumerate(raw)) if isinstance(raw, list) else raw
     if not isinstance(entries, dict) or not entries:
         raise top.error('"names" must list the classes')
+    told = top.data.get("nc")
+    if isinstance(told, int) and told != len(entries):
+        report.add(
+            "flagged", "data.yaml", f'"nc" says {told} classes, "names" lists {len(entries)}; the names are taken'
+        )
     numbers = sorted(checks.whole(k, top, 'a key of "names"', low=0, high=100_000) for k in entries)
     if numbers != list(range(len(numbers))):
         raise top.error('"names" must number the classes 0, 1, 2 ...')
     names = unique_names([Item(top.path, "names", {"n": entries[i]}).text("n") for i in numbers], "names", report)
     if not pose:
-        return [DatasetCategory(name) for name in names], 0
+        return [DatasetCategory(name) for name in names], 0, 0
     shape = [checks.whole(v, top, '"kpt_shape"', low=1, high=checks.MAX_KEYPOINTS) for v in top.items("kpt_shape")]
     if len(shape) != 2 or shape[1] not in (2, 3):
         raise top.error('"kpt_shape" must be [number of keypoints, 2 or 3]')
@@ -96,7 +153,7 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
                 for a, b in (e for e in own_pairs.items(name) if isinstance(e, list) and len(e) == 2)
             )  # fmt: skip
         result.append(DatasetCategory(name, KeypointSchema(tuple(points), pairs=chosen)))
-    return result, shape[1]
+    return result, shape[0], shape[1]
 
 
 def _keypoint_names(top: Item, index: int, count: int, report: Report) -> list[str]:
@@ -120,88 +177,176 @@ def _flip_pairs(top: Item, count: int) -> tuple[tuple[int, int], ...]:
     return tuple((i, j) for i, j in enumerate(flip) if i < j)
 
 
-def _find_images(root: Path, top: Item, report: Report) -> list[tuple[PurePosixPath, str]]:
-    """(path relative to the folder of data.yaml, split); each image once, in the first split that lists it."""
+def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> list[tuple[PurePosixPath, str]]:
+    """(path relative to the folder of data.yaml, split); each image once, in the first split that lists it.
+
+    `lists` takes the text files that name photos.
+    """
     found: dict[PurePosixPath, str] = {}
+    unreadable: dict[Path, str] = {}
+    place = top.data.get("path")
+    starts = [root]
+    if isinstance(place, str) and (inner := _below(root, place)) is not None and inner != root:
+        starts.insert(0, inner)
     for split in ("train", "val", "test"):
         value = top.data.get(split)
         for entry in value if isinstance(value, list) else [value]:
             if not isinstance(entry, str):
+                if entry is not None:
+                    report.add("skipped", f"{split}: {str(entry)[:80]}", "a folder or a list file is expected")
                 continue
-            # Exports often say "../train/images" or an absolute place of another machine: look below our folder only.
-            parts = [p for p in PurePosixPath(entry.replace("\\", "/")).parts if p not in ("..", ".", "/")]
-            folder = next(
-                (root.joinpath(*parts[i:]) for i in range(len(parts)) if root.joinpath(*parts[i:]).is_dir()), None
-            )
-            if folder is None:
+            target = next((t for start in starts if (t := _below(start, entry)) is not None), None)
+            if target is None:
                 report.add("skipped", f"{split}: {entry[:200]}", "there is no such folder beside data.yaml")
                 continue
-            for file in sorted(folder.rglob("*")):
+            files = _listed(target, starts, split, report) if target.is_file() else sorted(target.rglob("*"))
+            lists.update({target} if target.is_file() else ())
+            for file in files:
                 if file.is_file() and is_image_path(file) and file.resolve().is_relative_to(root.resolve()):
                     found.setdefault(PurePosixPath(file.relative_to(root).as_posix()), split)
+                elif file.suffix.lower() in UNREADABLE_PHOTOS:
+                    unreadable[file] = UNREADABLE_PHOTOS[file.suffix.lower()]
+    for file, kind in unreadable.items():
+        report.count("skipped", f"{kind} photo", str(file), "cannot be read")
     return list(found.items())
 
 
-def _read_labels(
-    file: Path, image: DatasetImage, categories: list[DatasetCategory], dims: int
-) -> tuple[DatasetInstance, ...]:
-    if not file.is_file():
-        return ()  # an image without objects has no label file
-    instances = []
-    for number, line in enumerate(checks.read_text(file).splitlines(), start=1):
-        if line.strip():
-            instances.append(_read_line(Item(file, f"line {number}", {}), line, image, categories, dims))
-    return tuple(instances)
+def _below(start: Path, text: str) -> Path | None:
+    """The longest tail of a path that exists below `start`.
 
-
-def _read_line(
-    item: Item, line: str, image: DatasetImage, categories: list[DatasetCategory], dims: int
-) -> DatasetInstance:
+    Exports often say "../train/images" or an absolute place of another machine: only our folder is looked into.
+    """
+    parts = [p for p in PurePosixPath(text.replace("\\", "/")).parts if p not in ("..", ".", "/")]
+    tails = [start.joinpath(*parts[i:]) for i in range(len(parts))] if parts else [start]
     try:
-        values = [float(v) for v in line.split()]
-    except ValueError:
-        raise item.error("a line must hold numbers only") from None
-    index = checks.whole(values[0], item, "the class", low=0, high=len(categories) - 1)
-    category = categories[index]
-    if not dims:
-        return _outline(item, values[1:], image, category)
-    for i, value in enumerate(values[1:]):
-        is_flag = dims == 3 and i >= 4 and (i - 4) % 3 == 2
-        if not is_flag and not -MARGIN <= value <= 1 + MARGIN:
-            raise item.error(f"the coordinate {value} is not normalised to 0..1")
-    return _pose(item, values[1:], image, category, dims)
+        return next((t for t in tails if t.exists() and t.resolve().is_relative_to(start.resolve())), None)
+    except (OSError, ValueError):
+        return None
 
 
-def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetCategory, dims: int) -> DatasetInstance:
-    points = values[4:]
-    count = len(points) // dims
-    if len(values) < 4 or len(points) % dims or count < len(category.schema):
-        raise item.error(f"{len(values) + 1} columns cannot be 5 + K x {dims}")
-    cx, cy, w, h = values[:4]
-    box = (
+def _listed(file: Path, starts: list[Path], split: str, report: Report) -> list[Path]:
+    """The photos that a list file names, one a line."""
+    result = []
+    for line in checks.read_text(file).splitlines():
+        text = line.strip()
+        if not text:
+            continue
+        path = next((t for start in [*starts, file.parent] if (t := _below(start, text)) is not None), None)
+        if path is None or not path.is_file():
+            report.count(
+                "skipped", f"photo of {file.name} ({split})", text[:200], "there is no such file beside data.yaml"
+            )
+        else:
+            result.append(path)
+    return result
+
+
+@dataclass
+class _Lines:
+    """The label file of one photo; a bad line is left out alone with `skip_bad`."""
+
+    file: Path
+    image: DatasetImage
+    categories: list[DatasetCategory]
+    count: int
+    dims: int
+    report: Report
+    broken: BadItems
+
+    def read(self) -> tuple[DatasetInstance, ...]:
+        """The instances of the file."""
+        instances = []
+        for number, line in enumerate(checks.read_text(self.file).splitlines(), start=1):
+            if line.strip():
+                item = Item(self.file, f"line {number}", {})
+                try:
+                    instances.append(self._line(item, line))
+                except AppError as error:
+                    self.broken.handle(f"{self.file}: {item.where}", error)
+        return tuple(instances)
+
+    def _line(self, item: Item, line: str) -> DatasetInstance:
+        try:
+            values = [float(v) for v in line.split()]
+        except ValueError:
+            raise item.error("a line must hold numbers only") from None
+        if not all(map(math.isfinite, values)):
+            raise item.error("it holds NaN or an infinite number")
+        index = checks.whole(values[0], item, "the class", low=0, high=len(self.categories) - 1)
+        category = self.categories[index]
+        if len(values) == 5:
+            what = "outline" if not self.dims else "keypoints"
+            self.report.count("flagged", f"line without {what}", f"{self.file}: {item.where}", "taken as a box")
+            _check_shares(item, values[1:])
+            return DatasetInstance(category.name, {}, _box(values[1:5], self.image), origin="imported")
+        if not self.dims:
+            return _outline(item, values[1:], self.image, category)
+        expected = 5 + self.count * self.dims
+        if len(values) != expected:
+            other = (len(values) - 5) / self.count
+            hint = (
+                f"If each keypoint has {other:.0f} numbers, write kpt_shape: [{self.count}, {other:.0f}]."
+                if other in (2, 3)
+                else ""
+            )
+            raise item.error(
+                f"it has {len(values)} columns, expected {expected} (5 + {self.count} x {self.dims})", hint
+            )
+        shares = [v for i, v in enumerate(values[1:]) if not (self.dims == 3 and i >= 4 and (i - 4) % 3 == 2)]
+        _check_shares(item, shares)
+        return _pose(item, values[1:], self.image, category, self.dims)
+
+
+def _check_shares(item: Item, values: list[float]) -> None:
+    for value in values:
+        if not -MARGIN <= value <= 1 + MARGIN:
+            raise item.error(f"the coordinate {value} is not normalised to 0..1", _SHARES)
+
+
+def _box(values: list[float], image: DatasetImage) -> Box | None:
+    cx, cy, w, h = values
+    if w <= 0 or h <= 0:
+        return None
+    return (
         (cx - w / 2) * image.width,
         (cy - h / 2) * image.height,
         (cx + w / 2) * image.width,
         (cy + h / 2) * image.height,
     )
+
+
+def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetCategory, dims: int) -> DatasetInstance:
+    points = values[4:]
     keypoints: dict[str, DatasetKeypoint] = {}
     for k, name in enumerate(category.schema.names):
         x, y = points[k * dims : k * dims + 2]
-        default = 0 if x == 0 and y == 0 else 2
-        state = checks.whole(points[k * dims + 2], item, "a visibility flag", low=0, high=2) if dims == 3 else default
+        state = 0 if x == 0 and y == 0 else 2
+        if dims == 3:
+            flag = points[k * dims + 2]
+            if flag not in (0, 1, 2):
+                raise item.error(
+                    f"a visibility flag is {flag:g}; 0, 1 or 2 is expected",
+                    "Predictions have a confidence there: they are no labels. Round it, if it is meant as one.",
+                )
+            state = int(flag)
         place = (x * image.width, y * image.height) if state else (None, None)
         keypoints[name] = DatasetKeypoint(Visibility(state), *place)
-    return DatasetInstance(category.name, keypoints, box if w > 0 and h > 0 else None, origin="imported")
+    return DatasetInstance(category.name, keypoints, _box(values[:4], image), origin="imported")
 
 
 def _outline(item: Item, values: list[float], image: DatasetImage, category: DatasetCategory) -> DatasetInstance:
     if len(values) < 6 or len(values) % 2 or len(values) > 2 * MAX_POINTS:
-        raise item.error(f"an outline of {len(values)} numbers cannot be drawn (an even count of at least 6 is needed)")
+        hint = (
+            "A box with a confidence is a prediction, no label: leave the last column out." if len(values) == 5 else ""
+        )
+        raise item.error(
+            f"an outline of {len(values)} numbers cannot be drawn (an even count of at least 6 is needed)", hint
+        )
     if not all(-MARGIN <= v <= 1 + MARGIN for v in values):
-        raise item.error("a coordinate is not normalised to 0..1")
+        raise item.error("a coordinate is not normalised to 0..1", _SHARES)
     flat = [v * (image.height if i % 2 else image.width) for i, v in enumerate(values)]
     try:
         mask = polygons_to_mask([flat], image.height, image.width)
     except ValueError as error:
         raise item.error(f"the outline cannot be drawn: {error}") from None
-    return DatasetInstance(category.name, {}, None, mask, origin="imported")
+    return DatasetInstance(category.name, {}, None, mask, origin="imported", extra=outline_extra([flat], mask))

@@ -13,7 +13,7 @@ _REFRESH = """
 UPDATE image SET
     instance_count = fresh.instances, keypoint_count = fresh.keypoints, mask_count = fresh.masks,
     pending_count = fresh.pending, min_confidence = fresh.lowest,
-    state = CASE WHEN fresh.pending > 0 THEN 'pending' WHEN fresh.instances > 0 THEN 'done'
+    state = CASE WHEN fresh.pending > 0 THEN 'pending' WHEN fresh.lacking THEN 'partly' WHEN fresh.instances > 0 THEN 'done'
         WHEN fresh.looked THEN 'nothing' ELSE 'unseen' END
 FROM (SELECT chosen.id AS id,
     (SELECT COUNT(*) FROM instance i WHERE i.image_id = chosen.id) AS instances,
@@ -24,6 +24,9 @@ FROM (SELECT chosen.id AS id,
         SELECT confidence FROM keypoint_proposal q WHERE q.image_id = chosen.id
         UNION ALL SELECT confidence FROM proposal p WHERE p.image_id = chosen.id AND p.here = 1 AND p.kind = 'mask'
     )) AS lowest,
+    EXISTS (SELECT 1 FROM instance i JOIN keypoint_definition d ON d.category_id = i.category_id AND d.retired = 0
+        WHERE i.image_id = chosen.id AND NOT EXISTS (
+            SELECT 1 FROM keypoint k WHERE k.instance_id = i.id AND k.definition_id = d.id)) AS lacking,
     EXISTS (SELECT 1 FROM nothing_here n WHERE n.image_id = chosen.id) AS looked
     FROM ({chosen}) AS chosen) AS fresh
 WHERE image.id = fresh.id
@@ -31,9 +34,14 @@ WHERE image.id = fresh.id
 _TOTALS = ("images", "doubtful", "instances", "keypoints", "masks")
 
 
-def refresh(connection: Connection, *, everything: bool = False) -> None:
-    """Recompute the derived columns of the touched images (or of all, after a repair)."""
+def refresh(connection: Connection, *, everything: bool = False, tables: frozenset[str] = frozenset()) -> None:
+    """Recompute the derived columns of the touched images (or of all, after a repair).
+
+    `tables` that were touched: with other keypoints in a schema, every labelled image may lack one or be complete now.
+    """
     chosen = "SELECT id FROM image" if everything else "SELECT DISTINCT image_id AS id FROM touched"
+    if not everything and "keypoint_definition" in tables:
+        chosen += " UNION SELECT id FROM image WHERE instance_count > 0"
     connection.exec_driver_sql(_REFRESH.format(chosen=chosen))
 
 
@@ -45,6 +53,9 @@ def install(connection: Connection) -> None:
         connection.exec_driver_sql(
             f"INSERT OR IGNORE INTO image_total (state, images, doubtful, instances, keypoints, masks) VALUES {rows}"
         )
+        # A new project, or one written before a state was added: its images may be in that state.
+        refresh(connection, everything=True)
+        recount(connection)
     watched = "state, min_confidence, instance_count, keypoint_count, mask_count"
     for name, event, changes in (
         ("insert", "INSERT", _change("new", "+")),

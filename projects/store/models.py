@@ -55,7 +55,7 @@ def _optional(table: str, *, index: bool = False) -> Mapped[int | None]:
 
 
 _AUTO = {"sqlite_autoincrement": True}
-STATES = ("unseen", "pending", "done", "nothing")
+STATES = ("unseen", "pending", "partly", "done", "nothing")
 DOUBT = 0.5
 """Pending confidence under which an image counts as doubtful."""
 
@@ -74,7 +74,7 @@ class Image(Base):
     """One photo. The columns after `mtime_ns` are derived or observed: kept by the store, not part of undo.
 
     `rel_path` is POSIX relative to the root with the file's own bytes; `lookup` is its NFC form. `width`, `height` are of
-    the oriented image. `state` is unseen, pending, done or nothing; `file_state` is ok, changed or missing.
+    the oriented image. `state` is one of `STATES`; `file_state` is ok, changed or missing.
     """
 
     __tablename__ = "image"

@@ -18,7 +18,8 @@ from engine.domain.masks import MaskRLE
 class ImageRow:
     """One photo of the project. `file_name` is POSIX relative to the image root; `path` is where it lies now.
 
-    `state`: unseen, pending, done, nothing. `file_state`: ok, changed (differs from what was labelled), missing.
+    `state`: unseen, pending, partly (an instance lacks keypoints that nobody looked at), done, nothing.
+    `file_state`: ok, changed (differs from what was labelled), missing.
     `width`, `height` are those of the oriented image. `min_confidence`: lowest pending confidence.
     """
 
@@ -262,7 +263,7 @@ class DecisionRow:
 
     @property
     def correct(self) -> bool:
-        """Accepted and since not moved by more than 0.1 of the box (ALGORITHMS 8), with the same visible/absent answer."""
+        """Accepted and since not moved by more than 0.1 of the box (methods/confidence.md), with the same visible/absent answer."""
         if self.kind != "accepted" or self.final_visibility is None:
             return False
         if (self.final_visibility == 0) != (self.visibility == 0):

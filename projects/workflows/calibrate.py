@@ -1,4 +1,4 @@
-"""Confidence from a person's own record (ALGORITHMS section 8)."""
+"""Confidence from a person's own record (methods/confidence.md)."""
 
 from __future__ import annotations
 

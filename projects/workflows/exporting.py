@@ -29,6 +29,8 @@ from projects.formats.dataset import (
 from projects.formats.registry import get_format
 from projects.project import Project
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
+from projects.videos import SETTING as VIDEOS
+from projects.videos import frame_of
 from projects.workflows.importing import SOURCE_KEY
 
 PAGE = 500
@@ -70,7 +72,7 @@ def export_project(
         raise UserInputError(f"{out} is a file; an export needs a folder.", "Choose another place.")
     dataset, items = project_dataset(project, options, progress=progress, cancel=cancel)
     report = writer(dataset, out, options.write, progress, cancel)
-    report.items[:0] = items
+    report.items = items + spec.common_losses(dataset) + report.items
     report.extra["summary"] = summary(report)
     return report
 
@@ -78,7 +80,8 @@ def export_project(
 def preview_export(project: Project, options: ExportOptions = ExportOptions()) -> list[ReportItem]:
     """What an export would lose, asked before anything is written."""
     dataset, items = project_dataset(project, options)
-    return items + get_format(options.format).losses(dataset, options.write)
+    spec = get_format(options.format)
+    return items + spec.common_losses(dataset) + spec.losses(dataset, options.write)
 
 
 def summary(report: Report) -> str:
@@ -95,18 +98,36 @@ def project_dataset(
     project: Project,
     options: ExportOptions = ExportOptions(),
     *,
+    own_ids: bool = True,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> tuple[Dataset, list[ReportItem]]:
-    """The project (or the chosen part) as neutral data set, and what could not be taken along."""
-    return _Collector(project, options).collect(progress, cancel)
+    """The project (or the chosen part) as neutral data set, and what could not be taken along.
+
+    Without `own_ids` only ids that came with an import stand in `original_id`.
+    """
+    return _Collector(project, options, own_ids).collect(progress, cancel)
+
+
+def instance_of(row: InstanceRow, category: CategoryRow, identity: str) -> DatasetInstance:
+    """An accepted instance as the neutral data set has it (without labels of retired keypoints)."""
+    names = {d.id: d.name for d in category.definitions}
+    keypoints = {
+        names[k.definition_id]: _keypoint(k.x, k.y, k.visibility) for k in row.keypoints if k.definition_id in names
+    }
+    extra = dict(row.extra)
+    crowd, score = bool(extra.pop("crowd", False)), extra.pop("score", None)
+    return DatasetInstance(
+        category.name, keypoints, row.box, row.mask.rle if row.mask is not None else None, identity, crowd, False,
+        score if isinstance(score, float) else None, _number(row.source_id) or _Own(row.id), row.origin, extra,
+    )  # fmt: skip
 
 
 class _Collector:
     """Reads the project a page at a time."""
 
-    def __init__(self, project: Project, options: ExportOptions) -> None:
-        self._project, self._options = project, options
+    def __init__(self, project: Project, options: ExportOptions, own_ids: bool = True) -> None:
+        self._project, self._options, self._own_ids = project, options, own_ids
         queries = project.queries
         rows = queries.categories()
         for name in options.categories:
@@ -122,6 +143,7 @@ class _Collector:
                 name = "*" if category_id is None else self._by_id[category_id].name
                 self._nothing.setdefault(image_id, []).append(name)
         self._source: dict[str, Any] = queries.setting(SOURCE_KEY) or {"dataset": {}, "images": {}}
+        self._clips: dict[str, Any] = queries.setting(VIDEOS) or {}
         self._retired = 0
         self._items: list[ReportItem] = []
 
@@ -176,6 +198,9 @@ class _Collector:
     def _image(self, row: ImageRow, name: PurePosixPath, instances: Iterable[DatasetInstance]) -> DatasetImage:
         extra = dict(self._source["images"].get(row.file_name, {}))
         told = extra.pop("original_id", None)
+        frame = frame_of(self._project, row.path, self._clips) if self._clips else None
+        if frame is not None:
+            extra["video"] = {"clip": frame.clip, "frame": frame.frame, "time_s": frame.time_s}
         return DatasetImage(
             name, row.width, row.height, tuple(instances), str(row.path), row.orientation, self._splits.get(row.id, ""),
             self._project.queries.tags_of(row.id), tuple(self._nothing.get(row.id, ())),
@@ -200,19 +225,8 @@ class _Collector:
         return result
 
     def _instance(self, row: InstanceRow) -> DatasetInstance:
-        keypoints: dict[str, DatasetKeypoint] = {}
-        for k in row.keypoints:
-            if k.definition_id in self._names:
-                keypoints[self._names[k.definition_id]] = _keypoint(k.x, k.y, k.visibility)
-            else:
-                self._retired += 1
-        extra = dict(row.extra)
-        crowd, score = bool(extra.pop("crowd", False)), extra.pop("score", None)
-        return DatasetInstance(
-            self._by_id[row.category_id].name, keypoints, row.box, row.mask.rle if row.mask is not None else None,
-            self._identities.get(row.identity_id or 0, ""), crowd, False, score if isinstance(score, float) else None,
-            _number(row.source_id) or _Own(row.id), row.origin, extra,
-        )  # fmt: skip
+        self._retired += sum(k.definition_id not in self._names for k in row.keypoints)
+        return instance_of(row, self._by_id[row.category_id], self._identities.get(row.identity_id or 0, ""))
 
     def _proposal(self, row: ProposalRow) -> DatasetInstance:
         keypoints = {
@@ -229,9 +243,13 @@ class _Collector:
     def _unique_ids(self, images: list[DatasetImage]) -> Iterable[DatasetImage]:
         image_ids = {i.original_id for i in images if not isinstance(i.original_id, _Own)}
         instance_ids = {n.original_id for i in images for n in i.instances if not isinstance(n.original_id, _Own)}
+
+        def settled(value: int | str | None, taken: set[int | str | None]) -> int | str | None:
+            return _settle(value, taken) if self._own_ids or not isinstance(value, _Own) else None
+
         for image in images:
-            instances = tuple(replace(n, original_id=_settle(n.original_id, instance_ids)) for n in image.instances)
-            yield replace(image, original_id=_settle(image.original_id, image_ids), instances=instances)
+            instances = tuple(replace(n, original_id=settled(n.original_id, instance_ids)) for n in image.instances)
+            yield replace(image, original_id=settled(image.original_id, image_ids), instances=instances)
 
 
 class _Own(int):

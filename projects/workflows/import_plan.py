@@ -5,10 +5,9 @@ Merging is by instance and keypoint, never by file: accepted work stays unless `
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,25 +16,15 @@ from engine.domain.errors import AppError, UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import BadItems, begin, tick
-from projects.formats.checks import resolve_inside
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
-from projects.formats.orientation import orient_image
-from projects.images import describe
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, Report
+from projects.formats.orientation import downwards, orient_image
 from projects.project import Project
-from projects.store.inputs import NewImage
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from projects.store.rows import CategoryRow, InstanceRow
+from projects.workflows.image_finder import ImageFinder
+from projects.workflows.image_match import ImageMatch
 
 EXIF_CHOICES = ("ask", "rotate", "keep")
 PAGE = 500
-
-
-@dataclass(frozen=True)
-class ImageMatch:
-    """One image of the file: `row` of the project, or `new` to be added; `image` with labels in the oriented frame."""
-
-    image: DatasetImage
-    row: ImageRow | None = None
-    new: NewImage | None = None
 
 
 @dataclass
@@ -48,6 +37,7 @@ class InstancePlan:
     keypoints: tuple[str, ...] = ()
     take_mask: bool = False
     take_box: bool = False
+    take_identity: bool = False
 
 
 @dataclass
@@ -67,68 +57,14 @@ class ImportPlan:
         return sum(p.verdict == verdict for plans in self.instances for p in plans)
 
 
-class ImageFinder:
-    """Finds the photo of a file entry in the project or on the disk."""
-
-    def __init__(self, project: Project, root: Path | None, beside: Path) -> None:
-        self._root = root.resolve() if root is not None else None
-        # Without a root: where annotation files usually lie relative to their photos.
-        self._guesses = [beside, beside / "images", beside.parent, beside.parent / "images"] if root is None else []
-        self._by_path: dict[Path, ImageRow] = {}
-        self._by_name: dict[str, list[ImageRow]] = {}
-        self._by_base: dict[str, list[ImageRow]] = {}
-        for row in project.queries.iter_images():
-            key = unicodedata.normalize("NFC", row.file_name)
-            self._by_path[row.path] = row
-            self._by_name.setdefault(key, []).append(row)
-            self._by_base.setdefault(PurePosixPath(key).name, []).append(row)
-
-    def find(self, image: DatasetImage, report: Report) -> ImageMatch | None:
-        """The project's photo, else one on the disk to be added, else None (reported)."""
-        on_disk = self._on_disk(image)
-        if on_disk is not None:
-            root, path = on_disk
-            row = self._by_path.get(path) or self._by_path.get(path.resolve())
-            return ImageMatch(image, row) if row is not None else ImageMatch(image, None, describe(root, path))
-        row = self._in_project(image, report)
-        if row is not None:
-            return ImageMatch(image, row)
-        report.add("skipped", str(image.rel_path), "no such photo in the project or in the image folder")
-        return None
-
-    def _on_disk(self, image: DatasetImage) -> tuple[Path, Path] | None:
-        if self._root is not None:
-            path = resolve_inside(self._root, image.rel_path)
-            return (self._root, path) if path is not None else None
-        if self._by_name.get(str(image.rel_path)):
-            return None  # the project's own photo comes before a guess
-        for folder in self._guesses:
-            path = resolve_inside(folder.resolve(), image.rel_path)
-            if path is not None:
-                return folder.resolve(), path
-        return None
-
-    def _in_project(self, image: DatasetImage, report: Report) -> ImageRow | None:
-        same = self._by_name.get(str(image.rel_path), [])
-        if len(same) == 1:
-            return same[0]
-        if len(same) > 1:
-            raise UserInputError(
-                f"The photo {image.rel_path} stands in {len(same)} image folders of the project.",
-                "Say which one is meant with --images.",
-            )
-        size = {(image.width, image.height), (image.height, image.width)}
-        base = [
-            r for r in self._by_base.get(image.rel_path.name, []) if image.width == 0 or (r.width, r.height) in size
-        ]
-        if len(base) != 1:
-            return None
-        report.add("changed", str(image.rel_path), f"recognised by its name as {base[0].file_name}")
-        return base[0]
-
-
-def fit_size(match: ImageMatch, exif: str, report: Report) -> ImageMatch:
+def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = False) -> ImageMatch:
     """Check the file's image size against the photo; turn labels of the unrotated frame when asked to.
+
+    A size can tell that labels were drawn on the unrotated picture (its sides are exchanged), but not for orientations 2 to
+    4, square photos, and formats without a size: those are turned with "rotate" and counted as "flagged" otherwise.
+
+    Args:
+        oriented: the file states that its labels lie on the picture as it is shown (our own exports).
 
     Raises:
         UserInputError: the sizes differ, or differ by the EXIF rotation and nobody said what to do.
@@ -141,25 +77,44 @@ def fit_size(match: ImageMatch, exif: str, report: Report) -> ImageMatch:
         if match.new is not None
         else ((0, 0), 1)
     )
+    stored = size[::-1] if orientation >= 5 else size
+    if image.y_up:
+        image = downwards(image, stored if exif == "rotate" else size)
     told = (image.width, image.height)
-    if told == size or 0 in told:
-        return replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
-    if told == size[::-1] and orientation >= 5:
-        if exif == "rotate":
-            report.add("changed", str(image.rel_path), f"labels turned by its EXIF orientation {orientation}")
-            return replace(match, image=orient_image(image, orientation))
-        if exif == "keep":
-            report.add("changed", str(image.rel_path), "width and height exchanged, labels taken as they are")
-            return replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
+    same = replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
+    unclear = orientation != 1 and (told == stored == size or 0 in told or not image.size_told)
+    if told not in (size, stored) and 0 not in told:
         raise UserInputError(
-            f"{image.rel_path} is {size[0]} x {size[1]} once its EXIF rotation is applied, the file says "
-            f"{told[0]} x {told[1]}.",
-            "Its labels were probably drawn on the unrotated picture: add --exif rotate (or --exif keep when they fit as "
-            "they are).",
+            f"{image.rel_path} is {size[0]} x {size[1]}, the file says {told[0]} x {told[1]}.",
+            "These are other pictures than the labels were made on; give the right image folder.",
         )
+    if orientation == 1 or (oriented and told == size) or not image.instances:
+        return same
+    if exif == "rotate" and (unclear or told != size):
+        report.add("changed", str(image.rel_path), f"labels turned by its EXIF orientation {orientation}")
+        return replace(match, image=orient_image(replace(image, width=stored[0], height=stored[1]), orientation))
+    if exif == "rotate":
+        report.count(
+            "flagged", "photo not turned", str(image.rel_path), "its size in the file is that of the turned picture"
+        )
+        return same
+    if unclear:
+        if exif == "ask":
+            report.count(
+                "flagged", "photo with an EXIF rotation", str(image.rel_path),
+                "no size tells on which picture its labels were drawn; taken as on the turned one, else --exif rotate",
+            )  # fmt: skip
+        return same
+    if told == size:
+        return same
+    if exif == "keep":
+        report.add("changed", str(image.rel_path), "width and height exchanged, labels taken as they are")
+        return same
     raise UserInputError(
-        f"{image.rel_path} is {size[0]} x {size[1]}, the file says {told[0]} x {told[1]}.",
-        "These are other pictures than the labels were made on; give the right image folder.",
+        f"{image.rel_path} is {size[0]} x {size[1]} once its EXIF rotation is applied, the file says "
+        f"{told[0]} x {told[1]}.",
+        "Its labels were probably drawn on the unrotated picture: add --exif rotate (or --exif keep when they fit as "
+        "they are).",
     )
 
 
@@ -169,6 +124,7 @@ def make_plan(
     report: Report,
     *,
     root: Path | None,
+    own_root: Path | None = None,
     beside: Path,
     exif: str = "ask",
     overwrite: bool = False,
@@ -179,26 +135,29 @@ def make_plan(
 ) -> ImportPlan:
     """Decide everything; reads the project and image headers, writes nothing."""
     plan = ImportPlan(dataset, report)
-    _plan_categories(project, plan)
-    finder = ImageFinder(project, root, beside)
+    plan_categories(project, plan)
+    finder = ImageFinder(project, root, own_root, beside)
     broken = BadItems(report, skip_bad)
-    taken: set[Any] = set()
+    taken: dict[Any, str] = {}
+    oriented = report.extra.pop("oriented", False) is True
     begin(progress, "Looking at photos", len(dataset.images))
     for image in dataset.images:
         tick(progress, cancel, str(image.rel_path))
         try:
             found = finder.find(image, report)
-            match = fit_size(found, exif, report) if found is not None else None
+            match = fit_size(found, exif, report, oriented=oriented) if found is not None else None
         except AppError as error:
             broken.handle(str(image.rel_path), error)
             continue
         if match is None:
             continue
         key = match.row.id if match.row is not None else (match.new.root, match.new.rel_path) if match.new else None
+        told = image.pointer or str(image.rel_path)
         if key in taken:
-            report.add("skipped", str(image.rel_path), "another entry of the file is the same photo")
+            name = match.row.file_name if match.row is not None else match.new.rel_path if match.new is not None else ""
+            report.add("skipped", told, f'another entry of the file ("{taken[key]}") is the same photo {name}')
             continue
-        taken.add(key)
+        taken[key] = told
         plan.images.append(match)
     _plan_all_instances(project, plan, overwrite, as_proposals, progress, cancel)
     return plan
@@ -224,7 +183,8 @@ def _plan_all_instances(
         tick(progress, cancel, count=0)
 
 
-def _plan_categories(project: Project, plan: ImportPlan) -> None:
+def plan_categories(project: Project, plan: ImportPlan) -> None:
+    """Match the categories by name; the project's get further keypoints at the end, new ones come as they are."""
     known = {row.name: row for row in project.queries.categories()}
     for category in plan.dataset.categories:
         row = known.get(category.name)
@@ -265,7 +225,7 @@ def _plan_instances(
             plans.append(InstancePlan(instance, "added"))
             continue
         existing.remove(found)
-        plans.append(_compare(instance, found, names[found.category_id], overwrite))
+        plans.append(compare(instance, found, names[found.category_id], overwrite))
     return plans
 
 
@@ -274,7 +234,7 @@ def _recognise(
 ) -> InstanceRow | None:
     """The accepted instance that this one is: equal content, else the same id in the same image and category."""
     for row in candidates:
-        if _same_content(instance, row, names[row.category_id]):
+        if same_content(instance, row, names[row.category_id]):
             return row
     if instance.original_id is not None:
         for row in candidates:
@@ -296,7 +256,8 @@ def _close(a: tuple[int, float | None, float | None], b: tuple[int, float | None
     return abs(a[1] - b[1]) < 1e-3 and abs(a[2] - b[2]) < 1e-3
 
 
-def _same_content(instance: DatasetInstance, row: InstanceRow, category: CategoryRow) -> bool:
+def same_content(instance: DatasetInstance, row: InstanceRow, category: CategoryRow) -> bool:
+    """Whether keypoints (within 0.001 px), mask and box are equal."""
     own = _position(row, category)
     theirs = {n: (int(k.visibility), k.x, k.y) for n, k in instance.keypoints.items()}
     if own.keys() != theirs.keys() or not all(_close(own[n], theirs[n]) for n in own):
@@ -308,7 +269,7 @@ def _same_content(instance: DatasetInstance, row: InstanceRow, category: Categor
     return bool(np.allclose(row.box, instance.box, atol=1e-3))
 
 
-def _compare(instance: DatasetInstance, row: InstanceRow, category: CategoryRow, overwrite: bool) -> InstancePlan:
+def compare(instance: DatasetInstance, row: InstanceRow, category: CategoryRow, overwrite: bool) -> InstancePlan:
     """Which parts of a recognised instance are new (or, with `overwrite`, different)."""
     own = _position(row, category)
     take = []
@@ -323,21 +284,43 @@ def _compare(instance: DatasetInstance, row: InstanceRow, category: CategoryRow,
     box = instance.box is not None and (
         row.box is None or (overwrite and not np.allclose(row.box, instance.box, atol=1e-3))
     )
-    verdict = "changed" if take or mask or box else "kept"
-    return InstancePlan(instance, verdict, row, tuple(take), mask, box)
+    identity = bool(instance.identity) and row.identity_id is None
+    verdict = "changed" if take or mask or box or identity else "kept"
+    return InstancePlan(instance, verdict, row, tuple(take), mask, box, identity)
 
 
 def differs(plan: InstancePlan, category_of: Callable[[int], CategoryRow]) -> bool:
     """Whether a recognised instance keeps values that the file says differently (reported, never silently replaced)."""
     if plan.existing is None:
         return False
-    own = _position(plan.existing, category_of(plan.existing.category_id))
-    for name, keypoint in plan.instance.keypoints.items():
-        if name in plan.keypoints or name not in own:
+    told = differences(plan.instance, plan.existing, category_of(plan.existing.category_id))
+    taken = {*plan.keypoints, *([MASK] if plan.take_mask else [])}
+    return not taken.issuperset(told)
+
+
+MASK = "mask"
+
+
+def differences(instance: DatasetInstance, row: InstanceRow, category: CategoryRow) -> dict[str, str]:
+    """Where both have a value and they differ: keypoint name (or "mask") to a sentence. Boxes follow the labels."""
+    own = _position(row, category)
+    found: dict[str, str] = {}
+    for name, keypoint in instance.keypoints.items():
+        theirs = (int(keypoint.visibility), keypoint.x, keypoint.y)
+        if name not in own or _close(own[name], theirs):
             continue
-        if not _close(own[name], (int(keypoint.visibility), keypoint.x, keypoint.y)):
-            return True
-    mask = plan.existing.mask
-    return bool(
-        plan.instance.mask is not None and mask is not None and not plan.take_mask and mask.rle != plan.instance.mask
-    )
+        mine = own[name]
+        if mine[1] is not None and mine[2] is not None and theirs[1] is not None and theirs[2] is not None:
+            distance = float(np.hypot(mine[1] - theirs[1], mine[2] - theirs[2]))
+            found[name] = (
+                f"{name}: {distance:.1f} px apart"
+                if distance >= 1e-3
+                else f"{name}: visibility {mine[0]} and {theirs[0]}"
+            )
+        else:
+            found[name] = (
+                f"{name}: absent {'here' if mine[1] is None else 'there'}, placed {'there' if mine[1] is None else 'here'}"
+            )
+    if instance.mask is not None and row.mask is not None and row.mask.rle != instance.mask:
+        found[MASK] = "the masks differ"
+    return found

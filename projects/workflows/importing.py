@@ -23,7 +23,8 @@ from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewInstance, NewKeypoint
 from projects.store.rows import CategoryRow
-from projects.workflows.import_plan import EXIF_CHOICES, ImageMatch, ImportPlan, InstancePlan, differs, make_plan
+from projects.workflows.image_match import ImageMatch
+from projects.workflows.import_plan import EXIF_CHOICES, ImportPlan, InstancePlan, differs, make_plan
 
 SOURCE_KEY = "formats.source"
 MAX_KEPT_EXTRAS = 20_000
@@ -68,9 +69,17 @@ class ImportResult:
     changes: OpChanges | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def nothing(self) -> bool:
+        """Whether the import has nothing to write and recognised nothing either: no label, no photo."""
+        if self.added or self.changed or self.kept or self.images_added:
+            return False
+        return self.skipped > 0 or not self.images_matched
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
         return {
+            "nothing": self.nothing,
             "added": self.added, "changed": self.changed, "kept": self.kept, "skipped": self.skipped,
             "images_added": self.images_added, "images_matched": self.images_matched,
             "categories_added": self.categories_added, "dry_run": self.changes is None, "report": self.report.to_json(),
@@ -86,7 +95,7 @@ def preview(
     cancel: CancelToken | None = None,
 ) -> ImportResult:
     """The dry run: what `import_file` would do; nothing is written."""
-    return _result(project, _plan(project, path, options, progress, cancel))
+    return _result(project, _plan(project, path, options, progress, cancel), options.as_proposals)
 
 
 def import_file(
@@ -104,9 +113,11 @@ def import_file(
         UserInputError: image sizes contradict, an unknown format, a photo that cannot be told apart.
     """
     plan = _plan(project, path, options, progress, cancel)
-    result = _result(project, plan)
+    result = _result(project, plan, options.as_proposals)
+    if result.nothing:
+        return result  # no category, no undo step: as if it had not been tried
     with project.group(f"Import {path.name}") as op:
-        _Writer(project, path, options.as_proposals).write(plan, progress, cancel)
+        PlanWriter(project, path, options.as_proposals).write(plan, progress, cancel)
     result.changes = op.changes
     _keep_source_fields(project, plan)
     return result
@@ -120,22 +131,30 @@ def _plan(
     root = options.images_root
     if root is not None and not root.is_dir():
         raise UserInputError(f"The image folder {root} is not there.", "Check --images.")
-    read = replace(options.read, images_root=root, skip_bad=options.skip_bad)
+    read = replace(options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif)
     dataset, report = get_format(options.format).reader(path, read, progress, cancel)
     own_root = report.extra.get("images_root")
     return make_plan(
         project, dataset, report,
-        root=root if root is not None else Path(own_root) if own_root else None,
+        root=root, own_root=Path(own_root) if own_root else None,
         beside=path if path.is_dir() else path.absolute().parent,
         exif=options.exif, overwrite=options.overwrite, skip_bad=options.skip_bad, as_proposals=options.as_proposals,
         progress=progress, cancel=cancel,
     )  # fmt: skip
 
 
-def _result(project: Project, plan: ImportPlan) -> ImportResult:
+def _scores(instance: DatasetInstance) -> int:
+    return sum(k.score is not None for k in instance.keypoints.values())
+
+
+def _result(project: Project, plan: ImportPlan, as_proposals: bool) -> ImportResult:
     rows = {row.id: row for row in project.queries.categories()}
     for match, plans in zip(plan.images, plan.instances, strict=True):
         for item in plans:
+            scores = 0 if item.instance.proposal or as_proposals else _scores(item.instance)
+            if scores:
+                where = str(match.image.rel_path)
+                plan.report.count("lost", "confidence of a keypoint", where, "accepted labels have none", scores)
             if item.existing is not None and differs(item, lambda id_: rows[id_]):
                 plan.report.add(
                     "kept", str(match.image.rel_path), "the project's labels differ from the file's and stay"
@@ -145,11 +164,11 @@ def _result(project: Project, plan: ImportPlan) -> ImportResult:
     return ImportResult(
         plan.count("added"), plan.count("changed"), plan.count("kept"), told - done,
         sum(m.new is not None for m in plan.images), sum(m.row is not None for m in plan.images),
-        plan.new_categories, plan.report,
+        [] if not done and told else plan.new_categories, plan.report,
     )  # fmt: skip
 
 
-class _Writer:
+class PlanWriter:
     """Writes a plan inside an open group."""
 
     def __init__(self, project: Project, path: Path, as_proposals: bool) -> None:
@@ -170,7 +189,7 @@ class _Writer:
                 if item.verdict == "added" and not (self._as_proposals or item.instance.proposal):
                     new.append(_new_instance(item.instance, image_id, categories, identities))
                 elif item.verdict == "changed":
-                    self._change(item, categories)
+                    self._change(item, categories, identities)
             del match
         if progress is not None:
             progress.start("Storing", 0)
@@ -200,13 +219,13 @@ class _Writer:
         known = {row.name: row.id for row in self._project.queries.identities()}
         for plans in plan.instances:
             for item in plans:
-                name = item.instance.identity
+                name = item.instance.identity if item.verdict == "added" or item.take_identity else ""
                 if name and name not in known:
                     category = categories[item.instance.category].id
                     known[name] = self._project.operations.add_identity(name, category).ids[0]
         return known
 
-    def _change(self, item: InstancePlan, categories: dict[str, CategoryRow]) -> None:
+    def _change(self, item: InstancePlan, categories: dict[str, CategoryRow], identities: dict[str, int]) -> None:
         operations, row = self._project.operations, item.existing
         if row is None:
             return
@@ -218,6 +237,8 @@ class _Writer:
             operations.set_mask(row.id, item.instance.mask, origin="imported")
         if item.take_box:
             operations.set_box(row.id, item.instance.box)
+        if item.take_identity and item.instance.identity in identities:
+            operations.assign_identity([row.id], identities[item.instance.identity])
 
     def _write_proposals(
         self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow], identities: dict[str, int]
@@ -330,7 +351,12 @@ def _keep_source_fields(project: Project, plan: ImportPlan) -> None:
         values = dict(match.image.extra)
         if match.row is not None and match.image.original_id is not None:
             values["original_id"] = match.image.original_id
-        if any(values.values()) and len(kept["images"]) < MAX_KEPT_EXTRAS:
+        if not any(values.values()):
+            continue
+        if len(kept["images"]) < MAX_KEPT_EXTRAS:
             kept["images"].setdefault(name, values)
+        elif name not in kept["images"]:
+            limit = f"at most {MAX_KEPT_EXTRAS} photos keep such fields"
+            plan.report.count("lost", "further fields of a photo", name, limit)
     if kept["dataset"] or kept["images"]:
         project.operations.set_setting(SOURCE_KEY, kept)

@@ -200,7 +200,7 @@ def _is_complete(settings: MatchSettings) -> bool:
 def settings_for(
     project: Project, engine: Engine, request: ProposeRequest, *, progress: Progress | None, cancel: CancelToken | None
 ) -> SettingsChoice:
-    """The project's stored choice while it fits, else a new one (stored): ALGORITHMS section 9.
+    """The project's stored choice while it fits, else a new one (stored): methods/matching.md.
 
     A choice is made again when the number of exemplars has doubled (from four on) or backbone or prompt changed.
     """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -78,3 +79,35 @@ def test_the_format_follows_a_typed_file_once(driver: Driver, tmp_path: Path, ph
     dialog._chosen()
     assert dialog.format.currentIndex() == 0, "a format chosen by hand stays"
     dialog.close()
+
+
+@pytest.mark.parametrize("place", ["canvas", "source", "photos", "instances", "evidence", "review", "empty"])
+def test_photos_can_be_dropped_wherever_the_window_is(driver: Driver, tmp_path: Path, place: str) -> None:
+    """The text on the empty canvas invites to it; the event goes to the widget under the mouse, as in a real drag."""
+    space = driver.space
+    if place == "empty":
+        space.session.write(lambda do: do.remove_images(list(space.images.model.ids)))
+        driver.until(lambda: not space.images.model.ids)
+        assert "drop a folder" in driver.canvas.message
+    under = {
+        "canvas": driver.canvas.viewport(),
+        "empty": driver.canvas.viewport(),
+        "source": space.target.source.view.viewport(),
+        "photos": space.images.view.viewport(),
+        "instances": space.instances.view.viewport(),
+        "evidence": space.evidence,
+        "review": space.review.view.viewport(),
+    }[place]
+    extra = tmp_path / "more"
+    extra.mkdir()
+    (extra / "new.png").write_bytes((tmp_path / "photos" / "photo_0.png").read_bytes() + b"\0")
+    before = len(space.session.queries.image_ids())
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(extra))])
+    spot, buttons, modifiers = QPoint(9, 9), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    for kind in (QDragEnterEvent, QDragMoveEvent):
+        event = kind(spot, Qt.DropAction.CopyAction, data, buttons, modifiers)
+        QApplication.sendEvent(under, event)
+        assert event.isAccepted(), (place, kind.__name__)
+    QApplication.sendEvent(under, QDropEvent(QPointF(spot), Qt.DropAction.CopyAction, data, buttons, modifiers))
+    driver.until(lambda: len(space.session.queries.image_ids()) == before + 1)

@@ -44,7 +44,7 @@ def test_panels_come_back_as_they_were_in_the_next_program(
     assert first.window.open_project(folder)
     first.photo_shown()
     docks = first.window.docks.docks
-    first.window.resizeDocks([docks["images"]], [340], Qt.Orientation.Horizontal)
+    first.widen_panel("images", 70)
     docks["review"].close()
     first.until(lambda: docks["images"].width() > 320)
     width = docks["images"].width()
@@ -112,7 +112,7 @@ def test_evidence_takes_a_share_of_the_window_and_scrolls_the_rest(proposed: Dri
     assert panel._area.verticalScrollBar().maximum() == 0, "all of it fits an ordinary window"
     proposed.space.program.settings.change(font_scale=1.8)
     proposed.wait(0.2)
-    panel._keep_height()
+    panel._keep_size()
     assert panel.minimumHeight() <= 0.34 * proposed.window.height()
     assert panel._inner.minimumHeight() > panel.minimumHeight()
     proposed.space.program.settings.change(font_scale=1.0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
 from desktop.session.place import Place, place_from_setting
+from desktop.window.docks import HEIGHTS
 from tests.support.window import Driver
 
 
@@ -73,3 +74,113 @@ def test_filters_count_their_photos_when_the_list_opens(proposed: Driver) -> Non
     assert space.images.model.ids == ids[:3]
     space.images.refresh()
     assert more.currentIndex() == 1, "the choice survives a refresh"
+
+
+def sizes(driver: Driver) -> dict[str, tuple[int, int]]:
+    return {name: (d.width(), d.height()) for name, d in driver.window.docks.docks.items()}
+
+
+def settle(driver: Driver) -> None:
+    driver.wait(0.15)
+
+
+@pytest.mark.parametrize("how", ["pages", "narrow", "low", "panels", "again"])
+def test_panels_have_their_sizes_back(proposed: Driver, how: str) -> None:
+    """Whatever made them small or hid them: afterwards they are as wide and as high as before."""
+    window = proposed.window
+    window.resize(1360, 860)
+    proposed.key("N")
+    settle(proposed)
+    before = sizes(proposed)
+    if how == "pages":
+        for page in ("parts", "statistics", "identities", "label"):
+            window.show_page(page)
+            settle(proposed)
+    elif how in ("narrow", "low"):
+        window.resize(*((900, 650) if how == "narrow" else (1360, 440)))
+        settle(proposed)
+        if how == "narrow":
+            window.show_page("parts")
+            settle(proposed)
+            window.show_page("label")
+            settle(proposed)
+        window.resize(1360, 860)
+    elif how == "panels":
+        for _ in range(2):
+            window.registry["view.panels"].trigger()
+            settle(proposed)
+    else:
+        window.show_page("parts")
+        settle(proposed)
+        reopen(proposed)
+        proposed.key("N")
+    settle(proposed)
+    after = sizes(proposed)
+    for name, (w, h) in before.items():
+        assert after[name][0] == pytest.approx(w, abs=6) and after[name][1] == pytest.approx(h, abs=40), (name, before, after)
+    assert after["instances"][0] >= 240
+
+
+@pytest.mark.parametrize("size", [(1360, 860), (900, 650), (1360, 500)])
+def test_the_numbers_of_the_evidence_are_whole(proposed: Driver, size: tuple[int, int]) -> None:
+    window = proposed.window
+    window.resize(*size)
+    proposed.key("N")
+    window.docks.docks["evidence"].raise_()
+    settle(proposed)
+    panel = proposed.space.evidence
+    for name, value in panel._rows:
+        if not value.isVisibleTo(panel):
+            continue
+        assert value.width() >= value.fontMetrics().horizontalAdvance(value.text()), value.text()
+        right = value.mapTo(panel, value.rect().topRight()).x()
+        assert right <= panel.width(), (value.text(), right, panel.width())
+        assert name.text()
+
+
+@pytest.mark.parametrize("page", ["label", "parts", "identities", "statistics"])
+def test_pages_fit_a_window_of_900_pixels(proposed: Driver, page: str) -> None:
+    window = proposed.window
+    window.resize(900, 650)
+    window.show_page(page)
+    settle(proposed)
+    assert window.centralWidget().geometry().right() < window.width()
+    assert window.pages.minimumSizeHint().width() <= window.centralWidget().width()
+
+
+def test_a_click_in_a_small_window_is_no_wish_for_small_panels(proposed: Driver) -> None:
+    window = proposed.window
+    window.resize(1360, 860)
+    proposed.key("N")
+    settle(proposed)
+    before = sizes(proposed)
+    window.resize(1360, 440)
+    settle(proposed)
+    QTest.mouseClick(window, Qt.MouseButton.LeftButton, pos=window.rect().bottomLeft() - QPoint(-5, 5))
+    QTest.mouseClick(proposed.space.instances.summary, Qt.MouseButton.LeftButton)
+    settle(proposed)
+    window.resize(1360, 860)
+    settle(proposed)
+    assert sizes(proposed)["evidence"][1] == pytest.approx(before["evidence"][1], abs=40)
+    assert window.docks.heights == HEIGHTS
+
+
+def test_a_dragged_separator_is_what_comes_back(proposed: Driver) -> None:
+    window = proposed.window
+    window.resize(1360, 860)
+    settle(proposed)
+    dock = window.docks.docks["images"]
+    proposed.widen_panel("images", 60)
+    wide = dock.width()
+    assert wide > 310, wide
+    window.resize(900, 650)
+    settle(proposed)
+    window.resize(1360, 860)
+    settle(proposed)
+    assert dock.width() == pytest.approx(wide, abs=3)
+    window.docks.save()
+    from desktop.window.docks import Docks, _numbers
+
+    assert Docks(window).restore() and window.docks.widths["images"] == wide
+    for rubbish in (None, "", "[]", '{"widths": {"images": "x"}}', '{"widths": {"images": 9e9}}'):
+        assert _numbers(rubbish, "widths", {"images": 270}) == {"images": 270}

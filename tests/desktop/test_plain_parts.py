@@ -76,11 +76,12 @@ def category(names: tuple[str, ...]) -> CategoryRow:
 
 def test_search_words_narrow_the_filter() -> None:
     categories = (category(("nose", "left_ear")),)
-    text = 'conf:<0.5 kp:left_ear tag:"two words" state:pending split:train category:OTTER beach 2024'
+    text = 'conf:<0.5 kp:nose lacks:left_ear tag:"two words" state:pending split:train category:OTTER beach 2024'
     found = parse_search(text, ImageFilter(), categories=categories)
     assert found.filter == ImageFilter(
         state="pending",
         below=0.5,
+        definition_id=1,
         missing_definition_id=2,
         tag="two words",
         split="train",
@@ -89,7 +90,7 @@ def test_search_words_narrow_the_filter() -> None:
     )
     assert found.problems == ()
     bad = parse_search("conf:x kp:tail id:Pip state:maybe a:b", ImageFilter(state="done"), categories=categories)
-    assert bad.problems == ("conf:x", "kp:tail", "id:Pip", "state:maybe")
+    assert bad.problems == ("conf:x", "kp:tail", "id:Pip", "state:maybe", "a:b")
     assert bad.filter == ImageFilter(state="done", text="a:b")
     assert parse_search('"open quote', ImageFilter(), categories=()).filter.text == '"open quote'
     named = parse_search("id:Pip", ImageFilter(), categories=(), identity_id=lambda name: 7 if name == "Pip" else None)

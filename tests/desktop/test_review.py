@@ -126,6 +126,7 @@ def test_double_click_accepts_right_click_hides(proposed: Driver) -> None:
     ear = selected.proposal(1)
     driver.double_click(ear.x, ear.y)
     assert set(rows(driver)) == {"left_ear"}
+    driver.key(Qt.Key.Key_K)
     driver.click(ear.x, ear.y, Qt.MouseButton.RightButton)
     assert rows(driver)["left_ear"].visibility == 1
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from PySide6.QtGui import QColor, QPalette
+from collections import Counter
 
+import numpy as np
+import pytest
+from PySide6.QtGui import QColor, QImage, QPainter, QPalette
+from PySide6.QtWidgets import QComboBox, QStyleOptionGraphicsItem
+
+from desktop.canvas.items import MaskItem
 from desktop.theme.apply import blend, is_dark, style_sheet
-from desktop.theme.colours import ACCENT, dark_palette, light_palette, warning_text
+from desktop.theme.colours import ACCENT, dark_palette, instance_colour, light_palette, warning_text
+from desktop.widgets.fields import Choice
+from tests.desktop.test_accessible import DIALOGS, PAGES
+from tests.support.window import Driver
 
 ROLE = QPalette.ColorRole
 
@@ -63,3 +71,66 @@ def test_every_kind_of_field_and_button_shows_its_focus(palette: QPalette) -> No
     ):
         assert f"{kind}:focus" in sheet, kind
     assert is_dark(palette) == ("arrow-down-dark" in sheet)
+
+
+def _readable(image: QImage) -> float:
+    """Contrast between the ground of a picture of text (its commonest colour) and what differs most from it."""
+    image = image.convertToFormat(QImage.Format.Format_RGB32)
+    colours = Counter(image.pixel(x, y) for x in range(image.width()) for y in range(image.height()))
+    ground = QColor(colours.most_common(1)[0][0])
+    return max(contrast(QColor(pixel), ground) for pixel in colours)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_list_of_every_combo_box_can_be_read(proposed: Driver, theme: str) -> None:
+    """Every entry of every open list, the current one above all, as it is painted."""
+    window, space = proposed.window, proposed.space
+    space.program.settings.change(theme=theme)
+    for open_dialog in DIALOGS.values():
+        open_dialog(window.commands.dialogs, space)
+    for page in PAGES:
+        window.show_page(page)
+    seen = set()
+    for box in [b for w in (window, *window.commands.dialogs.open.values()) for b in w.findChildren(QComboBox)]:
+        if not box.count():
+            continue
+        box.showPopup()
+        view = box.view()
+        for row in range(min(box.count(), 4)):
+            for current in {row, (row + 1) % box.count()}:
+                index = view.model().index(current, 0)
+                view.setCurrentIndex(index)
+                rect = view.visualRect(view.model().index(row, 0)).intersected(view.viewport().rect())
+                text = box.itemText(row)
+                if rect.height() > 8 and any(c.isalnum() for c in text):
+                    got = _readable(view.viewport().grab(rect.adjusted(3, 3, -3, -3)).toImage())
+                    assert got >= 4.5, (box.accessibleName(), text, row == current, got)
+                    seen.add(box.accessibleName())
+        box.hidePopup()
+    assert len(seen) >= 8, seen
+
+
+def test_the_list_of_a_narrow_box_is_as_wide_as_its_texts(qapp: object) -> None:
+    box = Choice()
+    box.addItems(["a", "the name of a category that is long"])
+    box.setFixedWidth(70)
+    box.show()
+    box.showPopup()
+    assert box.view().width() >= box.fontMetrics().horizontalAdvance(box.itemText(1))
+    box.hidePopup()
+
+
+@pytest.mark.parametrize("ground", ["white", "#e8e4d8", "black"])
+@pytest.mark.parametrize("number", range(8))
+def test_masks_can_be_seen_on_pale_and_dark_photos(qapp: object, ground: str, number: int) -> None:
+    mask = np.zeros((60, 60), dtype=bool)
+    mask[20:40, 20:40] = True
+    item = MaskItem()
+    item.show_mask(mask, instance_colour(number), pending=False)
+    image = QImage(60, 60, QImage.Format.Format_RGB32)
+    image.fill(QColor(ground))
+    painter = QPainter(image)
+    item.paint(painter, QStyleOptionGraphicsItem())
+    painter.end()
+    across = [QColor(image.pixel(x, 30)) for x in range(14, 27)]
+    assert max(contrast(c, QColor(ground)) for c in across) >= 3, "the outline stands out from the photo"

@@ -59,6 +59,27 @@ def test_filters_and_counts_follow_the_work(proposed: Driver) -> None:
     assert len(space.images.model.ids) == 0 and space.images._empty.isVisible()
 
 
+def test_one_keypoint_of_five_is_partly_and_export_says_so(driver: Driver) -> None:
+    space = driver.space
+    driver.key(Qt.Key.Key_K)
+    driver.click(60, 60)
+    driver.key(Qt.Key.Key_V)
+    rows = space.images.filters.rows
+    driver.until(lambda: {row.id: row.count for row in rows.rows}["partly"] == 1)
+    assert {row.id: row.count for row in rows.rows}["done"] == 0
+    driver.until(lambda: "1 partly" in driver.window.job_bar.saved.text())
+    space.images.filters.choose("partly")
+    assert tuple(space.images.model.ids) == (space.labelling.image.id,)
+    driver.window.search.setText("state:done")
+    driver.until(lambda: not space.images.model.ids)
+    driver.window.search.setText("")
+    driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
+    dialog = driver.window.commands.dialogs.dialog("export")
+    driver.until(lambda: dialog.state.text() == "", 30)
+    assert "labelled only partly" in dialog.report.toPlainText()
+    dialog.close()
+
+
 def test_a_photo_that_vanishes_is_told_and_work_goes_on(driver: Driver, photos: Path) -> None:
     driver.key(Qt.Key.Key_D)
     driver.photo_shown()

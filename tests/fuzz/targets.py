@@ -6,6 +6,7 @@ then, only an AppError may come out.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from projects.formats.registry import get_format
 from tests.support.datasets import sample_dataset
 
 SIDE = (24, 16)
+_SLEAP = importlib.util.find_spec("sleap_io") is not None
+"""`kinmark[sleap]` is optional."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,21 @@ def _make_results(folder: Path) -> None:
     (folder / "data" / "annotations.json").write_text(json.dumps(data))
 
 
+def _make_wholebody(folder: Path) -> None:
+    from projects.formats.wholebody import PARTS
+
+    person: dict[str, object] = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [3, 4, 2] * 17}
+    for part, names in PARTS.items():
+        person |= {f"{part}_kpts": [2.5, 3.5, 1.0] * len(names), f"{part}_valid": True, f"{part}_box": [1, 1, 2, 2]}
+    data = {
+        "images": [{"id": 1, "file_name": "x.png", "width": 20, "height": 10}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [person],
+    }
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "annotations.json").write_text(json.dumps(data))
+
+
 TARGETS = (
     Target("coco", _export("coco"), "data/*.json", _import("coco", "annotations.json")),
     Target("coco-foreign", _make_results, "data/*.json", _import("coco", "annotations.json"), 2.0),
@@ -214,8 +232,13 @@ TARGETS = (
     Target("pf-willow", _export("pf-willow"), "data/**/*.csv", _import("pf-willow"), 0.5),
     Target("cub", _export("cub"), "data/**/*.txt", _import("cub")),
     Target("voc", _export("voc"), "data/**/*.*", _import("voc")),
+    Target("tps", _export("tps"), "data/*.*", _import("tps")),
+    Target("coco-wholebody", _make_wholebody, "data/*.json", _import("coco-wholebody", "annotations.json"), 0.5),
+    Target("label-studio", _export("label-studio"), "data/*.json", _import("label-studio", "tasks.json")),
+    Target("masks", _export("masks"), "data/**/*.*", _import("masks"), 0.5),
     Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
     Target("images", _make_images, "*.*", _open_images, 1.0),
+    *([Target("sleap", _export("sleap"), "data/*.slp", _import("sleap", "labels.slp"), 0.3)] if _SLEAP else []),
     Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.15),
     Target("prompts", _make_prompts, "**/*.[sj]*", _open_prompts, 0.3, slow=True),
     Target("model", _make_model, "model/**/*.[sjt]*", _open_model, 0.04, slow=True),

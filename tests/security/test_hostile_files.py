@@ -37,6 +37,9 @@ from projects.workflows.exporting import ExportOptions, export_project
 from projects.workflows.importing import ImportOptions, import_file
 from tests.support.datasets import sample_dataset, write_picture
 
+OPTIONAL = {name for name, spec in FORMATS.items() if spec.optional}
+"""Formats whose library is not installed with the program."""
+
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -91,7 +94,7 @@ def test_an_export_cannot_write_outside_its_folder(name: str, tmp_path: Path) ->
     assert not (tmp_path / "x").exists() and not list(tmp_path.glob(".x*"))
 
 
-@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"pf-willow"}))
+@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"pf-willow", "coco-wholebody", *OPTIONAL}))
 def test_no_format_follows_a_tampered_photo_path(kind: str, tmp_path: Path) -> None:
     """Names in the data set that leave the folder end in an error or in a harmless name, never in a file outside."""
     dataset = sample_dataset(tmp_path / "photos", count=8)
@@ -190,7 +193,7 @@ def test_nothing_is_fetched_behind_the_users_back(tmp_path: Path, monkeypatch: p
     coco.write(sample_dataset(tmp_path / "photos", count=6), tmp_path / "file")
     with Project.create(tmp_path / "p.kinmark") as project:
         import_file(project, tmp_path / "file" / coco.FILE_NAME, ImportOptions(images_root=tmp_path / "photos"))
-        for kind in sorted(set(FORMATS) - {"pf-willow", "deeplabcut"}):
+        for kind in sorted(set(FORMATS) - {"pf-willow", "deeplabcut", "coco-wholebody", *OPTIONAL}):
             export_project(project, tmp_path / kind, ExportOptions(kind, write=WriteOptions(aliases={"horse": "cat"})))
 
 

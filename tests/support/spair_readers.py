@@ -1,4 +1,4 @@
-"""How the published readers walk an SPair-71k folder, re-implemented plainly from FORMATS 1.4-1.5 (pattern, not code).
+"""How the published readers walk an SPair-71k folder, re-implemented plainly from methods/formats.md#spair (pattern, not code).
 
 Each function raises what the published reader would raise, and returns what it would have loaded.
 """

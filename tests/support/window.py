@@ -159,6 +159,18 @@ class Driver:
             self.until(target.window().isActiveWindow)
         QTest.keyClick(target, key, modifiers)
 
+    def widen_panel(self, name: str, by: int) -> None:
+        """Drag the separator right of a panel on the left."""
+        dock = self.window.docks.docks[name]
+        self.wait(0.1)
+        edge = dock.geometry().topRight() + QPoint(1, 200)
+        QTest.mousePress(self.window, Qt.MouseButton.LeftButton, pos=edge)
+        for share in (0.5, 1.0):
+            QTest.mouseMove(self.window, edge + QPoint(round(by * share), 0))
+            self.wait(0.1)
+        QTest.mouseRelease(self.window, Qt.MouseButton.LeftButton, pos=edge + QPoint(by, 0))
+        self.wait(0.1)
+
     def import_labels(self, labels: Path, photos: Path) -> int:
         """Bring a label file in through the dialog, after its preview; the number of accepted instances then."""
         queries = self.space.session.queries

@@ -28,6 +28,7 @@ def run(studio: Any) -> None:
     dialogs_of_projects(studio)
     dialogs_of_models(studio)
     other_dialogs(studio)
+    tools(studio)
     sizes(studio)
     long_names(studio)
     later(studio)
@@ -246,11 +247,32 @@ def other_dialogs(studio: Any) -> None:
         dialog.close()
 
 
+def tools(studio: Any) -> None:
+    """The tools that have something to set, and the tour, also in a small window."""
+    window = studio.window
+    for width, height in ((1360, 860), (900, 650)):
+        window.resize(width, height)
+        for tool in ("brush", "polygon"):
+            window.commands.use_tool(tool)
+            studio.take(f"tool-{tool}-{width}")
+        window.commands.use_tool("select")
+        for job in ("keypoints", "find"):
+            window.guide.start(job)
+            studio.take(f"tour-{job}-{width}")
+        window.guide.end()
+    window.resize(1360, 860)
+
+
 def sizes(studio: Any) -> None:
     """Small windows, and a large one."""
     for name, width, height in (("small", 900, 600), ("tiny", 660, 460), ("wide", 1920, 1080)):
         studio.window.resize(width, height)
         studio.take(f"main-{name}")
+    studio.window.resize(900, 650)
+    for page in ("parts", "identities", "statistics"):
+        studio.window.show_page(page)
+        studio.take(f"small-{page}")
+    studio.window.show_page("label")
     studio.window.resize(1360, 860)
     studio.settle()
 

@@ -52,6 +52,9 @@ class Tool:
     def release(self, event: ToolEvent) -> None:
         """A button went up."""
 
+    def left(self) -> None:
+        """The mouse left the canvas."""
+
     def wants(self, event: QKeyEvent) -> bool:
         """Whether this key belongs to the unfinished gesture, before any shortcut."""
         return False

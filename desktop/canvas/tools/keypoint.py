@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QColor, QKeyEvent, QPainter
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPen
 
-from desktop.canvas.content import PointState
-from desktop.canvas.intents import FinishPlacing, PlacePoint, StepBack
-from desktop.canvas.marks import draw_halo_text, draw_mark
+from desktop.canvas.intents import FinishPlacing, PlacePoint, StepBack, ToggleHidden
+from desktop.canvas.marks import draw_halo_text
 from desktop.canvas.tools.base import ToolEvent
 from desktop.canvas.tools.select import SelectTool
 
@@ -34,6 +33,9 @@ class KeypointTool(SelectTool):
 
     def press(self, event: ToolEvent) -> None:
         hit = self._hit(event.position)
+        if hit is not None and event.button == Qt.MouseButton.RightButton:
+            self.emit(ToggleHidden(hit.key, hit.index))
+            return
         if hit is not None or event.has(Qt.KeyboardModifier.AltModifier):
             super().press(event)
             return
@@ -53,6 +55,9 @@ class KeypointTool(SelectTool):
         if self._start is None:
             self.view.viewport().update()
 
+    def left(self) -> None:
+        self._ghost = None
+
     def key(self, event: QKeyEvent) -> bool:
         if event.key() == Qt.Key.Key_Backspace:
             self.emit(StepBack())
@@ -65,9 +70,11 @@ class KeypointTool(SelectTool):
     def paint(self, painter: QPainter) -> None:
         if self._ghost is None or self._start is not None or not self.next_name or self._hit(self._ghost):
             return
-        painter.setOpacity(0.75)
-        draw_mark(painter, self._ghost, PointState.HUMAN)
-        painter.setOpacity(1.0)
+        # A hair cross, not a mark: nothing is there yet.
+        for colour, width in ((QColor(0, 0, 0, 150), 2.6), (QColor(255, 255, 255, 220), 1.0)):
+            painter.setPen(QPen(colour, width))
+            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                painter.drawLine(self._ghost + QPointF(3 * dx, 3 * dy), self._ghost + QPointF(10 * dx, 10 * dy))
         font = painter.font()
         font.setPixelSize(13)
         font.setBold(True)

@@ -16,7 +16,6 @@ from desktop.canvas.intents import (
     Nudge,
     SelectInstance,
     SetBox,
-    ToggleHidden,
 )
 from desktop.canvas.tools.base import Tool, ToolEvent
 from desktop.canvas.transforms import shifted_instance
@@ -72,8 +71,7 @@ class SelectTool(Tool):
     def press(self, event: ToolEvent) -> None:
         hit = self._hit(event.position)
         if event.button == Qt.MouseButton.RightButton:
-            if hit is not None:
-                self.emit(ToggleHidden(hit.key, hit.index))
+            self._ask_menu(hit, event)
             return
         if event.button != Qt.MouseButton.LeftButton:
             return
@@ -100,6 +98,13 @@ class SelectTool(Tool):
                 self._handle = (box.key, box.handle, instance.box)
                 return
         self._empty = True
+
+    def _ask_menu(self, hit: PointHit | None, event: ToolEvent) -> None:
+        view = self.view
+        keys = (hit.key,) if hit else instances_at(content=view.content, xy_image=event.xy_image)
+        key = keys[0] if keys else None
+        place = view.viewport().mapToGlobal(event.position.toPoint())
+        view.menu_wanted.emit(key, hit.index if hit else None, place)
 
     def _press_point(self, hit: PointHit, event: ToolEvent) -> None:
         self._point = hit

@@ -132,6 +132,9 @@ class BrushTool(Tool):
             self._stroke(event)
         self.view.viewport().update()
 
+    def left(self) -> None:
+        self._at = None
+
     def release(self, event: ToolEvent) -> None:
         if self._mask is None:
             return
@@ -148,9 +151,9 @@ class BrushTool(Tool):
             return True
         return False
 
-    def resize_by(self, factor: float) -> None:
-        """Grow or shrink the brush."""
-        self.radius_px = float(min(max(self.radius_px * factor, 1.5), 200))
+    def resize_to(self, radius_px: float) -> None:
+        """Another size of the brush."""
+        self.radius_px = float(min(max(radius_px, 1.5), 200))
         self.view.viewport().update()
 
     def cancel(self) -> None:
@@ -180,7 +183,14 @@ class EraserTool(BrushTool):
 
 class PolygonTool(Tool):
     """Click the outline; drag vertices, click an edge to add one, Backspace or Alt+click removes; Enter or a double
-    click fills it. With a masked instance selected its outline is opened for editing."""
+    click adds it to the selected instance's mask, or takes it away: with Ctrl held at the first or the last click.
+
+    Taken in hand with a masked instance selected, it opens the mask's outline: dragging its vertices changes the mask, a
+    click elsewhere begins another polygon.
+
+    Attributes:
+        subtract: the mode that a person chose; `taking_away`: what the polygon in work will do.
+    """
 
     name = "polygon"
     cursor = Qt.CursorShape.CrossCursor
@@ -190,11 +200,12 @@ class PolygonTool(Tool):
         self.points: list[tuple[float, float]] = []
         self._drag: int | None = None
         self._at: QPointF | None = None
-        self._closed = False
+        self._closed = self._edited = False
+        self.subtract = self.taking_away = False
 
     def activated(self) -> None:
         selected = self.view.content.selected_instance
-        self.points, self._closed = [], False
+        self.points, self._closed, self._edited = [], False, False
         if selected is not None and selected.mask is not None:
             rings = trace_borders(selected.mask.decode())
             if len(rings) == 1:  # several parts or holes: a polygon could not hold them, the brush can
@@ -214,23 +225,40 @@ class PolygonTool(Tool):
             self.finish()
         elif vertex is not None and event.has(Qt.KeyboardModifier.AltModifier):
             del self.points[vertex[0]]
+            self._edited = True
         elif vertex is not None and vertex[0] == 0 and len(self.points) >= 3 and not self._closed:
-            self.finish()
+            self.finish(event.has(Qt.KeyboardModifier.ControlModifier))
         elif vertex is not None:
             self._drag = vertex[0]
-        elif self._closed or event.has(Qt.KeyboardModifier.ControlModifier):
-            edge = nearest_edge(polygon=points, cursor=cursor, radius_px=8)
-            if edge is not None:
-                self.points.insert(edge[0] + 1, event.xy_image)
-                self._drag = edge[0] + 1
-        else:
-            self.points.append(event.xy_image)
+        elif not self._insert(event, points, cursor):
+            self._append(event)
         self.view.viewport().update()
+
+    def _insert(self, event: ToolEvent, points: np.ndarray, cursor: tuple[float, float]) -> bool:
+        """A vertex more on the edge under the mouse, of an outline or with Ctrl held."""
+        if not self._closed and not (event.has(Qt.KeyboardModifier.ControlModifier) and len(self.points) >= 2):
+            return False
+        edge = nearest_edge(polygon=points, cursor=cursor, radius_px=8)
+        if edge is None:
+            return False
+        self.points.insert(edge[0] + 1, event.xy_image)
+        self._drag, self._edited = edge[0] + 1, True
+        return True
+
+    def _append(self, event: ToolEvent) -> None:
+        if self._closed:  # away from the opened outline: another polygon begins
+            if self._edited:
+                self.finish()
+            self.cancel()
+        if not self.points:
+            self.taking_away = self.subtract != event.has(Qt.KeyboardModifier.ControlModifier)
+        self.points.append(event.xy_image)
 
     def move(self, event: ToolEvent) -> None:
         self._at = event.position
         if self._drag is not None:
             self.points[self._drag] = event.xy_image
+            self._edited = True
         self.view.viewport().update()
 
     def release(self, event: ToolEvent) -> None:
@@ -242,7 +270,7 @@ class PolygonTool(Tool):
 
     def key(self, event: QKeyEvent) -> bool:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and len(self.points) >= 3:
-            self.finish()
+            self.finish(bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
         elif event.key() == Qt.Key.Key_Backspace and self.points:
             self.points.pop()
             self.view.viewport().update()
@@ -252,16 +280,30 @@ class PolygonTool(Tool):
             return False
         return True
 
-    def finish(self) -> None:
-        """Fill the polygon into the selected instance's mask."""
-        mask = fill_polygon(np.array(self.points), self.view.image_wh)
+    def set_subtract(self, on: bool) -> None:
+        """The mode: polygons take away from the mask instead of adding to it."""
+        self.subtract = self.taking_away = on
+        self.view.viewport().update()
+
+    def finish(self, take_away: bool = False) -> None:
+        """Add the polygon to the selected instance's mask or take it away; an edited outline is the mask."""
+        filled = fill_polygon(np.array(self.points), self.view.image_wh)
+        outline, edited, take_away = self._closed, self._edited, take_away or self.taking_away
         self.cancel()
-        if mask.any():
-            selected = self.view.content.selected_instance
+        selected = self.view.content.selected_instance
+        before = selected.mask.decode() if selected is not None and selected.mask is not None else None
+        if outline:
+            mask = filled if edited else None
+        elif before is None:
+            mask = filled if filled.any() and not take_away else None
+        else:
+            mask = before & ~filled if take_away else before | filled
+        if mask is not None and (before is None or (mask != before).any()):
             self.emit(SetMask(selected.key if selected else None, mask))
 
     def cancel(self) -> None:
-        self.points, self._drag, self._closed = [], None, False
+        self.points, self._drag, self._closed, self._edited = [], None, False, False
+        self.taking_away = self.subtract
         self.view.viewport().update()
 
     def paint(self, painter: QPainter) -> None:
@@ -270,9 +312,10 @@ class PolygonTool(Tool):
         corners = [QPointF(x, y) for x, y in self._viewport_points().tolist()]
         if self._at is not None and not self._closed and self._drag is None:
             corners.append(self._at)
-        painter.setBrush(QColor(255, 255, 255, 26))
+        painter.setBrush(QColor(0, 0, 0, 70) if self.taking_away else QColor(255, 255, 255, 26))
+        style = Qt.PenStyle.DashLine if self.taking_away else Qt.PenStyle.SolidLine  # as the eraser's ring
         for colour, width in ((QColor(0, 0, 0, 170), 3.2), (QColor(255, 255, 255), 1.4)):
-            painter.setPen(QPen(colour, width))
+            painter.setPen(QPen(colour, width, style))
             painter.drawPolygon(QPolygonF(corners))
             painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(QColor(0, 0, 0), 1))

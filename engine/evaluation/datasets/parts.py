@@ -1,4 +1,4 @@
-"""Sets of single labelled photos, paired here: CUB-200-2011 (FORMATS 2.3) and AP-10K (COCO keypoints)."""
+"""Sets of single labelled photos, paired here: CUB-200-2011 (methods/formats.md#cub) and AP-10K (COCO keypoints)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PF-Pascal and PF-Willow (FORMATS 2.1, 2.2), both folder conventions."""
+"""PF-Pascal and PF-Willow (methods/formats.md#pf), both folder conventions."""
 
 from __future__ import annotations
 

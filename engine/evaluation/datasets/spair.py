@@ -1,4 +1,4 @@
-"""SPair-71k (FORMATS 1): pairs of `Layout/large/<split>.txt`, or of the pair files where that list is missing."""
+"""SPair-71k (methods/formats.md#spair): pairs of `Layout/large/<split>.txt`, or of the pair files where that list is missing."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Runner:
 
     def _finish(self, op: Op, step: undo.OpenStep | None) -> OpChanges:
         tables, images = undo.touched(op.connection)
-        derived.refresh(op.connection)
+        derived.refresh(op.connection, tables=tables)
         step_id = 0
         if step is not None and undo.close_step(op.connection, step):
             step_id = step.id
@@ -222,7 +222,7 @@ class Runner:
                 step, name = found
                 undo.replay(op.connection, step, undone=not forward)
                 tables, images = undo.touched(op.connection)
-                derived.refresh(op.connection)
+                derived.refresh(op.connection, tables=tables)
                 undo.set_current(op.connection, None)
                 changes = OpChanges(name, step, tables, images, count=1)
         if changes is not None:

@@ -18,6 +18,7 @@ from projects.store.operations.instances import check_mask, image_sizes
 from projects.store.undo import JOB
 
 MAX_PEAKS = 5
+_ALL = 2**63 - 1
 
 
 def evidence_of(proposal: InstanceProposal | MaskProposal) -> str:
@@ -238,27 +239,32 @@ class ProposalOperations(OperationGroup):
         category_id: int | None = None,
         image_ids: Iterable[int] | None = None,
         kind: str | None = None,
+        upto: tuple[int, int] | None = None,
         name: str = "",
     ) -> OpChanges:
         """Accept pending proposals: of the given ids, or all that fit the filters.
 
         Keypoints with a confidence of at least `min_confidence` are accepted one by one, the rest stays pending; masks are
-        taken whole. `ids` are the instances that were made or completed, `count` the accepted keypoints and masks.
+        taken whole. `upto` (of `Queries.newest_proposals`) leaves out what was proposed after that question: what a person
+        was shown is what is taken. `ids` are the instances that were made or completed, `count` the accepted keypoints and masks.
         """
         with self._runner.operation(name or "Accept proposals") as op:
             chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
             keypoints = op.all(
                 "SELECT id FROM keypoint_proposal WHERE proposal_id IN "
-                f"{chosen} AND confidence >= ?", (min_confidence,)
+                f"{chosen} AND confidence >= ? AND id <= ?", (min_confidence, upto[0] if upto else _ALL)
             )  # fmt: skip
             masks = op.all(
-                f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'mask' AND here = 1 AND confidence >= ?",
-                (min_confidence,),
+                f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'mask' AND here = 1 AND confidence >= ? "
+                "AND id <= ?",
+                (min_confidence, upto[1] if upto else _ALL),
             )
             instances = deciding.accept_keypoints(op, [row[0] for row in keypoints]) if keypoints else []
             instances += deciding.accept_masks(op, [row[0] for row in masks]) if masks else []
             op.ids, op.count = instances, len(keypoints) + len(masks)
-            op.name = name or f"Accept {len(keypoints)} keypoints" + (f" and {len(masks)} masks" if masks else "")
+            op.name = name or ("Accept a keypoint" if len(keypoints) == 1 else f"Accept {len(keypoints)} keypoints")
+            if masks and not name:
+                op.name = f"Accept {op.count} keypoints and masks" if keypoints else f"Accept {len(masks)} masks"
         return op.changes
 
     def _choose(

@@ -152,6 +152,19 @@ class AnnotationQueries(QueryGroup):
         )
         return tuple(row[0] for row in rows)
 
+    def keypoint_counts(self, category_id: int | None = None) -> dict[int, tuple[int, int, int]]:
+        """{definition id: (visible, hidden, absent)} of the accepted keypoints."""
+        rows = self._all(
+            "SELECT definition_id, SUM(visibility = 2), SUM(visibility = 1), SUM(visibility = 0) FROM keypoint "
+            "WHERE ? IS NULL OR definition_id IN (SELECT id FROM keypoint_definition WHERE category_id = ?) "
+            "GROUP BY definition_id", (category_id, category_id),
+        )  # fmt: skip
+        return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+    def pending_keypoint_counts(self) -> dict[int, int]:
+        """{definition id: pending proposals of it}."""
+        return dict(self._all("SELECT definition_id, COUNT(*) FROM keypoint_proposal GROUP BY definition_id"))
+
     def instance_counts(self) -> dict[int, int]:
         """{category id: accepted instances}."""
         return dict(tuple(row) for row in self._all("SELECT category_id, COUNT(*) FROM instance GROUP BY category_id"))

@@ -31,9 +31,10 @@ class ImageFilter:
     """Which images; every field that is set must hold.
 
     Attributes:
-        state: unseen, pending, done or nothing.
+        state: unseen, pending, partly, done or nothing.
         below: the lowest pending confidence is under this (the "doubt" filter uses `DOUBT`).
         category_id: has an accepted or proposed instance of it.
+        definition_id: has an accepted instance with this keypoint placed (hidden or visible).
         missing_definition_id: has an instance of the keypoint's category without this keypoint looked at.
         tag, split: by name; split "" = in no split.
         identity_id: has an accepted instance of it.
@@ -47,6 +48,7 @@ class ImageFilter:
     state: str | None = None
     below: float | None = None
     category_id: int | None = None
+    definition_id: int | None = None
     missing_definition_id: int | None = None
     tag: str | None = None
     split: str | None = None
@@ -79,6 +81,8 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
     if f.category_id is not None:
         add("(EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.category_id = ?) OR EXISTS (SELECT 1 FROM "
             "proposal p WHERE p.image_id = image.id AND p.category_id = ? AND p.here = 1))", f.category_id, f.category_id)  # fmt: skip
+    if f.definition_id is not None:
+        add("image.id IN (SELECT k.image_id FROM keypoint k WHERE k.definition_id = ? AND k.visibility > 0)", f.definition_id)
     if f.missing_definition_id is not None:
         # One pass over the category's instances: asked per image, SQLite would walk all of them for each.
         add("image.id IN (SELECT i.image_id FROM instance i WHERE i.category_id = (SELECT d.category_id FROM "
@@ -113,6 +117,7 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
 class Counts:
     """How many images are in each state (`doubt`: pending with a confidence under 0.5), and the accepted totals.
 
+    `partly`: labelled, but an instance lacks keypoints of its category that nobody looked at (an absent one was looked at).
     `keypoints` counts placed ones (hidden or visible).
     """
 
@@ -125,6 +130,7 @@ class Counts:
     instances: int
     keypoints: int
     masks: int
+    partly: int = 0
 
 
 class ImageQueries(QueryGroup):
@@ -213,6 +219,7 @@ class ImageQueries(QueryGroup):
         return Counts(
             all=sums[0], unseen=states["unseen"], pending=states["pending"], done=states["done"],
             nothing=states["nothing"], doubt=sums[1], instances=sums[2], keypoints=sums[3], masks=sums[4],
+            partly=states["partly"],
         )  # fmt: skip
 
     def iter_images(self, filter_: ImageFilter | None = None, *, page: int = 1000) -> Iterator[ImageRow]:

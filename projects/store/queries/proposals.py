@@ -170,9 +170,10 @@ class ProposalQueries(QueryGroup):
         category_id: int | None = None,
         image_ids: Iterable[int] | None = None,
         lowest: int = 5,
+        upto: tuple[int, int] | None = None,
     ) -> tuple[int, float, tuple[KeypointProposalRow, ...]]:
         """What accepting all from `min_confidence` up would do: (keypoints, their mean confidence = expected precision,
-        the `lowest` least sure of them)."""
+        the `lowest` least sure of them). `upto`: as for `accept_proposals`."""
         source = (
             "FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id WHERE q.confidence >= ? "
             "AND (? IS NULL OR p.category_id = ?)"
@@ -181,10 +182,32 @@ class ProposalQueries(QueryGroup):
         if image_ids is not None:
             source += " AND q.image_id IN (SELECT value FROM json_each(?))"
             values.append(json.dumps(list(image_ids)))
+        if upto is not None:
+            source += " AND q.id <= ?"
+            values.append(upto[0])
         count, mean = self._one(f"SELECT COUNT(*), COALESCE(AVG(q.confidence), 0) {source}", values)
         columns = ", ".join(f"q.{name}" for name in _KEYPOINT.split(", "))
         rows = self._all(f"SELECT {columns} {source} ORDER BY q.confidence, q.id LIMIT ?", [*values, lowest])
         return int(count), float(mean), tuple(_keypoint(row) for row in rows)
+
+    def preview_masks(
+        self, min_confidence: float, *, category_id: int | None = None, upto: tuple[int, int] | None = None
+    ) -> tuple[int, float]:
+        """Pending masks from `min_confidence` up: how many, and their mean confidence (0 without any)."""
+        count, mean = self._one(
+            "SELECT COUNT(*), COALESCE(AVG(confidence), 0) FROM proposal WHERE kind = 'mask' AND here = 1 "
+            "AND confidence >= ? AND (? IS NULL OR category_id = ?) AND (? IS NULL OR id <= ?)",
+            (min_confidence, category_id, category_id, *((upto[1],) * 2 if upto else (None, None))),
+        )
+        return int(count), float(mean)
+
+    def newest_proposals(self) -> tuple[int, int]:
+        """Ids of the newest pending keypoint and the newest proposal (0 without any). Ids are never given twice, so they tell
+        what was there at this moment from what comes later."""
+        keypoint, proposal = self._one(
+            "SELECT COALESCE((SELECT MAX(id) FROM keypoint_proposal), 0), COALESCE((SELECT MAX(id) FROM proposal), 0)", ()
+        )
+        return int(keypoint), int(proposal)
 
     def highest_confidence(self, category_id: int | None = None) -> float | None:
         """Of all pending keypoints (of the category); None when nothing is pending."""

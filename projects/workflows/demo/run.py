@@ -75,7 +75,7 @@ def prepare_folder(out: Path) -> None:
     (out / MARKER).write_text("Made by `kinmark demo`; replaced by its next run.\n", encoding="utf-8")
 
 
-def _label_exemplar(project: Project, category: CategoryRow, image: DatasetImage) -> str:
+def label_exemplar(project: Project, category: CategoryRow, image: DatasetImage) -> str:
     """Do what a person does first: place the keypoints of one photo (here: taken from the true labels)."""
     row = project.queries.image_named(str(image.rel_path))
     if row is None:
@@ -96,7 +96,7 @@ def _set_up(project: Project, truth: Dataset, result: DemoResult) -> None:
         category_id = project.operations.add_category(true.name, true.schema, supercategory=true.supercategory).ids[0]
         category = project.queries.category(category_id)
         if category is not None:
-            result.exemplars[true.name] = _label_exemplar(project, category, exemplar_image(truth, true.name))
+            result.exemplars[true.name] = label_exemplar(project, category, exemplar_image(truth, true.name))
 
 
 def run_demo(out: Path, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> DemoResult:

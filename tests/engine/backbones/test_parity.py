@@ -21,30 +21,30 @@ TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 
 
 @pytest.fixture(scope="module")
-def tiny(shared_dir: Path) -> Backbone:
+def tiny(reference_dir: Path) -> Backbone:
     from engine.backbones.loading import load_backbone
 
-    return load_backbone(shared_dir / "reference" / "tiny-sd", "cpu", "fp32", keep_decoder=True)
+    return load_backbone(reference_dir / "tiny-sd", "cpu", "fp32", keep_decoder=True)
 
 
-def _load(shared_dir: Path, name: str) -> Vectors:
-    with np.load(shared_dir / "reference" / name, allow_pickle=False) as file:
+def _load(reference_dir: Path, name: str) -> Vectors:
+    with np.load(reference_dir / name, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
 
 @pytest.fixture(scope="module")
-def dift(shared_dir: Path) -> Vectors:
-    return _load(shared_dir, "dift_features.npz")
+def dift(reference_dir: Path) -> Vectors:
+    return _load(reference_dir, "dift_features.npz")
 
 
 @pytest.fixture(scope="module")
-def smoke(shared_dir: Path) -> Vectors:
-    return _load(shared_dir, "tiny_sd_smoke.npz")
+def smoke(reference_dir: Path) -> Vectors:
+    return _load(reference_dir, "tiny_sd_smoke.npz")
 
 
 @pytest.fixture(scope="module")
-def learned(shared_dir: Path) -> Vectors:
-    return _load(shared_dir, "sd4match_prompt.npz")
+def learned(reference_dir: Path) -> Vectors:
+    return _load(reference_dir, "sd4match_prompt.npz")
 
 
 def _close(ours: torch.Tensor, reference: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -35,13 +35,15 @@ def test_box_is_continuous():
     assert MaskRLE.encode(mask).box == (3, 2, 9, 5)
 
 
-@pytest.mark.parametrize("counts", ["`", "\x00", "zzz", "~~~~~~~~~~~~~~~~~~~~", "é", "11"])
+@pytest.mark.parametrize("counts", ["`", "\x00", "zzz", "~~~~~~~~~~~~~~~~~~~~", "é", "\x80", "11"])
 def test_damaged_counts_are_refused(counts):
     with pytest.raises(UserInputError):
         MaskRLE(4, 4, counts).validate()
 
 
 @given(st.text(max_size=30), st.integers(-2, 50), st.integers(-2, 50))
+@example("\x80", 3, 5)  # once read as "?", a run of 15 zeros
+@example("é", 15, 1)
 def test_any_text_is_either_valid_or_refused(counts, height, width):
     rle = MaskRLE(height, width, counts)
     try:

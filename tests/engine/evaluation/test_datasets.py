@@ -14,6 +14,7 @@ from engine.domain.errors import ImportFileError, UserInputError
 from engine.evaluation.datasets import read_pairs
 from engine.evaluation.run import evaluate
 from engine.session import EngineSession
+from tests.support.coco_shapes import write_shape
 
 
 def photo(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:
@@ -103,9 +104,18 @@ def test_cub_pairs_visible_parts_of_the_split(tmp_path: Path) -> None:
     assert len(pair.source_points) == 14 and pair.target_box == (2, 3, 32, 23)
 
 
-def test_ap10k_on_real_files(shared_dir: Path) -> None:
-    # The two photos are of different species, so no pair exists; the file itself must be readable.
-    assert list(read_pairs("ap10k", shared_dir / "data" / "ap10k")) == []
+def test_ap10k_pairs_photos_of_one_species(tmp_path: Path) -> None:
+    file = write_shape("species", tmp_path)
+    (pair,) = read_pairs("ap10k", tmp_path)
+    first, second = json.loads(file.read_text())["annotations"]
+    both = [i for i in range(17) if first["keypoints"][3 * i + 2] and second["keypoints"][3 * i + 2]]
+    assert pair.category == "otter" and (pair.source.name, pair.target.name) == ("otter0.jpeg", "otter1.jpeg")
+    assert pair.source_points.tolist() == [first["keypoints"][3 * i : 3 * i + 2] for i in both] and 5 < len(both) < 17
+    # Photos of different species are no pair.
+    data = json.loads(file.read_text())
+    data["annotations"][1]["category_id"] = 7
+    file.write_text(json.dumps(data))
+    assert list(read_pairs("ap10k", tmp_path)) == []
 
 
 @pytest.mark.parametrize("damage", ["json", "missing", "points"])

@@ -170,8 +170,8 @@ def test_pickled_archives_are_refused(tmp_path):
         sets.read_prepared(tmp_path)
 
 
-def test_the_square_crop_equals_the_reference(shared_dir):
-    with np.load(shared_dir / "reference" / "pdm_features.npz", allow_pickle=False) as data:
+def test_the_square_crop_equals_the_reference(reference_dir):
+    with np.load(reference_dir / "pdm_features.npz", allow_pickle=False) as data:
         rows = data["crop_w_h_xmin_xmax_to_left_top_right_bottom"].astype(int)
     for row in rows:
         assert square_crop(*row[:4].tolist()) == tuple(row[4:].tolist())

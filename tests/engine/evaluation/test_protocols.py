@@ -1,4 +1,4 @@
-"""Every protocol against a plain re-computation written here from its definition (FORMATS 6.1)."""
+"""Every protocol against a plain re-computation written here from its definition (methods/evaluation.md)."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from engine.evaluation import instance_metrics as m
 
 
-def test_iou_ap_and_recall_equal_the_reference(shared_dir):
-    with np.load(shared_dir / "reference" / "pdm_features.npz", allow_pickle=False) as data:
+def test_iou_ap_and_recall_equal_the_reference(reference_dir):
+    with np.load(reference_dir / "pdm_features.npz", allow_pickle=False) as data:
         vectors = {k: data[k] for k in data.files}
     rows = [m.overlap(p, t) for p, t in zip(vectors["iou_pred"], vectors["iou_gt"], strict=True)]
     np.testing.assert_array_equal(rows, vectors["iou_inter_union_target"])

@@ -13,12 +13,11 @@ from engine.instances.inversion import generate, invert, noise_schedule, to_epsi
 
 
 @pytest.fixture(scope="module")
-def reference(shared_dir):
-    folder = shared_dir / "reference"
-    with np.load(folder / "pdm_features.npz", allow_pickle=False) as data:
+def reference(reference_dir):
+    with np.load(reference_dir / "pdm_features.npz", allow_pickle=False) as data:
         vectors = {k: torch.from_numpy(data[k]) for k in data.files if data[k].dtype.kind in "fi"}
-    unet = UNet2DConditionModel.from_pretrained(folder / "tiny-sd" / "unet", low_cpu_mem_usage=False).eval()
-    scheduler = DDIMScheduler.from_pretrained(folder / "tiny-sd" / "scheduler")
+    unet = UNet2DConditionModel.from_pretrained(reference_dir / "tiny-sd" / "unet", low_cpu_mem_usage=False).eval()
+    scheduler = DDIMScheduler.from_pretrained(reference_dir / "tiny-sd" / "scheduler")
     return vectors, unet, scheduler
 
 

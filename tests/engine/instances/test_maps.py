@@ -10,8 +10,8 @@ from engine.instances import maps, votes
 
 
 @pytest.fixture(scope="module")
-def vectors(shared_dir):
-    with np.load(shared_dir / "reference" / "pdm_features.npz", allow_pickle=False) as data:
+def vectors(reference_dir):
+    with np.load(reference_dir / "pdm_features.npz", allow_pickle=False) as data:
         return {k: data[k] for k in data.files}
 
 

@@ -16,8 +16,8 @@ from engine.matching.similarity import similarity_maps
 
 @pytest.fixture(scope="module")
 def vectors(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
-    folder: Path = request.getfixturevalue("shared_dir")
-    with np.load(folder / "reference" / "sd4match_match.npz", allow_pickle=False) as data:
+    folder: Path = request.getfixturevalue("reference_dir")
+    with np.load(folder / "sd4match_match.npz", allow_pickle=False) as data:
         return {name: data[name] for name in data.files}
 
 

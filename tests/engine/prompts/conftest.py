@@ -19,14 +19,14 @@ Vectors = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="session")
-def tiny_sd(shared_dir: Path) -> Backbone:
-    return load_backbone(shared_dir / "reference" / "tiny-sd", "cpu", "fp32")
+def tiny_sd(reference_dir: Path) -> Backbone:
+    return load_backbone(reference_dir / "tiny-sd", "cpu", "fp32")
 
 
 @pytest.fixture(scope="session")
-def vectors_of(shared_dir: Path) -> Callable[[str], Vectors]:
+def vectors_of(reference_dir: Path) -> Callable[[str], Vectors]:
     def load(name: str) -> Vectors:
-        with np.load(shared_dir / "reference" / f"{name}.npz", allow_pickle=False) as data:
+        with np.load(reference_dir / f"{name}.npz", allow_pickle=False) as data:
             return {k: torch.from_numpy(np.asarray(data[k])) for k in data.files if data[k].dtype.kind in "fiub"}
 
     return load

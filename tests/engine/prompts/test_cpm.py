@@ -22,8 +22,8 @@ def vectors(vectors_of) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def names(shared_dir) -> dict[str, list[str]]:
-    with np.load(shared_dir / "reference" / "sd4match_cpm.npz") as data:
+def names(reference_dir) -> dict[str, list[str]]:
+    with np.load(reference_dir / "sd4match_cpm.npz") as data:
         return {k: [str(v) for v in data[k]] for k in ("pair_src", "pair_trg", "img_names")}
 
 

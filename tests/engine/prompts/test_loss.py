@@ -13,8 +13,8 @@ from engine.prompts.loss import LossConfig, correspondence_loss, gaussian_kernel
 
 
 @pytest.fixture(scope="module")
-def vectors(shared_dir: Path) -> dict[str, np.ndarray]:
-    with np.load(shared_dir / "reference" / "sd4match_loss.npz", allow_pickle=False) as data:
+def vectors(reference_dir: Path) -> dict[str, np.ndarray]:
+    with np.load(reference_dir / "sd4match_loss.npz", allow_pickle=False) as data:
         return {k: data[k] for k in data.files}
 
 

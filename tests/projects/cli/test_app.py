@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -47,8 +48,9 @@ def test_folders_open_the_window_everything_else_is_a_command(tmp_path):
 def _with_command(monkeypatch, function):
     module = type("module", (), {"go": staticmethod(function)})
     monkeypatch.setattr(app_module, "_ROWS", (*app_module._ROWS, CommandRow("go", "go", "go", "", "x")))
-    real = importlib.import_module
-    monkeypatch.setattr(app_module.importlib, "import_module", lambda n: module if n.endswith(".go") else real(n))
+    # Patched in that module alone: a library that is first imported meanwhile would keep the replacement for ever.
+    replaced = SimpleNamespace(import_module=lambda n: module if n.endswith(".go") else importlib.import_module(n))
+    monkeypatch.setattr(app_module, "importlib", replaced)
 
 
 def test_known_errors_are_3_and_json_when_asked(monkeypatch, capsys):

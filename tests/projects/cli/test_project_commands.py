@@ -54,7 +54,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 
 
 def test_accept_reject_undo_redo_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = command(capsys, "status", folder)
-    assert status["images"] == {"all": 4, "unseen": 1, "pending": 3, "done": 0, "nothing": 0, "doubt": 3}
+    assert status["images"] == {"all": 4, "unseen": 1, "pending": 3, "partly": 0, "done": 0, "nothing": 0, "doubt": 3}
     assert status["categories"] == [
         {"name": "otter", "keypoints": ["nose", "l-ear", "r-ear"], "instances": 0, "pending": 3}
     ]
@@ -70,7 +70,9 @@ def test_accept_reject_undo_redo_status(folder: Path, capsys: pytest.CaptureFixt
     assert command(capsys, "reject", folder, "--all")["pending_proposals"] == 0
     status = command(capsys, "status", folder, "--check")
     assert (
-        status["images"]["done"] == 3 and status["problems"] == [] and status["files"] == {"changed": 0, "missing": 0}
+        status["images"]["partly"] == 3
+        and status["problems"] == []
+        and status["files"] == {"changed": 0, "missing": 0, "cut_off": []}
     )
     assert status["undo"].startswith("Reject") and status["redo"] is None
 

@@ -18,9 +18,8 @@ from projects.formats import coco
 from projects.formats.base import WriteOptions
 from projects.formats.coco_write import assign_ids, choose_frame
 from projects.formats.dataset import Dataset, DatasetInstance
+from tests.support.coco_shapes import SHAPES, write_shape
 from tests.support.datasets import datasets, sample_dataset
-
-REAL = ("coco/test_coco", "animalpose/test_animalpose", "ap10k/test_ap10k", "macaque/test_macaque", "zebra/test_zebra")
 
 
 def _essence(instance: DatasetInstance) -> object:
@@ -54,13 +53,13 @@ def test_round_trip_is_exact(dataset: Dataset, tmp_path_factory: pytest.TempPath
                 assert b.box == pytest.approx(a.box, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_come_back_equal(name: str, shared_dir: Path, tmp_path: Path) -> None:
-    source = shared_dir / "data" / f"{name}.json"
+@pytest.mark.parametrize("name", SHAPES)
+def test_files_of_every_published_shape_come_back_equal(name: str, tmp_path: Path) -> None:
+    source = write_shape(name, tmp_path / "photos")
     dataset, report = coco.read(source)
-    assert not report.items
-    coco.write(dataset, tmp_path)
-    before, after = json.loads(source.read_text()), json.loads((tmp_path / coco.FILE_NAME).read_text())
+    assert not [item for item in report.items if item.kind != "note"]
+    coco.write(dataset, tmp_path / "out")
+    before, after = json.loads(source.read_text()), json.loads((tmp_path / "out" / coco.FILE_NAME).read_text())
     for part in ("images", "annotations", "categories"):
         assert len(before[part]) == len(after[part])
         for old, new in zip(before[part], after[part], strict=True):
@@ -125,7 +124,7 @@ def test_integer_files_are_pixel_indices_and_floats_are_not(tmp_path: Path) -> N
 
 
 def test_strict_reader_fields(tmp_path: Path) -> None:
-    """What Detectron2, MMPose and FiftyOne insist on (FORMATS 3.3)."""
+    """What Detectron2, MMPose and FiftyOne insist on (methods/formats.md#coco)."""
     dataset = sample_dataset(tmp_path / "photos")
     only_points = replace(dataset.images[0].instances[0], box=None, mask=None)
     dataset = replace(dataset, images=(replace(dataset.images[0], instances=(only_points,)), *dataset.images[1:]))

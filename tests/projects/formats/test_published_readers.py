@@ -1,4 +1,4 @@
-"""What other programs' readers do with our exports, re-implemented plainly from FORMATS 2 and 4 (pattern, not code)."""
+"""What other programs' readers do with our exports, re-implemented plainly from methods/formats.md (pattern, not code)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 @pytest.mark.parametrize("kind", ["yolo-pose", "yolo-seg"])
 def test_ultralytics_checks(kind: str, dataset: Dataset, tmp_path: Path) -> None:
-    """Columns, ranges, duplicates, classes, image sizes: what makes Ultralytics reject a file (FORMATS 4.5)."""
+    """Columns, ranges, duplicates, classes, image sizes: what makes Ultralytics reject a file (methods/formats.md#yolo)."""
     get_format(kind).writer(dataset, tmp_path / "out")
     data = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
     assert set(data) >= {"path", "train", "val", "names"}

@@ -1,4 +1,4 @@
-"""SPair-71k export: every published reader's access pattern, the traps of FORMATS 1.5, and reading it back."""
+"""SPair-71k export: every published reader's access pattern, the traps of methods/formats.md#spair, and reading it back."""
 
 from __future__ import annotations
 

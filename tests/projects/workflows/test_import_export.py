@@ -19,6 +19,7 @@ from projects.images import add_paths
 from projects.project import Project
 from projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
 from projects.workflows.importing import ImportOptions, import_file, preview
+from tests.support.coco_shapes import SHAPES, write_shape
 from tests.support.datasets import sample_dataset, write_picture
 from tests.support.spair_readers import READERS, sd4match_reader
 
@@ -67,11 +68,21 @@ def test_everything_comes_back_out_of_the_project(project: Project, dataset: Dat
         assert found.box == pytest.approx(original.box)
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_files_of_every_published_shape_pass_through_the_project_unchanged(
+    name: str, project: Project, tmp_path: Path
+) -> None:
+    _passes_through_unchanged(write_shape(name, tmp_path / "photos"), project, tmp_path)
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_pass_through_the_project_unchanged(
     name: str, shared_dir: Path, project: Project, tmp_path: Path
 ) -> None:
-    source = shared_dir / "data" / f"{name}.json"
+    _passes_through_unchanged(shared_dir / "data" / f"{name}.json", project, tmp_path)
+
+
+def _passes_through_unchanged(source: Path, project: Project, tmp_path: Path) -> None:
     add_paths(project, [source.parent])
     import_file(project, source)
     export_project(project, tmp_path / "out")

@@ -1,0 +1,63 @@
+"""Open the window once, wait for its first paint, close it again: the last step of `kinmark selfcheck`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from engine.domain.errors import KnownError
+from projects.qt_platform import LIBRARIES, install_hint, libraries_problem
+
+TIMEOUT_MS = 120_000
+
+
+def first_paint() -> float:
+    """Seconds from the first import of Qt to the first paint; without a screen on Qt's "offscreen" platform.
+
+    Raises:
+        KnownError: Qt's libraries are missing, or nothing was painted in time.
+    """
+    started = time.perf_counter()
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    try:
+        from PySide6.QtCore import QEvent, QEventLoop, QObject, QTimer
+        from PySide6.QtWidgets import QWidget
+
+        from desktop.app import make_application, make_window
+    except ImportError as error:
+        raise KnownError(f"The window cannot open: {error}", install_hint(LIBRARIES)) from None
+
+    problem = libraries_problem()  # Qt ends the whole process where its X11 plugin lacks a library
+    if problem is not None:
+        raise KnownError(problem.what, problem.todo)
+
+    class Watch(QObject):
+        painted: float | None = None
+
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if self.painted is None and event.type() == QEvent.Type.Paint and isinstance(watched, QWidget):
+                self.painted = time.perf_counter() - started
+                QTimer.singleShot(0, loop.quit)
+            return False
+
+    app = make_application([])
+    loop = QEventLoop()  # of its own: quitting the application would also end every loop that is begun afterwards
+    watch = Watch()
+    patience = QTimer()
+    patience.setSingleShot(True)
+    patience.timeout.connect(loop.quit)
+    app.installEventFilter(watch)
+    window = make_window([])
+    patience.start(TIMEOUT_MS)
+    try:
+        if watch.painted is None:
+            loop.exec()
+    finally:
+        patience.stop()
+        app.removeEventFilter(watch)
+        window.close()
+    if watch.painted is None:
+        raise KnownError(f"Nothing was painted within {TIMEOUT_MS // 1000} s.", "See whether other Qt programs open.")
+    return watch.painted

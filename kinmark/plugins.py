@@ -1,0 +1,41 @@
+"""What a package needs that adds a format, a descriptor or a backbone; see docs/plugins.md.
+
+Names here are kept from version to version like those of `kinmark` itself. `DenseDescriptor` loads torch when it is taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.backbones.spec import BackboneSpec, FusionSpec, InstanceSpec
+from engine.domain.keypoints import KeypointSchema
+from engine.domain.keypoints import Visibility as KeypointVisibility
+from engine.domain.masks import MaskRLE
+from projects.formats.base import ReadOptions, WriteOptions, bad, tick
+from projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+    ReportItem,
+)
+from projects.formats.registry import FormatSpec
+
+if TYPE_CHECKING:
+    from engine.features.fusion import DenseDescriptor
+
+__all__ = [
+    "BackboneSpec", "Dataset", "DatasetCategory", "DatasetImage", "DatasetInstance", "DatasetKeypoint", "DenseDescriptor",
+    "FormatSpec", "FusionSpec", "InstanceSpec", "KeypointSchema", "KeypointVisibility", "MaskRLE", "ReadOptions", "Report",
+    "ReportItem", "WriteOptions", "bad", "tick",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name == "DenseDescriptor":
+        from engine.features.fusion import DenseDescriptor
+
+        return DenseDescriptor
+    raise AttributeError(name)

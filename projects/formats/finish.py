@@ -1,0 +1,165 @@
+"""The last step of every reader: one pass of checks over the neutral data set, the same for all formats.
+
+A reader knows its file; what makes sense in a picture is known here: finite coordinates, masks of the picture's size,
+keypoints of the schema, boxes with an extent, ids that stand once. What is damaged is refused or, with
+`ReadOptions.skip_bad`, left out alone; what is odd but usable is kept and said.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from engine.domain.errors import AppError
+from engine.domain.keypoints import Visibility
+from engine.imaging import is_image_path
+from projects.formats.base import BadItems, ReadOptions, bad, count_dataset
+from projects.formats.checks import MAX_COORDINATE
+from projects.formats.dataset import Dataset, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+
+
+def finish(dataset: Dataset, report: Report, options: ReadOptions, source: object = "") -> tuple[Dataset, Report]:
+    """Check `dataset`, count it into `report`, and give both back.
+
+    Args:
+        source: the file or folder that error messages name.
+
+    Raises:
+        ImportFileError: an instance or image is damaged (unless `options.skip_bad`).
+    """
+    broken = BadItems(report, options.skip_bad)
+    names = {c.name: frozenset(c.schema.names) for c in dataset.categories}
+    images: dict[tuple[str, str, str], DatasetImage] = {}
+    ids: set[int | str] = set()
+    for image in dataset.images:
+        where = str(image.rel_path).encode("utf-8", "replace").decode()
+        try:
+            _check_image(image, where, str(source))
+        except AppError as error:
+            broken.handle(where, error)
+            continue
+        instances = []
+        for number, instance in enumerate(image.instances, start=1):
+            place = f"{where}: {instance.category} {instance.original_id or number}"
+            try:
+                instance = _check_instance(instance, image, names, place, str(source), report)
+            except AppError as error:
+                broken.handle(place, error)
+                continue
+            key = instance.original_id
+            if key is not None and key in ids:
+                report.add("changed", place, "its id stands twice in the file; it gets a new one on export")
+                instance = replace(instance, original_id=None)
+            elif key is not None:
+                ids.add(key)
+            instances.append(instance)
+        _join(images, replace(image, instances=tuple(instances)), where, report)
+    checked = replace(dataset, images=tuple(images.values()))
+    count_dataset(report, checked)
+    return checked, report
+
+
+def say_unlabelled(folder: Path, labelled: set[Path], report: Report) -> None:
+    """Count the photos of a data set's folder that no label belongs to (they are not imported)."""
+    if not folder.is_dir():
+        return
+    known = {p.with_suffix(p.suffix.lower()) for p in labelled}  # a.jpg of a label file may be a.JPG
+    found = sorted(
+        p
+        for p in folder.rglob("*")
+        if is_image_path(p) and p.is_file() and p.with_suffix(p.suffix.lower()) not in known
+    )
+    if found:
+        report.count(
+            "note", "photo without labels", found[0].name, "not imported; add the folder to have it", len(found)
+        )
+
+
+def _join(images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage, where: str, report: Report) -> None:
+    """Two entries of one photo are one photo with the labels of both."""
+    key = (str(image.rel_path), image.pointer, image.label_folder if image.pointer else "")
+    other = images.get(key)
+    if other is None:
+        images[key] = image
+        return
+    report.count("changed", "photo named by two entries", where, "the labels of both are joined")
+    images[key] = replace(
+        other,
+        instances=other.instances + image.instances,
+        tags=tuple(dict.fromkeys(other.tags + image.tags)),
+        nothing_here=tuple(dict.fromkeys(other.nothing_here + image.nothing_here)),
+    )
+
+
+def _check_image(image: DatasetImage, where: str, source: str) -> None:
+    try:
+        str(image.rel_path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise bad(source, where, "the file name of the photo is not UTF-8", "Rename the photo.") from None
+
+
+def _check_instance(
+    instance: DatasetInstance, image: DatasetImage, names: dict[str, frozenset[str]], where: str, source: str,
+    report: Report,
+) -> DatasetInstance:  # fmt: skip
+    known = names.get(instance.category)
+    if known is None:
+        raise bad(source, where, f'its category "{instance.category[:80]}" is not among the categories')
+    strangers = [name for name in instance.keypoints if name not in known]
+    if strangers:
+        raise bad(source, where, f'"{strangers[0][:80]}" is no keypoint of the category "{instance.category[:80]}"')
+    _check_keypoints(instance.keypoints, image, where, source, report)
+    if instance.mask is not None and image.width:
+        size = (instance.mask.width, instance.mask.height)
+        if size != (image.width, image.height):
+            raise bad(source, where, f"its mask is {size[0]} x {size[1]}, the image {image.width} x {image.height}")
+        if not instance.mask.area:
+            report.count("flagged", "mask without any pixel", where, "the outline encloses none; kept as it is")
+    instance = _check_box(instance, image, where, source, report)
+    if not instance.keypoints and instance.box is None and instance.mask is None:
+        report.count("flagged", "instance without keypoints, box and mask", where, "kept as a bare entry")
+    return instance
+
+
+def _check_keypoints(
+    keypoints: dict[str, DatasetKeypoint], image: DatasetImage, where: str, source: str, report: Report
+) -> None:
+    outside, at_zero = [], 0
+    for name, keypoint in keypoints.items():
+        if keypoint.visibility == Visibility.ABSENT:
+            continue
+        if keypoint.x is None or keypoint.y is None or not (math.isfinite(keypoint.x) and math.isfinite(keypoint.y)):
+            raise bad(source, where, f'the keypoint "{name}" is labelled but has no place')
+        if max(abs(keypoint.x), abs(keypoint.y)) > MAX_COORDINATE:
+            raise bad(source, where, f'the keypoint "{name}" is absurdly far outside the image')
+        if image.width and not (0 <= keypoint.x <= image.width and 0 <= keypoint.y <= image.height):
+            outside.append(name)
+        at_zero += max(keypoint.x, keypoint.y) <= 0.5 and min(keypoint.x, keypoint.y) >= 0
+    if outside:
+        report.add("flagged", where, f"kept although outside the image: {', '.join(outside)}")
+    if at_zero:
+        report.count(
+            "flagged", "labelled keypoint at (0, 0)", where, "kept; such files often mean an absent one", at_zero
+        )
+
+
+def _check_box(
+    instance: DatasetInstance, image: DatasetImage, where: str, source: str, report: Report
+) -> DatasetInstance:
+    if instance.box is None:
+        return instance
+    x0, y0, x1, y1 = instance.box
+    if not all(abs(v) <= MAX_COORDINATE for v in instance.box):  # also true for NaN
+        raise bad(source, where, "its box is not finite or absurdly far outside the image")
+    if x1 < x0 or y1 < y0:
+        raise bad(source, where, f"its box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
+    if x1 == x0 or y1 == y0:
+        report.add("changed", where, "its box is empty and was left out")
+        return replace(instance, box=None)
+    # A pixel beyond the border is rounding of most tools; more is worth a look.
+    if image.width and (x0 < -1 or y0 < -1 or x1 > image.width + 1 or y1 > image.height + 1):
+        whole = x1 <= 0 or y1 <= 0 or x0 >= image.width or y0 >= image.height
+        how = "lies" if whole else "reaches"
+        report.add("flagged", where, f"its box {how} outside the image; kept (is it [x, y, width, height] or corners?)")
+    return instance

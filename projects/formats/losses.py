@@ -1,0 +1,108 @@
+"""What an export changes whatever the format is: said before anything is written, beside the format's own losses.
+
+Names and pictures that are written anew, fields of an imported file that have no place, outlines that become pixels, and
+photos that are labelled only partly.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from projects.formats.dataset import Dataset, ReportItem
+from projects.formats.outlines import outline_of
+from projects.formats.stems import flat_stems
+
+_OWN_FIELDS = frozenset({"bbox", "area", "segmentation", "iscrowd", "num_keypoints", "keypoints", "id"})
+NAMED = 5
+"""Photos that a line names."""
+_JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+
+
+def common_losses(
+    dataset: Dataset, *, pictures: str, flat_names: bool, raster: bool, keeps_fields: str, keypoints: bool
+) -> list[ReportItem]:
+    """The lines for a format.
+
+    Args:
+        pictures: "jpeg" or "png" when it writes all photos in that type, else "".
+        flat_names: it gives photos new names in one folder.
+        raster: its masks are pixels, outlines are drawn.
+        keeps_fields: key of `extra` whose fields it writes again.
+        keypoints: it carries keypoints.
+    """
+    items: list[ReportItem] = []
+    if pictures:
+        items += _pictures(dataset, pictures)
+    if flat_names:
+        items += _names(dataset)
+    items += _fields(dataset, keeps_fields)
+    if raster:
+        drawn = sum(outline_of(n) is not None for i in dataset.images for n in i.instances)
+        if drawn:
+            items.append(ReportItem("changed", f"{drawn} x outlines", "drawn as pixels: their corners are not kept"))
+    return items + (_partly(dataset) if keypoints else [])
+
+
+def _pictures(dataset: Dataset, kind: str) -> list[ReportItem]:
+    if kind == "jpeg":
+        count = sum(i.rel_path.suffix.lower() not in _JPEG or i.orientation != 1 for i in dataset.images)
+    else:
+        count = sum(i.rel_path.suffix.lower() != ".png" or i.orientation != 1 for i in dataset.images)
+    if not count:
+        return []
+    name = kind.upper()
+    return [ReportItem("changed", f"{count} x photos", f"stored as {name} by us: pixels as shown, other bytes")]
+
+
+def _names(dataset: Dataset) -> list[ReportItem]:
+    renamed = [(p, s) for p, s in flat_stems(i.rel_path for i in dataset.images).items() if s != str(p.with_suffix(""))]
+    if not renamed:
+        return []
+    path, stem = renamed[0]
+    return [
+        ReportItem(
+            "changed", f"{len(renamed)} x names of photos", f"{path} is called {stem} there; name_map.json has all"
+        )
+    ]
+
+
+def _fields(dataset: Dataset, kept: str) -> list[ReportItem]:
+    """Fields that an imported file had beyond ours, of instances and photos."""
+    names: dict[str, int] = {}
+    for image in dataset.images:
+        for extra in (image.extra, *(n.extra for n in image.instances)):
+            for source, values in extra.items():
+                if source == kept or not isinstance(values, dict) or source in ("outline", "video"):
+                    continue
+                for name, value in values.items():
+                    if name not in _OWN_FIELDS and value not in (None, "", [], {}, 0):
+                        names[name] = names.get(name, 0) + 1
+    if not names:
+        return []
+    shown = ", ".join(sorted(names)[:6]) + (" ..." if len(names) > 6 else "")
+    return [ReportItem("lost", f"{sum(names.values())} x further fields of the imported file", f"no place for {shown}")]
+
+
+def _partly(dataset: Dataset) -> list[ReportItem]:
+    """Photos labelled only partly: an instance lacks keypoints that nobody looked at, or is a bare box or mask."""
+    sizes = {c.name: c.schema.names for c in dataset.categories}
+    lacking: dict[PurePosixPath, tuple[int, int]] = {}
+    for image in dataset.images:
+        for instance in image.instances:
+            names = sizes.get(instance.category, ())
+            if instance.proposal or instance.crowd:
+                continue
+            seen = sum(name in instance.keypoints for name in names)
+            if seen < len(names):
+                # The instance of which least was looked at stands for the photo.
+                lacking[image.rel_path] = min(lacking.get(image.rel_path, (seen, len(names))), (seen, len(names)))
+    if not lacking:
+        return []
+    shown = [f"{path} ({seen} of {total})" for path, (seen, total) in list(lacking.items())[:NAMED]]
+    more = " ..." if len(lacking) > NAMED else ""
+    return [
+        ReportItem(
+            "flagged", f"{len(lacking)} x photos labelled only partly",
+            f"keypoints looked at: {', '.join(shown)}{more}; the others go out as absent",
+        )
+    ]  # fmt: skip

@@ -1,0 +1,6 @@
+"""MorphoJ text tables: see `tps`. Written only: a table names specimens, not photos."""
+
+from projects.formats.tps import losses_morphoj as losses
+from projects.formats.tps import write_morphoj as write
+
+__all__ = ["losses", "write"]

@@ -1,0 +1,335 @@
+"""Finds the photo that a label file means, in the project or on the disk.
+
+The path as it stands comes first: from the label file's folder where the format says so, below the image root, among the
+project's photos. What another machine wrote (absolute paths, `..`, URLs) is followed by its longest tail that fits. When
+several photos fit, none is taken and they are named; a photo of the same name in a folder of another name is no fit.
+Nothing outside the image root, the label file's surroundings and the project is ever opened.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from engine.domain.errors import UserInputError
+from engine.imaging import is_cut_off, is_image_path
+from projects.formats.checks import is_absolute, resolve_inside
+from projects.formats.dataset import DatasetImage, Report
+from projects.images import WITH_PREVIEWS, describe
+from projects.project import Project
+from projects.store.rows import ImageRow
+from projects.workflows.image_match import ImageMatch
+
+_NEUTRAL = frozenset({
+    "images", "image", "imgs", "img", "photos", "photo", "pictures", "jpegimages", "data", "dataset", "upload", "uploads",
+    "media", "train", "val", "valid", "test", "export", "files", "frames", "raw", "all", "",
+})  # fmt: skip
+"""Folder names that say nothing about which photo is meant (numbers neither)."""
+MAX_NAMED = 4
+_EXACT = 99
+"""The `tail` of a photo whose whole path fits."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A photo that may be meant: `row` of the project, or a file on the disk below `root`; `tail` parts agree."""
+
+    path: Path
+    tail: int
+    row: ImageRow | None = None
+    root: Path | None = None
+
+
+class ImageFinder:
+    """Answers `find` for every entry of one label file.
+
+    Args:
+        root: the folder that the user says the photos are in; nothing outside of it is taken.
+        own_root: the folder that the paths start from by the rules of the format, None when it has no such rule.
+        beside: the folder of the label file.
+    """
+
+    def __init__(self, project: Project, root: Path | None, own_root: Path | None, beside: Path) -> None:
+        self._root = root.resolve() if root is not None else None
+        first = root if root is not None else own_root
+        self._first = [first.resolve()] if first is not None else []
+        # Without a root: where annotation files usually lie relative to their photos.
+        guesses = [beside, beside / "images", beside.parent, beside.parent / "images"] if root is None else []
+        self._folders = list(dict.fromkeys([*self._first, *(folder.resolve() for folder in guesses)]))
+        self._by_path: dict[Path, ImageRow] = {}
+        self._by_name: dict[str, list[ImageRow]] = {}
+        self._by_base: dict[str, list[ImageRow]] = {}
+        self._by_stem: dict[str, set[str]] = {}
+        self._listings: dict[Path, dict[str, list[str]]] = {}
+        for row in project.queries.iter_images():
+            name = unicodedata.normalize("NFC", row.file_name)
+            self._by_path[row.path] = row
+            self._by_name.setdefault(name, []).append(row)
+            self._by_base.setdefault(_base_key(PurePosixPath(name).name), []).append(row)
+            self._by_stem.setdefault(PurePosixPath(name).stem, set()).add(PurePosixPath(name).name)
+
+    def find(self, image: DatasetImage, report: Report) -> ImageMatch | None:
+        """The project's photo, else one on the disk to be added, else None (reported)."""
+        told = image.pointer or str(image.rel_path)
+        if image.any_suffix:
+            return self._find_stem(image, report)
+        if self._root is not None and self._points_elsewhere(image):
+            report.add("skipped", told, f"it names a photo outside of {self._root.name} (--images)")
+            return None
+        fit = self._pointed_at(image) or self._as_named(image)
+        if fit is None:
+            fits = self._by_tail(image)
+            if len(fits) > 1:
+                names = ", ".join(_shown(f) for f in fits[:MAX_NAMED]) + (" ..." if len(fits) > MAX_NAMED else "")
+                report.add("skipped", told, f"{len(fits)} photos fit: {names}; say which with --images")
+                return None
+            video = image.extra.get("video")
+            if not fits and isinstance(video, dict):
+                clip = str(video["clip"]).replace("\\", "/").rpartition("/")[2]
+                what = f"frame of {clip}"
+                report.count(
+                    "skipped", what, f"frame {video['frame']}", "no photo of it: kinmark add DIR CLIP --frames list=..."
+                )
+                return None
+            if not fits:
+                report.add("skipped", told, self._why_not(image))
+                return None
+            fit = fits[0]
+            report.add("changed", told, f"recognised by its name as {_shown(fit)}")
+        if fit.row is not None:
+            return ImageMatch(image, fit.row)
+        root = fit.root if fit.root is not None else fit.path.parent
+        if is_cut_off(fit.path):
+            report.add("skipped", told, "the photo is cut off (a broken copy?); copy it again, then import again")
+            return None
+        new = describe(root, fit.path)
+        if new.frames > 1 and fit.path.suffix.lower() not in WITH_PREVIEWS:
+            report.count("note", "photo of several pages", told, "the first page is used")
+        return ImageMatch(image, None, new)
+
+    def _fit(self, path: Path, root: Path, tail: int) -> _Fit:
+        row = self._by_path.get(path) or self._by_path.get(path.resolve())
+        return _Fit(path, tail, row, root)
+
+    def _find_stem(self, image: DatasetImage, report: Report) -> ImageMatch | None:
+        """For files that name a photo without its suffix: the photos of that stem, of the longest tail."""
+        told = str(image.rel_path.with_suffix(""))
+        names = set(self._by_stem.get(image.rel_path.stem, ()))
+        for folder in self._folders:
+            for depth in range(len(image.rel_path.parts)):
+                parent = folder.joinpath(*image.rel_path.parts[depth:-1])
+                names.update(n for n in self._stems(parent).get(image.rel_path.stem, ()))
+        found: dict[Path, tuple[int, ImageMatch]] = {}
+        for name in sorted(names):
+            one = Report("")
+            match = self.find(
+                replace(image, rel_path=image.rel_path.with_name(name), any_suffix=False, label_folder=""), one
+            )
+            path = _path_of(match)
+            # The mask pictures themselves have the photos' names.
+            if match is None or path is None or (path.suffix.lower() == ".png" and _below(path, image.label_folder)):
+                continue
+            found[path] = (_common_tail(image.rel_path.with_name(name).parts, path.parts), match)
+        best = max((tail for tail, _ in found.values()), default=0)
+        fits = [match for tail, match in found.values() if tail == best]
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            shown = ", ".join(p.name for p, (tail, _) in found.items() if tail == best)
+            report.add("skipped", told, f"{len(fits)} photos fit: {shown}; say which with --images")
+        else:
+            report.add("skipped", told, "no photo of that name (with any suffix) in the project or in the image folder")
+        return None
+
+    def _stems(self, folder: Path) -> dict[str, list[str]]:
+        """Image files of a folder by their names without suffix."""
+        stems: dict[str, list[str]] = {}
+        for names in self._listing(folder).values():
+            for name in names:
+                if is_image_path(Path(name)):
+                    stems.setdefault(PurePosixPath(unicodedata.normalize("NFC", name)).stem, []).append(name)
+        return stems
+
+    def _places(self, image: DatasetImage) -> list[Path]:
+        """Where the pointer leads to, absolute or from the label file's folder."""
+        places = []
+        for text in dict.fromkeys((image.pointer, image.pointer.replace("\\", "/"))):
+            if text and is_absolute(text):
+                places.append(Path(text))
+            elif text and image.label_folder:
+                places.append(Path(os.path.normpath(Path(image.label_folder) / text)))
+        return places
+
+    def _points_elsewhere(self, image: DatasetImage) -> bool:
+        root = self._root
+        if root is None:
+            return False
+        try:
+            return any(path.is_file() and not path.resolve().is_relative_to(root) for path in self._places(image))
+        except (OSError, ValueError):
+            return False
+
+    def _pointed_at(self, image: DatasetImage) -> _Fit | None:
+        """The file that the pointer leads to from the label file's folder, if we may look there."""
+        for path in self._places(image):
+            row = self._by_path.get(path)
+            if row is not None:
+                return _Fit(path, _EXACT, row)
+            for folder in self._folders:
+                if path.is_relative_to(folder):
+                    found = resolve_inside(folder, PurePosixPath(path.relative_to(folder).as_posix()))
+                    if found is not None:
+                        return self._fit(found, folder, _EXACT)
+        return None
+
+    def _as_named(self, image: DatasetImage) -> _Fit | None:
+        """The photo of exactly this relative path: where the format has it, else in the project, else near the file."""
+        text = image.pointer.replace("\\", "/")
+        if is_absolute(text) or (".." in PurePosixPath(text).parts and not image.label_folder):
+            return None  # the path was cut: only a tail of it can fit
+        names = [str(image.rel_path)]
+        if image.pointer and not image.label_folder:
+            names.insert(0, unicodedata.normalize("NFC", image.pointer))  # a file name may hold a backslash
+        for name in dict.fromkeys(names):
+            for folder in self._first:
+                path = resolve_inside(folder, PurePosixPath(name))
+                if path is not None:
+                    return self._fit(path, folder, _EXACT)
+            same = self._by_name.get(name, [])
+            if self._root is not None:
+                root = self._root
+                same = [r for r in same if r.path.is_relative_to(root)] or (same if len(same) == 1 else [])
+            if len(same) > 1:
+                raise UserInputError(
+                    f"The photo {name} stands in {len(same)} image folders of the project: "
+                    f"{', '.join(str(r.path) for r in same[:MAX_NAMED])}.",
+                    "Say which one is meant with --images.",
+                )
+            if same:
+                return _Fit(same[0].path, _EXACT, same[0])
+        for name in dict.fromkeys(names):
+            for folder in self._folders:
+                path = resolve_inside(folder, PurePosixPath(name))
+                if path is not None:
+                    return self._fit(path, folder, _EXACT)
+        return None
+
+    def _by_tail(self, image: DatasetImage) -> list[_Fit]:
+        """The photos that share the longest tail of the path, and at least the name (any case of the suffix)."""
+        found: dict[Path, _Fit] = {}
+        for parts in _spellings(image):
+            for fit in (*self._in_project(parts, image), *self._on_disk(parts)):
+                # With --images a renamed folder is meant, unless the folder of the told name stands beside it.
+                renamed = self._root is not None and not (fit.path.parent.parent / parts[-2:][0]).is_dir()
+                if fit.tail == 1 and _elsewhere(parts, fit.path) and not renamed:
+                    continue
+                known = found.get(fit.path)
+                if known is None or fit.tail > known.tail:
+                    found[fit.path] = fit
+        best = max((fit.tail for fit in found.values()), default=0)
+        return [fit for fit in found.values() if fit.tail == best]
+
+    def _in_project(self, parts: tuple[str, ...], image: DatasetImage) -> list[_Fit]:
+        sizes = {(image.width, image.height), (image.height, image.width)}
+        rows = self._by_base.get(_base_key(parts[-1]), [])
+        if self._root is not None:
+            rows = [r for r in rows if r.path.is_relative_to(self._root)]
+        return [
+            _Fit(row.path, _common_tail(parts, row.path.parts), row)
+            for row in rows
+            if not image.size_told or image.width == 0 or (row.width, row.height) in sizes
+        ]
+
+    def _on_disk(self, parts: tuple[str, ...]) -> list[_Fit]:
+        fits: list[_Fit] = []
+        for folder in self._folders:
+            for start in range(len(parts)):
+                tail = parts[start:]
+                path = self._any_case(folder, PurePosixPath(*tail))
+                if path is not None:
+                    fits.append(self._fit(path, folder, _common_tail(parts, path.parts)))
+                    break
+        return fits
+
+    def _any_case(self, folder: Path, relative: PurePosixPath) -> Path | None:
+        """`folder/relative` on the disk, or the one file there that differs by the case of its suffix only."""
+        path = resolve_inside(folder, relative)
+        if path is not None:
+            return path
+        parent = folder / relative.parent
+        names = self._listing(parent).get(_base_key(relative.name), [])
+        return resolve_inside(folder, relative.parent / names[0]) if len(names) == 1 else None
+
+    def _listing(self, folder: Path) -> dict[str, list[str]]:
+        known = self._listings.get(folder)
+        if known is None:
+            known = self._listings[folder] = {}
+            try:
+                entries = list(os.scandir(folder))
+            except (OSError, ValueError):
+                entries = []
+            for entry in entries:
+                known.setdefault(_base_key(unicodedata.normalize("NFC", entry.name)), []).append(entry.name)
+        return known
+
+    def _why_not(self, image: DatasetImage) -> str:
+        same = self._by_base.get(_base_key(image.rel_path.name), [])
+        if not same:
+            return "no such photo in the project or in the image folder"
+        sizes = {(image.width, image.height), (image.height, image.width)}
+        other = next((r for r in same if (r.width, r.height) not in sizes), None)
+        if other is not None and image.width and image.size_told:
+            return f"no such photo; {other.file_name} has its name but is {other.width} x {other.height}"
+        return f"no such photo; {same[0].file_name} has its name but lies in another folder (if it is meant: --images)"
+
+
+def _path_of(match: ImageMatch | None) -> Path | None:
+    if match is None:
+        return None
+    if match.row is not None:
+        return match.row.path
+    return match.new.root / match.new.rel_path if match.new is not None else None
+
+
+def _below(path: Path, folder: str) -> bool:
+    return bool(folder) and path.resolve().is_relative_to(folder)
+
+
+def _base_key(name: str) -> str:
+    """A file name with its suffix in lower case."""
+    path = PurePosixPath(name)
+    return path.stem + path.suffix.lower()
+
+
+def _spellings(image: DatasetImage) -> list[tuple[str, ...]]:
+    """The parts of the path as told, and with %20 and the like read as a URL has them."""
+    parts = image.rel_path.parts
+    decoded = tuple(part for part in PurePosixPath(unquote(str(image.rel_path))).parts if part not in ("/", ".."))
+    return [parts] if decoded == parts or not decoded or "\x00" in "".join(decoded) else [parts, decoded]
+
+
+def _common_tail(parts: tuple[str, ...], other: tuple[str, ...]) -> int:
+    count = 0
+    for number, (a, b) in enumerate(zip(reversed(parts), reversed(other), strict=False)):
+        a, b = (unicodedata.normalize("NFC", v) for v in (a, b))
+        if (a != b) if number else (_base_key(a) != _base_key(b)):
+            break
+        count += 1
+    return count
+
+
+def _elsewhere(parts: tuple[str, ...], path: Path) -> bool:
+    """Whether the path names a folder of its own that is not the photo's: cam2/0001.jpg is not cam1/0001.jpg."""
+    if len(parts) < 2:
+        return False
+    told, own = parts[-2].lower(), path.parent.name.lower()
+    return not any(name in _NEUTRAL or name.isdigit() for name in (told, own)) and told != own
+
+
+def _shown(fit: _Fit) -> str:
+    if fit.row is not None:
+        return fit.row.file_name if "/" in fit.row.file_name else f"{fit.path.parent.name}/{fit.path.name}"
+    return f"{fit.path.parent.name}/{fit.path.name}"
