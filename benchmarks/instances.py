@@ -40,13 +40,14 @@ from engine.retrieval.index import VectorIndex
 from engine.session import EngineSession
 from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
-ATTENTION = {"attention": 1.0, "colour": 0.0, "local": 0.0}
+ATTENTION = {"attention": 1.0, "colour": 0.0, "local": 0.0, "natural": 0.0}
 VARIANTS: dict[str, tuple[str, dict[str, float] | None]] = {
     "attention, appearance only": ("appearance", ATTENTION),
     "attention, semantic only": ("semantic", ATTENTION),
     "attention, fused (PDM)": ("fused", ATTENTION),
-    "colour only": ("fused", {"attention": 0.0, "colour": 1.0, "local": 0.0}),
-    "local descriptor only": ("fused", {"attention": 0.0, "colour": 0.0, "local": 1.0}),
+    "colour only": ("fused", {**ATTENTION, "attention": 0.0, "colour": 1.0}),
+    "local descriptor only": ("fused", {**ATTENTION, "attention": 0.0, "local": 1.0}),
+    "natural cells only": ("fused", {**ATTENTION, "attention": 0.0, "natural": 1.0}),
     "shipped mix": ("fused", None),
 }
 RETRIEVAL_SEEDS, RETRIEVAL_IDENTITIES = HELD_OUT + 990_000, HELD_OUT + 60_000

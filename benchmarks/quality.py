@@ -26,9 +26,10 @@ PHOTOS = (
     "ihc.png", "retina.jpg", "hubble_deep_field.jpg",
 )  # fmt: skip
 EVIDENCE: dict[str, dict[str, float] | None] = {
-    "model alone": {"attention": 1.0, "colour": 0.0, "local": 0.0},
-    "local descriptor alone": {"attention": 0.0, "colour": 0.0, "local": 1.0},
-    "colour alone": {"attention": 0.0, "colour": 1.0, "local": 0.0},
+    "model alone": {"attention": 1.0, "colour": 0.0, "local": 0.0, "natural": 0.0},
+    "local descriptor alone": {"attention": 0.0, "colour": 0.0, "local": 1.0, "natural": 0.0},
+    "colour alone": {"attention": 0.0, "colour": 1.0, "local": 0.0, "natural": 0.0},
+    "natural cells alone": {"attention": 0.0, "colour": 0.0, "local": 0.0, "natural": 1.0},
     "shipped fusion": None,
 }
 

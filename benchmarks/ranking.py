@@ -24,17 +24,19 @@ from engine.evaluation.instance_sets import read_identity_folder
 from engine.evaluation.instances import retrieval_report
 from engine.instances.attention import AttentionExtractor
 from engine.instances.settings import resolve
-from engine.retrieval.photo import describe_photo
+from engine.retrieval.photo import PhotoFeatures, describe_photo
 from engine.retrieval.ranking import LikenessParts, RankingWeights, combine_parts, likeness_parts
 from engine.session import EngineSession
 
-_NONE = RankingWeights(0.0, 0.0, 0.0, 0.0, 0, points=0.0)
+_NONE = RankingWeights(0.0, 0.0, 0.0, 0.0, 0, points=0.0, natural=0.0)
 WAYS: dict[str, RankingWeights] = {
     "colour histogram": replace(_NONE, colour=1.0),
     "pooled learned features": replace(_NONE, learned=1.0),
     "interest points that agree (RootSIFT)": replace(_NONE, points=1.0),
     "local descriptor": replace(_NONE, local=1.0),
     "local descriptor that agrees on a place": replace(_NONE, consistent=1.0),
+    "deep cells of a network of photographs": replace(_NONE, natural=1.0),
+    "without the network of photographs": RankingWeights(natural=0.0),
     "all, without neighbours": RankingWeights(neighbours=0),
     "shipped": RankingWeights(),
 }
@@ -69,18 +71,28 @@ def ranking_rows(parts: LikenessParts, identities: Sequence[str], prefix: str) -
     return rows
 
 
-def describe_folder(
+def compare_folder(
     session: EngineSession, folder: Path, backbone: str
-) -> tuple[LikenessParts, list[str], list[float]]:
-    """(parts, identities, processor seconds per photo of describing and of comparing); masks are not used."""
+) -> tuple[list[PhotoFeatures], LikenessParts, list[str], list[float]]:
+    """(photos, parts, identities, processor seconds per photo of describing and of comparing); masks are not used."""
     extractor = AttentionExtractor(session, backbone, resolve(InstanceSettings(), session.backbone(backbone).spec), "")
     labelled = read_identity_folder(folder)
     started = time.process_time()
-    photos = [describe_photo(session.source, ImageInput(p.path.name, p.path), extractor=extractor) for p in labelled]
+    photos = [
+        describe_photo(session.source, ImageInput(p.path.name, p.path), extractor=extractor, natural=session.natural())
+        for p in labelled
+    ]
     described = time.process_time()
     parts = likeness_parts(photos)
     taken = [(described - started) / len(photos), (time.process_time() - described) / len(photos)]
-    return parts, [p.identity for p in labelled], taken
+    return photos, parts, [p.identity for p in labelled], taken
+
+
+def describe_folder(
+    session: EngineSession, folder: Path, backbone: str
+) -> tuple[LikenessParts, list[str], list[float]]:
+    """`compare_folder` without the photos."""
+    return compare_folder(session, folder, backbone)[1:]
 
 
 def main(argv: list[str] | None = None) -> int:

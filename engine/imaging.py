@@ -10,6 +10,7 @@ import hashlib
 import os
 import warnings
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -187,6 +188,18 @@ def is_cut_off(path: Path | str) -> bool:
     except UnreadableImageError:
         return True
     return False
+
+
+def read_taken(path: Path | str) -> datetime | None:
+    """When the photo was taken, by its EXIF (original time, else the file's; the camera's clock); None when it does not say."""
+    try:
+        with _open(Path(path)) as image:
+            exif = image.getexif()
+            original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal.value)
+            text = str(original or exif.get(ExifTags.Base.DateTime.value) or "")
+            return datetime.strptime(text.strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
+    except Exception:  # noqa: BLE001 - damaged EXIF, or a time that is none
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

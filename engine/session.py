@@ -25,9 +25,16 @@ from engine.backbones.memory import (
     is_out_of_memory,
 )
 from engine.backbones.registry import get_spec
-from engine.domain.errors import OutOfMemoryError, UnreadableImageError, UserInputError
+from engine.domain.errors import (
+    ModelCorruptError,
+    ModelMissingError,
+    OutOfMemoryError,
+    UnreadableImageError,
+    UserInputError,
+)
 from engine.domain.progress import CancelToken, Progress
 from engine.features.cache import FeatureCache
+from engine.features.efficientnet import NaturalFeatures
 from engine.features.extractor import FeatureExtractor
 from engine.features.views import ImageSource, ImageView, whole_view
 from engine.heads.model import HeadStore
@@ -62,6 +69,8 @@ class EngineSession:
         self._held: Prompt | None = None
         self.heads = HeadStore()
         self.last: dict[str, tuple[object, object]] = {}
+        self._natural: NaturalFeatures | None = None
+        self._natural_error = ""
 
     # ---- what runs -------------------------------------------------------------------------------------------
 
@@ -110,6 +119,19 @@ class EngineSession:
     def ladder(self, id_or_path: str = api.DEFAULT_BACKBONE) -> MemoryLadder:
         """The memory ladder of a backbone, for work that is not feature extraction."""
         return self.extractor(id_or_path).ladder
+
+    def natural(self) -> NaturalFeatures | None:
+        """The network that knows photographs, loaded on the first call; None (said once) where its weights cannot be read."""
+        if self._natural is None and not self._natural_error:
+            try:
+                self._natural = NaturalFeatures(device=self._device)
+            except (ModelMissingError, ModelCorruptError) as error:
+                self._natural_error = (
+                    f"{error.user_message} Individuals are told apart less well without it. {error.hint}"
+                )
+                log.warning("%s", self._natural_error)
+                self._set_note(self._natural_error)
+        return self._natural
 
     def _set_note(self, text: str) -> None:
         self._note = text
@@ -251,6 +273,7 @@ class EngineSession:
     def _after_lost_device(self) -> None:
         self._extractors.clear()
         self.last.clear()
+        self._natural = None
         self._device = torch.device("cpu")
         self._set_note("The graphics device was lost: running on the CPU.")
 
@@ -266,6 +289,7 @@ class EngineSession:
         self._drop_models()
         self.source.clear()
         self.heads.clear()
+        self._natural, self._natural_error = None, ""
         self._current, self._note = "", ""
 
 

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 from desktop.canvas.content import PointState
 from desktop.canvas.outline import trace_borders
 from desktop.canvas.simplify import simplify_ring
+from desktop.io.looks import Look, LookStore
 from desktop.pages.stacks import stacked
 from desktop.session.reviewer import ROWS_EACH
 from desktop.theme.icons import icon
@@ -51,6 +52,7 @@ class IdentityPage(QWidget):
         self._space = workspace
         self._outlines: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._open_stacks = False
+        self._looks = LookStore(workspace.program.pool, self._looked)
         self.who = Choice()
         self.who.setMinimumWidth(240)
         self.who.setAccessibleName(self.tr("Identity"))
@@ -186,7 +188,7 @@ class IdentityPage(QWidget):
         confirmed = tuple(self._instance_card(i, images[i.image_id]) for i in instances if i.image_id in images)
         suggested = tuple(self._proposal_card(p, images[p.image_id]) for p in proposals if p.image_id in images)
         if not self._open_stacks:
-            suggested = stacked(suggested)
+            suggested = stacked(suggested, self._look)
         self.confirmed.show_cards(confirmed)
         self.suggested.show_cards(suggested)
         self.confirmed_title.setText(self.tr("CONFIRMED  {n}").format(n=len(confirmed)))
@@ -228,6 +230,14 @@ class IdentityPage(QWidget):
             self._outlines[key] = tuple(simplify_ring(ring * step, 1.5 * step) for ring in trace_borders(small)[:12])
         return self._outlines[key]
 
+    def _look(self, card: CropCard) -> Look | None:
+        return self._looks.get(card.path, card.box)
+
+    def _looked(self) -> None:
+        """Pictures were compared: what is one moment may be folded now."""
+        if self.isVisible():
+            self.refresh()
+
     def _stacks_toggled(self, on: bool) -> None:
         self._open_stacks = on
         self.refresh()
@@ -235,20 +245,11 @@ class IdentityPage(QWidget):
     # -- deciding --------------------------------------------------------------------------------------------------
 
     def _chosen(self) -> list[int]:
-        """Proposal ids of the chosen cards, with what lies below a closed stack."""
+        """Proposal ids of the chosen cards, with what the card shown says lies below it."""
         ids: list[int] = []
         for card in self.suggested.chosen_cards():
-            ids += [card.key] if card.stack == 1 or self._open_stacks else self._below(card)
+            ids += [card.key, *card.below]
         return ids
-
-    def _below(self, top: CropCard) -> list[int]:
-        queries, row = self._space.session.queries, self.identity
-        if row is None:
-            return [top.key]
-        proposals = queries.proposals(identity_id=row.id, kind="mask", order="confidence", limit=SUGGESTED_LIMIT)
-        images = queries.images_by_id({p.image_id for p in proposals})
-        cards = tuple(self._proposal_card(p, images[p.image_id]) for p in proposals if p.image_id in images)
-        return [c.key for c in stacked(cards, members_of=top.key)]
 
     def accept(self) -> None:
         """Enter: it is the one."""

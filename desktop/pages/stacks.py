@@ -1,32 +1,31 @@
-"""Stacks: near-duplicates (neighbouring files with almost the same likeness and place) lie on top of each other."""
+"""Stacks: near-duplicates (pictures that show one moment) lie on top of each other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from desktop.io.looks import Look, same_moment
 from desktop.widgets.crop_grid import CropCard
-from engine.domain.geometry import box_iou
 
-LIKENESS_GAP = 0.03
-OVERLAP = 0.6
+LookOf = Callable[[CropCard], Look | None]
 
 
-def alike(a: CropCard, b: CropCard) -> bool:
-    """Shots of one moment: same folder, nearly equal likeness, the thing at nearly the same place."""
-    if a.path.parent != b.path.parent or a.likeness is None or b.likeness is None:
+def alike(a: CropCard, b: CropCard, look_of: LookOf) -> bool:
+    """Shots of one moment, by their pictures and times; never two things on one photo, and never before both were seen."""
+    if a.image_id == b.image_id or a.path.parent != b.path.parent:
         return False
-    return abs(a.likeness - b.likeness) <= LIKENESS_GAP and box_iou(a.box, b.box) >= OVERLAP
+    first, second = look_of(a), look_of(b)
+    return first is not None and second is not None and same_moment(first, second)
 
 
-def stacked(cards: tuple[CropCard, ...], members_of: int | None = None) -> tuple[CropCard, ...]:
-    """Cards with near-duplicates folded under the most alike one; `members_of`: only the stack of that card, unfolded."""
+def stacked(cards: tuple[CropCard, ...], look_of: LookOf) -> tuple[CropCard, ...]:
+    """Cards with near-duplicates folded under the most alike one, whose `below` names them."""
     stacks: list[list[CropCard]] = []
     for card in cards:
-        home = next((s for s in stacks if alike(s[0], card)), None)
+        home = next((s for s in stacks if alike(s[0], card, look_of)), None)
         if home is None:
             stacks.append([card])
         else:
             home.append(card)
-    if members_of is not None:
-        return tuple(next((s for s in stacks if s[0].key == members_of), ()))
-    return tuple(replace(s[0], stack=len(s)) for s in stacks)
+    return tuple(replace(s[0], stack=len(s), below=tuple(c.key for c in s[1:])) for s in stacks)

@@ -38,7 +38,8 @@ class CropCard:
     """One card: `box` (square, xy_image) of a photo; a mark in it or an outline over it, and a line of text.
 
     Attributes:
-        key: who it is for the page; image_id: for opening the canvas; stack: how many near-duplicates lie below it.
+        key: who it is for the page; image_id: for opening the canvas; stack: how many near-duplicates it stands for;
+            below: keys of those that lie below it.
         mark: (x, y) in xy_image and its state; outline: `[N, 2]` polygons in xy_image.
         likeness: bar from 0 to 1, or None.
     """
@@ -54,6 +55,7 @@ class CropCard:
     outline: tuple[np.ndarray, ...] = field(default=(), compare=False)
     likeness: float | None = None
     stack: int = 1
+    below: tuple[int, ...] = ()
 
 
 class CropModel(QAbstractListModel):

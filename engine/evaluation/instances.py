@@ -138,7 +138,11 @@ def evaluate_folder(
         image = ImageInput(photo.path.name, photo.path)
         try:
             mask = sets.read_mask(photo.mask, session.source.size_wh(image)) if photo.mask else None
-            features.append(describe_photo(session.source, image, mask=mask, extractor=extractor, cancel=cancel))
+            features.append(
+                describe_photo(
+                    session.source, image, mask=mask, extractor=extractor, natural=session.natural(), cancel=cancel
+                )
+            )
             identities.append(photo.identity)
         except UnreadableImageError as error:
             failures.append({"image": photo.path.name, "error": str(error)})

@@ -14,12 +14,14 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from engine.backbones.devices import choose_dtype
@@ -125,7 +127,7 @@ class EfficientNetLite(nn.Module):
 
 def to_pixels(images: NDArray[np.uint8]) -> Tensor:
     """uint8 RGB `[B, H, W, 3]` -> float32 `[B, 3, H, W]` as the network was trained on."""
-    return (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() - 127.0) / 128.0
+    return (torch.tensor(images).permute(0, 3, 1, 2).float() - 127.0) / 128.0
 
 
 def weights_file(variant: str) -> Path:
@@ -204,6 +206,7 @@ TAPS = (6, 10, 14, 18)
 TAPS_OF = {"lite0": (4, 7, 10, 13), "lite1": (5, 9, 12, 16), "lite2": TAPS}
 DESCRIPTOR_PREFIX = "efficientnet_"
 STRIDE = 8
+KINDS = 128
 
 
 class NaturalFeatures:
@@ -219,20 +222,34 @@ class NaturalFeatures:
         version: of weights and recipe; dtype: of the forward pass (bfloat16 where the processor multiplies it).
     """
 
-    def __init__(self, variant: str = "lite2", device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, variant: str = "lite2", device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> None:
         network, revision, statistics = _load(variant)
-        self.device = torch.device(device)
+        self.variant, self.device = variant, torch.device(device)
         self.dtype = dtype or choose_dtype(self.device)
         self.network = network.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self.taps = TAPS_OF[variant]
         self.version = f"{revision}-1" + ("" if self.dtype == torch.float32 else f"-{str(self.dtype).split('.')[-1]}")
         self._mean = [statistics[t][0].to(self.device)[:, None, None] for t in self.taps]
         self._scale = [1 / statistics[t][1].to(self.device)[:, None, None] for t in self.taps]
+        self._last_mean = statistics[-1][0].to(self.device)[:, None, None]
+        self._last_scale = 1 / statistics[-1][1].to(self.device)[:, None, None]
 
     @property
     def channels(self) -> int:
         """Length of a cell's vector."""
         return sum(len(m) for m in self._mean)
+
+    @cached_property
+    def kinds(self) -> NDArray[np.float32]:
+        """`[1280, KINDS]` orthonormal directions of the head in which the classifier tells its kinds apart best, most first."""
+        state = torch.load(weights_file(self.variant), map_location="cpu", weights_only=True)
+        table = state["_fc.weight"].double().numpy()
+        directions = np.linalg.svd(table - table.mean(axis=0), full_matrices=False)[2][:KINDS].T
+        # A direction's sign is arbitrary; vectors on disk need one.
+        largest = np.abs(directions).argmax(axis=0)
+        return (directions * np.sign(directions[largest, np.arange(KINDS)])).astype(np.float32)
 
     @torch.no_grad()
     def dense(self, images: NDArray[np.uint8], cells_wh: tuple[int, int]) -> Tensor:
@@ -242,24 +259,57 @@ class NaturalFeatures:
             images: uint8 RGB `[B, H, W, 3]` of any size; brought to whole steps plus one where it is not.
             cells_wh: (columns, rows) of the corner-aligned grid of the result.
         """
-        pixels = to_pixels(images).to(self.device)
-        size = (input_side(pixels.shape[2]), input_side(pixels.shape[3]))
-        if size != tuple(pixels.shape[2:]):
-            pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=True)
-        maps = self.forward(pixels)
+        maps = self.forward(self._whole_steps(images), self.taps)
         joined = []
         for found, mean, scale in zip(maps, self._mean, self._scale, strict=True):
             unit = F.normalize((found - mean) * scale, dim=1)
             joined.append(F.interpolate(unit, size=(cells_wh[1], cells_wh[0]), mode="bilinear", align_corners=True))
         return F.normalize(torch.cat(joined, dim=1), dim=1)
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Outputs of the tapped blocks, float32; half precision that overflows is repeated in float32."""
+    @torch.no_grad()
+    def outline_and_thing(self, rgb: NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor]:
+        """Cells for an outline `[h, w, C]` (the third tap, stride 16), cells that know the thing `[h', w', D]` (last block, stride
+        32), and how strongly the head answers there `[h', w']` (mean square); float32 on the CPU, cells standardised, unit vectors.
+
+        Args:
+            rgb: uint8 `[H, W, 3]`, as large as it shall be seen.
+        """
+        last = len(self.network.blocks) - 1
+        middle, deep, head = self.forward(self._whole_steps(rgb[None]), (self.taps[2], last), head=True)
+        unit = F.normalize((middle - self._mean[2]) * self._scale[2], dim=1)
+        thing = F.normalize((deep - self._last_mean) * self._last_scale, dim=1)
+        return (unit[0].permute(1, 2, 0).cpu(), thing[0].permute(1, 2, 0).cpu(), (head[0] ** 2).mean(dim=0).cpu())
+
+    def _whole_steps(self, images: NDArray[np.uint8]) -> Tensor:
+        """uint8 `[B, H, W, 3]` as input, brought to whole steps plus one where it is not."""
+        pixels = to_pixels(images).to(self.device)
+        size = (input_side(pixels.shape[2]), input_side(pixels.shape[3]))
+        if size == tuple(pixels.shape[2:]):
+            return pixels
+        return F.interpolate(pixels, size=size, mode="bilinear", align_corners=True)
+
+    @torch.no_grad()
+    def deep(self, rgb: NDArray[np.uint8], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What one picture is about: the last block `[C, h, w]` (stride 32) and the 1 x 1 head behind it `[1280, h, w]`, float32.
+
+        Args:
+            rgb: uint8 `[H, W, 3]`; side: of a square of the same area at which it is seen, in pixels.
+        """
+        height, width = rgb.shape[:2]
+        factor = side / (height * width) ** 0.5
+        size = (input_side(width * factor), input_side(height * factor))
+        seen = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BICUBIC))
+        pixels = to_pixels(seen[None]).to(self.device)
+        last, head = self.forward(pixels, (len(self.network.blocks) - 1,), head=True)
+        return last[0].cpu().numpy(), head[0].cpu().numpy()
+
+    def forward(self, pixels: Tensor, taps: Sequence[int], head: bool = False) -> list[Tensor]:
+        """`EfficientNetLite.forward`, float32; half precision that overflows is repeated in float32."""
         given = pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        maps = [m.float() for m in self.network(given, self.taps)]
+        maps = [m.float() for m in self.network(given, taps, head)]
         if self.dtype != torch.float32 and not all(bool(torch.isfinite(m).all()) for m in maps):
             self.network, self.dtype = self.network.float(), torch.float32
-            return self.forward(pixels)
+            return self.forward(pixels, taps, head)
         return maps
 
 

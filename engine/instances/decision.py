@@ -1,7 +1,8 @@
 """Is it here? One score per found region, its calibrated confidence, and the threshold under which the answer is no.
 
-The score is a log-odds: a weighted sum of how alike region and reference are by colour, local patches and attention. Its
-prior weights were fitted on rendered identities with same-class distractors (`benchmarks/instances.py` prints the figures);
+The score is a log-odds: a weighted sum of how alike region and reference are by colour, local patches, attention and the deep
+cells of a network that knows photographs. Its prior weights lie between fits on rendered identities with same-class
+distractors (`benchmarks/instances.py`) and on real ones (named cats, grocery articles);
 a project's own confirm / deny record rescales it (Platt 1999) once there are enough decisions.
 """
 
@@ -22,16 +23,19 @@ DEFAULT_THRESHOLD = 0.5
 NEGATIVE_PULL = 1.5
 ORDINARY_ATTENTION = 0.63
 """Mean attention over found regions of any kind: what a search without attention is taken to have."""
+ORDINARY_THING = 0.47
+"""The same of the likeness of deep cells: what is taken where the network's weights are not installed."""
 
 
 @dataclass(frozen=True)
 class ScoreWeights:
     """Log-odds per unit of each likeness; `bias` makes them a probability where half of the photos show the thing."""
 
-    colour: float = 6.0
-    local: float = 4.0
-    attention: float = 2.5
-    bias: float = -4.5
+    colour: float = 5.0
+    local: float = 3.0
+    attention: float = 4.0
+    thing: float = 4.0
+    bias: float = -3.85
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,13 @@ class RegionLikeness:
     """How alike a found region and the reference are: each about 0..1; NaN when not computed.
 
     `attention` is the mean of the attention map over the region: the map of a photo without the thing peaks on many places,
-    so that whatever region is cut out of it holds little of it.
+    so that whatever region is cut out of it holds little of it. `thing`: `engine.instances.evidence.thing_likeness`.
     """
 
     colour: float
     local: float
     attention: float = float("nan")
+    thing: float = float("nan")
 
 
 def region_score(likeness: RegionLikeness, weights: ScoreWeights | None = None) -> float:
@@ -55,6 +60,7 @@ def region_score(likeness: RegionLikeness, weights: ScoreWeights | None = None) 
         (likeness.colour, weights.colour, 0.0),
         (likeness.local, weights.local, 0.0),
         (likeness.attention, weights.attention, ORDINARY_ATTENTION),
+        (likeness.thing, weights.thing, ORDINARY_THING),
     ):
         total += weight * (value - ordinary if math.isfinite(value) else 0.0)
     return total

@@ -1,4 +1,4 @@
-"""Where in a target the reference instance may be: attention, colour and local evidence, fused into one map.
+"""Where in a target the reference instance may be: attention, colour, local and natural evidence, fused into one map.
 
 Maps are `[h, w]` float32 in [0, 1] on a grid of at most GRID cells along the longer side of the photo.
 """
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from engine.features.efficientnet import NaturalFeatures
 from engine.instances import maps, votes
 from engine.instances.attention import AttentionFeatures, ClassKeys
 from engine.instances.picture import Picture
@@ -30,8 +31,35 @@ COLOUR_SMOOTHING_BINS = 0.6
 COLOUR_FLOOR = 2e-4
 COLOUR_BLUR_CELLS = 1.2
 LOCAL_SLOPE = 6.0
+NATURAL_SIDE = 513
+"""Longer side at which the network of photographs sees the picture."""
+NATURAL_SLOPE, NATURAL_NEAREST = 12.0, 3
+"""Slope of the difference in likeness, and how many nearest reference cells are averaged."""
 FLOOR = 0.02
 """Least value of a part before it enters the product: one silent part must not veto the others."""
+
+
+@dataclass(frozen=True)
+class NaturalView:
+    """A picture through the network of photographs (`NaturalFeatures.outline_and_thing`), or chosen cells of several.
+
+    Attributes:
+        cells: `[h, w, C]` unit cells of stride 16. deep: `[h', w', D]` unit cells of stride 32; strength: `[h', w']` >= 0.
+    """
+
+    cells: torch.Tensor
+    deep: torch.Tensor
+    strength: torch.Tensor
+
+
+@dataclass(frozen=True)
+class NaturalModel:
+    """Cells of references: `own` `[R, C]`, `around` `[B, C]` their background's; `deep` `[P, D]` with `shares` `[P]` of sum 1."""
+
+    own: torch.Tensor
+    around: torch.Tensor
+    deep: torch.Tensor
+    shares: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,7 @@ class ReferenceModel:
         background_tokens: `[B, C]` appearance tokens of the references' background (maybe none).
         colour, surroundings: `[6, 9, 9]` colour shares of foreground and background.
         histogram: square-rooted foreground histogram `[486]` (for `colour likeness`).
+        natural: cells of the network of photographs; None when it is not there.
         patches: foreground patches, weights sum 1; other_patches: background patches or None.
         area_share: mean share of the photo that the instance covers.
     """
@@ -51,6 +80,7 @@ class ReferenceModel:
     q_tokens: torch.Tensor
     k_tokens: torch.Tensor
     background_tokens: torch.Tensor
+    natural: NaturalModel | None
     colour: NDArray[np.float64]
     surroundings: NDArray[np.float64] | None
     histogram: NDArray[np.float32]
@@ -67,7 +97,51 @@ class Evidence:
     attention: FloatMap
     colour: FloatMap
     local: FloatMap
+    natural: FloatMap
     patches: Patches
+    view: NaturalView | None = None
+
+
+def natural_view(network: NaturalFeatures, picture: Picture) -> NaturalView:
+    """What the network sees in a picture."""
+    height, width = picture.size_hw
+    scale = NATURAL_SIDE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    large = cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return NaturalView(*network.outline_and_thing(large))
+
+
+def natural_model(views: Sequence[tuple[NaturalView, FloatMap]]) -> NaturalModel:
+    """Of references, each with its foreground weights `[h, w]` on any grid; deep cells count by foreground and strength."""
+    own, around, deep, shares = [], [], [], []
+    for view, weights in views:
+        share = cv2.resize(weights, view.cells.shape[1::-1], interpolation=cv2.INTER_AREA).ravel()
+        top = max(float(share.max()), 1e-6)
+        cells = view.cells.reshape(-1, view.cells.shape[-1])
+        own.append(cells[torch.from_numpy(share >= 0.5 * top)])
+        around.append(cells[torch.from_numpy(share < 0.1 * top)])
+        deep.append(view.deep.reshape(-1, view.deep.shape[-1]))
+        part = region_shares(view, weights)
+        shares.append(part / len(views))
+    return NaturalModel(torch.cat(own), torch.cat(around), torch.cat(deep), torch.cat(shares))
+
+
+def region_shares(view: NaturalView, weights: FloatMap) -> torch.Tensor:
+    """Share of each deep cell `[P]` in a region, sum 1: `weights` `[h, w]` on any grid, times the strength."""
+    share = cv2.resize(weights.astype(np.float32), view.deep.shape[1::-1], interpolation=cv2.INTER_AREA)
+    found = torch.from_numpy(share + 1e-6 * float(max(share.max(), 1e-6))) * view.strength
+    return (found / found.sum().clamp_min(1e-12)).ravel()
+
+
+def thing_likeness(view: NaturalView, weights: FloatMap, model: NaturalModel) -> float:
+    """How well the references' deep cells are found again in a region of a picture, and the region's in theirs; -1 to 1."""
+    shares = region_shares(view, weights)
+    inside = shares >= 0.2 * shares.max()
+    known = model.shares >= 0.05 * model.shares.max()
+    cosines = view.deep.reshape(len(shares), -1)[inside] @ model.deep[known].T
+    there = (model.shares[known] * cosines.max(dim=0).values).sum() / model.shares[known].sum()
+    back = (shares[inside] * cosines.max(dim=1).values).sum() / shares[inside].sum()
+    return float(there + back) / 2
 
 
 def grid_of(size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -126,6 +200,19 @@ def local_evidence(target: Patches, model: ReferenceModel, grid_hw: tuple[int, i
     return (blurred[0] / np.maximum(blurred[1], 1e-6)).astype(np.float32)
 
 
+def natural_evidence(cells: torch.Tensor, model: NaturalModel, grid_hw: tuple[int, int]) -> FloatMap:
+    """Per place: likeness of its cell to the nearest of the instance's cells minus that to the references' background."""
+    rows = cells.reshape(-1, cells.shape[-1])
+
+    def nearest(others: torch.Tensor) -> torch.Tensor:
+        return (rows @ others.T).topk(min(NATURAL_NEAREST, len(others)), dim=1).values.mean(dim=1)
+
+    own = nearest(model.own)
+    own = own - (nearest(model.around) if len(model.around) else own.median())
+    odds = torch.sigmoid(NATURAL_SLOPE * own).reshape(cells.shape[:2])
+    return resize_map(odds.numpy(), grid_hw)
+
+
 def attention_evidence(
     features: AttentionFeatures, model: ReferenceModel, keys: ClassKeys | None, settings: ResolvedSettings
 ) -> FloatMap:
@@ -156,8 +243,12 @@ def gather_evidence(
     model: ReferenceModel,
     keys: ClassKeys | None,
     settings: ResolvedSettings,
+    view: NaturalView | None = None,
 ) -> Evidence:
-    """All parts for one target and their weighted product; a part of weight 0 is not computed."""
+    """All parts for one target and their weighted product; a part of weight 0 is not computed.
+
+    view: of the target; None leaves the natural part out.
+    """
     grid = grid_of(picture.size_hw)
     weights = settings.weights
     ones = np.ones(grid, np.float32)
@@ -167,8 +258,12 @@ def gather_evidence(
     colour = stretch(colour_evidence(picture.rgb, model)) if weights.colour > 0 else ones
     patches = dense_patches(picture.rgb, ones)
     local = stretch(local_evidence(patches, model, grid)) if weights.local > 0 else ones
-    fused = combine([(attention, weights.attention), (colour, weights.colour), (local, weights.local)])
-    return Evidence(fused, attention, colour, local, patches)
+    parts = [(attention, weights.attention), (colour, weights.colour), (local, weights.local)]
+    natural = ones
+    if view is not None and weights.natural > 0 and model.natural is not None:
+        natural = stretch(natural_evidence(view.cells, model.natural, grid))
+        parts.append((natural, weights.natural))
+    return Evidence(combine(parts), attention, colour, local, natural, patches, view)
 
 
 def combine(parts: Sequence[tuple[FloatMap, float]]) -> FloatMap:

@@ -27,7 +27,16 @@ from engine.instances.decision import (
     confidence_of,
     region_score,
 )
-from engine.instances.evidence import Evidence, ReferenceModel, gather_evidence, grid_of, resize_map
+from engine.instances.evidence import (
+    Evidence,
+    NaturalView,
+    ReferenceModel,
+    gather_evidence,
+    grid_of,
+    natural_view,
+    resize_map,
+    thing_likeness,
+)
 from engine.instances.outline import best_threshold, grabcut
 from engine.instances.picture import BoolMask, Picture, load_picture
 from engine.instances.reference import (
@@ -77,6 +86,8 @@ class InstanceFinder:
         if not request.references:
             raise UserInputError("There is no reference to search for.", "Mark the thing on one photo first.")
         self.extractor = self._attention()
+        self.network = session.natural() if self.settings.weights.natural > 0 else None
+        self._seen: tuple[Picture, NaturalView] | None = None
         views = self._views(request.references, cancel)
         self.model = thin_patches(build_model(views))
         # A region may look like one view of the thing and unlike another: each reference judges for itself.
@@ -99,7 +110,7 @@ class InstanceFinder:
         for reference in references:
             if cancel is not None:
                 cancel.check()
-            views.append(view_reference(reference, self.session, self.extractor))
+            views.append(view_reference(reference, self.session, self.extractor, self.network))
         return views
 
     def _spec(self) -> RunSpec:
@@ -116,6 +127,7 @@ class InstanceFinder:
                 "class_name": request.class_name,
                 "references": len(request.references),
                 "negatives": len(request.negatives),
+                "natural": self.network.version if self.network is not None else "",
             },
         )
 
@@ -135,7 +147,15 @@ class InstanceFinder:
         if self.extractor is not None:
             features = self.extractor.extract(picture.image, cancel=cancel)
         keys = self.extractor.class_keys if self.extractor is not None else None
-        return gather_evidence(picture, features, model, keys, self.settings)
+        return gather_evidence(picture, features, model, keys, self.settings, self._natural(picture))
+
+    def _natural(self, picture: Picture) -> NaturalView | None:
+        """The target through the network of photographs; kept for the models that look at the same one."""
+        if self.network is None:
+            return None
+        if self._seen is None or self._seen[0] is not picture:
+            self._seen = picture, natural_view(self.network, picture)
+        return self._seen[1]
 
     def regions(self, picture: Picture, cancel: CancelToken | None = None) -> list[Region]:
         """Distinct regions, best score first."""
@@ -186,13 +206,16 @@ class InstanceFinder:
         attention = float("nan")
         if self.extractor is not None:
             attention = float((evidence.attention * share).sum() / max(float(share.sum()), 1e-6))
+        thing = float("nan")
+        if evidence.view is not None and model.natural is not None:
+            thing = thing_likeness(evidence.view, share, model.natural)
         rows = np.clip((evidence.patches.xy[:, 1] * share.shape[0]).astype(int), 0, share.shape[0] - 1)
         columns = np.clip((evidence.patches.xy[:, 0] * share.shape[1]).astype(int), 0, share.shape[1] - 1)
         inside = share[rows, columns] > 0.3
         if not inside.any():
-            return RegionLikeness(colour, 0.0, attention)
+            return RegionLikeness(colour, 0.0, attention, thing)
         best = patch_likeness(model.patches, select_patches(evidence.patches, inside)).max(axis=1)
-        return RegionLikeness(colour, float(model.patches.weights @ best), attention)
+        return RegionLikeness(colour, float(model.patches.weights @ best), attention, thing)
 
 
 def distinct_regions(
@@ -260,7 +283,12 @@ def proposals_of(
 
 
 def _extra(likeness: RegionLikeness) -> dict[str, float]:
-    return {"colour": likeness.colour, "local": likeness.local, "attention": likeness.attention}
+    return {
+        "colour": likeness.colour,
+        "local": likeness.local,
+        "attention": likeness.attention,
+        "thing": likeness.thing,
+    }
 
 
 def _finder(

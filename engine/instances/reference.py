@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from engine.api import Reference
 from engine.domain.errors import UserInputError
+from engine.features.efficientnet import NaturalFeatures
 from engine.instances import maps
 from engine.instances.attention import AttentionExtractor, AttentionFeatures
-from engine.instances.evidence import ReferenceModel, colour_shares, grid_of
+from engine.instances.evidence import NaturalView, ReferenceModel, colour_shares, grid_of, natural_model, natural_view
 from engine.instances.outline import grabcut, grabcut_box, grabcut_points
 from engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
 from engine.retrieval.histogram import BINS
@@ -28,12 +29,16 @@ FULL_SHARE = 0.98
 
 @dataclass(frozen=True)
 class ReferenceView:
-    """One reference, resolved: soft foreground `weights` on the map grid and the mask when there is one."""
+    """One reference, resolved: soft foreground `weights` on the map grid and the mask when there is one.
+
+    natural: what the network of photographs sees; None without it.
+    """
 
     picture: Picture
     features: AttentionFeatures | None
     weights: NDArray[np.float32]
     mask: BoolMask | None
+    natural: NaturalView | None = None
 
 
 def reference_mask(reference: Reference, picture: Picture) -> BoolMask | None:
@@ -71,9 +76,19 @@ def _single_pixel(full: BoolMask, picture: Picture) -> BoolMask:
     return work
 
 
-def view_reference(reference: Reference, session: EngineSession, extractor: AttentionExtractor | None) -> ReferenceView:
+def view_reference(
+    reference: Reference,
+    session: EngineSession,
+    extractor: AttentionExtractor | None,
+    network: NaturalFeatures | None = None,
+) -> ReferenceView:
     """Resolve one reference: mask, box, click, class name alone (by attention), or the whole photo (by saliency)."""
     picture = load_picture(session.source, reference.image)
+    view = _resolved(reference, picture, extractor)
+    return view if network is None else replace(view, natural=natural_view(network, picture))
+
+
+def _resolved(reference: Reference, picture: Picture, extractor: AttentionExtractor | None) -> ReferenceView:
     features = extractor.extract(reference.image) if extractor is not None else None
     grid = grid_of(picture.size_hw)
     mask = reference_mask(reference, picture)
@@ -156,6 +171,7 @@ def _join_patches(parts: Sequence[Patches]) -> Patches:
 def build_model(views: Sequence[ReferenceView]) -> ReferenceModel:
     """One model of all references: foreground sets are pooled, colours averaged (methods/instances.md, several references)."""
     tokens = [torch.cat(part) for part in zip(*(_split_tokens(v) for v in views), strict=True)]
+    natural = [(v.natural, v.weights) for v in views if v.natural is not None]
     patches = [_patches_of(v) for v in views]
     others = [p for _, p in patches if p is not None]
     colour = np.mean([colour_shares(v.picture.rgb, v.weights) for v in views], axis=0)
@@ -168,6 +184,7 @@ def build_model(views: Sequence[ReferenceView]) -> ReferenceModel:
         q_tokens=tokens[1],
         k_tokens=tokens[2],
         background_tokens=tokens[3],
+        natural=natural_model(natural) if natural else None,
         colour=colour.reshape(BINS),
         surroundings=np.mean(around, axis=0) if around else None,
         histogram=np.sqrt(flat).astype(np.float32),

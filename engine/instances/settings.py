@@ -19,16 +19,23 @@ TURBO_STEPS = 4
 
 @dataclass(frozen=True)
 class EvidenceWeights:
-    """Exponents of the parts of the fused map: `attention` (PDM's S), `colour` statistics, `local` descriptor."""
+    """Exponents of the parts of the fused map: `attention` (PDM's S), `colour` statistics, `local` descriptor, `natural` cells
+    of a network that knows photographs."""
 
     attention: float = 0.3
     colour: float = 0.8
     local: float = 0.4
+    natural: float = 0.5
 
-    def without(self, *, attention: bool = False, colour: bool = False, local: bool = False) -> EvidenceWeights:
+    def without(
+        self, *, attention: bool = False, colour: bool = False, local: bool = False, natural: bool = False
+    ) -> EvidenceWeights:
         """A copy with some parts switched off (ablations)."""
         return EvidenceWeights(
-            0.0 if attention else self.attention, 0.0 if colour else self.colour, 0.0 if local else self.local
+            0.0 if attention else self.attention,
+            0.0 if colour else self.colour,
+            0.0 if local else self.local,
+            0.0 if natural else self.natural,
         )
 
 
@@ -105,7 +112,9 @@ def _weights(settings: InstanceSettings, spec: BackboneSpec) -> EvidenceWeights:
     """Card and request override the measured defaults; without training the attention alone is what PDM published."""
     values: dict[str, float] = dict(spec.instance.extra.get("evidence", {}))
     values.update(settings.extra.get("evidence", {}))
-    unknown = set(values) - {"attention", "colour", "local"}
+    unknown = set(values) - {"attention", "colour", "local", "natural"}
     if unknown:
-        raise UserInputError(f"Unknown evidence weight '{sorted(unknown)[0]}'.", "Known: attention, colour, local.")
+        raise UserInputError(
+            f"Unknown evidence weight '{sorted(unknown)[0]}'.", "Known: attention, colour, local, natural."
+        )
     return EvidenceWeights(**{k: float(v) for k, v in values.items()})

@@ -1,4 +1,5 @@
-"""Pooled descriptors for the vector index: local patches, colour and learned appearance of a photo's subject and sub-regions.
+"""Pooled descriptors for the vector index: what a network of photographs sees, local patches and colour of a photo's subject
+and sub-regions (the backbone's learned appearance in place of the network's where its weights are not installed).
 
 Pure functions of (image bytes, RunSpec). Row 0 describes the subject (or the given box / mask), rows 1..5 describe overlapping
 fifths of the photo, so that a small thing in a corner has a row of its own.
@@ -23,19 +24,21 @@ from engine.instances.maps import appearance_tokens
 from engine.instances.picture import Picture, checked_mask, load_picture
 from engine.instances.settings import resolve
 from engine.retrieval.histogram import BINS, colour_histogram
+from engine.retrieval.natural import NaturalHead
 from engine.retrieval.patches import Patches, dense_patches
 from engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
 from engine.session import EngineSession
 
 FloatArray = NDArray[np.float32]
 
-PART_WEIGHTS = {"patches": 0.6, "colour": 0.3, "learned": 0.1}
-"""Shares of the cosine; without a backbone patches and colour share the rest."""
-WAVES = 96
+PART_WEIGHTS = {"patches": 0.3, "colour": 0.2, "natural": 0.5}
+WEIGHTS_WITHOUT_NATURAL = {"patches": 0.6, "colour": 0.3, "learned": 0.1}
+"""Shares of the cosine."""
+WAVES = 80
 GRADIENT_SCALE, COLOUR_SCALE = 3.0, 0.28
 """Widths of the kernel over patches: narrow enough that only alike patches count."""
 REGION_SHARE = 0.6
-VERSION = 2
+VERSION = 3
 
 
 def _pairs_pooled(histogram: FloatArray) -> FloatArray:
@@ -48,12 +51,12 @@ def _pairs_pooled(histogram: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def _frequencies() -> FloatArray:
-    """`[79, 96]` normal directions; RandomState's stream never changes, as rows on disk need."""
+    """`[79, 80]` normal directions; RandomState's stream never changes, as rows on disk need."""
     return np.random.RandomState(0).standard_normal((79, WAVES)).astype(np.float32)
 
 
 def patch_waves(patches: Patches) -> FloatArray:
-    """Random Fourier features of local patches, `[P, 192]` (Rahimi and Recht 2007).
+    """Random Fourier features of local patches, `[P, 160]` (Rahimi and Recht 2007).
 
     The dot product of two rows is about a Gaussian kernel of the two patches, so the dot product of two *means* of rows is the
     mean kernel over all pairs of patches: like the vote of local matches, in one vector (Bo and Sminchisescu 2009).
@@ -64,7 +67,7 @@ def patch_waves(patches: Patches) -> FloatArray:
 
 
 def _pooled_waves(patches: Patches, waves: FloatArray, weights: FloatArray) -> FloatArray:
-    """Weighted mean of `patch_waves`: `[192]`."""
+    """Weighted mean of `patch_waves`: `[160]`."""
     height, width = weights.shape
     rows = np.clip((patches.xy[:, 1] * height).astype(int), 0, height - 1)
     columns = np.clip((patches.xy[:, 0] * width).astype(int), 0, width - 1)
@@ -84,16 +87,24 @@ def _unit(vector: FloatArray) -> FloatArray:
 
 
 def pool(
-    picture: Picture, patches: Patches, waves: FloatArray, features: AttentionFeatures | None, weights: FloatArray
+    picture: Picture,
+    patches: Patches,
+    waves: FloatArray,
+    features: AttentionFeatures,
+    natural: NaturalHead | None,
+    weights: FloatArray,
 ) -> FloatArray:
     """One L2-normalised descriptor `[D]` of a weighted region of a photo; `waves` of `patch_waves`."""
     parts = {
         "patches": _pooled_waves(patches, waves, weights),
         "colour": _pairs_pooled(colour_histogram(picture.rgb, weights)),
     }
-    if features is not None:
+    shares = PART_WEIGHTS if natural is not None else WEIGHTS_WITHOUT_NATURAL
+    if natural is not None:
+        parts["natural"] = natural.pooled(weights)
+    else:
         parts["learned"] = _pooled_tokens(features, weights)
-    return _unit(np.concatenate([np.sqrt(PART_WEIGHTS[k]) * _unit(v) for k, v in parts.items()])).astype(np.float32)
+    return _unit(np.concatenate([np.sqrt(shares[k]) * _unit(v) for k, v in parts.items()])).astype(np.float32)
 
 
 def region_weights(grid_hw: tuple[int, int]) -> list[FloatArray]:
@@ -146,7 +157,13 @@ def descriptors(
     with session.guarded():
         backbone = session.backbone(request.backbone)
         extractor = AttentionExtractor(session, request.backbone, resolve(InstanceSettings(), backbone.spec), "")
-        settings = {"parts": PART_WEIGHTS, "version": VERSION, "attention": extractor.settings.attention_part()}
+        network = session.natural()
+        settings = {
+            "parts": PART_WEIGHTS if network is not None else WEIGHTS_WITHOUT_NATURAL,
+            "version": VERSION,
+            "attention": extractor.settings.attention_part(),
+            "natural": network.version if network is not None else "",
+        }
         spec = RunSpec("descriptor-pooled", backbone.spec.id, backbone.revision, "empty", settings=settings)
         if progress is not None:
             progress.start("Indexing photos", len(request.targets))
@@ -160,7 +177,8 @@ def descriptors(
                 ones = np.ones(grid_of(picture.size_hw), np.float32)
                 patches = dense_patches(picture.rgb, ones, step_px=RANKING_STEP_PX, cells_px=RANKING_CELLS_PX)
                 waves = patch_waves(patches)
-                vectors = np.stack([pool(picture, patches, waves, features, w) for w in regions])
+                natural = NaturalHead.of(network, picture.rgb) if network is not None else None
+                vectors = np.stack([pool(picture, patches, waves, features, natural, w) for w in regions])
                 result: Descriptor | TargetFailure = Descriptor(
                     request.request_id, target.image.image_id, vectors, spec
                 )

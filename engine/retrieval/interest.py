@@ -6,6 +6,7 @@ down: a printed label or a pattern that comes back is as good as a proof. Points
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,14 +16,17 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
-SIDE = 384
-"""Photos are brought to this longer side."""
-MOST_POINTS = 500
-CONTRAST = 0.03
+SIDE = 512
+"""Photos are brought to this longer side, small ones too: fine print needs pixels (measured on groceries: + 3 mAP)."""
+MOST_POINTS = 1000
+CONTRAST = 0.015
 RATIO = 0.85
 """A match whose second best is nearer than this multiple is ambiguous (Lowe 2004 has 0.8; here the place decides, too)."""
 NEAR, NEAR_OCTAVES, NEAR_TURN = 0.16, 0.8, 0.6
 """Matches agree when the centre they predict lies within this share of SIDE, the size within octaves, the turn in radians."""
+
+SURE = 3.0
+"""At this many agreeing votes a photo counts as half found."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ def _detector() -> cv2.SIFT:
 def interest_points(rgb: NDArray[np.uint8], weights: FloatArray) -> InterestPoints:
     """Points of uint8 RGB `[H, W, 3]` with foreground weights `[h, w]` (any grid over the photo); none on a flat photo."""
     longer = max(rgb.shape[:2])
-    if longer > SIDE:
+    if longer != SIDE:
         size = (max(1, round(rgb.shape[1] * SIDE / longer)), max(1, round(rgb.shape[0] * SIDE / longer)))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if longer > SIDE else cv2.INTER_CUBIC)
     points, found = _detector().detectAndCompute(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), None)
     if found is None or not len(points):
         empty = np.zeros(0, np.float32)
@@ -72,10 +76,12 @@ def interest_points(rgb: NDArray[np.uint8], weights: FloatArray) -> InterestPoin
     return InterestPoints(rooted, xy / scale, sizes, angles, relative.astype(np.float32))
 
 
-def agreeing_points(query: InterestPoints, target: InterestPoints) -> float:
-    """Foreground weight of the largest set of unambiguous matches that agree on the thing's place, size and turn; >= 0."""
+def agreeing_votes(query: InterestPoints, target: InterestPoints) -> FloatArray:
+    """Foreground weight of each query point `[P]` whose unambiguous match is in the largest set that agrees on the thing's
+    place, size and turn; 0 for all others."""
+    found = np.zeros(len(query), np.float32)
     if not len(query) or len(target) < 2:
-        return 0.0
+        return found
     products = query.descriptors @ target.descriptors.T
     rows = np.arange(len(query))
     best = products.argmax(axis=1)
@@ -84,7 +90,7 @@ def agreeing_points(query: InterestPoints, target: InterestPoints) -> float:
     ratio = np.sqrt(np.maximum(1 - first, 0) / np.maximum(1 - products.max(axis=1), 1e-9))
     own = np.flatnonzero(ratio < RATIO)
     if not len(own):
-        return 0.0
+        return found
     other = best[own]
     votes = np.sqrt(query.weights[own] * target.weights[other])
     scale = target.sizes[other] / query.sizes[own]
@@ -102,4 +108,25 @@ def agreeing_points(query: InterestPoints, target: InterestPoints) -> float:
         & (np.abs(octaves[:, None] - octaves[None]) < NEAR_OCTAVES)
         & (apart < NEAR_TURN)
     )
-    return float((together @ votes).max())
+    chosen = together[int((together @ votes).argmax())]
+    found[own[chosen]] = votes[chosen]
+    return found
+
+
+def agreeing_points(query: InterestPoints, target: InterestPoints) -> float:
+    """Sum of `agreeing_votes`; >= 0."""
+    return float(agreeing_votes(query, target).sum())
+
+
+def distinctive_points(query: InterestPoints, targets: Sequence[InterestPoints], own: int = -1) -> FloatArray:
+    """`[N]`: agreeing votes in each target, each point counting less the more targets it is found in; 0 for target `own`.
+
+    A maker's name is on all its articles: points that come back in many photos tell little about which one it is (inverse
+    document frequency, of verified matches only).
+    """
+    none = np.zeros(len(query), np.float32)
+    votes = np.stack([none if i == own else agreeing_votes(query, target) for i, target in enumerate(targets)])
+    total = votes.sum(axis=1, keepdims=True)
+    # A photo with few agreeing votes is hardly a finding, a coincidence costs no point its weight.
+    found = ((votes > 0) * (total / (total + SURE))).sum(axis=0)
+    return (votes / np.sqrt(np.maximum(found, 1))).sum(axis=1)

@@ -15,9 +15,10 @@ from engine.features.views import ImageSource
 from engine.instances.attention import AttentionExtractor, AttentionFeatures
 from engine.instances.evidence import grid_of
 from engine.instances.maps import appearance_tokens, unit_range
-from engine.instances.picture import BoolMask, load_picture
+from engine.instances.picture import DECODE_SIDE, BoolMask, load_picture
 from engine.retrieval.histogram import colour_histogram
 from engine.retrieval.interest import InterestPoints, interest_points
+from engine.retrieval.natural import DeepNetwork, NaturalCells, natural_cells
 from engine.retrieval.patches import Patches, dense_patches
 from engine.retrieval.saliency import subject_weights
 
@@ -38,6 +39,7 @@ class PhotoFeatures:
         histogram: `[486]` square-rooted colour shares of the subject.
         learned: `[D]` float32, L2-normalised pooled appearance tokens of the subject; None without a backbone.
         tokens: `[n, D]` float32 appearance tokens of the subject's cells, L2-normalised; None without a backbone.
+        natural: deep cells of a network that knows photographs; None without its weights.
     """
 
     patches: Patches
@@ -47,6 +49,7 @@ class PhotoFeatures:
     histogram: NDArray[np.float32]
     learned: NDArray[np.float32] | None
     tokens: NDArray[np.float32] | None
+    natural: NaturalCells | None = None
 
 
 def describe_photo(
@@ -55,6 +58,7 @@ def describe_photo(
     *,
     mask: BoolMask | None = None,
     extractor: AttentionExtractor | None = None,
+    natural: DeepNetwork | None = None,
     cancel: CancelToken | None = None,
 ) -> PhotoFeatures:
     """Features of the photo's subject: under the mask (photo's own size) if there is one, else where it stands out.
@@ -75,10 +79,14 @@ def describe_photo(
         weights = foreground_weights(picture.rgb, extractor, features)
     both = ((picture.rgb, weights), (_mirror(picture.rgb), _mirror(weights)))
     patches, mirrored = (dense_patches(rgb, w, step_px=RANKING_STEP_PX, cells_px=RANKING_CELLS_PX) for rgb, w in both)
-    points, mirrored_points = (interest_points(rgb, w) for rgb, w in both)
-    learned = _learned(features, weights) if features is not None else (None, None)
+    # Fine print lies anywhere on a thing, and a place that comes back says something too: a softer foreground for points.
+    full = source.load(image, DECODE_SIDE).rgb
+    soft = weights if mask is not None else subject_weights(picture.rgb)
+    points, mirrored_points = (interest_points(r, w) for r, w in ((full, soft), (_mirror(full), _mirror(soft))))
+    cells = natural_cells(natural, full, weights if mask is not None else None) if natural is not None else None
+    learned, tokens = _learned(features, weights) if features is not None else (None, None)
     histogram = colour_histogram(picture.rgb, weights)
-    return PhotoFeatures(patches, mirrored, points, mirrored_points, histogram, *learned)
+    return PhotoFeatures(patches, mirrored, points, mirrored_points, histogram, learned, tokens, cells)
 
 
 def _mirror(values: NDArray[Any]) -> NDArray[Any]:

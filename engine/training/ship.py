@@ -39,7 +39,7 @@ DEFAULT_SETTINGS: dict[str, Any] = {
         "timestep": 20,
         "inversion_steps": 0,
         "mode": "fused",
-        "extra": {"evidence": {"attention": 0.5, "colour": 1.2, "local": 0.1}},
+        "extra": {"evidence": {"attention": 0.5, "colour": 1.2, "local": 0.1, "natural": 0.5}},
     },
     "batch": 16,
 }

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
 from desktop.actions.keymap import clashes, default_keys, load_keys, merged, preset_keys, presets, save_keys, user_file
+from desktop.io.looks import LookStore, make_look, same_moment
+from desktop.io.pool import IoPool
 from desktop.pages.stacks import stacked
 from desktop.session.schema_draft import DraftKeypoint, SchemaDraft
 from desktop.session.search import parse_search
@@ -125,14 +134,74 @@ def test_templates_are_whole() -> None:
     assert len(by_id["hand"].schema) == 21 and len(by_id["animal20"].schema) == 20
 
 
-def test_near_duplicates_are_stacked() -> None:
-    def card(key: int, likeness: float, x: float, folder: str = "a") -> CropCard:
-        return CropCard(key, key, Path(folder) / f"{key}.jpg", (x, 0, x + 100, 100), likeness=likeness)
+def dog_photo(path: Path, fur: tuple[int, int, int], *, shift: int = 0, light: float = 1.0, taken: str = "") -> None:
+    """A dog (two blobs, ears) that fills the frame before a meadow."""
+    rng = np.random.default_rng(3)
+    rgb = np.tile(np.linspace((120, 160, 220), (60, 120, 40), 240)[:, None], (1, 320, 1)) + rng.normal(
+        0, 6, (240, 320, 3)
+    )
+    picture = np.ascontiguousarray(rgb.clip(0, 255).astype(np.uint8))
+    for centre, axes in (((160, 160), (120, 70)), ((90, 90), (60, 50)), ((60, 50), (14, 30)), ((120, 50), (14, 30))):
+        cv2.ellipse(picture, (centre[0] + shift, centre[1]), axes, 0, 0, 360, fur, -1)
+    cv2.circle(picture, (75 + shift, 85), 6, (20, 20, 20), -1)
+    image = Image.fromarray((picture * light).clip(0, 255).astype(np.uint8))
+    exif = Image.Exif()
+    if taken:
+        exif.get_ifd(0x8769)[0x9003] = taken
+    image.save(path, quality=90, exif=exif)
 
-    cards = (card(1, 0.90, 0), card(2, 0.89, 5), card(3, 0.70, 0), card(4, 0.90, 0, "b"))
-    folded = stacked(cards)
-    assert [(c.key, c.stack) for c in folded] == [(1, 2), (3, 1), (4, 1)]
-    assert [c.key for c in stacked(cards, members_of=1)] == [1, 2]
+
+def test_near_duplicates_are_stacked_by_their_pictures_and_times(tmp_path: Path) -> None:
+    brown, black, box = (150, 90, 40), (35, 35, 40), (20.0, 20.0, 300.0, 230.0)
+    photos: dict[str, dict[str, Any]] = {
+        "1": {"fur": brown},
+        "2": {"fur": brown, "shift": 4, "light": 1.04},  # the next shot of a burst
+        "3": {"fur": black},  # another dog that fills the frame as the first does
+        "4": {"fur": brown, "taken": "2026:05:01 10:00:00"},
+        "5": {"fur": brown, "shift": 3, "taken": "2026:05:01 10:00:01"},
+        "6": {"fur": brown, "shift": 3, "taken": "2026:05:02 10:00:00"},  # the same pose another day
+    }
+    cards = []
+    for key, made in photos.items():
+        dog_photo(tmp_path / f"{key}.jpg", **made)
+        cards.append(CropCard(int(key), int(key), tmp_path / f"{key}.jpg", box, likeness=0.9))
+    twice = replace(cards[0], key=7, box=(150.0, 20.0, 310.0, 230.0))  # a second suggestion on the first photo
+    looks = {c.key: make_look(c.path, c.box) for c in (*cards, twice)}
+    assert looks[4].taken == datetime(2026, 5, 1, 10)
+    folded = stacked((*cards[:3], twice), lambda c: looks[c.key])
+    assert [(c.key, c.below, c.stack) for c in folded] == [(1, (2,), 2), (3, (), 1), (7, (), 1)]
+    folded = stacked(tuple(cards[3:]), lambda c: looks[c.key])
+    assert [(c.key, c.below) for c in folded] == [(4, (5,)), (6, ())]
+    # Nothing is folded before its picture was compared, and two folders are two cameras.
+    assert len(stacked(tuple(cards), lambda c: None)) == 6
+    elsewhere = replace(cards[1], path=tmp_path / "other" / "2.jpg")
+    assert len(stacked((cards[0], elsewhere), lambda c: looks[c.key])) == 2
+
+
+def test_flat_pictures_are_alike_only_in_one_colour(tmp_path: Path) -> None:
+    for name, colour in (("a", (90, 90, 90)), ("b", (92, 90, 90)), ("c", (180, 90, 90))):
+        Image.new("RGB", (3, 2), colour).save(tmp_path / f"{name}.png")
+    a, b, c = (make_look(tmp_path / f"{n}.png", (-5.0, -5.0, 50.0, 1.0)) for n in "abc")
+    assert same_moment(a, b) and not same_moment(a, c) and a.taken is None
+
+
+def test_looks_come_from_the_pool_and_an_unreadable_photo_is_never_folded(qapp: Any, tmp_path: Path) -> None:
+    dog_photo(tmp_path / "a.jpg", (150, 90, 40))
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    pool, ready = IoPool(), []
+    store = LookStore(pool, lambda: ready.append(1))
+    try:
+        box = (0.0, 0.0, 100.0, 100.0)
+        assert store.get(tmp_path / "a.jpg", box) is None and store.get(tmp_path / "b.jpg", box) is None
+        for _ in range(200):
+            qapp.processEvents()
+            if ready:
+                break
+            time.sleep(0.02)
+        assert len(ready) == 1 and store.get(tmp_path / "a.jpg", box) is not None
+        assert store.get(tmp_path / "b.jpg", box) is None
+    finally:
+        pool.close()
 
 
 def test_german_is_there_and_english_is_what_is_left(qapp: object) -> None:

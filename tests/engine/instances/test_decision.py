@@ -20,6 +20,8 @@ def test_more_alike_scores_higher_and_unknown_parts_are_ordinary():
     low, high = RegionLikeness(0.3, 0.1), RegionLikeness(0.9, 0.4)
     assert region_score(high) > region_score(low)
     assert region_score(RegionLikeness(0.9, 0.4, float("nan"))) == region_score(high)
+    alike, other = RegionLikeness(0.7, 0.1, thing=0.7), RegionLikeness(0.7, 0.1, thing=0.3)
+    assert region_score(other) < region_score(RegionLikeness(0.7, 0.1)) < region_score(alike)
 
 
 def test_negatives_only_pull_down_what_resembles_them_more():

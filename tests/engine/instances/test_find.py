@@ -120,7 +120,9 @@ def test_several_references_find_what_one_alone_misses(scene, request_for, toy_s
 )
 def test_every_variant_runs_and_records_itself(scene, request_for, toy_session, settings):
     target, _ = scene("target", [(110, 70, 24, RED)], seed=3)
-    settings = replace(settings, threshold=0.0, extra={"evidence": {"attention": 1, "colour": 0, "local": 0}})
+    settings = replace(
+        settings, threshold=0.0, extra={"evidence": {"attention": 1, "colour": 0, "local": 0, "natural": 0}}
+    )
     finder = InstanceFinder(toy_session, request_for(target, settings=settings))
     [found] = finder.search(target)
     assert found.mask is not None and found.spec.method == settings.variant
@@ -233,3 +235,23 @@ def test_bad_settings_and_cancel(scene, request_for, toy_session):
     token.cancel()
     with pytest.raises(OperationCancelled):
         list(find_instance(toy_session, request_for(target), cancel=token))
+
+
+def test_the_natural_part_points_at_the_thing_and_search_works_without_its_weights(
+    scene, request_for, toy_session, monkeypatch
+):
+    target, [red, blue] = scene("target", [(110, 70, 24, RED), (40, 50, 24, BLUE)], seed=3)
+    request = request_for(target)
+    finder = InstanceFinder(toy_session, request)
+    if finder.network is not None:
+        picture = load_picture(toy_session.source, target)
+        natural = finder.evidence(picture, finder.model).natural
+        inside = resize_map(red.astype(np.float32), natural.shape) > 0.5
+        ground = resize_map((red | blue).astype(np.float32), natural.shape) < 0.1
+        assert natural[inside].mean() > natural[ground].mean() + 0.3
+        assert finder.spec.settings["natural"] == finder.network.version
+    monkeypatch.setattr(toy_session, "natural", lambda: None)
+    without = InstanceFinder(toy_session, request)
+    [found] = without.search(target)
+    assert without.network is None and without.spec.settings["natural"] == ""
+    assert mask_iou(found.mask.decode(), red) > 0.75 and np.isnan(found.extra["thing"])
