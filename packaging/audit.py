@@ -87,10 +87,17 @@ def declared_licences(distribution: Distribution) -> list[str]:
     if metadata.get("License-Expression"):
         found.append(str(metadata["License-Expression"]))
     field = str(metadata.get("License") or "").strip()
-    if field and "\n" not in field and len(field) < 100:
+    if field and field != "UNKNOWN" and "\n" not in field and len(field) < 100:
         found.append(spdx(field))
     found += [spdx(c.split(" :: ")[-1]) for c in metadata.get_all("Classifier") or [] if c.startswith("License :: OSI")]
-    return found
+    return found or licence_titles(distribution)
+
+
+def licence_titles(distribution: Distribution) -> list[str]:
+    """The first line of each licence file that came with a distribution whose metadata say nothing (some old ones)."""
+    files = [f for f in distribution.files or [] if f.parent.name.endswith(".dist-info") and f.name.upper().startswith("LICEN")]
+    titles = [next((line.strip() for line in f.read_text().splitlines() if line.strip()), "") for f in files]
+    return [spdx(title) for title in titles if title]
 
 
 def licence_findings(installed: Iterable[Distribution]) -> list[str]:

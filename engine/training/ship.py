@@ -33,7 +33,7 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "extra_scales": [{"factor": 0.6667, "weight": 0.5}],
     "ensemble": 1,
     "prompt": "a photo of a {category}",
-    "fusion": {"descriptor": "dense_sift", "weight": 0.46, "kernel_width": 0.05},
+    "fusion": {"descriptor": "efficientnet_lite2@2*0.7+dense_sift*0.3", "weight": 0.7},
     "instance": {
         "layer": "last",
         "timestep": 20,

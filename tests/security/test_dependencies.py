@@ -38,6 +38,17 @@ def test_every_pinned_dependency_has_a_licence_that_lets_us_ship_beside_it(audit
     assert audit.licence_findings(ours) == []
 
 
+@pytest.mark.parametrize(("title", "fine"), [("Apache Software License 2.0", True), ("GNU GENERAL PUBLIC LICENSE", False)])
+def test_the_licence_file_speaks_where_the_metadata_do_not(
+    audit: ModuleType, tmp_path: Path, title: str, fine: bool
+) -> None:
+    silent = made_up(tmp_path, "silent", "1.0", "License: UNKNOWN")
+    place = tmp_path / "silent-1.0.dist-info"
+    (place / "LICENSE").write_text(f"\n{title}\n\nCopyright (c) somebody\n", encoding="utf-8")
+    (place / "RECORD").write_text("silent-1.0.dist-info/LICENSE,,\nsilent-1.0.dist-info/METADATA,,\n", encoding="utf-8")
+    assert (audit.licence_findings([silent]) == []) is fine
+
+
 def test_every_pin_names_one_exact_version(audit: ModuleType, repository: Path) -> None:
     pins, findings = audit.read_pins((repository / "packaging" / "constraints.txt").read_text(encoding="utf-8"))
     assert findings == []
