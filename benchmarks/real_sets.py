@@ -117,9 +117,12 @@ def twins(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def choose(real: RealSet, labels: int, choice: int) -> tuple[list[int], list[int]]:
-    """Exemplars and judged photos. Every choice sets POOL evenly spread photos aside for labels; the labelled ones are evenly
-    spread over that pool (both shifted by a third of the gap from choice to choice), and the photos outside it are judged whatever K is, so that
-    figures of several K can be compared."""
+    """Exemplars and judged photos.
+
+    Every choice sets POOL evenly spread photos aside for labels; the labelled ones are evenly spread over that pool (both shifted by a
+    third of the gap from choice to choice), and the photos outside it are judged whatever K is, so that figures of several K can be
+    compared.
+    """
     count = len(real.paths)
     aside = min(POOL, count // 2)
     pool = sorted({int(count * (i + choice / 3) / aside) % count for i in range(aside)})
