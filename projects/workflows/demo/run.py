@@ -22,7 +22,7 @@ from projects.workflows.demo.truth import Score, exemplar_image, read_truth, sam
 from projects.workflows.propose import CategoryOutcome, ProposeOptions, propose
 
 MARKER = ".kinmark-demo"
-ACCEPT_FROM = 0.5
+ACCEPT_FROM = 0.8
 FIND_CATEGORY = "dog"
 
 
