@@ -151,8 +151,7 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
     if target.box is None and target.mask is None:
         same = _same_place(matcher, heads, target)
         if same is not None:
-            expected = apply_affine(invert_affine(same), _in_input(heads, heads.shape.mean))
-            found.append((same, False, expected))
+            return [*((into, mirrored) for into, mirrored, _ in found), (same, False)]
     return [(into, mirrored) for into, mirrored, _ in found]
 
 

@@ -193,6 +193,17 @@ def whole(value: Any, item: Item, what: str, *, low: int = -MAX_ID, high: int = 
     return result
 
 
+def index_pairs(item: Item, key: str, count: int) -> tuple[tuple[int, int], ...]:
+    """The list under `key` as pairs of keypoint numbers below `count` (skeleton edges, left/right pairs); () without it."""
+    result = []
+    for entry in item.items(key, []):
+        if not isinstance(entry, list) or len(entry) != 2:
+            raise item.error(f'each entry of "{key}" must be a pair')
+        a, b = (whole(value, item, f'"{key}"', low=0, high=max(0, count - 1)) for value in entry)
+        result.append((a, b))
+    return tuple(result)
+
+
 def image_size(item: Item, width: Any, height: Any) -> tuple[int, int]:
     """Checked (width, height)."""
     w = whole(width, item, "the image width", low=1, high=MAX_SIDE)

@@ -143,16 +143,7 @@ def _image_text(data: Item) -> str:
 def _own_category(item: Item, collector: SchemaCollector) -> None:
     names = tuple(Item(item.path, item.where, {"n": n}).text("n") for n in item.items("keypoints", []))
 
-    def links(key: str) -> tuple[tuple[int, int], ...]:
-        result = []
-        for entry in item.items(key, []):
-            if not isinstance(entry, list) or len(entry) != 2:
-                raise item.error(f'each entry of "{key}" must be a pair')
-            a, b = (checks.whole(v, item, f'"{key}"', low=0, high=max(0, len(names) - 1)) for v in entry)
-            result.append((a, b))
-        return tuple(result)
-
-    schema = KeypointSchema(names, links("skeleton"), links("pairs"))
+    schema = KeypointSchema(names, checks.index_pairs(item, "skeleton", len(names)), checks.index_pairs(item, "pairs", len(names)))
     collector.declare(DatasetCategory(item.text("name"), schema, item.text("supercategory", "")))
 
 

@@ -178,18 +178,10 @@ def _count_rest(shape: Item, kind: str, report: Report) -> None:
 def _own_category(item: Item, collector: SchemaCollector) -> None:
     names = tuple(Item(item.path, item.where, {"n": n}).text("n") for n in item.items("keypoints", []))
 
-    def links(key: str) -> tuple[tuple[int, int], ...]:
-        result = []
-        for entry in item.items(key, []):
-            if not isinstance(entry, list) or len(entry) != 2:
-                raise item.error(f'each entry of "{key}" must be a pair')
-            a, b = (checks.whole(v, item, f'"{key}"', low=0, high=max(0, len(names) - 1)) for v in entry)
-            result.append((a, b))
-        return tuple(result)
-
+    edges, pairs = (checks.index_pairs(item, key, len(names)) for key in ("skeleton", "pairs"))
     collector.declare(
         DatasetCategory(
-            item.text("name"), KeypointSchema(names, links("skeleton"), links("pairs")), item.text("supercategory", "")
+            item.text("name"), KeypointSchema(names, edges, pairs), item.text("supercategory", "")
         )
     )
 

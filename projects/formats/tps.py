@@ -118,16 +118,8 @@ def _names_of(file: Path, report: Report) -> tuple[list[str], str, KeypointSchem
         [Item(beside, "keypoints", {"n": n}).text("n") for n in top.items("keypoints")], file.name, report
     )
 
-    def links(key: str) -> tuple[tuple[int, int], ...]:
-        result = []
-        for entry in top.items(key, []):
-            if not isinstance(entry, list) or len(entry) != 2:
-                raise top.error(f'each entry of "{key}" must be a pair')
-            a, b = (checks.whole(v, top, f'"{key}"', low=0, high=max(0, len(names) - 1)) for v in entry)
-            result.append((a, b))
-        return tuple(result)
-
-    return names, top.text("category", ""), KeypointSchema(tuple(names), links("skeleton"), links("pairs"))
+    edges, pairs = (checks.index_pairs(top, key, len(names)) for key in ("skeleton", "pairs"))
+    return names, top.text("category", ""), KeypointSchema(tuple(names), edges, pairs)
 
 
 def _parse(file: Path, broken: BadItems, report: Report) -> list[_Specimen]:
