@@ -242,6 +242,7 @@ def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeyp
     feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
     backbone = matcher.reader.extractor.backbone
     settings = {"plan": plan.to_json(), "exemplars": [e.image.image_id for e in matcher.exemplars],
+                "labelled": len(usable_exemplars(request)),
                 "fixed_camera": matcher.context.scene is not None}  # fmt: skip
     base = RunSpec(
         "match", backbone.spec.id, backbone.revision, matcher.reader.prompt.id, backbone.spec.timestep,
