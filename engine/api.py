@@ -455,6 +455,12 @@ class Engine(Protocol):
         """One proposal per target, in the order of the request."""
         ...
 
+    def keypoint_map(
+        self, request: ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
+    ) -> SimilarityMap:
+        """What speaks for one keypoint all over the first target, from all exemplars: why it was proposed there."""
+        ...
+
     def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:
         """Fit the confidence model on decisions; raises UserInputError for fewer than 30."""
         ...

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import api
 from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, MaskProposal
+from engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMap
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -70,6 +70,14 @@ class LocalEngine:
         from engine.matching.propose import propose_keypoints
 
         return propose_keypoints(self.session, request, progress=progress, cancel=cancel)
+
+    def keypoint_map(
+        self, request: api.ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
+    ) -> SimilarityMap:
+        """See `engine.api.Engine.keypoint_map`."""
+        from engine.matching.propose import keypoint_map
+
+        return keypoint_map(self.session, request, keypoint, cancel=cancel)
 
     def calibrate(self, records: tuple[api.DecisionRecord, ...]) -> api.Calibration:
         """See `engine.api.Engine.calibrate`."""

@@ -18,17 +18,13 @@ from desktop.settings import SettingsStore
 from engine.api import (
     SEARCH_METHOD,
     EngineInfo,
-    ImageInput,
-    MatchRequest,
-    MatchResult,
     MatchSettings,
     SegmentRequest,
-    Target,
 )
 from engine.domain.errors import AppError
 from engine.domain.geometry import Box
 from engine.domain.progress import Progress
-from engine.domain.proposals import MaskProposal
+from engine.domain.proposals import MaskProposal, SimilarityMap
 from projects.store.rows import ImageRow
 
 if TYPE_CHECKING:
@@ -141,7 +137,7 @@ class EngineJobs(QObject):
     """GUI thread; one per open project.
 
     Signals:
-        heat_ready(MatchResult): similarity map of the focused keypoint.
+        heat_ready(SimilarityMap): what speaks for the focused keypoint all over the photo.
         engine_known(EngineInfo): the device that really runs.
         sweep_done(SweepOutcome): a propose sweep ended; find_done(FindSummary): a search ended.
         check_done(tuple of Finding): suspicious labels, worst first.
@@ -286,25 +282,24 @@ class EngineJobs(QObject):
 
     # -- evidence --------------------------------------------------------------------------------------------------
 
-    def ask_heat(
-        self, source: ImageInput, point: tuple[float, float], source_box: Box | None, target: ImageRow
-    ) -> None:
-        """Where else could the focused keypoint be: its similarity map over the shown photo."""
-        import numpy as np
+    def ask_heat(self, category: str, keypoint: str, target: ImageRow) -> None:
+        """Where else could the focused keypoint be: what speaks for it all over the shown photo."""
+        backbone, image_id = self.backbone, target.id
 
-        request = MatchRequest(
-            uuid.uuid4().hex, source, np.array([point], dtype=np.float64), Target(target.image_input), source_box,
-            backbone=self.backbone,
-        )  # fmt: skip
-        image_id = target.id
+        def run(context: JobContext) -> object:
+            from projects.workflows.propose import keypoint_map
 
-        def done(result: MatchResult) -> None:
+            return keypoint_map(
+                context.project, context.engine, image_id, category, keypoint, backbone=backbone, cancel=context.cancel
+            )
+
+        def done(result: SimilarityMap) -> None:
             if self._at.image is not None and self._at.image.id == image_id:
                 self.heat_ready.emit(result)
 
         self._service.submit(
             self.tr("Heat map"),
-            lambda context: context.engine.match(request, cancel=context.cancel),
+            run,
             priority=Priority.SCREEN,
             group="heat",
             replace=True,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from torch import Tensor
 from engine.api import Target
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
-from engine.domain.proposals import Peak
+from engine.domain.proposals import Peak, SimilarityMap
 from engine.heads.frame import about_centre, compose, into_frame
 from engine.heads.model import KeypointHeads, head_view
 from engine.heads.shape import WINDOWS, ShapeFit, fit_shape
@@ -45,6 +46,8 @@ UNUSUAL = 0.15
 """The same of a pose that is one standard deviation (times square root of two) from the exemplars'."""
 CLEARLY_TURNED = 0.3
 ROBUST_ROUNDS = 4
+MAP_CELLS = 160
+"""Longer side of a map over the whole photo."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,41 @@ class _Look:
 
 def refine(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> RawKeypoints:
     """The same answer with places, peaks and signals of the heads; `raw` itself where the heads know nothing."""
+    look = _best_look(matcher, heads, target, raw)
+    return raw if look is None else _answer(matcher, heads, raw, look)
+
+
+def evidence_map(
+    matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints, keypoint: int
+) -> SimilarityMap | None:
+    """What speaks for a keypoint (index in the schema) all over the photo: heads and exemplars' cells in the view that was
+    decided on, its lowest value outside. None where the heads know nothing of it."""
+    look = _best_look(matcher, heads, target, raw)
+    own = keypoint if look is None or not look.mirrored else matcher.schema.flip_index[keypoint]
+    if look is None or not heads.shape.known[own]:
+        return None
+    values = (look.heads[own] + look.cells[own]).numpy().astype(np.float32)
+    width, height = matcher.reader.size_wh(target.image)
+    factor = MAP_CELLS / max(width, height)
+    cells = max(2, round(width * factor)), max(2, round(height * factor))
+    to_image = np.array([[width / (cells[0] - 1), 0.0, 0.0], [0.0, height / (cells[1] - 1), 0.0]])
+    to_frame = compose(look.into / heads.finer_stride, to_image)
+    shown = cv2.warpAffine(values, to_frame, cells, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                           borderMode=cv2.BORDER_CONSTANT, borderValue=float(values.min()))  # fmt: skip
+    peaks = _answer(matcher, heads, raw, look).peaks[keypoint]
+    return SimilarityMap(shown / 10, (width, height), peaks, to_image)
+
+
+def _best_look(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> _Look | None:
     poses = _poses(matcher, heads, target, raw)
     if not poses:
-        return raw
+        return None
     best = max(_looks(matcher, heads, target, poses, WINDOWS), key=lambda look: look.score)
     again = _pose_of(heads, _in_input(heads, best.fit.xy), heads.shape.known)
     if again is not None:
         closer = [(compose(again, best.into), best.mirrored)]
         best = max([best, *_looks(matcher, heads, target, closer, WINDOWS[1:])], key=lambda look: look.score)
-    return _answer(matcher, heads, raw, best)
+    return best
 
 
 def turned_share(matcher: Matcher, heads: KeypointHeads, targets: Sequence[Target], plan: Plan) -> float:

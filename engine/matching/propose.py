@@ -16,10 +16,10 @@ from engine.api import SEARCH_METHOD, Exemplar, MatchSettings, ProposeRequest, S
 from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, KeypointProposal
+from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
 from engine.domain.runspec import RunSpec
 from engine.heads.model import KeypointHeads, fit_heads, head_features
-from engine.heads.refine import refine, turned_share
+from engine.heads.refine import evidence_map, refine, turned_share
 from engine.matching.auto import choose, default_plan, first_settings
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.context import make_context
@@ -88,6 +88,26 @@ def propose_keypoints(
             yield TargetFailure(target.image.image_id, error)
         if progress is not None:
             progress.step(note=target.image.path.name)
+
+
+def keypoint_map(
+    session: EngineSession, request: ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
+) -> SimilarityMap:
+    """Where the first target shows a keypoint; see `engine.api.Engine.keypoint_map`.
+
+    Raises:
+        UserInputError: no exemplar with a labelled keypoint. UnreadableImageError: the target.
+    """
+    from engine.matching.free import similarity_maps_of
+
+    index = request.schema.names.index(keypoint)
+    matcher = open_matcher(session, request, cancel)
+    plan = decide_plan(session, matcher, request, None, cancel)
+    matcher.context.weight_is_open = False
+    heads, target = open_heads(session, matcher, request, plan, cancel), request.targets[0]
+    raw = predict_facing(matcher, target, plan)
+    seen = None if heads is None else evidence_map(matcher, heads, target, raw, index)
+    return similarity_maps_of(raw)[index] if seen is None else seen
 
 
 def open_heads(

@@ -27,7 +27,7 @@ from engine.api import (
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import expand_box
 from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
+from engine.domain.proposals import InstanceProposal, SimilarityMap
 from projects.project import Project
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
@@ -295,6 +295,26 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
             "Re-link the moved folder (kinmark relink), then propose.",
         )
     return _Job(category, request, completes)
+
+
+def keypoint_map(
+    project: Project, engine: Engine, image_id: int, category: str, keypoint: str, *, backbone: str = DEFAULT_BACKBONE,
+    cancel: CancelToken | None = None,
+) -> SimilarityMap:  # fmt: skip
+    """What speaks for a keypoint all over a photo, from all labels of the category and with its stored settings.
+
+    Raises:
+        UserInputError: unknown category or keypoint, no label to compare with.
+    """
+    [row] = categories_to_propose(project, category)
+    options = ProposeOptions(category, backbone, only_keypoints=(keypoint,))
+    request = _prepare(project, row, options).request
+    images = project.queries.images_by_id([image_id])
+    if image_id not in images:
+        raise UserInputError("This photo is not in the project any more.", "Choose another one.")
+    request = replace(request, targets=(Target(images[image_id].image_input),))
+    choice = settings_for(project, engine, request, progress=None, cancel=cancel)
+    return engine.keypoint_map(replace(request, settings=choice.settings), keypoint, cancel=cancel)
 
 
 def _propose_category(

@@ -19,7 +19,7 @@ from engine.domain.proposals import InstanceProposal
 from engine.features import efficientnet, extractor
 from engine.heads.frame import into_frame, make_frame
 from engine.heads.model import HeadStore, fit_heads, head_features, pose_prior
-from engine.matching.propose import choose_settings, propose_keypoints
+from engine.matching.propose import choose_settings, keypoint_map, propose_keypoints
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
@@ -184,6 +184,23 @@ def test_a_box_restricts_the_heads_too(session: EngineSession, beetles: tuple) -
     inside = replace(asked, targets=(Target(images[1], box=(*low, *high)),))
     found = errors(session, inside, points)
     assert (found <= 0.15).all()
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_the_map_of_a_keypoint_peaks_where_it_is(session: EngineSession, beetles: tuple, heads: bool) -> None:
+    images, truth = beetles
+    asked = replace(request(beetles, [label(images[0], truth[0])], range(3, 4)), settings=MatchSettings(extra={"heads": heads}))
+    for index, name in enumerate(SCHEMA.names[:2]):
+        seen = keypoint_map(session, asked, name)
+        rows, columns = seen.values.shape
+        assert seen.image_wh == (320, 240) and np.isfinite(seen.values).all()
+        at = np.unravel_index(int(seen.values.argmax()), seen.values.shape)
+        place = np.array([at[1] * 320 / (columns - 1), at[0] * 240 / (rows - 1)])
+        assert seen.xy_matrix is not None
+        if heads:  # the plain similarity of one small part may well be highest elsewhere
+            assert np.linalg.norm(place - truth[3][index]) < 0.15 * 88
+            assert seen.xy_matrix @ [columns - 1, rows - 1, 1] == pytest.approx([320, 240], abs=1e-6)
+            assert (seen.peaks[0].x, seen.peaks[0].y) == pytest.approx(place, abs=9)
 
 
 def test_heads_can_be_switched_off(session: EngineSession, beetles: tuple) -> None:

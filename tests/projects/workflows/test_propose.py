@@ -22,7 +22,7 @@ from engine.domain.runspec import RunSpec
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import ProposeOptions, keypoint_map, propose
 
 CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
 
@@ -232,6 +232,24 @@ def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
     [outcome] = propose(project, engine)
     assert outcome.calibrated and len(engine.records) == 6 and all(r.correct for r in engine.records)
     assert engine.requests[1].calibration.data == {"bias": 1.0}
+
+
+def test_the_map_of_a_keypoint_is_asked_with_all_labels_and_the_settings_in_use(project):
+    class Mapping(PlacingEngine):
+        def keypoint_map(self, request, keypoint, *, cancel=None):
+            self.requests.append(request)
+            return keypoint
+
+    _label(project, 0)
+    _label(project, 1)
+    engine, category = Mapping(), project.queries.categories()[0]
+    name = category.schema.names[-1]
+    assert keypoint_map(project, engine, project.image_ids[3], category.name, name) == name
+    [asked] = engine.requests
+    assert [t.image.path.name for t in asked.targets] == ["p3.png"]
+    assert len(asked.exemplars) == 2 and asked.settings == CHOSEN
+    with pytest.raises(UserInputError, match="no keypoint tusk"):
+        keypoint_map(project, engine, project.image_ids[3], category.name, "tusk")
 
 
 def test_a_lost_exemplar_photo_is_named(project):
