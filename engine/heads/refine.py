@@ -91,7 +91,7 @@ def turned_share(matcher: Matcher, heads: KeypointHeads, targets: Sequence[Targe
         into, mirrored = poses[0]
         around = [(compose(about_centre(heads.frame, degrees=45.0 * n, scale=1.0, shift=(0.0, 0.0)), into), mirrored)
                   for n in range(8)]  # fmt: skip
-        score = [look.score + UNUSUAL * look.cost for look in _looks(matcher, heads, target, around, WINDOWS[:3])]
+        score = [look.score + UNUSUAL * look.cost for look in _looks(matcher, heads, target, around, WINDOWS[:3], local=False)]
         best = int(np.argmax(score))
         turned.append(best not in (0, 1, 7) and score[best] > max(score[0], score[1], score[7]) + CLEARLY_TURNED)
     return float(np.mean(turned)) if turned else 0.0
@@ -190,11 +190,12 @@ def _same_place(matcher: Matcher, heads: KeypointHeads, target: Target) -> Float
 
 
 def _looks(
-    matcher: Matcher, heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float]
-) -> list[_Look]:
+    matcher: Matcher, heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float],
+    *, local: bool = True,
+) -> list[_Look]:  # fmt: skip
     views = [head_view(target.image, into, heads.frame.side) for into, _ in poses]
-    natural, local = heads.features.read(views, keep=False)  # a pose of this target, asked once
-    answers, cells = heads.evidence(natural, local)
+    found = heads.features.read(views, keep=False, local=local)  # a pose of this target, asked once
+    answers, cells = heads.evidence(*found)
     looks = []
     size = matcher.reader.size_wh(target.image)
     for (into, mirrored), view, head, cell in zip(poses, views, answers, cells, strict=True):

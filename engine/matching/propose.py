@@ -155,7 +155,7 @@ def _choose(
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
-        if heads is not None and turned_share(matcher, heads, some, plan) >= TURNED_SHARE:
+        if heads is not None and not heads.upright and turned_share(matcher, heads, some, plan) >= TURNED_SHARE:
             plan, reason = replace(plan, rotations=8, flip=False), "In many of the other photos the thing lies turned."
     return SettingsChoice(plan.to_settings(), (), len(matcher.exemplars), reason)
 
@@ -246,6 +246,7 @@ def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeyp
     feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
     backbone = matcher.reader.extractor.backbone
     settings = {"plan": plan.to_json(), "exemplars": [e.image.image_id for e in matcher.exemplars],
+                "labelled": len(usable_exemplars(request)),
                 "fixed_camera": matcher.context.scene is not None}  # fmt: skip
     base = RunSpec(
         "match", backbone.spec.id, backbone.revision, matcher.reader.prompt.id, backbone.spec.timestep,
