@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import AppError
+from engine.domain.errors import AppError, UserInputError
 from engine.domain.geometry import Box
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.masks import MaskRLE
@@ -42,6 +42,8 @@ MATCH_METHODS = ("nn", "bilinear", "softargmax", "kernel_softargmax", "optimise"
 SEARCH_METHOD = "search"
 """`MatchSettings.method` of a first look: all photos at once on small stored maps, for proposing only."""
 DEFAULT_BACKBONE = "embedded"
+MAX_INSTANCES = 200
+"""Of one category in one photo: more are no matter of keypoints one by one."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,27 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Target:
-    """Where to search: the whole image, or only inside `box` / `mask` (similarity outside is -inf)."""
+    """Where to search: the whole image, or only inside `box` / `mask` (similarity outside is -inf).
+
+    Attributes:
+        taken: instances of the category that are labelled or pending in the photo, and places that were rejected, in the
+            schema's order (xy_image, NaN where unknown): what lies there is not proposed again.
+        limit: at most so many new instances (1 to MAX_INSTANCES; UserInputError). With 1 the best place is always answered, as
+            sure or unsure as it is, unless it is taken; with more those that pass for instances, which may be none.
+    """
 
     image: ImageInput
     box: Box | None = None
     mask: MaskRLE | None = None
+    taken: tuple[InstanceKeypoints, ...] = ()
+    limit: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= MAX_INSTANCES:
+            raise UserInputError(
+                f"{self.limit} instances of one category in a photo cannot be proposed.",
+                f"Ask for 1 to {MAX_INSTANCES} in a photo; crop photos of larger crowds.",
+            )
 
 
 @dataclass(frozen=True)
@@ -452,7 +470,7 @@ class Engine(Protocol):
     def propose_keypoints(
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[InstanceProposal | TargetFailure]:
-        """One proposal per target, in the order of the request."""
+        """Per target, in the order of the request: its failure, or none to `limit` proposals, best first."""
         ...
 
     def keypoint_map(

@@ -31,6 +31,7 @@ from engine.matching.predict import Matcher
 from engine.matching.presence import with_presence
 from engine.matching.reader import open_reader
 from engine.matching.search import search_keypoints
+from engine.matching.several import is_new, only_new
 from engine.prompts.routes import special_choice, special_route
 
 if TYPE_CHECKING:
@@ -51,14 +52,14 @@ def propose_keypoints(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
-    """One proposal per target, in the order of the request; see `engine.api.Engine.propose_keypoints`.
+    """Per target, in the order of the request, what is new there; see `engine.api.Engine.propose_keypoints`.
 
     Raises:
         UserInputError: no exemplar with a labelled keypoint, unknown settings.
     """
     if request.settings.method == SEARCH_METHOD:
         few = spread_exemplars(usable_exemplars(request), MAX_EXEMPLARS)
-        yield from search_keypoints(
+        found = search_keypoints(
             session,
             request,
             few,
@@ -66,10 +67,11 @@ def propose_keypoints(
             progress=progress,
             cancel=cancel,
         )
+        yield from only_new(session, request, found)
         return
     special = special_route(session, request, propose_keypoints, progress=progress, cancel=cancel)
     if special is not None:
-        yield from special
+        yield from only_new(session, request, special)
         return
     matcher = open_matcher(session, request, cancel)
     plan = decide_plan(session, matcher, request, progress, cancel)
@@ -83,7 +85,9 @@ def propose_keypoints(
         started = time.perf_counter()
         try:
             raw = gather_all(matcher, asked(matcher, heads, target, predict_facing(matcher, target, plan)))
-            yield to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
+            proposal = to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
+            if is_new(session, request.schema, target, proposal):
+                yield proposal
         except UnreadableImageError as error:
             yield TargetFailure(target.image.image_id, error)
         if progress is not None:
