@@ -57,12 +57,20 @@ class ImageInput:
 
 @dataclass(frozen=True)
 class Exemplar:
-    """An accepted, labelled image used as a source; `keypoints` in the schema's order, xy_image."""
+    """An accepted, labelled image used as a source; `keypoints` in the schema's order, xy_image.
+
+    Attributes:
+        absent: keypoints (schema indices) of which a person said that this instance does not show them. A keypoint that is
+            neither labelled nor absent was not looked at.
+        denied: (keypoint, x, y) in xy_image where a person rejected a proposal.
+    """
 
     image: ImageInput
     keypoints: InstanceKeypoints
     mask: MaskRLE | None = None
     weight: float = 1.0
+    absent: tuple[int, ...] = ()
+    denied: tuple[tuple[int, float, float], ...] = ()
 
 
 @dataclass(frozen=True)

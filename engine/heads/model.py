@@ -33,7 +33,7 @@ from engine.heads.frame import (
     mean_shape,
     realigned,
 )
-from engine.heads.ridge import Contribution, contribution, solve
+from engine.heads.ridge import Contribution, contribution, denial, solve
 from engine.heads.shape import ShapeModel, shape_model
 
 if TYPE_CHECKING:
@@ -67,17 +67,21 @@ PLAIN_PARTS = (LOCAL_PART, "colour")
 @dataclass(frozen=True)
 class Taught:
     """What one exemplar teaches in one frame: `aligned` `[R, K, 2]` xy_input (R = 1, or 2 with its mirror image), its part of
-    the normal equations, and vectors of its keypoints' cells `[V, K, C]`, natural and local."""
+    the normal equations, that of each place that was denied, and vectors of its keypoints' cells `[V, K, C]`, natural and local
+    (`shown` `[K]`: those that it has)."""
 
     aligned: Floats
     part: Contribution
+    denials: tuple[Contribution, ...]
+    shown: Tensor
     cells: Tensor
     local: Tensor | None
 
     @property
     def size_bytes(self) -> int:
         """Memory that it takes."""
-        tensors = [self.part.gram, self.part.moments, self.cells, *([] if self.local is None else [self.local])]
+        tensors = [self.cells, *([] if self.local is None else [self.local])]
+        tensors += [t for part in (self.part, *self.denials) for t in (part.gram, part.moments)]
         return sum(t.element_size() * t.numel() for t in tensors)
 
 
@@ -268,11 +272,11 @@ def fit_heads(
     shape = shape_model(aligned * finer, mean_shape(frame, aligned) * finer, frame.unit * finer)
     step = -(-len(taught) // CELL_EXEMPLARS)
     compared = taught[::step]
-    known = torch.cat([t.part.known.expand(len(t.cells), -1) for t in compared])
+    known = torch.cat([t.shown.expand(len(t.cells), -1) for t in compared])
     local = torch.cat([t.local for t in compared if t.local is not None]) if features.local else None
     poses = pose_prior([into_frame(frame, e, s).matrix for e, s in zip(exemplars, sizes, strict=True)], frame, sizes)
     return KeypointHeads(
-        frame, poses, shape, solve([t.part for t in taught]), torch.cat([t.cells for t in compared]), local, known,
+        frame, poses, shape, solve([p for t in taught for p in (t.part, *t.denials)]), torch.cat([t.cells for t in compared]), local, known,
         len(exemplars), features,
     )  # fmt: skip
 
@@ -285,7 +289,8 @@ def head_view(image: ImageInput, into: Floats, side: int) -> ImageView:
 
 def _key(exemplar: Exemplar, sha: str, frame: HeadFrame, version: str, schema: KeypointSchema) -> str:
     labels = exemplar.keypoints
-    facts = (sha, labelled_points(exemplar).tobytes(), labels.box, frame.key, version, schema.pairs)
+    told = (labels.box, exemplar.absent, exemplar.denied)
+    facts = (sha, labelled_points(exemplar).tobytes(), told, frame.key, version, schema.pairs)
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -299,21 +304,33 @@ def _teach(
     if mirrored is not None:
         poses.append(mirrored)
     jitters = JITTERS if mirrored is None else JITTERS[: 1 + len(JITTERS) // 2]
-    views, places = [], []
+    views, places, matrices = [], [], []
     for into, own in poses:
         for degrees, scale, shift in jitters:
             matrix = compose(about_centre(frame, degrees=degrees, scale=scale, shift=shift), into)
+            matrices.append(matrix)
             views.append(head_view(exemplar.image, matrix, frame.side))
             places.append(torch.from_numpy(apply_affine(matrix, np.nan_to_num(own)) / STRIDE).float())
     natural, local = features.read(views, cancel)
-    known = torch.from_numpy(np.isfinite(points[:, 0]))
+    shown = torch.from_numpy(np.isfinite(points[:, 0]))
+    lacking = torch.zeros_like(shown)
+    lacking[list(exemplar.absent)] = True
     if mirrored is not None:
-        known = known & torch.from_numpy(np.isfinite(mirrored[1][:, 0]))
-    part = contribution(list(natural), places, known)
+        shown = shown & torch.from_numpy(np.isfinite(mirrored[1][:, 0]))
+        lacking = lacking & lacking[list(schema.flip_index)]
+    lacking = lacking & ~shown
+    for xy in places:
+        xy[lacking] = torch.nan
+    part = contribution(list(natural), places, shown | lacking)
+    denials = []
+    for keypoint, x, y in exemplar.denied:
+        near = [torch.from_numpy(apply_affine(m, np.array([x, y])) / STRIDE).float() for m in matrices[: len(jitters)]]
+        denials.append(denial(list(natural[: len(jitters)]), near, keypoint, len(shown)))
     chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     aligned = np.stack([np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses])
-    cells = torch.stack([_vectors(natural[i], places[i]) for i in chosen])
-    return Taught(aligned, part, cells, None if local is None else torch.stack([_vectors(local[i], places[i]) for i in chosen]))
+    cells = torch.stack([_vectors(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
+    near = None if local is None else torch.stack([_vectors(local[i], places[i].nan_to_num(0.0)) for i in chosen])
+    return Taught(aligned, part, tuple(denials), shown, cells, near)
 
 
 def _mirrored_pose(

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+import numpy as np
 
 from engine.api import (
     DEFAULT_BACKBONE,
@@ -30,7 +33,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, SimilarityMap
 from projects.project import Project
 from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
 from projects.workflows.calibrate import project_calibration
 
 BATCH_SIZE, BATCH_SECONDS = 24, 2.0
@@ -39,6 +42,8 @@ COLLECTION = 24
 CHOOSE_AGAIN_FROM = 4
 """Holding out one of two or three exemplars says too little: the settings of the first one are better until then."""
 CHOICE_KEY = "match-settings:"
+SAME_PLACE = 0.1
+"""A keypoint placed so near (longer sides) to where its proposal was rejected takes the rejection back."""
 _AUTO_FIELDS = (
     "method",
     "stages",
@@ -106,18 +111,46 @@ class _Job:
     completes: dict[str, int | None]
 
 
-def exemplar_of(image: ImageRow, instance: InstanceRow, category: CategoryRow) -> Exemplar:
-    """An accepted instance as the engine sees it; its `image_id` is the image's."""
+def exemplar_of(
+    image: ImageRow, instance: InstanceRow, category: CategoryRow, rejected: Sequence[DecisionRow] = ()
+) -> Exemplar:
+    """An accepted instance as the engine sees it; its `image_id` is the image's.
+
+    Args:
+        rejected: decisions against proposals of its keypoints.
+    """
     keypoints = instance.aligned(category.definition_ids)
-    return Exemplar(image.image_input, keypoints, instance.mask.rle if instance.mask else None)
+    order = {definition: index for index, definition in enumerate(category.definition_ids)}
+    said = {order[k.definition_id] for k in instance.keypoints if k.visibility == 0 and k.definition_id in order}
+    denied = []
+    for decision in rejected:
+        index = order.get(decision.definition_id or 0)
+        if index is None or decision.x is None or decision.y is None or not decision.visibility:
+            continue
+        place = np.array([decision.x, decision.y])
+        near = SAME_PLACE * (decision.side_px or 0.0)
+        if not (keypoints.labelled[index] and np.linalg.norm(keypoints.xy_image[index] - place) <= near):
+            denied.append((index, decision.x, decision.y))
+    mask = instance.mask.rle if instance.mask else None
+    return Exemplar(image.image_input, keypoints, mask, absent=tuple(sorted(said)), denied=tuple(sorted(set(denied))))
 
 
 def exemplars_of(project: Project, category: CategoryRow) -> tuple[Exemplar, ...]:
     """All accepted instances of the category with at least one placed keypoint, on images that are still there."""
     instances = project.queries.exemplar_instances(category.id)
     images = project.queries.images_by_id(instance.image_id for instance in instances)
+    rejected: dict[int, list[DecisionRow]] = {}
+    for decision in project.queries.decisions(category_id=category.id, kind="rejected", target="keypoints"):
+        rejected.setdefault(decision.image_id, []).append(decision)
+    alone = {image_id for image_id, count in Counter(i.image_id for i in instances).items() if count == 1}
+
+    def against(instance: InstanceRow) -> list[DecisionRow]:
+        """What was rejected on this instance, or on its photo before there was one (which of several is not known then)."""
+        own = (instance.id, None) if instance.image_id in alone else (instance.id,)
+        return [d for d in rejected.get(instance.image_id, ()) if d.instance_id in own]
+
     return tuple(
-        exemplar_of(images[instance.image_id], instance, category)
+        exemplar_of(images[instance.image_id], instance, category, against(instance))
         for instance in instances
         if instance.image_id in images and images[instance.image_id].path.is_file()
     )

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Target
-from engine.domain.geometry import ImageTransform
+from engine.domain.geometry import ImageTransform, apply_affine
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.features import efficientnet, extractor
+from engine.heads import ridge
 from engine.heads.frame import into_frame, make_frame
-from engine.heads.model import HeadStore, fit_heads, head_features, pose_prior
+from engine.heads.model import STRIDE, HeadStore, fit_heads, head_features, head_view, pose_prior
 from engine.matching.propose import choose_settings, keypoint_map, propose_keypoints
 from engine.session import EngineSession
 
@@ -184,6 +185,30 @@ def test_a_box_restricts_the_heads_too(session: EngineSession, beetles: tuple) -
     inside = replace(asked, targets=(Target(images[1], box=(*low, *high)),))
     found = errors(session, inside, points)
     assert (found <= 0.15).all()
+
+
+def test_what_a_person_denied_is_learned(session: EngineSession, beetles: tuple) -> None:
+    images, truth = beetles
+    features = head_features(session.extractor("embedded"), session.backbone("embedded").spec.fusion.descriptor)
+    assert features is not None
+    labels = [label(images[0], truth[0]), label(images[1], truth[1], missing=(1,))]
+    tail = tuple(float(v) for v in truth[1][1])
+    said = {
+        "nothing": labels[1], "absent": replace(labels[1], absent=(1,)), "denied": replace(labels[1], denied=((1, *tail),)),
+        "shown": label(images[1], truth[1]),
+    }  # fmt: skip
+    store, answer = HeadStore(), {}
+    for name, second in said.items():
+        heads = fit_heads(features, SCHEMA, [labels[0], second], store)
+        into = into_frame(heads.frame, said["shown"], (320, 240)).matrix
+        natural, _ = features.read([head_view(images[1], into, heads.frame.side)])
+        at = torch.from_numpy(apply_affine(into, truth[1]) / STRIDE).round().long()
+        answer[name] = ridge.apply(heads.weights, natural)[0][torch.arange(4), at[:, 1], at[:, 0]]
+    # The head of the tail answers there with less, the others as before.
+    assert answer["absent"][1] < answer["nothing"][1] - 0.1 and answer["denied"][1] < answer["nothing"][1] - 0.1
+    assert answer["shown"][1] > answer["nothing"][1]
+    for name in ("absent", "denied"):
+        assert answer[name][[0, 2, 3]].numpy() == pytest.approx(answer["nothing"][[0, 2, 3]].numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize("heads", [True, False])

@@ -234,6 +234,27 @@ def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
     assert engine.requests[1].calibration.data == {"bias": 1.0}
 
 
+def test_the_engine_learns_what_was_denied(project):
+    _label(project, 0)
+    engine, category = PlacingEngine(), project.queries.category(project.category_id)
+    names = category.schema.names
+    propose(project, engine)
+    [first, second, *_] = project.image_ids[1:]
+    for image_id, rejected in ((first, names[0]), (second, names[1])):
+        [pending] = project.queries.proposals(image_id=image_id)
+        by_name = {d.name: next(k for k in pending.keypoints if k.definition_id == d.id) for d in category.definitions}
+        project.operations.reject_keypoints([by_name[rejected].id])
+        project.operations.accept_proposals(image_ids=[image_id])
+    [instance] = [i for i in project.queries.iter_instances(category_id=category.id) if i.image_id == second]
+    project.operations.place_keypoint(instance.id, category.definitions[1].id, 11.0, 20.0)
+    [other] = [i for i in project.queries.iter_instances(category_id=category.id) if i.image_id == first]
+    project.operations.place_keypoint(other.id, category.definitions[0].id, None, None, 0)
+    propose(project, engine)
+    taught = {int(e.image.image_id): e for e in engine.requests[-1].exemplars}
+    assert taught[first].denied == ((0, 10.0, 20.0),) and taught[first].absent == (0,)
+    assert taught[second].denied == () and taught[second].absent == ()  # placed where it had been rejected
+
+
 def test_the_map_of_a_keypoint_is_asked_with_all_labels_and_the_settings_in_use(project):
     class Mapping(PlacingEngine):
         def keypoint_map(self, request, keypoint, *, cancel=None):
