@@ -329,8 +329,8 @@ def _teach(
     chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     aligned = np.stack([np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses])
     cells = torch.stack([_vectors(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
-    near = None if local is None else torch.stack([_vectors(local[i], places[i].nan_to_num(0.0)) for i in chosen])
-    return Taught(aligned, part, tuple(denials), shown, cells, near)
+    near_local = None if local is None else torch.stack([_vectors(local[i], places[i].nan_to_num(0.0)) for i in chosen])
+    return Taught(aligned, part, tuple(denials), shown, cells, near_local)
 
 
 def _mirrored_pose(
