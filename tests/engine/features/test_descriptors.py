@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.training.textures import bank_image
 from engine.features.colour import colour_map
 from engine.features.fusion import get_descriptor
 from engine.features.local_descriptor import dense_descriptor
-from engine.training.textures import bank_image
 
 CELLS = (24, 18)
 

@@ -19,7 +19,7 @@ from engine.domain.proposals import InstanceProposal
 from engine.features import efficientnet, extractor
 from engine.heads.frame import into_frame, make_frame
 from engine.heads.model import HeadStore, fit_heads, head_features, pose_prior
-from engine.matching.propose import choose_settings, propose_keypoints
+from engine.pipelines.sweep import choose_settings, propose_keypoints
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
