@@ -175,7 +175,7 @@ def _choose(
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
-        if heads is not None and not heads.upright and turned_share(matcher, heads, some, plan) >= TURNED_SHARE:
+        if heads is not None and turned_share(matcher, heads, some, plan) >= TURNED_SHARE:
             plan, reason = replace(plan, rotations=8, flip=False), "In many of the other photos the thing lies turned."
     return SettingsChoice(plan.to_settings(), (), len(matcher.exemplars), reason)
 

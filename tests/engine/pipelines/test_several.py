@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.engine.matching.test_propose import backbone_dir, request, scene  # noqa: F401
+from tests.engine.pipelines.test_sweep import backbone_dir, request, scene  # noqa: F401
 
 from engine.api import MAX_INSTANCES, MatchSettings, Target
 from engine.domain.errors import UserInputError
