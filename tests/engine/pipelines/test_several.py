@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.engine.pipelines.test_sweep import backbone_dir, request, scene  # noqa: F401
 
 from engine.api import MAX_INSTANCES, MatchSettings, Target
 from engine.domain.errors import UserInputError
@@ -14,6 +13,7 @@ from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.proposals import InstanceProposal
 from engine.pipelines.sweep import propose_keypoints
 from engine.session import EngineSession
+from tests.engine.pipelines.test_sweep import backbone_dir, request, scene  # noqa: F401
 
 
 def placed(proposal: InstanceProposal) -> InstanceKeypoints:
