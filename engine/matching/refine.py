@@ -21,6 +21,7 @@ from torch import Tensor
 from engine.api import Target
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
+from engine.domain.keypoints import KeypointSchema
 from engine.domain.proposals import Peak, SimilarityMap
 from engine.heads.frame import about_centre, compose, into_frame
 from engine.heads.model import KeypointHeads, head_view
@@ -51,8 +52,9 @@ MAP_CELLS = 160
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One view of the target in the frame: `into` from xy_image, `mirrored` with left and right exchanged."""
+class Look:
+    """One view of the target in the frame: `into` from xy_image, `mirrored` with left and right exchanged; `natural`: its
+    features `[C, h, w]`."""
 
     into: Floats
     mirrored: bool
@@ -60,6 +62,7 @@ class _Look:
     cells: Tensor
     fit: ShapeFit
     cost: float
+    natural: Tensor
 
     @property
     def score(self) -> float:
@@ -70,7 +73,7 @@ class _Look:
 def refine(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> RawKeypoints:
     """The same answer with places, peaks and signals of the heads; `raw` itself where the heads know nothing."""
     look = _best_look(matcher, heads, target, raw)
-    return raw if look is None else _answer(matcher, heads, raw, look)
+    return raw if look is None else answer_of(matcher, heads, raw, look)
 
 
 def evidence_map(
@@ -90,19 +93,19 @@ def evidence_map(
     to_frame = compose(look.into / heads.finer_stride, to_image)
     shown = cv2.warpAffine(values, to_frame, cells, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                            borderMode=cv2.BORDER_CONSTANT, borderValue=float(values.min()))  # fmt: skip
-    peaks = _answer(matcher, heads, raw, look).peaks[keypoint]
+    peaks = answer_of(matcher, heads, raw, look).peaks[keypoint]
     return SimilarityMap(shown / 10, (width, height), peaks, to_image)
 
 
-def _best_look(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> _Look | None:
+def _best_look(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypoints) -> Look | None:
     poses = _poses(matcher, heads, target, raw)
     if not poses:
         return None
-    best = max(_looks(matcher, heads, target, poses, WINDOWS), key=lambda look: look.score)
-    again = _pose_of(heads, _in_input(heads, best.fit.xy), heads.shape.known)
+    best = max(looks_at(matcher, heads, target, poses, WINDOWS), key=lambda look: look.score)
+    again = pose_of(heads, in_input(heads, best.fit.xy), heads.shape.known)
     if again is not None:
         closer = [(compose(again, best.into), best.mirrored)]
-        best = max([best, *_looks(matcher, heads, target, closer, WINDOWS[1:])], key=lambda look: look.score)
+        best = max([best, *looks_at(matcher, heads, target, closer, WINDOWS[1:])], key=lambda look: look.score)
     return best
 
 
@@ -120,19 +123,20 @@ def turned_share(matcher: Matcher, heads: KeypointHeads, targets: Sequence[Targe
         into, mirrored = poses[0]
         around = [(compose(about_centre(heads.frame, degrees=45.0 * n, scale=1.0, shift=(0.0, 0.0)), into), mirrored)
                   for n in range(8)]  # fmt: skip
-        score = [look.score + UNUSUAL * look.cost for look in _looks(matcher, heads, target, around, WINDOWS[:3], local=False)]
+        score = [look.score + UNUSUAL * look.cost for look in looks_at(matcher, heads, target, around, WINDOWS[:3], local=False)]
         best = int(np.argmax(score))
         turned.append(best not in (0, 1, 7) and score[best] > max(score[0], score[1], score[7]) + CLEARLY_TURNED)
     return float(np.mean(turned)) if turned else 0.0
 
 
-def _in_input(heads: KeypointHeads, xy_cells: Floats) -> Floats:
+def in_input(heads: KeypointHeads, xy_cells: Floats) -> Floats:
+    """Cells of the evidence's grid to xy_input."""
     return xy_cells * heads.finer_stride
 
 
-def _pose_of(heads: KeypointHeads, xy: Floats, known: NDArray[np.bool_]) -> Floats | None:
+def pose_of(heads: KeypointHeads, xy: Floats, known: NDArray[np.bool_]) -> Floats | None:
     """`[2, 3]` robust similarity from points `[K, 2]` (any frame) to the mean shape in xy_input; None with fewer than two."""
-    mean = _in_input(heads, heads.shape.mean)
+    mean = in_input(heads, heads.shape.mean)
     use = known & heads.shape.known & np.isfinite(xy).all(axis=1)
     if use.sum() < 2:
         return None
@@ -150,23 +154,14 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
     """Affines from xy_image (behind a mirroring where asked) to the frame, most trusted first."""
     run = raw.run
     size = matcher.reader.size_wh(target.image)
-    flip = list(matcher.schema.flip_index)
-    mirror = np.array([[-1.0, 0.0, float(size[0])], [0.0, 1.0, 0.0]])
     found: list[tuple[Floats, bool, Floats]] = []
 
     def add(xy_image: Floats, known: NDArray[np.bool_], mirrored: bool) -> None:
-        points = xy_image
-        if mirrored:
-            points, known = apply_affine(mirror, np.nan_to_num(xy_image))[flip], known[flip]
-            points = np.where(known[:, None], points, np.nan)
-        pose = _pose_of(heads, points, known)
-        if pose is None:
-            pose = _lone_pose(heads, points, known, size)
-        if pose is None:
+        into = pose_at(heads, matcher.schema, xy_image, known, mirrored, size)
+        if into is None:
             return
-        into = compose(pose, mirror) if mirrored else pose
-        expected = apply_affine(invert_affine(into), _in_input(heads, heads.shape.mean))
-        if all(np.linalg.norm(expected - e, axis=1).mean() > APART * _length(heads, into) or m != mirrored for _, m, e in found):
+        expected = apply_affine(invert_affine(into), in_input(heads, heads.shape.mean))
+        if all(np.linalg.norm(expected - e, axis=1).mean() > APART * length_of(heads, into) or m != mirrored for _, m, e in found):
             found.append((into, mirrored, expected))
 
     flipped = run is not None and run.bank.variants[run.poses.best].flip
@@ -184,7 +179,26 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
     return [(into, mirrored) for into, mirrored, _ in found]
 
 
-def _length(heads: KeypointHeads, into: Floats) -> float:
+def pose_at(
+    heads: KeypointHeads, schema: KeypointSchema, xy_image: Floats, known: NDArray[np.bool_], mirrored: bool,
+    image_wh: tuple[int, int],
+) -> Floats | None:  # fmt: skip
+    """`[2, 3]` from xy_image (through a mirroring where asked) to the frame, by keypoints `[K, 2]` expected in a photo."""
+    mirror = np.array([[-1.0, 0.0, float(image_wh[0])], [0.0, 1.0, 0.0]])
+    points = xy_image
+    if mirrored:
+        flip = list(schema.flip_index)
+        points, known = apply_affine(mirror, np.nan_to_num(xy_image))[flip], known[flip]
+        points = np.where(known[:, None], points, np.nan)
+    pose = pose_of(heads, points, known)
+    if pose is None:
+        pose = _lone_pose(heads, points, known, image_wh)
+    if pose is None:
+        return None
+    return compose(pose, mirror) if mirrored else pose
+
+
+def length_of(heads: KeypointHeads, into: Floats) -> float:
     """A longer side of the frame in image pixels."""
     return heads.frame.unit / float(np.sqrt(abs(np.linalg.det(into[:, :2]))))
 
@@ -198,7 +212,7 @@ def _lone_pose(
         return None
     scale = heads.frame.unit / (float(np.exp(heads.poses.size)) * float(np.sqrt(image_wh[0] * image_wh[1])))
     k = int(np.flatnonzero(use)[0])
-    shift = _in_input(heads, heads.shape.mean)[k] - scale * points[k]
+    shift = in_input(heads, heads.shape.mean)[k] - scale * points[k]
     return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
 
 
@@ -211,23 +225,24 @@ def _same_place(matcher: Matcher, heads: KeypointHeads, target: Target) -> Float
     size = matcher.reader.size_wh(target.image)
     if any(matcher.reader.size_wh(e.image) != size for e in matcher.exemplars):
         return None
-    mean = _in_input(heads, heads.shape.mean)
+    mean = in_input(heads, heads.shape.mean)
     poses = [into_frame(heads.frame, e, size).matrix for e in matcher.exemplars]
     places = np.stack([apply_affine(invert_affine(p), mean) for p in poses])
     middle = np.median(places, axis=0)
     return poses[int(np.linalg.norm(places - middle, axis=-1).mean(axis=1).argmin())]
 
 
-def _looks(
+def looks_at(
     matcher: Matcher, heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float],
     *, local: bool = True,
-) -> list[_Look]:  # fmt: skip
+) -> list[Look]:  # fmt: skip
+    """The target in each of the poses (`[2, 3]` from xy_image, mirrored or not), with the shape that fits there."""
     views = [head_view(target.image, into, heads.frame.side) for into, _ in poses]
     found = heads.features.read(views, keep=False, local=local)  # a pose of this target, asked once
     answers, cells = heads.evidence(*found)
     looks = []
     size = matcher.reader.size_wh(target.image)
-    for (into, mirrored), view, head, cell in zip(poses, views, answers, cells, strict=True):
+    for (into, mirrored), view, head, cell, natural in zip(poses, views, answers, cells, found[0], strict=True):
         region = None
         if target.box is not None or target.mask is not None:
             centres = cell_centres_xy_image(view.transform, (head.shape[-1], head.shape[-2]))
@@ -236,18 +251,19 @@ def _looks(
         joint = head + cell
         if region is not None and bool(region.any()):
             joint = torch.where(region, joint, torch.full_like(joint, OUTSIDE))
-        looks.append(_Look(into, mirrored, head, cell, fit_shape(joint, heads.shape, windows=windows),
-                           heads.poses.cost(into, heads.frame, size)))  # fmt: skip
+        looks.append(Look(into, mirrored, head, cell, fit_shape(joint, heads.shape, windows=windows),
+                           heads.poses.cost(into, heads.frame, size), natural))  # fmt: skip
     return looks
 
 
-def _answer(matcher: Matcher, heads: KeypointHeads, raw: RawKeypoints, look: _Look) -> RawKeypoints:
+def answer_of(matcher: Matcher, heads: KeypointHeads, raw: RawKeypoints, look: Look) -> RawKeypoints:
+    """The answer of the matching with places, peaks and signals of a look."""
     back = invert_affine(look.into)
     order = np.array(matcher.schema.flip_index) if look.mirrored else np.arange(len(matcher.schema))
     fit, unit = look.fit, heads.shape.unit
 
     def to_image(xy_cells: Floats) -> Floats:
-        return apply_affine(back, _in_input(heads, xy_cells))
+        return apply_affine(back, in_input(heads, xy_cells))
 
     places = to_image(fit.xy)[order]
     known = heads.shape.known[order]
@@ -260,7 +276,7 @@ def _answer(matcher: Matcher, heads: KeypointHeads, raw: RawKeypoints, look: _Lo
     own = found.xy[:, 0].double().numpy()
     stray = (np.linalg.norm(fit.xy - own, axis=1) / unit)[order]
     apart = (np.linalg.norm(fit.xy - fit.others_xy, axis=1) / unit)[order]
-    moved = np.linalg.norm(places - raw.xy_image, axis=1) / _length(heads, look.into)
+    moved = np.linalg.norm(places - raw.xy_image, axis=1) / length_of(heads, look.into)
     signals, peaks = [], []
     for k, old in enumerate(raw.signals):
         if not known[k]:
@@ -275,7 +291,7 @@ def _answer(matcher: Matcher, heads: KeypointHeads, raw: RawKeypoints, look: _Lo
         others = [
             Peak(float(x), float(y), float(score) / 10)
             for (x, y), score in zip(peaks_image[k], peak_score[k].tolist(), strict=True)
-            if np.isfinite(score) and np.hypot(x - places[k, 0], y - places[k, 1]) > 0.05 * _length(heads, look.into)
+            if np.isfinite(score) and np.hypot(x - places[k, 0], y - places[k, 1]) > 0.05 * length_of(heads, look.into)
         ]
         peaks.append((Peak(float(places[k, 0]), float(places[k, 1]), value / 10), *others[:2]))
     return replace(raw, xy_image=xy, signals=tuple(signals), peaks=tuple(peaks), known=raw.known | known)
