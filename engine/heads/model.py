@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.api import Exemplar, ImageInput
 from engine.domain.errors import ModelMissingError
 from engine.domain.geometry import ImageTransform, apply_affine, fit_similarity, invert_affine
 from engine.domain.keypoints import KeypointSchema
@@ -35,6 +34,7 @@ from engine.heads.frame import (
 )
 from engine.heads.ridge import Contribution, contribution, denial, solve
 from engine.heads.shape import ShapeModel, shape_model
+from engine.requests import Exemplar, ImageInput
 
 if TYPE_CHECKING:
     from engine.domain.progress import CancelToken

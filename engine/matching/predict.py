@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engine.api import Exemplar, ImageInput, Target
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import Box, ImageTransform
 from engine.domain.keypoints import KeypointSchema
@@ -29,6 +28,7 @@ from engine.matching.plan.plan import Plan
 from engine.matching.pose.votes import PoseHypotheses, best_poses, pose_votes, shape_penalty
 from engine.matching.reader import DESCRIPTOR, FeatureReader, ViewParts
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
+from engine.requests import Exemplar, ImageInput, Target
 
 SHAPE_UNIT = 0.3
 """Similarity that the shape may cost a keypoint at most, at weight 1."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.api import ProposeRequest, Target, TargetFailure
 from engine.domain.alike import is_taken
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.heads.frame import LONE_SHARE
+from engine.requests import ProposeRequest, Target, TargetFailure
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from engine.api import SEARCH_METHOD, Exemplar, MatchSettings, ProposeRequest, SettingsChoice, Target, TargetFailure
 from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
@@ -33,6 +32,15 @@ from engine.matching.several import is_new, only_new
 from engine.pipelines.choice import choose, default_plan, first_settings
 from engine.pipelines.first_look import search_keypoints
 from engine.pipelines.routes import special_choice, special_route
+from engine.requests import (
+    SEARCH_METHOD,
+    Exemplar,
+    MatchSettings,
+    ProposeRequest,
+    SettingsChoice,
+    Target,
+    TargetFailure,
+)
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
