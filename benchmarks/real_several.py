@@ -32,15 +32,22 @@ from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.real_sets import load_set, twins
+from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from engine.api import DEFAULT_BACKBONE, EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
 from engine.domain.alike import named_similarity
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.matching.confidence import auroc, fit_logistic
-from engine.matching.propose import decide_plan, open_heads, open_matcher, open_seeker, propose_keypoints
 from engine.matching.several import FACTS, LOOKS, proposed_keypoints
+from engine.pipelines.sweep import (
+    choose_settings,
+    decide_plan,
+    open_heads,
+    open_matcher,
+    open_seeker,
+    propose_keypoints,
+)
 from engine.session import EngineSession
-from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 Floats = NDArray[np.float64]
 LIMIT = 20
@@ -255,8 +262,6 @@ def measure(session: EngineSession, several: SeveralSet, labels: int, choice: in
 
 def _settings(session: EngineSession, request: ProposeRequest) -> Any:
     """Chosen once, as a project does."""
-    from engine.matching.propose import choose_settings
-
     return choose_settings(session, request).settings
 
 

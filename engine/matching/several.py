@@ -1,7 +1,7 @@
 """Every individual of a category in one photo (ours; docs/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
-looked at. Each is looked at in the frame of the heads (`engine.heads.refine`) and described by a few numbers: how well heads, cells
+looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well heads, cells
 and what lies between the keypoints fit there. A logistic model of them says whether an individual lies there; the likeliest is
 taken, places too much like it fall away (`engine.domain.alike`), and so on until nothing is likely any more or enough are found.
 Further candidates are looked at as long as the last ones held somebody. Where another category competes for the same places (left
@@ -33,17 +33,17 @@ from engine.heads import ridge
 from engine.heads.body import BodyModel
 from engine.heads.frame import LONE_SHARE, HeadFrame, compose
 from engine.heads.model import BOUND, FINER, KeypointHeads, PosePrior, pose_facts
-from engine.heads.refine import Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of
 from engine.heads.shape import WINDOWS
 from engine.matching.bank import WHOLE
-from engine.matching.evidence import RawKeypoints
+from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.facing import predict_facing
 from engine.matching.peaks import max_within, top_peaks, value_at
+from engine.matching.refine import Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of
 from engine.matching.similarity import restrict
 from engine.paths import resources_dir
 
 if TYPE_CHECKING:
-    from engine.matching.plan import Plan
+    from engine.matching.plan.plan import Plan
     from engine.matching.predict import Matcher, MatchRun
     from engine.session import EngineSession
 
