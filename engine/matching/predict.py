@@ -136,7 +136,7 @@ class Matcher:
         length = torch.from_numpy(bank.length_input * float(parts.cells_per_input.mean()))
         slack = max(1, round(float(length.median()) * plan.slack * 0.67))
         votes = pose_votes(sims, bank.known, offsets, slack_cells=slack)
-        region = self._region(parts, target)
+        region = self.region(parts, target)
         poses = best_poses(restrict(votes, region) if region is not None else votes)
         return MatchRun(self, bank, parts, target, plan, frame, sims, votes, poses, offsets, length)
 
@@ -160,7 +160,8 @@ class Matcher:
             raise ValueError("no part of the features is in use")
         return total.reshape(variants, count, height, width)
 
-    def _region(self, parts: ViewParts, target: Target) -> Tensor | None:
+    def region(self, parts: ViewParts, target: Target) -> Tensor | None:
+        """`[h, w]` bool: cells inside the box or mask that was asked for; None where the whole photo was."""
         if target.box is None and target.mask is None:
             return None
         centres = cell_centres_xy_image(parts.transform, parts.cells_wh)
@@ -169,7 +170,7 @@ class Matcher:
 
     def _with_priors(self, sims: Tensor, parts: ViewParts, target: Target, plan: Plan) -> Tensor:
         centres = cell_centres_xy_image(parts.transform, parts.cells_wh)
-        region = self._region(parts, target)
+        region = self.region(parts, target)
         if plan.foreground > 0 and self.context.scene is not None:
             front = torch.from_numpy(self.context.foreground_at(target.image, centres.numpy())).to(sims)
             share = torch.from_numpy(self.context.foreground_of_keypoints).to(sims)

@@ -17,7 +17,8 @@ from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
 from engine.domain.runspec import RunSpec
-from engine.heads.model import KeypointHeads, fit_heads, head_features
+from engine.heads.body import body_model
+from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
@@ -28,7 +29,7 @@ from engine.matching.plan.plan import Plan, apply_settings, fixed_fields, is_dec
 from engine.matching.predict import Matcher
 from engine.matching.reader import open_reader
 from engine.matching.refine import evidence_map, refine, turned_share
-from engine.matching.several import is_new, only_new
+from engine.matching.several import Seeker, is_new, only_new, several_raw
 from engine.pipelines.choice import choose, default_plan, first_settings
 from engine.pipelines.first_look import search_keypoints
 from engine.pipelines.routes import special_choice, special_route
@@ -84,22 +85,64 @@ def propose_keypoints(
     matcher = open_matcher(session, request, cancel)
     plan = decide_plan(session, matcher, request, progress, cancel)
     matcher.context.weight_is_open = False
+    if request.rivals:
+        plan = replace(plan, flip=False, mirror_targets=False)  # a mirrored left hand is a right one
     heads = open_heads(session, matcher, request, plan, cancel)
+    seeker = open_seeker(matcher, request, plan, heads, session.heads, cancel) if wants_several(request) else None
     if progress is not None:
         progress.start(f"Proposing {request.category}", len(request.targets))
     for target in request.targets:
         if cancel is not None:
             cancel.check()
-        started = time.perf_counter()
+        started, index = time.perf_counter(), 0
         try:
-            raw = gather_all(matcher, asked(matcher, heads, target, predict_facing(matcher, target, plan)))
-            proposal = to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
-            if is_new(session, request.schema, target, proposal):
-                yield proposal
+            for raw in raw_answers(matcher, request, target, plan, heads, seeker):
+                whole = gather_all(matcher, raw)
+                proposal = to_proposal(matcher, request, target, plan, whole, time.perf_counter() - started)
+                if is_new(session, request.schema, target, proposal):
+                    yield replace(proposal, index=index)
+                    index += 1
+                if cancel is not None:
+                    cancel.check()
+                started = time.perf_counter()
         except UnreadableImageError as error:
             yield TargetFailure(target.image.image_id, error)
         if progress is not None:
             progress.step(note=target.image.path.name)
+
+
+def wants_several(request: ProposeRequest) -> bool:
+    """Whether a target is not answered by its best place alone."""
+    return bool(request.rivals) or any(t.limit > 1 or t.taken for t in request.targets)
+
+
+def raw_answers(
+    matcher: Matcher, request: ProposeRequest, target: Target, plan: Plan, heads: KeypointHeads | None,
+    seeker: Seeker | None,
+) -> Iterator[RawKeypoints]:  # fmt: skip
+    """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
+    if target.limit > 1 or target.taken or request.rivals:
+        yield from several_raw(matcher, seeker, target, plan)
+    else:
+        yield asked(matcher, heads, target, predict_facing(matcher, target, plan))
+
+
+def open_seeker(
+    matcher: Matcher, request: ProposeRequest, plan: Plan, heads: KeypointHeads | None, store: HeadStore,
+    cancel: CancelToken | None,
+) -> Seeker | None:  # fmt: skip
+    """What looks for several in a photo, with the heads of the categories that compete; None without heads."""
+    if heads is None:
+        return None
+    rivals = []
+    for rival in request.rivals:
+        exemplars = [e for e in rival.exemplars if bool(np.any(e.keypoints.labelled))]
+        if exemplars:
+            own = fit_heads(heads.features, rival.schema, spread_exemplars(exemplars, MAX_TAUGHT), store, cancel=cancel)
+            body = body_model(own, rival.schema, spread_exemplars(exemplars, MAX_EXEMPLARS))
+            rivals.append(Seeker(replace(matcher, schema=rival.schema, _banks={}), own, body, plan, rival.schema))
+    body = body_model(heads, request.schema, matcher.exemplars)
+    return Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
 
 
 def keypoint_map(

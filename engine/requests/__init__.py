@@ -8,6 +8,7 @@ from engine.requests.keypoints import (
     MatchRequest,
     OptimiseRequest,
     ProposeRequest,
+    Rival,
 )
 from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target
 from engine.requests.results import (
@@ -56,6 +57,7 @@ __all__ = [
     "OptimiseRequest",
     "ProposeRequest",
     "Reference",
+    "Rival",
     "SegmentRequest",
     "SettingsChoice",
     "Target",

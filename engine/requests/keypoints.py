@@ -34,11 +34,24 @@ class DecisionRecord:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A category that competes for the same places (left hand, right hand): of each place only the better explained is proposed.
+
+    Keypoints correspond by name. Mirrored exemplars are not used where there are rivals.
+    """
+
+    category: str
+    schema: KeypointSchema
+    exemplars: tuple[Exemplar, ...]
+
+
+@dataclass(frozen=True)
 class ProposeRequest:
     """Propose the keypoints of `category` on every target from the exemplars.
 
     `collection`: photos that stand for the whole collection where statistics and settings are taken from it; () = the
     targets. A sweep that asks for a few targets at a time names the same ones each time.
+    `rivals`: other categories that compete for the same places.
     """
 
     request_id: str
@@ -52,6 +65,7 @@ class ProposeRequest:
     calibration: Calibration | None = None
     only_keypoints: tuple[int, ...] | None = None
     collection: tuple[ImageInput, ...] = ()
+    rivals: tuple[Rival, ...] = ()
 
     @property
     def statistics_images(self) -> list[ImageInput]:
