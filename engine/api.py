@@ -33,7 +33,7 @@ from engine.domain.proposals import (
 from engine.domain.runspec import RunSpec
 
 if TYPE_CHECKING:
-    from engine.models.manager import ModelManager
+    from engine.backbones.manager import ModelManager
 
 if TYPE_CHECKING:
     from engine.prompts.library import PromptLibrary
@@ -640,7 +640,7 @@ def open_engine(config: EngineConfig | None = None) -> Engine:
 
 def open_models(models_dir: Path | None = None) -> ModelManager:
     """The backbones on this machine (list, add, download, verify, self-test, remove); loads no torch."""
-    from engine.models.manager import ModelManager
+    from engine.backbones.manager import ModelManager
 
     return ModelManager(models_dir)
 

@@ -51,7 +51,7 @@ class LocalEngine:
 
     def match(self, request: api.MatchRequest, *, cancel: CancelToken | None = None) -> api.MatchResult:
         """See `engine.api.Engine.match`."""
-        from engine.pipelines.pairwise import match_points
+        from engine.matching.free import match_points
 
         return match_points(self.session, request, cancel=cancel)
 
@@ -59,7 +59,7 @@ class LocalEngine:
         self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> api.SettingsChoice:
         """See `engine.api.Engine.choose_settings`."""
-        from engine.pipelines.sweep import choose_settings
+        from engine.matching.propose import choose_settings
 
         return choose_settings(self.session, request, progress=progress, cancel=cancel)
 
@@ -67,7 +67,7 @@ class LocalEngine:
         self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[InstanceProposal | api.TargetFailure]:
         """See `engine.api.Engine.propose_keypoints`."""
-        from engine.pipelines.sweep import propose_keypoints
+        from engine.matching.propose import propose_keypoints
 
         return propose_keypoints(self.session, request, progress=progress, cancel=cancel)
 
@@ -75,7 +75,7 @@ class LocalEngine:
         self, request: api.ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
     ) -> SimilarityMap:
         """See `engine.api.Engine.keypoint_map`."""
-        from engine.pipelines.sweep import keypoint_map
+        from engine.matching.propose import keypoint_map
 
         return keypoint_map(self.session, request, keypoint, cancel=cancel)
 
@@ -97,7 +97,7 @@ class LocalEngine:
         self, request: api.CheckRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> tuple[api.LabelSuspicion, ...]:
         """See `engine.api.Engine.check_labels`."""
-        from engine.pipelines.label_check import check_labels
+        from engine.matching.labels import check_labels
 
         return check_labels(self.session, request, progress=progress, cancel=cancel)
 
@@ -140,7 +140,7 @@ class LocalEngine:
         progress: Progress | None = None, cancel: CancelToken | None = None,
     ) -> api.TuneResult:  # fmt: skip
         """See `engine.api.Engine.tune_prompt`."""
-        from engine.tuning.job import tune_prompt
+        from engine.prompts.tuning import tune_prompt
 
         return tune_prompt(self.session, request, on_step=on_step, progress=progress, cancel=cancel)
 
@@ -148,7 +148,7 @@ class LocalEngine:
         self, request: api.OptimiseRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[InstanceProposal | api.TargetFailure]:
         """See `engine.api.Engine.optimise_point`."""
-        from engine.pipelines.optimised import optimise_point
+        from engine.prompts.optimise import optimise_point
 
         return optimise_point(self.session, request, progress=progress, cancel=cancel)
 

@@ -24,7 +24,6 @@ from engine.backbones.memory import (
     is_device_lost,
     is_out_of_memory,
 )
-from engine.backbones.prompt import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
 from engine.backbones.registry import get_spec
 from engine.domain.errors import (
     ModelCorruptError,
@@ -40,6 +39,7 @@ from engine.features.extractor import FeatureExtractor
 from engine.features.views import ImageSource, ImageView, whole_view
 from engine.heads.model import HeadStore
 from engine.paths import cache_dir, data_dir
+from engine.prompts.types import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
 
 log = logging.getLogger(__name__)
 

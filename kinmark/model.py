@@ -50,7 +50,7 @@ class Features:
 
     def at(self, xy: ArrayLike) -> NDArray[np.float32]:
         """Feature vectors `[N, C]` at photo pixels `[N, 2]`, read bilinearly and L2-normalised."""
-        from engine.pipelines.photo import vectors_at
+        from engine.features.photo import vectors_at
 
         return vectors_at(self.array, self.to_cells(_points(xy)))
 
@@ -99,7 +99,7 @@ class Model:
         Raises:
             UnreadableImageError: not there, or no photo. UserInputError: an unknown backbone or prompt.
         """
-        from engine.pipelines.photo import photo_features
+        from engine.features.photo import photo_features
 
         made = photo_features(
             self._local().session, _image(photo), backbone=self.backbone, prompt=prompt,

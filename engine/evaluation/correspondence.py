@@ -18,7 +18,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.evaluation.datasets import EvaluationPair, read_pairs
 from engine.evaluation.pck import PairResult, PckScore, score_categories, score_pairs
 from engine.evaluation.protocols import get_protocol, judge_pair
-from engine.pipelines.pairwise import match_points
+from engine.matching.free import match_points
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

@@ -48,8 +48,8 @@ from engine.instances.reference import (
 )
 from engine.instances.sam import Segmenter, load_segmenter
 from engine.instances.settings import ResolvedSettings, resolve
-from engine.regions.histogram import colour_histogram
-from engine.regions.likeness import patch_likeness
+from engine.retrieval.histogram import colour_histogram
+from engine.retrieval.likeness import patch_likeness
 from engine.session import EngineSession
 
 if TYPE_CHECKING:

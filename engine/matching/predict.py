@@ -23,10 +23,10 @@ from engine.domain.progress import CancelToken
 from engine.features.fusion import kernel_scores
 from engine.features.views import ImageView
 from engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, crop_side, square_about
-from engine.matching.evidence.gather import RawKeypoints, gather_evidence
-from engine.matching.plan.context import MatchContext
-from engine.matching.plan.plan import Plan
-from engine.matching.pose.votes import PoseHypotheses, best_poses, pose_votes, shape_penalty
+from engine.matching.context import MatchContext
+from engine.matching.evidence import RawKeypoints, gather_evidence
+from engine.matching.plan import Plan
+from engine.matching.pose import PoseHypotheses, best_poses, pose_votes, shape_penalty
 from engine.matching.reader import DESCRIPTOR, FeatureReader, ViewParts
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
 

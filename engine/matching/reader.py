@@ -23,7 +23,7 @@ from engine.domain.runspec import RunSpec
 from engine.features.views import ImageView, crop_view
 
 if TYPE_CHECKING:
-    from engine.backbones.prompt import Prompt
+    from engine.prompts.types import Prompt
     from engine.session import EngineSession
 
 DIFFUSION, DESCRIPTOR = "diffusion", "descriptor"

@@ -23,9 +23,9 @@ from engine.instances.evidence import grid_of
 from engine.instances.maps import appearance_tokens
 from engine.instances.picture import Picture, checked_mask, load_picture
 from engine.instances.settings import resolve
-from engine.regions.histogram import BINS, colour_histogram
-from engine.regions.natural import NaturalHead
-from engine.regions.patches import Patches, dense_patches
+from engine.retrieval.histogram import BINS, colour_histogram
+from engine.retrieval.natural import NaturalHead
+from engine.retrieval.patches import Patches, dense_patches
 from engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
 from engine.session import EngineSession
 

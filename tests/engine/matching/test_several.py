@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.engine.matching.test_propose import backbone_dir, request, scene  # noqa: F401
 
 from engine.api import MAX_INSTANCES, MatchSettings, Target
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.proposals import InstanceProposal
-from engine.pipelines.sweep import propose_keypoints
+from engine.matching.propose import propose_keypoints
 from engine.session import EngineSession
+from tests.engine.matching.test_propose import backbone_dir, request, scene  # noqa: F401
 
 
 def placed(proposal: InstanceProposal) -> InstanceKeypoints:

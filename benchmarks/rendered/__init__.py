@@ -1,1 +1,0 @@
-"""Cases and figures on rendered scenes, whose truth is exact."""

@@ -1,1 +1,0 @@
-"""Where a whole exemplar lies in the target: votes, the common shape, and which side it shows."""

@@ -1,1 +1,0 @@
-"""The models on this machine: list, add, download, verify, try out, remove."""
