@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from engine.models.manager import ModelManager
 
 if TYPE_CHECKING:
+    from engine.parallel.factory import EngineFactory
     from engine.prompts.library import PromptLibrary
 
 MATCH_METHODS = ("nn", "bilinear", "softargmax", "kernel_softargmax", "optimise")
@@ -636,6 +637,16 @@ def open_engine(config: EngineConfig | None = None) -> Engine:
     from engine.local import LocalEngine  # deferred: engine.local is light, but keeps this module free of cycles
 
     return LocalEngine(config or EngineConfig())
+
+
+def engine_factory(where: str, config: EngineConfig | None = None, *, workers: int = 0) -> EngineFactory:
+    """How an engine is opened, from words: "local", "processes[:K]", "ray[:HOST:PORT]" or "ray://HOST:PORT"; loads no torch.
+
+    UserInputError: other words. Its `open()` gives the engine (KnownError: Ray is asked for and not installed).
+    """
+    from engine.parallel.factory import EngineFactory as Factory
+
+    return Factory.parse(where, config, workers=workers)
 
 
 def open_models(models_dir: Path | None = None) -> ModelManager:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -73,23 +73,13 @@ def propose_keypoints(
     if special is not None:
         yield from only_new(session, request, special)
         return
-    matcher = open_matcher(session, request, cancel)
-    plan = decide_plan(session, matcher, request, progress, cancel)
-    matcher.context.weight_is_open = False
-    heads = open_heads(session, matcher, request, plan, cancel)
+    prepared = prepare_proposals(session, request, progress=progress, cancel=cancel)
     if progress is not None:
         progress.start(f"Proposing {request.category}", len(request.targets))
     for target in request.targets:
         if cancel is not None:
             cancel.check()
-        started = time.perf_counter()
-        try:
-            raw = gather_all(matcher, asked(matcher, heads, target, predict_facing(matcher, target, plan)))
-            proposal = to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
-            if is_new(session, request.schema, target, proposal):
-                yield proposal
-        except UnreadableImageError as error:
-            yield TargetFailure(target.image.image_id, error)
+        yield from propose_one(prepared, target)
         if progress is not None:
             progress.step(note=target.image.path.name)
 
@@ -105,13 +95,49 @@ def keypoint_map(
     from engine.pipelines.pairwise import similarity_maps_of
 
     index = request.schema.names.index(keypoint)
-    matcher = open_matcher(session, request, cancel)
-    plan = decide_plan(session, matcher, request, None, cancel)
-    matcher.context.weight_is_open = False
-    heads, target = open_heads(session, matcher, request, plan, cancel), request.targets[0]
-    raw = predict_facing(matcher, target, plan)
+    prepared = prepare_proposals(session, request, cancel=cancel)
+    matcher, heads, target = prepared.matcher, prepared.heads, request.targets[0]
+    raw = predict_facing(matcher, target, prepared.plan)
     seen = None if heads is None else evidence_map(matcher, heads, target, raw, index)
     return similarity_maps_of(raw)[index] if seen is None else seen
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything about a sweep that is the same for every photo; `request` may be without targets."""
+
+    session: EngineSession
+    matcher: Matcher
+    request: ProposeRequest
+    plan: Plan
+    heads: KeypointHeads | None
+
+
+def prepare_proposals(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Prepared:  # fmt: skip
+    """Exemplars read, settings decided, heads fitted. The request is an ordinary sweep (`special_route` is asked before).
+
+    Raises:
+        UserInputError: no exemplar with a labelled keypoint, unknown settings. UnreadableImageError: of an exemplar.
+    """
+    matcher = open_matcher(session, request, cancel)
+    plan = decide_plan(session, matcher, request, progress, cancel)
+    matcher.context.weight_is_open = False
+    return Prepared(session, matcher, request, plan, open_heads(session, matcher, request, plan, cancel))
+
+
+def propose_one(prepared: Prepared, target: Target) -> tuple[InstanceProposal | TargetFailure, ...]:
+    """The answer for one photo: a function of what was prepared and the photo alone, so that any worker may give it."""
+    started = time.perf_counter()
+    matcher, request, plan = prepared.matcher, prepared.request, prepared.plan
+    try:
+        raw = gather_all(matcher, asked(matcher, prepared.heads, target, predict_facing(matcher, target, plan)))
+        proposal = to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
+        return (proposal,) if is_new(prepared.session, request.schema, target, proposal) else ()
+    except UnreadableImageError as error:
+        return (TargetFailure(target.image.image_id, error),)
 
 
 def open_heads(
