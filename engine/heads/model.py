@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.api import Exemplar, ImageInput
 from engine.domain.errors import ModelMissingError
 from engine.domain.geometry import ImageTransform, apply_affine, fit_similarity, invert_affine
 from engine.domain.keypoints import KeypointSchema
@@ -35,6 +34,7 @@ from engine.heads.frame import (
 )
 from engine.heads.ridge import Contribution, contribution, denial, solve
 from engine.heads.shape import ShapeModel, shape_model
+from engine.requests import Exemplar, ImageInput
 
 if TYPE_CHECKING:
     from engine.domain.progress import CancelToken
@@ -56,8 +56,6 @@ SYMMETRIC = 0.12
 ANGLE, SIZE, PLACE = 0.2, 0.15, 0.08
 """Least spreads of how instances stand in their photos."""
 LOOSE, BOUND = 0.8, 4.0
-AGREEING, SURE_OF = 3, 0.35
-"""So many exemplars that stand within this of each other (radians, standard deviation) answer for the collection."""
 KEEP_BYTES = 384 << 20
 LOCAL_PART = "dense_sift"
 PLAIN_PARTS = (LOCAL_PART, "colour")
@@ -156,8 +154,6 @@ class PosePrior:
     size_spread: float
     place: Floats
     place_spread: float
-    deviation: float
-    """Circular standard deviation of the exemplars' angles, as they are."""
 
     def cost(self, into: Floats, frame: HeadFrame, image_wh: tuple[int, int]) -> float:
         """Half the squared deviations of a pose `[2, 3]` (xy_image to frame), each bounded: evidence may win."""
@@ -189,7 +185,7 @@ def pose_prior(poses: Sequence[Floats], frame: HeadFrame, sizes: Sequence[tuple[
     return PosePrior(
         float(np.angle(mean)), max(deviation, ANGLE) * few if deviation < LOOSE else float("inf"),
         float(size.mean()), max(float(size.std()), SIZE) * few,
-        place.mean(axis=0), max(float(place.std(axis=0).max()), PLACE) * few if alike else float("inf"), deviation,
+        place.mean(axis=0), max(float(place.std(axis=0).max()), PLACE) * few if alike else float("inf"),
     )  # fmt: skip
 
 
@@ -218,11 +214,6 @@ class KeypointHeads:
     def finer_stride(self) -> float:
         """Input pixels per cell of the evidence."""
         return STRIDE / FINER
-
-    @property
-    def upright(self) -> bool:
-        """The exemplars agree on how the thing stands in photos, so that nobody needs to be asked whether it lies turned."""
-        return self.exemplars >= AGREEING and self.poses.deviation <= SURE_OF
 
     def evidence(self, natural: Tensor, local: Tensor | None) -> tuple[Tensor, Tensor]:
         """Standardised maps `[B, K, h, w]` on the finer grid: of the heads, and of the best cell over the exemplars."""

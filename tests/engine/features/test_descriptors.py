@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.training.textures import bank_image
 from engine.features.colour import colour_map
 from engine.features.fusion import get_descriptor
 from engine.features.local_descriptor import BIN_SIZES, dense_descriptor, orientation_energy
-from engine.training.textures import bank_image
 
 CELLS = (24, 18)
 

@@ -20,7 +20,7 @@ from engine.features import efficientnet, extractor
 from engine.heads import ridge
 from engine.heads.frame import into_frame, make_frame
 from engine.heads.model import STRIDE, HeadStore, fit_heads, head_features, head_view, pose_prior
-from engine.matching.propose import choose_settings, keypoint_map, propose_keypoints
+from engine.pipelines.sweep import choose_settings, keypoint_map, propose_keypoints
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
