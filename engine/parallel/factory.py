@@ -48,7 +48,7 @@ class EngineFactory:
     def open(self) -> Engine:
         """The engine; workers start with its first sweep. KnownError: Ray is asked for and not installed."""
         if self.kind == "local":
-            from engine.local import LocalEngine
+            from engine.api.local import LocalEngine
 
             return LocalEngine(self.config)
         from engine.parallel.pool import WorkerPool

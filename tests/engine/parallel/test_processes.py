@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.local import LocalEngine
 
 from engine.api import DescriptorRequest, FindRequest, MatchSettings, Reference
+from engine.api.local import LocalEngine
 from engine.domain.errors import KnownError, OperationCancelled, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.parallel.factory import EngineFactory
