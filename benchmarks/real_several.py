@@ -60,7 +60,10 @@ THERE, ELSEWHERE = 0.55, 0.25
 one of two is a place made of parts of two instances)."""
 
 
-@dataclass(frozen=True)
+RIDGE, REPEATS = 20.0, 6
+
+
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """One instance: `xy` `[K, 2]` (NaN = not labelled), `length` longer side of its box."""
 
@@ -294,11 +297,13 @@ def candidate_facts(
 
 
 def fit(runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]]) -> tuple[dict[str, Any], list[Row]]:
-    """One logistic model over all sets, each set counting alike; rows: decided by a model of the others."""
+    """One logistic model over all sets, small ones counting up to REPEATS times; rows: decided by a model of the others."""
+    sizes = {name: sum(len(there) for _, there in own) for name, own in runs.items()}
 
     def stacked(names: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
-        facts = np.concatenate([f for n in names for f, _ in runs[n]])
-        return facts, np.concatenate([t for n in names for _, t in runs[n]])
+        repeats = {n: min(REPEATS, max(1, round(max(sizes[m] for m in names) / sizes[n]))) for n in names}
+        facts = np.concatenate([f for n in names for f, _ in runs[n] for _ in range(repeats[n])])
+        return facts, np.concatenate([t for n in names for _, t in runs[n] for _ in range(repeats[n])])
 
     rows = []
     for name in runs:
@@ -318,9 +323,6 @@ def fit(runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]]) -> tuple[dict[s
         ]
     x, y = stacked(list(runs))
     return fit_logistic(x, y, strength=RIDGE), rows
-
-
-RIDGE = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
