@@ -10,7 +10,7 @@ OperationCancelled. An unreadable *target* of a sweep does not stop it: it is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -507,6 +507,12 @@ class Engine(Protocol):
         cancel: CancelToken | None = None,
     ) -> TuneResult:
         """Fine-tune a prompt; resumes from `work_dir` when an unfinished run of the same request lies there."""
+        ...
+
+    def tune_steps(
+        self, request: TuneRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Generator[TuneProgress, None, TuneResult]:
+        """`tune_prompt` point by point: other calls may come in between; closing it keeps what was tuned so far."""
         ...
 
     def optimise_point(

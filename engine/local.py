@@ -6,7 +6,7 @@ Light to import; every method loads what it needs on its first call, so opening 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine import api
@@ -135,6 +135,14 @@ class LocalEngine:
         from engine.prompts.tuning import tune_prompt
 
         return tune_prompt(self.session, request, on_step=on_step, progress=progress, cancel=cancel)
+
+    def tune_steps(
+        self, request: api.TuneRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Generator[api.TuneProgress, None, api.TuneResult]:
+        """See `engine.api.Engine.tune_steps`."""
+        from engine.prompts.tuning import tune_steps
+
+        return tune_steps(self.session, request, progress=progress, cancel=cancel)
 
     def optimise_point(
         self, request: api.OptimiseRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None

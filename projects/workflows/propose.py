@@ -1,15 +1,16 @@
 """Propose keypoints: every accepted instance of a category is an exemplar for every other photo.
 
-One way for the command line and the window: `propose()` reads the project, asks the engine, and stores what comes back
-in short transactions that are together one undo step. What was stored stays when the job is cancelled or fails.
+One way for the command line and the window: a `ProposeSweep` reads the project, asks the engine, and stores what comes back
+in short transactions that are together one undo step. What was stored stays when the job is cancelled or fails. The window
+goes on step by step, `propose()` takes all steps in a row.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.api import (
@@ -20,35 +21,31 @@ from engine.api import (
     ImageInput,
     MatchSettings,
     ProposeRequest,
-    SettingsChoice,
     Target,
     TargetFailure,
 )
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import expand_box
-from engine.domain.progress import CancelToken, Progress
+from engine.domain.progress import CancelToken, PartProgress, Progress
 from engine.domain.proposals import InstanceProposal
 from projects.project import Project
+from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from projects.workflows.batches import Answers, Batches, OnStored
 from projects.workflows.calibrate import project_calibration
+from projects.workflows.kept import KeptJob, forget, keep, note_progress
+from projects.workflows.match_settings import AUTO_FIELDS, settings_for, settings_from_json
 
-BATCH_SIZE, BATCH_SECONDS = 24, 2.0
+BATCH_SIZE = 24
+RESTS_ON = frozenset(
+    ("instance", "keypoint", "mask", "nothing_here", "image", "image_root", "category", "keypoint_definition",
+     "skeleton_edge", "side_pair")
+)  # fmt: skip
+"""Tables that the question to the engine is made from: when a person changes one, it is asked anew."""
 COLLECTION = 24
 """Photos that stand for the project where matching takes its statistics and settings from the collection."""
-CHOOSE_AGAIN_FROM = 4
-"""Holding out one of two or three exemplars says too little: the settings of the first one are better until then."""
-CHOICE_KEY = "match-settings:"
-_AUTO_FIELDS = (
-    "method",
-    "stages",
-    "rotations",
-    "flip",
-    "fusion_weight",
-    "fuse_exemplars",
-    "location_prior",
-    "shape_weight",
-)
+
 
 
 @dataclass(frozen=True)
@@ -99,11 +96,23 @@ class CategoryOutcome:
 
 @dataclass(frozen=True)
 class _Job:
-    """One category's work: which instance (or None: a new one) each target completes."""
+    """One category's question: which instance (or None: a new one) each target completes."""
 
     category: CategoryRow
     request: ProposeRequest
     completes: dict[str, int | None]
+
+
+@dataclass
+class _Asked:
+    """A question that is under way: the photos from `begin` to `end` of the sweep, as the project was at `revision`."""
+
+    job: _Job
+    begin: int
+    end: int
+    revision: int
+    batches: Batches[InstanceProposal]
+    answers: Answers[InstanceProposal | TargetFailure] | None = None
 
 
 def exemplar_of(image: ImageRow, instance: InstanceRow, category: CategoryRow) -> Exemplar:
@@ -193,51 +202,6 @@ def _target_inside(image: ImageRow, instance: InstanceRow, category: CategoryRow
     return Target(image.image_input, box=expand_box(keypoints.box_or_extent(0.5), margin=0.1))
 
 
-def _is_complete(settings: MatchSettings) -> bool:
-    return all(getattr(settings, name) is not None for name in _AUTO_FIELDS)
-
-
-def settings_for(
-    project: Project, engine: Engine, request: ProposeRequest, *, progress: Progress | None, cancel: CancelToken | None
-) -> SettingsChoice:
-    """The project's stored choice while it fits, else a new one (stored): methods/matching.md.
-
-    A choice is made again when the number of exemplars has doubled (from four on) or backbone or prompt changed.
-    """
-    if _is_complete(request.settings):
-        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="given")
-    key = f"{CHOICE_KEY}{request.category}"
-    stored = project.queries.setting(key)
-    overridden = any(getattr(request.settings, name) is not None for name in _AUTO_FIELDS)
-    if stored and not overridden and _still_fits(stored, request):
-        return SettingsChoice(
-            _settings_from_json(stored["settings"]),
-            tuple((str(a), float(b), float(c)) for a, b, c in stored["table"]),
-            int(stored["exemplars"]),
-            str(stored["reason"]),
-        )
-    choice = engine.choose_settings(request, progress=progress, cancel=cancel)
-    if not overridden and not project.read_only:
-        project.operations.set_setting(
-            key,
-            {
-                "settings": asdict(choice.settings), "table": [list(row) for row in choice.table], "exemplars": len(request.exemplars),
-                "reason": choice.reason, "backbone": request.backbone, "prompt": request.prompt,
-            },
-        )  # fmt: skip
-    return choice
-
-
-def _still_fits(stored: dict[str, Any], request: ProposeRequest) -> bool:
-    same = stored.get("backbone") == request.backbone and stored.get("prompt") == request.prompt
-    return same and not choose_again(int(stored.get("exemplars", 0)), len(request.exemplars))
-
-
-def choose_again(chosen_with: int, exemplars: int) -> bool:
-    """Whether settings that were chosen with so many exemplars should be chosen again: with twice as many, and enough."""
-    return exemplars >= max(CHOOSE_AGAIN_FROM, 2 * chosen_with)
-
-
 def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[ImageInput, ...]:
     """Photos without labels whose names fit, spread over the project; none where it is known that the category is not there."""
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
@@ -245,37 +209,6 @@ def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[I
     chosen = [ids[i * len(ids) // COLLECTION] for i in range(COLLECTION)] if len(ids) > COLLECTION else ids
     rows = project.queries.images_by_id(chosen)
     return tuple(rows[id_].image_input for id_ in chosen)
-
-
-def _settings_from_json(data: dict[str, Any]) -> MatchSettings:
-    known = {f.name for f in fields(MatchSettings)}
-    return MatchSettings(**{key: value for key, value in data.items() if key in known})
-
-
-def propose(
-    project: Project,
-    engine: Engine,
-    options: ProposeOptions | None = None,
-    *,
-    progress: Progress | None = None,
-    cancel: CancelToken | None = None,
-    on_stored: Callable[[frozenset[int]], None] | None = None,
-) -> tuple[CategoryOutcome, ...]:
-    """Propose keypoints and store them as pending.
-
-    Args:
-        on_stored: told the image ids of each stored batch (the window shows proposals while the sweep runs).
-
-    Raises:
-        UserInputError: unknown category, no exemplar, unknown keypoint names.
-        OperationCancelled: after the proposals so far were stored.
-    """
-    options = options or ProposeOptions()
-    progress, cancel = progress or Progress(), cancel or CancelToken()
-    outcomes = []
-    for category in categories_to_propose(project, options.category):
-        outcomes.append(_propose_category(project, engine, category, options, progress, cancel, on_stored))
-    return tuple(outcomes)
 
 
 def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -> _Job:
@@ -297,72 +230,200 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
     return _Job(category, request, completes)
 
 
-def _propose_category(
-    project: Project, engine: Engine, category: CategoryRow, options: ProposeOptions, progress: Progress, cancel: CancelToken,
-    on_stored: Callable[[frozenset[int]], None] | None,
-) -> CategoryOutcome:  # fmt: skip
-    job = _prepare(project, category, options)
-    outcome = CategoryOutcome(category.name, len(job.request.exemplars), len(job.request.targets))
-    if not job.request.targets:
-        return outcome
-    started = time.monotonic()
-    choice = settings_for(project, engine, job.request, progress=progress, cancel=cancel)
-    calibration = project_calibration(project, engine, category)
-    request = replace(job.request, settings=choice.settings, calibration=calibration)
-    outcome.settings = {name: getattr(choice.settings, name) for name in _AUTO_FIELDS}
-    outcome.table, outcome.reason = [list(row) for row in choice.table], choice.reason
-    outcome.calibrated = calibration is not None and calibration.kind == "project"
-    progress.start(f"Proposing {category.name}", len(request.targets))
-    store = _Store(project, job, outcome, on_stored, options.step_name or f"Propose {category.name}")
-    try:
-        for result in engine.propose_keypoints(request, progress=progress, cancel=cancel):
-            store.take(result)
-    finally:
-        store.flush()
-        outcome.seconds = time.monotonic() - started
-    return outcome
+class ProposeSweep:
+    """Proposing photo by photo: its state lives between the steps, so that a window lets urgent work in between.
 
+    Its thread owns it. The engine is asked once for many photos, and anew when a person changed what the question rests
+    on: accepted work is an exemplar from the next step on, and a photo that was labelled meanwhile is left out.
 
-class _Store:
-    """Collects results and writes them in short transactions, all part of one undo step."""
+    Attributes:
+        outcomes: one per category; done, total: photos times categories.
+    """
 
     def __init__(
-        self,
-        project: Project,
-        job: _Job,
-        outcome: CategoryOutcome,
-        on_stored: Callable[[frozenset[int]], None] | None,
-        step_name: str,
-    ) -> None:
-        self._project, self._job, self._outcome, self._on_stored = project, job, outcome, on_stored
-        self._step_name = step_name
-        self._batch: list[InstanceProposal] = []
-        self._since = time.monotonic()
+        self, project: Project, engine: Engine, options: ProposeOptions | None = None, *,
+        progress: Progress | None = None, cancel: CancelToken | None = None, on_stored: OnStored | None = None,
+        at_once: int | None = None, span: int | None = None, kept: KeptJob | None = None,
+    ) -> None:  # fmt: skip
+        """`at_once`: photos that the engine is asked for in one request; `span`: photos of one category in a row before
+        the next one's turn (None: all); `kept`: a sweep that was cut off and goes on.
 
-    def take(self, result: InstanceProposal | TargetFailure) -> None:
-        """One answer of the engine."""
-        if isinstance(result, TargetFailure):
-            self._outcome.failures.append({"image_id": result.image_id, "error": str(result.error)})
-            return
-        self._batch.append(result)
-        if len(self._batch) >= BATCH_SIZE or time.monotonic() - self._since > BATCH_SECONDS:
-            self.flush()
+        Raises:
+            UserInputError: unknown category, no exemplar.
+        """
+        if kept is not None:
+            options = options_of(kept)
+        options = options or ProposeOptions()
+        self.options = replace(options, job=options.job or uuid.uuid4().hex)
+        self._project, self._engine, self._on_stored = project, engine, on_stored
+        self._progress, self._cancel = progress or Progress(), cancel or CancelToken()
+        self._categories = categories_to_propose(project, options.category)
+        glob = ImageFilter(glob=options.targets_glob)
+        ids = kept.image_ids if kept is not None else options.image_ids
+        self._ids = tuple(ids if ids is not None else project.queries.image_ids(glob))
+        self._at_once, self._span = at_once, span or max(1, len(self._ids))
+        self.outcomes = tuple(CategoryOutcome(category.name) for category in self._categories)
+        self.total = len(self._ids) * len(self._categories)
+        self.done = 0 if kept is None else min(kept.done, self.total)
+        self._kept = kept.id if kept is not None else ""
+        self._asked: dict[int, _Asked] = {}
+        self._answered = [0] * len(self._categories)
+        self._progress.start(_title(self._categories), self.total)
+        self._progress.step(self.done)
+        if not self._ids:  # what is wrong with the question is said all the same
+            for number in range(len(self._categories)):
+                self._ask(number, 0)
 
-    def flush(self) -> None:
-        """Write what was collected."""
-        if not self._batch:
-            return
-        batch, self._batch = self._batch, []
-        self._since = time.monotonic()
+    @property
+    def left(self) -> int:
+        """Photos times categories that still wait."""
+        return self.total - self.done
+
+    def keep(self, job_id: str) -> None:
+        """Note the sweep in the project, so that it can go on after the window was closed in the middle of it."""
+        asked = _asked_of(self.options)
+        job = KeptJob("propose", self.options.category, asked, self._ids, self.total, self.done, job_id)
+        self._kept = job_id
+        keep(self._project, job)
+
+    def step(self, limit: int | None = None) -> int:
+        """Go on with the next `limit` photos (None: all that are left), store what comes, and return how many they were.
+
+        Raises:
+            UserInputError: an exemplar's photo is gone, unknown keypoint names.
+            OperationCancelled: after the proposals so far were stored.
+        """
+        before = self.done
+        number, begin, end = self._place()
+        goal = end if limit is None else min(end, begin + limit)
+        asked = self._current(number, begin)
+        outcome, started = self.outcomes[number], time.monotonic()
+        finished = begin
+        try:
+            for image_id in self._ids[begin : min(goal, asked.end)]:
+                self._answered[number] += self._go_through(asked, outcome, image_id)
+                finished += 1
+        except BaseException:
+            self._asked.pop(number, None)  # its answers have ended; whoever goes on asks again
+            raise
+        finally:
+            asked.batches.flush()
+            self.done += finished - begin
+            outcome.seconds += time.monotonic() - started
+            note_progress(self._project, self._kept, self.done)
+        self._progress.reach(self.done)
+        if not self.left:
+            forget(self._project, self._kept)
+        return self.done - before
+
+    def _place(self) -> tuple[int, int, int]:
+        """(category, first photo, end of its photos in a row) of what comes next: spans of photos, in each all categories."""
+        count, many = len(self._ids), len(self._categories)
+        begin = self.done // (self._span * many) * self._span
+        length = min(self._span, count - begin)
+        number, within = divmod(self.done - begin * many, max(1, length))
+        return number, begin + within, begin + length
+
+    def _current(self, number: int, begin: int) -> _Asked:
+        """The question under way for a category, asked anew when it is answered or does not fit any more."""
+        asked = self._asked.get(number)
+        if asked is None or not asked.begin <= begin < asked.end or asked.revision != self._project.revision(RESTS_ON):
+            asked = self._ask(number, begin)
+        return asked
+
+    def _ask(self, number: int, begin: int) -> _Asked:
+        end = len(self._ids) if self._at_once is None else min(len(self._ids), begin + self._at_once)
+        revision = self._project.revision(RESTS_ON)
+        category = self._project.queries.require_category(self._categories[number].name)
+        part = replace(self.options, image_ids=self._ids[begin:end])
+        job = _prepare(self._project, category, part)
+        outcome = self.outcomes[number]
+        outcome.exemplars = len(job.request.exemplars)
+        outcome.targets = self._answered[number] + len(job.request.targets)
+
+        def store(batch: Sequence[InstanceProposal]) -> OpChanges:
+            return self._store(job, outcome, batch)
+
+        asked = _Asked(job, begin, end, revision, Batches(store, BATCH_SIZE, self._on_stored))
+        self._asked[number] = asked
+        return asked
+
+    def _go_through(self, asked: _Asked, outcome: CategoryOutcome, image_id: int) -> bool:
+        """One photo; False when nothing is to be proposed on it."""
+        self._cancel.check()
+        if str(image_id) not in asked.job.completes:
+            return False
+        if asked.answers is None:
+            asked.answers = self._answers(asked.job, outcome)
+        answers = asked.answers.of(image_id)
+        outcome.failures += [
+            {"image_id": answer.image_id, "error": str(answer.error)}
+            for answer in answers
+            if isinstance(answer, TargetFailure)
+        ]
+        asked.batches.add([answer for answer in answers if not isinstance(answer, TargetFailure)])
+        return True
+
+    def _answers(self, job: _Job, outcome: CategoryOutcome) -> Answers[InstanceProposal | TargetFailure]:
+        """Choose the settings and ask the engine."""
+        choice = settings_for(self._project, self._engine, job.request, progress=self._progress, cancel=self._cancel)
+        calibration = project_calibration(self._project, self._engine, job.category)
+        request = replace(job.request, settings=choice.settings, calibration=calibration)
+        outcome.settings = {name: getattr(choice.settings, name) for name in AUTO_FIELDS}
+        outcome.table, outcome.reason = [list(row) for row in choice.table], choice.reason
+        outcome.calibrated = calibration is not None and calibration.kind == "project"
+        self._progress.start(_title(self._categories), self.total)
+        self._progress.step(self.done)
+        progress = PartProgress(self._progress)
+        return Answers(self._engine.propose_keypoints(request, progress=progress, cancel=self._cancel))
+
+    def _store(self, job: _Job, outcome: CategoryOutcome, batch: Sequence[InstanceProposal]) -> OpChanges:
         changes = self._project.operations.add_keypoint_proposals(
             batch,
-            self._job.category.id,
-            job=self._job.request.request_id,
-            name=self._step_name,
-            instance_ids=[self._job.completes[proposal.image_id] for proposal in batch],
+            job.category.id,
+            job=job.request.request_id,
+            name=self.options.step_name or f"Propose {job.category.name}",
+            instance_ids=[job.completes[proposal.image_id] for proposal in batch],
         )
-        self._outcome.proposals += changes.count
-        self._outcome.keypoints += sum(len(proposal.keypoints) for proposal in batch)
-        self._outcome.skipped.extend(changes.skipped)
-        if self._on_stored is not None:
-            self._on_stored(changes.image_ids)
+        outcome.proposals += changes.count
+        outcome.keypoints += sum(len(proposal.keypoints) for proposal in batch)
+        outcome.skipped.extend(changes.skipped)
+        return changes
+
+
+def _title(categories: Sequence[CategoryRow]) -> str:
+    return f"Proposing {categories[0].name}" if len(categories) == 1 else "Proposing keypoints"
+
+
+def propose(
+    project: Project,
+    engine: Engine,
+    options: ProposeOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+    on_stored: OnStored | None = None,
+) -> tuple[CategoryOutcome, ...]:
+    """Propose keypoints and store them as pending: all steps of a `ProposeSweep` in a row.
+
+    Args:
+        on_stored: told the image ids of each stored batch.
+
+    Raises:
+        UserInputError: unknown category, no exemplar, unknown keypoint names.
+        OperationCancelled: after the proposals so far were stored.
+    """
+    sweep = ProposeSweep(project, engine, options, progress=progress, cancel=cancel, on_stored=on_stored)
+    while sweep.left:
+        sweep.step()
+    return sweep.outcomes
+
+
+def _asked_of(options: ProposeOptions) -> dict[str, Any]:
+    return {**asdict(options), "image_ids": None}
+
+
+def options_of(kept: KeptJob) -> ProposeOptions:
+    """What a sweep that was cut off was asked for."""
+    asked = {**kept.asked, "only_keypoints": tuple(kept.asked["only_keypoints"])}
+    return ProposeOptions(**{**asked, "settings": settings_from_json(asked["settings"])})
