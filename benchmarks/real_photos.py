@@ -30,7 +30,8 @@ from projects.pictures.contact_sheet import ACCEPTED, HUMAN, DrawnPoint, Section
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.demo.truth import instance_box, nearest_instance, placed
-from projects.workflows.find import FindOptions, ReferenceSpec, find
+from projects.workflows.find import find
+from projects.workflows.find_plan import FindOptions, ReferenceSpec
 from projects.workflows.propose import ProposeOptions, propose
 
 CAT = ("ear_1", "ear_2", "eye_1", "eye_2", "nose")

@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -15,6 +15,10 @@ from desktop.engine_thread.worker import EngineWorker
 from desktop.io.pool import is_late
 from engine.domain.errors import AppError
 from engine.domain.progress import ProgressSnapshot
+
+if TYPE_CHECKING:
+    from engine.api import Engine
+    from projects.project import Project
 
 POLL_MS = 100
 
@@ -26,6 +30,7 @@ class _Watch:
     on_news: Callable[[Any], object] | None
     on_failed: Callable[[AppError], object] | None
     on_end: Callable[[], object] | None
+    on_stopped: Callable[[], object] | None
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class EngineService(QObject):
 
     def __init__(
         self,
-        make_engine: Callable[[], Any],
-        open_project: Callable[[Path], Any],
+        make_engine: Callable[[], Engine],
+        open_project: Callable[[Path], Project],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -92,24 +97,33 @@ class EngineService(QObject):
         on_news: Callable[[Any], object] | None = None,
         on_failed: Callable[[AppError], object] | None = None,
         on_end: Callable[[], object] | None = None,
+        on_stopped: Callable[[], object] | None = None,
     ) -> Job | None:
-        """Queue a job; `replace` drops waiting and running ones of the same group first. None while closing."""
+        """Queue a job; `replace` drops waiting and running ones of the same group first. None while closing.
+
+        Heard of it is `on_news`, then `on_done` or `on_failed`, then `on_end`; when it is cancelled `on_end` alone, after
+        `on_stopped` if that was a wish (not the end of the project).
+        """
         if self._closed:
             return None
         if replace and group:
             self.cancel_group(group)
         job = Job.make(title, run, priority=priority, group=group, quiet=quiet)
-        self._watched[job.number] = _Watch(job, on_done, on_news, on_failed, on_end)
+        self._watched[job.number] = _Watch(job, on_done, on_news, on_failed, on_end, on_stopped)
         self._started().queue.put(job)
         self._timer.start()
         return job
 
     def cancel(self, job: Job) -> None:
-        """Stop a job; its answer is dropped."""
+        """Stop a job because somebody wants it; its answer is dropped."""
+        watch = self._watched.get(job.number)
+        self._drop(job)
+        if watch is not None and watch.on_stopped is not None:
+            watch.on_stopped()
+
+    def _drop(self, job: Job) -> None:
         job.cancel.cancel()
         watch = self._watched.pop(job.number, None)
-        if self._worker is not None:
-            self._worker.queue.remove(job.number)
         if watch is not None and watch.on_end is not None:
             watch.on_end()
 
@@ -119,9 +133,9 @@ class EngineService(QObject):
             self.cancel(watch.job)
 
     def cancel_all(self) -> None:
-        """Stop everything."""
+        """Stop everything: the project is left."""
         for watch in list(self._watched.values()):
-            self.cancel(watch.job)
+            self._drop(watch.job)
 
     def busy_with(self, group: str) -> bool:
         """Whether a job of the group runs or waits."""
@@ -162,10 +176,10 @@ class EngineService(QObject):
 
     def _deliver(self, answer: Answer) -> None:
         watch = self._watched.get(answer.number)
-        if watch is None or answer.kind in ("started", "requeued"):
+        if watch is None or answer.kind == "started":
             return
         if answer.kind == "news":
-            if watch.on_news is not None:
+            if watch.on_news is not None and answer.value is not None:
                 watch.on_news(answer.value)
             return
         del self._watched[answer.number]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QFileDialog
 
 from desktop.canvas.tone import STEP, Tone
-from desktop.engine_thread.jobs import LettingIn
+from desktop.engine_thread.jobs import JobContext
 from desktop.error_texts import in_language
 from desktop.io.dropped import Dropped
 from desktop.session.operation_names import operation_text
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
     from projects.formats.recognise import Recognised
+    from projects.images import AddReport
     from projects.store.changes import OpChanges
+    from projects.workflows.find import FindOutcome
+    from projects.workflows.propose_all import SweepOutcome
 
 FEW_DROPPED = 100
 """So many of the dropped things are looked at; tens of thousands of questions to a network drive would take minutes."""
@@ -255,12 +258,15 @@ class Commands(QObject):
         if self._space is None:
             return
 
-        def run(context: Any) -> Any:
-            from projects.images import add_paths
+        def run(context: JobContext) -> Generator[None, None, tuple[AddReport, Recognised | None]]:
+            from projects.images import PhotoImport
 
             given = list(paths)
-            report = add_paths(context.project, given, progress=LettingIn(context), cancel=context.cancel)
-            return report, _labels_beside(given) if not context.project.queries.counts().instances else None
+            adding = PhotoImport(context.project, given, progress=context.progress, cancel=context.cancel)
+            while adding.report is None:
+                adding.step(1)
+                yield
+            return adding.report, _labels_beside(given) if not context.project.queries.counts().instances else None
 
         def done(outcome: Any) -> None:
             report, labels = outcome
@@ -525,7 +531,7 @@ class Commands(QObject):
             workspace.jobs.propose_here(image.id, category.name)
             workspace.jobs.learn_device()
 
-    def _sweep_done(self, outcome: Any) -> None:
+    def _sweep_done(self, outcome: SweepOutcome) -> None:
         messages = self._window.program.messages
         if outcome.failures:
             name, reason = outcome.failures[0]
@@ -586,9 +592,9 @@ class Commands(QObject):
                 text.format(a=tuned.before, b=tuned.after), self.tr("Open the Tune window to keep or discard it.")
             )
 
-    def _find_done(self, summary: Any) -> None:
+    def _find_done(self, summary: FindOutcome) -> None:
         text = self.tr("{name}: %n suggestions (photos searched: {searched}).", "", summary.found).format(
-            name=summary.identity or summary.kind, searched=summary.searched
+            name=summary.identity or summary.category, searched=summary.searched
         )
         hint = self.tr("Confirm or deny them on the identity page.")
         if not summary.identity:

@@ -26,6 +26,7 @@ from desktop.session.project_session import ProjectSession
 from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import Reviewer
 from desktop.session.tuning import PromptTuning
+from desktop.window.cut_off import CutOffJobs
 from engine.domain.errors import AppError
 from engine.domain.proposals import SimilarityMap
 from projects.store.rows import ImageRow
@@ -59,6 +60,7 @@ class Workspace(QObject):
         self.reviewer = Reviewer(self.labelling, self.next_review)
         self.jobs = EngineJobs(program.engine, self.labelling, self.queue, settings, self)
         self.tuning = PromptTuning(program.engine, lambda: self.jobs.backbone, self)
+        self.cut_off = CutOffJobs(self.session, self.jobs, self.tuning, program.messages, self)
         self.indexer = Indexer(program.engine, self.session, settings, self)
         self.images = ImagePanel(self.labelling, program.thumbnails)
         self.instances = InstancePanel(self.labelling)
@@ -106,6 +108,7 @@ class Workspace(QObject):
         ids = self.images.model.ids
         first = kept if kept is not None and self.images.model.place_of(kept) is not None else (ids[0] if ids else None)
         self.go_to(first)
+        self.cut_off.offer()
 
     def go_to(self, image_id: int | None) -> None:
         """Show a photo."""

@@ -6,7 +6,7 @@ Light to import; every method loads what it needs on its first call, so opening 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.domain.progress import CancelToken, Progress
@@ -166,6 +166,14 @@ class LocalEngine:
         from engine.tuning.job import tune_prompt
 
         return tune_prompt(self.session, request, on_step=on_step, progress=progress, cancel=cancel)
+
+    def tune_steps(
+        self, request: TuneRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Generator[TuneProgress, None, TuneResult]:
+        """See `engine.api.Engine.tune_steps`."""
+        from engine.tuning.job import tune_steps
+
+        return tune_steps(self.session, request, progress=progress, cancel=cancel)
 
     def optimise_point(
         self, request: OptimiseRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None

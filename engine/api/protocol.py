@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -131,6 +131,12 @@ class Engine(Protocol):
         cancel: CancelToken | None = None,
     ) -> TuneResult:
         """Fine-tune a prompt; resumes from `work_dir` when an unfinished run of the same request lies there."""
+        ...
+
+    def tune_steps(
+        self, request: TuneRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Generator[TuneProgress, None, TuneResult]:
+        """`tune_prompt` point by point: other calls may come in between; closing it keeps what was tuned so far."""
         ...
 
     def optimise_point(

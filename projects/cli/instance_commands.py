@@ -101,8 +101,8 @@ def find(
 ) -> None:
     """Find one instance in the other photos: ranked, with a mask each, or "not here". With --name alone: that kind of thing."""
     from projects.project import Project
-    from projects.workflows.find import FindOptions, ReferenceSpec
     from projects.workflows.find import find as run_find
+    from projects.workflows.find_plan import FindOptions, ReferenceSpec
 
     if sum(bool(x) for x in (box, mask, point)) > 1:
         raise typer.BadParameter("give only one of --box, --mask and --point")
