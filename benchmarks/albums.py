@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from engine.imaging import is_image_path, load_image
-from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 SIDE = 400
 KINDS = ("dog", "cat", "chair", "car", "guitar", "bird", "horse", "mouse")

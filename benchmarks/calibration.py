@@ -18,6 +18,8 @@ from PIL import Image
 from benchmarks.common import Row, finish, parser
 from benchmarks.real_sets import choose, load_set, proposed
 from benchmarks.sequences import SEQUENCES
+from benchmarks.training.bodies import twin_pairs
+from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from engine.api import EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import KeypointSignals
@@ -33,13 +35,11 @@ from engine.matching.confidence import (
     signal_matrix,
     threshold_for_precision,
 )
-from engine.matching.evidence import RawKeypoints
+from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.facing import predict_facing
-from engine.matching.propose import asked, decide_plan, gather_all, open_heads, open_matcher, swap_probability
 from engine.paths import resources_dir
+from engine.pipelines.sweep import asked, decide_plan, gather_all, open_heads, open_matcher, swap_probability
 from engine.session import EngineSession
-from engine.training.bodies import twin_pairs
-from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 SIZE = 256
 STRENGTH = 3.0

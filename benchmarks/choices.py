@@ -4,7 +4,7 @@
 
 Sets: the sample collection (starting at two places of its list; where a photo shows two of a kind the target's box is
 given), rendered bodies from the side and from all round, and the three filmed sets. First = what sizes, scene and targets say;
-chosen = after holding labelled photos out (`engine.matching.auto`). `--grid` also measures a grid of settings on the
+chosen = after holding labelled photos out (`engine.pipelines.choice`). `--grid` also measures a grid of settings on the
 targets themselves, which nobody can know beforehand: how much there is to win. PCK@0.1 of the target's box, mean over photos.
 """
 
@@ -24,12 +24,12 @@ from benchmarks.sequences import SEQUENCES
 from engine.api import EngineConfig, Exemplar, ProposeRequest, SettingsChoice, Target
 from engine.domain.geometry import expand_box
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.matching.auto import choose, first_settings
 from engine.matching.bank import exemplar_length
-from engine.matching.plan import Plan, apply_settings
+from engine.matching.plan.plan import Plan, apply_settings
 from engine.matching.predict import Matcher
-from engine.matching.propose import open_matcher
 from engine.paths import resources_dir
+from engine.pipelines.choice import choose, first_settings
+from engine.pipelines.sweep import open_matcher
 from engine.session import EngineSession
 from projects.formats import coco_read
 from projects.formats.base import ReadOptions

@@ -26,11 +26,11 @@ from benchmarks.published import dift_features, sd4match_features
 from engine.api import ImageInput
 from engine.backbones.backbone import Backbone
 from engine.backbones.devices import choose_device, choose_dtype, cpu_has_bf16, dtype_name
+from engine.backbones.prompt import Prompt
 from engine.backbones.registry import FusionSpec
 from engine.features.extractor import FeatureExtractor
 from engine.features.noise import image_noise
 from engine.features.views import whole_view
-from engine.prompts.types import Prompt
 
 MEMBERS = 8
 

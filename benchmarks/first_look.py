@@ -22,8 +22,8 @@ from benchmarks.common import Row, finish, mean_and_error, parser
 from engine.api import SEARCH_METHOD, EngineConfig, MatchSettings, ProposeRequest, TargetFailure
 from engine.domain.proposals import KeypointSignals
 from engine.matching.confidence import CORRECT_WITHIN
-from engine.matching.propose import choose_settings, propose_keypoints
 from engine.paths import resources_dir
+from engine.pipelines.sweep import choose_settings, propose_keypoints
 from engine.session import EngineSession
 
 FILE = resources_dir() / "calibration" / "search.json"

@@ -18,6 +18,8 @@ from PIL import Image
 
 from benchmarks.common import Row, finish, mean_and_error, parser
 from benchmarks.ranking import describe_folder, ranking_rows
+from benchmarks.rendered.instances import InstanceCase, instance_cases, judge
+from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from engine.api import (
     DEFAULT_BACKBONE,
     DescriptorRequest,
@@ -31,14 +33,12 @@ from engine.api import (
 )
 from engine.domain.masks import MaskRLE
 from engine.evaluation import instance_metrics as metrics
-from engine.evaluation.instance_quality import InstanceCase, instance_cases, judge
 from engine.instances.decision import DEFAULT_THRESHOLD, confidence_of
 from engine.instances.find import InstanceFinder
 from engine.instances.picture import load_picture
 from engine.retrieval.descriptors import descriptors
 from engine.retrieval.index import VectorIndex
 from engine.session import EngineSession
-from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 ATTENTION = {"attention": 1.0, "colour": 0.0, "local": 0.0, "natural": 0.0}
 VARIANTS: dict[str, tuple[str, dict[str, float] | None]] = {

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import Row, finish, parser
+from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from engine.api import DEFAULT_BACKBONE, EngineConfig, ImageInput, InstanceSettings
 from engine.instances.attention import AttentionExtractor
 from engine.instances.maps import appearance_tokens
 from engine.instances.settings import resolve
 from engine.session import EngineSession
-from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 VARIANTS = (("one-step", "pdm", 0), ("4-step inversion", "pdm", 4), ("50-step inversion", "pdm", 50),
             ("votes, 50 steps there and back", "pdm-votes", 50))  # fmt: skip

@@ -63,8 +63,8 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
     """PCK of every arm on the three sets, and the paired gains of the shipped fusion."""
     import torch
 
+    from benchmarks.rendered import keypoints as q
     from engine.backbones.loading import load_backbone
-    from engine.evaluation import quality as q
 
     backbones = {n: load_backbone(f, "cpu", torch.float32) for n, f in (("model", folder), ("untrained", blank))}
     describer = q.Describer(backbones)
@@ -103,8 +103,8 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
 
 def instance_rows(folder: Path, blank: Path, work: Path, chosen: Any) -> list[Row]:
     """IoU, peak and choice of every arm on scenes with a double."""
+    from benchmarks.rendered import instances as iq
     from engine.api import EngineConfig, open_engine
-    from engine.evaluation import instance_quality as iq
 
     cases = iq.instance_cases(work / "cases", chosen.scenes, 256)
     engine = open_engine(EngineConfig(cache_dir=work / "cache"))
@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     folder = chosen.model or resources_dir() / "models" / "embedded"
     if not (folder / "unet").is_dir():
-        raise KnownError(f"There is no model in {folder}.", "Train one: python -m engine.training.train.")
+        raise KnownError(f"There is no model in {folder}.", "Train one: python -m benchmarks.training.train.")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)

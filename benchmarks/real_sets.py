@@ -44,13 +44,14 @@ from engine.domain.proposals import InstanceProposal, KeypointProposal
 from engine.features.efficientnet import input_side, load_network, to_pixels
 from engine.features.local_descriptor import dense_descriptor
 from engine.matching.confidence import auroc, expected_calibration_error
-from engine.matching.propose import propose_keypoints
 from engine.matching.sampling import sample_features
+from engine.pipelines.sweep import propose_keypoints
 from engine.session import EngineSession
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 
 Floats = NDArray[np.float64]
 POOL = 20

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import Row, finish, parser
-from engine.evaluation import quality as q
+from benchmarks.rendered import keypoints as q
 from engine.evaluation.pck import hits
 from engine.features.cache import decode_map, encode_map
 from engine.features.compress import SharedBasis, quantise

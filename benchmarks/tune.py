@@ -48,9 +48,9 @@ def rendered_exemplars(category: str, count: int, first: int, folder: Path) -> t
     """`count` pictures of a sample category with their true keypoints, from held-out seeds beginning at `first`."""
     from PIL import Image
 
-    from engine.training.bodies import keypoint_names, twin_pairs
-    from engine.training.make_samples import AZIMUTH
-    from engine.training.scenes import HELD_OUT, SceneOptions, render_scene, scene_category
+    from benchmarks.training.bodies import keypoint_names, twin_pairs
+    from benchmarks.training.make_samples import AZIMUTH
+    from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene, scene_category
 
     names = keypoint_names(category)
     identities = [i for i in range(HELD_OUT, HELD_OUT + 4000) if scene_category(i) == category]
@@ -147,11 +147,11 @@ def _propose_once(
 ) -> dict[str, Any]:
     """Tune as a project does, then propose on the other pictures from all labelled ones under both prompts."""
     from engine.prompts.files import read_card
-    from engine.prompts.heldout import figures
-    from engine.prompts.instances import Split, make_labelled
     from engine.prompts.saved import load_saved
-    from engine.prompts.tuning import tune_prompt
-    from engine.prompts.tuning_proposals import ProposalJudge
+    from engine.tuning.heldout import figures
+    from engine.tuning.job import tune_prompt
+    from engine.tuning.material import Split, make_labelled
+    from engine.tuning.proposals import ProposalJudge
 
     labelled, test, schema = material(category, count, options.test, seed, folder)
     name, extra = KINDS[kind]
@@ -291,7 +291,7 @@ def _tune_once(
     session: Any, options: Any, category: str, count: int, kind: str, seed: int, folder: Path
 ) -> dict[str, Any]:
     from engine.prompts.files import read_card
-    from engine.prompts.tuning import tune_prompt
+    from engine.tuning.job import tune_prompt
 
     test: list[Exemplar] = []
     if options.dataset is not None:
@@ -370,11 +370,11 @@ def gain_table(cells: Sequence[dict[str, Any]]) -> str:
 
 def run_speed(options: Any, folder: Path) -> list[Row]:
     """Steps per second and memory of activations, with and without gradient checkpointing."""
-    from engine.prompts.instances import make_labelled, split_by_image, training_pairs
     from engine.prompts.learners import make_learner
-    from engine.prompts.tuning_options import TuningOptions
-    from engine.prompts.tuning_run import TuningRun
     from engine.session import EngineSession
+    from engine.tuning.material import make_labelled, split_by_image, training_pairs
+    from engine.tuning.options import TuningOptions
+    from engine.tuning.run import TuningRun
 
     session = EngineSession(EngineConfig(device=options.device, cache_bytes=0, threads=options.threads))
     exemplars, schema = rendered_exemplars("dog", 8, 0, folder / "speed")

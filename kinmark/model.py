@@ -15,7 +15,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import ImageTransform
 
 if TYPE_CHECKING:
-    from engine.local import LocalEngine
+    from engine.api.local import LocalEngine
 
 Method = Literal["nn", "bilinear", "softargmax", "kernel_softargmax"]
 
@@ -50,7 +50,7 @@ class Features:
 
     def at(self, xy: ArrayLike) -> NDArray[np.float32]:
         """Feature vectors `[N, C]` at photo pixels `[N, 2]`, read bilinearly and L2-normalised."""
-        from engine.features.photo import vectors_at
+        from engine.pipelines.photo import vectors_at
 
         return vectors_at(self.array, self.to_cells(_points(xy)))
 
@@ -77,7 +77,7 @@ class Model:
         self, backbone: str = DEFAULT_BACKBONE, *, device: str = "auto", dtype: str = "auto", threads: int = 0,
         cache_dir: Path | str | None = None, prompt_dirs: tuple[Path, ...] = (),
     ) -> None:  # fmt: skip
-        from engine.local import LocalEngine
+        from engine.api.local import LocalEngine
 
         self.backbone = str(backbone)
         folder = Path(cache_dir) if cache_dir is not None else None
@@ -99,7 +99,7 @@ class Model:
         Raises:
             UnreadableImageError: not there, or no photo. UserInputError: an unknown backbone or prompt.
         """
-        from engine.features.photo import photo_features
+        from engine.pipelines.photo import photo_features
 
         made = photo_features(
             self._local().session, _image(photo), backbone=self.backbone, prompt=prompt,

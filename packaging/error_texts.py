@@ -25,7 +25,6 @@ PIECES = {"message", "hint", "what", "why"}
 """Names that carry such a text on its way."""
 NOT_SHOWN = (
     "projects/cli", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures", "engine/evaluation",
-    "engine/training",
 )  # fmt: skip
 """Commands only: the window does not use them."""
 

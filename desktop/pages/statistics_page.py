@@ -53,6 +53,7 @@ class StatisticsPage(QWidget):
         self.days = Plot(self.tr("Decisions and labels per day"))
         self.parts = Plot(self.tr("Proposals right, per keypoint"))
         self.calibration = Plot(self.tr("Calibration"))
+        self.learning = Plot(self.tr("Right at first sight, by number of labels"))
         self.wrong_title = plain_label(self.tr("Proposals that were wrong, newest first"), name="heading")
         self.wrong = CropRow(workspace.program.thumbnails)
         self.wrong.opened.connect(self.open_image)
@@ -72,9 +73,9 @@ class StatisticsPage(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         grid = QGridLayout()
         grid.setSpacing(20)
-        for place, plot in enumerate((self.states, self.days, self.parts, self.calibration)):
+        for place, plot in enumerate((self.states, self.learning, self.parts, self.calibration, self.days)):
             plot.setMinimumHeight(230)
-            grid.addWidget(plot, place // 2, place % 2)
+            grid.addWidget(plot, place // 2, place % 2, 1, 2 if plot is self.days else 1)
         top = QHBoxLayout()
         top.addWidget(self.category)
         top.addStretch(1)
@@ -188,6 +189,13 @@ class StatisticsPage(QWidget):
             [Series("", tuple((float(i), r) for i, (_, r, _) in enumerate(f.per_keypoint)), GREEN, "bars")],
             y_range=(0, 1),
             bar_labels=[name for name, _, _ in f.per_keypoint],
+            empty=self.tr("Decide about some proposals first."),
+        )
+        self.learning.show_series(
+            [Series("", tuple((float(i), share) for i, (_, share, _) in enumerate(f.learning)), BLUE, "bars")],
+            y_range=(0, 1),
+            bar_labels=[name for name, _, _ in f.learning],
+            x_label=self.tr("labelled photos that the proposals were made from"),
             empty=self.tr("Decide about some proposals first."),
         )
         points = tuple((mean, share) for mean, share, _ in f.reliability)

@@ -6,11 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from engine.domain.runspec import RunSpec
+
 BINS = 10
 HISTORY = 200_000
 MACHINE_STEPS = ("Propose", "Improve", "Find", "Import", "Add ", "Make the sample", "Re-link")
 """Steps with these names are no human action (or none that places keypoints)."""
 CALIBRATION_FROM = 30
+LABEL_STEPS = (1, 2, 3, 5, 10, 20, 50)
+"""Numbers of labels from which a column of the learning curve counts; each ends where the next begins."""
 SHOWN_WRONG = 12
 
 
@@ -49,6 +53,7 @@ class Figures:
         actions_per_keypoint: steps made by a person (placing, dragging, accepting, rejecting ...) per keypoint that is in
             the project now, from the undo history; None without keypoints.
         wrong: the last proposals that were not right, newest first.
+        learning: (labelled photos the proposals were made from, as "1" or "3-4", share right at first sight, decisions).
     """
 
     photos: int
@@ -67,6 +72,7 @@ class Figures:
     wrong: tuple[WrongProposal, ...] = ()
     partly: int = 0
     keypoint_counts: tuple[KeypointCount, ...] = ()
+    learning: tuple[tuple[str, float, int], ...] = ()
 
 
 def figures_of(project: Any, category_id: int | None = None) -> Figures:
@@ -91,8 +97,27 @@ def figures_of(project: Any, category_id: int | None = None) -> Figures:
         counts.all, counts.unseen, counts.pending, counts.done, counts.nothing, counts.instances, counts.keypoints,
         len(decisions), len(accepted), _actions(history, counts.keypoints), per_day, per_keypoint,
         _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names), counts.partly,
-        _keypoint_counts(queries, category_id),
+        _keypoint_counts(queries, category_id), _learning(queries, decisions),
     )  # fmt: skip
+
+
+def _learning(queries: Any, decisions: list[Any]) -> tuple[tuple[str, float, int], ...]:
+    """How many proposals were right as they stood, by the number of labels that they were made from."""
+    runs = {run_id: queries.run(run_id) for run_id in {d.run_id for d in decisions} if run_id is not None}
+    labels = {run_id: RunSpec.from_json(run.spec).labels for run_id, run in runs.items() if run is not None}
+    columns: dict[int, list[bool]] = {}
+    for decision in decisions:
+        count = labels.get(decision.run_id, 0)
+        if count:
+            columns.setdefault(max(n for n in LABEL_STEPS if n <= count), []).append(decision.correct)
+    return tuple((_step_name(n), sum(own) / len(own), len(own)) for n, own in sorted(columns.items()))
+
+
+def _step_name(start: int) -> str:
+    later = [n for n in LABEL_STEPS if n > start]
+    if not later:
+        return f"{start}+"
+    return str(start) if later[0] == start + 1 else f"{start}-{later[0] - 1}"
 
 
 def _keypoint_counts(queries: Any, category_id: int | None) -> tuple[KeypointCount, ...]:

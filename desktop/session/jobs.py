@@ -18,24 +18,21 @@ from desktop.settings import SettingsStore
 from engine.api import (
     SEARCH_METHOD,
     EngineInfo,
-    ImageInput,
-    MatchRequest,
-    MatchResult,
     MatchSettings,
     SegmentRequest,
-    Target,
 )
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.geometry import Box
-from engine.domain.proposals import MaskProposal
+from engine.domain.proposals import MaskProposal, SimilarityMap
 from projects.store.rows import ImageRow
 from projects.workflows import find as finding
 from projects.workflows import propose as proposing
 from projects.workflows.find import FindOutcome, FindSweep
 from projects.workflows.find_plan import FindOptions
 from projects.workflows.kept import KeptJob, forget, kept_job
-from projects.workflows.propose import ProposeOptions, ProposeSweep
+from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions
 
 if TYPE_CHECKING:
     from projects.workflows.copying import CopyOutcome
@@ -51,7 +48,7 @@ class EngineJobs(QObject):
     """GUI thread; one per open project.
 
     Signals:
-        heat_ready(MatchResult): similarity map of the focused keypoint.
+        heat_ready(SimilarityMap): what speaks for the focused keypoint all over the photo.
         engine_known(EngineInfo): the device that really runs.
         sweep_done(SweepOutcome): a propose sweep ended; find_done(FindOutcome): a search ended.
         check_done(tuple of Finding): suspicious labels, worst first.
@@ -122,7 +119,7 @@ class EngineJobs(QObject):
                 asked = replace(asked, image_ids=needing_proposals(project, near))
             sweep = ProposeSweep(
                 project, context.engine, asked, progress=context.progress, cancel=context.cancel,
-                at_once=QUICK_AT_ONCE if quick else AT_ONCE, span=QUICK_AT_ONCE if quick else CHUNK, kept=goes_on,
+                pace=Pace(QUICK_AT_ONCE, QUICK_AT_ONCE) if quick else Pace(AT_ONCE, CHUNK), kept=goes_on,
             )  # fmt: skip
             if keep and kept is None:
                 sweep.keep(job_id)
@@ -288,25 +285,24 @@ class EngineJobs(QObject):
 
     # -- evidence --------------------------------------------------------------------------------------------------
 
-    def ask_heat(
-        self, source: ImageInput, point: tuple[float, float], source_box: Box | None, target: ImageRow
-    ) -> None:
-        """Where else could the focused keypoint be: its similarity map over the shown photo."""
-        import numpy as np
+    def ask_heat(self, category: str, keypoint: str, target: ImageRow) -> None:
+        """Where else could the focused keypoint be: what speaks for it all over the shown photo."""
+        backbone, image_id = self.backbone, target.id
 
-        request = MatchRequest(
-            uuid.uuid4().hex, source, np.array([point], dtype=np.float64), Target(target.image_input), source_box,
-            backbone=self.backbone,
-        )  # fmt: skip
-        image_id = target.id
+        def run(context: JobContext) -> object:
+            from projects.workflows.propose_plan import keypoint_map
 
-        def done(result: MatchResult) -> None:
+            return keypoint_map(
+                context.project, context.engine, image_id, category, keypoint, backbone=backbone, cancel=context.cancel
+            )
+
+        def done(result: SimilarityMap) -> None:
             if self._at.image is not None and self._at.image.id == image_id:
                 self.heat_ready.emit(result)
 
         self._service.submit(
             self.tr("Heat map"),
-            lambda context: context.engine.match(request, cancel=context.cancel),
+            run,
             priority=Priority.SCREEN,
             group="heat",
             replace=True,
@@ -353,7 +349,8 @@ class EngineJobs(QObject):
         backbone = self.backbone
 
         def run(context: JobContext) -> object:
-            from projects.workflows.propose import ProposeOptions, propose
+            from projects.workflows.propose import propose
+            from projects.workflows.propose_plan import ProposeOptions
 
             options = ProposeOptions(
                 category=category,

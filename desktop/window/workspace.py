@@ -27,8 +27,8 @@ from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import Reviewer
 from desktop.session.tuning import PromptTuning
 from desktop.window.cut_off import CutOffJobs
-from engine.api import MatchResult
 from engine.domain.errors import AppError
+from engine.domain.proposals import SimilarityMap
 from projects.store.rows import ImageRow
 
 HEAT_DELAY_MS = 180
@@ -273,21 +273,20 @@ class Workspace(QObject):
     # -- heat map --------------------------------------------------------------------------------------------------
 
     def _ask_heat(self) -> None:
-        """The similarity map of the focused keypoint, when heat maps are on and an exemplar has it."""
+        """What speaks for the focused keypoint all over the photo, when heat maps are on and an exemplar has it."""
         at, image = self.labelling, self.labelling.image
         if image is None or not self.target.canvas.overlays.heat or not self.target.heat_wanted:
             return
-        found = self.target.source.focused_source()
-        if found is None:
+        found, category = self.target.source.focused_source(), at.current_category
+        if found is None or category is None:
             if at.heat is not None:
                 at.show_heat(None)
             return
-        source, point, box = found
-        key = (image.id, source.id, point)
+        key = (image.id, category.id, at.focused_name)
         if key == self._heat_for and at.heat is not None:
             return
         self._heat_for = key
-        self.jobs.ask_heat(source.image_input, point, box, image)
+        self.jobs.ask_heat(category.name, at.focused_name, image)
 
     def show_heat_maps(self, on: bool) -> None:
         """Switch the heat map of the focused keypoint on or off."""
@@ -298,9 +297,9 @@ class Workspace(QObject):
         else:
             self.labelling.show_heat(None)
 
-    def _heat_ready(self, result: MatchResult) -> None:
-        if result.maps and self.target.heat_wanted:
-            self.labelling.show_heat(result.maps[0])
+    def _heat_ready(self, result: SimilarityMap) -> None:
+        if self.target.heat_wanted:
+            self.labelling.show_heat(result)
 
     # -- small commands --------------------------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ class KeypointProposal:
 class InstanceProposal:
     """All keypoints proposed for one instance in one target image.
 
-    `image_id` and `request_id` are those of the request; `box` is where the instance was found (xy_image).
+    `image_id` and `request_id` are those of the request; `box` is where the instance was found (xy_image); `index` counts the
+    proposals of one target, best first.
     """
 
     request_id: str
@@ -105,6 +106,7 @@ class InstanceProposal:
     sides_swapped: float = 0.0
     seconds: float = 0.0
     calibrated: bool = False
+    index: int = 0
 
     @property
     def expected_saving(self) -> float:

@@ -46,6 +46,12 @@ class RunSpec:
         data["input_wh"] = tuple(data["input_wh"])
         return RunSpec(**data)
 
+    @property
+    def labels(self) -> int:
+        """Labelled instances that the run learned from; 0 where it does not say."""
+        named = self.settings.get("exemplars")
+        return int(self.settings.get("labelled", len(named) if isinstance(named, list) else 0))
+
     def fingerprint(self) -> str:
         """20 hex digits of the SHA-256 of `to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:20]

@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.backbones.backbone import Backbone
 from engine.backbones.devices import dtype_name
 from engine.backbones.memory import MemoryLadder
+from engine.backbones.prompt import ConditionalPrompt, Prompt
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
@@ -27,7 +28,6 @@ from engine.features.fusion import DenseDescriptor, DescriptorPart, fuse, get_de
 from engine.features.maps import FeatureMap, FeatureParts
 from engine.features.noise import image_noise
 from engine.features.views import ImageSource, ImageView, render_view
-from engine.prompts.types import ConditionalPrompt, Prompt
 
 log = logging.getLogger(__name__)
 OF_THE_SPEC = "spec"

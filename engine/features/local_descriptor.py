@@ -49,27 +49,33 @@ def dense_descriptor(images: NDArray[np.uint8] | Tensor, *, cells_wh: tuple[int,
 
 def _one_scale(grey: Tensor, bin_size: float, xs: Tensor, ys: Tensor) -> Tensor:
     height, width = grey.shape[-2:]
-    energy = _blur(orientation_energy(_blur(grey, bin_size / 4)), bin_size / 2)
-    offsets = (torch.arange(4, device=grey.device) - 1.5) * bin_size
-    cells = []
-    for oy in offsets:
-        for ox in offsets:
-            gx = (xs + ox) * (2 / max(1, width - 1)) - 1
-            gy = (ys + oy) * (2 / max(1, height - 1)) - 1
-            grid = torch.stack(torch.meshgrid(gx, gy, indexing="xy"), dim=-1).expand(len(grey), -1, -1, -1)
-            cells.append(F.grid_sample(energy, grid, align_corners=True, padding_mode="border"))
-    histogram = torch.cat(cells, dim=1)
+    energy = orientation_energy(_rows(height, bin_size / 4, grey) @ grey @ _rows(width, bin_size / 4, grey).T)
+    offsets = ((torch.arange(4, device=grey.device) - 1.5) * bin_size)[:, None]
+    # Blurring and reading at the bins are both linear along an axis: one matrix each, instead of convolving every pixel.
+    across = _at((xs + offsets).flatten(), width) @ _rows(width, bin_size / 2, grey)
+    down = _at((ys + offsets).flatten(), height) @ _rows(height, bin_size / 2, grey)
+    bins = (down @ energy @ across.T).unflatten(-1, (4, len(xs))).unflatten(2, (4, len(ys)))  # B, 8, oy, y, ox, x
+    histogram = bins.permute(0, 2, 4, 1, 3, 5).flatten(1, 3)
     unit = histogram / (histogram.norm(dim=1, keepdim=True) + 1e-6)
     clipped = unit.clamp_max(0.2)
     return torch.sqrt(clipped / (clipped.sum(dim=1, keepdim=True) + 1e-6))
 
 
-def _blur(maps: Tensor, sigma: float) -> Tensor:
+def _rows(length: int, sigma: float, like: Tensor) -> Tensor:
+    """`[length, length]`: Gaussian blur of a row of pixels, the border repeated."""
     radius = max(1, round(3 * sigma))
-    x = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    flat = maps.flatten(0, 1)[:, None]
-    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
-    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), mode="replicate"), kernel.view(1, 1, -1, 1))
-    return flat[:, 0].unflatten(0, maps.shape[:2])
+    steps = torch.arange(-radius, radius + 1, device=like.device, dtype=like.dtype)
+    kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
+    source = (torch.arange(length, device=like.device)[:, None] + steps.long()).clamp(0, length - 1)
+    rows = torch.zeros(length, length, device=like.device, dtype=like.dtype)
+    return rows.scatter_add_(1, source, (kernel / kernel.sum()).expand(length, -1))
+
+
+def _at(places: Tensor, length: int) -> Tensor:
+    """`[N, length]`: linear interpolation at places in pixels, the border repeated."""
+    places = places.clamp(0, length - 1)
+    low = places.floor().long().clamp(0, max(length - 2, 0))
+    share = places - low
+    rows = torch.zeros(len(places), length, device=places.device, dtype=places.dtype)
+    rows.scatter_add_(1, low[:, None], (1 - share)[:, None])
+    return rows.scatter_add_(1, (low + 1).clamp_max(length - 1)[:, None], share[:, None])

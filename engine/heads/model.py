@@ -6,7 +6,6 @@ Thread: the engine thread.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.api import Exemplar, ImageInput
 from engine.domain.errors import ModelMissingError
 from engine.domain.geometry import ImageTransform, apply_affine, fit_similarity, invert_affine
 from engine.domain.keypoints import KeypointSchema
@@ -33,8 +31,10 @@ from engine.heads.frame import (
     mean_shape,
     realigned,
 )
-from engine.heads.ridge import Contribution, contribution, solve
+from engine.heads.ridge import contribution, denial, solve
 from engine.heads.shape import ShapeModel, shape_model
+from engine.heads.store import HeadStore, Taught
+from engine.requests import Exemplar, ImageInput
 
 if TYPE_CHECKING:
     from engine.domain.progress import CancelToken
@@ -56,54 +56,9 @@ SYMMETRIC = 0.12
 ANGLE, SIZE, PLACE = 0.2, 0.15, 0.08
 """Least spreads of how instances stand in their photos."""
 LOOSE, BOUND = 0.8, 4.0
-KEEP_BYTES = 384 << 20
 LOCAL_PART = "dense_sift"
 PLAIN_PARTS = (LOCAL_PART, "colour")
 """Descriptors that have learned nothing: heads need one that has."""
-
-
-@dataclass(frozen=True)
-class Taught:
-    """What one exemplar teaches in one frame: `aligned` `[R, K, 2]` xy_input (R = 1, or 2 with its mirror image), its part of
-    the normal equations, and vectors of its keypoints' cells `[V, K, C]`, natural and local."""
-
-    aligned: Floats
-    part: Contribution
-    cells: Tensor
-    local: Tensor | None
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory that it takes."""
-        tensors = [self.part.gram, self.part.moments, self.cells, *([] if self.local is None else [self.local])]
-        return sum(t.element_size() * t.numel() for t in tensors)
-
-
-class HeadStore:
-    """What exemplars taught, by exemplar, frame and recipe; a changed label has another key, so nothing in here is ever stale.
-
-    Owned by the engine session; the least recently used go beyond `KEEP_BYTES`.
-    """
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Taught] = OrderedDict()
-
-    def get(self, key: str) -> Taught | None:
-        """What is known under the key."""
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
-
-    def put(self, key: str, taught: Taught) -> None:
-        """Keep it."""
-        self._kept[key] = taught
-        while sum(t.size_bytes for t in self._kept.values()) > KEEP_BYTES and len(self._kept) > 1:
-            self._kept.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
 
 
 @dataclass(frozen=True)
@@ -122,9 +77,9 @@ class HeadFeatures:
         return "+".join(parts)
 
     def read(
-        self, views: Sequence[ImageView], cancel: CancelToken | None = None, *, keep: bool = True
+        self, views: Sequence[ImageView], cancel: CancelToken | None = None, *, keep: bool = True, local: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """Maps `[B, C, h, w]` of views of one size, natural and local, on the CPU; `keep`: in the feature cache."""
+        """Maps `[B, C, h, w]` of views of one size, natural and (if `local`) local, on the CPU; `keep`: in the feature cache."""
         side = views[0].input_wh[0]
         cells = [((side - 1) // STRIDE + 1,) * 2] * len(views)
         sizes = [view.input_wh for view in views]
@@ -133,7 +88,7 @@ class HeadFeatures:
                 m.features.float().cpu()
                 for m in self.extractor.dense_maps(views, name, sizes, cells, keep=keep, cancel=cancel)
             ])
-            for name in (self.natural, self.local)
+            for name in (self.natural, self.local if local else "")
             if name
         ]
         return read[0], (read[1] if len(read) > 1 else None)
@@ -259,11 +214,11 @@ def fit_heads(
     shape = shape_model(aligned * finer, mean_shape(frame, aligned) * finer, frame.unit * finer)
     step = -(-len(taught) // CELL_EXEMPLARS)
     compared = taught[::step]
-    known = torch.cat([t.part.known.expand(len(t.cells), -1) for t in compared])
+    known = torch.cat([t.shown.expand(len(t.cells), -1) for t in compared])
     local = torch.cat([t.local for t in compared if t.local is not None]) if features.local else None
     poses = pose_prior([into_frame(frame, e, s).matrix for e, s in zip(exemplars, sizes, strict=True)], frame, sizes)
     return KeypointHeads(
-        frame, poses, shape, solve([t.part for t in taught]), torch.cat([t.cells for t in compared]), local, known,
+        frame, poses, shape, solve([p for t in taught for p in (t.part, *t.denials)]), torch.cat([t.cells for t in compared]), local, known,
         len(exemplars), features,
     )  # fmt: skip
 
@@ -276,7 +231,8 @@ def head_view(image: ImageInput, into: Floats, side: int) -> ImageView:
 
 def _key(exemplar: Exemplar, sha: str, frame: HeadFrame, version: str, schema: KeypointSchema) -> str:
     labels = exemplar.keypoints
-    facts = (sha, labelled_points(exemplar).tobytes(), labels.box, frame.key, version, schema.pairs)
+    told = (labels.box, exemplar.absent, exemplar.denied)
+    facts = (sha, labelled_points(exemplar).tobytes(), told, frame.key, version, schema.pairs)
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -290,21 +246,34 @@ def _teach(
     if mirrored is not None:
         poses.append(mirrored)
     jitters = JITTERS if mirrored is None else JITTERS[: 1 + len(JITTERS) // 2]
-    views, places = [], []
+    views, places, matrices = [], [], []
     for into, own in poses:
         for degrees, scale, shift in jitters:
             matrix = compose(about_centre(frame, degrees=degrees, scale=scale, shift=shift), into)
+            matrices.append(matrix)
             views.append(head_view(exemplar.image, matrix, frame.side))
             places.append(torch.from_numpy(apply_affine(matrix, np.nan_to_num(own)) / STRIDE).float())
-    natural, local = features.read(views, cancel)
-    known = torch.from_numpy(np.isfinite(points[:, 0]))
+    # What they teach is kept, not they.
+    natural, local = features.read(views, cancel, keep=False)
+    shown = torch.from_numpy(np.isfinite(points[:, 0]))
+    lacking = torch.zeros_like(shown)
+    lacking[list(exemplar.absent)] = True
     if mirrored is not None:
-        known = known & torch.from_numpy(np.isfinite(mirrored[1][:, 0]))
-    part = contribution(list(natural), places, known)
+        shown = shown & torch.from_numpy(np.isfinite(mirrored[1][:, 0]))
+        lacking = lacking & lacking[list(schema.flip_index)]
+    lacking = lacking & ~shown
+    for xy in places:
+        xy[lacking] = torch.nan
+    part = contribution(list(natural), places, shown | lacking)
+    denials = []
+    for keypoint, x, y in exemplar.denied:
+        near = [torch.from_numpy(apply_affine(m, np.array([x, y])) / STRIDE).float() for m in matrices[: len(jitters)]]
+        denials.append(denial(list(natural[: len(jitters)]), near, keypoint, len(shown)))
     chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     aligned = np.stack([np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses])
-    cells = torch.stack([_vectors(natural[i], places[i]) for i in chosen])
-    return Taught(aligned, part, cells, None if local is None else torch.stack([_vectors(local[i], places[i]) for i in chosen]))
+    cells = torch.stack([_vectors(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
+    near_local = None if local is None else torch.stack([_vectors(local[i], places[i].nan_to_num(0.0)) for i in chosen])
+    return Taught(aligned, part, tuple(denials), shown, cells, near_local)
 
 
 def _mirrored_pose(

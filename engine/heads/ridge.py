@@ -15,6 +15,8 @@ from torch import Tensor
 RIDGE = 3e-4
 """Added to the diagonal per cell, for features of unit length."""
 TARGET_SIGMA = 1.0
+DENIED_WITHIN = 0.05
+"""A rejected place speaks for the cells where a head that was right there would answer with more than this."""
 """Of the Gaussian about a keypoint that a head is to answer with, cells."""
 
 
@@ -34,7 +36,7 @@ def contribution(maps: Sequence[Tensor], cells_xy: Sequence[Tensor], known: Tens
     Args:
         maps: `[C, h, w]` each, unit length per cell.
         cells_xy: `[K, 2]` each, xy_feature of the keypoints in that view.
-        known: `[K]` bool.
+        known: `[K]` bool: shown, or known not to be there (a NaN place): then it is nowhere in the view.
     """
     channels = maps[0].shape[0]
     gram = torch.zeros(channels + 1, channels + 1, dtype=torch.float64)
@@ -43,11 +45,33 @@ def contribution(maps: Sequence[Tensor], cells_xy: Sequence[Tensor], known: Tens
     for features, xy in zip(maps, cells_xy, strict=True):
         flat = features.flatten(1).T
         rows = torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
-        wanted = gaussians(xy, features.shape[-1], features.shape[-2], TARGET_SIGMA).flatten(1).T * known
+        wanted = gaussians(xy, features.shape[-1], features.shape[-2], TARGET_SIGMA).nan_to_num(0.0).flatten(1).T * known
         gram += (rows.T @ rows).double()
         moments += (rows.T @ wanted).double()
         count += len(rows)
     return Contribution(gram, moments, count, known)
+
+
+def denial(maps: Sequence[Tensor], cells_xy: Sequence[Tensor], keypoint: int, count: int) -> Contribution:
+    """What a rejected place adds: near it, and only there, the head of that keypoint is to answer with nothing.
+
+    Args:
+        maps: `[C, h, w]` each, unit length per cell.
+        cells_xy: `[2]` each, xy_feature of the place in that view.
+        keypoint: index; count: of all keypoints.
+    """
+    channels = maps[0].shape[0]
+    gram = torch.zeros(channels + 1, channels + 1, dtype=torch.float64)
+    cells = 0
+    for features, xy in zip(maps, cells_xy, strict=True):
+        near = gaussians(xy[None], features.shape[-1], features.shape[-2], TARGET_SIGMA)[0].flatten() > DENIED_WITHIN
+        flat = features.flatten(1).T[near]
+        rows = torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
+        gram += (rows.T @ rows).double()
+        cells += len(rows)
+    known = torch.zeros(count, dtype=torch.bool)
+    known[keypoint] = True
+    return Contribution(gram, torch.zeros(channels + 1, count, dtype=torch.float64), cells, known)
 
 
 def gaussians(xy: Tensor, width: int, height: int, sigma: float) -> Tensor:
@@ -61,9 +85,10 @@ def gaussians(xy: Tensor, width: int, height: int, sigma: float) -> Tensor:
 def solve(contributions: Sequence[Contribution]) -> Tensor:
     """`[C + 1, K]` float32 weights and bias; zero for a keypoint that no exemplar shows.
 
-    A keypoint is fitted on the exemplars that show it: on the others nobody has said where it is not.
+    A keypoint is fitted on the exemplars that show it or are known to lack it: on the others nobody has said where it is not.
     """
-    known = torch.stack([c.known for c in contributions])
+    shown = torch.stack([c.moments.any(dim=0) for c in contributions]).any(dim=0)
+    known = torch.stack([c.known & shown for c in contributions])
     weights = torch.zeros(contributions[0].moments.shape, dtype=torch.float32)
     patterns: dict[tuple[bool, ...], list[int]] = {}
     for k in range(known.shape[1]):

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.api import ImageInput
 from engine.backbones.attention import AttentionLayer, AttentionTap
 from engine.backbones.backbone import Backbone
 from engine.backbones.devices import dtype_name
+from engine.backbones.prompt import Prompt
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.runspec import RunSpec
@@ -26,7 +26,7 @@ from engine.features.noise import image_noise
 from engine.features.views import ImageView
 from engine.instances.inversion import generate, invert, noise_schedule
 from engine.instances.settings import TURBO_STEPS, VOTES_PROMPT, ResolvedSettings
-from engine.prompts.types import Prompt
+from engine.requests import ImageInput
 from engine.session import EngineSession
 
 FIXED_POINT_STEPS = 3

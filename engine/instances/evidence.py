@@ -19,10 +19,10 @@ from engine.instances import maps, votes
 from engine.instances.attention import AttentionFeatures, ClassKeys
 from engine.instances.picture import Picture
 from engine.instances.settings import ResolvedSettings
-from engine.retrieval.histogram import BINS, colour_histogram, soft_bins
-from engine.retrieval.likeness import patch_likeness
-from engine.retrieval.patches import Patches, dense_patches
-from engine.retrieval.saliency import lab_image
+from engine.regions.histogram import BINS, colour_histogram, soft_bins
+from engine.regions.likeness import patch_likeness
+from engine.regions.patches import Patches, dense_patches
+from engine.regions.saliency import lab_image
 
 FloatMap = NDArray[np.float32]
 

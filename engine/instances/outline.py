@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.instances.evidence import FloatMap
 from engine.instances.picture import BoolMask
-from engine.retrieval.histogram import colour_histogram
+from engine.regions.histogram import colour_histogram
 
 THRESHOLDS = tuple(np.round(np.arange(0.25, 0.8, 0.05), 2))
 MIN_SHARE, MAX_SHARE = 0.002, 0.9

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import Reference
 from engine.domain.errors import UserInputError
 from engine.features.efficientnet import NaturalFeatures
 from engine.instances import maps
@@ -18,9 +17,10 @@ from engine.instances.attention import AttentionExtractor, AttentionFeatures
 from engine.instances.evidence import NaturalView, ReferenceModel, colour_shares, grid_of, natural_model, natural_view
 from engine.instances.outline import grabcut, grabcut_box, grabcut_points
 from engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
-from engine.retrieval.histogram import BINS
-from engine.retrieval.patches import Patches, dense_patches
-from engine.retrieval.saliency import subject_weights
+from engine.regions.histogram import BINS
+from engine.regions.patches import Patches, dense_patches
+from engine.regions.saliency import subject_weights
+from engine.requests import Reference
 from engine.session import EngineSession
 
 FULL_SHARE = 0.98

@@ -16,14 +16,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from engine.api import ImageInput
 from engine.domain.geometry import Box, ImageTransform, rescale_corner_aligned
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
 from engine.features.views import ImageView, crop_view
+from engine.requests import ImageInput
 
 if TYPE_CHECKING:
-    from engine.prompts.types import Prompt
+    from engine.backbones.prompt import Prompt
     from engine.session import EngineSession
 
 DIFFUSION, DESCRIPTOR = "diffusion", "descriptor"

@@ -13,7 +13,7 @@ from engine.domain.errors import UserInputError
 from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
 from engine.prompts.patches import PATCHES
 from engine.prompts.sequence import SequenceFrame, init_tokens, sequence_frame, token_ids
-from engine.prompts.tuning_options import TuningOptions
+from engine.tuning.options import TuningOptions
 
 
 class PromptLearner(nn.Module):

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from engine.backbones.backbone import Backbone
+from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
 from engine.domain.prompt_card import PromptCard, PromptFileError
 from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
 from engine.prompts.files import list_prompts, read_card, read_tensors
 from engine.prompts.learners import ConditionalLearner
 from engine.prompts.patches import open_patches
 from engine.prompts.sequence import sequence_frame
-from engine.prompts.types import SAVED_PREFIX, ConditionalPrompt, Prompt
 
 AUTO_KINDS = ("class", "hidden", "single")
 

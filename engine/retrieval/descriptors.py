@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
 from engine.domain.errors import AppError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
@@ -23,9 +22,10 @@ from engine.instances.evidence import grid_of
 from engine.instances.maps import appearance_tokens
 from engine.instances.picture import Picture, checked_mask, load_picture
 from engine.instances.settings import resolve
-from engine.retrieval.histogram import BINS, colour_histogram
-from engine.retrieval.natural import NaturalHead
-from engine.retrieval.patches import Patches, dense_patches
+from engine.regions.histogram import BINS, colour_histogram
+from engine.regions.natural import NaturalHead
+from engine.regions.patches import Patches, dense_patches
+from engine.requests import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
 from engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
 from engine.session import EngineSession
 

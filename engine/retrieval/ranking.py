@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.retrieval.interest import distinctive_points
-from engine.retrieval.likeness import best_likeness, consistent_share, target_vectors
-from engine.retrieval.natural import natural_votes
-from engine.retrieval.patches import Patches
+from engine.regions.interest import distinctive_points
+from engine.regions.likeness import best_likeness, consistent_share, target_vectors
+from engine.regions.natural import natural_votes
+from engine.regions.patches import Patches
 from engine.retrieval.photo import PhotoFeatures
 
 Matrix = NDArray[np.float64]

@@ -273,6 +273,23 @@ def test_figures_come_from_the_record(tmp_path: Path) -> None:
     assert json.dumps(figures.per_day)
 
 
+def test_the_learning_curve_counts_decisions_by_labels(proposed: Driver) -> None:
+    from desktop.session.figures import figures_of
+    from projects.project import Project
+
+    proposed.key(Qt.Key.Key_N)
+    proposed.photo_shown()
+    proposed.key(Qt.Key.Key_X)
+    proposed.key(Qt.Key.Key_Return)
+    with Project.open(proposed.space.folder, read_only=True) as project:
+        [decided, *others] = figures_of(project).learning
+    assert not others and decided == ("1", 0.5, 2)
+    proposed.window.show_page("statistics")
+    page = proposed.window.page("statistics").inner
+    proposed.until(lambda: bool(page.learning._points()))
+    assert page.learning._labels == ("1",)
+
+
 def test_statistics_show_what_was_wrong_and_lead_there(proposed: Driver) -> None:
     proposed.key(Qt.Key.Key_N)
     proposed.photo_shown()

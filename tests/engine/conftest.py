@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import EngineConfig, ImageInput
+from engine.api import EngineConfig, Exemplar, ImageInput
+from tests.support.labelled import draw_exemplar
 from tests.support.toy_pipeline import make_toy_pipeline
 
 if TYPE_CHECKING:
+    import torch
+
     from engine.backbones.backbone import Backbone
     from engine.session import EngineSession
 
@@ -63,3 +66,30 @@ def toy_images(tmp_path: Path) -> tuple[ImageInput, ...]:
         Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
         images.append(ImageInput(f"image{index}", path))
     return tuple(images)
+
+
+@pytest.fixture(scope="session")
+def tiny_sd(reference_dir: Path) -> Backbone:
+    """The reference pipeline for parity."""
+    from engine.backbones.loading import load_backbone
+
+    return load_backbone(reference_dir / "tiny-sd", "cpu", "fp32")
+
+
+@pytest.fixture(scope="session")
+def vectors_of(reference_dir: Path) -> Callable[[str], dict[str, torch.Tensor]]:
+    """Reads one file of reference vectors as tensors."""
+    import torch
+
+    def load(name: str) -> dict[str, torch.Tensor]:
+        with np.load(reference_dir / f"{name}.npz", allow_pickle=False) as data:
+            return {k: torch.from_numpy(np.asarray(data[k])) for k in data.files if data[k].dtype.kind in "fiub"}
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Exemplar, ...]:
+    """Eight labelled toy photos. Do not change them."""
+    folder = tmp_path_factory.mktemp("labelled")
+    return tuple(draw_exemplar(folder, n) for n in range(8))

@@ -18,7 +18,7 @@ NETWORK = {"socket", "http", "requests", "httpx", "aiohttp", "ftplib", "smtplib"
 RAW_XML = {"parse", "fromstring", "iterparse", "XML", "XMLParser", "XMLPullParser"}
 UNPACKING = {"extractall", "extract", "unpack_archive"}
 MAY_CATCH_PICKLE_ERRORS = {"engine/prompts/published.py"}  # names pickle.UnpicklingError, which torch raises
-DOWNLOADS = {"engine/backbones/download.py"}
+DOWNLOADS = {"engine/models/download.py"}
 
 
 def _trees(repository: Path) -> Iterator[tuple[str, ast.AST]]:

@@ -13,6 +13,9 @@ from tests.support.window import figure_points
 CONFIDENCE = (0.97, 0.92, 0.85, 0.40, 0.95)
 
 
+SPEC = RunSpec("match", "toy", settings={"labelled": 1})
+
+
 def propose_figures(folder: Path, category: str = "figure") -> None:
     """Pending keypoints at the true places (the fourth 12 px off, its second peak right) on all unlabelled photos."""
     with Project.open(folder) as project:
@@ -34,6 +37,6 @@ def propose_figures(folder: Path, category: str = "figure") -> None:
                     )
                 )  # fmt: skip
             proposals.append(
-                InstanceProposal("r", str(row.id), category, tuple(points), 0.9, None, RunSpec("match", "toy"), ("1",))
+                InstanceProposal("r", str(row.id), category, tuple(points), 0.9, None, SPEC, ("1",))
             )
         project.operations.add_keypoint_proposals(proposals, kind.id, job="test")

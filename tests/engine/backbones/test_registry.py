@@ -10,10 +10,10 @@ import pytest
 
 from engine.backbones import folder as layout
 from engine.backbones.loading import load_backbone
-from engine.backbones.manager import ModelManager
 from engine.backbones.registry import BlockWeight, get_spec, list_specs
 from engine.backbones.spec import ScaleWeight
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from engine.models.manager import ModelManager
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_from_folder_to_matched_points(
     toy_session: EngineSession, xl_dir: Path, toy_images: tuple[ImageInput, ...]
 ) -> None:
     """Load, features, match: a photo's own points are found again in it."""
-    from engine.matching.free import match_points
+    from engine.pipelines.pairwise import match_points
 
     points = np.array([[30.0, 20.0], [60.0, 40.0], [80.0, 10.0]])
     request = MatchRequest("r", toy_images[0], points, Target(toy_images[0]), backbone=str(xl_dir), prompt="text:cat")

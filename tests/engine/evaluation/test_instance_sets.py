@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from engine.domain.errors import ImportFileError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.evaluation import instance_sets as sets
 from engine.evaluation.instances import InstanceEvaluation, evaluate_instances, retrieval_report
 from engine.evaluation.prepare_burst import choose_frames, main, square_crop
 from engine.retrieval.ranking import rank_collection, spread_over_neighbours, standardise
-from engine.training.scenes import HELD_OUT, SceneOptions, render_scene
 
 SIZE = 96
 BIRD = HELD_OUT + 7_000

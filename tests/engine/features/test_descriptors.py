@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.training.textures import bank_image
 from engine.features.colour import colour_map
 from engine.features.fusion import get_descriptor
-from engine.features.local_descriptor import dense_descriptor
-from engine.training.textures import bank_image
+from engine.features.local_descriptor import BIN_SIZES, dense_descriptor, orientation_energy
 
 CELLS = (24, 18)
 
@@ -39,6 +40,36 @@ def test_local_descriptor_forgives_light_and_knows_its_place(picture: np.ndarray
     nearest = (flat.T @ changed[0].flatten(1)).argmax(1)
     assert float((nearest == torch.arange(flat.shape[1])).float().mean()) > 0.9
     assert _mean_cosine(own, own.roll(5, dims=3)) < 0.9
+
+
+@pytest.mark.parametrize("size", [(96, 130), (3, 5), (1, 1)])
+def test_local_descriptor_equals_the_plain_way_through_every_pixel(size: tuple[int, int], picture: np.ndarray) -> None:
+    small = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+    grey = (small.astype(np.float32) / 255) @ np.float32([0.299, 0.587, 0.114])
+    parts = []
+    for bin_size in BIN_SIZES:
+        soft = _blurred(grey, bin_size / 4)
+        energy = orientation_energy(torch.from_numpy(soft)[None, None])[0].numpy()
+        energy = np.stack([_blurred(e, bin_size / 2) for e in energy])
+        xs, ys = np.linspace(0, size[1] - 1, 7), np.linspace(0, size[0] - 1, 5)
+        histogram = []
+        for oy in (np.arange(4) - 1.5) * bin_size:
+            for ox in (np.arange(4) - 1.5) * bin_size:
+                gx, gy = np.meshgrid(xs + ox, ys + oy)
+                histogram += [cv2.remap(e, np.float32(gx), np.float32(gy), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                              for e in energy]  # fmt: skip
+        unit = np.stack(histogram)
+        unit = np.minimum(unit / (np.linalg.norm(unit, axis=0) + 1e-6), 0.2)
+        parts.append(np.sqrt(unit / (unit.sum(0) + 1e-6)))
+    plain = np.concatenate(parts)
+    plain = plain / np.maximum(np.linalg.norm(plain, axis=0), 1e-12)
+    # cv2.remap rounds places to 1/32 pixel.
+    assert dense_descriptor(small[None], cells_wh=(7, 5))[0].numpy() == pytest.approx(plain, abs=0.02)
+
+
+def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    side = 2 * max(1, round(3 * sigma)) + 1
+    return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
 
 
 def test_local_descriptor_moves_with_the_picture(picture: np.ndarray) -> None:

@@ -13,13 +13,16 @@ import pytest
 import torch
 
 from engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Target
-from engine.domain.geometry import ImageTransform
+from engine.domain.geometry import ImageTransform, apply_affine
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.features import efficientnet, extractor
+from engine.features.cache import FeatureCache
+from engine.heads import ridge
 from engine.heads.frame import into_frame, make_frame
-from engine.heads.model import HeadStore, fit_heads, head_features, pose_prior
-from engine.matching.propose import choose_settings, propose_keypoints
+from engine.heads.model import STRIDE, HeadFeatures, fit_heads, head_features, head_view, pose_prior
+from engine.heads.store import HeadStore
+from engine.pipelines.sweep import choose_settings, keypoint_map, propose_keypoints
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
@@ -122,6 +125,24 @@ def test_a_corrected_or_taken_back_label_is_not_remembered(session: EngineSessio
     assert torch.equal(fewer.weights, fit_heads(features(session), SCHEMA, labels[:2], HeadStore()).weights)
 
 
+def test_the_next_start_knows_what_was_taught(session: EngineSession, beetles: tuple, tmp_path: Path, monkeypatch) -> None:
+    images, truth = beetles
+    second = replace(label(images[1], truth[1], missing=(3,)), absent=(3,), denied=((0, 40.0, 50.0),))
+    labels = [label(images[0], truth[0]), second]
+    cache = FeatureCache(tmp_path, 1 << 30)
+    first = fit_heads(features(session), SCHEMA, labels, HeadStore(cache))
+    monkeypatch.setattr(HeadFeatures, "read", lambda *_, **__: pytest.fail("nothing is to be looked at again"))
+    again = fit_heads(features(session), SCHEMA, labels, HeadStore(cache))
+    for name in ("weights", "cells", "local", "cells_known"):
+        assert torch.equal(getattr(first, name), getattr(again, name)), name
+    assert (first.shape.mean == again.shape.mean).all() and (first.shape.covariance == again.shape.covariance).all()
+    for path in tmp_path.rglob("*.safetensors"):  # damaged: taught again
+        path.write_bytes(path.read_bytes()[:-20])
+    monkeypatch.undo()
+    mended = fit_heads(features(session), SCHEMA, labels, HeadStore(cache))
+    assert torch.equal(first.weights, mended.weights)
+
+
 def test_another_schema_has_other_heads(session: EngineSession, beetles: tuple) -> None:
     images, points = beetles
     store = HeadStore()
@@ -184,6 +205,47 @@ def test_a_box_restricts_the_heads_too(session: EngineSession, beetles: tuple) -
     inside = replace(asked, targets=(Target(images[1], box=(*low, *high)),))
     found = errors(session, inside, points)
     assert (found <= 0.15).all()
+
+
+def test_what_a_person_denied_is_learned(session: EngineSession, beetles: tuple) -> None:
+    images, truth = beetles
+    features = head_features(session.extractor("embedded"), session.backbone("embedded").spec.fusion.descriptor)
+    assert features is not None
+    labels = [label(images[0], truth[0]), label(images[1], truth[1], missing=(1,))]
+    tail = tuple(float(v) for v in truth[1][1])
+    said = {
+        "nothing": labels[1], "absent": replace(labels[1], absent=(1,)), "denied": replace(labels[1], denied=((1, *tail),)),
+        "shown": label(images[1], truth[1]),
+    }  # fmt: skip
+    store, answer = HeadStore(), {}
+    for name, second in said.items():
+        heads = fit_heads(features, SCHEMA, [labels[0], second], store)
+        into = into_frame(heads.frame, said["shown"], (320, 240)).matrix
+        natural, _ = features.read([head_view(images[1], into, heads.frame.side)])
+        at = torch.from_numpy(apply_affine(into, truth[1]) / STRIDE).round().long()
+        answer[name] = ridge.apply(heads.weights, natural)[0][torch.arange(4), at[:, 1], at[:, 0]]
+    # The head of the tail answers there with less, the others as before.
+    assert answer["absent"][1] < answer["nothing"][1] - 0.1 and answer["denied"][1] < answer["nothing"][1] - 0.1
+    assert answer["shown"][1] > answer["nothing"][1]
+    for name in ("absent", "denied"):
+        assert answer[name][[0, 2, 3]].numpy() == pytest.approx(answer["nothing"][[0, 2, 3]].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_the_map_of_a_keypoint_peaks_where_it_is(session: EngineSession, beetles: tuple, heads: bool) -> None:
+    images, truth = beetles
+    asked = replace(request(beetles, [label(images[0], truth[0])], range(3, 4)), settings=MatchSettings(extra={"heads": heads}))
+    for index, name in enumerate(SCHEMA.names[:2]):
+        seen = keypoint_map(session, asked, name)
+        rows, columns = seen.values.shape
+        assert seen.image_wh == (320, 240) and np.isfinite(seen.values).all()
+        at = np.unravel_index(int(seen.values.argmax()), seen.values.shape)
+        place = np.array([at[1] * 320 / (columns - 1), at[0] * 240 / (rows - 1)])
+        assert seen.xy_matrix is not None
+        if heads:  # the plain similarity of one small part may well be highest elsewhere
+            assert np.linalg.norm(place - truth[3][index]) < 0.15 * 88
+            assert seen.xy_matrix @ [columns - 1, rows - 1, 1] == pytest.approx([320, 240], abs=1e-6)
+            assert (seen.peaks[0].x, seen.peaks[0].y) == pytest.approx(place, abs=9)
 
 
 def test_heads_can_be_switched_off(session: EngineSession, beetles: tuple) -> None:

@@ -13,14 +13,14 @@ from engine.domain.keypoints import KeypointSchema
 from engine.domain.proposals import KeypointSignals
 from engine.domain.runspec import RunSpec
 from engine.matching.bank import ExemplarBank, Variant
-from engine.matching.consensus import find_consensus
-from engine.matching.evidence import RawKeypoints
-from engine.matching.plan import Plan
-from engine.matching.pose import PoseHypotheses
+from engine.matching.evidence.gather import RawKeypoints
+from engine.matching.evidence.presence import crowding, shown_share
+from engine.matching.plan.plan import Plan
+from engine.matching.pose.consensus import find_consensus
+from engine.matching.pose.sides import separate_twins
+from engine.matching.pose.votes import PoseHypotheses
 from engine.matching.predict import MatchRun
-from engine.matching.presence import crowding, shown_share
 from engine.matching.reader import ViewParts
-from engine.matching.sides import separate_twins
 
 SIZE = 64
 SHAPE = np.array([[-12.0, -8], [12, -8], [-12, 8], [12, 8], [0, 0], [0, -14]])

@@ -12,13 +12,13 @@ import pytest
 from engine.api import Exemplar, ImageInput, MatchSettings
 from engine.domain.geometry import Similarity
 from engine.domain.keypoints import InstanceKeypoints
-from engine.matching import auto
-from engine.matching.auto import _turn
 from engine.matching.bank import Variant
-from engine.matching.evidence import RawKeypoints
+from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.facing import CLEARLY_BETTER, inner_points, mirrored_gains, predict_facing, with_inner_points
-from engine.matching.plan import Plan
-from engine.matching.propose import swap_probability
+from engine.matching.plan.plan import Plan
+from engine.pipelines import choice as auto
+from engine.pipelines.choice import _turn
+from engine.pipelines.sweep import swap_probability
 
 SHAPE = np.array([[0.0, 0.0], [40.0, -6.0], [80.0, 0.0], [10.0, 40.0], [70.0, 42.0], [95.0, -25.0]])
 

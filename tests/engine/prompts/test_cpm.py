@@ -10,8 +10,8 @@ from engine.backbones.backbone import Backbone
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import rescale_corner_aligned
 from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.loss import correspondence_loss
 from engine.prompts.sequence import sequence_frame
+from engine.tuning.loss import correspondence_loss
 
 CASES = ("Pair_DINO_Feat_G25_C50", "Img_DINO_Feat_G0_C50", "Pair_CLIP_Head_G25_C50", "Img_DINO_Head_G10_C20")
 

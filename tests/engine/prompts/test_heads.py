@@ -10,12 +10,12 @@ import torch
 
 from engine.api import open_prompts
 from engine.backbones.backbone import Backbone
+from engine.backbones.prompt import ConditionalPrompt
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.prompt_card import PromptFileError
 from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
 from engine.prompts.heads import ClipHead, DinoHead, open_head
 from engine.prompts.saved import load_saved
-from engine.prompts.types import ConditionalPrompt
 from tests.engine.prompts.test_dino import make_dino
 
 WIDTH = 24

@@ -11,6 +11,7 @@ import torch
 
 from engine.api import open_prompts
 from engine.backbones.backbone import Backbone
+from engine.backbones.prompt import ConditionalPrompt
 from engine.domain.errors import UserInputError
 from engine.domain.prompt_card import PromptFileError
 from engine.features import dino as dino_module
@@ -18,7 +19,6 @@ from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
 from engine.prompts.files import read_tensors
 from engine.prompts.saved import load_saved
 from engine.prompts.sequence import init_tokens, sequence_frame
-from engine.prompts.types import ConditionalPrompt
 from tests.engine.prompts.test_dino import make_dino
 
 

@@ -8,8 +8,8 @@ import torch
 from engine.backbones.backbone import Backbone
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import rescale_corner_aligned
-from engine.prompts.loss import correspondence_loss
 from engine.prompts.sequence import init_tokens, sequence_frame
+from engine.tuning.loss import correspondence_loss
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from engine.api import DescriptorRequest, EngineConfig, ImageInput, Target
 from engine.features import efficientnet
 from engine.retrieval.descriptors import PART_WEIGHTS, WEIGHTS_WITHOUT_NATURAL, descriptors
 from engine.session import EngineSession
-from tests.engine.retrieval.test_natural import needs_weights
+from tests.engine.regions.test_natural import needs_weights
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from PIL import Image
 
 from engine.api import ImageInput
 from engine.features.views import ImageSource
-from engine.retrieval.likeness import (
+from engine.regions.likeness import (
     RANKING_COLOUR_SHARE,
     best_likeness,
     consistent_share,

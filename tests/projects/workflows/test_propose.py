@@ -23,8 +23,9 @@ from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
-from projects.workflows.propose import ProposeOptions, ProposeSweep, options_of, propose
+from projects.workflows.propose import Pace, ProposeSweep, options_of, propose
 from projects.workflows.propose_all import needing_proposals, sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions, keypoint_map
 
 CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
 
@@ -175,7 +176,7 @@ def test_few_targets_take_their_statistics_from_the_whole_collection(project, mo
     [request] = engine.requests
     assert [t.image.path.name for t in request.targets] == ["p2.png"]
     assert [i.path.name for i in request.statistics_images] == ["p1.png", "p2.png", "p3.png", "p4.png"]
-    monkeypatch.setattr("projects.workflows.propose.COLLECTION", 2)
+    monkeypatch.setattr("projects.workflows.propose_plan.COLLECTION", 2)
     propose(project, engine, ProposeOptions(image_ids=(project.image_ids[2],)))
     assert [i.path.name for i in engine.requests[-1].collection] == ["p1.png", "p3.png"]
 
@@ -224,6 +225,79 @@ def test_globs_ids_and_names_choose_the_work(project):
         propose(project, engine, ProposeOptions(only_keypoints=("wing",)))
 
 
+class HerdEngine(PlacingEngine):
+    """Finds an otter at every 12 px of the photo that is not taken, at most `limit`; none where `limit` leaves nothing."""
+
+    def __init__(self, *, there: int = 3, **more) -> None:
+        super().__init__(**more)
+        self.there = there
+
+    def propose_keypoints(self, request, *, progress=None, cancel=None):
+        self.requests.append(request)
+        for target in request.targets:
+            progress.step()
+            if target.image.path.name in self.fail:
+                yield TargetFailure(target.image.image_id, UnreadableImageError("Cannot read it."))
+                continue
+            taken = [float(np.nanmin(t.xy_image[:, 0])) for t in target.taken]
+            places = [x for x in (5.0 + 12 * n for n in range(self.there)) if all(abs(x - t) > 4 for t in taken)]
+            for x in places[: target.limit]:
+                keypoints = tuple(
+                    KeypointProposal(n, x + i, 6.0 + i, 0.9 - x / 100, Visibility.VISIBLE, KeypointSignals(0.9, 0.1))
+                    for i, n in enumerate(request.schema.names)
+                )
+                yield InstanceProposal(
+                    request.request_id, target.image.image_id, request.category, keypoints, 0.9 - x / 100, None,
+                    RunSpec("match", "embedded"),
+                )  # fmt: skip
+
+
+def test_all_of_a_photo_are_proposed_beside_those_that_are_labelled(project):
+    _label(project, 0)
+    engine = HerdEngine()
+    [outcome] = propose(project, engine)
+    assert outcome.limit == 1 and outcome.proposals == 5, "no photo shows two yet"
+    [outcome] = propose(project, engine, ProposeOptions(instances="4"))
+    assert (outcome.limit, outcome.targets, outcome.proposals) == (4, 6, 17)
+    [first] = [t for t in engine.requests[-1].targets if t.image.path.name == "p0.png"]
+    assert first.limit == 3 and len(first.taken) == 1
+    assert [len(project.queries.proposals(image_id=i)) for i in project.image_ids] == [2, 3, 3, 3, 3, 3]
+    project.operations.accept_proposals(image_ids=[project.image_ids[1]])
+    assert [len(project.queries.instances(image_id=i)) for i in project.image_ids[:2]] == [1, 3]
+    project.operations.reject_proposals([project.queries.proposals(image_id=project.image_ids[2])[0].id])
+    project.operations.set_exhaustive([project.image_ids[0]], project.category_id, True)
+    [outcome] = propose(project, engine)
+    assert outcome.limit == 10, "learned: a photo shows three"
+    counts = [len(project.queries.proposals(image_id=i)) for i in project.image_ids]
+    assert counts == [0, 0, 2, 3, 3, 3], "complete; nothing more there; one rejected; as before"
+    asked = {t.image.path.name: t for t in engine.requests[-1].targets}
+    assert "p0.png" not in asked and len(asked["p1.png"].taken) == 3 and len(asked["p2.png"].taken) == 1
+
+
+def test_a_photo_where_nothing_is_found_any_more_waits_no_longer_and_one_that_failed_still_does(project):
+    _label(project, 0)
+    project.operations.set_instances(project.category_id, "3")
+    propose(project, HerdEngine())
+    assert project.queries.count_proposals() == 17
+    propose(project, HerdEngine(there=0, fail=("p2.png",)))
+    assert {p.image_id for p in project.queries.proposals()} == {project.image_ids[2]}
+
+
+def test_every_incomplete_animal_of_a_photo_is_completed_in_one_sweep(project):
+    _label(project, 0)
+    ids = project.queries.category(project.category_id).definition_ids
+    partial = [
+        project.operations.add_instance(project.image_ids[1], project.category_id, [NewKeypoint(ids[0], x, 6.0)]).ids[0]
+        for x in (5.0, 17.0)
+    ]
+    engine = HerdEngine()
+    propose(project, engine, ProposeOptions(image_ids=(project.image_ids[1],)))
+    assert [len(r.targets) for r in engine.requests] == [1, 1, 1]
+    hosts = [p.instance_id for p in project.queries.proposals(image_id=project.image_ids[1])]
+    assert hosts.count(None) == 1 and set(hosts) == {None, *partial}
+    assert project.undo_name == "Propose otter"
+
+
 def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
     monkeypatch.setattr("projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
     _label(project, 0)
@@ -234,6 +308,45 @@ def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
     [outcome] = propose(project, engine)
     assert outcome.calibrated and len(engine.records) == 6 and all(r.correct for r in engine.records)
     assert engine.requests[1].calibration.data == {"bias": 1.0}
+
+
+def test_the_engine_learns_what_was_denied(project):
+    _label(project, 0)
+    engine, category = PlacingEngine(), project.queries.category(project.category_id)
+    names = category.schema.names
+    propose(project, engine)
+    [first, second, *_] = project.image_ids[1:]
+    for image_id, rejected in ((first, names[0]), (second, names[1])):
+        [pending] = project.queries.proposals(image_id=image_id)
+        by_name = {d.name: next(k for k in pending.keypoints if k.definition_id == d.id) for d in category.definitions}
+        project.operations.reject_keypoints([by_name[rejected].id])
+        project.operations.accept_proposals(image_ids=[image_id])
+    [instance] = [i for i in project.queries.iter_instances(category_id=category.id) if i.image_id == second]
+    project.operations.place_keypoint(instance.id, category.definitions[1].id, 11.0, 20.0)
+    [other] = [i for i in project.queries.iter_instances(category_id=category.id) if i.image_id == first]
+    project.operations.place_keypoint(other.id, category.definitions[0].id, None, None, 0)
+    propose(project, engine)
+    taught = {int(e.image.image_id): e for e in engine.requests[-1].exemplars}
+    assert taught[first].denied == ((0, 10.0, 20.0),) and taught[first].absent == (0,)
+    assert taught[second].denied == () and taught[second].absent == ()  # placed where it had been rejected
+
+
+def test_the_map_of_a_keypoint_is_asked_with_all_labels_and_the_settings_in_use(project):
+    class Mapping(PlacingEngine):
+        def keypoint_map(self, request, keypoint, *, cancel=None):
+            self.requests.append(request)
+            return keypoint
+
+    _label(project, 0)
+    _label(project, 1)
+    engine, category = Mapping(), project.queries.categories()[0]
+    name = category.schema.names[-1]
+    assert keypoint_map(project, engine, project.image_ids[3], category.name, name) == name
+    [asked] = engine.requests
+    assert [t.image.path.name for t in asked.targets] == ["p3.png"]
+    assert len(asked.exemplars) == 2 and asked.settings == CHOSEN
+    with pytest.raises(UserInputError, match="no keypoint tusk"):
+        keypoint_map(project, engine, project.image_ids[3], category.name, "tusk")
 
 
 def test_a_lost_exemplar_photo_is_named(project):
@@ -313,7 +426,7 @@ def test_the_spans_of_several_categories_take_turns(project):
                 order.append((request.category[0], project.image_ids.index(int(answer.image_id))))
                 yield answer
 
-    sweep = ProposeSweep(project, Noting(), span=4, at_once=3)
+    sweep = ProposeSweep(project, Noting(), pace=Pace(at_once=3, span=4))
     while sweep.left:
         sweep.step(3)
     names = {category.name[0] for category in project.queries.categories()}
@@ -384,6 +497,6 @@ def test_a_photo_that_got_more_answers_keeps_them_together():
     from projects.workflows.batches import Answers
 
     given = [SimpleNamespace(image_id=name, n=n) for n, name in enumerate(("1", "1", "3", "4", "4", "4"))]
-    answers = Answers(iter(given), most=2)
-    assert [[a.n for a in answers.of(image)] for image in (1, 2, 3)] == [[0, 1], [], [2]]
-    assert [a.n for a in answers.of(4)] == [3, 4]
+    answers = Answers(iter(given))
+    assert [[a.n for a in answers.of(image, 2)] for image in (1, 2, 3)] == [[0, 1], [], [2]]
+    assert [a.n for a in answers.of(4, 2)] == [3, 4]

@@ -1,0 +1,1 @@
+"""Cases and figures on rendered scenes, whose truth is exact."""

@@ -1,0 +1,88 @@
+"""The engine's door: frozen requests in, frozen results out. Importing this module loads no torch.
+
+`open_engine()` returns the local engine (torch loads on its first use). Requests carry everything they need; results name
+the request and the RunSpec that made them. Streaming calls yield one result per target as soon as it exists; between
+results the worker checks `cancel`. One engine is used by one thread.
+
+Errors: KnownError (model missing/corrupt, unreadable image, out of memory), UserInputError (nothing to do, bad settings),
+OperationCancelled. An unreadable *target* of a sweep does not stop it: it is reported through `TargetFailure`.
+"""
+
+from engine.api.open import open_engine, open_models, open_prompts, open_vector_index
+from engine.api.protocol import Engine, NeighbourDoor, VectorIndexDoor
+from engine.requests import (
+    DEFAULT_BACKBONE,
+    MATCH_METHODS,
+    MAX_INSTANCES,
+    SEARCH_METHOD,
+    Calibration,
+    CheckRequest,
+    DecisionRecord,
+    Descriptor,
+    DescriptorRequest,
+    EngineConfig,
+    EngineInfo,
+    EvaluateRequest,
+    Exemplar,
+    FindRequest,
+    HeldOutFigures,
+    ImageInput,
+    InstanceSettings,
+    LabelSuspicion,
+    MatchRequest,
+    MatchResult,
+    MatchSettings,
+    OptimiseRequest,
+    ProposeRequest,
+    Reference,
+    Rival,
+    SegmentRequest,
+    SettingsChoice,
+    Target,
+    TargetFailure,
+    TuneProgress,
+    TuneRequest,
+    TuneResult,
+)
+
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "MATCH_METHODS",
+    "MAX_INSTANCES",
+    "SEARCH_METHOD",
+    "Calibration",
+    "CheckRequest",
+    "DecisionRecord",
+    "Descriptor",
+    "DescriptorRequest",
+    "Engine",
+    "EngineConfig",
+    "EngineInfo",
+    "EvaluateRequest",
+    "Exemplar",
+    "FindRequest",
+    "HeldOutFigures",
+    "ImageInput",
+    "InstanceSettings",
+    "LabelSuspicion",
+    "MatchRequest",
+    "MatchResult",
+    "MatchSettings",
+    "NeighbourDoor",
+    "OptimiseRequest",
+    "ProposeRequest",
+    "Reference",
+    "Rival",
+    "SegmentRequest",
+    "SettingsChoice",
+    "Target",
+    "TargetFailure",
+    "TuneProgress",
+    "TuneRequest",
+    "TuneResult",
+    "VectorIndexDoor",
+    "open_engine",
+    "open_models",
+    "open_prompts",
+    "open_vector_index",
+]

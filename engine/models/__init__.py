@@ -1,0 +1,1 @@
+"""The models on this machine: list, add, download, verify, try out, remove."""

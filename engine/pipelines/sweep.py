@@ -1,0 +1,358 @@
+"""Proposing keypoints on every target from the exemplars, and choosing how (`LocalEngine` delegates here).
+
+Thread: the engine thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
+from engine.domain.keypoints import Visibility
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
+from engine.domain.runspec import RunSpec
+from engine.heads.body import body_model
+from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
+from engine.matching.confidence import judge, prior_calibration
+from engine.matching.evidence.cycle import with_cycle_errors
+from engine.matching.evidence.gather import RawKeypoints
+from engine.matching.evidence.presence import with_presence
+from engine.matching.facing import predict_facing
+from engine.matching.plan.context import make_context
+from engine.matching.plan.plan import Plan, apply_settings, fixed_fields, is_decided
+from engine.matching.predict import Matcher
+from engine.matching.reader import open_reader
+from engine.matching.refine import evidence_map, refine, turned_share
+from engine.matching.several import Seeker, is_new, only_new, several_raw
+from engine.pipelines.choice import choose, default_plan, first_settings
+from engine.pipelines.first_look import search_keypoints
+from engine.pipelines.routes import special_choice, special_route
+from engine.requests import (
+    SEARCH_METHOD,
+    Exemplar,
+    MatchSettings,
+    ProposeRequest,
+    SettingsChoice,
+    Target,
+    TargetFailure,
+)
+
+if TYPE_CHECKING:
+    from engine.session import EngineSession
+
+MAX_EXEMPLARS = 12
+MAX_TAUGHT = 60
+"""Exemplars that matching compares with, and that heads learn from."""
+ASKED_TARGETS, TURNED_SHARE = 6, 0.3
+"""So many targets are asked whether the thing lies turned; from this share on exemplars are turned for all."""
+SWAP_EVEN, SWAP_UNIT = 0.04, 0.02
+"""Gain of the other facing at which exchanged sides are as likely as not, and how fast that changes (rendered sets)."""
+ABSENT_BELOW = 0.5
+"""Taking away a point that is not there costs a person as much as placing one that is: the likelier one is proposed."""
+
+
+def propose_keypoints(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
+    """Per target, in the order of the request, what is new there; see `engine.api.Engine.propose_keypoints`.
+
+    Raises:
+        UserInputError: no exemplar with a labelled keypoint, unknown settings.
+    """
+    if request.settings.method == SEARCH_METHOD:
+        few = spread_exemplars(usable_exemplars(request), MAX_EXEMPLARS)
+        found = search_keypoints(
+            session,
+            request,
+            few,
+            lambda r: propose_keypoints(session, r, cancel=cancel),
+            progress=progress,
+            cancel=cancel,
+        )
+        yield from only_new(session, request, found)
+        return
+    special = special_route(session, request, propose_keypoints, progress=progress, cancel=cancel)
+    if special is not None:
+        yield from only_new(session, request, special)
+        return
+    matcher = open_matcher(session, request, cancel)
+    plan = decide_plan(session, matcher, request, progress, cancel)
+    matcher.context.weight_is_open = False
+    if request.rivals:
+        plan = replace(plan, flip=False, mirror_targets=False)  # a mirrored left hand is a right one
+    heads = open_heads(session, matcher, request, plan, cancel)
+    seeker = open_seeker(matcher, request, plan, heads, session.heads, cancel) if wants_several(request) else None
+    if progress is not None:
+        progress.start(f"Proposing {request.category}", len(request.targets))
+    for target in request.targets:
+        if cancel is not None:
+            cancel.check()
+        started, index = time.perf_counter(), 0
+        try:
+            for raw in raw_answers(matcher, request, target, plan, heads, seeker):
+                whole = gather_all(matcher, raw)
+                proposal = to_proposal(matcher, request, target, plan, whole, time.perf_counter() - started)
+                if is_new(session, request.schema, target, proposal):
+                    yield replace(proposal, index=index)
+                    index += 1
+                if cancel is not None:
+                    cancel.check()
+                started = time.perf_counter()
+        except UnreadableImageError as error:
+            yield TargetFailure(target.image.image_id, error)
+        if progress is not None:
+            progress.step(note=target.image.path.name)
+
+
+def wants_several(request: ProposeRequest) -> bool:
+    """Whether a target is not answered by its best place alone."""
+    return bool(request.rivals) or any(t.limit > 1 or t.taken for t in request.targets)
+
+
+def raw_answers(
+    matcher: Matcher, request: ProposeRequest, target: Target, plan: Plan, heads: KeypointHeads | None,
+    seeker: Seeker | None,
+) -> Iterator[RawKeypoints]:  # fmt: skip
+    """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
+    if target.limit > 1 or target.taken or request.rivals:
+        yield from several_raw(matcher, seeker, target, plan)
+    else:
+        yield asked(matcher, heads, target, predict_facing(matcher, target, plan))
+
+
+def open_seeker(
+    matcher: Matcher, request: ProposeRequest, plan: Plan, heads: KeypointHeads | None, store: HeadStore,
+    cancel: CancelToken | None,
+) -> Seeker | None:  # fmt: skip
+    """What looks for several in a photo, with the heads of the categories that compete; None without heads."""
+    if heads is None:
+        return None
+    rivals = []
+    for rival in request.rivals:
+        exemplars = [e for e in rival.exemplars if bool(np.any(e.keypoints.labelled))]
+        if exemplars:
+            own = fit_heads(heads.features, rival.schema, spread_exemplars(exemplars, MAX_TAUGHT), store, cancel=cancel)
+            body = body_model(own, rival.schema, spread_exemplars(exemplars, MAX_EXEMPLARS))
+            rivals.append(Seeker(replace(matcher, schema=rival.schema, _banks={}), own, body, plan, rival.schema))
+    body = body_model(heads, request.schema, matcher.exemplars)
+    return Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
+
+
+def keypoint_map(
+    session: EngineSession, request: ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
+) -> SimilarityMap:
+    """Where the first target shows a keypoint; see `engine.api.Engine.keypoint_map`.
+
+    Raises:
+        UserInputError: no exemplar with a labelled keypoint. UnreadableImageError: the target.
+    """
+    from engine.pipelines.pairwise import similarity_maps_of
+
+    index = request.schema.names.index(keypoint)
+    matcher = open_matcher(session, request, cancel)
+    plan = decide_plan(session, matcher, request, None, cancel)
+    matcher.context.weight_is_open = False
+    heads, target = open_heads(session, matcher, request, plan, cancel), request.targets[0]
+    raw = predict_facing(matcher, target, plan)
+    seen = None if heads is None else evidence_map(matcher, heads, target, raw, index)
+    return similarity_maps_of(raw)[index] if seen is None else seen
+
+
+def open_heads(
+    session: EngineSession, matcher: Matcher, request: ProposeRequest, plan: Plan, cancel: CancelToken | None
+) -> KeypointHeads | None:
+    """Heads of all exemplars on readable photos; None where the plan or the backbone does without."""
+    features = head_features(session.extractor(request.backbone), matcher.reader.descriptor) if plan.heads else None
+    if features is None:
+        return None
+    exemplars = spread_exemplars(usable_exemplars(request), MAX_TAUGHT)
+    return fit_heads(features, request.schema, exemplars, session.heads, cancel=cancel)
+
+
+def asked(matcher: Matcher, heads: KeypointHeads | None, target: Target, raw: RawKeypoints) -> RawKeypoints:
+    """What the heads make of the answer of the matching."""
+    return raw if heads is None else refine(matcher, heads, target, raw)
+
+
+def gather_all(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
+    """All evidence of a proposal; choosing settings does without the dearer parts."""
+    return with_presence(matcher, with_cycle_errors(matcher, raw))
+
+
+def choose_settings(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> SettingsChoice:  # fmt: skip
+    """Leave-one-exemplar-out over the grid; fields of `request.settings` that are set stay as they are."""
+    if request.settings.method == SEARCH_METHOD:
+        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="A first look at small maps.")
+    ordinary = special_choice(session, request)
+    if isinstance(ordinary, SettingsChoice):
+        return ordinary
+    request = ordinary
+    matcher = open_matcher(session, request, cancel)
+    return _choose(session, matcher, request, progress, cancel)
+
+
+def decide_plan(
+    session: EngineSession, matcher: Matcher, request: ProposeRequest, progress: Progress | None,
+    cancel: CancelToken | None,
+) -> Plan:  # fmt: skip
+    """The request's own plan when everything is decided, else the chosen one."""
+    if is_decided(request.settings):
+        return apply_settings(Plan(), request.settings)
+    choice = _choose(session, matcher, request, progress, cancel)
+    return apply_settings(default_plan(matcher, request.settings), choice.settings)
+
+
+def _choose(
+    session: EngineSession, matcher: Matcher, request: ProposeRequest, progress: Progress | None,
+    cancel: CancelToken | None,
+) -> SettingsChoice:  # fmt: skip
+    """Where heads have the last word, matching only has to find the instance: size, scene and targets say how. Without
+    heads the settings are measured on held-out exemplars."""
+    settings, images = request.settings, request.statistics_images
+    if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(settings):
+        return choose(matcher, settings, images, progress=progress, cancel=cancel)
+    plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
+    if plan.rotations == 1 and "rotations" not in fixed_fields(settings):
+        heads = open_heads(session, matcher, request, plan, cancel)
+        step = max(1, len(images) // ASKED_TARGETS)
+        some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
+        if heads is not None and turned_share(matcher, heads, some, plan) >= TURNED_SHARE:
+            plan, reason = replace(plan, rotations=8, flip=False), "In many of the other photos the thing lies turned."
+    return SettingsChoice(plan.to_settings(), (), len(matcher.exemplars), reason)
+
+
+def wants_heads(settings: MatchSettings) -> bool:
+    """Whether the request leaves the last word to keypoint heads (`extra["heads"]`, on unless switched off)."""
+    return bool(settings.extra.get("heads", True))
+
+
+def open_matcher(session: EngineSession, request: ProposeRequest, cancel: CancelToken | None) -> Matcher:
+    """Exemplars checked and thinned out, features and context ready; that of the last request when nothing changed."""
+    usable = usable_exemplars(request)
+    backbone = session.backbone(request.backbone)
+    prompt = session.prompt(request.prompt, backbone, request.category)
+    reader = open_reader(session, request.backbone, prompt, cancel)
+    exemplars = spread_exemplars(usable, MAX_EXEMPLARS)
+    for exemplar in exemplars:
+        reader.size_wh(exemplar.image)  # an exemplar that cannot be read stops the run with its own message
+    images = request.statistics_images
+    key = (id(backbone), prompt.id, request.schema, _fingerprint(exemplars), tuple(images))
+    kept = session.last.get("matcher")
+    if kept is not None and kept[0] == key:
+        matcher = cast("Matcher", kept[1])
+        matcher.reader.cancel = cancel
+    else:
+        matcher = Matcher(reader, request.schema, exemplars, make_context(reader, exemplars, images))
+        session.last["matcher"] = (key, matcher)
+    matcher.context.weight_is_open = request.settings.fusion_weight is None and reader.card_weight > 0
+    return matcher
+
+
+def _fingerprint(exemplars: Sequence[Exemplar]) -> tuple[object, ...]:
+    return tuple(
+        (e.image, e.keypoints.box, e.weight, np.asarray(e.keypoints.xy_image).tobytes(),
+         np.asarray(e.keypoints.visibility).tobytes())
+        for e in exemplars
+    )  # fmt: skip
+
+
+def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
+    """Exemplars with at least one labelled keypoint; UserInputError when there is none."""
+    count = len(request.schema)
+    for exemplar in request.exemplars:
+        if len(exemplar.keypoints.xy_image) != count:
+            raise UserInputError(
+                f"The exemplar {exemplar.image.path.name} has {len(exemplar.keypoints.xy_image)} keypoints, "
+                f"the category '{request.category}' has {count}.",
+                "Label it again with the present schema.",
+            )
+    usable = [e for e in request.exemplars if bool(np.any(e.keypoints.labelled))]
+    if not usable:
+        raise UserInputError(
+            f"No accepted '{request.category}' has a labelled keypoint, so there is nothing to find.",
+            "Place the keypoints on one photo first.",
+        )
+    return usable
+
+
+def spread_exemplars(exemplars: Sequence[Exemplar], limit: int) -> list[Exemplar]:
+    """At most `limit` exemplars that differ most in their layout (farthest-point choice, the most complete first)."""
+    if len(exemplars) <= limit:
+        return list(exemplars)
+    layouts = np.stack([_layout(e) for e in exemplars])
+    chosen = [int(np.argmax([e.keypoints.labelled.sum() for e in exemplars]))]
+    nearest = np.linalg.norm(layouts - layouts[chosen[0]], axis=1)
+    while len(chosen) < limit:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(layouts - layouts[chosen[-1]], axis=1))
+    return [exemplars[i] for i in sorted(chosen)]
+
+
+def _layout(exemplar: Exemplar) -> np.ndarray:
+    """Keypoints relative to their centre and size, unlabelled ones at the centre."""
+    labelled = exemplar.keypoints.labelled
+    xy = np.asarray(exemplar.keypoints.xy_image, np.float64)
+    centre = xy[labelled].mean(axis=0)
+    offsets = np.where(labelled[:, None], np.nan_to_num(xy) - centre, 0.0)
+    return (offsets / max(float(np.abs(offsets).max()), 1e-6)).ravel()
+
+
+def swap_probability(gain: float) -> float:
+    """How surely all sides are exchanged, from how much better the other facing fits (score of the pose)."""
+    return float(1 / (1 + np.exp(-np.clip((gain - SWAP_EVEN) / SWAP_UNIT, -30, 30))))
+
+
+def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeypoints | None = None) -> RunSpec:
+    """Everything that decided the proposal."""
+    feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
+    backbone = matcher.reader.extractor.backbone
+    settings = {"plan": plan.to_json(), "exemplars": [e.image.image_id for e in matcher.exemplars],
+                "labelled": len(usable_exemplars(request)),
+                "fixed_camera": matcher.context.scene is not None}  # fmt: skip
+    base = RunSpec(
+        "match", backbone.spec.id, backbone.revision, matcher.reader.prompt.id, backbone.spec.timestep,
+        backbone.spec.up_block, backbone.spec.ensemble, backbone.spec.input_wh,
+    )  # fmt: skip
+    if feature is not None and feature.method == "features":
+        base = replace(feature, method="match")
+        settings = {**feature.settings, **settings}
+    return replace(base, settings=settings)
+
+
+def to_proposal(
+    matcher: Matcher, request: ProposeRequest, target: Target, plan: Plan, raw: RawKeypoints, seconds: float
+) -> InstanceProposal:
+    """Raw keypoints with confidence and visibility; keypoints that no exemplar shows are proposed as absent."""
+    calibration = request.calibration or prior_calibration(request.backbone)
+    confidence, present = judge(calibration, raw.signals)
+    wanted = range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints
+    used = plan if raw.run is None else raw.run.plan
+    keypoints = []
+    for k in wanted:
+        if not raw.known[k]:
+            continue
+        visibility, sure = Visibility.VISIBLE, float(confidence[k])
+        if present[k] < ABSENT_BELOW and sure < 1 - present[k]:
+            visibility, sure = Visibility.ABSENT, float(1 - present[k])
+        signals = replace(raw.signals[k], present=float(present[k]))
+        x, y = (float(v) for v in raw.xy_image[k])
+        keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))
+    if not keypoints:
+        raise KnownError(f"No exemplar shows any of the wanted keypoints of '{request.category}'.", "Label one first.")
+    swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0
+    return InstanceProposal(
+        request_id=request.request_id, image_id=target.image.image_id, category=request.category,
+        keypoints=tuple(keypoints), confidence=float(np.mean([k.confidence for k in keypoints])), box=raw.box,
+        spec=run_spec(matcher, request, used, raw), exemplar_ids=tuple(e.image.image_id for e in matcher.exemplars),
+        sides_swapped=swapped, seconds=seconds, calibrated=calibration.kind == "project",
+    )  # fmt: skip
