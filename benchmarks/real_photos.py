@@ -32,7 +32,8 @@ from projects.store.inputs import NewKeypoint
 from projects.workflows.demo.truth import instance_box, nearest_instance, placed
 from projects.workflows.find import find
 from projects.workflows.find_plan import FindOptions, ReferenceSpec
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 
 CAT = ("ear_1", "ear_2", "eye_1", "eye_2", "nose")
 GUITAR = ("sound_hole", "bridge", "left_bulge", "right_bulge", "bottom")

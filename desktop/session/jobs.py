@@ -30,8 +30,9 @@ from projects.workflows import propose as proposing
 from projects.workflows.find import FindOutcome, FindSweep
 from projects.workflows.find_plan import FindOptions
 from projects.workflows.kept import KeptJob, forget, kept_job
-from projects.workflows.propose import ProposeOptions, ProposeSweep
+from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions
 
 if TYPE_CHECKING:
     from projects.workflows.copying import CopyOutcome
@@ -118,7 +119,7 @@ class EngineJobs(QObject):
                 asked = replace(asked, image_ids=needing_proposals(project, near))
             sweep = ProposeSweep(
                 project, context.engine, asked, progress=context.progress, cancel=context.cancel,
-                at_once=QUICK_AT_ONCE if quick else AT_ONCE, span=QUICK_AT_ONCE if quick else CHUNK, kept=goes_on,
+                pace=Pace(QUICK_AT_ONCE, QUICK_AT_ONCE) if quick else Pace(AT_ONCE, CHUNK), kept=goes_on,
             )  # fmt: skip
             if keep and kept is None:
                 sweep.keep(job_id)
@@ -289,7 +290,7 @@ class EngineJobs(QObject):
         backbone, image_id = self.backbone, target.id
 
         def run(context: JobContext) -> object:
-            from projects.workflows.propose import keypoint_map
+            from projects.workflows.propose_plan import keypoint_map
 
             return keypoint_map(
                 context.project, context.engine, image_id, category, keypoint, backbone=backbone, cancel=context.cancel
@@ -348,7 +349,8 @@ class EngineJobs(QObject):
         backbone = self.backbone
 
         def run(context: JobContext) -> object:
-            from projects.workflows.propose import ProposeOptions, propose
+            from projects.workflows.propose import propose
+            from projects.workflows.propose_plan import ProposeOptions
 
             options = ProposeOptions(
                 category=category,

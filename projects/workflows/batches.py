@@ -29,17 +29,17 @@ P = TypeVar("P")
 class Answers(Generic[A]):
     """The engine's answers, photo by photo. They come in the order of the request, those of one photo in a row."""
 
-    def __init__(self, answers: Iterator[A], most: int = 1) -> None:
-        """`most`: answers that one photo can have (after so many the next photo is not begun to see whether it is over)."""
+    def __init__(self, answers: Iterator[A]) -> None:
         self._answers = answers
-        self._most = most
         self._ahead: A | None = None
 
-    def of(self, image_id: int, most: int | None = None) -> list[A]:
-        """All answers about a photo (`most`: that it can have, if not as many as others). Photos are asked for in the order of
-        the request; one may have none."""
+    def of(self, image_id: int, most: int = 1) -> list[A]:
+        """All answers about a photo. Photos are asked for in the order of the request; one may have none.
+
+        `most`: answers that it can have (after so many the next photo is not begun to see whether they are over).
+        """
         found: list[A] = []
-        while len(found) < (most or self._most):
+        while len(found) < most:
             if self._ahead is None:
                 self._ahead = next(self._answers, None)
             if self._ahead is None or self._ahead.image_id != str(image_id):

@@ -14,7 +14,7 @@ from engine.domain.geometry import box_iou
 from engine.domain.progress import CancelToken, Progress
 from projects.project import Project
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
-from projects.workflows.exemplars import exemplar_of
+from projects.workflows.propose_plan import exemplar_of
 
 MINIMUM_INSTANCES = 3
 SAME_PLACE = 0.05

@@ -269,13 +269,11 @@ class FindSweep:
         self.outcome.calibrated = calibration is not None
         progress = PartProgress(self._progress)
         answers = self._engine.find_instance(request, progress=progress, cancel=self._cancel)
-        most = max(1, options.settings.max_instances)
-
         def store(batch: Sequence[MaskProposal]) -> OpChanges:
             return self._store(plan, batch)
 
         batches = Batches(store, BATCH_SIZE, self._on_stored)
-        return _Asked(plan, self.done, revision, rows, Answers(answers, most), batches)
+        return _Asked(plan, self.done, revision, rows, Answers(answers), batches)
 
     def _go_through(self, asked: _Asked, image_id: int) -> None:
         self._cancel.check()
@@ -283,7 +281,7 @@ class FindSweep:
         if row is None:
             return
         found = []
-        for answer in asked.answers.of(image_id):
+        for answer in asked.answers.of(image_id, max(1, self.options.settings.max_instances)):
             if isinstance(answer, TargetFailure):
                 self.outcome.failures.append({"image": row.file_name, "error": str(answer.error)})
             else:

@@ -13,66 +13,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine.api import (
-    DEFAULT_BACKBONE,
-    SEARCH_METHOD,
-    Engine,
-    MatchSettings,
-    ProposeRequest,
-    Target,
-    TargetFailure,
-)
-from engine.domain.errors import UserInputError
+from engine.api import Engine, ProposeRequest, TargetFailure
 from engine.domain.progress import CancelToken, PartProgress, Progress
-from engine.domain.proposals import InstanceProposal, SimilarityMap
+from engine.domain.proposals import InstanceProposal
 from projects.project import Project
-from projects.several import instance_limit
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow
 from projects.workflows.batches import Answers, Batches, OnStored
 from projects.workflows.calibrate import project_calibration
-from projects.workflows.exemplars import categories_to_propose, collection_of, exemplars_of
 from projects.workflows.kept import KeptJob, forget, keep, note_progress
 from projects.workflows.match_settings import AUTO_FIELDS, settings_for, settings_from_json
-from projects.workflows.propose_targets import Ask, asks_about
+from projects.workflows.propose_plan import CategoryPlan, ProposeOptions, categories_to_propose, plan_category
 
 BATCH_SIZE = 24
 RESTS_ON = frozenset(
-    ("instance", "keypoint", "mask", "nothing_here", "exhaustive", "image", "image_root", "category", "keypoint_definition",
-     "skeleton_edge", "side_pair")
+    ("instance", "keypoint", "mask", "nothing_here", "exhaustive", "decision", "image", "image_root", "category",
+     "keypoint_definition", "skeleton_edge", "side_pair")
 )  # fmt: skip
 """Tables that the question to the engine is made from: when a person changes one, it is asked anew."""
-
-
-@dataclass(frozen=True)
-class ProposeOptions:
-    """What a person may ask for; the defaults need nothing.
-
-    Attributes:
-        category: by name; "" = every category with an exemplar.
-        targets_glob: only file names that fit; image_ids: only these (None = all), in this order.
-        settings: fields that are set override the automatic choice.
-        only_keypoints: names; () = all of the schema.
-        include_labelled: complete instances that lack keypoints, too.
-        instances: how many a photo may hold, in place of the category's own setting: auto, one, or a number ("" = its own).
-        other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
-            the project holds this category together with another: then each photo shows one kind of thing.
-        job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
-    """
-
-    category: str = ""
-    backbone: str = DEFAULT_BACKBONE
-    prompt: str = "auto"
-    targets_glob: str = ""
-    image_ids: tuple[int, ...] | None = None
-    settings: MatchSettings = MatchSettings()
-    only_keypoints: tuple[str, ...] = ()
-    include_labelled: bool = True
-    other_kinds: bool = True
-    instances: str = ""
-    job: str = ""
-    step_name: str = ""
 
 
 @dataclass
@@ -95,90 +54,41 @@ class CategoryOutcome:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One category's question: `asks` by photo; `request` has the first of each photo as its targets."""
-
-    category: CategoryRow
-    request: ProposeRequest
-    asks: dict[int, tuple[Ask, ...]]
-    limit: int
-
-    @property
-    def count(self) -> int:
-        """Questions in all."""
-        return sum(len(asks) for asks in self.asks.values())
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What an ask about a photo brought (perhaps nothing); `completes` as there."""
+class _Done:
+    """One target that was answered: the instance it completes (None: new ones were looked for), and what came."""
 
     image_id: int
-    completes: int | None
+    instance_id: int | None
     proposals: tuple[InstanceProposal, ...]
 
 
 @dataclass
 class _Asked:
-    """A question that is under way: the photos from `begin` to `end` of the sweep, as the project was at `revision`."""
+    """A question that is under way: the photos from `begin` to `end` of the sweep, as the project was at `revision`.
 
-    job: _Job
-    request: ProposeRequest
+    `answers`: of each round, when it was begun.
+    """
+
+    plan: CategoryPlan
     begin: int
     end: int
     revision: int
-    batches: Batches[_Found]
-    answers: Answers[InstanceProposal | TargetFailure] | None = None
+    batches: Batches[_Done]
+    request: ProposeRequest | None = None
+    answers: dict[int, Answers[InstanceProposal | TargetFailure]] = field(default_factory=dict)
 
 
-def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -> _Job:
-    names = category.schema.names
-    unknown = [name for name in options.only_keypoints if name not in names]
-    if unknown:
-        raise UserInputError(f"{category.name} has no keypoint {unknown[0]}.", f"It has: {', '.join(names)}.")
-    limit = instance_limit(project.queries, category, options.instances)
-    wanted = options.image_ids
-    if wanted is None:
-        rows = {row.id: row for row in project.queries.iter_images(ImageFilter(glob=options.targets_glob, ids=None))}
-    else:
-        known = project.queries.images_by_id(wanted)
-        rows = {id_: known[id_] for id_ in wanted if id_ in known}
-    asks = asks_about(
-        project, category, rows, limit=limit, quick=options.settings.method == SEARCH_METHOD,
-        lacking=options.include_labelled, other_kinds=options.other_kinds,
-    )  # fmt: skip
-    only = tuple(names.index(name) for name in options.only_keypoints) or None
-    request = ProposeRequest(
-        options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category),
-        tuple(own[0].target for own in asks.values()), options.settings, options.backbone, options.prompt,
-        only_keypoints=only, collection=collection_of(project, category, options.targets_glob),
-    )  # fmt: skip
-    if not request.exemplars:
-        raise UserInputError(
-            f"The labelled photos of {category.name} are not where they were.",
-            "Re-link the moved folder (kinmark relink), then propose.",
-        )
-    return _Job(category, request, asks, limit)
+@dataclass(frozen=True)
+class Pace:
+    """How a sweep takes its photos (None: all).
 
-
-def keypoint_map(
-    project: Project, engine: Engine, image_id: int, category: str, keypoint: str, *, backbone: str = DEFAULT_BACKBONE,
-    cancel: CancelToken | None = None,
-) -> SimilarityMap:  # fmt: skip
-    """What speaks for a keypoint all over a photo, from all labels of the category and with its stored settings.
-
-    Raises:
-        UserInputError: unknown category or keypoint, no label to compare with.
+    Attributes:
+        at_once: photos that the engine is asked for in one request.
+        span: photos of one category in a row before it is the next one's turn.
     """
-    [row] = categories_to_propose(project, category)
-    options = ProposeOptions(category, backbone, only_keypoints=(keypoint,))
-    request = _prepare(project, row, options).request
-    images = project.queries.images_by_id([image_id])
-    if image_id not in images:
-        raise UserInputError("This photo is not in the project any more.", "Choose another one.")
-    request = replace(request, targets=(Target(images[image_id].image_input),))
-    choice = settings_for(project, engine, request, progress=None, cancel=cancel)
-    return engine.keypoint_map(replace(request, settings=choice.settings), keypoint, cancel=cancel)
+
+    at_once: int | None = None
+    span: int | None = None
 
 
 class ProposeSweep:
@@ -194,10 +104,9 @@ class ProposeSweep:
     def __init__(
         self, project: Project, engine: Engine, options: ProposeOptions | None = None, *,
         progress: Progress | None = None, cancel: CancelToken | None = None, on_stored: OnStored | None = None,
-        at_once: int | None = None, span: int | None = None, kept: KeptJob | None = None,
+        pace: Pace | None = None, kept: KeptJob | None = None,
     ) -> None:  # fmt: skip
-        """`at_once`: photos that the engine is asked for in one request; `span`: photos of one category in a row before
-        the next one's turn (None: all); `kept`: a sweep that was cut off and goes on.
+        """`kept`: a sweep that was cut off and goes on.
 
         Raises:
             UserInputError: unknown category, no exemplar.
@@ -212,7 +121,8 @@ class ProposeSweep:
         glob = ImageFilter(glob=options.targets_glob)
         ids = kept.image_ids if kept is not None else options.image_ids
         self._ids = tuple(ids if ids is not None else project.queries.image_ids(glob))
-        self._at_once, self._span = at_once, span or max(1, len(self._ids))
+        pace = pace or Pace()
+        self._at_once, self._span = pace.at_once, pace.span or max(1, len(self._ids))
         self.outcomes = tuple(CategoryOutcome(category.name) for category in self._categories)
         self.total = len(self._ids) * len(self._categories)
         self.done = 0 if kept is None else min(kept.done, self.total)
@@ -286,73 +196,68 @@ class ProposeSweep:
         end = len(self._ids) if self._at_once is None else min(len(self._ids), begin + self._at_once)
         revision = self._project.revision(RESTS_ON)
         category = self._project.queries.require_category(self._categories[number].name)
-        part = replace(self.options, image_ids=self._ids[begin:end])
-        job = _prepare(self._project, category, part)
+        plan = plan_category(self._project, category, replace(self.options, image_ids=self._ids[begin:end]))
         outcome = self.outcomes[number]
-        outcome.exemplars = len(job.request.exemplars)
-        outcome.targets = self._answered[number] + job.count
-        outcome.limit = job.limit
+        outcome.exemplars, outcome.limit = len(plan.request.exemplars), plan.limit
+        outcome.targets = self._answered[number] + sum(len(round_.targets) for round_ in plan.rounds)
 
-        def store(batch: Sequence[_Found]) -> OpChanges:
-            return self._store(job, outcome, batch)
+        def store(batch: Sequence[_Done]) -> OpChanges:
+            return self._store(plan, outcome, batch)
 
-        asked = _Asked(job, job.request, begin, end, revision, Batches(store, BATCH_SIZE, self._on_stored))
+        asked = _Asked(plan, begin, end, revision, Batches(store, BATCH_SIZE, self._on_stored))
         self._asked[number] = asked
         return asked
 
     def _go_through(self, asked: _Asked, outcome: CategoryOutcome, image_id: int) -> int:
-        """One photo; how many questions about it were answered."""
-        self._cancel.check()
-        asks = asked.job.asks.get(image_id, ())
-        if not asks:
-            return 0
-        if asked.answers is None:
-            asked.answers = self._answers(asked, outcome)
-        found = [self._take(outcome, image_id, asks[0], asked.answers.of(image_id, asks[0].target.limit))]
-        for further in asks[1:]:
-            # Asked alone: among the others its answers could not be told from those of the first.
-            request = replace(asked.request, targets=(further.target,))
-            answers = list(self._engine.propose_keypoints(request, progress=Progress(), cancel=self._cancel))
-            found.append(self._take(outcome, image_id, further, answers))
-        asked.batches.add([one for one in found if one is not None])
-        return len(asks)
+        """One photo in all rounds; how many targets it had."""
+        count = 0
+        for number, round_ in enumerate(asked.plan.rounds):
+            self._cancel.check()
+            if str(image_id) not in round_.completes:
+                break  # what is not in a round is in no later one
+            if number not in asked.answers:
+                asked.answers[number] = self._answers(asked, outcome, number)
+            answers = asked.answers[number].of(image_id, round_.limits[str(image_id)])
+            failures = [answer for answer in answers if isinstance(answer, TargetFailure)]
+            outcome.failures += [{"image_id": failure.image_id, "error": str(failure.error)} for failure in failures]
+            found = tuple(answer for answer in answers if not isinstance(answer, TargetFailure))
+            if found or not failures:  # where it could not be looked, what waits may still be right
+                asked.batches.add([_Done(image_id, round_.completes[str(image_id)], found)])
+            count += 1
+        return count
 
-    def _take(
-        self, outcome: CategoryOutcome, image_id: int, ask: Ask, answers: Sequence[InstanceProposal | TargetFailure]
-    ) -> _Found | None:
-        """What an ask brought; None where the photo could not be read (what waits there may still be right)."""
-        failures = [answer for answer in answers if isinstance(answer, TargetFailure)]
-        outcome.failures += [{"image_id": failure.image_id, "error": str(failure.error)} for failure in failures]
-        if failures:
-            return None
-        return _Found(image_id, ask.completes, tuple(a for a in answers if isinstance(a, InstanceProposal)))
+    def _answers(
+        self, asked: _Asked, outcome: CategoryOutcome, number: int
+    ) -> Answers[InstanceProposal | TargetFailure]:
+        """Ask the engine for a round."""
+        if asked.request is None:
+            asked.request = self._decided(asked.plan, outcome)
+        request = replace(asked.request, targets=asked.plan.rounds[number].targets)
+        progress = PartProgress(self._progress)
+        return Answers(self._engine.propose_keypoints(request, progress=progress, cancel=self._cancel))
 
-    def _answers(self, asked: _Asked, outcome: CategoryOutcome) -> Answers[InstanceProposal | TargetFailure]:
-        """Choose the settings and ask the engine."""
-        job = asked.job
-        choice = settings_for(self._project, self._engine, job.request, progress=self._progress, cancel=self._cancel)
-        calibration = project_calibration(self._project, self._engine, job.category)
-        asked.request = request = replace(job.request, settings=choice.settings, calibration=calibration)
+    def _decided(self, plan: CategoryPlan, outcome: CategoryOutcome) -> ProposeRequest:
+        """The request with its settings chosen and its confidence fitted."""
+        choice = settings_for(self._project, self._engine, plan.request, progress=self._progress, cancel=self._cancel)
+        calibration = project_calibration(self._project, self._engine, plan.category)
         outcome.settings = {name: getattr(choice.settings, name) for name in AUTO_FIELDS}
         outcome.table, outcome.reason = [list(row) for row in choice.table], choice.reason
         outcome.calibrated = calibration is not None and calibration.kind == "project"
         self._progress.start(_title(self._categories), self.total)
         self._progress.step(self.done)
-        progress = PartProgress(self._progress)
-        return Answers(self._engine.propose_keypoints(request, progress=progress, cancel=self._cancel))
+        return replace(plan.request, settings=choice.settings, calibration=calibration)
 
-    def _store(self, job: _Job, outcome: CategoryOutcome, batch: Sequence[_Found]) -> OpChanges:
-        proposals = [(proposal, found.completes) for found in batch for proposal in found.proposals]
+    def _store(self, plan: CategoryPlan, outcome: CategoryOutcome, batch: Sequence[_Done]) -> OpChanges:
         changes = self._project.operations.add_keypoint_proposals(
-            [proposal for proposal, _ in proposals],
-            job.category.id,
-            job=job.request.request_id,
-            name=self.options.step_name or f"Propose {job.category.name}",
-            instance_ids=[completes for _, completes in proposals],
-            searched=[found.image_id for found in batch if found.completes is None],
+            [proposal for done in batch for proposal in done.proposals],
+            plan.category.id,
+            job=self.options.job,
+            name=self.options.step_name or f"Propose {plan.category.name}",
+            instance_ids=[done.instance_id for done in batch for _ in done.proposals],
+            searched=[done.image_id for done in batch if done.instance_id is None],
         )
         outcome.proposals += changes.count
-        outcome.keypoints += sum(len(proposal.keypoints) for proposal, _ in proposals)
+        outcome.keypoints += sum(len(proposal.keypoints) for done in batch for proposal in done.proposals)
         outcome.skipped.extend(changes.skipped)
         return changes
 

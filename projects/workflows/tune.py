@@ -32,9 +32,9 @@ from engine.domain.prompt_card import PromptCard
 from projects.project import Project
 from projects.store.rows import CategoryRow
 from projects.workflows.batches import OnStored
-from projects.workflows.exemplars import collection_of, exemplars_of
 from projects.workflows.kept import KeptJob, forget, keep, note_progress
-from projects.workflows.propose import CategoryOutcome, ProposeOptions, ProposeSweep
+from projects.workflows.propose import CategoryOutcome, ProposeSweep
+from projects.workflows.propose_plan import ProposeOptions, collection_of, exemplars_of
 
 MIN_INSTANCES = 3
 NOTE_EVERY_S = 0.5

@@ -12,8 +12,9 @@ from engine.domain.proposals import InstanceProposal, KeypointProposal, Keypoint
 from engine.domain.runspec import RunSpec
 from projects.project import Project
 from projects.store.inputs import NewImage, NewKeypoint
-from projects.workflows.propose import ProposeOptions, ProposeSweep
+from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions
 
 
 class Looking:
@@ -56,7 +57,7 @@ def test_a_quick_look_takes_all_photos_in_one_pass_and_only_those_without_propos
         quick = ProposeOptions(category="otter", settings=MatchSettings(method=SEARCH_METHOD))
 
         def swept() -> int:
-            sweep = ProposeSweep(project, engine, quick, at_once=512, span=512)  # type: ignore[arg-type]
+            sweep = ProposeSweep(project, engine, quick, pace=Pace(512, 512))  # type: ignore[arg-type]
             while sweep.left:
                 sweep.step(512)
             return sweep_outcome(project, sweep.outcomes).proposals

@@ -23,8 +23,9 @@ from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
-from projects.workflows.propose import ProposeOptions, ProposeSweep, keypoint_map, options_of, propose
+from projects.workflows.propose import Pace, ProposeSweep, options_of, propose
 from projects.workflows.propose_all import needing_proposals, sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions, keypoint_map
 
 CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
 
@@ -175,7 +176,7 @@ def test_few_targets_take_their_statistics_from_the_whole_collection(project, mo
     [request] = engine.requests
     assert [t.image.path.name for t in request.targets] == ["p2.png"]
     assert [i.path.name for i in request.statistics_images] == ["p1.png", "p2.png", "p3.png", "p4.png"]
-    monkeypatch.setattr("projects.workflows.exemplars.COLLECTION", 2)
+    monkeypatch.setattr("projects.workflows.propose_plan.COLLECTION", 2)
     propose(project, engine, ProposeOptions(image_ids=(project.image_ids[2],)))
     assert [i.path.name for i in engine.requests[-1].collection] == ["p1.png", "p3.png"]
 
@@ -425,7 +426,7 @@ def test_the_spans_of_several_categories_take_turns(project):
                 order.append((request.category[0], project.image_ids.index(int(answer.image_id))))
                 yield answer
 
-    sweep = ProposeSweep(project, Noting(), span=4, at_once=3)
+    sweep = ProposeSweep(project, Noting(), pace=Pace(at_once=3, span=4))
     while sweep.left:
         sweep.step(3)
     names = {category.name[0] for category in project.queries.categories()}
@@ -496,6 +497,6 @@ def test_a_photo_that_got_more_answers_keeps_them_together():
     from projects.workflows.batches import Answers
 
     given = [SimpleNamespace(image_id=name, n=n) for n, name in enumerate(("1", "1", "3", "4", "4", "4"))]
-    answers = Answers(iter(given), most=2)
-    assert [[a.n for a in answers.of(image)] for image in (1, 2, 3)] == [[0, 1], [], [2]]
-    assert [a.n for a in answers.of(4)] == [3, 4]
+    answers = Answers(iter(given))
+    assert [[a.n for a in answers.of(image, 2)] for image in (1, 2, 3)] == [[0, 1], [], [2]]
+    assert [a.n for a in answers.of(4, 2)] == [3, 4]

@@ -16,7 +16,8 @@ from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.kept import kept_jobs
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 from projects.workflows.tune import TuneOptions, Tuning, discard, options_of, pending_images, tune, work_dir
 from tests.support.labelled import SCHEMA, draw_exemplar
 from tests.support.toy_pipeline import make_toy_pipeline

@@ -1,0 +1,264 @@
+"""What a sweep is made from: what a person asks, and the exemplars, photos and places that the engine is asked about."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from engine.api import (
+    DEFAULT_BACKBONE,
+    SEARCH_METHOD,
+    Engine,
+    Exemplar,
+    ImageInput,
+    MatchSettings,
+    ProposeRequest,
+    Target,
+)
+from engine.domain.errors import UserInputError
+from engine.domain.geometry import expand_box
+from engine.domain.progress import CancelToken
+from engine.domain.proposals import SimilarityMap
+from projects.project import Project
+from projects.several import instance_limit, taken_places
+from projects.store.queries.images import ImageFilter
+from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
+from projects.workflows.match_settings import settings_for
+
+COLLECTION = 24
+"""Photos that stand for the project where matching takes its statistics and settings from the collection."""
+SAME_PLACE = 0.1
+"""A keypoint placed so near (longer sides) to where its proposal was rejected takes the rejection back."""
+
+
+@dataclass(frozen=True)
+class ProposeOptions:
+    """What a person may ask for; the defaults need nothing.
+
+    Attributes:
+        category: by name; "" = every category with an exemplar.
+        targets_glob: only file names that fit; image_ids: only these (None = all), in this order.
+        settings: fields that are set override the automatic choice.
+        only_keypoints: names; () = all of the schema.
+        include_labelled: complete instances that lack keypoints, too.
+        instances: how many a photo may hold, in place of the category's own setting: auto, one, or a number ("" = its own).
+        other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
+            the project holds this category together with another: then each photo shows one kind of thing.
+        job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
+    """
+
+    category: str = ""
+    backbone: str = DEFAULT_BACKBONE
+    prompt: str = "auto"
+    targets_glob: str = ""
+    image_ids: tuple[int, ...] | None = None
+    settings: MatchSettings = MatchSettings()
+    only_keypoints: tuple[str, ...] = ()
+    include_labelled: bool = True
+    other_kinds: bool = True
+    instances: str = ""
+    job: str = ""
+    step_name: str = ""
+
+
+@dataclass(frozen=True)
+class TargetRound:
+    """Targets of different photos, and by image id which instance each completes (None: it looks for new ones)."""
+
+    targets: tuple[Target, ...]
+    completes: dict[str, int | None]
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """By image id how many answers a target can have."""
+        return {target.image.image_id: target.limit for target in self.targets}
+
+
+@dataclass(frozen=True)
+class CategoryPlan:
+    """One category's work: `request` has the targets of the first round; photos with more to do come again in the next."""
+
+    category: CategoryRow
+    request: ProposeRequest
+    rounds: tuple[TargetRound, ...]
+    limit: int
+
+
+def exemplar_of(
+    image: ImageRow, instance: InstanceRow, category: CategoryRow, rejected: Sequence[DecisionRow] = ()
+) -> Exemplar:
+    """An accepted instance as the engine sees it; its `image_id` is the image's.
+
+    Args:
+        rejected: decisions against proposals of its keypoints.
+    """
+    keypoints = instance.aligned(category.definition_ids)
+    order = {definition: index for index, definition in enumerate(category.definition_ids)}
+    said = {order[k.definition_id] for k in instance.keypoints if k.visibility == 0 and k.definition_id in order}
+    denied = []
+    for decision in rejected:
+        index = order.get(decision.definition_id or 0)
+        if index is None or decision.x is None or decision.y is None or not decision.visibility:
+            continue
+        place = np.array([decision.x, decision.y])
+        near = SAME_PLACE * (decision.side_px or 0.0)
+        if not (keypoints.labelled[index] and np.linalg.norm(keypoints.xy_image[index] - place) <= near):
+            denied.append((index, decision.x, decision.y))
+    mask = instance.mask.rle if instance.mask else None
+    return Exemplar(image.image_input, keypoints, mask, absent=tuple(sorted(said)), denied=tuple(sorted(set(denied))))
+
+
+def exemplars_of(project: Project, category: CategoryRow) -> tuple[Exemplar, ...]:
+    """All accepted instances of the category with at least one placed keypoint, on images that are still there."""
+    instances = project.queries.exemplar_instances(category.id)
+    images = project.queries.images_by_id(instance.image_id for instance in instances)
+    rejected: dict[int, list[DecisionRow]] = {}
+    for decision in project.queries.decisions(category_id=category.id, kind="rejected", target="keypoints"):
+        rejected.setdefault(decision.image_id, []).append(decision)
+    alone = {image_id for image_id, count in Counter(i.image_id for i in instances).items() if count == 1}
+
+    def against(instance: InstanceRow) -> list[DecisionRow]:
+        """What was rejected on this instance, or on its photo before there was one (which of several is not known then)."""
+        own = (instance.id, None) if instance.image_id in alone else (instance.id,)
+        return [d for d in rejected.get(instance.image_id, ()) if d.instance_id in own]
+
+    return tuple(
+        exemplar_of(images[instance.image_id], instance, category, against(instance))
+        for instance in instances
+        if instance.image_id in images and images[instance.image_id].path.is_file()
+    )
+
+
+def categories_to_propose(project: Project, name: str) -> tuple[CategoryRow, ...]:
+    """The named category, or all that have exemplars; UserInputError when there is nothing to propose from."""
+    if name:
+        category = project.queries.require_category(name)
+        if not category.definitions:
+            raise UserInputError(f"The category {name} has no keypoints.", "Add keypoints to it first.")
+        if not project.queries.exemplar_instances(category.id):
+            raise UserInputError(
+                f"No photo with keypoints of {name} is labelled yet.",
+                "Label one photo (or import labels), then propose.",
+            )
+        return (category,)
+    found = tuple(
+        category
+        for category in project.queries.categories()
+        if category.definitions and project.queries.exemplar_instances(category.id)
+    )
+    if not found:
+        raise UserInputError(
+            "No photo is labelled yet, so there is nothing to propose from.",
+            "Label the keypoints of one photo per category (or import labels), then propose.",
+        )
+    return found
+
+
+def _rounds(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[TargetRound, ...]:
+    """Photos that may hold (further) instances of the category (whole), and instances that lack keypoints (inside their box).
+
+    Every photo comes once a round, so that an answer's photo tells what it is about.
+    """
+    filter_ = ImageFilter(glob=options.targets_glob, ids=None)
+    wanted = options.image_ids
+    images = project.queries.iter_images(filter_)
+    rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
+    order = list(rows) if wanted is None else [i for i in wanted if i in rows]
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    quick = options.settings.method == SEARCH_METHOD
+    if quick:
+        # A first look is coarser than what may be waiting already.
+        nothing |= project.queries.images_with_proposals(category.id)
+    own: dict[int, list[InstanceRow]] = {}
+    for instance in project.queries.iter_instances(category_id=category.id):
+        own.setdefault(instance.image_id, []).append(instance)
+    if not options.other_kinds:
+        others = project.queries.images_of_other_categories(category.id)
+        nothing |= set() if others & own.keys() else others
+    said = project.queries.exhaustive(category_id=category.id)
+    complete = {image_id for image_id, categories in said.items() if categories[category.id]}
+    taken = taken_places(project.queries, category, order) if limit > 1 else {}
+    rounds: list[dict[int, tuple[Target, int | None]]] = []
+    for image_id in order:
+        if image_id in nothing:
+            continue
+        image, here = rows[image_id], own.get(image_id, [])
+        asked: list[tuple[Target, int | None]] = []
+        if not here or (limit > len(here) and image_id not in complete and not quick):
+            places = taken.get(image_id, ())
+            asked.append((Target(image.image_input, taken=places, limit=max(1, limit - len(here))), None))
+        partial = [i for i in here if i.missing(category.definition_ids)]
+        if partial and options.include_labelled and not quick:
+            # Where a photo holds one, the first is completed now and another that was labelled all the same next time.
+            asked += [(_target_inside(image, i, category), i.id) for i in (partial if limit > 1 else partial[:1])]
+        for place, ask in enumerate(asked):
+            if place == len(rounds):
+                rounds.append({})
+            rounds[place][image_id] = ask
+    return tuple(
+        TargetRound(tuple(target for target, _ in asks.values()), {str(i): instance for i, (_, instance) in asks.items()})
+        for asks in rounds
+    )
+
+
+def _target_inside(image: ImageRow, instance: InstanceRow, category: CategoryRow) -> Target:
+    keypoints = instance.aligned(category.definition_ids)
+    if keypoints.box is None and int(keypoints.labelled.sum()) < 2:
+        return Target(image.image_input)
+    return Target(image.image_input, box=expand_box(keypoints.box_or_extent(0.5), margin=0.1))
+
+
+def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[ImageInput, ...]:
+    """Photos without labels whose names fit, spread over the project; none where it is known that the category is not there."""
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    ids = [id_ for id_ in project.queries.image_ids(ImageFilter(glob=glob, has_instances=False)) if id_ not in nothing]
+    chosen = [ids[i * len(ids) // COLLECTION] for i in range(COLLECTION)] if len(ids) > COLLECTION else ids
+    rows = project.queries.images_by_id(chosen)
+    return tuple(rows[id_].image_input for id_ in chosen)
+
+
+def plan_category(project: Project, category: CategoryRow, options: ProposeOptions) -> CategoryPlan:
+    """What a category's sweep asks; UserInputError for unknown keypoints and exemplars whose photos are gone."""
+    names = category.schema.names
+    unknown = [name for name in options.only_keypoints if name not in names]
+    if unknown:
+        raise UserInputError(f"{category.name} has no keypoint {unknown[0]}.", f"It has: {', '.join(names)}.")
+    limit = instance_limit(project.queries, category, options.instances)
+    rounds = _rounds(project, category, options, limit)
+    targets = rounds[0].targets if rounds else ()
+    only = tuple(names.index(name) for name in options.only_keypoints) or None
+    request = ProposeRequest(
+        options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
+        options.backbone, options.prompt, only_keypoints=only, collection=collection_of(project, category, options.targets_glob),
+    )  # fmt: skip
+    if not request.exemplars:
+        raise UserInputError(
+            f"The labelled photos of {category.name} are not where they were.",
+            "Re-link the moved folder (kinmark relink), then propose.",
+        )
+    return CategoryPlan(category, request, rounds, limit)
+
+
+def keypoint_map(
+    project: Project, engine: Engine, image_id: int, category: str, keypoint: str, *, backbone: str = DEFAULT_BACKBONE,
+    cancel: CancelToken | None = None,
+) -> SimilarityMap:  # fmt: skip
+    """What speaks for a keypoint all over a photo, from all labels of the category and with its stored settings.
+
+    Raises:
+        UserInputError: unknown category or keypoint, no label to compare with.
+    """
+    [row] = categories_to_propose(project, category)
+    options = ProposeOptions(category, backbone, only_keypoints=(keypoint,))
+    request = plan_category(project, row, options).request
+    images = project.queries.images_by_id([image_id])
+    if image_id not in images:
+        raise UserInputError("This photo is not in the project any more.", "Choose another one.")
+    request = replace(request, targets=(Target(images[image_id].image_input),))
+    choice = settings_for(project, engine, request, progress=None, cancel=cancel)
+    return engine.keypoint_map(replace(request, settings=choice.settings), keypoint, cancel=cancel)
