@@ -24,6 +24,7 @@ from desktop.session.labelling import Labelling
 from desktop.session.place import place_from_setting
 from desktop.session.project_session import ProjectSession
 from desktop.session.queue import ReviewQueue
+from desktop.session.regrouper import Regrouper
 from desktop.session.reviewer import Reviewer
 from desktop.session.tuning import PromptTuning
 from engine.domain.errors import AppError
@@ -54,6 +55,7 @@ class Workspace(QObject):
         settings = program.settings
         self.labelling = Labelling(self.session, settings, self)
         self.editor = Editor(self.labelling)
+        self.regrouper = Regrouper(self.labelling)
         self.queue = ReviewQueue(self.session, settings.current.queue_strategy)
         self.labelling.remark = self._remark
         self.reviewer = Reviewer(self.labelling, self.next_review)
