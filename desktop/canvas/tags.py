@@ -13,7 +13,7 @@ from engine.domain.geometry import apply_affine
 
 PAD_PX = 12.0
 """Between the outermost marks and the frame."""
-PALE = 0.6
+PALE = 0.85
 
 
 def extent_of(instance: InstanceContent, matrix: np.ndarray) -> QRectF | None:

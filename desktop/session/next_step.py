@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from desktop.session.shown import ShownInstance, instance_title
+from desktop.session.shown import ShownInstance
 from projects.review import HARDLY_FOUND
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class NextStep(QObject):
         if at.tool in ("box", "brush", "eraser", "polygon"):
             return self._shape_step()
         selected = at.selected
+        if at.marked:
+            count = len(at.marked)
+            return self.tr("Shift+J splits the %n marked keypoints off. Y or Ctrl+click marks more, or takes a mark off.", "", count)
         if selected is not None and at.focused is not None and selected.proposal(at.focused) is not None:
             return self._review_step(selected, at.focused)
         if at.placing:
@@ -41,7 +44,7 @@ class NextStep(QObject):
         if at.whole:
             return self._whole_step()
         if at.settled == at.image.id and not at.has_pending and current is not None:
-            text = self.tr("All of {name} labelled in this photo? U says so and goes on, Enter goes on, I labels another one.")
+            text = self.tr("Is every {name} of this photo labelled? U says so and goes on, Enter goes on, I labels another one.")
             return text.format(name=current.name)
         if selected is not None and selected.mask_proposal is not None:
             return self.tr("Enter accepts the mask, X rejects it.")
@@ -108,7 +111,8 @@ class NextStep(QObject):
             )
         else:
             text = self.tr("Enter accepts {title} ({c:.0%} sure), the last one here. X rejects it, S goes into its keypoints.")
-        return text.format(title=instance_title(selected).replace("  ", " "), c=confidence, n=len(waiting))
+        title = f"{selected.category.name} {selected.number + 1}"
+        return text.format(title=title, c=confidence, n=len(waiting))
 
     def _review_step(self, selected: ShownInstance, focused: int) -> str:
         at = self._at

@@ -45,7 +45,7 @@ def test_enter_accepts_the_animal_that_is_framed_and_goes_to_the_next(herd: Driv
     labelling, photo = driver.space.labelling, here(driver)
     assert labelling.whole and labelling.focused is None and len(labelling.waiting) == 3
     step = driver.window.job_bar.step.whole_text
-    assert "1 newt" in step and "93%" in step.replace(" ", "") and "all 3" in step
+    assert "newt 1" in step and "93%" in step.replace(" ", "") and "all 3" in step
     assert [c.sure for c in labelling.content().instances] == list(SURE)
     driver.key(Qt.Key.Key_Return)
     assert accepted(driver, photo) == [3] and labelling.selected.number == 1 and labelling.whole
@@ -227,3 +227,40 @@ def test_the_list_can_be_narrowed_to_photos_that_are_complete(herd: Driver) -> N
     driver.until(lambda: len(driver.space.images.model.ids) == 2)
     driver.window.search.setText("n:>0")
     driver.until(lambda: list(driver.space.images.model.ids) == [first])
+
+
+def test_the_dialog_of_categories_says_how_many_a_photo_may_hold(herd: Driver) -> None:
+    driver = herd
+    queries = driver.space.session.queries
+    driver.window.registry["edit.schema"].trigger()
+    dialog = driver.window.commands.dialogs.dialog("schema")
+    assert dialog.instances.kind.currentData() == "auto" and not dialog.instances.number.isVisible()
+    dialog.new_name.setText("paw")
+    dialog.add_keypoint()
+    dialog.instances.kind.setCurrentIndex(2)
+    dialog.instances.kind.activated.emit(2)
+    assert queries.categories()[0].instances == "5" and dialog.instances.number.isVisible()
+    dialog.instances.number.setValue(12)
+    assert queries.categories()[0].instances == "12"
+    assert dialog.edited and "paw" in dialog.draft.names, "what else is edited stays"
+    dialog.save.click()
+    dialog.instances.kind.setCurrentIndex(1)
+    dialog.instances.kind.activated.emit(1)
+    assert queries.categories()[0].instances == "one" and len(queries.categories()[0].definitions) == 4
+    dialog.close()
+    driver.key(Qt.Key.Key_Z, CONTROL)
+    assert queries.categories()[0].instances == "12"
+
+
+def test_statistics_know_several(herd: Driver) -> None:
+    from desktop.session.figures import figures_of
+
+    driver = herd
+    driver.key(Qt.Key.Key_N)
+    driver.key(Qt.Key.Key_Return, SHIFT)
+    driver.key(Qt.Key.Key_U)
+    project = driver.space.session.project
+    [category] = project.queries.categories()
+    for chosen in (None, category.id):
+        figures = figures_of(project, chosen)
+        assert figures.per_photo == ((1, 1), (3, 1)) and (figures.exhaustive, figures.not_exhaustive) == (1, 0)
