@@ -38,7 +38,8 @@ class SeveralCommands(QObject):
 
     def merge(self, workspace: Workspace) -> None:
         """With the only other instance at once; of several one is chosen in a menu, by digit or mouse."""
-        others = workspace.regrouper.others()
+        doubled = workspace.doubled()
+        others = (doubled,) if doubled is not None else workspace.regrouper.others()
         if not others:
             workspace.program.messages.info(
                 self.tr("There is no other instance of this category in the photo."),

@@ -264,3 +264,34 @@ def test_statistics_know_several(herd: Driver) -> None:
     for chosen in (None, category.id):
         figures = figures_of(project, chosen)
         assert figures.per_photo == ((1, 1), (3, 1)) and (figures.exhaustive, figures.not_exhaustive) == (1, 0)
+
+
+def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver) -> None:
+    from projects.store.inputs import NewKeypoint
+    from projects.workflows.check import CheckOptions, check
+
+    driver = herd
+    space, queries = driver.space, driver.space.session.queries
+    space.session.write(lambda do: do.clear_proposals())
+    row, [category] = queries.images()[0], queries.categories()
+
+    def add(n: int, shift: float) -> int:
+        points = [NewKeypoint(d, float(x) + shift, float(y)) for d, (x, y) in zip(category.definition_ids, animals(0)[n], strict=True)]
+        return int(space.session.write(lambda do: do.add_instance(row.id, category.id, points)).ids[0])
+
+    far, double = add(1, 0.0), add(0, 2.0)
+    first = queries.instances(image_id=row.id)[0].id
+    findings = check(space.session.project, object(), CheckOptions(looks=False))
+    driver.window.commands._check_done(findings)
+    assert space.labelling.selected_key == f"i{double}"
+    step = driver.window.job_bar.step.whole_text
+    assert "labelled twice" in step and "J merges" in step
+    driver.canvas.setFocus()
+    driver.key(Qt.Key.Key_J)
+    assert {i.id for i in queries.instances(image_id=row.id)} == {double, far}, "no question: the check knows which"
+    driver.key(Qt.Key.Key_Z, CONTROL)
+    driver.window.commands._check_done(findings)
+    driver.key(Qt.Key.Key_Return)
+    assert {i.id for i in queries.instances(image_id=row.id)} == {first, far, double}
+    driver.window.commands._check_done(findings)
+    assert not space.queue.findings, "a person said that both are there"
