@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.api.protocol import Engine
 from engine.domain.errors import UserInputError
 from engine.requests import EngineConfig
+from engine.requests.protocol import Engine
 
 Kind = Literal["local", "processes", "ray"]
 HINT = "Write local, processes, processes:4, ray, ray:HOST:PORT or ray://HOST:PORT."

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
-from engine.requests import TuneRequest
+from engine.requests import TuneRequest, exemplar_key
 from engine.tuning.loss import LossConfig
 
 KINDS = ("single", "class", "hidden", "conditional")
@@ -180,10 +180,3 @@ def request_fingerprint(request: TuneRequest, options: TuningOptions, revision: 
         # What proposals look like depends on these, too; otherwise they decide only whether the result is kept.
         data["collection"] = [[image.image_id, image.sha256] for image in request.collection]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def exemplar_key(exemplar: Any) -> list[Any]:
-    """JSON-able identity of a labelled instance: image, points (1/100 pixel) and visibility."""
-    points = [[None if v != v else round(float(v), 2) for v in row] for row in exemplar.keypoints.xy_image]
-    visibility = [int(v) for v in exemplar.keypoints.visibility]
-    return [exemplar.image.image_id, exemplar.image.sha256, points, visibility]

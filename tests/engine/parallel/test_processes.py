@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.local import LocalEngine
 
 from engine.api import DescriptorRequest, FindRequest, MatchSettings, Reference
 from engine.domain.errors import KnownError, OperationCancelled, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.local import LocalEngine
 from engine.parallel.factory import EngineFactory
 from engine.parallel.processes import ProcessPool
 from engine.parallel.sharded import ShardedEngine
