@@ -1,4 +1,4 @@
-"""The example package of docs/plugins.md installed as pip installs it, and packages that are broken in every way."""
+"""The example package of docs/reference/plugins.md installed as pip installs it, and packages that are broken in every way."""
 
 from __future__ import annotations
 

@@ -69,6 +69,6 @@ def kernel_scores(cosines: Tensor, width: float) -> Tensor:
 
     The cosines of a histogram descriptor are high everywhere and differ little; in a plain sum they blur the learned
     part where they know nothing and say too little where they are sure. The kernel is close to zero but for real
-    likeness, so one fusion weight serves both cases (measured: docs/embedded-model.md).
+    likeness, so one fusion weight serves both cases (measured: docs/lab/embedded-model.md).
     """
     return torch.exp((cosines - 1.0) / width)
