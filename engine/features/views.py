@@ -15,6 +15,7 @@ from PIL import Image
 from engine.api import ImageInput
 from engine.domain.geometry import Box, ImageTransform, invert_affine
 from engine.imaging import LoadedImage, file_sha256, load_image, read_header
+from engine.remote import local_file
 
 DECODE_MARGIN = 2.0
 """Images are decoded at no less than this many times the resolution that a view needs."""
@@ -65,7 +66,7 @@ class ImageSource:
     @staticmethod
     def _stamp(image: ImageInput) -> tuple[str, int, int]:
         try:
-            stat = image.path.stat()
+            stat = local_file(image.path).stat()
             return str(image.path), stat.st_mtime_ns, stat.st_size
         except OSError:
             return str(image.path), 0, 0
@@ -81,6 +82,7 @@ class ImageSource:
 
     def size_wh(self, image: ImageInput) -> tuple[int, int]:
         """Size of the oriented image from its header; UnreadableImageError."""
+        local_file(image.path, image.sha256)
         stamp = self._stamp(image)
         if stamp not in self._sizes:
             self._sizes[stamp] = read_header(image.path).size_wh
@@ -88,6 +90,7 @@ class ImageSource:
 
     def load(self, image: ImageInput, max_side: int) -> LoadedImage:
         """Decoded image whose longer side is the original's or at most `max_side`; UnreadableImageError."""
+        local_file(image.path, image.sha256)
         key = (*self._stamp(image), max_side)
         if key in self._decoded:
             self._decoded.move_to_end(key)

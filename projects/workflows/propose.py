@@ -31,6 +31,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import expand_box
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, SimilarityMap
+from engine.remote import is_there
 from projects.project import Project
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
@@ -152,7 +153,7 @@ def exemplars_of(project: Project, category: CategoryRow) -> tuple[Exemplar, ...
     return tuple(
         exemplar_of(images[instance.image_id], instance, category, against(instance))
         for instance in instances
-        if instance.image_id in images and images[instance.image_id].path.is_file()
+        if instance.image_id in images and is_there(images[instance.image_id].path)
     )
 
 
