@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from engine import api
 from engine.backbones.backbone import Backbone
 from engine.backbones.devices import choose_device, choose_dtype, dtype_name, memory_bytes
 from engine.backbones.loading import load_backbone
@@ -38,8 +37,9 @@ from engine.features.cache import FeatureCache
 from engine.features.efficientnet import NaturalFeatures
 from engine.features.extractor import FeatureExtractor
 from engine.features.views import ImageSource, ImageView, whole_view
-from engine.heads.model import HeadStore
+from engine.heads.store import HeadStore
 from engine.paths import cache_dir, data_dir
+from engine.requests import DEFAULT_BACKBONE, EngineConfig, EngineInfo, ImageInput
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class EngineSession:
         last: what the last request left ready (a reader's maps, a matcher), by kind; dropped with the models.
     """
 
-    def __init__(self, config: api.EngineConfig | None = None) -> None:
-        self.config = config or api.EngineConfig()
+    def __init__(self, config: EngineConfig | None = None) -> None:
+        self.config = config or EngineConfig()
         if self.config.threads > 0:
             torch.set_num_threads(self.config.threads)
         self._device = choose_device(self.config.device)
@@ -67,7 +67,7 @@ class EngineSession:
         self._extractors: dict[str, FeatureExtractor] = {}
         self._current = ""
         self._held: Prompt | None = None
-        self.heads = HeadStore()
+        self.heads = HeadStore(self.cache)
         self.last: dict[str, tuple[object, object]] = {}
         self._natural: NaturalFeatures | None = None
         self._natural_error = ""
@@ -79,7 +79,7 @@ class EngineSession:
         """Where the next backbone will be loaded (the CPU after a lost device)."""
         return self._device
 
-    def info(self) -> api.EngineInfo:
+    def info(self) -> EngineInfo:
         """What really runs now; loads nothing."""
         loaded = self._extractors.get(self._current)
         if loaded is None:
@@ -87,7 +87,7 @@ class EngineSession:
         else:
             device, dtype = loaded.backbone.device, loaded.backbone.dtype
         used, total = memory_bytes(device)
-        return api.EngineInfo(
+        return EngineInfo(
             device=_device_title(device),
             dtype=dtype_name(dtype),
             backbone=self._current,
@@ -96,11 +96,11 @@ class EngineSession:
             note=self._note or (loaded.backbone.note if loaded is not None else ""),
         )
 
-    def backbone(self, id_or_path: str = api.DEFAULT_BACKBONE) -> Backbone:
+    def backbone(self, id_or_path: str = DEFAULT_BACKBONE) -> Backbone:
         """The loaded backbone, loaded on the first call and kept; errors of `load_backbone`."""
         return self.extractor(id_or_path).backbone
 
-    def extractor(self, id_or_path: str = api.DEFAULT_BACKBONE) -> FeatureExtractor:
+    def extractor(self, id_or_path: str = DEFAULT_BACKBONE) -> FeatureExtractor:
         """The extractor of a backbone (one per backbone, with its memory ladder)."""
         key = str(id_or_path)
         if key not in self._extractors:
@@ -116,7 +116,7 @@ class EngineSession:
         self._current = key
         return self._extractors[key]
 
-    def ladder(self, id_or_path: str = api.DEFAULT_BACKBONE) -> MemoryLadder:
+    def ladder(self, id_or_path: str = DEFAULT_BACKBONE) -> MemoryLadder:
         """The memory ladder of a backbone, for work that is not feature extraction."""
         return self.extractor(id_or_path).ladder
 
@@ -152,7 +152,7 @@ class EngineSession:
         """
         if self._held is not None and prompt_id == self._held.id:
             return self._held
-        model = backbone or self.backbone(self._current or api.DEFAULT_BACKBONE)
+        model = backbone or self.backbone(self._current or DEFAULT_BACKBONE)
         if prompt_id == AUTO_PROMPT:
             saved = self._saved_class_prompt(category, model)
             if saved is not None:
@@ -192,15 +192,15 @@ class EngineSession:
 
     # ---- sweeps ----------------------------------------------------------------------------------------------
 
-    def whole_view(self, image: api.ImageInput, backbone: str = api.DEFAULT_BACKBONE) -> ImageView:
+    def whole_view(self, image: ImageInput, backbone: str = DEFAULT_BACKBONE) -> ImageView:
         """The whole image at the input size that the backbone's card asks for; UnreadableImageError."""
         size = self.source.size_wh(image)
         return whole_view(image, size, self.backbone(backbone).spec.input_size_for(size))
 
     def prepare(
         self,
-        images: Sequence[api.ImageInput],
-        backbone: str = api.DEFAULT_BACKBONE,
+        images: Sequence[ImageInput],
+        backbone: str = DEFAULT_BACKBONE,
         *,
         prompt: str = EMPTY_PROMPT,
         category: str = "",
@@ -227,7 +227,7 @@ class EngineSession:
                     progress.step(len(chunk))
         return extractor.computed - before
 
-    def _readable_view(self, image: api.ImageInput, backbone: str) -> ImageView | None:
+    def _readable_view(self, image: ImageInput, backbone: str) -> ImageView | None:
         try:
             return self.whole_view(image, backbone)
         except UnreadableImageError as error:

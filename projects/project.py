@@ -398,7 +398,7 @@ def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = T
         connection = connect(path, mode="rw" if writable else "ro", immutable=not writable)
         try:
             version = migrate.version_of(connection, folder)
-            problems = inspection.structure_problems(connection) if version == migrate.VERSION else []
+            problems = inspection.structure_problems(connection, older=version < migrate.VERSION)
             if check and not problems:
                 problems = inspection.content_problems(connection)
         except (sqlite3.DatabaseError, ValueError) as error:  # names that are no UTF-8 are a ValueError

@@ -75,7 +75,7 @@ class StatisticsPage(QWidget):
         grid.setSpacing(20)
         for place, plot in enumerate((self.states, self.learning, self.parts, self.calibration, self.days)):
             plot.setMinimumHeight(230)
-            grid.addWidget(plot, place // 2, place % 2)
+            grid.addWidget(plot, place // 2, place % 2, 1, 2 if plot is self.days else 1)
         top = QHBoxLayout()
         top.addWidget(self.category)
         top.addStretch(1)

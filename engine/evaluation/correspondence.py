@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import EvaluateRequest, ImageInput, MatchRequest, Target
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import continuous_to_index, index_to_continuous
 from engine.domain.progress import CancelToken, Progress
@@ -19,6 +18,7 @@ from engine.evaluation.datasets import EvaluationPair, read_pairs
 from engine.evaluation.pck import PairResult, PckScore, score_categories, score_pairs
 from engine.evaluation.protocols import get_protocol, judge_pair
 from engine.pipelines.pairwise import match_points
+from engine.requests import EvaluateRequest, ImageInput, MatchRequest, Target
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import DEFAULT_BACKBONE, FindRequest, ImageInput, InstanceSettings, Reference, TargetFailure
 from engine.domain.errors import UnreadableImageError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
@@ -25,6 +24,7 @@ from engine.instances.attention import AttentionExtractor
 from engine.instances.find import InstanceFinder, find_instance
 from engine.instances.picture import load_picture
 from engine.instances.settings import resolve
+from engine.requests import DEFAULT_BACKBONE, FindRequest, ImageInput, InstanceSettings, Reference, TargetFailure
 from engine.retrieval.photo import describe_photo
 from engine.retrieval.ranking import RankingWeights, rank_collection
 from engine.session import EngineSession

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.api import EvaluateRequest
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.evaluation.datasets import DATASETS
+from engine.requests import EvaluateRequest
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.api import ImageInput
 from engine.domain.geometry import Box, ImageTransform, invert_affine
 from engine.imaging import LoadedImage, file_sha256, load_image, read_header
 from engine.remote import local_file
+from engine.requests import ImageInput
 
 DECODE_MARGIN = 2.0
 """Images are decoded at no less than this many times the resolution that a view needs."""

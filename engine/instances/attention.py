@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.api import ImageInput
 from engine.backbones.attention import AttentionLayer, AttentionTap
 from engine.backbones.backbone import Backbone
 from engine.backbones.devices import dtype_name
@@ -27,6 +26,7 @@ from engine.features.noise import image_noise
 from engine.features.views import ImageView
 from engine.instances.inversion import generate, invert, noise_schedule
 from engine.instances.settings import TURBO_STEPS, VOTES_PROMPT, ResolvedSettings
+from engine.requests import ImageInput
 from engine.session import EngineSession
 
 FIXED_POINT_STEPS = 3

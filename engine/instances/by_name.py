@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import FindRequest, ImageInput
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import MaskProposal
@@ -28,6 +27,7 @@ from engine.instances.outline import component_at, grabcut, otsu
 from engine.instances.picture import BoolMask, Picture, load_picture
 from engine.instances.sam import Segmenter, load_segmenter
 from engine.instances.settings import resolve
+from engine.requests import FindRequest, ImageInput
 from engine.session import EngineSession
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.api import Calibration
+from engine.requests import Calibration
 
 MIN_DECISIONS = 8
 SLOPE_SPREAD, BIAS_SPREAD = 0.5, 1.5

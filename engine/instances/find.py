@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import FindRequest, ImageInput, Reference, TargetFailure
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import MaskProposal
@@ -50,6 +49,7 @@ from engine.instances.sam import Segmenter, load_segmenter
 from engine.instances.settings import ResolvedSettings, resolve
 from engine.regions.histogram import colour_histogram
 from engine.regions.likeness import patch_likeness
+from engine.requests import FindRequest, ImageInput, Reference, TargetFailure
 from engine.session import EngineSession
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import ImageInput
 from engine.domain.errors import UserInputError
 from engine.domain.masks import MaskRLE
 from engine.features.views import ImageSource
+from engine.requests import ImageInput
 
 BoolMask = NDArray[np.bool_]
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import Reference
 from engine.domain.errors import UserInputError
 from engine.features.efficientnet import NaturalFeatures
 from engine.instances import maps
@@ -21,6 +20,7 @@ from engine.instances.picture import BoolMask, Picture, checked_mask, load_pictu
 from engine.regions.histogram import BINS
 from engine.regions.patches import Patches, dense_patches
 from engine.regions.saliency import subject_weights
+from engine.requests import Reference
 from engine.session import EngineSession
 
 FULL_SHARE = 0.98

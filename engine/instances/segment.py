@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from engine.api import DEFAULT_BACKBONE, SegmentRequest
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import MaskProposal
@@ -15,6 +14,7 @@ from engine.instances.find import WITHOUT_SEGMENTER
 from engine.instances.outline import grabcut, grabcut_box, grabcut_points
 from engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
 from engine.instances.sam import load_segmenter
+from engine.requests import DEFAULT_BACKBONE, SegmentRequest
 from engine.session import EngineSession
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.api import InstanceSettings
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
+from engine.requests import InstanceSettings
 
 VARIANTS = ("pdm", "pdm-votes")
 MODES = ("fused", "appearance", "semantic")

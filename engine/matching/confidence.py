@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.api import Calibration, DecisionRecord
 from engine.domain.errors import UserInputError
 from engine.domain.proposals import KeypointSignals
 from engine.paths import resources_dir
+from engine.requests import Calibration, DecisionRecord
 
 FEATURES = ("peak", "margin", "agreement", "shape", "twin", "cycle", "pose", "contrast", "raw", "usual", "outside",
             "beyond", "fit", "support", "shown", "crowded", "beyond_support", "head", "cells", "spread", "stray", "apart", "moved",

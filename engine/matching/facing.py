@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import Exemplar, ImageInput, Target
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.plan.plan import Plan
 from engine.matching.pose.sides import mirrored_gain, mirrored_lead
 from engine.matching.predict import Matcher
+from engine.requests import Exemplar, ImageInput, Target
 
 CLEARLY_BETTER = 0.055
 """Score of the pose by which a mirrored copy must fit better to count."""

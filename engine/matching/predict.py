@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engine.api import Exemplar, ImageInput, Target
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import Box, ImageTransform
 from engine.domain.keypoints import KeypointSchema
@@ -29,6 +28,7 @@ from engine.matching.plan.plan import Plan
 from engine.matching.pose.votes import PoseHypotheses, best_poses, pose_votes, shape_penalty
 from engine.matching.reader import DESCRIPTOR, FeatureReader, ViewParts
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
+from engine.requests import Exemplar, ImageInput, Target
 
 SHAPE_UNIT = 0.3
 """Similarity that the shape may cost a keypoint at most, at weight 1."""
@@ -136,7 +136,7 @@ class Matcher:
         length = torch.from_numpy(bank.length_input * float(parts.cells_per_input.mean()))
         slack = max(1, round(float(length.median()) * plan.slack * 0.67))
         votes = pose_votes(sims, bank.known, offsets, slack_cells=slack)
-        region = self._region(parts, target)
+        region = self.region(parts, target)
         poses = best_poses(restrict(votes, region) if region is not None else votes)
         return MatchRun(self, bank, parts, target, plan, frame, sims, votes, poses, offsets, length)
 
@@ -160,7 +160,8 @@ class Matcher:
             raise ValueError("no part of the features is in use")
         return total.reshape(variants, count, height, width)
 
-    def _region(self, parts: ViewParts, target: Target) -> Tensor | None:
+    def region(self, parts: ViewParts, target: Target) -> Tensor | None:
+        """`[h, w]` bool: cells inside the box or mask that was asked for; None where the whole photo was."""
         if target.box is None and target.mask is None:
             return None
         centres = cell_centres_xy_image(parts.transform, parts.cells_wh)
@@ -169,7 +170,7 @@ class Matcher:
 
     def _with_priors(self, sims: Tensor, parts: ViewParts, target: Target, plan: Plan) -> Tensor:
         centres = cell_centres_xy_image(parts.transform, parts.cells_wh)
-        region = self._region(parts, target)
+        region = self.region(parts, target)
         if plan.foreground > 0 and self.context.scene is not None:
             front = torch.from_numpy(self.context.foreground_at(target.image, centres.numpy())).to(sims)
             share = torch.from_numpy(self.context.foreground_of_keypoints).to(sims)

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from engine.api import ImageInput
 from engine.domain.geometry import Box, ImageTransform, rescale_corner_aligned
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
 from engine.features.views import ImageView, crop_view
+from engine.requests import ImageInput
 
 if TYPE_CHECKING:
     from engine.backbones.prompt import Prompt

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.api import Target
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
 from engine.domain.keypoints import KeypointSchema
@@ -29,6 +28,7 @@ from engine.heads.shape import WINDOWS, ShapeFit, fit_shape
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.peaks import top_peaks, value_at
 from engine.matching.similarity import cell_centres_xy_image, inside_region
+from engine.requests import Target
 
 if TYPE_CHECKING:
     from engine.matching.plan.plan import Plan

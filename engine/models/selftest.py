@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.api import EngineConfig, ImageInput
 from engine.domain.errors import ModelCorruptError
 from engine.domain.model_info import SelfTest
+from engine.requests import EngineConfig, ImageInput
 from engine.session import EngineSession
 
 

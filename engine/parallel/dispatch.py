@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
-from engine.api import Target, TargetFailure
 from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
 from engine.domain.progress import CancelToken, Progress
 from engine.installation import version_text
@@ -30,6 +29,7 @@ from engine.parallel.messages import (
 )
 from engine.parallel.pool import LOST_HINT, WorkerPool, WorkersLostError
 from engine.remote import allowed
+from engine.requests import Target, TargetFailure
 
 SHARD = 4
 """Photos handed out at once."""

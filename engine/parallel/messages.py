@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from engine.api import (
+from engine.domain.errors import AppError
+from engine.domain.proposals import InstanceProposal, MaskProposal
+from engine.requests import (
     Descriptor,
     DescriptorRequest,
     FindRequest,
@@ -17,8 +19,6 @@ from engine.api import (
     Target,
     TargetFailure,
 )
-from engine.domain.errors import AppError
-from engine.domain.proposals import InstanceProposal, MaskProposal
 
 Request = ProposeRequest | FindRequest | DescriptorRequest
 Place = Target | ImageInput

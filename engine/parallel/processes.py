@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from engine.api import EngineConfig
 from engine.parallel.messages import Control, Job, Lost, Reply, Shard
+from engine.requests import EngineConfig
 
 END_S = 3.0
 """How long a worker may take to end by itself."""

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.api import EngineConfig
 from engine.parallel.messages import Control, Job, Lost, Reply, Shard
+from engine.requests import EngineConfig
 
 TICK_S = 0.05
 ALIVE_S = 1.0

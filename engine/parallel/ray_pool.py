@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.api import EngineConfig
 from engine.domain.errors import KnownError
 from engine.parallel.messages import Control, Job, Reply, Shard
 from engine.parallel.pool import LOST_HINT, WorkersLostError
 from engine.parallel.processes import END_S, _end
 from engine.parallel.ray_bridge import Alive, BridgeSettings, Refused, Started, bridge
+from engine.requests import EngineConfig
 
 SILENCE_S = 60.0
 """The bridge says once a second that it lives; after so long without a word it hangs on a dead cluster."""

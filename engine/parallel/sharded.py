@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from engine import api
+from engine.api.local import LocalEngine
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, MaskProposal
-from engine.local import LocalEngine
 from engine.parallel.dispatch import Dispatcher
 from engine.parallel.messages import Answer, Opened
 from engine.parallel.pool import WorkerPool, WorkersLostError

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from engine.api import DescriptorRequest, EngineConfig, FindRequest, ProposeRequest
+from engine.api.local import LocalEngine
 from engine.domain.errors import AppError, OperationCancelled
 from engine.domain.progress import CancelToken
-from engine.local import LocalEngine
 from engine.parallel.messages import Answer, Answered, Control, Failed, Job, Opened, Ready, Reply, Shard
 from engine.remote import allow_here
+from engine.requests import DescriptorRequest, EngineConfig, FindRequest, ProposeRequest
 
 Ask = Callable[[Any], tuple[Answer, ...]]
 
@@ -110,5 +110,5 @@ def _proposer(engine: LocalEngine, request: ProposeRequest, cancel: CancelToken)
     if pair_prompt(engine.session, request) is not None:
         return lambda target: tuple(engine.propose_keypoints(replace(request, targets=(target,)), cancel=cancel))
     prepared = prepare_proposals(engine.session, request, cancel=cancel)
-    return lambda target: propose_one(prepared, target)
+    return lambda target: tuple(propose_one(prepared, target))
 

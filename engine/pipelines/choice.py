@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
@@ -18,6 +17,7 @@ from engine.matching.bank import WHOLE, Variant, exemplar_length
 from engine.matching.facing import CLEARLY_BETTER, mirrored_gains
 from engine.matching.plan.plan import Plan, apply_settings, fixed_fields
 from engine.matching.predict import Matcher, best_run
+from engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 
 SMALL_SHARE = 0.6
 """An instance shorter than this share of the image's shorter side is matched in a crop."""

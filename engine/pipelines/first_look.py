@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import SEARCH_METHOD, Calibration, ImageInput, ProposeRequest, Target, TargetFailure
 from engine.domain.errors import ModelCorruptError, UnreadableImageError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
@@ -38,6 +37,7 @@ from engine.matching.confidence import judge, prior_calibration
 from engine.matching.evidence.gather import AGREEMENT_RADIUS
 from engine.matching.reader import DESCRIPTOR, DIFFUSION, FeatureReader, ViewParts, open_reader
 from engine.paths import resources_dir
+from engine.requests import SEARCH_METHOD, Calibration, ImageInput, ProposeRequest, Target, TargetFailure
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

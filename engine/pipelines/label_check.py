@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import CheckRequest, Exemplar, LabelSuspicion, ProposeRequest
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import CROP, Variant, build_bank, exemplar_length, variant_view
@@ -25,6 +24,7 @@ from engine.matching.reader import FeatureReader, ViewParts, open_reader
 from engine.matching.similarity import cell_centres_xy_image
 from engine.pipelines.label_layout import REFERENCES, Floats, layout_residuals
 from engine.pipelines.sweep import usable_exemplars
+from engine.requests import CheckRequest, Exemplar, LabelSuspicion, ProposeRequest
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.api import OptimiseRequest, Target, TargetFailure
 from engine.domain.errors import UnreadableImageError, UserInputError
 from engine.domain.geometry import ImageTransform, apply_affine, expand_box, index_to_continuous
 from engine.domain.keypoints import Visibility
@@ -34,6 +33,7 @@ from engine.matching.similarity import cell_centres_xy_image, inside_region, res
 from engine.prompts.attention_target import HedlinConfig
 from engine.prompts.files import list_prompts, make_id, read_tensors, save_prompt
 from engine.prompts.hedlin import locate, optimise_embedding
+from engine.requests import OptimiseRequest, Target, TargetFailure
 from engine.tuning.material import CROP_MARGIN
 from engine.tuning.options import exemplar_key
 

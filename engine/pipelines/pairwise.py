@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import Exemplar, MatchRequest, MatchResult, ProposeRequest, TargetFailure
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import as_points
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
@@ -27,6 +26,7 @@ from engine.matching.reader import ViewParts, open_reader
 from engine.matching.sampling import l2_normalise
 from engine.matching.selection import bilinear_match, nearest
 from engine.pipelines.routes import OPTIMISE, prompt_of_match, propose_optimised
+from engine.requests import Exemplar, MatchRequest, MatchResult, ProposeRequest, TargetFailure
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

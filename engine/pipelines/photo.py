@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import DEFAULT_BACKBONE, ImageInput
 from engine.backbones.prompt import EMPTY_PROMPT
 from engine.features.maps import FeatureMap
 from engine.features.views import whole_view
 from engine.matching.sampling import l2_normalise, sample_features
+from engine.requests import DEFAULT_BACKBONE, ImageInput
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import (
+from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
+from engine.domain.errors import UnreadableImageError, UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal
+from engine.features.views import render_view
+from engine.pipelines.optimised import optimise_point
+from engine.requests import (
     Exemplar,
     ImageInput,
     MatchRequest,
@@ -21,12 +27,6 @@ from engine.api import (
     SettingsChoice,
     TargetFailure,
 )
-from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
-from engine.domain.errors import UnreadableImageError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
-from engine.features.views import render_view
-from engine.pipelines.optimised import optimise_point
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

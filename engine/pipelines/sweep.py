@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from engine.api import SEARCH_METHOD, Exemplar, MatchSettings, ProposeRequest, SettingsChoice, Target, TargetFailure
 from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
 from engine.domain.runspec import RunSpec
-from engine.heads.model import KeypointHeads, fit_heads, head_features
+from engine.heads.body import body_model
+from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
@@ -29,10 +29,19 @@ from engine.matching.plan.plan import Plan, apply_settings, fixed_fields, is_dec
 from engine.matching.predict import Matcher
 from engine.matching.reader import open_reader
 from engine.matching.refine import evidence_map, refine, turned_share
-from engine.matching.several import is_new, only_new
+from engine.matching.several import Seeker, is_new, only_new, several_raw
 from engine.pipelines.choice import choose, default_plan, first_settings
 from engine.pipelines.first_look import search_keypoints
 from engine.pipelines.routes import special_choice, special_route
+from engine.requests import (
+    SEARCH_METHOD,
+    Exemplar,
+    MatchSettings,
+    ProposeRequest,
+    SettingsChoice,
+    Target,
+    TargetFailure,
+)
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -79,9 +88,27 @@ def propose_keypoints(
     for target in request.targets:
         if cancel is not None:
             cancel.check()
-        yield from propose_one(prepared, target)
+        yield from propose_one(prepared, target, cancel)
         if progress is not None:
             progress.step(note=target.image.path.name)
+
+
+def open_seeker(
+    matcher: Matcher, request: ProposeRequest, plan: Plan, heads: KeypointHeads | None, store: HeadStore,
+    cancel: CancelToken | None,
+) -> Seeker | None:  # fmt: skip
+    """What looks for several in a photo, with the heads of the categories that compete; None without heads."""
+    if heads is None:
+        return None
+    rivals = []
+    for rival in request.rivals:
+        exemplars = [e for e in rival.exemplars if bool(np.any(e.keypoints.labelled))]
+        if exemplars:
+            own = fit_heads(heads.features, rival.schema, spread_exemplars(exemplars, MAX_TAUGHT), store, cancel=cancel)
+            body = body_model(own, rival.schema, spread_exemplars(exemplars, MAX_EXEMPLARS))
+            rivals.append(Seeker(replace(matcher, schema=rival.schema, _banks={}), own, body, plan, rival.schema))
+    body = body_model(heads, request.schema, matcher.exemplars)
+    return Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
 
 
 def keypoint_map(
@@ -102,15 +129,28 @@ def keypoint_map(
     return similarity_maps_of(raw)[index] if seen is None else seen
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prepared:
-    """Everything about a sweep that is the same for every photo; `request` may be without targets."""
+    """Everything about a sweep that is the same for every photo; `request` may be without targets.
+
+    `seeker`: what looks for several in a photo, made for the first photo that asks for several.
+    """
 
     session: EngineSession
     matcher: Matcher
     request: ProposeRequest
     plan: Plan
     heads: KeypointHeads | None
+    seeker: Seeker | None = None
+
+    def raw_answers(self, target: Target, cancel: CancelToken | None) -> Iterator[RawKeypoints]:
+        """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
+        if not (target.limit > 1 or target.taken or self.request.rivals):
+            yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
+            return
+        if self.seeker is None:
+            self.seeker = open_seeker(self.matcher, self.request, self.plan, self.heads, self.session.heads, cancel)
+        yield from several_raw(self.matcher, self.seeker, target, self.plan)
 
 
 def prepare_proposals(
@@ -125,19 +165,29 @@ def prepare_proposals(
     matcher = open_matcher(session, request, cancel)
     plan = decide_plan(session, matcher, request, progress, cancel)
     matcher.context.weight_is_open = False
+    if request.rivals:
+        plan = replace(plan, flip=False, mirror_targets=False)  # a mirrored left hand is a right one
     return Prepared(session, matcher, request, plan, open_heads(session, matcher, request, plan, cancel))
 
 
-def propose_one(prepared: Prepared, target: Target) -> tuple[InstanceProposal | TargetFailure, ...]:
-    """The answer for one photo: a function of what was prepared and the photo alone, so that any worker may give it."""
-    started = time.perf_counter()
-    matcher, request, plan = prepared.matcher, prepared.request, prepared.plan
+def propose_one(
+    prepared: Prepared, target: Target, cancel: CancelToken | None = None
+) -> Iterator[InstanceProposal | TargetFailure]:
+    """The answers for one photo: a function of what was prepared and the photo alone, so that any worker may give them."""
+    session, matcher, request, plan = prepared.session, prepared.matcher, prepared.request, prepared.plan
+    started, index = time.perf_counter(), 0
     try:
-        raw = gather_all(matcher, asked(matcher, prepared.heads, target, predict_facing(matcher, target, plan)))
-        proposal = to_proposal(matcher, request, target, plan, raw, time.perf_counter() - started)
-        return (proposal,) if is_new(prepared.session, request.schema, target, proposal) else ()
+        for raw in prepared.raw_answers(target, cancel):
+            whole = gather_all(matcher, raw)
+            proposal = to_proposal(matcher, request, target, plan, whole, time.perf_counter() - started)
+            if is_new(session, request.schema, target, proposal):
+                yield replace(proposal, index=index)
+                index += 1
+            if cancel is not None:
+                cancel.check()
+            started = time.perf_counter()
     except UnreadableImageError as error:
-        return (TargetFailure(target.image.image_id, error),)
+        yield TargetFailure(target.image.image_id, error)
 
 
 def open_heads(

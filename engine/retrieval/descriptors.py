@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
 from engine.domain.errors import AppError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
@@ -26,6 +25,7 @@ from engine.instances.settings import resolve
 from engine.regions.histogram import BINS, colour_histogram
 from engine.regions.natural import NaturalHead
 from engine.regions.patches import Patches, dense_patches
+from engine.requests import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
 from engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
 from engine.session import EngineSession
 

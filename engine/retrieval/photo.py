@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import ImageInput
 from engine.domain.progress import CancelToken
 from engine.features.views import ImageSource
 from engine.instances.attention import AttentionExtractor, AttentionFeatures
@@ -21,6 +20,7 @@ from engine.regions.interest import InterestPoints, interest_points
 from engine.regions.natural import DeepNetwork, NaturalCells, natural_cells
 from engine.regions.patches import Patches, dense_patches
 from engine.regions.saliency import subject_weights
+from engine.requests import ImageInput
 
 RANKING_STEP_PX, RANKING_CELLS_PX = 18, (5.0, 8.0, 13.0)
 """Coarser than for masks, since ranking compares every photo with every other; three sizes, since things come near and far."""

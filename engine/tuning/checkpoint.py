@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.api import TuneProgress
+from engine.requests import TuneProgress
 from engine.tuning.run import TuningRun
 
 log = logging.getLogger(__name__)

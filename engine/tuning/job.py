@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api import TuneProgress, TuneRequest, TuneResult
 from engine.backbones.memory import is_out_of_memory
 from engine.backbones.prompt import Prompt
 from engine.domain.errors import OperationCancelled
@@ -27,6 +26,7 @@ from engine.prompts.files import make_id, save_prompt
 from engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner, make_learner
 from engine.prompts.patches import PatchSource, open_patches
 from engine.prompts.saved import assemble_prompt
+from engine.requests import TuneProgress, TuneRequest, TuneResult
 from engine.tuning.checkpoint import (
     Best,
     JobState,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import Exemplar
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, ImageTransform, expand_box, longer_side
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.features.views import ImageView
+from engine.requests import Exemplar
 from engine.tuning.options import MIN_INSTANCES, TuningOptions
 
 CROP_MARGIN = 0.2

@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from engine.api import TuneRequest
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
+from engine.requests import TuneRequest
 from engine.tuning.loss import LossConfig
 
 KINDS = ("single", "class", "hidden", "conditional")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import Exemplar, MatchSettings, ProposeRequest, Target, TargetFailure, TuneRequest
 from engine.domain.geometry import expand_box
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import InstanceProposal
 from engine.matching.plan.plan import Plan, apply_settings
+from engine.requests import Exemplar, MatchSettings, ProposeRequest, Target, TargetFailure, TuneRequest
 from engine.tuning.heldout import HeldOut
 from engine.tuning.material import Labelled, Split
 

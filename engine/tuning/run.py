@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from engine.api import TuneRequest
 from engine.domain.geometry import Box, rescale_corner_aligned
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken
@@ -29,6 +28,7 @@ from engine.features.views import render_view
 from engine.matching.selection import select
 from engine.prompts.learners import PromptLearner
 from engine.prompts.patches import PatchSource
+from engine.requests import TuneRequest
 from engine.tuning.heldout import HeldOut
 from engine.tuning.joint import JointScore
 from engine.tuning.loss import cross_entropy_of_maps, similarity_maps

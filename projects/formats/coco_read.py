@@ -8,6 +8,7 @@ a decimal point is taken as continuous (CVAT, macaque, zebra, DeepLabCut exports
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,6 +34,7 @@ from projects.formats.dataset import (
 )  # fmt: skip
 from projects.formats.finish import finish
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
+from projects.formats.rotated import box_around
 from projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
 
 _ANNOTATION_FIELDS = frozenset({
@@ -271,10 +273,19 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     if isinstance(extra.get("segmentation"), dict) or mask is None or reaches_far_outside(extra["segmentation"], mask):
         extra.pop("segmentation", None)  # the mask itself is exact; only sane polygons are kept as they were drawn
     proposal = item.data.get("proposal") is True
+    box = _read_box(item)
+    angle = _rotation(item)
+    if box is not None and angle and mask is None:
+        # CVAT and Datumaro write the box before its turn, and the turn beside it.
+        reading.report.count(
+            "changed", "rotated box", item.where, "read as the upright box around it; the angle is lost"
+        )
+        box = box_around(box, angle)
+        extra["attributes"] = {k: v for k, v in attributes.items() if k != "rotation"} if attributes else {}
     return DatasetInstance(
         category.name,
         _read_keypoints(item, category.schema, reading),
-        _read_box(item),
+        box,
         mask,
         identity if isinstance(identity, str) else "",
         crowd, proposal, score,
@@ -343,6 +354,14 @@ def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[f
             "lost", "place of an unlabelled keypoint (v = 0)", item.where, "absent keypoints have none", places
         )
     return values, states
+
+
+def _rotation(item: Item) -> float:
+    """Degrees that an attribute says the box is turned by."""
+    attributes = item.data.get("attributes")
+    value = attributes.get("rotation") if isinstance(attributes, dict) else None
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) % 360 if number and value is not None else 0.0
 
 
 def _read_box(item: Item) -> Box | None:

@@ -26,6 +26,7 @@ from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, Dat
 from projects.formats.finish import finish
 from projects.formats.grouping import Part, Shape, assemble, give_points
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
+from projects.formats.rotated import box_around, turned
 from projects.formats.schemas import SchemaCollector, guess_pairs, unique_names
 from projects.formats.xmlfile import Node, load_xml
 
@@ -171,6 +172,8 @@ def _read_shape(shape: Node, image: DatasetImage, report: Report) -> list[Shape]
     if element.tag == "mask":
         mask = _mask(shape, image)
     else:
+        if element.tag == "ellipse":
+            report.count("changed", "ellipse", shape.where, "read as an outline of 72 corners")
         ring = [v for p in (shape.points("points") if element.tag == "polygon" else _ellipse(shape)) for v in p]
         mask = _draw(shape, ring, image)
     return [Shape(category, shape.where, mask=mask, ring=ring, fields=fields)]
@@ -195,15 +198,7 @@ def _box(shape: Node, report: Report) -> Box:
     if not angle:
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
     report.count("changed", "rotated box", shape.where, "read as the upright box around it; the angle is lost")
-    x, y = _turned([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], ((x0 + x1) / 2, (y0 + y1) / 2), angle).T
-    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
-
-
-def _turned(points: list[tuple[float, float]], centre: tuple[float, float], degrees: float) -> np.ndarray:
-    """`points` `[N, 2]` turned clockwise on the screen about `centre` (CVAT's rotation); exact at quarter turns."""
-    turn = np.exp(1j * np.deg2rad(degrees)) if degrees % 90 else (1, 1j, -1, -1j)[int(degrees // 90) % 4]
-    z = (np.asarray(points, dtype=np.float64) - centre) @ (1, 1j) * turn
-    return np.stack([z.real, z.imag], axis=-1) + centre
+    return box_around((x0, y0, x1, y1), angle)
 
 
 def _ellipse(shape: Node) -> list[tuple[float, float]]:
@@ -212,7 +207,7 @@ def _ellipse(shape: Node) -> list[tuple[float, float]]:
     turn = np.deg2rad(np.arange(0, 360, 5))
     points = list(zip((cx + rx * np.cos(turn)).tolist(), (cy + ry * np.sin(turn)).tolist(), strict=True))
     angle = shape.number("rotation") if (shape.element.get("rotation") or "").strip() else 0.0
-    return [(float(x), float(y)) for x, y in _turned(points, (cx, cy), angle)]
+    return [(float(x), float(y)) for x, y in turned(points, (cx, cy), angle)]
 
 
 def _joint(joint: Node) -> DatasetKeypoint:

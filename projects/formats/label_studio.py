@@ -224,6 +224,8 @@ def _region(item: Item, kind: str, image: DatasetImage, report: Report) -> Shape
         return Shape(label, item.where, box=(x0 + float(ax), y0 + float(ay), x0 + float(bx), y0 + float(by)))
     if kind == "brushlabels":
         return Shape(label, item.where, mask=_brush(value, image))
+    if kind == "ellipselabels":
+        report.count("changed", "ellipse", item.where, "read as an outline of 72 corners")
     ring = _ellipse(value, image) if kind == "ellipselabels" else _polygon(value, image)
     try:
         return Shape(label, item.where, mask=polygons_to_mask([ring], image.height, image.width), ring=ring)

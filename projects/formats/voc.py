@@ -274,6 +274,10 @@ def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
     if x1 < x0 or y1 < y0:
         raise node.error(f"the box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
     where = f"{node.path.name}: {node.where}"
+    if min(x0, y0) <= 0:
+        report.count(
+            "flagged", "box that begins at 0", where, "VOC counts pixels from 1: is the file from 0, half a pixel off?"
+        )
     parts = len(node.element.findall("part"))
     if parts:
         report.count("skipped", "<part>", where, "boxes of head, hand, foot are not imported", parts)

@@ -63,6 +63,14 @@ class NewInstance:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class InstancePart:
+    """An object of a photo as it stands: its accepted instance (None: nothing is accepted yet) and what waits for it."""
+
+    instance_id: int | None = None
+    proposal_ids: tuple[int, ...] = ()
+
+
 def checked_point(x: float | None, y: float | None, visibility: int) -> tuple[float | None, float | None, int]:
     """(x, y, visibility) as stored: absent keypoints have no position, others a finite one; UserInputError otherwise."""
     if visibility not in (0, 1, 2):

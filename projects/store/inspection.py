@@ -17,12 +17,15 @@ _JSON_COLUMNS = {("setting", "value"), ("category", "extra"), ("instance", "extr
                  ("keypoint_proposal", "detail"), ("decision", "detail")}  # fmt: skip
 
 
-def structure_problems(connection: sqlite3.Connection) -> list[str]:
-    """Foreign triggers and views, missing tables and columns ([] = none); costs a fraction of a millisecond."""
+def structure_problems(connection: sqlite3.Connection, *, older: bool = False) -> list[str]:
+    """Foreign triggers and views, missing tables and columns ([] = none); costs a fraction of a millisecond.
+
+    `older`: the file is of an older version, which lacks what was added since; triggers would run while it is brought up.
+    """
     alien = connection.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchall()
     problems = [f"the file brings the {kind} {name!r}, which is none of ours" for kind, name in alien]
-    for table in Base.metadata.sorted_tables:
-        columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+    for table in () if older else Base.metadata.sorted_tables:
+        columns = _columns(connection, table)
         missing = [column.name for column in table.columns if column.name not in columns]
         if missing:
             problems.append(f"the table {table.name} lacks {', '.join(missing[:3])}")
@@ -35,16 +38,23 @@ def content_problems(connection: sqlite3.Connection) -> list[str]:
     if found:
         return found
     for table in Base.metadata.sorted_tables:
-        condition = _wrong_values(table)
+        condition = _wrong_values(table, _columns(connection, table))
         if condition and connection.execute(f"SELECT 1 FROM {table.name} WHERE {condition} LIMIT 1").fetchone():
             found.append(f"the table {table.name} holds a value of the wrong kind")
     return found
 
 
-def _wrong_values(table: Table) -> str:
+def _columns(connection: sqlite3.Connection, table: Table) -> set[str]:
+    """Columns that the file has of our table: an older version lacks some, or the whole table."""
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+
+
+def _wrong_values(table: Table, present: set[str]) -> str:
     wrong = []
     for column in table.columns:
         name = column.name
+        if name not in present:
+            continue
         if isinstance(column.type, Integer):
             wrong.append(f"typeof({name}) NOT IN ('integer', 'null')")
         elif isinstance(column.type, Float):

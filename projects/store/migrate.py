@@ -8,9 +8,9 @@ from pathlib import Path
 from engine.domain.errors import ProjectError
 from projects.store.database import APPLICATION_ID, connect, translated_errors, write_engine
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`; a test compares it with the folder and the folder with the models."""
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version` of HEAD: raised with every revision, so that the version is known without Alembic."""
 
 

@@ -74,7 +74,8 @@ class Image(Base):
     """One photo. The columns after `mtime_ns` are derived or observed: kept by the store, not part of undo.
 
     `rel_path` is POSIX relative to the root with the file's own bytes; `lookup` is its NFC form. `width`, `height` are of
-    the oriented image. `state` is one of `STATES`; `file_state` is ok, changed or missing.
+    the oriented image. `state` is one of `STATES`; `file_state` is ok, changed or missing. `exhaustive` 1: a person said of
+    every category with instances here that all of them are labelled; 0: of one that they are not; NULL: not said.
     """
 
     __tablename__ = "image"
@@ -83,6 +84,7 @@ class Image(Base):
         Index("ix_image_state_order", "state", "root_id", "lookup"),
         Index("ix_image_sha256", "sha256"),
         Index("ix_image_state_min_confidence", "state", "min_confidence"),
+        Index("ix_image_exhaustive_order", "exhaustive", "root_id", "lookup"),
         _AUTO,
     )
     id: Mapped[int] = _primary_key()
@@ -104,6 +106,7 @@ class Image(Base):
     mask_count: Mapped[int] = mapped_column(server_default="0")
     pending_count: Mapped[int] = mapped_column(server_default="0")
     min_confidence: Mapped[float | None]
+    exhaustive: Mapped[int | None]
 
 
 class ImageTotal(Base):
@@ -116,10 +119,15 @@ class ImageTotal(Base):
     instances: Mapped[int] = mapped_column(default=0)
     keypoints: Mapped[int] = mapped_column(default=0)
     masks: Mapped[int] = mapped_column(default=0)
+    exhaustive: Mapped[int] = mapped_column(server_default="0")
+    not_exhaustive: Mapped[int] = mapped_column(server_default="0")
 
 
 class Category(Base):
-    """A kind of thing that is labelled; its keypoints are `keypoint_definition` rows."""
+    """A kind of thing that is labelled; its keypoints are `keypoint_definition` rows.
+
+    `instances`: how many of it a photo may hold: auto (learned from the labels), one, or a number as text.
+    """
 
     __tablename__ = "category"
     __table_args__ = (_AUTO,)
@@ -130,6 +138,7 @@ class Category(Base):
     position: Mapped[int] = mapped_column(default=0)
     source_id: Mapped[str | None]
     extra: Mapped[str] = mapped_column(default="{}")
+    instances: Mapped[str] = mapped_column(server_default="auto")
 
 
 class KeypointDefinition(Base):
@@ -361,6 +370,20 @@ class NothingHere(Base):
     category_id: Mapped[int | None] = mapped_column(ForeignKey("category.id", ondelete="CASCADE"), index=True)
 
 
+class Exhaustive(Base):
+    """A person said of a category in an image that all of its instances are labelled (`holds` 1), or that some are not (0).
+
+    No row: nobody said. With 1, what is not labelled may be taken for background.
+    """
+
+    __tablename__ = "exhaustive"
+    __table_args__ = (_AUTO,)
+    id: Mapped[int] = _primary_key()
+    image_id: Mapped[int] = _parent("image")
+    category_id: Mapped[int] = _parent("category")
+    holds: Mapped[int]
+
+
 class Tag(Base):
     """A word that images or instances can carry."""
 
@@ -437,10 +460,11 @@ for _number in range(UNDO_VALUES):
 
 UNLOGGED_TABLES = frozenset({"setting", "image_total", "undo_step", "undo_row"})
 DERIVED_COLUMNS = {
-    "image": frozenset(
-        {"file_state", "state", "instance_count", "keypoint_count", "mask_count", "pending_count", "min_confidence"}
-    )
-}
+    "image": frozenset({
+        "file_state", "state", "instance_count", "keypoint_count", "mask_count", "pending_count", "min_confidence",
+        "exhaustive",
+    })
+}  # fmt: skip
 """Columns that follow from other rows (or from the disk) and are kept outside undo; refreshed after it."""
 
 
@@ -449,7 +473,7 @@ TABLE_NUMBERS = {
     for number, name in enumerate(
         ("image_root", "image", "category", "keypoint_definition", "skeleton_edge", "side_pair", "identity", "run", "instance",
          "keypoint", "mask", "proposal", "keypoint_proposal", "mask_proposal", "decision", "nothing_here", "tag", "tag_link",
-         "split")
+         "split", "exhaustive")
     )
 }  # fmt: skip
 """`undo_row.table_no`: part of the file format, only ever appended to."""

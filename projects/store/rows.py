@@ -21,6 +21,7 @@ class ImageRow:
     `state`: unseen, pending, partly (an instance lacks keypoints that nobody looked at), done, nothing.
     `file_state`: ok, changed (differs from what was labelled), missing.
     `width`, `height` are those of the oriented image. `min_confidence`: lowest pending confidence.
+    `exhaustive`: 1 all instances of its categories are labelled, 0 some are not, None nobody said.
     """
 
     id: int
@@ -41,6 +42,7 @@ class ImageRow:
     mask_count: int
     pending_count: int
     min_confidence: float | None
+    exhaustive: int | None = None
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -66,7 +68,10 @@ class DefinitionRow:
 
 @dataclass(frozen=True)
 class CategoryRow:
-    """A category. `definitions` are the active ones in display order; edges and pairs are definition ids."""
+    """A category. `definitions` are the active ones in display order; edges and pairs are definition ids.
+
+    `instances`: how many of it a photo may hold: "auto", "one" or a number (`projects.several`).
+    """
 
     id: int
     name: str
@@ -79,6 +84,7 @@ class CategoryRow:
     retired: tuple[DefinitionRow, ...]
     edge_ids: tuple[tuple[int, int], ...]
     pair_ids: tuple[tuple[int, int], ...]
+    instances: str = "auto"
 
     @property
     def definition_ids(self) -> tuple[int, ...]:

@@ -175,7 +175,12 @@ def next_redo(connection: Connection) -> tuple[int, str] | None:
     return (int(row[0]), str(row[1])) if row else None
 
 
-_PARK = {"keypoint": "definition_id = -id", "image": "lookup = '/' || id"}
+_PARK = {
+    "keypoint": "definition_id = -id",
+    "keypoint_proposal": "definition_id = -id",
+    "mask": "instance_id = -id",
+    "image": "lookup = '/' || id",
+}
 """Where an update may exchange values of a unique index between rows: they step aside before they are put back."""
 
 

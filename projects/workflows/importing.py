@@ -71,10 +71,14 @@ class ImportResult:
 
     @property
     def nothing(self) -> bool:
-        """Whether the import has nothing to write and recognised nothing either: no label, no photo."""
-        if self.added or self.changed or self.kept or self.images_added:
+        """Whether the import brings nothing in: no label although the file has some, or nothing at all.
+
+        Photos and categories alone are worth an import only when the file says no more than them.
+        """
+        if self.added or self.changed or self.kept:
             return False
-        return self.skipped > 0 or not self.images_matched
+        left_out = self.skipped > 0 or any(item.kind == "skipped" for item in self.report.items)
+        return left_out or not (self.images_added or self.images_matched)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""

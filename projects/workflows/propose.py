@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -33,6 +33,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, SimilarityMap
 from engine.remote import is_there
 from projects.project import Project
+from projects.several import instance_limit, taken_places
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
 from projects.workflows.calibrate import project_calibration
@@ -67,6 +68,7 @@ class ProposeOptions:
         settings: fields that are set override the automatic choice.
         only_keypoints: names; () = all of the schema.
         include_labelled: complete instances that lack keypoints, too.
+        instances: how many a photo may hold, in place of the category's own setting: auto, one, or a number ("" = its own).
         other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
             the project holds this category together with another: then each photo shows one kind of thing.
         job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
@@ -81,6 +83,7 @@ class ProposeOptions:
     only_keypoints: tuple[str, ...] = ()
     include_labelled: bool = True
     other_kinds: bool = True
+    instances: str = ""
     job: str = ""
     step_name: str = ""
 
@@ -99,17 +102,27 @@ class CategoryOutcome:
     table: list[list[Any]] = field(default_factory=list)
     reason: str = ""
     calibrated: bool = False
+    limit: int = 1
     failures: list[dict[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
+class _Round:
+    """Targets of different photos, and by image id which instance each completes (None: it looks for new ones)."""
+
+    targets: tuple[Target, ...]
+    completes: dict[str, int | None]
+
+
+@dataclass(frozen=True)
 class _Job:
-    """One category's work: which instance (or None: a new one) each target completes."""
+    """One category's work: `request` has the targets of the first round; photos with more to do come again in the next."""
 
     category: CategoryRow
     request: ProposeRequest
-    completes: dict[str, int | None]
+    rounds: tuple[_Round, ...]
+    limit: int
 
 
 def exemplar_of(
@@ -182,10 +195,11 @@ def categories_to_propose(project: Project, name: str) -> tuple[CategoryRow, ...
     return found
 
 
-def _targets(
-    project: Project, category: CategoryRow, options: ProposeOptions
-) -> tuple[tuple[Target, ...], dict[str, int | None]]:
-    """Photos without an instance of the category (whole), and instances that lack keypoints (inside their box)."""
+def _rounds(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[_Round, ...]:
+    """Photos that may hold (further) instances of the category (whole), and instances that lack keypoints (inside their box).
+
+    Every photo comes once a round, so that an answer's photo tells what it is about.
+    """
     filter_ = ImageFilter(glob=options.targets_glob, ids=None)
     wanted = options.image_ids
     images = project.queries.iter_images(filter_)
@@ -202,22 +216,30 @@ def _targets(
     if not options.other_kinds:
         others = project.queries.images_of_other_categories(category.id)
         nothing |= set() if others & own.keys() else others
-    targets: list[Target] = []
-    completes: dict[str, int | None] = {}
+    said = project.queries.exhaustive(category_id=category.id)
+    complete = {image_id for image_id, categories in said.items() if categories[category.id]}
+    taken = taken_places(project.queries, category, order) if limit > 1 else {}
+    rounds: list[dict[int, tuple[Target, int | None]]] = []
     for image_id in order:
         if image_id in nothing:
             continue
-        image = rows[image_id]
-        if image_id not in own:
-            targets.append(Target(image.image_input))
-            completes[str(image_id)] = None
-            continue
-        partial = [i for i in own[image_id] if i.missing(category.definition_ids)]
-        # One target per image: with several incomplete instances the first is completed now, the next one next time.
+        image, here = rows[image_id], own.get(image_id, [])
+        asked: list[tuple[Target, int | None]] = []
+        if not here or (limit > len(here) and image_id not in complete and not quick):
+            places = taken.get(image_id, ())
+            asked.append((Target(image.image_input, taken=places, limit=max(1, limit - len(here))), None))
+        partial = [i for i in here if i.missing(category.definition_ids)]
         if partial and options.include_labelled and not quick:
-            targets.append(_target_inside(image, partial[0], category))
-            completes[str(image_id)] = partial[0].id
-    return tuple(targets), completes
+            # Where a photo holds one, the first is completed now and another that was labelled all the same next time.
+            asked += [(_target_inside(image, i, category), i.id) for i in (partial if limit > 1 else partial[:1])]
+        for place, ask in enumerate(asked):
+            if place == len(rounds):
+                rounds.append({})
+            rounds[place][image_id] = ask
+    return tuple(
+        _Round(tuple(target for target, _ in asks.values()), {str(i): instance for i, (_, instance) in asks.items()})
+        for asks in rounds
+    )
 
 
 def _target_inside(image: ImageRow, instance: InstanceRow, category: CategoryRow) -> Target:
@@ -317,7 +339,9 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
     unknown = [name for name in options.only_keypoints if name not in names]
     if unknown:
         raise UserInputError(f"{category.name} has no keypoint {unknown[0]}.", f"It has: {', '.join(names)}.")
-    targets, completes = _targets(project, category, options)
+    limit = instance_limit(project.queries, category, options.instances)
+    rounds = _rounds(project, category, options, limit)
+    targets = rounds[0].targets if rounds else ()
     only = tuple(names.index(name) for name in options.only_keypoints) or None
     request = ProposeRequest(
         options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
@@ -328,7 +352,7 @@ def _prepare(project: Project, category: CategoryRow, options: ProposeOptions) -
             f"The labelled photos of {category.name} are not where they were.",
             "Re-link the moved folder (kinmark relink), then propose.",
         )
-    return _Job(category, request, completes)
+    return _Job(category, request, rounds, limit)
 
 
 def keypoint_map(
@@ -356,7 +380,8 @@ def _propose_category(
     on_stored: Callable[[frozenset[int]], None] | None,
 ) -> CategoryOutcome:  # fmt: skip
     job = _prepare(project, category, options)
-    outcome = CategoryOutcome(category.name, len(job.request.exemplars), len(job.request.targets))
+    count = sum(len(round_.targets) for round_ in job.rounds)
+    outcome = CategoryOutcome(category.name, len(job.request.exemplars), count, limit=job.limit)
     if not job.request.targets:
         return outcome
     started = time.monotonic()
@@ -366,11 +391,14 @@ def _propose_category(
     outcome.settings = {name: getattr(choice.settings, name) for name in _AUTO_FIELDS}
     outcome.table, outcome.reason = [list(row) for row in choice.table], choice.reason
     outcome.calibrated = calibration is not None and calibration.kind == "project"
-    progress.start(f"Proposing {category.name}", len(request.targets))
+    progress.start(f"Proposing {category.name}", count)
     store = _Store(project, job, outcome, on_stored, options.step_name or f"Propose {category.name}")
     try:
-        for result in engine.propose_keypoints(request, progress=progress, cancel=cancel):
-            store.take(result)
+        for round_ in job.rounds:
+            store.begin(round_)
+            for result in engine.propose_keypoints(replace(request, targets=round_.targets), progress=progress, cancel=cancel):
+                store.take(result)
+            store.end()
     finally:
         store.flush()
         outcome.seconds = time.monotonic() - started
@@ -391,11 +419,35 @@ class _Store:
         self._project, self._job, self._outcome, self._on_stored = project, job, outcome, on_stored
         self._step_name = step_name
         self._batch: list[InstanceProposal] = []
+        self._completes: dict[str, int | None] = {}
+        self._open: deque[str] = deque()
+        self._searched: list[int] = []
         self._since = time.monotonic()
+
+    def begin(self, round_: _Round) -> None:
+        """The answers that come now are about these targets, in their order."""
+        self._completes = round_.completes
+        self._open = deque(target.image.image_id for target in round_.targets)
+
+    def end(self) -> None:
+        """All targets of the round are answered; what is left gave nothing."""
+        self._close(None)
+        self.flush()
+
+    def _close(self, upto: str | None) -> None:
+        """The targets before that of the image `upto` are done (None: all): nothing more comes for them."""
+        while self._open and self._open[0] != upto:
+            image_id = self._open.popleft()
+            if self._completes[image_id] is None:
+                self._searched.append(int(image_id))
 
     def take(self, result: InstanceProposal | TargetFailure) -> None:
         """One answer of the engine."""
+        if result.image_id in self._open:
+            self._close(result.image_id)
         if isinstance(result, TargetFailure):
+            if self._open and self._open[0] == result.image_id:
+                self._open.popleft()  # what waits there may still be right
             self._outcome.failures.append({"image_id": result.image_id, "error": str(result.error)})
             return
         self._batch.append(result)
@@ -404,16 +456,17 @@ class _Store:
 
     def flush(self) -> None:
         """Write what was collected."""
-        if not self._batch:
+        if not self._batch and not self._searched:
             return
-        batch, self._batch = self._batch, []
+        (batch, self._batch), (searched, self._searched) = (self._batch, []), (self._searched, [])
         self._since = time.monotonic()
         changes = self._project.operations.add_keypoint_proposals(
             batch,
             self._job.category.id,
             job=self._job.request.request_id,
             name=self._step_name,
-            instance_ids=[self._job.completes[proposal.image_id] for proposal in batch],
+            instance_ids=[self._completes[proposal.image_id] for proposal in batch],
+            searched=searched,
         )
         self._outcome.proposals += changes.count
         self._outcome.keypoints += sum(len(proposal.keypoints) for proposal in batch)

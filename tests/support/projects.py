@@ -17,7 +17,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal, Peak
 from engine.domain.runspec import RunSpec
 from projects.project import Project
-from projects.store.inputs import NewImage, NewInstance, NewKeypoint
+from projects.store.inputs import InstancePart, NewImage, NewInstance, NewKeypoint
 from projects.store.models import UNLOGGED_TABLES, Base
 
 SCHEMA = KeypointSchema(("nose", "l_ear", "r_ear", "tail"), ((0, 1), (0, 2), (0, 3)), ((1, 2),))
@@ -242,6 +242,30 @@ class RandomWork:
         self.project.operations.set_box(instance, (1.5, 2.5, rng.uniform(3, 60), 20.25) if rng.random() < 0.8 else None)
         self.project.operations.set_extra(instance, {"text": "ä", "n": rng.randint(0, 9)})
 
+    def _part(self, rng: random.Random) -> InstancePart:
+        if rng.random() < 0.5:
+            return InstancePart(None, (self._one(rng, "proposal"),))
+        instance = self._one(rng, "instance")
+        rows = self.project.queries._all("SELECT id FROM proposal WHERE instance_id = ?", (instance,))
+        return InstancePart(instance, tuple(row[0] for row in rows))
+
+    def do_merge_instances(self, rng: random.Random) -> None:
+        self.project.operations.merge_instances(self._part(rng), [self._part(rng)])
+
+    def do_split_instance(self, rng: random.Random) -> None:
+        self.project.operations.split_instance(self._part(rng), self._some(rng, "keypoint_definition"))
+
+    def do_give_keypoint(self, rng: random.Random) -> None:
+        definition = self._one(rng, "keypoint_definition")
+        self.project.operations.give_keypoint(self._part(rng), definition, self._part(rng))
+
+    def do_exhaustive(self, rng: random.Random) -> None:
+        holds = rng.choice((True, False, None))
+        self.project.operations.set_exhaustive(self._some(rng, "image"), self._one(rng, "category"), holds)
+
+    def do_instances(self, rng: random.Random) -> None:
+        self.project.operations.set_instances(self._one(rng, "category"), rng.choice(("auto", "one", "7")))
+
     def do_set_category(self, rng: random.Random) -> None:
         self.project.operations.set_category(self._one(rng, "instance"), self._one(rng, "category"))
 
@@ -254,6 +278,9 @@ class RandomWork:
                               exemplar=str(rng.randint(0, 2)))
             for i in images
         ]  # fmt: skip
+        if rng.random() < 0.5:
+            proposals += [keypoint_proposal(i, {"nose": 0.4, "tail": 0.3}, seed=rng.randint(10, 19)) for i in images]
+            images += images
         targets = [rng.choice(self._some(rng, "instance") or [None]) for _ in images] if rng.random() < 0.3 else None
         self.project.operations.add_keypoint_proposals(
             proposals, category.id, job=rng.choice(("", "sweep")), instance_ids=targets

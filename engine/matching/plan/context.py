@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.api import Exemplar, ImageInput
 from engine.domain.errors import UnreadableImageError
 from engine.features.views import ImageView
 from engine.matching.bank import CROP, WHOLE, Variant, variant_view
@@ -18,6 +17,7 @@ from engine.matching.plan.priors import LocationPrior, keypoint_foreground
 from engine.matching.plan.scene import FixedScene, detect_fixed_scene
 from engine.matching.reader import DESCRIPTOR, DIFFUSION, FeatureReader, sample_cells
 from engine.matching.whitening import Whitener, fit_whitener
+from engine.requests import Exemplar, ImageInput
 
 VIEWS_FOR_STATISTICS = 16
 CELLS_PER_VIEW = 400

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from engine.api import MATCH_METHODS, MatchSettings
 from engine.domain.errors import UserInputError
+from engine.requests import MATCH_METHODS, MatchSettings
 
 ROTATIONS = (1, 4, 8)
 

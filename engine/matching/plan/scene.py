@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import ImageInput
 from engine.domain.errors import UnreadableImageError
 from engine.imaging import load_image
+from engine.requests import ImageInput
 
 SIDE = 256
 MAX_IMAGES = 48

@@ -3,11 +3,14 @@
 from projects.store.operations.images import ImageOperations
 from projects.store.operations.instances import InstanceOperations
 from projects.store.operations.proposals import ProposalOperations, evidence_of
+from projects.store.operations.regrouping import RegroupingOperations
 from projects.store.operations.review import ReviewOperations
 from projects.store.operations.schema import SchemaOperations
 
 
-class Operations(ImageOperations, SchemaOperations, InstanceOperations, ProposalOperations, ReviewOperations):
+class Operations(
+    ImageOperations, SchemaOperations, InstanceOperations, RegroupingOperations, ProposalOperations, ReviewOperations
+):
     """All operations of a project; every method returns `OpChanges`."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import longer_side
 from engine.domain.masks import MaskRLE
+from projects.several import points_to_json
 from projects.store.inputs import FROM_PROPOSAL, checked_point
 from projects.store.models import Decision, Instance, Mask
 from projects.store.operations.base import Op, now_text, to_json
@@ -110,24 +111,38 @@ def reject_keypoints(op: Op, ids: Sequence[int]) -> None:
 
 
 def note_whole(op: Op, proposal_ids: Sequence[int]) -> None:
-    """Remember that whole proposals were rejected."""
+    """Remember that whole proposals were rejected, and where they lay: nothing is proposed in that place again."""
     if not proposal_ids:
         return
     when = now_text()
     rows = op.connection.exec_driver_sql(
         f"SELECT * FROM proposal WHERE id IN {op.collect('whole', proposal_ids)} ORDER BY id"
     ).mappings().all()  # fmt: skip
-    op.add(Decision, [_whole_decision(dict(row), "rejected", row["instance_id"], when) for row in rows])
+    points: dict[int, list[tuple[int, float | None, float | None, int]]] = {}
+    for proposal_id, *place in op.all(
+        "SELECT proposal_id, definition_id, x, y, visibility FROM keypoint_proposal "
+        "WHERE proposal_id IN (SELECT id FROM temp.whole) ORDER BY id"
+    ):
+        points.setdefault(proposal_id, []).append((place[0], place[1], place[2], place[3]))
+    op.add(Decision, [
+        _whole_decision(dict(row), "rejected", row["instance_id"], when, points.get(row["id"], ())) for row in rows
+    ])  # fmt: skip
 
 
-def _whole_decision(row: Mapping[str, Any], kind: str, instance_id: int | None, when: str) -> dict[str, Any]:
+def _whole_decision(
+    row: Mapping[str, Any], kind: str, instance_id: int | None, when: str,
+    points: Sequence[tuple[int, float | None, float | None, int]] = (),
+) -> dict[str, Any]:  # fmt: skip
     has_box = row["x0"] is not None
+    detail = {k: row[k] for k in ("score", "rank", "x0", "y0", "x1", "y1")}
+    if points and row["instance_id"] is None:  # what completes an accepted instance is no place of its own
+        detail["points"] = points_to_json(points)
     return {
         "image_id": row["image_id"], "category_id": row["category_id"], "definition_id": None,
         "identity_id": row["identity_id"], "instance_id": instance_id, "run_id": row["run_id"], "kind": kind,
         "target": row["kind"], "evidence": row["evidence"], "confidence": row["confidence"], "x": None, "y": None,
         "visibility": None, "side_px": longer_side((row["x0"], row["y0"], row["x1"], row["y1"])) if has_box else None,
-        "detail": to_json({k: row[k] for k in ("score", "rank", "x0", "y0", "x1", "y1")}), "created_at": when,
+        "detail": to_json(detail), "created_at": when,
     }  # fmt: skip
 
 

@@ -166,9 +166,14 @@ class InstanceOperations(OperationGroup):
         return op.changes
 
     def remove_instances(self, instance_ids: Iterable[int]) -> OpChanges:
-        """Delete instances with their keypoints and masks."""
+        """Delete instances with their keypoints and masks. That all are labelled in their photos is not said any more."""
         ids = list(instance_ids)
         with self._runner.operation("Remove an instance" if len(ids) == 1 else f"Remove {len(ids)} instances") as op:
+            op.run(
+                "DELETE FROM exhaustive WHERE holds = 1 AND EXISTS (SELECT 1 FROM instance i WHERE i.image_id = "
+                "exhaustive.image_id AND i.category_id = exhaustive.category_id "
+                f"AND i.id IN {op.collect('chosen', ids)})"
+            )
             op.count = op.run(f"DELETE FROM instance WHERE id IN {op.collect('chosen', ids)}")
         return op.changes
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from engine.domain.alike import REACH, SAME_FROM, place_similarity
+from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
 from engine.domain.runspec import RunSpec
+from projects.several import keypoints_from_json, points_to_json, rejected_points
 from projects.store.changes import OpChanges
 from projects.store.inputs import checked_box
 from projects.store.models import KeypointProposalRecord, MaskProposalRecord, Proposal, Run
@@ -47,6 +53,80 @@ def run_id_for(op: Op, spec: RunSpec, job: str, cache: dict[str, int]) -> int:
     return cache[fingerprint]
 
 
+def _placed(rows: Iterable[tuple[int, float | None, float | None, int]], order: tuple[int, ...]) -> InstanceKeypoints:
+    return keypoints_from_json(points_to_json(rows), order)
+
+
+def _points_of(proposal: InstanceProposal, definitions: Mapping[str, int]) -> InstanceKeypoints:
+    """`[K, 2]` in the order of the definitions' ids."""
+    rows = [
+        (definitions[k.name], _number(k.x), _number(k.y), int(k.visibility))
+        for k in proposal.keypoints
+        if k.name in definitions
+    ]
+    return replace(_placed(rows, tuple(sorted(definitions.values()))), box=proposal.box)
+
+
+def _heirs(
+    op: Op, proposals: Sequence[InstanceProposal], inherited: Mapping[int, list[int]], definitions: Mapping[str, int]
+) -> dict[int, int]:
+    """{index of a proposal: the instance that it completes}: each instance by the most similar proposal of its image.
+
+    The only proposal of an image completes the only instance, wherever it lies.
+    """
+    heirs: dict[int, int] = {}
+    for image_id, instance_ids in inherited.items():
+        own = [index for index, proposal in enumerate(proposals) if int(proposal.image_id) == image_id]
+        if len(own) == 1 and len(instance_ids) == 1:
+            heirs[own[0]] = instance_ids[0]
+            continue
+        for instance_id in instance_ids:
+            rows = op.all("SELECT definition_id, x, y, visibility FROM keypoint WHERE instance_id = ?", (instance_id,))
+            place = _placed([tuple(row) for row in rows], tuple(sorted(definitions.values())))
+            alike = [
+                (place_similarity(place, _points_of(proposals[index], definitions)), -index)
+                for index in own
+                if index not in heirs
+            ]
+            best = max(alike, default=(0.0, 0))
+            if best[0] >= SAME_FROM:
+                heirs[-best[1]] = instance_id
+    return heirs
+
+
+def _refused(
+    op: Op, proposal: InstanceProposal, image_id: int, category_id: int, proof: str, definitions: Mapping[str, int]
+) -> set[int] | None:
+    """Keypoints (definition ids) that a person rejected there on the same evidence; None: the whole instance."""
+    own = _points_of(proposal, definitions)
+    order = tuple(sorted(definitions.values()))
+    refused: set[int] = set()
+    for definition_id, x, y, visibility, side_px, detail in op.all(
+        "SELECT definition_id, x, y, visibility, side_px, detail FROM decision WHERE image_id = ? AND category_id = ? "
+        "AND kind = 'rejected' AND target = 'keypoints' AND evidence = ?", (image_id, category_id, proof),
+    ):  # fmt: skip
+        if definition_id is None:
+            points = rejected_points(detail)
+            if not points or place_similarity(keypoints_from_json(points, order), own) >= SAME_FROM:
+                return None
+        elif definition_id in order and _same_answer(
+            own, order.index(definition_id), (x, y) if visibility else (None, None), side_px
+        ):
+            refused.add(definition_id)
+    return refused
+
+
+def _same_answer(
+    own: InstanceKeypoints, index: int, place: tuple[float | None, float | None], side_px: float | None
+) -> bool:
+    """Whether a proposed keypoint is what was rejected: in the same place, or absent again."""
+    x, y = place
+    if x is None or y is None or not own.labelled[index]:
+        return x is None and not own.labelled[index]
+    here = np.asarray(own.xy_image)[index]
+    return bool(np.hypot(here[0] - x, here[1] - y) <= REACH * max(side_px or 0.0, 1.0))
+
+
 class ProposalOperations(OperationGroup):
     """add, accept, reject proposals."""
 
@@ -59,18 +139,20 @@ class ProposalOperations(OperationGroup):
         name: str = "",
         instance_ids: Sequence[int | None] | None = None,
         evidence: Sequence[str] | None = None,
+        searched: Iterable[int] = (),
     ) -> OpChanges:
         """Store proposed instances (`image_id` of each = our id as text) as pending; `ids` of those stored.
 
-        Pending keypoint proposals of the same image and category are replaced, except those that earlier batches of the
-        same `job` stored (and, with `instance_ids`, those that complete another instance). Keypoints that are already
-        accepted on the instance that a proposal completes are left out, and so is what a person rejected on the same
-        evidence.
+        Several of one image are several instances. Pending keypoint proposals of the same image and category are replaced,
+        except those that earlier batches of the same `job` stored (and, with `instance_ids`, those that complete another
+        instance). Keypoints that are already accepted on the instance that a proposal completes are left out, and so is
+        what a person rejected in the same place on the same evidence.
 
         Args:
             job: name of the running job; its batches are one undo step however long it runs.
             instance_ids: for each proposal the accepted instance that it completes (None: a new one). Without the list, an
-                earlier partial acceptance of the replaced proposal is completed.
+                earlier partial acceptance of the replaced proposal is completed (by the most similar of several).
+            searched: images that were looked at for new instances: what is pending there is replaced also by nothing.
             evidence: for each proposal, instead of `evidence_of`.
         """
         with self._runner.operation(name or "Propose keypoints", merge_key=JOB + job if job else "") as op:
@@ -80,7 +162,14 @@ class ProposalOperations(OperationGroup):
             known = image_sizes(op, [int(proposal.image_id) for proposal in proposals])
             runs: dict[str, int] = {}
             replaced: set[tuple[int, int | None]] = set()
-            inherited: dict[int, int] = {}
+            for image_id in searched:
+                if (image_id, None) not in replaced:
+                    replaced.add((image_id, None))
+                    self._replace(op, (image_id, category_id, "keypoints", None), job, (None,))
+            inherited: dict[int, list[int]] = {}
+            if instance_ids is None:
+                inherited = self._replace_all(op, proposals, category_id, job, known)
+            heirs = _heirs(op, proposals, inherited, definitions)
             for index, proposal in enumerate(proposals):
                 image_id = int(proposal.image_id)
                 if image_id not in known:
@@ -88,42 +177,44 @@ class ProposalOperations(OperationGroup):
                     continue
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 asked = instance_ids[index] if instance_ids is not None else None
-                if (image_id, asked) not in replaced:
+                if instance_ids is not None and (image_id, asked) not in replaced:
                     replaced.add((image_id, asked))
-                    only = (asked,) if instance_ids is not None else None
-                    self._replace(op, (image_id, category_id, "keypoints", None), job, inherited, only)
-                target = asked if instance_ids is not None else inherited.get(image_id)
+                    self._replace(op, (image_id, category_id, "keypoints", None), job, (asked,))
+                target = asked if instance_ids is not None else heirs.get(index)
                 proof = evidence[index] if evidence is not None else evidence_of(proposal)
                 self._store_keypoints(op, proposal, image_id, category_id, run_id, target, proof, definitions)
             op.count = len(op.ids)
         return op.changes
 
+    def _replace_all(
+        self, op: Op, proposals: Sequence[InstanceProposal], category_id: int, job: str, known: Mapping[int, Any]
+    ) -> dict[int, list[int]]:
+        """Make room in every image; {image id: instances that the replaced proposals were completing}."""
+        inherited: dict[int, list[int]] = {}
+        for image_id in dict.fromkeys(int(proposal.image_id) for proposal in proposals):
+            if image_id in known:
+                inherited[image_id] = self._replace(op, (image_id, category_id, "keypoints", None), job, None)
+        return inherited
+
     def _replace(
-        self, op: Op, where: tuple[int, int, str, int | None], job: str, inherited: dict[int, int],
-        only: tuple[int | None] | None,
-    ) -> None:  # fmt: skip
+        self, op: Op, where: tuple[int, int, str, int | None], job: str, only: tuple[int | None] | None
+    ) -> list[int]:
         rows = op.all(
             "SELECT p.id, p.instance_id FROM proposal p LEFT JOIN run r ON r.id = p.run_id WHERE p.image_id = ? "
             "AND p.category_id = ? AND p.kind = ? AND p.identity_id IS ? AND (? = '' OR COALESCE(r.job, '') <> ?)",
             (*where, job, job),
         )
-        image_id = where[0]
-        for id_, instance_id in rows:
-            if only is not None and instance_id != only[0]:
-                continue
-            if instance_id is not None:
-                inherited[image_id] = instance_id
+        gone = [(id_, instance_id) for id_, instance_id in rows if only is None or instance_id == only[0]]
+        for id_, _ in gone:
             op.run("DELETE FROM proposal WHERE id = ?", (id_,))
+        return list(dict.fromkeys(instance_id for _, instance_id in gone if instance_id is not None))
 
     def _store_keypoints(
         self, op: Op, proposal: InstanceProposal, image_id: int, category_id: int, run_id: int, target: int | None,
         proof: str, definitions: Mapping[str, int],
     ) -> None:  # fmt: skip
-        refused = {row[0] for row in op.all(
-            "SELECT definition_id FROM decision WHERE image_id = ? AND category_id = ? AND kind = 'rejected' "
-            "AND target = 'keypoints' AND evidence = ?", (image_id, category_id, proof),
-        )}  # fmt: skip
-        if None in refused:
+        refused = _refused(op, proposal, image_id, category_id, proof, definitions)
+        if refused is None:
             op.skipped.append(f"image {image_id}: rejected before on the same evidence")
             return
         taken = set()
@@ -186,7 +277,7 @@ class ProposalOperations(OperationGroup):
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 if image_id not in replaced:
                     replaced.add(image_id)
-                    self._replace(op, (image_id, category_id, "mask", identity_id), job, {}, None)
+                    self._replace(op, (image_id, category_id, "mask", identity_id), job, None)
                 proof = evidence[index] if evidence is not None else evidence_of(proposal)
                 if proposal.mask is not None:
                     check_mask(proposal.mask, known[image_id])

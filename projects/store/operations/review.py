@@ -1,4 +1,4 @@
-"""Operations of reviewing and organising: nothing here, tags, splits, identities, settings."""
+"""Operations of reviewing and organising: nothing here, all labelled, tags, splits, identities, settings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from engine.domain.errors import UserInputError
 from projects.store.changes import OpChanges
-from projects.store.models import Decision, Identity, NothingHere, Split, Tag, TagLink
+from projects.store.models import Decision, Exhaustive, Identity, NothingHere, Split, Tag, TagLink
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
 from projects.store.operations.deciding import note_whole
 from projects.store.operations.schema import checked_name
 
 
 class ReviewOperations(OperationGroup):
-    """mark_nothing_here, tag, set_split, identities, settings."""
+    """mark_nothing_here, set_exhaustive, tag, set_split, identities, settings."""
 
     def mark_nothing_here(self, image_ids: Iterable[int], category_id: int | None = None) -> OpChanges:
         """Looked at: no instance of the category (None: of any) is there. Its pending proposals are rejected with it.
@@ -35,6 +35,10 @@ class ReviewOperations(OperationGroup):
                 )
                 note_whole(op, [row[0] for row in pending])
                 op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in pending])}")
+                op.run(
+                    "DELETE FROM exhaustive WHERE image_id = ? AND (? IS NULL OR category_id = ?)",
+                    (image_id, category_id, category_id),
+                )
                 if not op.one(
                     "SELECT 1 FROM nothing_here WHERE image_id = ? AND category_id IS ?", (image_id, category_id)
                 ):
@@ -52,6 +56,45 @@ class ReviewOperations(OperationGroup):
                 (category_id,),
             )
         return op.changes
+
+    def set_exhaustive(self, image_ids: Iterable[int], category_id: int, holds: bool | None) -> OpChanges:
+        """Whether all instances of the category in these images are labelled (None: nobody says any more).
+
+        With True, further ones that wait there are rejected with it, and nothing of the category is proposed there again.
+        Images without an accepted instance of the category are skipped: "nothing here" says that of them.
+        """
+        ids = list(dict.fromkeys(image_ids))
+        with self._runner.operation(
+            "Mark as all labelled" if holds else "Mark as not all labelled" if holds is False else "Clear all labelled"
+        ) as op:
+            op.require("category", category_id, "category")
+            for image_id in ids:
+                op.require("image", image_id, "image")
+                if holds and not op.one(
+                    "SELECT 1 FROM instance WHERE image_id = ? AND category_id = ?", (image_id, category_id)
+                ):
+                    op.skipped.append(f"image {image_id}: has no accepted instance")
+                    continue
+                if holds:
+                    self._reject_further(op, image_id, category_id)
+                op.run(
+                    "DELETE FROM exhaustive WHERE image_id = ? AND category_id = ? AND holds IS NOT ?",
+                    (image_id, category_id, None if holds is None else int(holds)),
+                )
+                said = op.one("SELECT 1 FROM exhaustive WHERE image_id = ? AND category_id = ?", (image_id, category_id))
+                if holds is not None and said is None:
+                    op.add(Exhaustive, [{"image_id": image_id, "category_id": category_id, "holds": int(holds)}])
+                op.ids.append(image_id)
+            op.count = len(op.ids)
+        return op.changes
+
+    def _reject_further(self, op: Op, image_id: int, category_id: int) -> None:
+        pending = op.all(
+            "SELECT id FROM proposal WHERE image_id = ? AND category_id = ? AND kind = 'keypoints' AND instance_id IS NULL",
+            (image_id, category_id),
+        )
+        note_whole(op, [row[0] for row in pending])
+        op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in pending])}")
 
     def tag(self, name: str, image_ids: Iterable[int] = (), *, instance_ids: Iterable[int] = ()) -> OpChanges:
         """Put the tag on images and instances (made if new); `ids[0]` is the tag."""

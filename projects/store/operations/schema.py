@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
+from projects.several import AUTO, checked_instances
 from projects.store.changes import OpChanges
 from projects.store.models import Category, KeypointDefinition, SidePair, SkeletonEdge
 from projects.store.operations.base import Op, OperationGroup, to_json
@@ -37,6 +38,7 @@ class SchemaOperations(OperationGroup):
         colour: str = "",
         source_id: str | None = None,
         extra: dict[str, Any] | None = None,
+        instances: str = AUTO,
     ) -> OpChanges:
         """A new category with its keypoints; `ids[0]` is its id. UserInputError when the name is taken."""
         name = checked_name(name, "category")
@@ -49,7 +51,7 @@ class SchemaOperations(OperationGroup):
             op.ids = op.add(
                 Category,
                 [{"name": name, "supercategory": supercategory, "colour": colour, "position": position,
-                  "source_id": source_id, "extra": to_json(extra or {})}],
+                  "source_id": source_id, "extra": to_json(extra or {}), "instances": checked_instances(instances)}],
             )  # fmt: skip
             if schema is not None and len(schema):
                 self._write_schema(op, op.ids[0], schema, {})
@@ -64,6 +66,16 @@ class SchemaOperations(OperationGroup):
             if op.one("SELECT 1 FROM category WHERE name = ? AND id <> ?", (name, category_id)):
                 raise UserInputError(f"There is already a category {name}.", "Choose another name.")
             op.run("UPDATE category SET name = ? WHERE id = ?", (name, category_id))
+            op.ids, op.count = [category_id], 1
+        return op.changes
+
+    def set_instances(self, category_id: int, instances: str) -> OpChanges:
+        """How many of the category a photo may hold: "auto" (learned from the labels), "one", or a number."""
+        word = checked_instances(instances)
+        with self._runner.operation("Change the number of instances") as op:
+            row = op.require("category", category_id, "category")
+            op.name = f"Change the number of {row['name']} in a photo"
+            op.run("UPDATE category SET instances = ? WHERE id = ? AND instances <> ?", (word, category_id, word))
             op.ids, op.count = [category_id], 1
         return op.changes
 

@@ -33,14 +33,15 @@ class AnnotationQueries(QueryGroup):
         )
         pairs = self._grouped("SELECT category_id, left_id, right_id FROM side_pair ORDER BY category_id, id")
         result = []
-        for id_, name, supercategory, colour, position, source_id, extra in self._all(
-            "SELECT id, name, supercategory, colour, position, source_id, extra FROM category ORDER BY position, id"
+        for id_, name, supercategory, colour, position, source_id, extra, instances in self._all(
+            "SELECT id, name, supercategory, colour, position, source_id, extra, instances FROM category "
+            "ORDER BY position, id"
         ):
             rows = [DefinitionRow(d, n, p, c, bool(r)) for d, n, p, c, r in definitions.get(id_, ())]
             result.append(CategoryRow(
                 id_, name, supercategory, colour, position, source_id, json.loads(extra),
                 tuple(row for row in rows if not row.retired), tuple(row for row in rows if row.retired),
-                tuple((a, b) for a, b in edges.get(id_, ())), tuple((a, b) for a, b in pairs.get(id_, ())),
+                tuple((a, b) for a, b in edges.get(id_, ())), tuple((a, b) for a, b in pairs.get(id_, ())), instances,
             ))  # fmt: skip
         return tuple(result)
 
@@ -164,6 +165,20 @@ class AnnotationQueries(QueryGroup):
     def pending_keypoint_counts(self) -> dict[int, int]:
         """{definition id: pending proposals of it}."""
         return dict(self._all("SELECT definition_id, COUNT(*) FROM keypoint_proposal GROUP BY definition_id"))
+
+    def instances_per_photo(self, category_id: int) -> dict[int, int]:
+        """{accepted instances in a photo: photos with so many}, for the photos that hold any."""
+        return dict(tuple(row) for row in self._all(
+            "SELECT n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id) "
+            "GROUP BY n ORDER BY n", (category_id,),
+        ))  # fmt: skip
+
+    def most_in_a_photo(self, category_id: int) -> int:
+        """The most accepted instances of the category in one photo."""
+        return int(self._value(
+            "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id)",
+            (category_id,),
+        ))  # fmt: skip
 
     def instance_counts(self) -> dict[int, int]:
         """{category id: accepted instances}."""

@@ -18,8 +18,9 @@ from projects.store.rows import ImageRow
 _COLUMNS = (
     "image.id, image.root_id, image.rel_path, image.width, image.height, image.orientation, image.sha256, image.size_bytes, "
     "image.mtime_ns, image.source_id, image.file_state, image.state, image.instance_count, image.keypoint_count, "
-    "image.mask_count, image.pending_count, image.min_confidence"
+    "image.mask_count, image.pending_count, image.min_confidence, image.exhaustive"
 )
+EXHAUSTIVE: dict[str, int | None] = {"yes": 1, "no": 0, "unknown": None}
 ORDERS = {
     "name": "image.root_id, image.lookup",
     "added": "image.id",
@@ -43,6 +44,9 @@ class ImageFilter:
         glob: of the file name, `*` and `?` (as SQLite GLOB).
         file_state: ok, changed or missing.
         has_instances: with (True) or without (False) accepted instances.
+        exhaustive: yes (all instances are labelled, a person said), no (some are not) or unknown, of the category of
+            `category_id` where it is given; unknown needs an accepted instance to ask about.
+        at_least, at_most: so many accepted instances, of the category of `category_id` where it is given.
         ids: only these.
     """
 
@@ -58,6 +62,9 @@ class ImageFilter:
     glob: str = ""
     file_state: str | None = None
     has_instances: bool | None = None
+    exhaustive: str | None = None
+    at_least: int | None = None
+    at_most: int | None = None
     root_id: int | None = None
     ids: tuple[int, ...] | None = None
 
@@ -109,9 +116,32 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
         add("image.lookup GLOB ?", f.glob)
     if f.has_instances is not None:
         add("image.instance_count > 0" if f.has_instances else "image.instance_count = 0")
+    if f.exhaustive is not None:
+        add(*_exhaustive(f.exhaustive, f.category_id))
+    count = "image.instance_count"
+    if f.category_id is not None:
+        count = f"(SELECT COUNT(*) FROM instance i WHERE i.image_id = image.id AND i.category_id = {int(f.category_id)})"
+    if f.at_least is not None:
+        add(f"{count} >= ?", f.at_least)
+    if f.at_most is not None:
+        add(f"{count} <= ?", f.at_most)
     if f.ids is not None:
         add("image.id IN (SELECT value FROM json_each(?))", json.dumps(f.ids))
     return " AND ".join(parts) or "1", values
+
+
+def _exhaustive(which: str, category_id: int | None) -> tuple[str, *tuple[int, ...]]:
+    """Condition and parameters of `ImageFilter.exhaustive`."""
+    if which not in EXHAUSTIVE:
+        raise UserInputError(f"{which!r} does not say whether all instances are labelled.", "Use yes, no or unknown.")
+    holds = EXHAUSTIVE[which]
+    if category_id is None:
+        return ("image.exhaustive IS NULL AND image.instance_count > 0",) if holds is None else ("image.exhaustive = ?", holds)
+    said = "SELECT e.image_id FROM exhaustive e WHERE e.category_id = ?"
+    if holds is not None:
+        return f"image.id IN ({said} AND e.holds = ?)", category_id, holds
+    there = "SELECT i.image_id FROM instance i WHERE i.category_id = ?"
+    return f"image.id IN ({there}) AND image.id NOT IN ({said})", category_id, category_id
 
 
 @dataclass(frozen=True)
@@ -119,7 +149,8 @@ class Counts:
     """How many images are in each state (`doubt`: pending with a confidence under 0.5), and the accepted totals.
 
     `partly`: labelled, but an instance lacks keypoints of its category that nobody looked at (an absent one was looked at).
-    `keypoints` counts placed ones (hidden or visible).
+    `keypoints` counts placed ones (hidden or visible). `exhaustive`: all instances are labelled, a person said;
+    `not_exhaustive`: some are not.
     """
 
     all: int
@@ -132,6 +163,8 @@ class Counts:
     keypoints: int
     masks: int
     partly: int = 0
+    exhaustive: int = 0
+    not_exhaustive: int = 0
 
 
 class ImageQueries(QueryGroup):
@@ -213,14 +246,14 @@ class ImageQueries(QueryGroup):
     def counts(self) -> Counts:
         """All numbers of the filter list in one go."""
         rows = {row[0]: row[1:] for row in self._all(
-            "SELECT state, images, doubtful, instances, keypoints, masks FROM image_total"
+            "SELECT state, images, doubtful, instances, keypoints, masks, exhaustive, not_exhaustive FROM image_total"
         )}  # fmt: skip
         states = {state: rows[state][0] if state in rows else 0 for state in STATES}
-        sums = [sum(row[i] for row in rows.values()) for i in range(5)]
+        sums = [sum(row[i] for row in rows.values()) for i in range(7)]
         return Counts(
             all=sums[0], unseen=states["unseen"], pending=states["pending"], done=states["done"],
             nothing=states["nothing"], doubt=sums[1], instances=sums[2], keypoints=sums[3], masks=sums[4],
-            partly=states["partly"],
+            partly=states["partly"], exhaustive=sums[5], not_exhaustive=sums[6],
         )  # fmt: skip
 
     def iter_images(self, filter_: ImageFilter | None = None, *, page: int = 1000) -> Iterator[ImageRow]:
@@ -271,6 +304,17 @@ class ImageQueries(QueryGroup):
         return tuple(
             (row[0], row[1]) for row in self._all("SELECT image_id, category_id FROM nothing_here ORDER BY id")
         )
+
+    def exhaustive(self, *, image_id: int | None = None, category_id: int | None = None) -> dict[int, dict[int, bool]]:
+        """{image id: {category id: whether all of its instances are labelled}}, where a person said so."""
+        rows = self._all(
+            "SELECT image_id, category_id, holds FROM exhaustive WHERE (? IS NULL OR image_id = ?) "
+            "AND (? IS NULL OR category_id = ?) ORDER BY id", (image_id, image_id, category_id, category_id),
+        )  # fmt: skip
+        said: dict[int, dict[int, bool]] = {}
+        for image, category, holds in rows:
+            said.setdefault(image, {})[category] = bool(holds)
+        return said
 
 
 def _order_of(order: str, filter_: ImageFilter | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.domain.masks import MaskRLE
+from projects.several import rejected_points
 from projects.store.queries.annotations import box_of
 from projects.store.queries.base import QueryGroup, marks
 from projects.store.rows import DecisionRow, KeypointProposalRow, PeakRow, ProposalRow, RunRow, StepRow
@@ -261,6 +262,17 @@ class ProposalQueries(QueryGroup):
             "SELECT DISTINCT image_id FROM decision WHERE identity_id = ? AND kind = 'rejected' ORDER BY image_id",
             (identity_id,),
         ))  # fmt: skip
+
+    def rejected_places(self, category_id: int, image_ids: Iterable[int]) -> tuple[tuple[int, list[list[float]]], ...]:
+        """(image id, points) of keypoint proposals of the category that were rejected as a whole; points as
+        `several.points_to_json` wrote them."""
+        rows = self._all(
+            "SELECT image_id, detail FROM decision WHERE category_id = ? AND kind = 'rejected' AND target = 'keypoints' "
+            "AND definition_id IS NULL AND image_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            (category_id, json.dumps([int(value) for value in image_ids])),
+        )
+        places = ((row[0], rejected_points(row[1])) for row in rows)
+        return tuple(place for place in places if place[1])
 
     def history(self, limit: int = 100) -> tuple[StepRow, ...]:
         """The undo list, newest first; `undone` ones can be redone."""

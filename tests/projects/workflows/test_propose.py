@@ -222,6 +222,79 @@ def test_globs_ids_and_names_choose_the_work(project):
         propose(project, engine, ProposeOptions(only_keypoints=("wing",)))
 
 
+class HerdEngine(PlacingEngine):
+    """Finds an otter at every 12 px of the photo that is not taken, at most `limit`; none where `limit` leaves nothing."""
+
+    def __init__(self, *, there: int = 3, **more) -> None:
+        super().__init__(**more)
+        self.there = there
+
+    def propose_keypoints(self, request, *, progress=None, cancel=None):
+        self.requests.append(request)
+        for target in request.targets:
+            progress.step()
+            if target.image.path.name in self.fail:
+                yield TargetFailure(target.image.image_id, UnreadableImageError("Cannot read it."))
+                continue
+            taken = [float(np.nanmin(t.xy_image[:, 0])) for t in target.taken]
+            places = [x for x in (5.0 + 12 * n for n in range(self.there)) if all(abs(x - t) > 4 for t in taken)]
+            for x in places[: target.limit]:
+                keypoints = tuple(
+                    KeypointProposal(n, x + i, 6.0 + i, 0.9 - x / 100, Visibility.VISIBLE, KeypointSignals(0.9, 0.1))
+                    for i, n in enumerate(request.schema.names)
+                )
+                yield InstanceProposal(
+                    request.request_id, target.image.image_id, request.category, keypoints, 0.9 - x / 100, None,
+                    RunSpec("match", "embedded"),
+                )  # fmt: skip
+
+
+def test_all_of_a_photo_are_proposed_beside_those_that_are_labelled(project):
+    _label(project, 0)
+    engine = HerdEngine()
+    [outcome] = propose(project, engine)
+    assert outcome.limit == 1 and outcome.proposals == 5, "no photo shows two yet"
+    [outcome] = propose(project, engine, ProposeOptions(instances="4"))
+    assert (outcome.limit, outcome.targets, outcome.proposals) == (4, 6, 17)
+    [first] = [t for t in engine.requests[-1].targets if t.image.path.name == "p0.png"]
+    assert first.limit == 3 and len(first.taken) == 1
+    assert [len(project.queries.proposals(image_id=i)) for i in project.image_ids] == [2, 3, 3, 3, 3, 3]
+    project.operations.accept_proposals(image_ids=[project.image_ids[1]])
+    assert [len(project.queries.instances(image_id=i)) for i in project.image_ids[:2]] == [1, 3]
+    project.operations.reject_proposals([project.queries.proposals(image_id=project.image_ids[2])[0].id])
+    project.operations.set_exhaustive([project.image_ids[0]], project.category_id, True)
+    [outcome] = propose(project, engine)
+    assert outcome.limit == 10, "learned: a photo shows three"
+    counts = [len(project.queries.proposals(image_id=i)) for i in project.image_ids]
+    assert counts == [0, 0, 2, 3, 3, 3], "complete; nothing more there; one rejected; as before"
+    asked = {t.image.path.name: t for t in engine.requests[-1].targets}
+    assert "p0.png" not in asked and len(asked["p1.png"].taken) == 3 and len(asked["p2.png"].taken) == 1
+
+
+def test_a_photo_where_nothing_is_found_any_more_waits_no_longer_and_one_that_failed_still_does(project):
+    _label(project, 0)
+    project.operations.set_instances(project.category_id, "3")
+    propose(project, HerdEngine())
+    assert project.queries.count_proposals() == 17
+    propose(project, HerdEngine(there=0, fail=("p2.png",)))
+    assert {p.image_id for p in project.queries.proposals()} == {project.image_ids[2]}
+
+
+def test_every_incomplete_animal_of_a_photo_is_completed_in_one_sweep(project):
+    _label(project, 0)
+    ids = project.queries.category(project.category_id).definition_ids
+    partial = [
+        project.operations.add_instance(project.image_ids[1], project.category_id, [NewKeypoint(ids[0], x, 6.0)]).ids[0]
+        for x in (5.0, 17.0)
+    ]
+    engine = HerdEngine()
+    propose(project, engine, ProposeOptions(image_ids=(project.image_ids[1],)))
+    assert [len(r.targets) for r in engine.requests] == [1, 1, 1]
+    hosts = [p.instance_id for p in project.queries.proposals(image_id=project.image_ids[1])]
+    assert hosts.count(None) == 1 and set(hosts) == {None, *partial}
+    assert project.undo_name == "Propose otter"
+
+
 def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
     monkeypatch.setattr("projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
     _label(project, 0)

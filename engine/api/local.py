@@ -9,9 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from engine import api
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMap
+from engine.requests import (
+    DEFAULT_BACKBONE,
+    Calibration,
+    CheckRequest,
+    DecisionRecord,
+    Descriptor,
+    DescriptorRequest,
+    EngineConfig,
+    EngineInfo,
+    EvaluateRequest,
+    FindRequest,
+    ImageInput,
+    LabelSuspicion,
+    MatchRequest,
+    MatchResult,
+    OptimiseRequest,
+    ProposeRequest,
+    SegmentRequest,
+    SettingsChoice,
+    TargetFailure,
+    TuneProgress,
+    TuneRequest,
+    TuneResult,
+)
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -20,7 +43,7 @@ if TYPE_CHECKING:
 class LocalEngine:
     """Delegates each request to the module that does the work; holds the session (models, cache, device)."""
 
-    def __init__(self, config: api.EngineConfig) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._session: EngineSession | None = None
 
@@ -33,60 +56,60 @@ class LocalEngine:
             self._session = EngineSession(self._config)
         return self._session
 
-    def info(self) -> api.EngineInfo:
+    def info(self) -> EngineInfo:
         """See `engine.api.Engine.info`."""
         return self.session.info()
 
-    def warm_up(self, backbone: str = api.DEFAULT_BACKBONE) -> api.EngineInfo:
+    def warm_up(self, backbone: str = DEFAULT_BACKBONE) -> EngineInfo:
         """See `engine.api.Engine.warm_up`."""
         self.session.backbone(backbone)
         return self.session.info()
 
     def prepare(
-        self, images: tuple[api.ImageInput, ...], backbone: str = api.DEFAULT_BACKBONE, *,
+        self, images: tuple[ImageInput, ...], backbone: str = DEFAULT_BACKBONE, *,
         progress: Progress | None = None, cancel: CancelToken | None = None,
     ) -> int:  # fmt: skip
         """See `engine.api.Engine.prepare`."""
         return self.session.prepare(images, backbone, progress=progress, cancel=cancel)
 
-    def match(self, request: api.MatchRequest, *, cancel: CancelToken | None = None) -> api.MatchResult:
+    def match(self, request: MatchRequest, *, cancel: CancelToken | None = None) -> MatchResult:
         """See `engine.api.Engine.match`."""
         from engine.pipelines.pairwise import match_points
 
         return match_points(self.session, request, cancel=cancel)
 
     def choose_settings(
-        self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> api.SettingsChoice:
+        self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> SettingsChoice:
         """See `engine.api.Engine.choose_settings`."""
         from engine.pipelines.sweep import choose_settings
 
         return choose_settings(self.session, request, progress=progress, cancel=cancel)
 
     def propose_keypoints(
-        self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[InstanceProposal | api.TargetFailure]:
+        self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[InstanceProposal | TargetFailure]:
         """See `engine.api.Engine.propose_keypoints`."""
         from engine.pipelines.sweep import propose_keypoints
 
         return propose_keypoints(self.session, request, progress=progress, cancel=cancel)
 
     def keypoint_map(
-        self, request: api.ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
+        self, request: ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
     ) -> SimilarityMap:
         """See `engine.api.Engine.keypoint_map`."""
         from engine.pipelines.sweep import keypoint_map
 
         return keypoint_map(self.session, request, keypoint, cancel=cancel)
 
-    def calibrate(self, records: tuple[api.DecisionRecord, ...]) -> api.Calibration:
+    def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:
         """See `engine.api.Engine.calibrate`."""
         from engine.matching.confidence import fit_calibration
 
         return fit_calibration(records)
 
     def evaluate(
-        self, request: api.EvaluateRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+        self, request: EvaluateRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> dict[str, Any]:
         """See `engine.api.Engine.evaluate`."""
         from engine.evaluation.run import evaluate
@@ -94,59 +117,59 @@ class LocalEngine:
         return evaluate(self.session, request, progress=progress, cancel=cancel)
 
     def check_labels(
-        self, request: api.CheckRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> tuple[api.LabelSuspicion, ...]:
+        self, request: CheckRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> tuple[LabelSuspicion, ...]:
         """See `engine.api.Engine.check_labels`."""
         from engine.pipelines.label_check import check_labels
 
         return check_labels(self.session, request, progress=progress, cancel=cancel)
 
     def find_instance(
-        self, request: api.FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[MaskProposal | api.TargetFailure]:
+        self, request: FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[MaskProposal | TargetFailure]:
         """See `engine.api.Engine.find_instance`."""
         from engine.instances.find import find_instance
 
         return find_instance(self.session, request, progress=progress, cancel=cancel)
 
-    def knows_word(self, word: str, backbone: str = api.DEFAULT_BACKBONE) -> bool:
+    def knows_word(self, word: str, backbone: str = DEFAULT_BACKBONE) -> bool:
         """See `engine.api.Engine.knows_word`."""
         from engine.instances.by_name import knows_word
 
         return knows_word(self.session, word, backbone)
 
-    def calibrate_instances(self, scores: tuple[float, ...], confirmed: tuple[bool, ...]) -> api.Calibration:
+    def calibrate_instances(self, scores: tuple[float, ...], confirmed: tuple[bool, ...]) -> Calibration:
         """See `engine.api.Engine.calibrate_instances`."""
         from engine.instances.decision import fit_instance_calibration
 
         return fit_instance_calibration(scores, confirmed)
 
-    def segment(self, request: api.SegmentRequest, *, cancel: CancelToken | None = None) -> MaskProposal:
+    def segment(self, request: SegmentRequest, *, cancel: CancelToken | None = None) -> MaskProposal:
         """See `engine.api.Engine.segment`."""
         from engine.instances.segment import segment
 
         return segment(self.session, request, cancel=cancel)
 
     def descriptors(
-        self, request: api.DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[api.Descriptor | api.TargetFailure]:
+        self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[Descriptor | TargetFailure]:
         """See `engine.api.Engine.descriptors`."""
         from engine.retrieval.descriptors import descriptors
 
         return descriptors(self.session, request, progress=progress, cancel=cancel)
 
     def tune_prompt(
-        self, request: api.TuneRequest, *, on_step: Callable[[api.TuneProgress], None] | None = None,
+        self, request: TuneRequest, *, on_step: Callable[[TuneProgress], None] | None = None,
         progress: Progress | None = None, cancel: CancelToken | None = None,
-    ) -> api.TuneResult:  # fmt: skip
+    ) -> TuneResult:  # fmt: skip
         """See `engine.api.Engine.tune_prompt`."""
         from engine.tuning.job import tune_prompt
 
         return tune_prompt(self.session, request, on_step=on_step, progress=progress, cancel=cancel)
 
     def optimise_point(
-        self, request: api.OptimiseRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[InstanceProposal | api.TargetFailure]:
+        self, request: OptimiseRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[InstanceProposal | TargetFailure]:
         """See `engine.api.Engine.optimise_point`."""
         from engine.pipelines.optimised import optimise_point
 

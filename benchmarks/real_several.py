@@ -1,0 +1,388 @@
+"""The yardstick of several individuals in a photo: how many are found, how many of those proposed are there, how well they lie.
+
+    python -m benchmarks.real_several --data FOLDER [--sets glue_tubes ...] [--people FILE] [--mosaics bee_pose ...] [--scenes dog ...]
+                                      [--labels 1 5] [--choices 2] [--photos N] [--fit FILE] [--json FILE]
+
+Sets: folders of FOLDER with a `keypoints.json` (COCO) in which photos hold several instances; `--people` a COCO file of people beside
+its photos; `--mosaics` one to three photos of a set with one animal each, on one canvas; `--scenes` one to four rendered bodies of
+one identity before a blurred background. K photos are labelled with all their instances, and on the others up to 20 are asked
+for. A proposal is right if it lies on an instance that no surer proposal lies on: similarity (`engine.domain.alike`, named) of 0.5, or
+half of the keypoints within 0.1 of the longer side of its box. PCK@0.1 is that of the instances that were found. "one" is what the same
+engine takes with one proposal a photo.
+
+`--fit` writes the model of log-odds (`engine.matching.several`) instead, from all candidate places of these runs, and says what it
+decides on every set when it was fitted on the others.
+
+Where FOLDER is absent the benchmark says so and ends with 0.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.common import Row, finish, parser
+from benchmarks.real_sets import load_set, twins
+from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
+from engine.api import DEFAULT_BACKBONE, EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
+from engine.domain.alike import named_similarity
+from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from engine.domain.proposals import InstanceProposal
+from engine.matching.confidence import auroc, fit_logistic
+from engine.matching.several import FACTS, LOOKS, proposed_keypoints
+from engine.pipelines.sweep import (
+    choose_settings,
+    decide_plan,
+    open_heads,
+    open_matcher,
+    open_seeker,
+    propose_keypoints,
+)
+from engine.session import EngineSession
+
+Floats = NDArray[np.float64]
+LIMIT = 20
+CANVAS = (640, 480)
+SCENE = 448
+THERE, ELSEWHERE = 0.55, 0.25
+"""What a place teaches by its similarity to the nearest instance; between them nothing (with two or three keypoints: not there, since
+one of two is a place made of parts of two instances)."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One instance: `xy` `[K, 2]` (NaN = not labelled), `length` longer side of its box."""
+
+    xy: Floats
+    length: float
+
+    def matches(self, xy: Floats) -> bool:
+        """Whether keypoints `[K, 2]` lie on it."""
+        shown = np.isfinite(self.xy[:, 0])
+        near = np.linalg.norm(xy[shown] - self.xy[shown], axis=1) <= 0.1 * self.length
+        return bool(near.mean() >= 0.5) or self.likeness(xy) >= 0.5
+
+    def likeness(self, xy: Floats) -> float:
+        """Named similarity, 0 without a common keypoint."""
+        return float(np.nan_to_num(named_similarity(xy, self.xy, self.length)))
+
+
+@dataclass(frozen=True)
+class SeveralSet:
+    """Photos with all their instances."""
+
+    name: str
+    schema: KeypointSchema
+    paths: tuple[Path, ...]
+    instances: tuple[tuple[Labelled, ...], ...]
+
+
+@dataclass
+class Outcome:
+    """One run: counts, PCK of what was found, `(seconds several, seconds one)` per photo."""
+
+    there: int = 0
+    proposed: int = 0
+    right: int = 0
+    points: list[bool] = field(default_factory=list)
+    seconds: float = 0.0
+    seconds_one: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """In percent."""
+        return {
+            "recall": 100 * self.right / max(1, self.there), "precision": 100 * self.right / max(1, self.proposed),
+            "pck@0.1": 100 * float(np.mean(self.points)) if self.points else float("nan"),
+            "seconds": self.seconds, "seconds, one": self.seconds_one,
+        }  # fmt: skip
+
+
+# ---- sets ---------------------------------------------------------------------------------------------------------
+
+
+def read_coco(file: Path, name: str, least: int) -> SeveralSet:
+    """Photos of a COCO keypoint file that show instances with at least `least` keypoints."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    category = data["categories"][0]
+    names = tuple(category["keypoints"])
+    edges = tuple((a - 1, b - 1) for a, b in category.get("skeleton", ()))
+    own: dict[int, list[Labelled]] = {}
+    for item in data["annotations"]:
+        points = np.array(item["keypoints"], dtype=np.float64).reshape(-1, 3)
+        if (points[:, 2] > 0).sum() >= least:
+            xy = np.where(points[:, 2:] > 0, points[:, :2], np.nan)
+            own.setdefault(item["image_id"], []).append(Labelled(xy, float(max(item["bbox"][2:]))))
+    images = [i for i in data["images"] if i["id"] in own]
+    paths = tuple(file.parent / i["file_name"] for i in images)
+    return SeveralSet(name, KeypointSchema(names, edges, twins(names)), paths, tuple(tuple(own[i["id"]]) for i in images))
+
+
+def mosaics(folder: Path, out: Path, count: int = 24) -> SeveralSet:
+    """One to three photos of a set with one animal each, side by side on a blurred canvas; nobody twice in a row of canvases."""
+    real = load_set(folder)
+    if real is None:
+        raise SystemExit(f"{folder} has photos with several instances: give it as --sets.")
+    rng = np.random.default_rng(0)
+    order, at = rng.permutation(len(real.paths)), 0
+    paths, instances = [], []
+    width, height = CANVAS
+    while at < len(order) and len(paths) < count:
+        chosen = order[at : at + 1 + len(paths) % 3]
+        at += len(chosen)
+        places = rng.permutation(3)
+        canvas, own = np.zeros((height, width, 3), np.uint8), []
+        for turn, (index, place) in enumerate(zip(chosen, places, strict=False)):
+            tile = cv2.imread(str(real.paths[index]))
+            factor = 200 / max(tile.shape[:2]) * float(rng.uniform(0.85, 1.15))
+            tile = cv2.resize(tile, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            if turn == 0:
+                canvas = cv2.GaussianBlur(cv2.resize(tile, CANVAS), (0, 0), 25)
+            x = int(np.clip((110, 320, 530)[place] - tile.shape[1] // 2 + rng.integers(-10, 10), 0, width - tile.shape[1]))
+            y = int(rng.integers(0, height - tile.shape[0]))
+            canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+            xy = np.where(real.visible[index][:, None], real.xy[index] * factor + [x, y], np.nan)
+            own.append(Labelled(xy, float(real.length[index] * factor)))
+        path = out / f"{folder.name}-{len(paths):02d}.png"
+        cv2.imwrite(str(path), canvas)
+        paths.append(path)
+        instances.append(tuple(own))
+    return SeveralSet(f"{folder.name} mosaic", real.schema, tuple(paths), tuple(instances))
+
+
+def scenes(category: str, out: Path, count: int = 20) -> SeveralSet:
+    """One to four rendered bodies of one identity, each in a pose of its own, cut out and set before another scene's blur."""
+    rng = np.random.default_rng(1)
+    paths, instances, names = [], [], ()
+    for number in range(count):
+        other = SceneOptions(category="dog" if category == "car" else "car", distractor=False)
+        canvas = cv2.GaussianBlur(render_scene(HELD_OUT + 90_000 + 4 * number, SCENE, other).image, (0, 0), 12)
+        free, own = np.ones((SCENE, SCENE), bool), []
+        for turn in range(1 + number % 4):
+            options = SceneOptions(category=category, identity=HELD_OUT // 4 + 1234, distractor=False)
+            scene = render_scene(HELD_OUT + 50_000 + 16 * number + turn, SCENE // 2, options)
+            factor, body = float(rng.uniform(0.75, 1.05)), scene.objects[0]
+            size = round(SCENE // 2 * factor)
+            picture = cv2.resize(scene.image, (size, size), interpolation=cv2.INTER_AREA)
+            shape = cv2.resize((scene.owner == 0).astype(np.uint8), (size, size)) > 0
+            place = _free_place(free, shape, rng)
+            if place is None or shape.sum() < 200:
+                continue
+            x, y = place
+            x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + size, SCENE), min(y + size, SCENE)
+            inner = shape[y0 - y : y1 - y, x0 - x : x1 - x]
+            free[y0:y1, x0:x1] &= ~inner
+            canvas[y0:y1, x0:x1][inner] = picture[y0 - y : y1 - y, x0 - x : x1 - x][inner]
+            xy = body.xy_image * (size / (SCENE // 2)) + [x, y]
+            shown = (body.visibility > 0) & (xy >= 0).all(axis=1) & (xy <= SCENE).all(axis=1)
+            if shown.sum() >= 3:
+                own.append(Labelled(np.where(shown[:, None], xy, np.nan), float(np.ptp(xy[shown], axis=0).max())))
+            names = body.keypoint_names
+        path = out / f"{category}-{number:02d}.png"
+        cv2.imwrite(str(path), canvas[..., ::-1])
+        paths.append(path)
+        instances.append(tuple(own))
+    return SeveralSet(f"rendered {category}", KeypointSchema(tuple(names), (), twins(names)), tuple(paths), tuple(instances))
+
+
+def _free_place(free: NDArray[np.bool_], shape: NDArray[np.bool_], rng: np.random.Generator) -> tuple[int, int] | None:
+    """Corner at which a body covers next to nothing of the others; it may be cut by the border."""
+    size = len(shape)
+    for _ in range(30):
+        x, y = (int(v) for v in rng.integers(-20, SCENE - size + 20, 2))
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + size, SCENE), min(y + size, SCENE)
+        if (~free[y0:y1, x0:x1] & shape[y0 - y : y1 - y, x0 - x : x1 - x]).sum() < 0.05 * shape.sum():
+            return x, y
+    return None
+
+
+# ---- measuring ------------------------------------------------------------------------------------------------------
+
+
+def choose(several: SeveralSet, labels: int, choice: int, photos: int) -> tuple[list[int], list[int]]:
+    """Labelled photos, evenly spread and shifted by a third of the gap from choice to choice, and the judged ones."""
+    count = len(several.paths)
+    labelled = [int(count * (i + choice / 3) / labels) % count for i in range(labels)]
+    rest = [i for i in range(count) if i not in labelled]
+    return labelled, rest[:: max(1, len(rest) // photos)][:photos] if photos else rest
+
+
+def request_of(several: SeveralSet, labelled: list[int], judged: list[int], backbone: str, limit: int) -> ProposeRequest:
+    """As the workflow asks: every labelled instance is an exemplar."""
+    images = {i: ImageInput(str(i), several.paths[i]) for i in (*labelled, *judged)}
+    exemplars = tuple(
+        Exemplar(images[i], InstanceKeypoints(one.xy, np.where(np.isfinite(one.xy[:, 0]), 2, 0)))
+        for i in labelled
+        for one in several.instances[i]
+    )
+    targets = tuple(Target(images[i], limit=limit) for i in judged)
+    return ProposeRequest("several", "thing", several.schema, exemplars, targets, backbone=backbone)
+
+
+def measure(session: EngineSession, several: SeveralSet, labels: int, choice: int, chosen: Any) -> Outcome:
+    """One choice: several asked for, then one on the same photos (for the time; everything else is warm)."""
+    labelled, judged = choose(several, labels, choice, chosen.photos)
+    outcome = Outcome(there=sum(len(several.instances[i]) for i in judged))
+    request = request_of(several, labelled, judged, chosen.backbone, LIMIT)
+    request = replace(request, settings=_settings(session, request))
+    found: dict[int, list[InstanceProposal]] = {i: [] for i in judged}
+    for answer in propose_keypoints(session, replace(request, targets=request.targets[:1])):
+        assert isinstance(answer, InstanceProposal)  # banks and heads are made before the clock starts
+    start = time.perf_counter()
+    for answer in propose_keypoints(session, request):
+        if isinstance(answer, InstanceProposal):
+            found[int(answer.image_id)].append(answer)
+    outcome.seconds = (time.perf_counter() - start) / len(judged)
+    if chosen.time:
+        one = replace(request, targets=tuple(replace(t, limit=1) for t in request.targets))
+        start = time.perf_counter()
+        list(propose_keypoints(session, one))
+        outcome.seconds_one = (time.perf_counter() - start) / len(judged)
+    for index, proposals in found.items():
+        left = list(several.instances[index])
+        outcome.proposed += len(proposals)
+        for proposal in sorted(proposals, key=lambda p: p.index):
+            xy = np.asarray(proposed_keypoints(several.schema, proposal).xy_image)
+            hit = max((one for one in left if one.matches(xy)), key=lambda one: one.likeness(xy), default=None)
+            if hit is not None:
+                left.remove(hit)
+                outcome.right += 1
+                shown = np.isfinite(hit.xy[:, 0])
+                outcome.points += list(np.linalg.norm(xy[shown] - hit.xy[shown], axis=1) <= 0.1 * hit.length)
+    return outcome
+
+
+def _settings(session: EngineSession, request: ProposeRequest) -> Any:
+    """Chosen once, as a project does."""
+    return choose_settings(session, request).settings
+
+
+# ---- fitting --------------------------------------------------------------------------------------------------------
+
+
+def candidate_facts(
+    session: EngineSession, several: SeveralSet, labels: int, choice: int, chosen: Any
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """FACTS `[N, F]` of the candidate places of one run, and whether somebody is there; doubtful ones left out."""
+    labelled, judged = choose(several, labels, choice, chosen.photos)
+    request = request_of(several, labelled, judged, chosen.backbone, LIMIT)
+    matcher = open_matcher(session, request, None)
+    plan = decide_plan(session, matcher, request, None, None)
+    matcher.context.weight_is_open = False
+    seeker = open_seeker(matcher, request, plan, open_heads(session, matcher, request, plan, None), session.heads, None)
+    if seeker is None:
+        raise SystemExit("This backbone has no keypoint heads: there is nothing to fit.")
+    facts, there = [], []
+    for target, index in zip(request.targets, judged, strict=True):
+        for place in seeker.look(target, seeker.candidates(target)[: 2 * LOOKS]):
+            xy = np.asarray(place.keypoints.xy_image)
+            likeness = max((one.likeness(xy) for one in several.instances[index]), default=0.0)
+            if likeness >= THERE or likeness < ELSEWHERE or len(several.schema) <= 3:
+                facts.append(place.facts)
+                there.append(likeness >= THERE)
+    return np.stack(facts), np.array(there)
+
+
+def fit(runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]]) -> tuple[dict[str, Any], list[Row]]:
+    """One logistic model over all sets, each set counting alike; rows: decided by a model of the others."""
+
+    def stacked(names: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
+        facts = np.concatenate([f for n in names for f, _ in runs[n]])
+        return facts, np.concatenate([t for n in names for _, t in runs[n]])
+
+    rows = []
+    for name in runs:
+        others = [n for n in runs if n != name]
+        if not others:
+            continue
+        x, y = stacked(others)
+        model = fit_logistic(x, y, strength=RIDGE)
+        own, there = stacked([name])
+        z = np.nan_to_num((own - np.array(model["mean"])) / np.array(model["scale"]), nan=0.0).clip(-4, 4)
+        odds = z @ np.array(model["coefficients"]) + model["intercept"]
+        passed = odds >= 0
+        rows += [
+            Row(f"{name}: AUROC", auroc(odds, there), "", None, "fitted on the other sets"),
+            Row(f"{name}: places found", 100 * float(passed[there].mean()), "%"),
+            Row(f"{name}: right of those that pass", 100 * float(there[passed].mean()) if passed.any() else 0.0, "%"),
+        ]
+    x, y = stacked(list(runs))
+    return fit_logistic(x, y, strength=RIDGE), rows
+
+
+RIDGE = 5.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    options = parser(__doc__ or "")
+    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("--sets", nargs="+", default=["glue_tubes"])
+    options.add_argument("--people", type=Path, default=None, help="a COCO keypoint file of people beside its photos")
+    options.add_argument("--mosaics", nargs="+", default=[])
+    options.add_argument("--scenes", nargs="+", default=[], help="categories of rendered bodies")
+    options.add_argument("--labels", type=int, nargs="+", default=[1, 5])
+    options.add_argument("--choices", type=int, default=2)
+    options.add_argument("--photos", type=int, default=0, help="judge so many photos of each run (0 = all)")
+    options.add_argument("--time", action="store_true", help="also the time with one proposal a photo")
+    options.add_argument("--backbone", default=DEFAULT_BACKBONE)
+    options.add_argument("--cache", type=Path, default=None, help="keep features there between runs")
+    options.add_argument("--fit", type=Path, default=None, metavar="FILE")
+    chosen = options.parse_args(argv)
+    if not chosen.data.is_dir():
+        print(f"There is no folder {chosen.data}: nothing was measured.")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        sets = [read_coco(chosen.data / n / "keypoints.json", n, 1) for n in chosen.sets if (chosen.data / n).is_dir()]
+        sets += [mosaics(chosen.data / n, out) for n in chosen.mosaics]
+        sets += [scenes(n, out) for n in chosen.scenes]
+        if chosen.people is not None and chosen.people.is_file():
+            sets.append(read_coco(chosen.people, "people", 5))
+        session = EngineSession(EngineConfig(cache_dir=chosen.cache or out / "cache"))
+        rows = _fitted(session, sets, chosen) if chosen.fit else _measured(session, sets, chosen)
+        session.close()
+    finish("real_several", rows, chosen.json)
+    return 0
+
+
+def _fitted(session: EngineSession, sets: Sequence[SeveralSet], chosen: Any) -> list[Row]:
+    runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]] = {}
+    for several in sets:
+        for labels in chosen.labels:
+            for choice in range(chosen.choices):
+                if labels < len(several.paths):
+                    runs.setdefault(several.name, []).append(candidate_facts(session, several, labels, choice, chosen))
+                    print(several.name, labels, choice, len(runs[several.name][-1][1]), flush=True)
+    model, rows = fit(runs)
+    chosen.fit.write_text(json.dumps({"facts": FACTS, **model}, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def _measured(session: EngineSession, sets: Sequence[SeveralSet], chosen: Any) -> list[Row]:
+    rows = []
+    for several in sets:
+        for labels in chosen.labels:
+            figures = []
+            for choice in range(chosen.choices):
+                if labels >= len(several.paths):
+                    continue
+                figures.append(measure(session, several, labels, choice, chosen).figures())
+                print(f"{several.name} {labels} #{choice}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures[-1].items()), flush=True)
+            for key in figures[0] if figures else ():
+                unit = "s per photo" if key.startswith("seconds") else "%"
+                value = float(np.nanmean([f[key] for f in figures]))
+                rows.append(Row(f"{several.name}, {labels} labelled photos: {key}", value, unit, None, f"{len(figures)} choices"))
+    return rows
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,47 @@
+"""Requests about instances and whole photos: find, segment, describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.domain.geometry import Box
+from engine.domain.masks import MaskRLE
+from engine.requests.keypoints import Calibration
+from engine.requests.photos import ImageInput, Reference, Target
+from engine.requests.settings import DEFAULT_BACKBONE, InstanceSettings
+
+
+@dataclass(frozen=True)
+class FindRequest:
+    """Rank the targets by how surely they hold the reference instance and propose its mask on them."""
+
+    request_id: str
+    references: tuple[Reference, ...]
+    targets: tuple[ImageInput, ...]
+    class_name: str = ""
+    negatives: tuple[Reference, ...] = ()
+    settings: InstanceSettings = InstanceSettings()
+    backbone: str = DEFAULT_BACKBONE
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """Mask of one instance in one image from a box, points or a rough mask (no reference image)."""
+
+    request_id: str
+    image: ImageInput
+    box: Box | None = None
+    positive_xy_image: tuple[tuple[float, float], ...] = ()
+    negative_xy_image: tuple[tuple[float, float], ...] = ()
+    mask: MaskRLE | None = None
+    refine: str = "grabcut"
+
+
+@dataclass(frozen=True)
+class DescriptorRequest:
+    """Pooled descriptors for the vector index: of whole images, or of a box/mask inside each."""
+
+    request_id: str
+    targets: tuple[Target, ...]
+    backbone: str = DEFAULT_BACKBONE

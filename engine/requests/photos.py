@@ -1,0 +1,76 @@
+"""Photos, labelled examples and places to search: what every request is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.domain.errors import UserInputError
+from engine.domain.geometry import Box
+from engine.domain.keypoints import InstanceKeypoints
+from engine.domain.masks import MaskRLE
+
+MAX_INSTANCES = 200
+"""Of one category in one photo: more are no matter of keypoints one by one."""
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """One photo: `image_id` is the caller's, `sha256` of the file's bytes (computed when empty)."""
+
+    image_id: str
+    path: Path
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """An accepted, labelled image used as a source; `keypoints` in the schema's order, xy_image.
+
+    Attributes:
+        absent: keypoints (schema indices) of which a person said that this instance does not show them. A keypoint that is
+            neither labelled nor absent was not looked at.
+        denied: (keypoint, x, y) in xy_image where a person rejected a proposal.
+    """
+
+    image: ImageInput
+    keypoints: InstanceKeypoints
+    mask: MaskRLE | None = None
+    weight: float = 1.0
+    absent: tuple[int, ...] = ()
+    denied: tuple[tuple[int, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to search: the whole image, or only inside `box` / `mask` (similarity outside is -inf).
+
+    Attributes:
+        taken: instances of the category that are labelled or pending in the photo, and places that were rejected, in the
+            schema's order (xy_image, NaN where unknown): what lies there is not proposed again.
+        limit: at most so many new instances (1 to MAX_INSTANCES; UserInputError). With 1 the best place is always answered, as
+            sure or unsure as it is, unless it is taken; with more those that pass for instances, which may be none.
+    """
+
+    image: ImageInput
+    box: Box | None = None
+    mask: MaskRLE | None = None
+    taken: tuple[InstanceKeypoints, ...] = ()
+    limit: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= MAX_INSTANCES:
+            raise UserInputError(
+                f"{self.limit} instances of one category in a photo cannot be proposed.",
+                f"Ask for 1 to {MAX_INSTANCES} in a photo; crop photos of larger crowds.",
+            )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The instance to find again: image plus mask, box or point (all None: by class name alone)."""
+
+    image: ImageInput
+    mask: MaskRLE | None = None
+    box: Box | None = None
+    point_xy_image: tuple[float, float] | None = None
