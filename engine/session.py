@@ -37,7 +37,7 @@ from engine.features.cache import FeatureCache
 from engine.features.efficientnet import NaturalFeatures
 from engine.features.extractor import FeatureExtractor
 from engine.features.views import ImageSource, ImageView, whole_view
-from engine.heads.model import HeadStore
+from engine.heads.store import HeadStore
 from engine.paths import cache_dir, data_dir
 from engine.requests import DEFAULT_BACKBONE, EngineConfig, EngineInfo, ImageInput
 
@@ -67,7 +67,7 @@ class EngineSession:
         self._extractors: dict[str, FeatureExtractor] = {}
         self._current = ""
         self._held: Prompt | None = None
-        self.heads = HeadStore()
+        self.heads = HeadStore(self.cache)
         self.last: dict[str, tuple[object, object]] = {}
         self._natural: NaturalFeatures | None = None
         self._natural_error = ""

@@ -8,7 +8,7 @@ Errors: KnownError (model missing/corrupt, unreadable image, out of memory), Use
 OperationCancelled. An unreadable *target* of a sweep does not stop it: it is reported through `TargetFailure`.
 """
 
-from engine.api.open import open_engine, open_models, open_prompts, open_vector_index
+from engine.api.open import engine_factory, open_engine, open_models, open_prompts, open_vector_index
 from engine.api.protocol import Engine, NeighbourDoor, VectorIndexDoor
 from engine.requests import (
     DEFAULT_BACKBONE,
@@ -81,6 +81,7 @@ __all__ = [
     "TuneRequest",
     "TuneResult",
     "VectorIndexDoor",
+    "engine_factory",
     "open_engine",
     "open_models",
     "open_prompts",

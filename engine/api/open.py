@@ -10,6 +10,7 @@ from engine.requests.settings import EngineConfig
 
 if TYPE_CHECKING:
     from engine.models.manager import ModelManager
+    from engine.parallel.factory import EngineFactory
     from engine.prompts.library import PromptLibrary
 
 
@@ -25,6 +26,16 @@ def open_engine(config: EngineConfig | None = None) -> Engine:
     from engine.api.local import LocalEngine
 
     return LocalEngine(config or EngineConfig())
+
+
+def engine_factory(where: str, config: EngineConfig | None = None, *, workers: int = 0) -> EngineFactory:
+    """How an engine is opened, from words: "local", "processes[:K]", "ray[:HOST:PORT]" or "ray://HOST:PORT"; loads no torch.
+
+    UserInputError: other words. Its `open()` gives the engine (KnownError: Ray is asked for and not installed).
+    """
+    from engine.parallel.factory import EngineFactory as Factory
+
+    return Factory.parse(where, config, workers=workers)
 
 
 def open_models(models_dir: Path | None = None) -> ModelManager:

@@ -113,6 +113,15 @@ class FeatureCache:
 
     def get(self, key: CacheKey) -> NDArray[np.float32] | None:
         """The map `[C, h, w]` float32, or None; a damaged file is removed."""
+        arrays = self.get_arrays(key)
+        try:
+            return None if arrays is None else decode_map(arrays)
+        except Exception as error:  # noqa: BLE001 - any damage has one answer: compute again
+            self._remove(self.path_of(key), error)
+            return None
+
+    def get_arrays(self, key: CacheKey) -> dict[str, NDArray[np.generic]] | None:
+        """What `put_arrays` stored, or None; a damaged file is removed."""
         path = self.path_of(key)
         try:
             data = path.read_bytes()
@@ -123,15 +132,17 @@ class FeatureCache:
             checksum = arrays.pop("checksum").tobytes().hex()
             if checksum != _checksum(arrays):
                 raise ValueError("checksum differs")
-            features = decode_map(arrays)
         except Exception as error:  # noqa: BLE001 - any damage has one answer: compute again
-            log.warning("removed the damaged cache file %s: %r", path, error)
-            with contextlib.suppress(OSError):
-                path.unlink()
+            self._remove(path, error)
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
-        return features
+        return arrays
+
+    def _remove(self, path: Path, error: Exception) -> None:
+        log.warning("removed the damaged cache file %s: %r", path, error)
+        with contextlib.suppress(OSError):
+            path.unlink()
 
     def __contains__(self, key: CacheKey) -> bool:
         return self.path_of(key).is_file()
@@ -144,6 +155,12 @@ class FeatureCache:
         # safetensors writes an array's memory as it lies, whatever its strides say.
         arrays = {name: np.ascontiguousarray(array) for name, array in encode_map(features, self.codec).items()}
         decoded = decode_map(arrays)
+        self.put_arrays(key, arrays)
+        return decoded
+
+    def put_arrays(self, key: CacheKey, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Store named arrays under the key, bit for bit. A cache that cannot be written is passed by, as in `put`."""
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         checksum = np.frombuffer(bytes.fromhex(_checksum(arrays)), dtype=np.uint8)
         data = save_tensors({**arrays, "checksum": checksum}, metadata={"format": FORMAT})
         path = self.path_of(key)
@@ -158,11 +175,10 @@ class FeatureCache:
             if not self._broken:
                 self._broken = repr(error)
                 log.warning("the feature cache %s cannot be written, going on without it: %r", self.folder, error)
-            return decoded
+            return
         self._written_since_check += len(data)
         if not self._checked or self._written_since_check > self.max_bytes * _CHECK_SHARE:
             self.trim()
-        return decoded
 
     def trim(self) -> int:
         """Delete the least recently used files until 90 % of the cap is left, and stale temporaries; bytes kept."""

@@ -6,7 +6,6 @@ Thread: the engine thread.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,8 +31,9 @@ from engine.heads.frame import (
     mean_shape,
     realigned,
 )
-from engine.heads.ridge import Contribution, contribution, denial, solve
+from engine.heads.ridge import contribution, denial, solve
 from engine.heads.shape import ShapeModel, shape_model
+from engine.heads.store import HeadStore, Taught
 from engine.requests import Exemplar, ImageInput
 
 if TYPE_CHECKING:
@@ -56,58 +56,9 @@ SYMMETRIC = 0.12
 ANGLE, SIZE, PLACE = 0.2, 0.15, 0.08
 """Least spreads of how instances stand in their photos."""
 LOOSE, BOUND = 0.8, 4.0
-KEEP_BYTES = 384 << 20
 LOCAL_PART = "dense_sift"
 PLAIN_PARTS = (LOCAL_PART, "colour")
 """Descriptors that have learned nothing: heads need one that has."""
-
-
-@dataclass(frozen=True)
-class Taught:
-    """What one exemplar teaches in one frame: `aligned` `[R, K, 2]` xy_input (R = 1, or 2 with its mirror image), its part of
-    the normal equations, that of each place that was denied, and vectors of its keypoints' cells `[V, K, C]`, natural and local
-    (`shown` `[K]`: those that it has)."""
-
-    aligned: Floats
-    part: Contribution
-    denials: tuple[Contribution, ...]
-    shown: Tensor
-    cells: Tensor
-    local: Tensor | None
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory that it takes."""
-        tensors = [self.cells, *([] if self.local is None else [self.local])]
-        tensors += [t for part in (self.part, *self.denials) for t in (part.gram, part.moments)]
-        return sum(t.element_size() * t.numel() for t in tensors)
-
-
-class HeadStore:
-    """What exemplars taught, by exemplar, frame and recipe; a changed label has another key, so nothing in here is ever stale.
-
-    Owned by the engine session; the least recently used go beyond `KEEP_BYTES`.
-    """
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Taught] = OrderedDict()
-
-    def get(self, key: str) -> Taught | None:
-        """What is known under the key."""
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
-
-    def put(self, key: str, taught: Taught) -> None:
-        """Keep it."""
-        self._kept[key] = taught
-        while sum(t.size_bytes for t in self._kept.values()) > KEEP_BYTES and len(self._kept) > 1:
-            self._kept.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
 
 
 @dataclass(frozen=True)
@@ -302,7 +253,8 @@ def _teach(
             matrices.append(matrix)
             views.append(head_view(exemplar.image, matrix, frame.side))
             places.append(torch.from_numpy(apply_affine(matrix, np.nan_to_num(own)) / STRIDE).float())
-    natural, local = features.read(views, cancel)
+    # What they teach is kept, not they.
+    natural, local = features.read(views, cancel, keep=False)
     shown = torch.from_numpy(np.isfinite(points[:, 0]))
     lacking = torch.zeros_like(shown)
     lacking[list(exemplar.absent)] = True

@@ -291,7 +291,7 @@ def _extra(likeness: RegionLikeness) -> dict[str, float]:
     }
 
 
-def _finder(
+def open_finder(
     session: EngineSession, request: FindRequest, cancel: CancelToken | None
 ) -> InstanceFinder | NamedThingFinder:
     """By its references, or without any by the word for its kind."""
@@ -311,16 +311,23 @@ def find_instance(
 ) -> Iterator[MaskProposal | TargetFailure]:
     """Proposals per target in the order of the request; an unreadable target is reported and passed by."""
     with session.guarded():
-        finder = _finder(session, request, cancel)
+        finder = open_finder(session, request, cancel)
         if progress is not None:
             progress.start("Searching photos", len(request.targets))
         for image in request.targets:
             if cancel is not None:
                 cancel.check()
-            try:
-                results: list[MaskProposal | TargetFailure] = list(finder.search(image, cancel))
-            except AppError as error:
-                results = [TargetFailure(image.image_id, error)]
-            yield from results
+            yield from find_one(session, finder, image, cancel)
             if progress is not None:
                 progress.step(note=image.path.name)
+
+
+def find_one(
+    session: EngineSession, finder: InstanceFinder | NamedThingFinder, image: ImageInput, cancel: CancelToken | None = None
+) -> tuple[MaskProposal | TargetFailure, ...]:
+    """The answer for one photo: a function of the finder and the photo alone, so that any worker may give it."""
+    with session.guarded():
+        try:
+            return tuple(finder.search(image, cancel))
+        except AppError as error:
+            return (TargetFailure(image.image_id, error),)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -82,49 +82,15 @@ def propose_keypoints(
     if special is not None:
         yield from only_new(session, request, special)
         return
-    matcher = open_matcher(session, request, cancel)
-    plan = decide_plan(session, matcher, request, progress, cancel)
-    matcher.context.weight_is_open = False
-    if request.rivals:
-        plan = replace(plan, flip=False, mirror_targets=False)  # a mirrored left hand is a right one
-    heads = open_heads(session, matcher, request, plan, cancel)
-    seeker = open_seeker(matcher, request, plan, heads, session.heads, cancel) if wants_several(request) else None
+    prepared = prepare_proposals(session, request, progress=progress, cancel=cancel)
     if progress is not None:
         progress.start(f"Proposing {request.category}", len(request.targets))
     for target in request.targets:
         if cancel is not None:
             cancel.check()
-        started, index = time.perf_counter(), 0
-        try:
-            for raw in raw_answers(matcher, request, target, plan, heads, seeker):
-                whole = gather_all(matcher, raw)
-                proposal = to_proposal(matcher, request, target, plan, whole, time.perf_counter() - started)
-                if is_new(session, request.schema, target, proposal):
-                    yield replace(proposal, index=index)
-                    index += 1
-                if cancel is not None:
-                    cancel.check()
-                started = time.perf_counter()
-        except UnreadableImageError as error:
-            yield TargetFailure(target.image.image_id, error)
+        yield from propose_one(prepared, target, cancel)
         if progress is not None:
             progress.step(note=target.image.path.name)
-
-
-def wants_several(request: ProposeRequest) -> bool:
-    """Whether a target is not answered by its best place alone."""
-    return bool(request.rivals) or any(t.limit > 1 or t.taken for t in request.targets)
-
-
-def raw_answers(
-    matcher: Matcher, request: ProposeRequest, target: Target, plan: Plan, heads: KeypointHeads | None,
-    seeker: Seeker | None,
-) -> Iterator[RawKeypoints]:  # fmt: skip
-    """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
-    if target.limit > 1 or target.taken or request.rivals:
-        yield from several_raw(matcher, seeker, target, plan)
-    else:
-        yield asked(matcher, heads, target, predict_facing(matcher, target, plan))
 
 
 def open_seeker(
@@ -156,13 +122,72 @@ def keypoint_map(
     from engine.pipelines.pairwise import similarity_maps_of
 
     index = request.schema.names.index(keypoint)
-    matcher = open_matcher(session, request, cancel)
-    plan = decide_plan(session, matcher, request, None, cancel)
-    matcher.context.weight_is_open = False
-    heads, target = open_heads(session, matcher, request, plan, cancel), request.targets[0]
-    raw = predict_facing(matcher, target, plan)
+    prepared = prepare_proposals(session, request, cancel=cancel)
+    matcher, heads, target = prepared.matcher, prepared.heads, request.targets[0]
+    raw = predict_facing(matcher, target, prepared.plan)
     seen = None if heads is None else evidence_map(matcher, heads, target, raw, index)
     return similarity_maps_of(raw)[index] if seen is None else seen
+
+
+@dataclass
+class Prepared:
+    """Everything about a sweep that is the same for every photo; `request` may be without targets.
+
+    `seeker`: what looks for several in a photo, made for the first photo that asks for several.
+    """
+
+    session: EngineSession
+    matcher: Matcher
+    request: ProposeRequest
+    plan: Plan
+    heads: KeypointHeads | None
+    seeker: Seeker | None = None
+
+    def raw_answers(self, target: Target, cancel: CancelToken | None) -> Iterator[RawKeypoints]:
+        """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
+        if not (target.limit > 1 or target.taken or self.request.rivals):
+            yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
+            return
+        if self.seeker is None:
+            self.seeker = open_seeker(self.matcher, self.request, self.plan, self.heads, self.session.heads, cancel)
+        yield from several_raw(self.matcher, self.seeker, target, self.plan)
+
+
+def prepare_proposals(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Prepared:  # fmt: skip
+    """Exemplars read, settings decided, heads fitted. The request is an ordinary sweep (`special_route` is asked before).
+
+    Raises:
+        UserInputError: no exemplar with a labelled keypoint, unknown settings. UnreadableImageError: of an exemplar.
+    """
+    matcher = open_matcher(session, request, cancel)
+    plan = decide_plan(session, matcher, request, progress, cancel)
+    matcher.context.weight_is_open = False
+    if request.rivals:
+        plan = replace(plan, flip=False, mirror_targets=False)  # a mirrored left hand is a right one
+    return Prepared(session, matcher, request, plan, open_heads(session, matcher, request, plan, cancel))
+
+
+def propose_one(
+    prepared: Prepared, target: Target, cancel: CancelToken | None = None
+) -> Iterator[InstanceProposal | TargetFailure]:
+    """The answers for one photo: a function of what was prepared and the photo alone, so that any worker may give them."""
+    session, matcher, request, plan = prepared.session, prepared.matcher, prepared.request, prepared.plan
+    started, index = time.perf_counter(), 0
+    try:
+        for raw in prepared.raw_answers(target, cancel):
+            whole = gather_all(matcher, raw)
+            proposal = to_proposal(matcher, request, target, plan, whole, time.perf_counter() - started)
+            if is_new(session, request.schema, target, proposal):
+                yield replace(proposal, index=index)
+                index += 1
+            if cancel is not None:
+                cancel.check()
+            started = time.perf_counter()
+    except UnreadableImageError as error:
+        yield TargetFailure(target.image.image_id, error)
 
 
 def open_heads(

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, EngineConfig, InstanceSettings, open_engine
+from engine.api import DEFAULT_BACKBONE, EngineConfig, InstanceSettings, engine_factory
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import Progress
+from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
@@ -94,6 +95,8 @@ def find(
     ] = -1.0,
     backbone: Annotated[str, typer.Option("--backbone", help="Backbone id or folder.")] = DEFAULT_BACKBONE,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    where: EngineOption = "local",
+    workers: WorkersOption = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Find one instance in the other photos: ranked, with a mask each, or "not here". With --name alone: that kind of thing."""
@@ -140,7 +143,8 @@ def find(
     )
     progress = Progress("Searching photos")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
-        engine = open_engine(EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,)))
+        config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,))
+        engine = engine_factory(where, config, workers=workers).open()
         try:
             outcome = run_find(opened, engine, options, progress=progress, cancel=cancel)
             info = engine.info()

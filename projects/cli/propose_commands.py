@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, SEARCH_METHOD, EngineConfig, MatchSettings, open_engine
+from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, SEARCH_METHOD, EngineConfig, MatchSettings, engine_factory
 from engine.domain.progress import Progress
+from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
@@ -57,6 +58,8 @@ def propose(
         bool,
         typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
     ] = False,
+    where: EngineOption = "local",
+    workers: WorkersOption = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
@@ -76,7 +79,8 @@ def propose(
     options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()))
     progress = Progress("Proposing")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
-        engine = open_engine(EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model))
+        config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model)
+        engine = engine_factory(where, config, workers=workers).open()
         try:
             outcomes = run_propose(opened, engine, options, progress=progress, cancel=cancel)
             info = engine.info()

@@ -17,9 +17,11 @@ from engine.domain.geometry import ImageTransform, apply_affine
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.features import efficientnet, extractor
+from engine.features.cache import FeatureCache
 from engine.heads import ridge
 from engine.heads.frame import into_frame, make_frame
-from engine.heads.model import STRIDE, HeadStore, fit_heads, head_features, head_view, pose_prior
+from engine.heads.model import STRIDE, HeadFeatures, fit_heads, head_features, head_view, pose_prior
+from engine.heads.store import HeadStore
 from engine.pipelines.sweep import choose_settings, keypoint_map, propose_keypoints
 from engine.session import EngineSession
 
@@ -121,6 +123,24 @@ def test_a_corrected_or_taken_back_label_is_not_remembered(session: EngineSessio
     assert torch.equal(before.weights, fit_heads(features(session), SCHEMA, labels, store).weights)
     fewer = fit_heads(features(session), SCHEMA, labels[:2], store)
     assert torch.equal(fewer.weights, fit_heads(features(session), SCHEMA, labels[:2], HeadStore()).weights)
+
+
+def test_the_next_start_knows_what_was_taught(session: EngineSession, beetles: tuple, tmp_path: Path, monkeypatch) -> None:
+    images, truth = beetles
+    second = replace(label(images[1], truth[1], missing=(3,)), absent=(3,), denied=((0, 40.0, 50.0),))
+    labels = [label(images[0], truth[0]), second]
+    cache = FeatureCache(tmp_path, 1 << 30)
+    first = fit_heads(features(session), SCHEMA, labels, HeadStore(cache))
+    monkeypatch.setattr(HeadFeatures, "read", lambda *_, **__: pytest.fail("nothing is to be looked at again"))
+    again = fit_heads(features(session), SCHEMA, labels, HeadStore(cache))
+    for name in ("weights", "cells", "local", "cells_known"):
+        assert torch.equal(getattr(first, name), getattr(again, name)), name
+    assert (first.shape.mean == again.shape.mean).all() and (first.shape.covariance == again.shape.covariance).all()
+    for path in tmp_path.rglob("*.safetensors"):  # damaged: taught again
+        path.write_bytes(path.read_bytes()[:-20])
+    monkeypatch.undo()
+    mended = fit_heads(features(session), SCHEMA, labels, HeadStore(cache))
+    assert torch.equal(first.weights, mended.weights)
 
 
 def test_another_schema_has_other_heads(session: EngineSession, beetles: tuple) -> None:
