@@ -83,7 +83,7 @@ class Commands(QObject):
         }
         for action_id, function in always.items():
             window.registry.connect(action_id, function)
-        for action_id, work in self._open_table().items():
+        for action_id, work in (self._open_table() | dialogs.clips.table()).items():
             window.registry.connect(action_id, self._when_open(work))
         for name in TOOLS:
             window.registry.connect(f"tool.{name}", lambda n=name: self.take_tool(n))
