@@ -135,8 +135,8 @@ def find(
         find_masks(project, category, targets, refine, device, json_output=json_output)
         return
     from projects.project import Project
-    from projects.workflows.find import FindOptions, ReferenceSpec
     from projects.workflows.find import find as run_find
+    from projects.workflows.find_plan import FindOptions, ReferenceSpec
 
     if sum(bool(x) for x in (box, mask, point)) > 1:
         raise typer.BadParameter("give only one of --box, --mask and --point")

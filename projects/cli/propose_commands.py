@@ -81,8 +81,8 @@ def propose(
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
     from projects.project import Project
     from projects.several import checked_instances
-    from projects.workflows.propose import ProposeOptions
     from projects.workflows.propose import propose as run_propose
+    from projects.workflows.propose_plan import ProposeOptions
 
     if match not in ("auto", *MATCH_METHODS):
         raise typer.BadParameter(f"--match must be auto or one of: {', '.join(MATCH_METHODS)}")

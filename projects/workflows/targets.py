@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from engine.api import SEARCH_METHOD, Target
@@ -14,7 +15,7 @@ from projects.store.rows import CategoryRow, ImageRow, InstanceRow
 from projects.workflows.rivals import rival_of, rival_places
 
 if TYPE_CHECKING:
-    from projects.workflows.propose import ProposeOptions
+    from projects.workflows.propose_plan import ProposeOptions
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Round:
 
     targets: tuple[Target, ...]
     completes: dict[str, int | None]
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """By image id how many answers a target can have."""
+        return {target.image.image_id: target.limit for target in self.targets}
 
 
 def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[Round, ...]:
