@@ -94,6 +94,7 @@ class Seeker:
 
     Attributes:
         rivals: the same of categories that compete for the same places, matched by keypoint names.
+        bar: log-odds that a place beside others must reach (`engine.matching.several_bar`).
     """
 
     matcher: Matcher
@@ -102,6 +103,7 @@ class Seeker:
     plan: Plan
     schema: KeypointSchema
     rivals: tuple[Seeker, ...] = ()
+    bar: float = BAR
 
     def seek(self, target: Target) -> list[Place]:
         """The individuals of a target that are new, likeliest first, at most `target.limit`.
@@ -125,7 +127,7 @@ class Seeker:
         others = list(target.taken)
         chosen: list[Place] = []
         ordered = sorted(places, key=lambda p: -p.odds)
-        bar = BAR + SHARE_OF_BEST * max(ordered[0].odds, 0.0) if ordered else BAR
+        bar = self.bar + SHARE_OF_BEST * max(ordered[0].odds, 0.0) if ordered else self.bar
         for place in ordered:
             if len(chosen) == target.limit or place.odds < (bar if others else FIRST_BAR):
                 break
@@ -318,9 +320,9 @@ def _model() -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def log_odds(facts: Floats) -> float:
-    """Of an individual at a place with these facts; unknown ones are average."""
-    model = _model()
+def log_odds(facts: Floats, model: dict[str, Any] | None = None) -> float:
+    """Of an individual at a place with these facts (None: the shipped model); unknown ones are average."""
+    model = _model() if model is None else model
     z = np.nan_to_num((facts - np.array(model["mean"])) / np.array(model["scale"]), nan=0.0).clip(-4, 4)
     return float(z @ np.array(model["coefficients"]) + model["intercept"])
 
