@@ -39,14 +39,8 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.matching.confidence import auroc, fit_logistic
 from engine.matching.several import FACTS, LOOKS, proposed_keypoints
-from engine.pipelines.sweep import (
-    choose_settings,
-    decide_plan,
-    open_heads,
-    open_matcher,
-    open_seeker,
-    propose_keypoints,
-)
+from engine.pipelines.registry import choose_settings, propose_keypoints
+from engine.pipelines.sweep import decide_plan, open_heads, open_matcher, open_seeker
 from engine.session import EngineSession
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from engine.domain.alike import place_similarity
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.matching.several import proposed_keypoints
-from engine.pipelines.sweep import propose_keypoints
+from engine.pipelines.registry import propose_keypoints
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "back", "claw"))
