@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine import remote
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import UNREADABLE_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header
@@ -40,6 +41,15 @@ class AddReport:
     skipped: tuple[str, ...]
     duplicates: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def joined(*reports: AddReport | None) -> AddReport:
+    """Several as one; the last one's changes."""
+    given = [report for report in reports if report is not None]
+    return AddReport(
+        given[-1].changes, tuple(i for r in given for i in r.image_ids), tuple(s for r in given for s in r.skipped),
+        tuple(d for r in given for d in r.duplicates), tuple(n for r in given for n in r.notes),
+    )  # fmt: skip
 
 
 @dataclass
@@ -139,7 +149,7 @@ def _holds_a_picture(path: Path) -> bool:
 def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImage:
     """Read the header and hash of a photo; raises UnreadableImageError."""
     header = read_header(path)
-    info = path.stat()
+    info = remote.local_file(path).stat()
     return NewImage(
         root, path.relative_to(root).as_posix(), header.width, header.height, header.orientation, header.frames,
         file_sha256(path), info.st_size, info.st_mtime_ns, source_id,
@@ -189,7 +199,7 @@ class PhotoImport:
     def _add(self) -> AddReport:
         changes = self._project.operations.add_images(self._images, name=f"Add {len(self._images)} images")
         return AddReport(
-            changes, changes.ids, (*self._skipped, *changes.skipped), _duplicates(self._project, changes.ids),
+            changes, changes.ids, (*self._skipped, *changes.skipped), duplicates_of(self._project, changes.ids),
             tuple(self._notes),
         )  # fmt: skip
 
@@ -225,7 +235,8 @@ def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
     return None
 
 
-def _duplicates(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def duplicates_of(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(new image, another image of the project with the same bytes)."""
     fresh = set(new_ids)
     pairs = []
     for group in project.queries.duplicates() if fresh else ():
@@ -257,7 +268,7 @@ def check_files(
         if cancel is not None:
             cancel.check()
         states[row.id] = _file_state(row.path, row.size_bytes, row.mtime_ns, row.sha256)
-        if states[row.id] != "missing" and _is_damaged(row.path):
+        if states[row.id] != "missing" and remote.url_of(row.path) is None and _is_damaged(row.path):
             cut_off.append(row.id)
         if progress is not None:
             progress.step()
@@ -286,6 +297,9 @@ def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator[ImageRo
 
 
 def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
+    url = remote.url_of(path)
+    if url is not None:
+        return _remote_state(url, size_bytes)
     try:
         info = path.stat()
     except OSError:
@@ -298,6 +312,12 @@ def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
         return "ok" if info.st_size == size_bytes and file_sha256(path) == sha256 else "changed"
     except KnownError:
         return "missing"
+
+
+def _remote_state(url: str, size_bytes: int) -> str:
+    """By what the server says, without fetching: the hash decides when the photo is read."""
+    size = remote.remote_size(url)
+    return "missing" if size is None else "ok" if size in (-1, size_bytes) else "changed"
 
 
 @dataclass(frozen=True)

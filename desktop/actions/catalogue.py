@@ -35,12 +35,10 @@ ACTIONS: tuple[ActionSpec, ...] = (
         help_=_("Open an existing .kinmark project folder."),
     ),
     _a(
-        "project.add_images",
-        _("Add photos..."),
-        "Ctrl+Shift+O",
-        "image-plus",
+        "project.add_images", _("Add photos..."), "Ctrl+Shift+O", "image-plus",
         help_=_("Add a folder of photos; the files stay where they are."),
     ),
+    _a("project.add_clip", _("Add frames of a clip..."), help_=_("Choose frames of a video and add them as photos.")),
     _a("project.relink", _("Re-link moved photos..."), help_=_("Tell where a moved folder of photos lies now.")),
     _a(
         "project.import",

@@ -88,7 +88,8 @@ class Commands(QObject):
         }
         for action_id, function in always.items():
             window.registry.connect(action_id, function)
-        for action_id, work in (self._open_table() | self.photos.table() | self.several.table()).items():
+        tables = self._open_table() | self.photos.table() | self.several.table() | dialogs.clips.table()
+        for action_id, work in tables.items():
             window.registry.connect(action_id, self._when_open(work))
         for name in TOOLS:
             window.registry.connect(f"tool.{name}", lambda n=name: self.take_tool(n))

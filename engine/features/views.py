@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.domain.geometry import Box, ImageTransform, invert_affine
 from engine.imaging import LoadedImage, file_sha256, load_image, read_header
+from engine.remote import local_file
 from engine.requests import ImageInput
 
 DECODE_MARGIN = 2.0
@@ -69,7 +70,7 @@ class ImageSource:
     @staticmethod
     def _stamp(image: ImageInput) -> tuple[str, int, int]:
         try:
-            stat = image.path.stat()
+            stat = local_file(image.path).stat()
             return str(image.path), stat.st_mtime_ns, stat.st_size
         except OSError:
             return str(image.path), 0, 0
@@ -85,6 +86,7 @@ class ImageSource:
 
     def size_wh(self, image: ImageInput) -> tuple[int, int]:
         """Size of the oriented image from its header; UnreadableImageError."""
+        local_file(image.path, image.sha256)
         stamp = self._stamp(image)
         if stamp not in self._sizes:
             self._sizes[stamp] = read_header(image.path).size_wh
@@ -92,6 +94,7 @@ class ImageSource:
 
     def load(self, image: ImageInput, max_side: int) -> LoadedImage:
         """Decoded image whose longer side is the original's or at most `max_side`; UnreadableImageError."""
+        local_file(image.path, image.sha256)
         key = (*self._stamp(image), max_side)
         if key in self._decoded:
             self._decoded.move_to_end(key)

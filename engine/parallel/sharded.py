@@ -14,7 +14,7 @@ from engine.domain.proposals import InstanceProposal, MaskProposal
 from engine.local import LocalEngine
 from engine.parallel.dispatch import Dispatcher
 from engine.parallel.messages import Answer, Opened
-from engine.parallel.pool import WorkerPool
+from engine.parallel.pool import WorkerPool, WorkersLostError
 from engine.requests import (
     Descriptor,
     DescriptorRequest,
@@ -95,6 +95,10 @@ class ShardedEngine(LocalEngine):
         dispatcher = Dispatcher(self.pool, self._jobs, request, self._ready, progress=progress, cancel=cancel)
         try:
             yield from dispatcher.answers()
+        except WorkersLostError:
+            self.pool.close()  # the next sweep starts anew
+            self._ready.clear()
+            raise
         finally:
             self._opened = dispatcher.opened or self._opened
 

@@ -14,6 +14,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import box_iou
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.progress import CancelToken, Progress
+from engine.remote import is_there
 from projects.project import Project
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
 from projects.workflows.propose_plan import exemplar_of
@@ -96,7 +97,7 @@ def _compare(
     options: CheckOptions, progress: Progress | None, cancel: CancelToken | None,
 ) -> list[Finding]:  # fmt: skip
     usable = [i for i in instances
-              if images[i.image_id].path.is_file() and i.aligned(category.definition_ids).labelled.any()]  # fmt: skip
+              if is_there(images[i.image_id].path) and i.aligned(category.definition_ids).labelled.any()]  # fmt: skip
     if len(usable) < MINIMUM_INSTANCES:
         return []
     exemplars = tuple(exemplar_of(images[i.image_id], i, category) for i in usable)

@@ -8,6 +8,7 @@ from engine.api import DEFAULT_BACKBONE, InstanceSettings, Reference
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, box_iou
 from engine.domain.masks import MaskRLE
+from engine.remote import is_there
 from projects.project import Project
 from projects.store.inputs import NewInstance
 from projects.store.rows import CategoryRow, DecisionRow, IdentityRow, ImageRow
@@ -62,7 +63,7 @@ def image_of(project: Project, which: str | int) -> ImageRow:
         raise UserInputError(
             f"There is no image {which} in the project.", "Give its path relative to the image folder."
         )
-    if not row.path.is_file():
+    if not is_there(row.path):
         raise UserInputError(
             f"The image {row.file_name} is not where it was ({row.path}).", "Restore it, or re-link the moved folder."
         )
@@ -109,7 +110,7 @@ def _confirmed_references(project: Project, identity: IdentityRow | None) -> lis
     found = []
     for instance in instances:
         image = images.get(instance.image_id)
-        if image is None or not image.path.is_file():
+        if image is None or not is_there(image.path):
             continue
         mask = instance.mask.rle if instance.mask else None
         if mask is not None or instance.box is not None:
@@ -134,7 +135,7 @@ def _denials(project: Project, identity: IdentityRow | None) -> list[tuple[Image
     found = []
     for row in rows:
         image, box = images.get(row.image_id), _denied_box(row)
-        if image is not None and box is not None and image.path.is_file():
+        if image is not None and box is not None and is_there(image.path):
             found.append((image, Reference(image.image_input, box=box)))
     return found
 

@@ -22,6 +22,7 @@ from engine.api import (
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import SimilarityMap
+from engine.remote import is_there
 from projects.project import Project
 from projects.several import instance_limit
 from projects.store.queries.images import ImageFilter
@@ -117,7 +118,7 @@ def exemplars_of(project: Project, category: CategoryRow) -> tuple[Exemplar, ...
     return tuple(
         exemplar_of(images[instance.image_id], instance, category, against(instance))
         for instance in instances
-        if instance.image_id in images and images[instance.image_id].path.is_file()
+        if instance.image_id in images and is_there(images[instance.image_id].path)
     )
 
 
