@@ -53,6 +53,8 @@ Floats = NDArray[np.float64]
 LIMIT = 20
 CANVAS = (640, 480)
 SCENE = 448
+SIDE = (1.2, 1.95)
+"""From where bodies are seen, radians: from all round they have little in common."""
 THERE, ELSEWHERE = 0.55, 0.25
 """What a place teaches by its similarity to the nearest instance; between them nothing (with two or three keypoints: not there, since
 one of two is a place made of parts of two instances)."""
@@ -167,7 +169,7 @@ def scenes(category: str, out: Path, count: int = 20) -> SeveralSet:
         canvas = cv2.GaussianBlur(render_scene(HELD_OUT + 90_000 + 4 * number, SCENE, other).image, (0, 0), 12)
         free, own = np.ones((SCENE, SCENE), bool), []
         for turn in range(1 + number % 4):
-            options = SceneOptions(category=category, identity=HELD_OUT // 4 + 1234, distractor=False)
+            options = SceneOptions(category=category, identity=HELD_OUT // 4 + 1234, distractor=False, azimuth=SIDE)
             scene = render_scene(HELD_OUT + 50_000 + 16 * number + turn, SCENE // 2, options)
             factor, body = float(rng.uniform(0.75, 1.05)), scene.objects[0]
             size = round(SCENE // 2 * factor)

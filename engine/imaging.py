@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.domain.errors import UnreadableImageError
+from engine.remote import local_file, url_of
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -117,7 +118,7 @@ def unreadable_kind(path: Path) -> str:
 
 
 def _unreadable(path: Path, why: str, hint: str, error: Exception | None = None) -> UnreadableImageError:
-    return UnreadableImageError(f"Cannot read the image {path}: {why}.", hint, repr(error) if error else "")
+    return UnreadableImageError(f"Cannot read the image {url_of(path) or path}: {why}.", hint, repr(error) if error else "")
 
 
 @lru_cache(maxsize=1)
@@ -128,12 +129,13 @@ def _known_formats() -> tuple[str, ...]:
 
 
 def _open(path: Path) -> Image.Image:
+    place = local_file(path)
     try:
-        if os.path.getsize(path) == 0:
+        if os.path.getsize(place) == 0:
             raise _unreadable(path, "the file is empty", "Copy it again from where it came from.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(path, formats=_known_formats())
+            image = Image.open(place, formats=_known_formats())
     except FileNotFoundError as error:
         raise _unreadable(
             path, "the file is not there", "Re-link the moved folder or restore the file.", error
@@ -197,7 +199,7 @@ def is_cut_off(path: Path | str) -> bool:
     path = Path(path)
     header = read_header(path)
     try:
-        with path.open("rb") as file:
+        with local_file(path).open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - 12))
             tail = file.read()
@@ -285,7 +287,7 @@ def file_sha256(path: Path | str) -> str:
     """Hex SHA-256 of the file's bytes; raises UnreadableImageError when it cannot be read."""
     digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
+        with local_file(Path(path)).open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:

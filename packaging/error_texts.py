@@ -24,7 +24,8 @@ HELPERS = {"bad": 1, "_unreadable": 1}
 PIECES = {"message", "hint", "what", "why"}
 """Names that carry such a text on its way."""
 NOT_SHOWN = (
-    "projects/cli", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures", "engine/evaluation",
+    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures",
+    "engine/evaluation",
 )  # fmt: skip
 """Commands only: the window does not use them."""
 

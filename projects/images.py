@@ -7,10 +7,12 @@ folders stay apart. Files given one by one share the deepest folder that holds t
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine import remote
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
@@ -39,6 +41,15 @@ class AddReport:
     skipped: tuple[str, ...]
     duplicates: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def joined(*reports: AddReport | None) -> AddReport:
+    """Several as one; the last one's changes."""
+    given = [report for report in reports if report is not None]
+    return AddReport(
+        given[-1].changes, tuple(i for r in given for i in r.image_ids), tuple(s for r in given for s in r.skipped),
+        tuple(d for r in given for d in r.duplicates), tuple(n for r in given for n in r.notes),
+    )  # fmt: skip
 
 
 @dataclass
@@ -139,11 +150,59 @@ def _holds_a_picture(path: Path) -> bool:
 def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImage:
     """Read the header and hash of a photo; raises UnreadableImageError."""
     header = read_header(path)
-    info = path.stat()
+    info = remote.local_file(path).stat()
     return NewImage(
         root, path.relative_to(root).as_posix(), header.width, header.height, header.orientation, header.frames,
         file_sha256(path), info.st_size, info.st_mtime_ns, source_id,
     )  # fmt: skip
+
+
+class PhotoImport:
+    """Adding photos file by file, so that a window lets urgent work in between; its thread owns it.
+
+    All or nothing: the photos are added with the last step, as one undoable step.
+
+    Attributes:
+        report: what adding did, when all steps are done.
+    """
+
+    def __init__(
+        self, project: Project, paths: Iterable[Path | str], *, root: Path | None = None,
+        progress: Progress | None = None, cancel: CancelToken | None = None,
+    ) -> None:  # fmt: skip
+        """Looks through the folders (files or folders, recursive). With `root` the photos are known by their path below it.
+
+        UserInputError when a path is not there.
+        """
+        self.report: AddReport | None = None
+        self._project = project
+        self._progress, self._cancel = progress or Progress(), cancel or CancelToken()
+        found, self._skipped = scan(paths)
+        self._waiting = deque((root.resolve(), path) if root is not None else (own, path) for own, path in found)
+        self._images: list[NewImage] = []
+        self._notes: list[str] = []
+        self._progress.start("Adding photos", len(found))
+
+    def step(self, limit: int | None = None) -> None:
+        """Read the next `limit` files (None: all that are left); after the last one add them all."""
+        for _ in range(len(self._waiting) if limit is None else min(limit, len(self._waiting))):
+            self._cancel.check()
+            root, path = self._waiting.popleft()
+            image = _described(root, path, self._skipped)
+            if image is not None:
+                self._images.append(image)
+                if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
+                    self._notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
+            self._progress.step(note=path.name)
+        if not self._waiting and self.report is None:
+            self.report = self._add()
+
+    def _add(self) -> AddReport:
+        changes = self._project.operations.add_images(self._images, name=f"Add {len(self._images)} images")
+        return AddReport(
+            changes, changes.ids, (*self._skipped, *changes.skipped), duplicates_of(self._project, changes.ids),
+            tuple(self._notes),
+        )  # fmt: skip
 
 
 def add_paths(
@@ -154,32 +213,14 @@ def add_paths(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> AddReport:
-    """Add all photos among `paths` (files or folders, recursive) in one undoable step.
+    """Add all photos among `paths` in one undoable step: all steps of a `PhotoImport` in a row.
 
-    With `root` the photos are known by their path below it. What was read before a cancellation is not added: adding is all
-    or nothing, and quick to repeat.
+    What was read before a cancellation is not added: adding is all or nothing, and quick to repeat.
     """
-    found, skipped = scan(paths)
-    if root is not None:
-        found = [(root.resolve(), path) for _, path in found]
-    if progress is not None:
-        progress.start("Adding photos", len(found))
-    images: list[NewImage] = []
-    notes: list[str] = []
-    for root, path in found:
-        if cancel is not None:
-            cancel.check()
-        image = _described(root, path, skipped)
-        if image is not None:
-            images.append(image)
-            if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
-                notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
-        if progress is not None:
-            progress.step(note=path.name)
-    changes = project.operations.add_images(images, name=f"Add {len(images)} images")
-    return AddReport(
-        changes, changes.ids, (*skipped, *changes.skipped), _duplicates(project, changes.ids), tuple(notes)
-    )  # fmt: skip
+    adding = PhotoImport(project, paths, root=root, progress=progress, cancel=cancel)
+    while adding.report is None:
+        adding.step()
+    return adding.report
 
 
 def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
@@ -195,7 +236,8 @@ def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
     return None
 
 
-def _duplicates(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def duplicates_of(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(new image, another image of the project with the same bytes)."""
     fresh = set(new_ids)
     pairs = []
     for group in project.queries.duplicates() if fresh else ():
@@ -227,7 +269,7 @@ def check_files(
         if cancel is not None:
             cancel.check()
         states[row.id] = _file_state(row.path, row.size_bytes, row.mtime_ns, row.sha256)
-        if states[row.id] != "missing" and _is_damaged(row.path):
+        if states[row.id] != "missing" and remote.url_of(row.path) is None and _is_damaged(row.path):
             cut_off.append(row.id)
         if progress is not None:
             progress.step()
@@ -256,6 +298,9 @@ def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator[ImageRo
 
 
 def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
+    url = remote.url_of(path)
+    if url is not None:
+        return _remote_state(url, size_bytes)
     try:
         info = path.stat()
     except OSError:
@@ -268,6 +313,12 @@ def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
         return "ok" if info.st_size == size_bytes and file_sha256(path) == sha256 else "changed"
     except KnownError:
         return "missing"
+
+
+def _remote_state(url: str, size_bytes: int) -> str:
+    """By what the server says, without fetching: the hash decides when the photo is read."""
+    size = remote.remote_size(url)
+    return "missing" if size is None else "ok" if size in (-1, size_bytes) else "changed"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from engine.domain.errors import AppError, UnreadableImageError
 from engine.domain.geometry import Box
 from engine.imaging import load_image
 from engine.paths import cache_dir
+from engine.remote import local_file
 
 SIDE = 256
 KEEP = 1500
@@ -32,7 +33,7 @@ def thumbnail_file(path: Path, stat: os.stat_result) -> Path:
 def make_thumbnail(path: Path) -> QImage:
     """At most 256 x 256, from disk when already made (pool thread); raises UnreadableImageError."""
     try:
-        kept = thumbnail_file(path, path.stat())
+        kept = thumbnail_file(path, local_file(path).stat())
     except OSError as error:
         raise UnreadableImageError(
             f"Cannot read the image {path}: the file is not there.",

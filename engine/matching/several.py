@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import avg_pool2d
 
 from engine.domain.alike import is_taken, place_similarity, placed_points
 from engine.domain.geometry import Box, apply_affine, clip_box, invert_affine
@@ -37,7 +38,7 @@ from engine.matching.bank import WHOLE
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.facing import predict_facing
 from engine.matching.peaks import max_within, top_peaks, value_at
-from engine.matching.refine import Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of
+from engine.matching.refine import APART, Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of
 from engine.matching.similarity import restrict
 from engine.paths import resources_dir
 from engine.requests import ProposeRequest, Target, TargetFailure
@@ -233,20 +234,31 @@ def whole_peaks(matcher: Matcher, target: Target, plan: Plan) -> list[Peak]:
 
 
 def distinct_peaks(peaks: Sequence[Peak], per_place: int) -> list[Peak]:
-    """At most so many about one place, none far below the best."""
+    """At most so many different poses about one place, none far below the best."""
     found: list[Peak] = []
     for peak in peaks:
         if found and peak.vote < VOTE_SHARE * found[0].vote:
             break
         near = [f for f in found if np.linalg.norm(peak.centre - f.centre) < NEAR * max(f.length, peak.length)]
-        if len(near) < per_place:
+        if len(near) < per_place and not any(_same_pose(peak, other) for other in near):
             found.append(peak)
     return found
 
 
+def _same_pose(first: Peak, second: Peak) -> bool:
+    both = first.known & second.known
+    if first.flip != second.flip or not both.any():
+        return False
+    apart = np.linalg.norm(first.expected[both] - second.expected[both], axis=1).mean()
+    return bool(apart < APART * max(first.length, second.length))
+
+
 def _peaks(run: MatchRun) -> list[Peak]:
     region = run.matcher.region(run.parts, run.target)
-    votes = run.votes if region is None else restrict(run.votes, region)
+    # The slack of the shape makes plateaus: rounded, and sloped by a hair, each has one top instead of taking all places.
+    votes = avg_pool2d(run.votes[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+    votes = votes + torch.linspace(0, 1e-5, votes[0].numel()).reshape(votes[0].shape)
+    votes = votes if region is None else restrict(votes, region)
     radius = max(1, round(0.2 * float(run.length_cells.median())))
     found = top_peaks(votes, k=PEAKS_PER_VARIANT, radius_cells=radius)
     per_cell = float(np.linalg.norm(run.parts.to_image([1.0, 0.0]) - run.parts.to_image([0.0, 0.0])))

@@ -28,6 +28,7 @@ from engine.parallel.messages import (
     without_targets,
 )
 from engine.parallel.pool import LOST_HINT, WorkerPool, WorkersLostError
+from engine.remote import allowed
 from engine.requests import Target, TargetFailure
 
 SHARD = 4
@@ -59,7 +60,7 @@ class Dispatcher:
         cancel: CancelToken | None = None,
     ) -> None:  # fmt: skip
         self.pool, self.ready, self.progress, self.cancel = pool, ready, progress, cancel
-        self.job = Job(job, without_targets(request))
+        self.job = Job(job, without_targets(request), allowed())
         self.places: tuple[Place, ...] = tuple(request.targets)
         self.opened: Opened | None = None
         self._hands: dict[int, deque[Shard]] = {}

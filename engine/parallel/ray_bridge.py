@@ -60,6 +60,7 @@ def bridge(pipe: Connection, settings: BridgeSettings, log: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect_output(Path(log))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster of our own: as any process of this person
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(RECONNECT_S))
     if not settings.address:
         # A cluster of our own has a secret of its own, and leaves no file with it in the person's home.

@@ -90,13 +90,16 @@ class RayPool:
 
     def send(self, worker: int, message: Job | Shard | Control) -> None:
         """See `WorkerPool`."""
-        with contextlib.suppress(OSError):  # its end is received in its turn
-            self._pipe.send((worker, message))
+        self._write((worker, message))
 
     def replace(self) -> None:
         """See `WorkerPool`."""
-        with contextlib.suppress(OSError):
-            self._pipe.send((-1, None))
+        self._write((-1, None))
+
+    def _write(self, message: Any) -> None:
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):  # its end is received in its turn
+                self._pipe.send(message)
 
     def receive(self, timeout_s: float) -> list[tuple[int, Reply]]:
         """See `WorkerPool`."""

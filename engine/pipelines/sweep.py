@@ -145,7 +145,8 @@ class Prepared:
 
     def raw_answers(self, target: Target, cancel: CancelToken | None) -> Iterator[RawKeypoints]:
         """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
-        if not (target.limit > 1 or target.taken or self.request.rivals):
+        pointed = target.box is not None or target.mask is not None
+        if not (target.limit > 1 or target.taken or (self.request.rivals and not pointed)):
             yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
             return
         if self.seeker is None:
