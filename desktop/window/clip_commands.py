@@ -10,7 +10,6 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QDialog
 
 from desktop.dialogs.clip_engine import Lent
-from desktop.engine_thread.jobs import LettingIn
 
 if TYPE_CHECKING:
     from desktop.io.dropped import Dropped
@@ -60,7 +59,7 @@ class ClipCommands(QObject):
 
             return add_clip(
                 context.project, clip, choice, engine=lambda: Lent(context.engine),  # type: ignore[arg-type, return-value]
-                progress=LettingIn(context), cancel=context.cancel,
+                progress=context.progress, cancel=context.cancel,
             )  # fmt: skip
 
         self._window.program.engine.submit(self.tr("Adding photos"), run, group="add", on_done=self._added)
