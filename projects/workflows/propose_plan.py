@@ -29,7 +29,7 @@ from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
 from projects.workflows.match_settings import settings_for
 from projects.workflows.rivals import rival_of, rival_schema
-from projects.workflows.targets import Round, rounds_of
+from projects.workflows.targets import Round, complete_images, rounds_of
 
 COLLECTION = 24
 """Photos that stand for the project where matching takes its statistics and settings from the collection."""
@@ -171,7 +171,7 @@ def plan_category(project: Project, category: CategoryRow, options: ProposeOptio
     request = ProposeRequest(
         options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
         options.backbone, options.prompt, only_keypoints=only, collection=collection_of(project, category, options.targets_glob),
-        rivals=rivals,
+        rivals=rivals, complete=complete_images(project, category),
     )  # fmt: skip
     if not request.exemplars:
         raise UserInputError(

@@ -31,6 +31,12 @@ class Round:
         return {target.image.image_id: target.limit for target in self.targets}
 
 
+def complete_images(project: Project, category: CategoryRow) -> tuple[str, ...]:
+    """Ids of the photos of which a person said that all instances of the category are labelled."""
+    said = project.queries.exhaustive(category_id=category.id)
+    return tuple(str(image_id) for image_id, categories in said.items() if categories[category.id])
+
+
 def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[Round, ...]:
     """Photos that may hold (further) instances of the category (whole), and instances that lack keypoints (inside their box).
 
@@ -52,8 +58,7 @@ def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, 
     if not options.other_kinds:
         others = project.queries.images_of_other_categories(category.id)
         nothing |= set() if others & own.keys() else others
-    said = project.queries.exhaustive(category_id=category.id)
-    complete = {image_id for image_id, categories in said.items() if categories[category.id]}
+    complete = {int(i) for i in complete_images(project, category)}
     taken = taken_places(project.queries, category, order) if limit > 1 else {}
     rival = rival_of(project.queries, category)
     for image_id, places in (rival_places(project.queries, category, rival, order) if rival else {}).items():

@@ -14,8 +14,9 @@ from engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, Propos
 from engine.domain.alike import place_similarity
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
-from engine.matching.several import proposed_keypoints
-from engine.pipelines.sweep import propose_keypoints
+from engine.matching.several import BAR, proposed_keypoints
+from engine.matching.several_bar import HIGHEST
+from engine.pipelines.sweep import open_seeker, prepare_proposals, propose_keypoints
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "back", "claw"))
@@ -139,3 +140,22 @@ def test_left_and_right_individuals_are_not_exchanged(session: EngineSession, tm
         for limit in (1, 10):
             target = Target(ImageInput("7", tmp_path / "both.png"), limit=limit)
             assert found_of(ask(session, exemplars[own], target, rivals=(rival,)), truth) == [own]
+
+
+def test_the_bar_is_learned_from_photos_that_are_labelled_completely(
+    session: EngineSession, labelled: tuple, tmp_path: Path
+) -> None:
+    """Where all are labelled nothing comes near an individual; where one was left out and called background, it does."""
+    truth = draw(tmp_path / "three.png", THREE, 9)
+    third = tuple(Exemplar(ImageInput("9", tmp_path / "three.png"), InstanceKeypoints(xy, np.full(4, 2))) for xy in truth)
+    request = ProposeRequest("r", "beetle", SCHEMA, (*labelled, *third), (), SETTINGS)
+    bars = {}
+    for name, exemplars, complete in (
+        ("nothing said", third, ()), ("all labelled", third, ("9",)), ("one left out", third[:2], ("9",)), ("elsewhere", third, ("77",)),
+    ):  # fmt: skip
+        prepared = prepare_proposals(session, replace(request, exemplars=(*labelled, *exemplars), complete=complete))
+        seeker = open_seeker(prepared.matcher, prepared.request, prepared.plan, prepared.heads, session.heads, None)
+        assert seeker is not None
+        bars[name] = seeker.bar
+    assert bars["nothing said"] == bars["elsewhere"] == BAR
+    assert bars["all labelled"] < BAR < bars["one left out"] <= HIGHEST
