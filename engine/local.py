@@ -82,7 +82,7 @@ class LocalEngine:
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> SettingsChoice:
         """See `engine.api.Engine.choose_settings`."""
-        from engine.pipelines.sweep import choose_settings
+        from engine.pipelines.registry import choose_settings
 
         return choose_settings(self.session, request, progress=progress, cancel=cancel)
 
@@ -90,7 +90,7 @@ class LocalEngine:
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[InstanceProposal | TargetFailure]:
         """See `engine.api.Engine.propose_keypoints`."""
-        from engine.pipelines.sweep import propose_keypoints
+        from engine.pipelines.registry import propose_keypoints
 
         return propose_keypoints(self.session, request, progress=progress, cancel=cancel)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine import remote
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import UNREADABLE_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header
+from engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
 from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewImage
@@ -118,10 +118,11 @@ def _scan_file(root: Path, path: Path, state: _Scan) -> None:
         state.skipped.append(f"{shown}: its name is not UTF-8 text; rename it")
     elif is_image_path(path):
         state.found.append((root, path))
-    elif path.suffix.lower() in UNREADABLE_PHOTOS:
-        state.skipped.append(
-            f"{path}: {UNREADABLE_PHOTOS[path.suffix.lower()]} cannot be read; convert it to JPEG or PNG"
-        )
+    elif unreadable_kind(path) in HEIC_PHOTOS.values():
+        kind = unreadable_kind(path)
+        state.skipped.append(f"{path}: {kind} cannot be read; install kinmark[heic], or convert it to JPEG or PNG")
+    elif unreadable_kind(path):
+        state.skipped.append(f"{path}: {unreadable_kind(path)} cannot be read; convert it to JPEG or PNG")
     elif path.suffix.lower() in VIDEO_SUFFIXES:
         state.skipped.append(f"{path}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)")
     elif not path.suffix and _holds_a_picture(path):

@@ -1,4 +1,4 @@
-"""Every individual of a category in one photo (ours; docs/reference/several.md).
+"""Every individual of a category in one photo (ours; docs/lab/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
 looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well heads, cells

@@ -221,12 +221,15 @@ def project_status(project: Project) -> dict[str, Any]:
         "instances": counts.instances,
         "keypoints": counts.keypoints,
         "masks": counts.masks,
+        "all_labelled": {"yes": counts.exhaustive, "no": counts.not_exhaustive},
         "categories": [
             {
                 "name": category.name,
                 "keypoints": list(category.schema.names),
                 "instances": instances.get(category.id, 0),
                 "pending": pending.get(category.id, 0),
+                "in_a_photo": category.instances,
+                "most_in_a_photo": queries.most_in_a_photo(category.id),
             }
             for category in queries.categories()
         ],
@@ -249,8 +252,10 @@ def _print_status(data: dict[str, Any]) -> None:
     for category in data["categories"]:
         typer.echo(
             f"  {category['name']}: {len(category['keypoints'])} keypoints, {category['instances']} accepted, "
-            f"{category['pending']} proposed"
+            f"{category['pending']} proposed; in a photo: {category['in_a_photo']}, at most {category['most_in_a_photo']} labelled"
         )
+    if any(data["all_labelled"].values()):
+        typer.echo(f"all labelled: in {data['all_labelled']['yes']} photos, not in {data['all_labelled']['no']}")
     for identity in data["identities"]:
         typer.echo(f"  {identity['name']}: {identity['instances']} confirmed, {identity['pending']} proposed")
     if "files" in data:

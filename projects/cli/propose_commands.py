@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, SEARCH_METHOD, EngineConfig, MatchSettings, engine_factory
+from engine.api import DEFAULT_BACKBONE, FIRST_LOOK, EngineConfig, engine_factory
 from engine.domain.progress import Progress
 from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
+from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def propose(
     rotations: Annotated[
         str, typer.Option("--rotations", help="auto, 1, 4 or 8 orientations of each exemplar.")
     ] = "auto",
-    match: Annotated[str, typer.Option("--match", help=f"auto or one of: {', '.join(MATCH_METHODS)}.")] = "auto",
+    match: Annotated[str, typer.Option("--match", help=HELP)] = "auto",
     prompt: Annotated[str, typer.Option("--prompt", help="auto, empty, text:..., or a saved prompt's id.")] = "auto",
     keypoint: Annotated[
         list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
@@ -84,12 +85,11 @@ def propose(
     from projects.workflows.propose import propose as run_propose
     from projects.workflows.propose_plan import ProposeOptions
 
-    if match not in ("auto", *MATCH_METHODS):
-        raise typer.BadParameter(f"--match must be auto or one of: {', '.join(MATCH_METHODS)}")
+    settings = settings_of(match, "--match")
     if quick and match != "auto":
         raise typer.BadParameter("--quick has its own way of matching: leave out --match")
-    settings = MatchSettings(
-        method=SEARCH_METHOD if quick else None if match == "auto" else match,
+    settings = replace(
+        settings, pipeline=FIRST_LOOK if quick else settings.pipeline,
         stages=_choice(stages, _STAGES, "--stages"),
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )

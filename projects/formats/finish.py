@@ -90,6 +90,8 @@ def _join(images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage,
         instances=other.instances + image.instances,
         tags=tuple(dict.fromkeys(other.tags + image.tags)),
         nothing_here=tuple(dict.fromkeys(other.nothing_here + image.nothing_here)),
+        exhaustive={name: image.exhaustive.get(name, True) and other.exhaustive.get(name, True)
+                    for name in {**other.exhaustive, **image.exhaustive}},
     )
 
 

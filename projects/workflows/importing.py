@@ -307,11 +307,30 @@ class PlanWriter:
                 nothing.setdefault(name, []).append(image_id)
         for tag, images in tags.items():
             operations.tag(tag, images)
+        self._write_exhaustive(plan, ids, categories)
         for name, images in nothing.items():
             if name == "*":
                 operations.mark_nothing_here(images)
             elif name in categories:
                 operations.mark_nothing_here(images, categories[name].id)
+
+
+    def _write_exhaustive(self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow]) -> None:
+        """Where all are labelled, or not all; what a person said in the project stays."""
+        for name, holds in sorted({said for match in plan.images for said in match.image.exhaustive.items()}):
+            if name not in categories:
+                continue
+            known = self._project.queries.exhaustive(category_id=categories[name].id)
+            images = []
+            for match, image_id in zip(plan.images, ids, strict=True):
+                if match.image.exhaustive.get(name) is not holds:
+                    continue
+                if known.get(image_id, {}).get(categories[name].id, holds) is holds:
+                    images.append(image_id)
+                else:
+                    said = "not all are labelled" if holds else "all are labelled"
+                    plan.report.add("kept", str(match.image.rel_path), f"{name}: the project says that {said}")
+            self._project.operations.set_exhaustive(images, categories[name].id, holds)
 
 
 def _with_source(match: ImageMatch) -> Any:
