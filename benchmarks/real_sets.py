@@ -50,7 +50,8 @@ from engine.session import EngineSession
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 
 Floats = NDArray[np.float64]
 POOL = 20

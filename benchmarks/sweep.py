@@ -22,7 +22,8 @@ from engine.api import SEARCH_METHOD, Engine, EngineConfig, MatchSettings, open_
 from engine.paths import resources_dir
 from projects.project import Project
 from projects.workflows.importing import ImportOptions, import_file
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 
 CATEGORY = "dog"
 CUT = 0.08

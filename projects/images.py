@@ -7,6 +7,7 @@ folders stay apart. Files given one by one share the deepest folder that holds t
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,54 @@ def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImag
     )  # fmt: skip
 
 
+class PhotoImport:
+    """Adding photos file by file, so that a window lets urgent work in between; its thread owns it.
+
+    All or nothing: the photos are added with the last step, as one undoable step.
+
+    Attributes:
+        report: what adding did, when all steps are done.
+    """
+
+    def __init__(
+        self, project: Project, paths: Iterable[Path | str], *, root: Path | None = None,
+        progress: Progress | None = None, cancel: CancelToken | None = None,
+    ) -> None:  # fmt: skip
+        """Looks through the folders (files or folders, recursive). With `root` the photos are known by their path below it.
+
+        UserInputError when a path is not there.
+        """
+        self.report: AddReport | None = None
+        self._project = project
+        self._progress, self._cancel = progress or Progress(), cancel or CancelToken()
+        found, self._skipped = scan(paths)
+        self._waiting = deque((root.resolve(), path) if root is not None else (own, path) for own, path in found)
+        self._images: list[NewImage] = []
+        self._notes: list[str] = []
+        self._progress.start("Adding photos", len(found))
+
+    def step(self, limit: int | None = None) -> None:
+        """Read the next `limit` files (None: all that are left); after the last one add them all."""
+        for _ in range(len(self._waiting) if limit is None else min(limit, len(self._waiting))):
+            self._cancel.check()
+            root, path = self._waiting.popleft()
+            image = _described(root, path, self._skipped)
+            if image is not None:
+                self._images.append(image)
+                if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
+                    self._notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
+            self._progress.step(note=path.name)
+        if not self._waiting and self.report is None:
+            self.report = self._add()
+
+    def _add(self) -> AddReport:
+        changes = self._project.operations.add_images(self._images, name=f"Add {len(self._images)} images")
+        return AddReport(
+            changes, changes.ids, (*self._skipped, *changes.skipped), duplicates_of(self._project, changes.ids),
+            tuple(self._notes),
+        )  # fmt: skip
+
+
 def add_paths(
     project: Project,
     paths: Iterable[Path | str],
@@ -163,32 +212,14 @@ def add_paths(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> AddReport:
-    """Add all photos among `paths` (files or folders, recursive) in one undoable step.
+    """Add all photos among `paths` in one undoable step: all steps of a `PhotoImport` in a row.
 
-    With `root` the photos are known by their path below it. What was read before a cancellation is not added: adding is all
-    or nothing, and quick to repeat.
+    What was read before a cancellation is not added: adding is all or nothing, and quick to repeat.
     """
-    found, skipped = scan(paths)
-    if root is not None:
-        found = [(root.resolve(), path) for _, path in found]
-    if progress is not None:
-        progress.start("Adding photos", len(found))
-    images: list[NewImage] = []
-    notes: list[str] = []
-    for root, path in found:
-        if cancel is not None:
-            cancel.check()
-        image = _described(root, path, skipped)
-        if image is not None:
-            images.append(image)
-            if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
-                notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
-        if progress is not None:
-            progress.step(note=path.name)
-    changes = project.operations.add_images(images, name=f"Add {len(images)} images")
-    return AddReport(
-        changes, changes.ids, (*skipped, *changes.skipped), duplicates_of(project, changes.ids), tuple(notes)
-    )  # fmt: skip
+    adding = PhotoImport(project, paths, root=root, progress=progress, cancel=cancel)
+    while adding.report is None:
+        adding.step()
+    return adding.report
 
 
 def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:

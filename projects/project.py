@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from projects.store.database import DATABASE_NAME, WITHOUT_LOCK, connect, read_e
 from projects.store.operations import Operations
 from projects.store.operations.base import Op, Runner
 from projects.store.queries import Queries
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".kinmark"
 CLEAN_NOTE = "closed.json"
@@ -279,6 +282,10 @@ class Project:
             result.append(mail.popleft())
         return result
 
+    def revision(self, tables: Iterable[str]) -> int:
+        """A number that grows whenever one of these tables is changed in this process, through whichever project."""
+        return sum(self._listener.counts[table] for table in tables)
+
     def changed_elsewhere(self) -> bool:
         """Whether another process changed the project since the last call (for one that is open read-only)."""
         version = self._connection().exec_driver_sql("PRAGMA data_version").scalar_one()
@@ -314,8 +321,11 @@ class Project:
         return backup.is_due(self.folder, backup.LARGE_INTERVAL if large else backup.INTERVAL)
 
     def _back_up_at_closing(self) -> None:
-        with contextlib.suppress(ProjectError, OSError):
+        try:
             backup.make(self.folder)
+        except (ProjectError, OSError) as error:
+            # Nobody is there to be told. It stays due: the next window makes it, and tells when it cannot.
+            log.warning("no backup of %s at closing: %s", self.folder, error)
 
     def check_integrity(self, cancel: CancelToken | None = None) -> list[str]:
         """Everything SQLite finds wrong ([] = all is well); takes about a second per 100 000 images."""

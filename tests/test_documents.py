@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import report
+
 ROOT = Path(__file__).resolve().parent.parent
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 
@@ -66,6 +68,10 @@ def test_the_site_lists_every_page_once() -> None:
     assert len(listed) == len(set(listed))
     pages = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
     assert set(listed) == {page for page in pages if not page.startswith("examples/")}
+
+
+def test_the_page_of_figures_is_what_the_results_say() -> None:
+    assert report.PAGE.read_text("utf-8") == report.page(), "run: python -m benchmarks.report"
 
 
 def test_decisions_are_numbered_without_gaps_and_listed() -> None:

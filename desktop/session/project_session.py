@@ -38,6 +38,7 @@ EVERYTHING = frozenset(
         "tag",
         "tag_link",
         "nothing_here",
+        "exhaustive",
         "split",
     )
 )

@@ -155,7 +155,8 @@ class StoreThread(QObject):
                 self._tell(outcome)
         if project is not None:
             project.close(back_up=False)
-        after, self._after = self._after, None
+        with self._lock:  # another thread may have begun since this one ran out of work
+            after, self._after = self._after, None
         if after is not None:
             after()
 

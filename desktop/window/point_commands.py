@@ -51,11 +51,12 @@ class PointCommands(QObject):
         if selected is not None:
             if index is not None:
                 self._keypoint_part(menu, workspace, selected, index)
-            self._instance_part(menu, selected)
+            self._instance_part(menu, workspace, selected)
         else:
             for id_ in ("tool.keypoint", "tool.new_instance", "tool.template", "edit.paste", "engine.propose_here"):
                 menu.addAction(self._window.registry[id_])
-            menu.addAction(self._window.registry["review.nothing"])
+            for id_ in ("review.nothing", "review.all_labelled", "review.not_all_labelled"):
+                menu.addAction(self._window.registry[id_])
         menu.addSeparator()
         for id_ in ("go.source", "view.fit"):
             menu.addAction(self._window.registry[id_])
@@ -79,14 +80,23 @@ class PointCommands(QObject):
         if not state.is_proposal:
             menu.addAction(registry["edit.delete"])
         menu.addAction(registry["review.harder"])
+        if workspace.regrouper.others():
+            menu.addAction(registry["point.give"])
+        mark = menu.addAction(registry["point.mark"].text())
+        mark.setObjectName("mark")
+        mark.setCheckable(True)
+        mark.setChecked(index in workspace.labelling.marked)
+        mark.triggered.connect(lambda *_: workspace.labelling.mark(index))
 
-    def _instance_part(self, menu: QMenu, shown: ShownInstance) -> None:
+    def _instance_part(self, menu: QMenu, workspace: Workspace, shown: ShownInstance) -> None:
         registry = self._window.registry
         menu.addSection(instance_title(shown))
         if shown.has_pending:
             menu.addAction(registry["review.accept_instance"])
             menu.addAction(registry["review.reject_image"])
         ids = ["point.mirror"] if shown.category.pair_ids else []
+        ids += ["edit.merge"] if workspace.regrouper.others() else []
+        ids += ["edit.split"] if len(shown.accepted) + len(shown.pending) > 1 else []
         ids += ["edit.delete_instance"] if shown.instance is not None else []
         for id_ in (*ids, "edit.copy", "tool.segment", "engine.find", "view.zoom_instance"):
             menu.addAction(registry[id_])

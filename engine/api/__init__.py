@@ -9,7 +9,6 @@ OperationCancelled. An unreadable *target* of a sweep does not stop it: it is re
 """
 
 from engine.api.open import engine_factory, open_engine, open_models, open_prompts, open_vector_index
-from engine.api.protocol import Engine, NeighbourDoor, VectorIndexDoor
 from engine.requests import (
     DEFAULT_BACKBONE,
     MATCH_METHODS,
@@ -44,6 +43,7 @@ from engine.requests import (
     TuneRequest,
     TuneResult,
 )
+from engine.requests.protocol import Engine, NeighbourDoor, VectorIndexDoor
 
 __all__ = [
     "DEFAULT_BACKBONE",

@@ -228,7 +228,7 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
             raise ModelMissingError(
                 f"The segmenter in {folder} needs a package that is not installed, or that does not fit the installed torch.",
                 "EdgeTAM's image encoder comes from timm, which needs the torchvision build that belongs to the installed "
-                "torch (docs/instances.md says how). SAM, SAM-HQ and SAM 2 need nothing more.",
+                "torch (docs/guide/instances.md says how). SAM, SAM-HQ and SAM 2 need nothing more.",
                 str(error),
             ) from None
         raise ModelCorruptError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.api.protocol import Engine
 from engine.domain.errors import UserInputError
 from engine.requests import EngineConfig
+from engine.requests.protocol import Engine
 
 Kind = Literal["local", "processes", "ray"]
 HINT = "Write local, processes, processes:4, ray, ray:HOST:PORT or ray://HOST:PORT."
@@ -48,7 +48,7 @@ class EngineFactory:
     def open(self) -> Engine:
         """The engine; workers start with its first sweep. KnownError: Ray is asked for and not installed."""
         if self.kind == "local":
-            from engine.api.local import LocalEngine
+            from engine.local import LocalEngine
 
             return LocalEngine(self.config)
         from engine.parallel.pool import WorkerPool

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from engine.api.local import LocalEngine
 from engine.domain.errors import AppError, OperationCancelled
 from engine.domain.progress import CancelToken
+from engine.local import LocalEngine
 from engine.parallel.messages import Answer, Answered, Control, Failed, Job, Opened, Ready, Reply, Shard
 from engine.remote import allow_here
 from engine.requests import DescriptorRequest, EngineConfig, FindRequest, ProposeRequest

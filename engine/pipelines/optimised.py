@@ -26,16 +26,13 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.prompt_card import PromptCard, PromptFileError
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
 from engine.domain.runspec import RunSpec
-from engine.features.extractor import to_network
-from engine.features.views import ImageView, render_view
+from engine.features.views import CROP_MARGIN, ImageView, render_view, to_network
 from engine.matching.peaks import top_peaks
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
 from engine.prompts.attention_target import HedlinConfig
 from engine.prompts.files import list_prompts, make_id, read_tensors, save_prompt
 from engine.prompts.hedlin import locate, optimise_embedding
-from engine.requests import OptimiseRequest, Target, TargetFailure
-from engine.tuning.material import CROP_MARGIN
-from engine.tuning.options import exemplar_key
+from engine.requests import OptimiseRequest, Target, TargetFailure, exemplar_key
 
 if TYPE_CHECKING:
     from engine.session import EngineSession

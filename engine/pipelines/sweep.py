@@ -30,6 +30,7 @@ from engine.matching.predict import Matcher
 from engine.matching.reader import open_reader
 from engine.matching.refine import evidence_map, refine, turned_share
 from engine.matching.several import Seeker, is_new, only_new, several_raw
+from engine.matching.several_bar import learned_bar
 from engine.pipelines.choice import choose, default_plan, first_settings
 from engine.pipelines.first_look import search_keypoints
 from engine.pipelines.routes import special_choice, special_route
@@ -108,7 +109,8 @@ def open_seeker(
             body = body_model(own, rival.schema, spread_exemplars(exemplars, MAX_EXEMPLARS))
             rivals.append(Seeker(replace(matcher, schema=rival.schema, _banks={}), own, body, plan, rival.schema))
     body = body_model(heads, request.schema, matcher.exemplars)
-    return Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
+    seeker = Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
+    return replace(seeker, bar=learned_bar(seeker, request.exemplars, request.complete, cancel))
 
 
 def keypoint_map(
@@ -145,7 +147,8 @@ class Prepared:
 
     def raw_answers(self, target: Target, cancel: CancelToken | None) -> Iterator[RawKeypoints]:
         """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
-        if not (target.limit > 1 or target.taken or self.request.rivals):
+        pointed = target.box is not None or target.mask is not None
+        if not (target.limit > 1 or target.taken or (self.request.rivals and not pointed)):
             yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
             return
         if self.seeker is None:

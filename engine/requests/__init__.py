@@ -10,7 +10,7 @@ from engine.requests.keypoints import (
     ProposeRequest,
     Rival,
 )
-from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target
+from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
 from engine.requests.results import (
     Descriptor,
     EngineInfo,
@@ -65,4 +65,5 @@ __all__ = [
     "TuneProgress",
     "TuneRequest",
     "TuneResult",
+    "exemplar_key",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,14 +14,35 @@ from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
+if TYPE_CHECKING:
+    from projects.workflows.propose import CategoryOutcome
+
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
+InstancesOption = Annotated[
+    str,
+    typer.Option(
+        "--instances",
+        help="How many a photo may hold: auto (learned from the labels), one, or a number. Default: the category's own setting.",
+    ),
+]
+QuickOption = Annotated[
+    bool,
+    typer.Option(
+        "--quick", help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen."
+    ),
+]
 
 
 def _choice(value: str, known: dict[str, int | None], option: str) -> int | None:
     if value not in known:
         raise typer.BadParameter(f"{option} must be one of: {', '.join(known)}")
     return known[value]
+
+
+def _what(outcome: CategoryOutcome) -> str:
+    """What was counted: photos where each has one, else instances."""
+    return "photos" if outcome.limit == 1 else f"instances (up to {outcome.limit} in a photo)"
 
 
 def propose(
@@ -46,14 +67,9 @@ def propose(
     keypoint: Annotated[
         list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
     ] = None,
+    instances: InstancesOption = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen.",
-        ),
-    ] = False,
+    quick: QuickOption = False,
     compile_model: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
@@ -64,8 +80,9 @@ def propose(
 ) -> None:
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
     from projects.project import Project
-    from projects.workflows.propose import ProposeOptions
+    from projects.several import checked_instances
     from projects.workflows.propose import propose as run_propose
+    from projects.workflows.propose_plan import ProposeOptions
 
     if match not in ("auto", *MATCH_METHODS):
         raise typer.BadParameter(f"--match must be auto or one of: {', '.join(MATCH_METHODS)}")
@@ -76,7 +93,8 @@ def propose(
         stages=_choice(stages, _STAGES, "--stages"),
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )
-    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()))
+    wanted = checked_instances(instances) if instances else ""
+    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()), instances=wanted)
     progress = Progress("Proposing")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
         config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model)
@@ -98,7 +116,7 @@ def propose(
         for outcome in outcomes:
             each = outcome.seconds / max(1, outcome.targets)
             typer.echo(
-                f"{outcome.category}: {outcome.proposals} photos with {outcome.keypoints} proposed keypoints from "
+                f"{outcome.category}: {outcome.proposals} {_what(outcome)} with {outcome.keypoints} proposed keypoints from "
                 f"{outcome.exemplars} labelled, {each:.2f} s per photo on {info.device} {info.dtype}"
             )
             if outcome.reason:

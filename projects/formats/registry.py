@@ -22,7 +22,8 @@ class FormatSpec:
     Attributes:
         name: as given to `--format`.
         title: for menus.
-        module: in `projects.formats`, or the full name of a plug-in's module; it has `read`, `write` and `losses`.
+        module: in `projects.formats`, or the full name of a plug-in's module; it has `read`, `write` and `losses`, and
+            `rehearse` where writing decides more than the losses say.
         reads: what `read` takes: "file", "folder", or "" (cannot read).
         writes: whether it can write.
         carries: what survives: any of "keypoints", "masks", "boxes".
@@ -68,6 +69,12 @@ class FormatSpec:
     def losses(self, dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
         """What an export of `dataset` would lose; asked before anything is written."""
         found: list[ReportItem] = self.load().losses(dataset, options)
+        return found
+
+    def rehearse(self, dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+        """What an export will decide (names, splits, what is left out); UserInputError when it could write nothing."""
+        module = self.load()
+        found: list[ReportItem] = module.rehearse(dataset, options) if hasattr(module, "rehearse") else []
         return found
 
     def common_losses(self, dataset: Dataset) -> list[ReportItem]:

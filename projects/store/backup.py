@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ INTERVAL = timedelta(minutes=30)
 LARGE = 64 << 20
 """Databases over this size are copied at closing once a day only (it takes seconds); a worker may do it more often."""
 LARGE_INTERVAL = timedelta(days=1)
+_TURN = threading.Lock()
 
 
 def backups_of(folder: Path) -> list[Path]:
@@ -29,11 +31,13 @@ def backups_of(folder: Path) -> list[Path]:
 def make(folder: Path, *, reason: str = "", cancel: CancelToken | None = None) -> Path:
     """Write a compact, checked copy of the database into `backups/` and drop the ones that rotation no longer keeps.
 
+    Threads of a process take turns: two that closed the project at once would name, and write, the same file.
+
     OperationCancelled, and no trace of the copy, when `cancel` is set meanwhile.
     """
     target_dir = folder / "backups"
     database = folder / DATABASE_NAME
-    with translated_errors(database, "Backing up"):
+    with _TURN, translated_errors(database, "Backing up"):
         target_dir.mkdir(exist_ok=True)
         target = _free_name(target_dir, reason)
         partial = target.with_suffix(".partial")
@@ -50,7 +54,7 @@ def make(folder: Path, *, reason: str = "", cancel: CancelToken | None = None) -
             # An unfinished copy must never look like a backup.
         _flush(partial)
         partial.replace(target)
-    _rotate(folder)
+        _rotate(folder)
     return target
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,13 @@ class OpChanges:
 
 @dataclass
 class Listener:
-    """The mailbox of one open project: changes made through others of the same process."""
+    """The mailbox of one open project: changes made through others of the same process.
+
+    `counts`: how often each table was changed since it was opened, by whomever in this process.
+    """
 
     mail: deque[tuple[OpChanges, Any]] = field(default_factory=lambda: deque(maxlen=10_000))
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class ChangeHub:
@@ -71,6 +75,7 @@ class ChangeHub:
         """Put `changes` into every other mailbox of `path`."""
         with self._lock:
             for listener in self._listeners[path]:
+                listener.counts.update(changes.tables)
                 if listener is not sender:
                     listener.mail.append((changes, initiator))
 

@@ -26,7 +26,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
 from projects.project import Project
 from projects.store.rows import CategoryRow
-from projects.workflows.propose import categories_to_propose, exemplars_of
+from projects.workflows.propose_plan import categories_to_propose, exemplars_of
 
 ALPHAS = (0.05, 0.1, 0.15, 0.2)
 FOLDS = 5

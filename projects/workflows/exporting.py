@@ -78,10 +78,11 @@ def export_project(
 
 
 def preview_export(project: Project, options: ExportOptions = ExportOptions()) -> list[ReportItem]:
-    """What an export would lose, asked before anything is written."""
+    """What an export would lose and decide, asked before anything is written; UserInputError when it could write nothing."""
     dataset, items = project_dataset(project, options)
     spec = get_format(options.format)
-    return items + spec.common_losses(dataset) + spec.losses(dataset, options.write)
+    told = items + spec.common_losses(dataset) + spec.losses(dataset, options.write)
+    return told + spec.rehearse(dataset, options.write)
 
 
 def summary(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""Claims of docs/security.md about the code itself, checked on its syntax trees."""
+"""Claims of docs/reference/security.md about the code itself, checked on its syntax trees."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from projects.store.rows import CategoryRow
 from projects.workflows.demo import steps
 from projects.workflows.demo.sheet import draw_demo_sheet
 from projects.workflows.demo.truth import Score, exemplar_image, read_truth, samples_dir
-from projects.workflows.propose import CategoryOutcome, ProposeOptions, propose
+from projects.workflows.propose import CategoryOutcome, propose
+from projects.workflows.propose_plan import ProposeOptions
 
 MARKER = ".kinmark-demo"
 ACCEPT_FROM = 0.8

@@ -14,8 +14,8 @@ from engine.backbones import catalogue
 from engine.backbones.registry import get_spec
 from engine.domain.errors import ModelCorruptError, ModelMissingError
 from engine.features import adapters
+from engine.features.descriptors import get_descriptor
 from engine.features.dino import DinoModel, open_dino
-from engine.features.fusion import get_descriptor
 from engine.session import EngineSession
 
 WIDTH = 64
@@ -123,7 +123,7 @@ def test_a_part_stands_in_place_of_the_diffusion_pass_or_beside_it(tmp_path: Pat
 
 def test_photos_are_matched_with_a_part_alone(tmp_path: Path, toy_images: tuple[ImageInput, ...]) -> None:
     from engine.api import MatchRequest, MatchSettings, Target
-    from engine.api.local import LocalEngine
+    from engine.local import LocalEngine
 
     use("dinov2-base", make_vit(tmp_path / "vit", "dinov2"))
     engine = LocalEngine(EngineConfig(device="cpu", dtype="fp32", cache_dir=tmp_path / "cache", threads=1))
