@@ -169,9 +169,9 @@ def _fetch(url: str, place: Path) -> str:
             raise UnreadableImageError(
                 f"There is nothing at {url}.", "Put the photo back, or remove it from the project.", repr(error)
             ) from None
-        cause = error.__cause__ if silent and error.__cause__ is not None else error
+        reason: BaseException = error.__cause__ if silent and error.__cause__ is not None else error
         raise UnreadableImageError(
-            f"The photo {url} cannot be fetched: {_words(cause)}.", "Check the network and your access to it.", repr(cause)
+            f"The photo {url} cannot be fetched: {_words(reason)}.", "Check the network and your access to it.", repr(error)
         ) from None
     finally:
         with contextlib.suppress(OSError):
