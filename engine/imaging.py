@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.domain.errors import UnreadableImageError
+from engine.domain.texts import said
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -94,7 +95,7 @@ def is_image_path(path: Path) -> bool:
 
 
 def _unreadable(path: Path, why: str, hint: str, error: Exception | None = None) -> UnreadableImageError:
-    return UnreadableImageError(f"Cannot read the image {path}: {why}.", hint, repr(error) if error else "")
+    return UnreadableImageError(said("Cannot read the image {0}: {1}.", path, why), hint, repr(error) if error else "")
 
 
 @lru_cache(maxsize=1)
@@ -118,7 +119,7 @@ def _open(path: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         kind = UNREADABLE_PHOTOS.get(path.suffix.lower())
         if kind is not None:
-            raise _unreadable(path, f"{kind} cannot be decoded", "Convert it to JPEG or PNG.", error) from None
+            raise _unreadable(path, said("{0} cannot be decoded", kind), "Convert it to JPEG or PNG.", error) from None
         raise _unreadable(
             path, "its content is no known image format", "Check that it opens elsewhere.", error
         ) from None
@@ -132,7 +133,9 @@ def _open(path: Path) -> Image.Image:
         size = f"{image.width} x {image.height}"
         image.close()
         raise _unreadable(
-            path, f"{size} pixels is over the limit of {MAX_PIXELS // 10**6} megapixels", "Scale it down first."
+            path,
+            said("{0} pixels is over the limit of {1} megapixels", size, MAX_PIXELS // 10**6),
+            "Scale it down first.",
         )
     return image
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine import plugins
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 
 EPS = 1e-6
 NATURAL_BATCH = 8
@@ -51,7 +52,7 @@ def _efficientnet(name: str, device: torch.device | str) -> DenseDescriptor:
 
     variant = name.removeprefix(DESCRIPTOR_PREFIX)
     if variant not in VARIANTS:
-        raise UserInputError(f"There is no EfficientNet '{variant}'.", f"Known: {', '.join(VARIANTS)}.")
+        raise UserInputError(said("There is no EfficientNet '{0}'.", variant), said("Known: {0}.", ', '.join(VARIANTS)))
     features = NaturalFeatures(variant, device)
     return DenseDescriptor(name, features.version, features.dense, NATURAL_BATCH)
 
@@ -85,7 +86,7 @@ def get_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescri
     if found is None:
         known = ", ".join(descriptor_names())
         raise UserInputError(
-            f"There is no dense descriptor '{name}'.", f"Known: {known}, efficientnet_lite2, dino:<folder>."
+            said("There is no dense descriptor '{0}'.", name), said("Known: {0}, efficientnet_lite2, dino:<folder>.", known)
         )
     return found
 
@@ -123,9 +124,9 @@ def parse_parts(text: str) -> tuple[DescriptorPart, ...]:
         try:
             parts.append(DescriptorPart(name.strip(), float(weight or 1), float(scale or 1)))
         except ValueError:
-            raise UserInputError(f"'{term.strip()}' is no part of a descriptor.", "Write name@scale*weight.") from None
+            raise UserInputError(said("'{0}' is no part of a descriptor.", term.strip()), "Write name@scale*weight.") from None
     if len({p.name for p in parts}) < len(parts) or any(p.weight <= 0 or p.scale <= 0 for p in parts):
-        raise UserInputError(f"The descriptor '{text}' names a part twice, or one without weight or size.", "Correct it.")
+        raise UserInputError(said("The descriptor '{0}' names a part twice, or one without weight or size.", text), "Correct it.")
     total = sum(p.weight for p in parts)
     return tuple(DescriptorPart(p.name, p.weight / total, p.scale) for p in parts)
 
@@ -149,7 +150,7 @@ def fuse(maps: Tensor, descriptor_maps: Tensor, weight: float) -> Tensor:
         weight: of the descriptor in the cosine, 0..1.
     """
     if not 0.0 <= weight <= 1.0:
-        raise UserInputError(f"The fusion weight must lie between 0 and 1, got {weight}.")
+        raise UserInputError(said("The fusion weight must lie between 0 and 1, got {0}.", weight))
     cells = max((m.shape[-1], m.shape[-2]) for m in (maps, descriptor_maps))
     first = l2_normalise(resample(maps, cells)) * (1.0 - weight) ** 0.5
     second = l2_normalise(resample(descriptor_maps.to(maps.device, maps.dtype), cells)) * weight**0.5

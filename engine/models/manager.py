@@ -34,6 +34,7 @@ from engine.backbones.registry import (
 from engine.domain.errors import AppError, KnownError, ModelMissingError, UserInputError
 from engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.models import download
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -109,11 +110,14 @@ class ModelManager:
         chosen = name or folder.name
         if not _NAME.fullmatch(chosen):
             raise UserInputError(
-                f"'{chosen}' cannot be the name of a model.", "Use --name with letters, digits, dots, '-' and '_'."
+                said("'{0}' cannot be the name of a model.", chosen),
+                "Use --name with letters, digits, dots, '-' and '_'.",
             )
         added = added_folders(self._models_dir)
         if built_in(chosen) is not None or (chosen in added and added[chosen] != str(folder)):
-            raise UserInputError(f"There is already a model named '{chosen}'.", "Choose another one with --name.")
+            raise UserInputError(
+                said("There is already a model named '{0}'.", chosen), "Choose another one with --name."
+            )
         spec_of_folder(folder, chosen)
         self._save_added({**added, chosen: str(folder)})
         return self.row(chosen)
@@ -130,18 +134,18 @@ class ModelManager:
             return False
         spec = built_in(model_id)
         if spec is None:
-            raise ModelMissingError(f"There is no model '{model_id}'.", "See: kinmark models list")
+            raise ModelMissingError(said("There is no model '{0}'.", model_id), "See: kinmark models list")
         if not spec.repo_id:
             raise UserInputError("The shipped model cannot be removed.")
         found = [p for p in (self.folder / spec.id, download.staging_folder(self.folder, spec.id)) if p.is_dir()]
         if not found:
-            raise ModelMissingError(f"The model '{model_id}' is not installed.", "See: kinmark models list")
+            raise ModelMissingError(said("The model '{0}' is not installed.", model_id), "See: kinmark models list")
         try:
             for folder in found:
                 shutil.rmtree(folder)
         except OSError as error:
             raise KnownError(
-                f"The model folder {error.filename} cannot be deleted.", "Check its permissions.", repr(error)
+                said("The model folder {0} cannot be deleted.", error.filename), "Check its permissions.", repr(error)
             ) from None
         return True
 
@@ -154,7 +158,9 @@ class ModelManager:
             temporary.replace(path)
         except OSError as error:
             raise KnownError(
-                f"The list of models {path} cannot be written.", "Check free space and permissions.", repr(error)
+                said("The list of models {0} cannot be written.", path),
+                "Check free space and permissions.",
+                repr(error),
             ) from None
 
     # ---- download --------------------------------------------------------------------------------------------
@@ -182,8 +188,12 @@ class ModelManager:
         """
         if not licence_accepted:
             raise UserInputError(
-                f"The licence of '{plan.model_id}' ({plan.licence}) was not accepted, so nothing was downloaded.",
-                f"Read {plan.licence_url or 'its text'} and accept it.",
+                said(
+                    "The licence of '{0}' ({1}) was not accepted, so nothing was downloaded.",
+                    plan.model_id,
+                    plan.licence,
+                ),
+                said("Read {0} and accept it.", plan.licence_url or "its text"),
             )
         spec = self._downloadable(plan.model_id, plan.commit)
         download.run_download(plan, self.folder, spec, progress=progress, cancel=cancel)
@@ -193,8 +203,8 @@ class ModelManager:
         spec = built_in(model_id)
         if spec is None or not spec.repo_id:
             raise UserInputError(
-                f"'{model_id}' is not a model that can be downloaded.",
-                f"These can: {', '.join(s.id for s in list_specs(self._models_dir) if s.repo_id)}.",
+                said("'{0}' is not a model that can be downloaded.", model_id),
+                said("These can: {0}.", ", ".join(s.id for s in list_specs(self._models_dir) if s.repo_id)),
             )
         return replace(spec, revision=revision) if revision else spec
 
@@ -206,7 +216,9 @@ class ModelManager:
         """Check layout, weight files and recorded hashes of an installed backbone (reads every byte)."""
         spec = get_spec(model_id, self._models_dir)
         if not spec.folder:
-            raise ModelMissingError(f"The model '{model_id}' is not installed.", f"kinmark models download {model_id}")
+            raise ModelMissingError(
+                said("The model '{0}' is not installed.", model_id), said("kinmark models download {0}", model_id)
+            )
         folder = Path(spec.folder)
         problems: list[str] = []
         for check in (check_layout, check_weights):

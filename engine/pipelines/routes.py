@@ -16,6 +16,7 @@ from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
 from engine.domain.errors import UnreadableImageError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
+from engine.domain.texts import said
 from engine.features.views import render_view
 from engine.pipelines.optimised import optimise_point
 from engine.requests import (
@@ -92,7 +93,7 @@ def propose_optimised(
     groups = _by_exemplar(request, wanted)
     if not groups:
         raise UserInputError(
-            f"No accepted '{request.category}' shows the wanted keypoints.", "Place them on one photo first."
+            said("No accepted '{0}' shows the wanted keypoints.", request.category), "Place them on one photo first."
         )
     collected: dict[str, list[InstanceProposal]] = {}
     failures: dict[str, TargetFailure] = {}

@@ -18,6 +18,7 @@ from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
@@ -43,7 +44,7 @@ def read(
     report = Report("cvat")
     root = load_xml(path)
     if root.tag != "annotations":
-        raise bad(path, "", f"it is no CVAT file (its root is <{root.tag[:40]}>)")
+        raise bad(path, "", said("it is no CVAT file (its root is <{0}>)", root.tag[:40]))
     if root.find("track") is not None:
         raise bad(path, "", "it holds tracks (CVAT for video)", 'Export the task as "CVAT for images 1.1".')
     collector = SchemaCollector(report)
@@ -82,7 +83,7 @@ def _read_labels(path: Path, root: Element, report: Report) -> list[DatasetCateg
         where = f"label {name}"
         names = unique_names(joints.get(name, []), where, report)
         if len(names) > checks.MAX_KEYPOINTS:
-            raise bad(path, where, f"it has {len(names)} joints")
+            raise bad(path, where, said("it has {0} joints", len(names)))
         edges = []
         for a, b in _EDGE.findall(element.findtext("svg") or ""):
             edge = (int(a) - 1, int(b) - 1)
