@@ -4,7 +4,7 @@
 
 `--data` holds the folders coco, macaque, zebra, animalpose, ap10k (COCO labels) and pairs (the pictures that the published
 methods show; a handful of points on them is placed below by hand). The photos are not ours to ship, so the sheets are made
-where the photos are; what they show is written down in docs/real-photos.md. Figures over two or three photos say nothing
+where the photos are; what they show is written down in docs/lab/real-photos.md. Figures over two or three photos say nothing
 about quality: they say where to look.
 """
 

@@ -24,7 +24,6 @@ from engine.backbones.memory import (
     is_out_of_memory,
 )
 from engine.backbones.prompt import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
-from engine.backbones.registry import get_spec
 from engine.domain.errors import (
     ModelCorruptError,
     ModelMissingError,
@@ -298,9 +297,3 @@ def _device_title(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return "mps (Apple GPU)" if device.type == "mps" else "cpu"
-
-
-def resolve_folder(id_or_path: str, models_dir: Path | None = None) -> Path | None:
-    """Folder of an installed backbone, None when it is not installed."""
-    folder = get_spec(id_or_path, models_dir).folder
-    return Path(folder) if folder else None

@@ -39,6 +39,8 @@ ALLOWED = {
 BY_NAME = {
     # Qt's Python modules are loaded as shared libraries that a user can replace, which is what the LGPL asks for.
     "pyside6-essentials": "LGPL-3.0-only", "shiboken6": "LGPL-3.0-only",
+    # The same: BSD itself, its wheels bring libheif and libde265 as shared libraries (and no x265, unlike pillow-heif's).
+    "pi-heif": "LGPL-3.0-only",
 }  # fmt: skip
 OTHER_PINS = {
     "pip": "comes with the interpreter", "setuptools": "comes with the virtual environment, builds only",

@@ -27,7 +27,8 @@ PIECES = {"message", "hint", "what", "why"}
 UNKNOWN = "f-string: "
 """Before a sentence of which nobody can tell what it was made from."""
 NOT_SHOWN = (
-    "projects/cli", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures", "engine/evaluation",
+    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures",
+    "engine/evaluation",
 )  # fmt: skip
 """Commands only: the window does not use them."""
 

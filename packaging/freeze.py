@@ -44,10 +44,12 @@ STDLIB_LEFT_OUT = {
 }  # fmt: skip
 ENTRY = '''
 """Start program of the frozen folder: the packages lie beside the interpreter, in "site"."""
+import multiprocessing
 import os
 import sys
 
 sys.path.insert(0, os.path.join(sys._MEIPASS, "site"))
+multiprocessing.freeze_support()  # a worker process is this program, started again
 from desktop.main import main
 
 sys.exit(main())

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine import remote
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.texts import said
-from engine.imaging import UNREADABLE_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header
+from engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
 from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewImage
@@ -41,6 +42,15 @@ class AddReport:
     skipped: tuple[str, ...]
     duplicates: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def joined(*reports: AddReport | None) -> AddReport:
+    """Several as one; the last one's changes."""
+    given = [report for report in reports if report is not None]
+    return AddReport(
+        given[-1].changes, tuple(i for r in given for i in r.image_ids), tuple(s for r in given for s in r.skipped),
+        tuple(d for r in given for d in r.duplicates), tuple(n for r in given for n in r.notes),
+    )  # fmt: skip
 
 
 @dataclass
@@ -109,10 +119,13 @@ def _scan_file(root: Path, path: Path, state: _Scan) -> None:
         state.skipped.append(said("{0}: its name is not UTF-8 text; rename it", shown))
     elif is_image_path(path):
         state.found.append((root, path))
-    elif path.suffix.lower() in UNREADABLE_PHOTOS:
+    elif unreadable_kind(path) in HEIC_PHOTOS.values():
+        kind = unreadable_kind(path)
         state.skipped.append(
-            said("{0}: {1} cannot be read; convert it to JPEG or PNG", path, UNREADABLE_PHOTOS[path.suffix.lower()])
+            said("{0}: {1} cannot be read; install kinmark[heic], or convert it to JPEG or PNG", path, kind)
         )
+    elif unreadable_kind(path):
+        state.skipped.append(said("{0}: {1} cannot be read; convert it to JPEG or PNG", path, unreadable_kind(path)))
     elif path.suffix.lower() in VIDEO_SUFFIXES:
         state.skipped.append(said("{0}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)", path))
     elif not path.suffix and _holds_a_picture(path):
@@ -140,7 +153,7 @@ def _holds_a_picture(path: Path) -> bool:
 def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImage:
     """Read the header and hash of a photo; raises UnreadableImageError."""
     header = read_header(path)
-    info = path.stat()
+    info = remote.local_file(path).stat()
     return NewImage(
         root, path.relative_to(root).as_posix(), header.width, header.height, header.orientation, header.frames,
         file_sha256(path), info.st_size, info.st_mtime_ns, source_id,
@@ -190,7 +203,7 @@ class PhotoImport:
     def _add(self) -> AddReport:
         changes = self._project.operations.add_images(self._images, name=said("Add %n images", n=len(self._images)))
         return AddReport(
-            changes, changes.ids, (*self._skipped, *changes.skipped), _duplicates(self._project, changes.ids),
+            changes, changes.ids, (*self._skipped, *changes.skipped), duplicates_of(self._project, changes.ids),
             tuple(self._notes),
         )  # fmt: skip
 
@@ -228,7 +241,8 @@ def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
     return None
 
 
-def _duplicates(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def duplicates_of(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(new image, another image of the project with the same bytes)."""
     fresh = set(new_ids)
     pairs = []
     for group in project.queries.duplicates() if fresh else ():
@@ -260,7 +274,7 @@ def check_files(
         if cancel is not None:
             cancel.check()
         states[row.id] = _file_state(row.path, row.size_bytes, row.mtime_ns, row.sha256)
-        if states[row.id] != "missing" and _is_damaged(row.path):
+        if states[row.id] != "missing" and remote.url_of(row.path) is None and _is_damaged(row.path):
             cut_off.append(row.id)
         if progress is not None:
             progress.step()
@@ -289,6 +303,9 @@ def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator[ImageRo
 
 
 def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
+    url = remote.url_of(path)
+    if url is not None:
+        return _remote_state(url, size_bytes)
     try:
         info = path.stat()
     except OSError:
@@ -301,6 +318,12 @@ def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
         return "ok" if info.st_size == size_bytes and file_sha256(path) == sha256 else "changed"
     except KnownError:
         return "missing"
+
+
+def _remote_state(url: str, size_bytes: int) -> str:
+    """By what the server says, without fetching: the hash decides when the photo is read."""
+    size = remote.remote_size(url)
+    return "missing" if size is None else "ok" if size in (-1, size_bytes) else "changed"
 
 
 @dataclass(frozen=True)

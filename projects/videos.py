@@ -58,6 +58,20 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class FramePreview:
+    """What `add_clip` would take: the numbers, and pictures `[h, w, 3]` uint8 RGB of some of them, evenly chosen."""
+
+    clip: Clip
+    numbers: tuple[int, ...]
+    pictures: tuple[tuple[int, NDArray[np.uint8]], ...]
+
+    @property
+    def choice(self) -> FrameChoice:
+        """Exactly these frames."""
+        return FrameChoice("list", len(self.numbers), self.numbers)
+
+
+@dataclass(frozen=True)
 class FrameOf:
     """Where a photo comes from: frame number (from 0) and time of a clip."""
 
@@ -193,6 +207,58 @@ def farthest(vectors: NDArray[np.float32], count: int) -> list[int]:
     return sorted(chosen)
 
 
+def preview_clip(
+    path: Path,
+    choice: FrameChoice,
+    *,
+    engine: Callable[[], Engine] | None = None,
+    backbone: str = DEFAULT_BACKBONE,
+    pictures: tuple[int, int] = (12, 160),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> FramePreview:
+    """The frames that a choice takes; nothing is written.
+
+    Args:
+        engine: as in `add_clip`.
+        pictures: how many at most, and their longer side in pixels.
+    """
+    clip = look_at(path)
+    numbers = choose_frames(clip, choice)
+    wanted = numbers if choice.kind == "diverse" else _evenly(numbers, pictures[0])
+    if progress is not None:
+        progress.start(f"Reading {path.name}", (max(wanted) + 1) if wanted else 0)
+    small: dict[int, NDArray[np.uint8]] = {}
+    with tempfile.TemporaryDirectory(prefix="kinmark-frames-") as scratch:
+        files: dict[int, Path] = {}
+        for number, rgb in read_frames(path, wanted, progress=progress, cancel=cancel):
+            picture = Image.fromarray(rgb)
+            if choice.kind == "diverse":
+                files[number] = Path(scratch) / f"{number:06d}.png"
+                picture.save(files[number], compress_level=1)
+            picture.thumbnail((pictures[1], pictures[1]))
+            small[number] = np.asarray(picture)
+        if choice.kind == "diverse":
+            numbers = list(_diverse(files, choice.number, engine, backbone, progress, cancel))
+    if not small:
+        raise _nothing_chosen(clip)
+    shown = _evenly([n for n in numbers if n in small], pictures[0])
+    return FramePreview(clip, tuple(numbers), tuple((n, small[n]) for n in shown))
+
+
+def _evenly(numbers: list[int], count: int) -> list[int]:
+    if len(numbers) <= count:
+        return list(numbers)
+    return [numbers[i] for i in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
+
+
+def _nothing_chosen(clip: Clip) -> UserInputError:
+    return UserInputError(
+        said("None of the chosen frames is in {0}; it has about {1}.", clip.path.name, clip.frames),
+        "Choose smaller numbers.",
+    )
+
+
 def add_clip(
     project: Project,
     path: Path,
@@ -219,10 +285,7 @@ def add_clip(
             files[number] = Path(scratch) / f"{target.name}-{number:06d}.png"
             Image.fromarray(rgb).save(files[number], compress_level=3)
         if not files:
-            raise UserInputError(
-                said("None of the chosen frames is in {0}; it has about {1}.", path.name, clip.frames),
-                "Choose smaller numbers.",
-            )
+            raise _nothing_chosen(clip)
         if choice.kind == "diverse":
             files = _diverse(files, choice.number, engine, backbone, progress, cancel)
         kept = _store(target, files)

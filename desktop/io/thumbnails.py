@@ -19,6 +19,7 @@ from engine.domain.geometry import Box
 from engine.domain.texts import said
 from engine.imaging import load_image
 from engine.paths import cache_dir
+from engine.remote import local_file
 
 SIDE = 256
 KEEP = 1500
@@ -33,7 +34,7 @@ def thumbnail_file(path: Path, stat: os.stat_result) -> Path:
 def make_thumbnail(path: Path) -> QImage:
     """At most 256 x 256, from disk when already made (pool thread); raises UnreadableImageError."""
     try:
-        kept = thumbnail_file(path, path.stat())
+        kept = thumbnail_file(path, local_file(path).stat())
     except OSError as error:
         raise UnreadableImageError(
             said("Cannot read the image {0}: the file is not there.", path),

@@ -64,6 +64,7 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Mark as all labelled"),
     marked("Operations", "Mark as not all labelled"),
     marked("Operations", "Mark as nothing here"),
+    marked("Operations", "Masks of {name}"),
     marked("Operations", "Merge identities"),
     marked("Operations", "Merge instances"),
     marked("Operations", "Merge two instances"),

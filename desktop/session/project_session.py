@@ -39,6 +39,7 @@ EVERYTHING = frozenset(
         "tag",
         "tag_link",
         "nothing_here",
+        "exhaustive",
         "split",
     )
 )

@@ -19,6 +19,7 @@ from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
 from desktop.window.photo_commands import PhotoCommands
 from desktop.window.point_commands import PointCommands
+from desktop.window.several_commands import SeveralCommands
 from engine.imaging import is_image_path
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Commands(QObject):
         self.dialogs = DialogCommands(window)
         self.photos = PhotoCommands(window)
         self.points = PointCommands(window)
+        self.several = SeveralCommands(window)
         self.panels_hidden = False
 
     @property
@@ -86,7 +88,8 @@ class Commands(QObject):
         }
         for action_id, function in always.items():
             window.registry.connect(action_id, function)
-        for action_id, work in self._open_table().items():
+        tables = self._open_table() | self.photos.table() | self.several.table() | dialogs.clips.table()
+        for action_id, work in tables.items():
             window.registry.connect(action_id, self._when_open(work))
         for name in TOOLS:
             window.registry.connect(f"tool.{name}", lambda n=name: self.take_tool(n))
@@ -112,14 +115,7 @@ class Commands(QObject):
             "edit.delete_instance": lambda w: w.editor.delete_instance(),
             "edit.copy": lambda w: w.editor.copy(),
             "edit.paste": lambda w: w.editor.paste(),
-            "edit.copy_previous": lambda w: self.photos.copy_previous(w),
-            "edit.copy_plain": lambda w: self.photos.copy_previous(w, plain=True),
-            "edit.copy_selected": lambda w: self.photos.copy_to_selected(w),
             "edit.schema": dialogs.schema,
-            "edit.tag": lambda w: self.photos.tag(w),
-            "edit.tag_instance": lambda w: self.photos.tag_instance(w),
-            "edit.remove_photos": lambda w: self.photos.remove(w),
-            "review.reject_list": lambda w: self.photos.reject_list(w),
             "view.fit": lambda w: w.target.canvas.fit(),
             "view.zoom_instance": lambda w: w.target.zoom_to_instance(),
             "view.actual": lambda w: w.target.canvas.set_zoom(1.0),

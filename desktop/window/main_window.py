@@ -417,7 +417,7 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         dropped = Dropped(event.mimeData().urls())
         event.acceptProposedAction()
-        QTimer.singleShot(0, lambda: self.commands.take_dropped(dropped))
+        QTimer.singleShot(0, lambda: self.commands.dialogs.clips.take(dropped) or self.commands.take_dropped(dropped))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self._closed:

@@ -17,6 +17,7 @@ from desktop.panels.target_view import TargetView
 from desktop.program import Program
 from desktop.session.caretaker import Caretaker
 from desktop.session.editor import Editor
+from desktop.session.finding_texts import finding_text
 from desktop.session.folder_watch import FolderWatch
 from desktop.session.indexer import Indexer
 from desktop.session.jobs import EngineJobs
@@ -24,7 +25,9 @@ from desktop.session.labelling import Labelling
 from desktop.session.place import place_from_setting
 from desktop.session.project_session import ProjectSession
 from desktop.session.queue import ReviewQueue
+from desktop.session.regrouper import Regrouper
 from desktop.session.reviewer import Reviewer
+from desktop.session.shown import ShownInstance
 from desktop.session.tuning import PromptTuning
 from desktop.window.cut_off import CutOffJobs
 from engine.domain.errors import AppError
@@ -55,6 +58,7 @@ class Workspace(QObject):
         settings = program.settings
         self.labelling = Labelling(self.session, settings, self)
         self.editor = Editor(self.labelling)
+        self.regrouper = Regrouper(self.labelling)
         self.queue = ReviewQueue(self.session, settings.current.queue_strategy)
         self.labelling.remark = self._remark
         self.reviewer = Reviewer(self.labelling, self.next_review)
@@ -158,8 +162,18 @@ class Workspace(QObject):
         finding = self.queue.worst(image.id) if image is not None and self.queue.strategy == "check" else None
         if finding is None:
             return ""
-        text = self.tr("{reason}. Drag it, M swaps the sides, Enter: it is fine, N goes on.")
-        return text.format(reason=finding.reason)
+        if finding.kind == "duplicate":
+            text = self.tr("{reason}. J merges the two, Ctrl+Del removes this one, Enter: both are there, N goes on.")
+        else:
+            text = self.tr("{reason}. Drag it, M swaps the sides, Enter: it is fine, N goes on.")
+        return text.format(reason=finding_text(finding))
+
+    def doubled(self) -> ShownInstance | None:
+        """The instance that the selected one doubles, as the check found."""
+        image, key = self.labelling.image, self.labelling.selected_key
+        found = self.queue.findings.get(image.id, ()) if image is not None else ()
+        other = next((f.other_id for f in found if f.kind == "duplicate" and key == f"i{f.instance_id}"), None)
+        return next((s for s in self.labelling.shown if other is not None and s.key == f"i{other}"), None)
 
     def label_is_fine(self) -> bool:
         """What the check found on this photo is right; False when it found nothing here."""

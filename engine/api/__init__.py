@@ -8,13 +8,15 @@ Errors: KnownError (model missing/corrupt, unreadable image, out of memory), Use
 OperationCancelled. An unreadable *target* of a sweep does not stop it: it is reported through `TargetFailure`.
 """
 
-from engine.api.open import open_engine, open_models, open_prompts, open_vector_index
-from engine.api.protocol import Engine, NeighbourDoor, VectorIndexDoor
+from engine.api.open import engine_factory, open_engine, open_models, open_prompts, open_vector_index
 from engine.requests import (
     DEFAULT_BACKBONE,
+    FIRST_LOOK,
     MATCH_METHODS,
     MAX_INSTANCES,
-    SEARCH_METHOD,
+    OPTIMISED,
+    PAIRS,
+    SWEEP,
     Calibration,
     CheckRequest,
     DecisionRecord,
@@ -44,12 +46,16 @@ from engine.requests import (
     TuneRequest,
     TuneResult,
 )
+from engine.requests.protocol import Engine, NeighbourDoor, VectorIndexDoor
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "FIRST_LOOK",
     "MATCH_METHODS",
     "MAX_INSTANCES",
-    "SEARCH_METHOD",
+    "OPTIMISED",
+    "PAIRS",
+    "SWEEP",
     "Calibration",
     "CheckRequest",
     "DecisionRecord",
@@ -81,6 +87,7 @@ __all__ = [
     "TuneRequest",
     "TuneResult",
     "VectorIndexDoor",
+    "engine_factory",
     "open_engine",
     "open_models",
     "open_prompts",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api.protocol import Engine, VectorIndexDoor
+from engine.requests.protocol import Engine, VectorIndexDoor
 from engine.requests.settings import EngineConfig
 
 if TYPE_CHECKING:
     from engine.models.manager import ModelManager
+    from engine.parallel.factory import EngineFactory
     from engine.prompts.library import PromptLibrary
 
 
@@ -22,9 +23,19 @@ def open_vector_index(folder: Path, fingerprint: str, *, read_only: bool = False
 
 def open_engine(config: EngineConfig | None = None) -> Engine:
     """The local engine; returns at once, torch is imported when the first call needs it."""
-    from engine.api.local import LocalEngine
+    from engine.local import LocalEngine
 
     return LocalEngine(config or EngineConfig())
+
+
+def engine_factory(where: str, config: EngineConfig | None = None, *, workers: int = 0) -> EngineFactory:
+    """How an engine is opened, from words: "local", "processes[:K]", "ray[:HOST:PORT]" or "ray://HOST:PORT"; loads no torch.
+
+    UserInputError: other words. Its `open()` gives the engine (KnownError: Ray is asked for and not installed).
+    """
+    from engine.parallel.factory import EngineFactory as Factory
+
+    return Factory.parse(where, config, workers=workers)
 
 
 def open_models(models_dir: Path | None = None) -> ModelManager:

@@ -23,7 +23,7 @@ from engine.instances import maps
 from engine.instances.attention import AttentionExtractor, class_token_rows
 from engine.instances.decision import RegionLikeness
 from engine.instances.evidence import grid_of, resize_map
-from engine.instances.find import WITHOUT_SEGMENTER, Region, distinct_regions, proposals_of
+from engine.instances.found import WITHOUT_SEGMENTER, Region, distinct_regions, proposals_of
 from engine.instances.outline import component_at, grabcut, otsu
 from engine.instances.picture import BoolMask, Picture, load_picture
 from engine.instances.sam import Segmenter, load_segmenter

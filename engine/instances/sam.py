@@ -227,7 +227,7 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
                     folder,
                 ),
                 "EdgeTAM's image encoder comes from timm, which needs the torchvision build that belongs to the installed "
-                "torch (docs/instances.md says how). SAM, SAM-HQ and SAM 2 need nothing more.",
+                "torch (docs/guide/instances.md says how). SAM, SAM-HQ and SAM 2 need nothing more.",
                 str(error),
             ) from None
         raise ModelCorruptError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -23,19 +23,18 @@ from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_feature
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
+from engine.matching.evidence.maps import similarity_maps_of
 from engine.matching.evidence.presence import with_presence
 from engine.matching.facing import predict_facing
 from engine.matching.plan.context import make_context
-from engine.matching.plan.plan import Plan, apply_settings, fixed_fields, is_decided
+from engine.matching.plan.plan import Plan, apply_settings, is_decided
 from engine.matching.predict import Matcher
 from engine.matching.reader import open_reader
 from engine.matching.refine import evidence_map, refine, turned_share
-from engine.matching.several import Seeker, is_new, only_new, several_raw
+from engine.matching.several import Seeker, is_new, several_raw
+from engine.matching.several_bar import learned_bar
 from engine.pipelines.choice import choose, default_plan, first_settings
-from engine.pipelines.first_look import search_keypoints
-from engine.pipelines.routes import special_choice, special_route
 from engine.requests import (
-    SEARCH_METHOD,
     Exemplar,
     MatchSettings,
     ProposeRequest,
@@ -58,7 +57,7 @@ ABSENT_BELOW = 0.5
 """Taking away a point that is not there costs a person as much as placing one that is: the likelier one is proposed."""
 
 
-def propose_keypoints(
+def sweep(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
@@ -67,65 +66,15 @@ def propose_keypoints(
     Raises:
         UserInputError: no exemplar with a labelled keypoint, unknown settings.
     """
-    if request.settings.method == SEARCH_METHOD:
-        few = spread_exemplars(usable_exemplars(request), MAX_EXEMPLARS)
-        found = search_keypoints(
-            session,
-            request,
-            few,
-            lambda r: propose_keypoints(session, r, cancel=cancel),
-            progress=progress,
-            cancel=cancel,
-        )
-        yield from only_new(session, request, found)
-        return
-    special = special_route(session, request, propose_keypoints, progress=progress, cancel=cancel)
-    if special is not None:
-        yield from only_new(session, request, special)
-        return
-    matcher = open_matcher(session, request, cancel)
-    plan = decide_plan(session, matcher, request, progress, cancel)
-    matcher.context.weight_is_open = False
-    if request.rivals:
-        plan = replace(plan, flip=False, mirror_targets=False)  # a mirrored left hand is a right one
-    heads = open_heads(session, matcher, request, plan, cancel)
-    seeker = open_seeker(matcher, request, plan, heads, session.heads, cancel) if wants_several(request) else None
+    prepared = prepare_proposals(session, request, progress=progress, cancel=cancel)
     if progress is not None:
         progress.start(f"Proposing {request.category}", len(request.targets))
     for target in request.targets:
         if cancel is not None:
             cancel.check()
-        started, index = time.perf_counter(), 0
-        try:
-            for raw in raw_answers(matcher, request, target, plan, heads, seeker):
-                whole = gather_all(matcher, raw)
-                proposal = to_proposal(matcher, request, target, plan, whole, time.perf_counter() - started)
-                if is_new(session, request.schema, target, proposal):
-                    yield replace(proposal, index=index)
-                    index += 1
-                if cancel is not None:
-                    cancel.check()
-                started = time.perf_counter()
-        except UnreadableImageError as error:
-            yield TargetFailure(target.image.image_id, error)
+        yield from propose_one(prepared, target, cancel)
         if progress is not None:
             progress.step(note=target.image.path.name)
-
-
-def wants_several(request: ProposeRequest) -> bool:
-    """Whether a target is not answered by its best place alone."""
-    return bool(request.rivals) or any(t.limit > 1 or t.taken for t in request.targets)
-
-
-def raw_answers(
-    matcher: Matcher, request: ProposeRequest, target: Target, plan: Plan, heads: KeypointHeads | None,
-    seeker: Seeker | None,
-) -> Iterator[RawKeypoints]:  # fmt: skip
-    """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
-    if target.limit > 1 or target.taken or request.rivals:
-        yield from several_raw(matcher, seeker, target, plan)
-    else:
-        yield asked(matcher, heads, target, predict_facing(matcher, target, plan))
 
 
 def open_seeker(
@@ -143,7 +92,8 @@ def open_seeker(
             body = body_model(own, rival.schema, spread_exemplars(exemplars, MAX_EXEMPLARS))
             rivals.append(Seeker(replace(matcher, schema=rival.schema, _banks={}), own, body, plan, rival.schema))
     body = body_model(heads, request.schema, matcher.exemplars)
-    return Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
+    seeker = Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
+    return replace(seeker, bar=learned_bar(seeker, request.exemplars, request.complete, cancel))
 
 
 def keypoint_map(
@@ -154,16 +104,74 @@ def keypoint_map(
     Raises:
         UserInputError: no exemplar with a labelled keypoint. UnreadableImageError: the target.
     """
-    from engine.pipelines.pairwise import similarity_maps_of
-
     index = request.schema.names.index(keypoint)
-    matcher = open_matcher(session, request, cancel)
-    plan = decide_plan(session, matcher, request, None, cancel)
-    matcher.context.weight_is_open = False
-    heads, target = open_heads(session, matcher, request, plan, cancel), request.targets[0]
-    raw = predict_facing(matcher, target, plan)
+    prepared = prepare_proposals(session, request, cancel=cancel)
+    matcher, heads, target = prepared.matcher, prepared.heads, request.targets[0]
+    raw = predict_facing(matcher, target, prepared.plan)
     seen = None if heads is None else evidence_map(matcher, heads, target, raw, index)
     return similarity_maps_of(raw)[index] if seen is None else seen
+
+
+@dataclass
+class Prepared:
+    """Everything about a sweep that is the same for every photo; `request` may be without targets.
+
+    `seeker`: what looks for several in a photo, made for the first photo that asks for several.
+    """
+
+    session: EngineSession
+    matcher: Matcher
+    request: ProposeRequest
+    plan: Plan
+    heads: KeypointHeads | None
+    seeker: Seeker | None = None
+
+    def raw_answers(self, target: Target, cancel: CancelToken | None) -> Iterator[RawKeypoints]:
+        """The best place, or each that holds somebody new where more are asked for, some are taken or others compete."""
+        pointed = target.box is not None or target.mask is not None
+        if not (target.limit > 1 or target.taken or (self.request.rivals and not pointed)):
+            yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
+            return
+        if self.seeker is None:
+            self.seeker = open_seeker(self.matcher, self.request, self.plan, self.heads, self.session.heads, cancel)
+        yield from several_raw(self.matcher, self.seeker, target, self.plan)
+
+
+def prepare_proposals(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Prepared:  # fmt: skip
+    """Exemplars read, settings decided, heads fitted. The request is an ordinary sweep.
+
+    Raises:
+        UserInputError: no exemplar with a labelled keypoint, unknown settings. UnreadableImageError: of an exemplar.
+    """
+    matcher = open_matcher(session, request, cancel)
+    plan = decide_plan(session, matcher, request, progress, cancel)
+    matcher.context.weight_is_open = False
+    if request.rivals:
+        plan = replace(plan, flip=False, mirror_targets=False)  # a mirrored left hand is a right one
+    return Prepared(session, matcher, request, plan, open_heads(session, matcher, request, plan, cancel))
+
+
+def propose_one(
+    prepared: Prepared, target: Target, cancel: CancelToken | None = None
+) -> Iterator[InstanceProposal | TargetFailure]:
+    """The answers for one photo: a function of what was prepared and the photo alone, so that any worker may give them."""
+    session, matcher, request, plan = prepared.session, prepared.matcher, prepared.request, prepared.plan
+    started, index = time.perf_counter(), 0
+    try:
+        for raw in prepared.raw_answers(target, cancel):
+            whole = gather_all(matcher, raw)
+            proposal = to_proposal(matcher, request, target, plan, whole, time.perf_counter() - started)
+            if is_new(session, request.schema, target, proposal):
+                yield replace(proposal, index=index)
+                index += 1
+            if cancel is not None:
+                cancel.check()
+            started = time.perf_counter()
+    except UnreadableImageError as error:
+        yield TargetFailure(target.image.image_id, error)
 
 
 def open_heads(
@@ -187,17 +195,11 @@ def gather_all(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
     return with_presence(matcher, with_cycle_errors(matcher, raw))
 
 
-def choose_settings(
+def choose_for_sweep(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> SettingsChoice:  # fmt: skip
     """Leave-one-exemplar-out over the grid; fields of `request.settings` that are set stay as they are."""
-    if request.settings.method == SEARCH_METHOD:
-        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="A first look at small maps.")
-    ordinary = special_choice(session, request)
-    if isinstance(ordinary, SettingsChoice):
-        return ordinary
-    request = ordinary
     matcher = open_matcher(session, request, cancel)
     return _choose(session, matcher, request, progress, cancel)
 
@@ -223,7 +225,7 @@ def _choose(
     if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(settings):
         return choose(matcher, settings, images, progress=progress, cancel=cancel)
     plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
-    if plan.rotations == 1 and "rotations" not in fixed_fields(settings):
+    if plan.rotations == 1 and "rotations" not in settings.decided():
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
@@ -233,8 +235,8 @@ def _choose(
 
 
 def wants_heads(settings: MatchSettings) -> bool:
-    """Whether the request leaves the last word to keypoint heads (`extra["heads"]`, on unless switched off)."""
-    return bool(settings.extra.get("heads", True))
+    """Whether the request leaves the last word to keypoint heads (on unless switched off)."""
+    return settings.heads is not False
 
 
 def open_matcher(session: EngineSession, request: ProposeRequest, cancel: CancelToken | None) -> Matcher:
@@ -319,7 +321,7 @@ def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeyp
     """Everything that decided the proposal."""
     feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
     backbone = matcher.reader.extractor.backbone
-    settings = {"plan": plan.to_json(), "exemplars": [e.image.image_id for e in matcher.exemplars],
+    settings = {"plan": plan.numbers(), "exemplars": [e.image.image_id for e in matcher.exemplars],
                 "labelled": len(usable_exemplars(request)),
                 "fixed_camera": matcher.context.scene is not None}  # fmt: skip
     base = RunSpec(

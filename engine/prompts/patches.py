@@ -14,7 +14,7 @@ from engine.backbones.backbone import Backbone
 from engine.domain.errors import UserInputError
 from engine.domain.texts import said
 from engine.features.dino import PREFIX, DinoModel, open_dino
-from engine.features.extractor import to_network
+from engine.features.views import to_network
 from engine.prompts.heads import is_head, open_head
 
 GRID = 16

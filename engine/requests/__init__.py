@@ -10,7 +10,7 @@ from engine.requests.keypoints import (
     ProposeRequest,
     Rival,
 )
-from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target
+from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
 from engine.requests.results import (
     Descriptor,
     EngineInfo,
@@ -24,8 +24,11 @@ from engine.requests.results import (
 )
 from engine.requests.settings import (
     DEFAULT_BACKBONE,
+    FIRST_LOOK,
     MATCH_METHODS,
-    SEARCH_METHOD,
+    OPTIMISED,
+    PAIRS,
+    SWEEP,
     EngineConfig,
     InstanceSettings,
     MatchSettings,
@@ -34,9 +37,12 @@ from engine.requests.work import EvaluateRequest, TuneRequest
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "FIRST_LOOK",
     "MATCH_METHODS",
     "MAX_INSTANCES",
-    "SEARCH_METHOD",
+    "OPTIMISED",
+    "PAIRS",
+    "SWEEP",
     "Calibration",
     "CheckRequest",
     "DecisionRecord",
@@ -65,4 +71,5 @@ __all__ = [
     "TuneProgress",
     "TuneRequest",
     "TuneResult",
+    "exemplar_key",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
@@ -40,6 +41,13 @@ class Exemplar:
     weight: float = 1.0
     absent: tuple[int, ...] = ()
     denied: tuple[tuple[int, float, float], ...] = ()
+
+
+def exemplar_key(exemplar: Exemplar) -> list[Any]:
+    """JSON-able identity of a labelled instance: image, points (1/100 pixel) and visibility."""
+    points = [[None if v != v else round(float(v), 2) for v in row] for row in exemplar.keypoints.xy_image]
+    visibility = [int(v) for v in exemplar.keypoints.visibility]
+    return [exemplar.image.image_id, exemplar.image.sha256, points, visibility]
 
 
 @dataclass(frozen=True)

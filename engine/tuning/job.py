@@ -23,10 +23,10 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.prompt_card import PromptCard
 from engine.paths import data_dir
 from engine.prompts.files import make_id, save_prompt
-from engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner, make_learner
+from engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner
 from engine.prompts.patches import PatchSource, open_patches
 from engine.prompts.saved import assemble_prompt
-from engine.requests import TuneProgress, TuneRequest, TuneResult
+from engine.requests import TuneProgress, TuneRequest, TuneResult, exemplar_key
 from engine.tuning.checkpoint import (
     Best,
     JobState,
@@ -38,9 +38,10 @@ from engine.tuning.checkpoint import (
 from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise, intervals
 from engine.tuning.joint import JointScore
 from engine.tuning.material import make_labelled, split_by_image, training_pairs
-from engine.tuning.options import TuningOptions, default_steps, exemplar_key, request_fingerprint
+from engine.tuning.options import TuningOptions, default_steps, request_fingerprint
 from engine.tuning.proposals import ProposalJudge
 from engine.tuning.run import TuningRun
+from engine.tuning.start import make_learner
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,11 +15,12 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, ImageTransform, expand_box, longer_side
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.texts import said
-from engine.features.views import ImageView
+from engine.features.views import CROP_MARGIN, ImageView
 from engine.requests import Exemplar
 from engine.tuning.options import MIN_INSTANCES, TuningOptions
 
-CROP_MARGIN = 0.2
+Key = tuple[int, int]
+"""(index of the instance, number of the view)."""
 SMALL_INSTANCE = 0.5
 """Instances whose longer side is below this share of the photo's are tuned on crops."""
 

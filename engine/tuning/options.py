@@ -10,7 +10,7 @@ from typing import Any
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
 from engine.domain.texts import said
-from engine.requests import TuneRequest
+from engine.requests import TuneRequest, exemplar_key
 from engine.tuning.loss import LossConfig
 
 KINDS = ("single", "class", "hidden", "conditional")
@@ -19,7 +19,7 @@ MIN_INSTANCES = 3
 _COMMON: dict[str, Any] = {"every_pair": True, "batch": 2, "fused_loss": True, "select_views": 3}
 _DIRECT: dict[str, Any] = {**_COMMON, "direct": True}
 FOR_BACKBONE: dict[str, dict[str, dict[str, Any]]] = {
-    # Measured (docs/tuning.md): the small causal text encoder blurs all tokens into one, so that what passes it moves
+    # Measured (docs/guide/tuning.md): the small causal text encoder blurs all tokens into one, so that what passes it moves
     # nothing; behind it the same kinds gain. Few views and every pair of them are the cheapest steps on a CPU.
     "embedded": {
         "single": {**_DIRECT, "lr": 0.3},
@@ -187,10 +187,3 @@ def request_fingerprint(request: TuneRequest, options: TuningOptions, revision: 
         # What proposals look like depends on these, too; otherwise they decide only whether the result is kept.
         data["collection"] = [[image.image_id, image.sha256] for image in request.collection]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def exemplar_key(exemplar: Any) -> list[Any]:
-    """JSON-able identity of a labelled instance: image, points (1/100 pixel) and visibility."""
-    points = [[None if v != v else round(float(v), 2) for v in row] for row in exemplar.keypoints.xy_image]
-    visibility = [int(v) for v in exemplar.keypoints.visibility]
-    return [exemplar.image.image_id, exemplar.image.sha256, points, visibility]

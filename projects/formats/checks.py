@@ -25,6 +25,7 @@ MAX_COORDINATE = 1e7
 MAX_ID = 2**53
 MAX_PATH = 4096
 MAX_NESTING = 50
+MAX_NAME = 300
 MAX_RASTER = 150_000_000
 """Pixels of a picture whose masks have to be drawn as arrays (RLE and polygons of larger ones need no array)."""
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:(?=/)")
@@ -264,6 +265,11 @@ def _checked_parts(path: PurePosixPath, text: str, item: Item) -> PurePosixPath:
     if any(len(part.encode("utf-8")) > 255 for part in path.parts):
         raise item.error(f"the image path {text[:80]!r} has a part of more than 255 bytes")
     return path
+
+
+def is_name(text: str) -> bool:
+    """Whether a project can hold this name of a category or keypoint (as `store.operations.schema.checked_name` has it)."""
+    return 0 < len(text.strip()) <= MAX_NAME and not any(ord(char) < 32 for char in text.strip())
 
 
 def photo_path(text: str, item: Item) -> tuple[PurePosixPath, str]:

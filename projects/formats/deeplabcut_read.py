@@ -60,13 +60,19 @@ def read(
     broken = BadItems(report, options.skip_bad)
     images: dict[PurePosixPath, DatasetImage] = {}
     source: dict[PurePosixPath, str] = {}
-    parts: dict[str, None] = dict.fromkeys(_config_parts(config))
+    listed = _config_parts(config)
+    parts: dict[str, None] = dict.fromkeys(listed)
     begin(progress, "Reading DeepLabCut", len(files))
     for file in files:
         tick(progress, cancel, file.parent.name)
         try:
-            table = _read_csv(file, report) if file.suffix.lower() == ".csv" else _read_hdf(file)
-            parts.update(dict.fromkeys(part for _, _, part, _ in table.columns))
+            table = _read_csv(file, report, broken) if file.suffix.lower() == ".csv" else _read_hdf(file, broken)
+            own = dict.fromkeys(part for _, _, part, _ in table.columns)
+            strangers = [part for part in own if part not in listed] if listed else []
+            if strangers:
+                told = ", ".join(strangers)[:200]
+                report.add("flagged", f"{file.name}: {told}", "no body part of config.yaml; taken as further keypoints")
+            parts.update(own)
             scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
             if scorers:
                 report.add("lost", f"scorer {', '.join(scorers)}"[:200], f"{file.name}: there is no place for it")
@@ -138,7 +144,7 @@ def _schema(parts: list[str], config: Item, report: Report) -> KeypointSchema:
     return KeypointSchema(tuple(parts), links("skeleton"), pairs)
 
 
-def _read_csv(file: Path, report: Report) -> _Table:
+def _read_csv(file: Path, report: Report, broken: BadItems) -> _Table:
     try:
         rows = [row for row in csv.reader(io.StringIO(checks.read_text(file))) if row]
     except csv.Error as error:
@@ -168,10 +174,14 @@ def _read_csv(file: Path, report: Report) -> _Table:
             )
     result = []
     for number, row in enumerate(rows, start=len(header) + 1):
-        if len(row) != width:
-            raise bad(file, said("line {0}", number), said("{0} columns are expected, found {1}", width, len(row)))
         item = Item(file, f"line {number}", {})
-        cells = tuple(_cell(item, c) if column[3] else None for c, column in zip(row[first:], columns, strict=True))
+        try:
+            if len(row) != width:
+                raise bad(file, item.where, said("{0} columns are expected, found {1}", width, len(row)))
+            cells = tuple(_cell(item, c) if column[3] else None for c, column in zip(row[first:], columns, strict=True))
+        except AppError as error:
+            broken.handle(f"{file.name}: {item.where}", error)
+            continue
         result.append(("/".join(c for c in row[:first] if c), cells))
     kept = [i for i, column in enumerate(columns) if column[3]]
     return _Table(
@@ -188,7 +198,7 @@ def _cell(item: Item, text: str) -> float | None:
         raise item.error(f"{text[:40]!r} is no number") from None
 
 
-def _read_hdf(file: Path) -> _Table:
+def _read_hdf(file: Path, broken: BadItems) -> _Table:
     """The "fixed" layout in which pandas stores `df_with_missing`."""
     try:
         import h5py
@@ -221,7 +231,7 @@ def _read_hdf(file: Path) -> _Table:
         ) from None  # fmt: skip
     if values.shape != (len(rows), len(order)) or sorted(columns) != sorted(order):
         raise bad(file, "", "its table and its headers have different sizes")
-    return _hdf_table(file, values, order, rows)
+    return _hdf_table(file, values, order, rows, broken)
 
 
 def _check_dataset(file: Path, group: Any, key: str, hard_link: type) -> None:
@@ -254,7 +264,11 @@ def _text(value: Any) -> str:
 
 
 def _hdf_table(
-    file: Path, values: np.ndarray, columns: Sequence[tuple[str, ...]], rows: Sequence[tuple[str, ...]]
+    file: Path,
+    values: np.ndarray,
+    columns: Sequence[tuple[str, ...]],
+    rows: Sequence[tuple[str, ...]],
+    broken: BadItems,
 ) -> _Table:
     if any(len(c) not in (3, 4) for c in columns):
         raise bad(file, "", "the columns must be scorer, (individual,) body part, coordinate")
@@ -262,7 +276,11 @@ def _hdf_table(
     result = []
     for path, line in zip(rows, values, strict=True):
         item = Item(file, "/".join(path)[:200], {})
-        cells = tuple(None if np.isnan(v) else checks.coordinate(float(v), item, "a coordinate") for v in line)
+        try:
+            cells = tuple(None if np.isnan(v) else checks.coordinate(float(v), item, "a coordinate") for v in line)
+        except AppError as error:
+            broken.handle(f"{file.name}: {item.where}", error)
+            continue
         result.append(("/".join(path), cells))
     return _Table(names, tuple(result))
 

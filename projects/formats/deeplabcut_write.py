@@ -54,8 +54,7 @@ def write(
     category = _the_category(dataset)
     videos = _videos(dataset, category)
     individuals = _individuals(videos, category)
-    for folder, video in _renamed(videos).items():
-        report.add("changed", folder, f"this folder is written as the video {video}")
+    _say_renamed(videos, report)
     names = flat_stems(image.rel_path for images in videos.values() for image in images)
     begin(progress, "Writing DeepLabCut", sum(map(len, videos.values())))
     with open_sink(out, "deeplabcut", options.archive) as sink:
@@ -91,6 +90,19 @@ def write(
         report.add("flagged", ".h5", "not written: install kinmark[deeplabcut], or run deeplabcut.convertcsv2h5")
     report.files.append(str(out) + options.archive)
     return report
+
+
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Folders that get other names; UserInputError when it is not one category that is written."""
+    del options
+    report = Report("deeplabcut")
+    _say_renamed(_videos(dataset, _the_category(dataset)), report)
+    return report.items
+
+
+def _say_renamed(videos: dict[str, list[DatasetImage]], report: Report) -> None:
+    for folder, video in _renamed(videos).items():
+        report.add("changed", folder, f"this folder is written as the video {video}")
 
 
 def _the_category(dataset: Dataset) -> DatasetCategory:

@@ -16,8 +16,9 @@ from engine.domain.keypoints import Visibility
 from engine.domain.texts import said
 from engine.imaging import is_image_path
 from projects.formats.base import BadItems, ReadOptions, bad, count_dataset
-from projects.formats.checks import MAX_COORDINATE
-from projects.formats.dataset import Dataset, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.checks import MAX_COORDINATE, MAX_NAME, is_name
+from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.outlines import outline_of
 
 
 def finish(dataset: Dataset, report: Report, options: ReadOptions, source: object = "") -> tuple[Dataset, Report]:
@@ -30,15 +31,15 @@ def finish(dataset: Dataset, report: Report, options: ReadOptions, source: objec
         ImportFileError: an instance or image is damaged (unless `options.skip_bad`).
     """
     broken = BadItems(report, options.skip_bad)
+    for category in dataset.categories:
+        _check_names(category, str(source))
     names = {c.name: frozenset(c.schema.names) for c in dataset.categories}
     images: dict[tuple[str, str, str], DatasetImage] = {}
     ids: set[int | str] = set()
     for image in dataset.images:
         where = str(image.rel_path).encode("utf-8", "replace").decode()
-        try:
-            _check_image(image, where, str(source))
-        except AppError as error:
-            broken.handle(where, error)
+        if where != str(image.rel_path):  # a project cannot hold such a name, and one photo is no reason to refuse all
+            report.add("skipped", where, "the file name of the photo is not UTF-8; rename it, then import again")
             continue
         instances = []
         for number, instance in enumerate(image.instances, start=1):
@@ -90,14 +91,20 @@ def _join(images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage,
         instances=other.instances + image.instances,
         tags=tuple(dict.fromkeys(other.tags + image.tags)),
         nothing_here=tuple(dict.fromkeys(other.nothing_here + image.nothing_here)),
+        exhaustive={
+            name: image.exhaustive.get(name, True) and other.exhaustive.get(name, True)
+            for name in {**other.exhaustive, **image.exhaustive}
+        },
     )
 
 
-def _check_image(image: DatasetImage, where: str, source: str) -> None:
-    try:
-        str(image.rel_path).encode("utf-8")
-    except UnicodeEncodeError:
-        raise bad(source, where, "the file name of the photo is not UTF-8", "Rename the photo.") from None
+def _check_names(category: DatasetCategory, source: str) -> None:
+    """The names must be such that a project can hold them; the error names the file, which the project's could not."""
+    for what, name in (("category", category.name), *(("keypoint", n) for n in category.schema.names)):
+        if not is_name(name):
+            place = "" if what == "category" else f'category "{category.name[:80]}"'
+            hint = said("Use 1 to {0} printable characters.", MAX_NAME)
+            raise bad(source, place, said("{0} cannot be the name of a {1}", f"{name[:80]!r}", what), hint)
 
 
 def _check_instance(
@@ -123,10 +130,22 @@ def _check_instance(
             )
         if not instance.mask.area:
             report.count("flagged", "mask without any pixel", where, "the outline encloses none; kept as it is")
+        _check_outline(instance, image, where, report)
     instance = _check_box(instance, image, where, source, report)
     if not instance.keypoints and instance.box is None and instance.mask is None:
         report.count("flagged", "instance without keypoints, box and mask", where, "kept as a bare entry")
     return instance
+
+
+def _check_outline(instance: DatasetInstance, image: DatasetImage, where: str, report: Report) -> None:
+    rings = outline_of(instance) or ()
+    # As for boxes, a pixel beyond the border is rounding.
+    if any(
+        min(values) < -1 or max(values) > limit + 1
+        for ring in rings
+        for values, limit in ((ring[::2], image.width), (ring[1::2], image.height))
+    ):
+        report.count("flagged", "outline reaching outside the image", where, "its mask ends at the border")
 
 
 def _check_keypoints(

@@ -80,32 +80,13 @@ def write(
 ) -> Report:
     """Write to the (new or earlier-exported) folder `out`."""
     report = Report("masks", items=losses(dataset, options))
-    if not any(_drawn(image) for image in dataset.images):
-        raise UserInputError("There is nothing to export: no instance has a mask.", "Accept or draw masks first.")
-    folders: dict[str, str] = {}
-    for category in dataset.categories:
-        base = ascii_word(category.name) or "category"
-        name, number = base, 2
-        while name.lower() in {f.lower() for f in folders.values()}:
-            name, number = f"{base}_{number}", number + 1
-        folders[category.name] = name
+    planned = _plan(dataset, report)
     files: list[dict[str, Any]] = []
-    used: set[str] = set()
     begin(progress, "Writing masks", len(dataset.images))
     with open_sink(out, "masks", options.archive) as sink:
         for image in dataset.images:
             tick(progress, cancel, str(image.rel_path))
-            for category_name, members in _drawn(image).items():
-                if len(members) > MAX_INSTANCES:
-                    report.add(
-                        "skipped", str(image.rel_path), f"{len(members)} masks of one category; a picture holds 254"
-                    )
-                    continue
-                name = f"{folders[category_name]}/{image.rel_path.with_suffix('.png')}"
-                if name.lower() in used:  # a.jpg and a.png
-                    name = f"{folders[category_name]}/{image.rel_path}.png"
-                    report.add("changed", str(image.rel_path), f"its mask is called {name}")
-                used.add(name.lower())
+            for category_name, (name, members) in planned.get(image.rel_path, {}).items():
                 values = np.zeros((image.height, image.width), dtype=np.uint8)
                 for number, (_, mask) in enumerate(members, start=1):
                     values[mask.decode()] = number
@@ -116,10 +97,48 @@ def write(
                 })  # fmt: skip
                 report.instances += len(members)
                 report.masks += len(members)
-            report.images += bool(_drawn(image))
+            report.images += image.rel_path in planned
         sink.add(INDEX, json.dumps({"masks": files}, ensure_ascii=True, indent=1).encode())
     report.files.append(str(out) + options.archive)
     return report
+
+
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """New names and what is left out; UserInputError when no instance has a mask."""
+    del options
+    report = Report("masks")
+    _plan(dataset, report)
+    return report.items
+
+
+def _plan(
+    dataset: Dataset, report: Report
+) -> dict[PurePosixPath, dict[str, tuple[str, list[tuple[DatasetInstance, MaskRLE]]]]]:
+    """Photo -> category -> (file of the mask picture, the instances in it)."""
+    if not any(_drawn(image) for image in dataset.images):
+        raise UserInputError("There is nothing to export: no instance has a mask.", "Accept or draw masks first.")
+    folders: dict[str, str] = {}
+    for category in dataset.categories:
+        base = ascii_word(category.name) or "category"
+        name, number = base, 2
+        while name.lower() in {f.lower() for f in folders.values()}:
+            name, number = f"{base}_{number}", number + 1
+        folders[category.name] = name
+    planned: dict[PurePosixPath, dict[str, tuple[str, list[tuple[DatasetInstance, MaskRLE]]]]] = {}
+    used: set[str] = set()
+    for image in dataset.images:
+        for category_name, members in _drawn(image).items():
+            if len(members) > MAX_INSTANCES:
+                told = f"{len(members)} masks of one category; a picture holds 254"
+                report.add("skipped", str(image.rel_path), told)
+                continue
+            name = f"{folders[category_name]}/{image.rel_path.with_suffix('.png')}"
+            if name.lower() in used:  # a.jpg and a.png
+                name = f"{folders[category_name]}/{image.rel_path}.png"
+                report.add("changed", str(image.rel_path), f"its mask is called {name}")
+            used.add(name.lower())
+            planned.setdefault(image.rel_path, {})[category_name] = (name, members)
+    return planned
 
 
 def read(

@@ -265,6 +265,23 @@ def losses_morphoj(dataset: Dataset, options: WriteOptions = WriteOptions()) -> 
     ]
 
 
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """UserInputError when no instance has a keypoint."""
+    del options
+    _with_landmarks(dataset)
+    return []
+
+
+def _with_landmarks(dataset: Dataset) -> list[DatasetCategory]:
+    labelled = {n.category for i in dataset.images for n in i.instances if _labelled(n)}
+    found = [c for c in dataset.categories if c.name in labelled]
+    if not found:
+        raise UserInputError(
+            "There is nothing to export: no instance has a keypoint.", "Accept or place keypoints first."
+        )
+    return found
+
+
 def _labelled(instance: DatasetInstance) -> bool:
     return any(k.visibility for k in instance.keypoints.values())
 
@@ -315,15 +332,7 @@ def _write_each(
 ) -> None:  # fmt: skip
     """One file a category; `text_of` gives its text and the instances that it holds."""
     used: set[str] = set()
-    found = [
-        c
-        for c in dataset.categories
-        if any(n.category == c.name and _labelled(n) for i in dataset.images for n in i.instances)
-    ]
-    if not found:
-        raise UserInputError(
-            "There is nothing to export: no instance has a keypoint.", "Accept or place keypoints first."
-        )
+    found = _with_landmarks(dataset)
     begin(progress, "Writing landmarks", len(found))
     seen: set[PurePosixPath] = set()
     for category in found:

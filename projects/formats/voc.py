@@ -98,6 +98,17 @@ def write(
     return report
 
 
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """The splits, and objects that are left out."""
+    report = Report("voc")
+    simple_splits(dataset, ("train", "val", "test"), options.seed, report)
+    for image in dataset.images:
+        for instance in image.instances:
+            if instance_box(instance) is None:
+                report.add("skipped", str(image.rel_path), f'a "{instance.category}" has no box, mask or keypoints')
+    return report.items
+
+
 def _class_ids(dataset: Dataset) -> dict[str, int]:
     """VOC's number for its 20 classes, following numbers for others."""
     ids: dict[str, int] = {}
@@ -274,6 +285,10 @@ def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
     if x1 < x0 or y1 < y0:
         raise node.error(f"the box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
     where = f"{node.path.name}: {node.where}"
+    if min(x0, y0) <= 0:
+        report.count(
+            "flagged", "box that begins at 0", where, "VOC counts pixels from 1: is the file from 0, half a pixel off?"
+        )
     parts = len(node.element.findall("part"))
     if parts:
         report.count("skipped", "<part>", where, "boxes of head, hand, foot are not imported", parts)

@@ -135,6 +135,16 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     return found
 
 
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """UserInputError without a category of 133 keypoints."""
+    del options
+    if not any(c.schema.names == NAMES for c in dataset.categories):
+        raise UserInputError(
+            "No category has the 133 keypoints of COCO-WholeBody.", "Export as coco, which takes any keypoints."
+        )
+    return []
+
+
 def write(
     dataset: Dataset,
     out: Path,
@@ -143,10 +153,7 @@ def write(
     cancel: CancelToken | None = None,
 ) -> Report:
     """Write `out/annotations.json` (and the pictures when asked); UserInputError without a category of 133 keypoints."""
-    if not any(c.schema.names == NAMES for c in dataset.categories):
-        raise UserInputError(
-            "No category has the 133 keypoints of COCO-WholeBody.", "Export as coco, which takes any keypoints."
-        )
+    rehearse(dataset, options)
     report = Report("coco-wholebody", items=losses(dataset, options))
     begin(progress, "Writing COCO-WholeBody", len(dataset.images))
     if options.keypoint_frame == "auto":

@@ -12,7 +12,7 @@ from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.texts import said
-from engine.imaging import UNREADABLE_PHOTOS, is_image_path, read_header
+from engine.imaging import is_image_path, read_header, unreadable_kind
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
 from projects.formats.checks import Item
@@ -187,8 +187,11 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
     unreadable: dict[Path, str] = {}
     place = top.data.get("path")
     starts = [root]
-    if isinstance(place, str) and (inner := _below(root, place)) is not None and inner != root:
+    inner = _below(root, place) if isinstance(place, str) else None
+    if inner is not None and inner != root:
         starts.insert(0, inner)
+    elif inner is None and place is not None and not _is_folder(place, root):
+        report.add("note", f"path: {str(place)[:200]}", "no such folder beside data.yaml; the one of data.yaml is used")
     for split in ("train", "val", "test"):
         value = top.data.get(split)
         for entry in value if isinstance(value, list) else [value]:
@@ -205,11 +208,18 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
             for file in files:
                 if file.is_file() and is_image_path(file) and file.resolve().is_relative_to(root.resolve()):
                     found.setdefault(PurePosixPath(file.relative_to(root).as_posix()), split)
-                elif file.suffix.lower() in UNREADABLE_PHOTOS:
-                    unreadable[file] = UNREADABLE_PHOTOS[file.suffix.lower()]
+                elif unreadable_kind(file):
+                    unreadable[file] = unreadable_kind(file)
     for file, kind in unreadable.items():
         report.count("skipped", f"{kind} photo", str(file), "cannot be read")
     return list(found.items())
+
+
+def _is_folder(place: object, root: Path) -> bool:
+    try:
+        return isinstance(place, str) and Path(place).resolve() == root.resolve()
+    except (OSError, ValueError):
+        return False
 
 
 def _below(start: Path, text: str) -> Path | None:
@@ -279,7 +289,7 @@ class _Lines:
             what = "outline" if not self.dims else "keypoints"
             self.report.count("flagged", f"line without {what}", f"{self.file}: {item.where}", "taken as a box")
             _check_shares(item, values[1:])
-            return DatasetInstance(category.name, {}, _box(values[1:5], self.image), origin="imported")
+            return DatasetInstance(category.name, {}, _box(item, values[1:5], self.image), origin="imported")
         if not self.dims:
             return _outline(item, values[1:], self.image, category)
         expected = 5 + self.count * self.dims
@@ -309,9 +319,12 @@ def _check_shares(item: Item, values: list[float]) -> None:
             raise item.error(f"the coordinate {value} is not normalised to 0..1", _SHARES)
 
 
-def _box(values: list[float], image: DatasetImage) -> Box | None:
+def _box(item: Item, values: list[float], image: DatasetImage) -> Box | None:
+    """The box; None for 0 0 0 0, which stands for no box. One that is empty otherwise is left out by the checks."""
     cx, cy, w, h = values
-    if w <= 0 or h <= 0:
+    if w < 0 or h < 0:
+        raise item.error(f"its box has the negative size {w:g} x {h:g}")
+    if not any(values):
         return None
     return (
         (cx - w / 2) * image.width,
@@ -337,7 +350,7 @@ def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetC
             state = int(flag)
         place = (x * image.width, y * image.height) if state else (None, None)
         keypoints[name] = DatasetKeypoint(Visibility(state), *place)
-    return DatasetInstance(category.name, keypoints, _box(values[:4], image), origin="imported")
+    return DatasetInstance(category.name, keypoints, _box(item, values[:4], image), origin="imported")
 
 
 def _outline(item: Item, values: list[float], image: DatasetImage, category: DatasetCategory) -> DatasetInstance:

@@ -9,6 +9,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, box_iou
 from engine.domain.masks import MaskRLE
 from engine.domain.texts import said
+from engine.remote import is_there
 from projects.project import Project
 from projects.store.inputs import NewInstance
 from projects.store.rows import CategoryRow, DecisionRow, IdentityRow, ImageRow
@@ -65,7 +66,7 @@ def image_of(project: Project, which: str | int) -> ImageRow:
         raise UserInputError(
             said("There is no image {0} in the project.", which), "Give its path relative to the image folder."
         )
-    if not row.path.is_file():
+    if not is_there(row.path):
         raise UserInputError(
             said("The image {0} is not where it was ({1}).", row.file_name, row.path),
             "Restore it, or re-link the moved folder.",
@@ -113,7 +114,7 @@ def _confirmed_references(project: Project, identity: IdentityRow | None) -> lis
     found = []
     for instance in instances:
         image = images.get(instance.image_id)
-        if image is None or not image.path.is_file():
+        if image is None or not is_there(image.path):
             continue
         mask = instance.mask.rle if instance.mask else None
         if mask is not None or instance.box is not None:
@@ -138,7 +139,7 @@ def _denials(project: Project, identity: IdentityRow | None) -> list[tuple[Image
     found = []
     for row in rows:
         image, box = images.get(row.image_id), _denied_box(row)
-        if image is not None and box is not None and image.path.is_file():
+        if image is not None and box is not None and is_there(image.path):
             found.append((image, Reference(image.image_input, box=box)))
     return found
 

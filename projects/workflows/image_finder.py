@@ -9,8 +9,10 @@ Nothing outside the image root, the label file's surroundings and the project is
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -29,7 +31,11 @@ _NEUTRAL = frozenset({
     "media", "train", "val", "valid", "test", "export", "files", "frames", "raw", "all", "",
 })  # fmt: skip
 """Folder names that say nothing about which photo is meant (numbers neither)."""
+_UPLOADED = re.compile(r"[0-9a-f]{8}-.")
+"""Label Studio puts eight digits before the names of uploaded photos: cb0618f6-photo.png."""
 MAX_NAMED = 4
+MAX_WALKED = 200_000
+"""Files of an image root that are listed to find a photo by its name."""
 _EXACT = 99
 """The `tail` of a photo whose whole path fits."""
 
@@ -65,6 +71,7 @@ class ImageFinder:
         self._by_base: dict[str, list[ImageRow]] = {}
         self._by_stem: dict[str, set[str]] = {}
         self._listings: dict[Path, dict[str, list[str]]] = {}
+        self._walked: dict[str, list[Path]] | None = None
         for row in project.queries.iter_images():
             name = unicodedata.normalize("NFC", row.file_name)
             self._by_path[row.path] = row
@@ -257,7 +264,18 @@ class ImageFinder:
                 if path is not None:
                     fits.append(self._fit(path, folder, _common_tail(parts, path.parts)))
                     break
+        if not fits and self._root is not None:
+            fits = [self._fit(p, self._root, _common_tail(parts, p.parts)) for p in self._anywhere(parts[-1])]
         return fits
+
+    def _anywhere(self, name: str) -> list[Path]:
+        """The photos of this name at any depth of the image root; it is walked through once."""
+        if self._walked is None:
+            self._walked = {}
+            files = (Path(folder) / n for folder, _, names in os.walk(self._root or "") for n in names)
+            for path in islice((p for p in files if is_image_path(p)), MAX_WALKED):
+                self._walked.setdefault(_base_key(unicodedata.normalize("NFC", path.name)), []).append(path)
+        return sorted(self._walked.get(_base_key(name), []))
 
     def _any_case(self, folder: Path, relative: PurePosixPath) -> Path | None:
         """`folder/relative` on the disk, or the one file there that differs by the case of its suffix only."""
@@ -310,10 +328,12 @@ def _base_key(name: str) -> str:
 
 
 def _spellings(image: DatasetImage) -> list[tuple[str, ...]]:
-    """The parts of the path as told, and with %20 and the like read as a URL has them."""
+    """The parts of the path as told, with %20 and the like read as a URL has them, and without Label Studio's prefix."""
     parts = image.rel_path.parts
     decoded = tuple(part for part in PurePosixPath(unquote(str(image.rel_path))).parts if part not in ("/", ".."))
-    return [parts] if decoded == parts or not decoded or "\x00" in "".join(decoded) else [parts, decoded]
+    found = [parts] if decoded == parts or not decoded or "\x00" in "".join(decoded) else [parts, decoded]
+    bare = [(*p[:-1], p[-1][9:]) for p in found if _UPLOADED.match(p[-1])]
+    return found + bare
 
 
 def _common_tail(parts: tuple[str, ...], other: tuple[str, ...]) -> int:

@@ -72,10 +72,14 @@ class ImportResult:
 
     @property
     def nothing(self) -> bool:
-        """Whether the import has nothing to write and recognised nothing either: no label, no photo."""
-        if self.added or self.changed or self.kept or self.images_added:
+        """Whether the import brings nothing in: no label although the file has some, or nothing at all.
+
+        Photos and categories alone are worth an import only when the file says no more than them.
+        """
+        if self.added or self.changed or self.kept:
             return False
-        return self.skipped > 0 or not self.images_matched
+        left_out = self.skipped > 0 or any(item.kind == "skipped" for item in self.report.items)
+        return left_out or not (self.images_added or self.images_matched)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -306,11 +310,30 @@ class PlanWriter:
                 nothing.setdefault(name, []).append(image_id)
         for tag, images in tags.items():
             operations.tag(tag, images)
+        self._write_exhaustive(plan, ids, categories)
         for name, images in nothing.items():
             if name == "*":
                 operations.mark_nothing_here(images)
             elif name in categories:
                 operations.mark_nothing_here(images, categories[name].id)
+
+
+    def _write_exhaustive(self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow]) -> None:
+        """Where all are labelled, or not all; what a person said in the project stays."""
+        for name, holds in sorted({told for match in plan.images for told in match.image.exhaustive.items()}):
+            if name not in categories:
+                continue
+            known = self._project.queries.exhaustive(category_id=categories[name].id)
+            images = []
+            for match, image_id in zip(plan.images, ids, strict=True):
+                if match.image.exhaustive.get(name) is not holds:
+                    continue
+                if known.get(image_id, {}).get(categories[name].id, holds) is holds:
+                    images.append(image_id)
+                else:
+                    said = "not all are labelled" if holds else "all are labelled"
+                    plan.report.add("kept", str(match.image.rel_path), f"{name}: the project says that {said}")
+            self._project.operations.set_exhaustive(images, categories[name].id, holds)
 
 
 def _with_source(match: ImageMatch) -> Any:

@@ -271,7 +271,7 @@ class _Merge:
             known = self._nothing_here(match)
             nothing = tuple(n for n in image.nothing_here if n not in known)
             image = replace(image, split="" if own else image.split, tags=tags, nothing_here=nothing)
-        self.has_words = self.has_words or bool(image.split or image.tags or image.nothing_here)
+        self.has_words = self.has_words or bool(image.split or image.tags or image.nothing_here or image.exhaustive)
         return image
 
 

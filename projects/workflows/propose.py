@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine.api import Engine, ProposeRequest, TargetFailure
+from engine.api import Engine, MatchSettings, ProposeRequest, TargetFailure
 from engine.domain.progress import CancelToken, PartProgress, Progress
 from engine.domain.proposals import InstanceProposal
 from engine.domain.texts import said
@@ -25,7 +25,7 @@ from projects.store.rows import CategoryRow
 from projects.workflows.batches import Answers, Batches, OnStored
 from projects.workflows.calibrate import project_calibration
 from projects.workflows.kept import KeptJob, forget, keep, note_progress
-from projects.workflows.match_settings import AUTO_FIELDS, settings_for, settings_from_json
+from projects.workflows.match_settings import AUTO_FIELDS, settings_for
 from projects.workflows.propose_plan import CategoryPlan, ProposeOptions, categories_to_propose, plan_category
 
 BATCH_SIZE = 24
@@ -302,4 +302,4 @@ def _asked_of(options: ProposeOptions) -> dict[str, Any]:
 def options_of(kept: KeptJob) -> ProposeOptions:
     """What a sweep that was cut off was asked for."""
     asked = {**kept.asked, "only_keypoints": tuple(kept.asked["only_keypoints"])}
-    return ProposeOptions(**{**asked, "settings": settings_from_json(asked["settings"])})
+    return ProposeOptions(**{**asked, "settings": MatchSettings.from_json(asked["settings"])})

@@ -6,30 +6,31 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from engine.api import (
     DEFAULT_BACKBONE,
-    SEARCH_METHOD,
     Engine,
     Exemplar,
     ImageInput,
     MatchSettings,
     ProposeRequest,
+    Rival,
     Target,
 )
 from engine.domain.errors import UserInputError
-from engine.domain.geometry import expand_box
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import SimilarityMap
 from engine.domain.texts import said
+from engine.remote import is_there
 from projects.project import Project
-from projects.several import instance_limit, taken_places
+from projects.several import instance_limit
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
 from projects.workflows.match_settings import settings_for
+from projects.workflows.rivals import rival_of, rival_schema
+from projects.workflows.targets import Round, complete_images, rounds_of
 
 COLLECTION = 24
 """Photos that stand for the project where matching takes its statistics and settings from the collection."""
@@ -70,25 +71,12 @@ class ProposeOptions:
 
 
 @dataclass(frozen=True)
-class TargetRound:
-    """Targets of different photos, and by image id which instance each completes (None: it looks for new ones)."""
-
-    targets: tuple[Target, ...]
-    completes: dict[str, int | None]
-
-    @cached_property
-    def limits(self) -> dict[str, int]:
-        """By image id how many answers a target can have."""
-        return {target.image.image_id: target.limit for target in self.targets}
-
-
-@dataclass(frozen=True)
 class CategoryPlan:
     """One category's work: `request` has the targets of the first round; photos with more to do come again in the next."""
 
     category: CategoryRow
     request: ProposeRequest
-    rounds: tuple[TargetRound, ...]
+    rounds: tuple[Round, ...]
     limit: int
 
 
@@ -133,7 +121,7 @@ def exemplars_of(project: Project, category: CategoryRow) -> tuple[Exemplar, ...
     return tuple(
         exemplar_of(images[instance.image_id], instance, category, against(instance))
         for instance in instances
-        if instance.image_id in images and images[instance.image_id].path.is_file()
+        if instance.image_id in images and is_there(images[instance.image_id].path)
     )
 
 
@@ -162,60 +150,6 @@ def categories_to_propose(project: Project, name: str) -> tuple[CategoryRow, ...
     return found
 
 
-def _rounds(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[TargetRound, ...]:
-    """Photos that may hold (further) instances of the category (whole), and instances that lack keypoints (inside their box).
-
-    Every photo comes once a round, so that an answer's photo tells what it is about.
-    """
-    filter_ = ImageFilter(glob=options.targets_glob, ids=None)
-    wanted = options.image_ids
-    images = project.queries.iter_images(filter_)
-    rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
-    order = list(rows) if wanted is None else [i for i in wanted if i in rows]
-    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
-    quick = options.settings.method == SEARCH_METHOD
-    if quick:
-        # A first look is coarser than what may be waiting already.
-        nothing |= project.queries.images_with_proposals(category.id)
-    own: dict[int, list[InstanceRow]] = {}
-    for instance in project.queries.iter_instances(category_id=category.id):
-        own.setdefault(instance.image_id, []).append(instance)
-    if not options.other_kinds:
-        others = project.queries.images_of_other_categories(category.id)
-        nothing |= set() if others & own.keys() else others
-    said = project.queries.exhaustive(category_id=category.id)
-    complete = {image_id for image_id, categories in said.items() if categories[category.id]}
-    taken = taken_places(project.queries, category, order) if limit > 1 else {}
-    rounds: list[dict[int, tuple[Target, int | None]]] = []
-    for image_id in order:
-        if image_id in nothing:
-            continue
-        image, here = rows[image_id], own.get(image_id, [])
-        asked: list[tuple[Target, int | None]] = []
-        if not here or (limit > len(here) and image_id not in complete and not quick):
-            places = taken.get(image_id, ())
-            asked.append((Target(image.image_input, taken=places, limit=max(1, limit - len(here))), None))
-        partial = [i for i in here if i.missing(category.definition_ids)]
-        if partial and options.include_labelled and not quick:
-            # Where a photo holds one, the first is completed now and another that was labelled all the same next time.
-            asked += [(_target_inside(image, i, category), i.id) for i in (partial if limit > 1 else partial[:1])]
-        for place, ask in enumerate(asked):
-            if place == len(rounds):
-                rounds.append({})
-            rounds[place][image_id] = ask
-    return tuple(
-        TargetRound(tuple(target for target, _ in asks.values()), {str(i): instance for i, (_, instance) in asks.items()})
-        for asks in rounds
-    )
-
-
-def _target_inside(image: ImageRow, instance: InstanceRow, category: CategoryRow) -> Target:
-    keypoints = instance.aligned(category.definition_ids)
-    if keypoints.box is None and int(keypoints.labelled.sum()) < 2:
-        return Target(image.image_input)
-    return Target(image.image_input, box=expand_box(keypoints.box_or_extent(0.5), margin=0.1))
-
-
 def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[ImageInput, ...]:
     """Photos without labels whose names fit, spread over the project; none where it is known that the category is not there."""
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
@@ -232,12 +166,15 @@ def plan_category(project: Project, category: CategoryRow, options: ProposeOptio
     if unknown:
         raise UserInputError(said("{0} has no keypoint {1}.", category.name, unknown[0]), said("It has: {0}.", ', '.join(names)))
     limit = instance_limit(project.queries, category, options.instances)
-    rounds = _rounds(project, category, options, limit)
+    rounds = rounds_of(project, category, options, limit)
     targets = rounds[0].targets if rounds else ()
     only = tuple(names.index(name) for name in options.only_keypoints) or None
+    rival = rival_of(project.queries, category)
+    rivals = (Rival(rival.name, rival_schema(category, rival), exemplars_of(project, rival)),) if rival else ()
     request = ProposeRequest(
         options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
         options.backbone, options.prompt, only_keypoints=only, collection=collection_of(project, category, options.targets_glob),
+        rivals=rivals, complete=complete_images(project, category),
     )  # fmt: skip
     if not request.exemplars:
         raise UserInputError(

@@ -53,7 +53,7 @@ class TuneOptions:
         steps, epochs: how long; None = by the number of pairs, with early stopping.
         keep_if_worse: keep the prompt even if the held-out figure did not rise.
         propose_again: replace pending proposals of the category by ones made with the new prompt.
-        settings: further tuning options by name (see `docs/tuning.md`).
+        settings: further tuning options by name (see `docs/guide/tuning.md`).
         undecided: a person decides afterwards (`keep`, `discard`); until then "auto" does not take the prompt.
     """
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from engine.domain.errors import UserInputError
 from engine.domain.texts import said
+from engine.remote import url_of
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewImage
 from projects.store.models import Image, ImageRoot
@@ -21,7 +22,10 @@ def lookup_key(rel_path: str) -> str:
 
 
 def stored_root(root: Path, project_folder: Path) -> tuple[str, int]:
-    """(path, relative) as stored: POSIX relative to the project folder where both lie in the same tree."""
+    """(path, relative) as stored: POSIX relative to the project folder where both lie in the same tree; an address as it is."""
+    url = url_of(root)
+    if url is not None:
+        return url, 0
     root, project_folder = root.resolve(), project_folder.resolve()
     try:
         relative = os.path.relpath(root, project_folder)

@@ -261,10 +261,14 @@ class ProposalOperations(OperationGroup):
         job: str = "",
         name: str = "",
         evidence: Sequence[str] | None = None,
+        instance_ids: Sequence[int] | None = None,
     ) -> OpChanges:
         """Store the outcome of a search for one instance: pending masks, and "not here" answers for the ranking.
 
         Those of the same image, category and identity are replaced; what was rejected on the same evidence stays away.
+
+        Args:
+            instance_ids: for each proposal the accepted instance whose mask it is.
         """
         with self._runner.operation(name or "Find an instance", merge_key=JOB + job if job else "") as op:
             known = image_sizes(op, [int(proposal.image_id) for proposal in proposals])
@@ -285,7 +289,8 @@ class ProposalOperations(OperationGroup):
                     if self._mask_refused(op, image_id, category_id, identity_id, proof):
                         op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
                         continue
-                self._store_mask(op, proposal, image_id, category_id, identity_id, run_id, proof)
+                owner = instance_ids[index] if instance_ids is not None else None
+                self._store_mask(op, proposal, image_id, category_id, identity_id, run_id, proof, owner)
             op.count = len(op.ids)
         return op.changes
 
@@ -296,19 +301,13 @@ class ProposalOperations(OperationGroup):
         ) is not None  # fmt: skip
 
     def _store_mask(
-        self,
-        op: Op,
-        proposal: MaskProposal,
-        image_id: int,
-        category_id: int,
-        identity_id: int | None,
-        run_id: int,
-        proof: str,
-    ) -> None:
+        self, op: Op, proposal: MaskProposal, image_id: int, category_id: int, identity_id: int | None, run_id: int,
+        proof: str, instance_id: int | None,
+    ) -> None:  # fmt: skip
         x0, y0, x1, y1 = checked_box(proposal.box)
         extra = {**proposal.extra, "seconds": proposal.seconds}
         [id_] = op.add(Proposal, [{
-            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": None,
+            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": instance_id,
             "identity_id": identity_id, "kind": "mask", "here": int(proposal.mask is not None),
             "confidence": float(proposal.confidence), "score": _number(proposal.score), "rank": proposal.rank,
             "x0": x0, "y0": y0, "x1": x1, "y1": y1, "evidence": proof,

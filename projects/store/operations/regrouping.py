@@ -66,6 +66,11 @@ class RegroupingOperations(OperationGroup):
                 )
                 if moved:
                     new_id = _twin(op, part.instance_id)
+                    if op.one(
+                        "SELECT 1 FROM instance i WHERE i.id = ? AND (i.x0 IS NOT NULL OR EXISTS (SELECT 1 FROM mask m "
+                        "WHERE m.instance_id = i.id))", (part.instance_id,),
+                    ):  # fmt: skip
+                        op.skipped.append("box and mask stay with the old instance")
                     op.run(
                         f"UPDATE keypoint SET instance_id = ? WHERE instance_id = ? AND definition_id IN {chosen}",
                         (new_id, part.instance_id),

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.domain.errors import UserInputError
 from engine.domain.texts import said
+from engine.remote import is_url, path_of
 from projects.store.models import STATES
 from projects.store.queries.base import QueryGroup, marks
 from projects.store.rows import ImageRow
@@ -174,7 +175,7 @@ class ImageQueries(QueryGroup):
         """{root id: folder as it is reached from here}."""
         folder = self._path.parent
         return {
-            row[0]: (folder / row[1]).resolve() if row[2] else Path(row[1])
+            row[0]: path_of(row[1]) if is_url(row[1]) else (folder / row[1]).resolve() if row[2] else Path(row[1])
             for row in self._all("SELECT id, path, relative FROM image_root ORDER BY id")
         }
 

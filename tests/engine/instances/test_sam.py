@@ -11,7 +11,7 @@ import torch
 from engine.api import ImageInput, InstanceSettings, SegmentRequest
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.masks import MaskRLE, mask_iou
-from engine.instances.find import InstanceFinder
+from engine.instances.by_reference import InstanceFinder
 from engine.instances.picture import Picture
 from engine.instances.sam import background_points, load_segmenter, spread_points
 from engine.instances.segment import segment

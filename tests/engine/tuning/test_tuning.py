@@ -13,11 +13,11 @@ from engine.api import Exemplar, TuneProgress, TuneRequest
 from engine.domain.errors import OperationCancelled, OutOfMemoryError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.prompts.files import read_card, read_tensors
-from engine.prompts.learners import make_learner
 from engine.session import EngineSession
 from engine.tuning import run as tuning_run
 from engine.tuning.job import tune_prompt, tune_steps
 from engine.tuning.options import TuningOptions
+from engine.tuning.start import make_learner
 from tests.support.labelled import SCHEMA
 
 OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3}

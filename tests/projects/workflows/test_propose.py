@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import SEARCH_METHOD, Calibration, MatchSettings, SettingsChoice, TargetFailure
+from engine.api import FIRST_LOOK, Calibration, MatchSettings, SettingsChoice, TargetFailure
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
@@ -365,9 +365,9 @@ def test_a_first_look_leaves_what_waits_alone_and_does_not_calibrate(project, mo
     class Looking(PlacingEngine):
         def propose_keypoints(self, request, *, progress=None, cancel=None):
             for answer in super().propose_keypoints(request, progress=progress, cancel=cancel):
-                yield replace(answer, spec=RunSpec(SEARCH_METHOD, "toy"))
+                yield replace(answer, spec=RunSpec(FIRST_LOOK, "toy"))
 
-    quick = ProposeOptions(settings=MatchSettings(method=SEARCH_METHOD))
+    quick = ProposeOptions(settings=MatchSettings(pipeline=FIRST_LOOK))
     propose(project, PlacingEngine(), ProposeOptions(image_ids=tuple(project.image_ids[1:3])))
     waiting = [p.id for p in project.queries.proposals()]
     engine = Looking(confidence=0.3)

@@ -1,0 +1,80 @@
+"""EngineFactory: how an engine is opened, in words: in this thread, by processes of this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.domain.errors import UserInputError
+from engine.requests import EngineConfig
+from engine.requests.protocol import Engine
+
+Kind = Literal["local", "processes", "ray"]
+HINT = "Write local, processes, processes:4, ray, ray:HOST:PORT or ray://HOST:PORT."
+MAX_WORKERS = 1024
+
+
+@dataclass(frozen=True)
+class EngineFactory:
+    """A frozen, picklable way to an engine.
+
+    Attributes:
+        kind: "local" (one thread of this process), "processes" or "ray".
+        workers: how many (0: as many as there are processors, or as the cluster offers).
+        address: of a Ray cluster: "" starts one here, "HOST:PORT" joins it, "ray://HOST:PORT" is Ray's client.
+        config: of every worker's engine.
+    """
+
+    kind: Kind = "local"
+    workers: int = 0
+    address: str = ""
+    config: EngineConfig = EngineConfig()
+
+    @staticmethod
+    def parse(text: str, config: EngineConfig | None = None, *, workers: int = 0) -> EngineFactory:
+        """From what is written after `--engine`; UserInputError for anything else."""
+        config = config or EngineConfig()
+        kind, _, rest = text.strip().partition(":")
+        if not 0 <= workers <= MAX_WORKERS:
+            raise UserInputError(f"{workers} workers cannot be started.", f"Ask for 1 to {MAX_WORKERS}.")
+        if kind == "local" and not rest:
+            return EngineFactory(config=config)
+        if kind == "processes":
+            return EngineFactory("processes", _count(text, rest) if rest else workers, config=config)
+        if kind == "ray":
+            return EngineFactory("ray", workers, _address(text, rest), config)
+        raise UserInputError(f"'{text}' is no way to run the engine.", HINT)
+
+    def open(self) -> Engine:
+        """The engine; workers start with its first sweep. KnownError: Ray is asked for and not installed."""
+        if self.kind == "local":
+            from engine.local import LocalEngine
+
+            return LocalEngine(self.config)
+        from engine.parallel.pool import WorkerPool
+        from engine.parallel.processes import ProcessPool, processors
+        from engine.parallel.sharded import ShardedEngine
+
+        pool: WorkerPool
+        if self.kind == "processes":
+            pool = ProcessPool(self.config, self.workers or processors())
+        else:
+            from engine.parallel.ray_pool import RayPool
+
+            pool = RayPool(self.config, self.address, self.workers)
+        return ShardedEngine(self.config, pool)
+
+
+def _count(text: str, rest: str) -> int:
+    if not rest.isdecimal() or not 1 <= int(rest) <= MAX_WORKERS:
+        raise UserInputError(f"'{text}' names no number of processes.", f"Write processes:K with K from 1 to {MAX_WORKERS}.")
+    return int(rest)
+
+
+def _address(text: str, rest: str) -> str:
+    if not rest:
+        return ""
+    host, _, port = rest.removeprefix("//").rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or "/" in host:
+        raise UserInputError(f"'{text}' names no Ray cluster.", HINT)
+    return f"ray://{host}:{port}" if rest.startswith("//") else f"{host}:{port}"

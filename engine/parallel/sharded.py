@@ -1,0 +1,109 @@
+"""ShardedEngine: the Engine protocol with sweeps shared out to a pool of workers; everything else runs here.
+
+Thread: as the local engine, one thread. What decides answers (settings, exemplars) is decided here once and sent along, so
+the answers do not depend on how many workers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal, MaskProposal
+from engine.local import LocalEngine
+from engine.parallel.dispatch import Dispatcher
+from engine.parallel.messages import Answer, Opened
+from engine.parallel.pool import WorkerPool, WorkersLostError
+from engine.requests import (
+    Descriptor,
+    DescriptorRequest,
+    EngineConfig,
+    EngineInfo,
+    FindRequest,
+    ProposeRequest,
+    TargetFailure,
+)
+
+HERE_BELOW = 2
+"""So few photos are not worth a worker's start."""
+
+
+class ShardedEngine(LocalEngine):
+    """A local engine whose sweeps run in a pool.
+
+    Args:
+        config: of the part that runs here.
+        pool: started with the first sweep, ended by `close`.
+    """
+
+    def __init__(self, config: EngineConfig, pool: WorkerPool) -> None:
+        super().__init__(config)
+        self.pool = pool
+        self._ready: set[int] = set()
+        self._jobs = 0
+        self._opened: Opened | None = None
+
+    def info(self) -> EngineInfo:
+        """Where sweeps run; before the first one, what runs here."""
+        opened = self._opened
+        if opened is None:
+            return super().info()
+        return EngineInfo(f"{opened.device}, {self.pool.name}", opened.dtype, opened.backbone)
+
+    def propose_keypoints(
+        self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[InstanceProposal | TargetFailure]:
+        """See `engine.api.Engine.propose_keypoints`. A first look and optimised points look at all photos together: here."""
+        from engine.matching.plan.plan import is_decided
+        from engine.pipelines.registry import PIPELINES
+
+        named = PIPELINES.get(request.settings.pipeline or "")
+        together = named is not None and named.together
+        if together or len(request.targets) < HERE_BELOW:
+            yield from super().propose_keypoints(request, progress=progress, cancel=cancel)
+            return
+        self.pool.start()  # they load while the settings are chosen
+        if not is_decided(request.settings):
+            choice = self.choose_settings(request, progress=progress, cancel=cancel)
+            request = replace(request, settings=choice.settings)
+        yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
+
+    def find_instance(
+        self, request: FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[MaskProposal | TargetFailure]:
+        """See `engine.api.Engine.find_instance`."""
+        if len(request.targets) < HERE_BELOW:
+            yield from super().find_instance(request, progress=progress, cancel=cancel)
+            return
+        yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
+
+    def descriptors(
+        self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[Descriptor | TargetFailure]:
+        """See `engine.api.Engine.descriptors`."""
+        if len(request.targets) < HERE_BELOW:
+            yield from super().descriptors(request, progress=progress, cancel=cancel)
+            return
+        yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
+
+    def _shared_out(
+        self, request: ProposeRequest | FindRequest | DescriptorRequest, progress: Progress | None,
+        cancel: CancelToken | None,
+    ) -> Iterator[Answer]:  # fmt: skip
+        self._jobs += 1
+        dispatcher = Dispatcher(self.pool, self._jobs, request, self._ready, progress=progress, cancel=cancel)
+        try:
+            yield from dispatcher.answers()
+        except WorkersLostError:
+            self.pool.close()  # the next sweep starts anew
+            self._ready.clear()
+            raise
+        finally:
+            self._opened = dispatcher.opened or self._opened
+
+    def close(self) -> None:
+        """See `engine.api.Engine.close`."""
+        self.pool.close()
+        self._ready.clear()
+        super().close()
