@@ -10,12 +10,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.api import Engine, MatchSettings, ProposeRequest, TargetFailure
 from engine.domain.progress import CancelToken, PartProgress, Progress
 from engine.domain.proposals import InstanceProposal
+from engine.domain.texts import said
 from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
@@ -248,14 +250,17 @@ class ProposeSweep:
         return replace(plan.request, settings=choice.settings, calibration=calibration)
 
     def _store(self, plan: CategoryPlan, outcome: CategoryOutcome, batch: Sequence[_Done]) -> OpChanges:
-        changes = self._project.operations.add_keypoint_proposals(
-            [proposal for done in batch for proposal in done.proposals],
-            plan.category.id,
-            job=self.options.job,
-            name=self.options.step_name or f"Propose {plan.category.name}",
-            instance_ids=[done.instance_id for done in batch for _ in done.proposals],
-            searched=[done.image_id for done in batch if done.instance_id is None],
-        )
+        by_itself = self.options.by_itself
+        named = said("Improve {name}" if by_itself else "Propose {name}", name=plan.category.name)
+        with self._project.by_itself() if by_itself else nullcontext():
+            changes = self._project.operations.add_keypoint_proposals(
+                [proposal for done in batch for proposal in done.proposals],
+                plan.category.id,
+                job=self.options.job,
+                name=self.options.step_name or named,
+                instance_ids=[done.instance_id for done in batch for _ in done.proposals],
+                searched=[done.image_id for done in batch if done.instance_id is None],
+            )
         outcome.proposals += changes.count
         outcome.keypoints += sum(len(proposal.keypoints) for done in batch for proposal in done.proposals)
         outcome.skipped.extend(changes.skipped)
