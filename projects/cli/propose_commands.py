@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from engine.domain.progress import Progress
 from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
+
+if TYPE_CHECKING:
+    from projects.workflows.propose import CategoryOutcome
 
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
@@ -54,6 +58,13 @@ def propose(
             help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen.",
         ),
     ] = False,
+    apart: Annotated[
+        bool | None,
+        typer.Option(
+            "--apart/--no-apart",
+            help="Leave photos out that clearly look like another labelled category (default: with several photos, yes).",
+        ),
+    ] = None,
     compile_model: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
@@ -76,7 +87,7 @@ def propose(
         stages=_choice(stages, _STAGES, "--stages"),
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )
-    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()))
+    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()), apart=apart)
     progress = Progress("Proposing")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
         config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model)
@@ -93,19 +104,24 @@ def propose(
         "note": info.note,
         "categories": [asdict(o) for o in outcomes],
     }
+    emit(data, as_json=json_output, render=lambda: _say(outcomes, f"{info.device} {info.dtype}"))
 
-    def render() -> None:
-        for outcome in outcomes:
-            each = outcome.seconds / max(1, outcome.targets)
-            typer.echo(
-                f"{outcome.category}: {outcome.proposals} photos with {outcome.keypoints} proposed keypoints from "
-                f"{outcome.exemplars} labelled, {each:.2f} s per photo on {info.device} {info.dtype}"
-            )
-            if outcome.reason:
-                typer.echo(f"  settings: {outcome.reason}")
-            for failure in outcome.failures:
-                print_note(f"  left out: {failure['error']}")
-            if not outcome.targets:
-                print_note("  nothing to do: every photo is labelled, or holds nothing of this category")
 
-    emit(data, as_json=json_output, render=render)
+def _say(outcomes: Sequence[CategoryOutcome], where: str) -> None:
+    """What was done, a few lines per category."""
+    from projects.workflows.telling_apart import left_out_text
+
+    for outcome in outcomes:
+        each = outcome.seconds / max(1, outcome.targets)
+        typer.echo(
+            f"{outcome.category}: {outcome.proposals} photos with {outcome.keypoints} proposed keypoints from "
+            f"{outcome.exemplars} labelled, {each:.2f} s per photo on {where}"
+        )
+        if outcome.reason:
+            typer.echo(f"  settings: {outcome.reason}")
+        if outcome.apart:
+            typer.echo(f"  {left_out_text(outcome.category, outcome.apart, outcome.apart_pending)} (--no-apart asks them, too)")
+        for failure in outcome.failures:
+            print_note(f"  left out: {failure['error']}")
+        if not outcome.targets:
+            print_note("  nothing to do: every photo is labelled, or holds nothing of this category")

@@ -36,6 +36,7 @@ from projects.several import instance_limit, taken_places
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
 from projects.workflows.calibrate import project_calibration
+from projects.workflows.telling_apart import leave_out
 
 BATCH_SIZE, BATCH_SECONDS = 24, 2.0
 COLLECTION = 24
@@ -46,15 +47,8 @@ CHOICE_KEY = "match-settings:"
 SAME_PLACE = 0.1
 """A keypoint placed so near (longer sides) to where its proposal was rejected takes the rejection back."""
 _AUTO_FIELDS = (
-    "method",
-    "stages",
-    "rotations",
-    "flip",
-    "fusion_weight",
-    "fuse_exemplars",
-    "location_prior",
-    "shape_weight",
-)
+    "method", "stages", "rotations", "flip", "fusion_weight", "fuse_exemplars", "location_prior", "shape_weight",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,8 @@ class ProposeOptions:
         instances: how many a photo may hold, in place of the category's own setting: auto, one, or a number ("" = its own).
         other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
             the project holds this category together with another: then each photo shows one kind of thing.
+        apart: leave photos out that clearly look like another category (None: on a sweep, not on photos asked for by id).
+        without: image ids that are not asked for a new instance.
         job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
     """
 
@@ -82,6 +78,8 @@ class ProposeOptions:
     only_keypoints: tuple[str, ...] = ()
     include_labelled: bool = True
     other_kinds: bool = True
+    apart: bool | None = None
+    without: frozenset[int] = frozenset()
     instances: str = ""
     job: str = ""
     step_name: str = ""
@@ -89,7 +87,7 @@ class ProposeOptions:
 
 @dataclass
 class CategoryOutcome:
-    """What happened to one category."""
+    """What happened to one category; `apart`: photos that were not asked, by the category they look like."""
 
     category: str
     exemplars: int = 0
@@ -102,6 +100,8 @@ class CategoryOutcome:
     reason: str = ""
     calibrated: bool = False
     limit: int = 1
+    apart: dict[str, int] = field(default_factory=dict)
+    apart_pending: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -204,7 +204,7 @@ def _rounds(project: Project, category: CategoryRow, options: ProposeOptions, li
     images = project.queries.iter_images(filter_)
     rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
     order = list(rows) if wanted is None else [i for i in wanted if i in rows]
-    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)} | options.without
     quick = options.settings.method == SEARCH_METHOD
     if quick:
         # A first look is coarser than what may be waiting already.
@@ -378,9 +378,11 @@ def _propose_category(
     project: Project, engine: Engine, category: CategoryRow, options: ProposeOptions, progress: Progress, cancel: CancelToken,
     on_stored: Callable[[frozenset[int]], None] | None,
 ) -> CategoryOutcome:  # fmt: skip
-    job = _prepare(project, category, options)
+    left = leave_out(project, engine, category, options, progress, cancel)
+    job = _prepare(project, category, replace(options, without=options.without | left.looks_like.keys()))
     count = sum(len(round_.targets) for round_ in job.rounds)
     outcome = CategoryOutcome(category.name, len(job.request.exemplars), count, limit=job.limit)
+    outcome.apart, outcome.apart_pending = left.counted({}), left.pending
     if not job.request.targets:
         return outcome
     started = time.monotonic()
@@ -408,13 +410,9 @@ class _Store:
     """Collects results and writes them in short transactions, all part of one undo step."""
 
     def __init__(
-        self,
-        project: Project,
-        job: _Job,
-        outcome: CategoryOutcome,
-        on_stored: Callable[[frozenset[int]], None] | None,
+        self, project: Project, job: _Job, outcome: CategoryOutcome, on_stored: Callable[[frozenset[int]], None] | None,
         step_name: str,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._project, self._job, self._outcome, self._on_stored = project, job, outcome, on_stored
         self._step_name = step_name
         self._batch: list[InstanceProposal] = []
