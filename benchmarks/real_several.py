@@ -39,7 +39,8 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.matching.confidence import fit_logistic
 from engine.matching.several import FACTS, LOOKS, Place, Seeker, log_odds, proposed_keypoints
-from engine.pipelines.sweep import choose_settings, open_seeker, prepare_proposals, propose_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
+from engine.pipelines.sweep import open_seeker, prepare_proposals
 from engine.session import EngineSession
 
 Floats = NDArray[np.float64]

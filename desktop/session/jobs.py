@@ -12,11 +12,11 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from desktop.engine_thread.jobs import Job, JobContext, Priority
 from desktop.engine_thread.service import EngineService
 from desktop.session.labelling import Labelling
-from desktop.session.project_session import IMPROVE
 from desktop.session.queue import ReviewQueue
 from desktop.settings import SettingsStore
 from engine.api import (
-    SEARCH_METHOD,
+    FIRST_LOOK,
+    OPTIMISED,
     EngineInfo,
     MatchSettings,
     SegmentRequest,
@@ -92,7 +92,7 @@ class EngineJobs(QObject):
         # What a person chose is done as asked; a sweep over all leaves out what is known to show something else.
         options = ProposeOptions(
             category=category, backbone=self.backbone, image_ids=None if image_ids is None else tuple(image_ids),
-            settings=MatchSettings(method=SEARCH_METHOD) if quick else MatchSettings(), other_kinds=image_ids is not None,
+            settings=MatchSettings(pipeline=FIRST_LOOK) if quick else MatchSettings(), other_kinds=image_ids is not None,
         )  # fmt: skip
         near = self._at.image.id if self._at.image is not None else None
         self._sweep(self._proposing(category), options, near=near, keep=True)
@@ -110,7 +110,7 @@ class EngineJobs(QObject):
         near: int | None = None, keep: bool = False, kept: KeptJob | None = None,
     ) -> None:  # fmt: skip
         job_id = kept.id if kept is not None else uuid.uuid4().hex
-        quick = options.settings.method == SEARCH_METHOD
+        quick = options.settings.pipeline == FIRST_LOOK
 
         def run(context: JobContext) -> Generator[None, None, SweepOutcome]:
             project, asked = context.project, options
@@ -187,7 +187,7 @@ class EngineJobs(QObject):
         if not ahead:
             return
         options = ProposeOptions(
-            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), step_name=f"{IMPROVE}{category.name}",
+            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), by_itself=True,
         )  # fmt: skip
 
         def run(context: JobContext) -> Generator[None, None, None]:
@@ -247,7 +247,8 @@ class EngineJobs(QObject):
     def sharpen_identity(self, identity: str, image_ids: list[int]) -> None:
         """Score the suggestions again after a denial (it is a hard negative now)."""
         options = FindOptions(
-            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name=f"{IMPROVE}suggestions"
+            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name="Improve suggestions",
+            by_itself=True,
         )
 
         def run(context: JobContext) -> Generator[None, None, None]:
@@ -357,7 +358,7 @@ class EngineJobs(QObject):
                 backbone=backbone,
                 image_ids=(image_id,),
                 only_keypoints=(keypoint,),
-                settings=MatchSettings(method="optimise"),
+                settings=MatchSettings(pipeline=OPTIMISED),
             )
             return propose(context.project, context.engine, options, progress=context.progress, cancel=context.cancel)
 

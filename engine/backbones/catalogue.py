@@ -14,6 +14,7 @@ from pathlib import Path
 from engine.backbones.folder import check_safetensors, file_digest
 from engine.domain.errors import AppError, ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.model_info import ModelRow
+from engine.domain.texts import said
 from engine.paths import data_dir
 
 PART, SEGMENTER, ADAPTER = "part", "segmenter", "adapter"
@@ -179,7 +180,7 @@ def check_plan(repo_id: str, names: set[str]) -> None:
     """KnownError when the files are not enough."""
     if "config.json" not in names or not any(n.endswith(".safetensors") for n in names):
         raise ModelCorruptError(
-            f"The repository {repo_id} has no safetensors weights that Kinmark can use (config.json, *.safetensors).",
+            said("The repository {0} has no safetensors weights that Kinmark can use (config.json, *.safetensors).", repo_id),
             "Choose another model or another mirror.",
         )
 
@@ -191,11 +192,11 @@ def check_folder(folder: Path) -> None:
         ModelMissingError: not there. ModelCorruptError: no config, no safetensors, cut off files.
     """
     if not folder.is_dir():
-        raise ModelMissingError(f"The model folder {folder} is not there.", "Check the path or download the model.")
+        raise ModelMissingError(said("The model folder {0} is not there.", folder), "Check the path or download the model.")
     weights = sorted(folder.glob("*.safetensors"))
     if not ((folder / "config.json").is_file() or (folder / ADAPTER_FILE).is_file()) or not weights:
         raise ModelCorruptError(
-            f"{folder} must hold config.json and safetensors weights.", "Download or copy the model again."
+            said("{0} must hold config.json and safetensors weights.", folder), "Download or copy the model again."
         )
     for path in weights:
         check_safetensors(path)
@@ -214,13 +215,13 @@ def installed_folder(helper_id: str, models_dir: Path | None = None) -> Path:
     """Its folder; ModelMissingError says how to get it, UserInputError when there is no such helper."""
     spec = helper(helper_id)
     if spec is None:
-        raise UserInputError(f"There is no helper model '{helper_id}'.", "See: kinmark models list")
+        raise UserInputError(said("There is no helper model '{0}'.", helper_id), "See: kinmark models list")
     folder = folder_of(spec, models_dir)
     if not folder.is_dir():
-        hint = f"kinmark models download {spec.id}"
+        hint = said("kinmark models download {0}", spec.id)
         if spec.address:
-            hint = f"Get {spec.address}, then: kinmark models convert FILE --as {spec.id}"
-        raise ModelMissingError(f"The model '{spec.id}' is not installed.", hint)
+            hint = said("Get {0}, then: kinmark models convert FILE --as {1}", spec.address, spec.id)
+        raise ModelMissingError(said("The model '{0}' is not installed.", spec.id), hint)
     return folder
 
 

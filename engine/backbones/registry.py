@@ -16,6 +16,7 @@ from engine import plugins
 from engine.backbones.catalogue import ADAPTER, HELPERS, PART, helper
 from engine.backbones.spec import BackboneSpec, BlockWeight, FusionSpec, InstanceSpec, apply_card, read_card
 from engine.domain.errors import ModelCorruptError, ModelMissingError
+from engine.domain.texts import said
 from engine.paths import data_dir, resources_dir
 
 __all__ = [
@@ -166,7 +167,9 @@ def with_folder(spec: BackboneSpec, folder: Path) -> BackboneSpec:
         filled = apply_card(spec, read_card(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ModelCorruptError(
-            f"The settings file {path} of the model is damaged.", "Restore it or add the model again.", repr(error)
+            said("The settings file {0} of the model is damaged.", path),
+            "Restore it or add the model again.",
+            repr(error),
         ) from None
     return replace(filled, folder=str(folder))
 
@@ -217,15 +220,17 @@ def get_spec(id_or_path: str | Path, models_dir: Path | None = None) -> Backbone
     if added is not None:
         if not Path(added).is_dir():
             raise ModelMissingError(
-                f"The folder {added} of the added model '{name}' is not there any more.",
-                f"Restore it, or forget it with: kinmark models remove {name}",
+                said("The folder {0} of the added model '{1}' is not there any more.", added, name),
+                said("Restore it, or forget it with: kinmark models remove {0}", name),
             )
         return spec_of_folder(Path(added), name)
     path = Path(name).expanduser()
     if path.is_dir():
         return spec_of_folder(path.resolve())
     known = ", ".join([s.id for s in _known()] + sorted(added_folders(models_dir)))
-    raise ModelMissingError(f"There is no backbone '{name}'.", f"Known: {known}, or the path of a diffusers folder.")
+    raise ModelMissingError(
+        said("There is no backbone '{0}'.", name), said("Known: {0}, or the path of a diffusers folder.", known)
+    )
 
 
 def with_part(base: BackboneSpec, descriptor: str, weight: float, name: str) -> BackboneSpec:

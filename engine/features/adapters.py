@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from engine.backbones.catalogue import ADAPTER_FILE, HelperSpec, installed_folder
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from engine.domain.texts import said
 from engine.features.dino import BATCH, DinoModel, _format, folder_revision, open_dino
 from engine.features.fusion import DenseDescriptor, l2_normalise, resample
 
@@ -121,7 +122,7 @@ class MarcoHead:
         layers = model.model.encoder.layer
         if self.blocks[-1] >= len(layers):
             raise ModelCorruptError(
-                f"MARCO changes block {self.blocks[-1]}, and the model in {model.folder} has {len(layers)}.",
+                said("MARCO changes block {0}, and the model in {1} has {2}.", self.blocks[-1], model.folder, len(layers)),
                 "Install dinov2-large.",
             )
         for number in self.blocks:
@@ -177,8 +178,8 @@ class AdaptedModel:
         tensors = load_file(folder / WEIGHTS)
         if kind.width(tensors) != base.width:
             raise ModelCorruptError(
-                f"'{spec.id}' is made for features of {kind.width(tensors)} channels, {base.folder} gives {base.width}.",
-                f"Install {spec.base}.",
+                said("'{0}' is made for features of {1} channels, {2} gives {3}.", spec.id, kind.width(tensors), base.folder, base.width),
+                said("Install {0}.", spec.base),
             )
         self.base, self.head = base, kind(tensors, base.device, base.dtype)
         self.head.attach(base)
@@ -221,7 +222,7 @@ def convert_checkpoint(file: Path, spec: HelperSpec, target: Path) -> None:
     from safetensors.torch import save_file
 
     if not file.is_file():
-        raise ModelMissingError(f"There is no file {file}.", f"Get it from {spec.address}.")
+        raise ModelMissingError(said("There is no file {0}.", file), said("Get it from {0}.", spec.address))
     tensors = HEADS[spec.id].select(_flat(_restricted(file)))
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".convert-", dir=target.parent))
@@ -238,12 +239,12 @@ def convert_checkpoint(file: Path, spec: HelperSpec, target: Path) -> None:
 
 def _restricted(file: Path) -> Any:
     if file.stat().st_size > MAX_BYTES:
-        raise UserInputError(f"{file} is larger than {MAX_BYTES >> 30} GB, which no adapter is.", "Choose its checkpoint.")
+        raise UserInputError(said("{0} is larger than {1} GB, which no adapter is.", file, MAX_BYTES >> 30), "Choose its checkpoint.")
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - refused pickles and damaged archives raise many types
         raise ModelCorruptError(
-            f"{file} is damaged, or holds more than tensors and was not opened, because that could run code.",
+            said("{0} is damaged, or holds more than tensors and was not opened, because that could run code.", file),
             "Get the published file again.", repr(error)[:2000],
         ) from None  # fmt: skip
 
@@ -264,7 +265,7 @@ def _pick(tensors: Tensors, before: str, wanted: Any) -> Tensors:
     for name in wanted:
         own = next((v for k, v in tensors.items() if k == before + name or k.endswith("." + before + name)), None)
         if own is None:
-            raise ModelCorruptError(f"The checkpoint lacks {before}{name}.", "It is another model: choose the published file.")
+            raise ModelCorruptError(said("The checkpoint lacks {0}{1}.", before, name), "It is another model: choose the published file.")
         found[name] = own
     return found
 
@@ -273,5 +274,5 @@ def _check_shapes(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> No
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:
             raise ModelCorruptError(
-                f"The checkpoint's {name} has the shape {tuple(tensors[name].shape)}, not {shape}.", "It is another model."
+                said("The checkpoint's {0} has the shape {1}, not {2}.", name, tuple(tensors[name].shape), shape), "It is another model."
             )

@@ -13,6 +13,7 @@ from torch import Tensor
 from engine import plugins
 from engine.backbones.catalogue import ADAPTER, PART, HelperSpec, helper, installed_folder
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.features.fusion import DenseDescriptor
 
 NATURAL_BATCH = 8
@@ -34,7 +35,7 @@ def _efficientnet(name: str, device: torch.device | str) -> DenseDescriptor:
 
     variant = name.removeprefix(DESCRIPTOR_PREFIX)
     if variant not in VARIANTS:
-        raise UserInputError(f"There is no EfficientNet '{variant}'.", f"Known: {', '.join(VARIANTS)}.")
+        raise UserInputError(said("There is no EfficientNet '{0}'.", variant), said("Known: {0}.", ", ".join(VARIANTS)))
     features = NaturalFeatures(variant, device)
     return DenseDescriptor(name, features.version, features.dense, NATURAL_BATCH)
 
@@ -68,8 +69,8 @@ def get_descriptor(
     if found is None:
         registered = ", ".join(descriptor_names())
         raise UserInputError(
-            f"There is no dense descriptor '{name}'.",
-            f"Known: {registered}, efficientnet_lite2, dino:<folder>, and the parts of: kinmark models list",
+            said("There is no dense descriptor '{0}'.", name),
+            said("Known: {0}, efficientnet_lite2, dino:<folder>, and the parts of: kinmark models list", registered),
         )
     return found
 
@@ -117,8 +118,12 @@ def parse_parts(text: str) -> tuple[DescriptorPart, ...]:
         try:
             parts.append(DescriptorPart(name.strip(), float(weight or 1), float(scale or 1)))
         except ValueError:
-            raise UserInputError(f"'{term.strip()}' is no part of a descriptor.", "Write name@scale*weight.") from None
+            raise UserInputError(
+                said("'{0}' is no part of a descriptor.", term.strip()), "Write name@scale*weight."
+            ) from None
     if len({p.name for p in parts}) < len(parts) or any(p.weight <= 0 or p.scale <= 0 for p in parts):
-        raise UserInputError(f"The descriptor '{text}' names a part twice, or one without weight or size.", "Correct it.")
+        raise UserInputError(
+            said("The descriptor '{0}' names a part twice, or one without weight or size.", text), "Correct it."
+        )
     total = sum(p.weight for p in parts)
     return tuple(DescriptorPart(p.name, p.weight / total, p.scale) for p in parts)

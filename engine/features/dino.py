@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.domain.errors import ModelCorruptError, ModelMissingError
+from engine.domain.texts import said
 from engine.features.fusion import DenseDescriptor, l2_normalise, resample
 
 PREFIX = "dino:"
@@ -126,10 +127,12 @@ class DinoModel:
 
 def _load(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
-        raise ModelMissingError(f"There is no DINO model in {folder}.", "Give the folder that holds its config.json.")
+        raise ModelMissingError(
+            said("There is no DINO model in {0}.", folder), "Give the folder that holds its config.json."
+        )
     if any(p.suffix in PICKLES for p in folder.iterdir()) or not list(folder.glob("*.safetensors")):
         raise ModelCorruptError(
-            f"{folder} must hold safetensors weights and no pickled ones (unpickling runs code).",
+            said("{0} must hold safetensors weights and no pickled ones (unpickling runs code).", folder),
             "Use the safetensors version of the model and delete .bin files.",
         )
     from transformers import AutoModel
@@ -138,11 +141,11 @@ def _load(folder: Path) -> Any:
         model = AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except Exception as error:  # noqa: BLE001 - the library raises almost anything on damaged folders
         raise ModelCorruptError(
-            f"The DINO model in {folder} cannot be loaded.", "Copy it again.", repr(error)
+            said("The DINO model in {0} cannot be loaded.", folder), "Copy it again.", repr(error)
         ) from None
     if model.config.model_type not in _FAMILIES:
         raise ModelCorruptError(
-            f"{folder} holds a '{model.config.model_type}' model, not DINOv2, DINOv3, TIPSv2 or C-RADIO.",
+            said("{0} holds a '{1}' model, not DINOv2, DINOv3, TIPSv2 or C-RADIO.", folder, model.config.model_type),
             "Choose another folder.",
         )
     return model.vision_model if model.config.model_type == "tipsv2" else model  # words are not needed here

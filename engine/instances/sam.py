@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from engine.backbones.catalogue import SEGMENTER, helper, installed_folder
 from engine.domain.errors import ModelCorruptError, ModelMissingError
 from engine.domain.geometry import Box
+from engine.domain.texts import said
 from engine.instances.picture import BoolMask, Picture
 from engine.paths import data_dir
 from engine.session import EngineSession
@@ -46,7 +47,7 @@ def segmenter_folder(name: str) -> Path:
         if path.is_dir():
             return path
     raise ModelMissingError(
-        f"There is no segmenter '{name}'.",
+        said("There is no segmenter '{0}'.", name),
         "Give one of `kinmark models list`, the folder of a SAM model in transformers' layout, or use grabcut.",
     )
 
@@ -213,7 +214,7 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
     kind = _kind_of(folder)
     if not list(folder.glob("*.safetensors")):
         raise ModelCorruptError(
-            f"The segmenter folder {folder} holds no safetensors weights.",
+            said("The segmenter folder {0} holds no safetensors weights.", folder),
             "Pickled weights are not loaded; get the safetensors version of the model.",
         )
     import transformers
@@ -226,18 +227,21 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
         # A torchvision of another build than torch fails with a RuntimeError while timm is imported.
         if isinstance(error, ImportError) or "torchvision" in str(error):
             raise ModelMissingError(
-                f"The segmenter in {folder} needs a package that is not installed, or that does not fit the installed torch.",
+                said(
+                    "The segmenter in {0} needs a package that is not installed, or that does not fit the installed torch.",
+                    folder,
+                ),
                 "EdgeTAM's image encoder comes from timm, which needs the torchvision build that belongs to the installed "
                 "torch (docs/guide/instances.md says how). SAM, SAM-HQ and SAM 2 need nothing more.",
                 str(error),
             ) from None
         raise ModelCorruptError(
-            f"The segmenter in {folder} cannot be loaded.", "Download it again.", repr(error)[:2000]
+            said("The segmenter in {0} cannot be loaded.", folder), "Download it again.", repr(error)[:2000]
         ) from None
     missing = sorted(k for k in report.get("missing_keys", ()) if "position_ids" not in k)
     if missing:
         raise ModelCorruptError(
-            f"The segmenter in {folder} lacks weights ({len(missing)} tensors, first: {missing[0]}).",
+            said("The segmenter in {0} lacks weights ({1} tensors, first: {2}).", folder, len(missing), missing[0]),
             "Download it again.",
         )
     size = model.config.prompt_encoder_config.image_size
@@ -266,7 +270,7 @@ def _kind_of(folder: Path) -> str:
         kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
     except (OSError, ValueError, AttributeError) as error:
         raise ModelCorruptError(
-            f"The segmenter folder {folder} has no readable config.json.",
+            said("The segmenter folder {0} has no readable config.json.", folder),
             "Give the folder of a SAM model.",
             repr(error),
         ) from None
@@ -274,7 +278,7 @@ def _kind_of(folder: Path) -> str:
     kind = "sam3_tracker" if kind == "sam3_video" else kind  # what is published as one holds the tracker's weights
     if kind not in CLASSES:
         raise ModelCorruptError(
-            f"The folder {folder} holds a model of the kind '{kind}', which cannot segment.",
-            f"Known kinds: {', '.join(sorted(CLASSES))}.",
+            said("The folder {0} holds a model of the kind '{1}', which cannot segment.", folder, kind),
+            said("Known kinds: {0}.", ", ".join(sorted(CLASSES))),
         )
     return kind

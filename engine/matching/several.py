@@ -1,4 +1,4 @@
-"""Every individual of a category in one photo (ours; docs/several.md).
+"""Every individual of a category in one photo (ours; docs/lab/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
 looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well heads, cells
@@ -65,7 +65,7 @@ SUPPRESS = 0.4
 error is made of parts of two that lie side by side."""
 BAR, FIRST_BAR = 0.0, -2.0
 """Log-odds that an individual beside others, and the first of a photo, must reach."""
-SHARE_OF_BEST = 0.15
+SHARE_OF_BEST = 0.2
 """Those beside others must come so near to the best place's log-odds, too: copies of one kind in one light fit about alike."""
 LEAST_SHOWN = 0.4
 MARGIN = 0.15

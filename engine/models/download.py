@@ -25,6 +25,7 @@ from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import KnownError, ModelCorruptError, OperationCancelled
 from engine.domain.model_info import DownloadPlan, PlannedFile
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,11 @@ def _check_plan(plan: DownloadPlan) -> None:
     if bad or weights or "model_index.json" not in names:
         missing = ", ".join(weights) or "model_index.json"
         raise KnownError(
-            f"The repository {plan.repo_id} has no safetensors weights that Kinmark can use ({bad[:1] or missing}).",
+            said(
+                "The repository {0} has no safetensors weights that Kinmark can use ({1}).",
+                plan.repo_id,
+                bad[:1] or missing,
+            ),
             "Choose another model or another mirror.",
         )
 
@@ -239,7 +244,11 @@ def _fetch(plan: DownloadPlan, file: PlannedFile, staging: Path, counter: _Count
     if not _matches(part, file):
         part.unlink(missing_ok=True)
         raise ModelCorruptError(
-            f"The downloaded file {file.name} of {plan.repo_id} differs from its published checksum; it was deleted.",
+            said(
+                "The downloaded file {0} of {1} differs from its published checksum; it was deleted.",
+                file.name,
+                plan.repo_id,
+            ),
             "Start the download again, or use another endpoint.",
         )
     part.replace(whole)
@@ -289,7 +298,9 @@ def _stream(url: str, headers: dict[str, str], part: Path, have: int, file: Plan
                 out.write(chunk)
                 counter.add(len(chunk), file.name)
                 if out.tell() > file.size:
-                    raise ModelCorruptError(f"The file {file.name} is longer than announced.", "Use another endpoint.")
+                    raise ModelCorruptError(
+                        said("The file {0} is longer than announced.", file.name), "Use another endpoint."
+                    )
             out.flush()
             os.fsync(out.fileno())
         if part.stat().st_size < file.size:
@@ -313,12 +324,17 @@ def _check_space(plan: DownloadPlan, models: Path) -> None:
         free = shutil.disk_usage(models).free
     except OSError as error:
         raise KnownError(
-            f"The model folder {models} cannot be written.", "Check its permissions.", repr(error)
+            said("The model folder {0} cannot be written.", models), "Check its permissions.", repr(error)
         ) from None
     need = plan.total_bytes - plan.done_bytes + _SPARE_BYTES
     if free < need:
         raise KnownError(
-            f"There is not enough free space in {models}: {need >> 20} MB are needed, {free >> 20} MB are free.",
+            said(
+                "There is not enough free space in {0}: {1} MB are needed, {2} MB are free.",
+                models,
+                need >> 20,
+                free >> 20,
+            ),
             "Make room, or move the folder with KINMARK_HOME.",
         )
 
@@ -351,16 +367,19 @@ def _translate(error: Exception, spec: Source) -> NoReturn:
     if isinstance(error, errors.OfflineModeIsEnabled):
         message, hint = "Downloads are switched off.", "Unset HF_HUB_OFFLINE to download, or add a local folder."
     elif isinstance(error, errors.GatedRepoError):
-        message, hint = f"Access to {where} must be granted first.", "Accept its terms on its web page and log in."
+        message, hint = (
+            said("Access to {0} must be granted first.", where),
+            "Accept its terms on its web page and log in.",
+        )
     elif isinstance(error, errors.RevisionNotFoundError | errors.RepositoryNotFoundError | errors.EntryNotFoundError):
-        message, hint = f"{where} is not there.", "Check the endpoint (HF_ENDPOINT) or choose another model."
+        message, hint = said("{0} is not there.", where), "Check the endpoint (HF_ENDPOINT) or choose another model."
     elif isinstance(error, OSError) and error.errno is not None and error.errno in (28, 122):
         message, hint = "The disk is full.", "Make room and run the download again: it goes on where it stopped."
     elif isinstance(error, PermissionError):
-        message, hint = f"A file could not be written: {error.filename}.", "Check the folder's permissions."
+        message, hint = said("A file could not be written: {0}.", error.filename), "Check the folder's permissions."
     else:
         message, hint = (
-            f"The download of {where} was interrupted.",
+            said("The download of {0} was interrupted.", where),
             "Check the network and run it again: it goes on where it stopped.",
         )
     raise KnownError(message, hint, details) from None

@@ -36,6 +36,7 @@ from engine.backbones.registry import (
 from engine.domain.errors import AppError, KnownError, ModelMissingError, UserInputError
 from engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.models import download
 from engine.models.overlay import assemble, overlay_layout, overlay_of, require_base
 from engine.models.recommend import Recommendation, recommend
@@ -123,11 +124,14 @@ class ModelManager:
         chosen = name or folder.name
         if not _NAME.fullmatch(chosen):
             raise UserInputError(
-                f"'{chosen}' cannot be the name of a model.", "Use --name with letters, digits, dots, '-' and '_'."
+                said("'{0}' cannot be the name of a model.", chosen),
+                "Use --name with letters, digits, dots, '-' and '_'.",
             )
         added = added_folders(self._models_dir)
         if built_in(chosen) is not None or (chosen in added and added[chosen] != str(folder)):
-            raise UserInputError(f"There is already a model named '{chosen}'.", "Choose another one with --name.")
+            raise UserInputError(
+                said("There is already a model named '{0}'.", chosen), "Choose another one with --name."
+            )
         spec_of_folder(folder, chosen)
         self._save_added({**added, chosen: str(folder)})
         return self.row(chosen)
@@ -147,7 +151,7 @@ class ModelManager:
             return False
         spec = built_in(model_id)
         if spec is None:
-            raise ModelMissingError(f"There is no model '{model_id}'.", "See: kinmark models list")
+            raise ModelMissingError(said("There is no model '{0}'.", model_id), "See: kinmark models list")
         if not spec.repo_id:
             raise UserInputError("The shipped model cannot be removed.")
         return self._delete(model_id, self.folder)
@@ -163,13 +167,13 @@ class ModelManager:
     def _delete(model_id: str, where: Path) -> bool:
         found = [p for p in (where / model_id, download.staging_folder(where, model_id)) if p.is_dir()]
         if not found:
-            raise ModelMissingError(f"The model '{model_id}' is not installed.", "See: kinmark models list")
+            raise ModelMissingError(said("The model '{0}' is not installed.", model_id), "See: kinmark models list")
         try:
             for folder in found:
                 shutil.rmtree(folder)
         except OSError as error:
             raise KnownError(
-                f"The model folder {error.filename} cannot be deleted.", "Check its permissions.", repr(error)
+                said("The model folder {0} cannot be deleted.", error.filename), "Check its permissions.", repr(error)
             ) from None
         return True
 
@@ -182,7 +186,9 @@ class ModelManager:
             temporary.replace(path)
         except OSError as error:
             raise KnownError(
-                f"The list of models {path} cannot be written.", "Check free space and permissions.", repr(error)
+                said("The list of models {0} cannot be written.", path),
+                "Check free space and permissions.",
+                repr(error),
             ) from None
 
     # ---- download --------------------------------------------------------------------------------------------
@@ -211,8 +217,12 @@ class ModelManager:
         """
         if not licence_accepted:
             raise UserInputError(
-                f"The licence of '{plan.model_id}' ({plan.licence}) was not accepted, so nothing was downloaded.",
-                f"Read {plan.licence_url or 'its text'} and accept it.",
+                said(
+                    "The licence of '{0}' ({1}) was not accepted, so nothing was downloaded.",
+                    plan.model_id,
+                    plan.licence,
+                ),
+                said("Read {0} and accept it.", plan.licence_url or "its text"),
             )
         spec = self._downloadable(plan.model_id, plan.commit)
         overlay = isinstance(spec, BackboneSpec) and overlay_of(spec)
@@ -239,7 +249,7 @@ class ModelManager:
         spec = catalogue.helper(model_id)
         if spec is None or spec.kind != catalogue.ADAPTER:
             names = ", ".join(s.id for s in catalogue.HELPERS if s.kind == catalogue.ADAPTER)
-            raise UserInputError(f"'{model_id}' is not made from a file.", f"These are: {names}.")
+            raise UserInputError(said("'{0}' is not made from a file.", model_id), said("These are: {0}.", names))
         convert_checkpoint(file, spec, catalogue.helpers_folder(self._models_dir) / spec.id)
         return self.row(model_id)
 
@@ -261,15 +271,15 @@ class ModelManager:
         spec: BackboneSpec | catalogue.HelperSpec | None = built_in(model_id) or catalogue.helper(model_id)
         if isinstance(spec, catalogue.HelperSpec) and spec.address:
             raise UserInputError(
-                f"'{model_id}' has no checksum to download it by.",
-                f"Get {spec.address}, then: kinmark models convert FILE --as {model_id}",
+                said("'{0}' has no checksum to download it by.", model_id),
+                said("Get {0}, then: kinmark models convert FILE --as {1}", spec.address, model_id),
             )
         if spec is None or not spec.repo_id:
             names = [s.id for s in list_specs(self._models_dir) if s.repo_id]
             names += [s.id for s in catalogue.HELPERS if s.repo_id]
             raise UserInputError(
-                f"'{model_id}' is not a model that can be downloaded.",
-                f"These can: {', '.join(names)}.",
+                said("'{0}' is not a model that can be downloaded.", model_id),
+                said("These can: {0}.", ', '.join(names)),
             )
         return replace(spec, revision=revision) if revision else spec
 
@@ -286,8 +296,8 @@ class ModelManager:
         else:
             spec = get_spec(model_id, self._models_dir)
             if not spec.folder:
-                hint = f"kinmark models download {model_id}"
-                raise ModelMissingError(f"The model '{model_id}' is not installed.", hint)
+                hint = said("kinmark models download {0}", model_id)
+                raise ModelMissingError(said("The model '{0}' is not installed.", model_id), hint)
             folder = Path(spec.folder)
         problems: list[str] = []
         for check in checks:

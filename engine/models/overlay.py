@@ -14,6 +14,7 @@ from engine.backbones.folder import check_layout, check_safetensors, check_weigh
 from engine.backbones.registry import BackboneSpec, is_installed
 from engine.domain.errors import KnownError, ModelMissingError
 from engine.domain.model_info import DownloadPlan
+from engine.domain.texts import said
 from engine.models.download import Layout
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -37,8 +38,8 @@ def require_base(model_id: str, base: BackboneSpec) -> None:
     """ModelMissingError unless the base is installed."""
     if not is_installed(base):
         raise ModelMissingError(
-            f"'{model_id}' is another U-Net for '{base.id}', which is not installed.",
-            f"First: kinmark models download {base.id}",
+            said("'{0}' is another U-Net for '{1}', which is not installed.", model_id, base.id),
+            said("First: kinmark models download {0}", base.id),
         )
 
 
@@ -50,7 +51,7 @@ def overlay_layout(overlay: Overlay) -> Layout:
 
     def check(plan: DownloadPlan) -> None:
         if overlay.file not in {file.name for file in plan.files}:
-            raise KnownError(f"The repository {plan.repo_id} has no file {overlay.file}.", "Choose another mirror.")
+            raise KnownError(said("The repository {0} has no file {1}.", plan.repo_id, overlay.file), "Choose another mirror.")
 
     return Layout(needed, check, lambda folder: check_safetensors(folder / overlay.file))
 
@@ -74,7 +75,7 @@ def assemble(base: Path, folder: Path, file: str) -> None:
             _link(folder / file, folder / UNET)
     except OSError as error:
         raise KnownError(
-            f"The model folder {folder} cannot be completed: {error.strerror or error}.", "Make room, then download again."
+            said("The model folder {0} cannot be completed: {1}.", folder, error.strerror or error), "Make room, then download again."
         ) from None
     check_layout(folder)
     check_weights(folder)

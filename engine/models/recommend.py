@@ -8,6 +8,7 @@ from typing import Literal
 
 from engine.domain.errors import UserInputError
 from engine.domain.model_info import ModelRow
+from engine.domain.texts import said
 
 Task = Literal["keypoints", "instances", "masks"]
 TASKS: tuple[Task, ...] = ("keypoints", "instances", "masks")
@@ -38,10 +39,10 @@ def recommend(
         UserInputError: no such task.
     """
     if task not in TASKS:
-        raise UserInputError(f"There is no task '{task}'.", f"Known: {', '.join(TASKS)}.")
+        raise UserInputError(said("There is no task '{0}'.", task), said("Known: {0}.", ', '.join(TASKS)))
     model_id, why = _choice(task, device, memory_gb, commercial)
     row = next(r for r in rows if r.id == model_id)
-    command = "" if row.installed else f"kinmark models download {model_id}"
+    command = "" if row.installed else said("kinmark models download {0}", model_id)
     if not row.installed and model_id == "cleandift-sd21":
         command = "kinmark models download sd21, then: " + command
     use = {"masks": f"kinmark find DIR --refine {model_id}"}.get(task, f"--backbone {model_id}")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from engine.domain.errors import ModelCorruptError
 from engine.domain.model_info import SelfTest
+from engine.domain.texts import said
 from engine.features.extractor import OF_THE_SPEC
 from engine.requests import EngineConfig, ImageInput
 from engine.session import EngineSession
@@ -40,7 +41,8 @@ def run_self_test(
             image_seconds = time.monotonic() - start
         if float(first.features.std()) < 1e-6:
             raise ModelCorruptError(
-                f"The model '{model_id}' gives the same feature everywhere.", "Its weights are damaged: verify it."
+                said("The model '{0}' gives the same feature everywhere.", model_id),
+                "Its weights are damaged: verify it.",
             )
         info = session.info()
         return SelfTest(

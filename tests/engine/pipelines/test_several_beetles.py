@@ -16,7 +16,8 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.matching.several import BAR, proposed_keypoints
 from engine.matching.several_bar import HIGHEST
-from engine.pipelines.sweep import open_seeker, prepare_proposals, propose_keypoints
+from engine.pipelines.registry import propose_keypoints
+from engine.pipelines.sweep import open_seeker, prepare_proposals
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "back", "claw"))

@@ -193,7 +193,7 @@ def test_optimise_through_propose(folder: Path, model: Path, engine) -> None:
     extra = {"steps": 2, "restarts": 2, "target_crops": 4}
     with Project.open(folder) as project:
         options = ProposeOptions(
-            backbone=str(model), only_keypoints=("tail",), settings=MatchSettings(method="optimise", extra=extra)
+            backbone=str(model), only_keypoints=("tail",), settings=MatchSettings(pipeline="optimise", options=extra)
         )
         (outcome,) = propose(project, engine, options)
         assert outcome.proposals == 3 and outcome.keypoints == 3
