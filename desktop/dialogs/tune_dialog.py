@@ -17,8 +17,8 @@ from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 

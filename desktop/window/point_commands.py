@@ -14,8 +14,8 @@ from desktop.error_texts import in_language
 from desktop.session.shown import ShownInstance, instance_title
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#FFFFFF")
 """Okabe-Ito: told apart without colour vision; any other colour can be mixed."""

@@ -35,7 +35,7 @@ from desktop.window.menus import fill_menu_bar, make_tool_bar
 from engine.domain.errors import AppError, ProjectLockedError
 
 if TYPE_CHECKING:
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 PEEK_TAP_S = 0.25
 PAGES = ("label", "parts", "identities", "statistics")
@@ -169,7 +169,7 @@ class MainWindow(QMainWindow):
         self.program.pool.submit("check", lambda: Project.check_file(folder), done, failed=failed, priority=URGENT)
 
     def _open(self, folder: Path, read_only: bool, *, checked: bool = False) -> bool:
-        from desktop.window.workspace import Workspace  # the database comes with it: not before the first paint
+        from desktop.workspace import Workspace  # the database comes with it: not before the first paint
         from projects.project import Project
 
         try:
