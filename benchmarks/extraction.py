@@ -61,8 +61,7 @@ class Bench:
 
     def published(self, procedure: Callable[..., Tensor]) -> Tensor:
         """Decode, preprocess, extract: one image, nothing kept, as the published scripts do."""
-        from engine.features.extractor import to_network
-        from engine.features.views import ImageSource, render_view
+        from engine.features.views import ImageSource, render_view, to_network
 
         source = ImageSource()
         pixels = render_view(self.view, self.backbone.spec.input_wh, source)

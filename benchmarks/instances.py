@@ -33,8 +33,8 @@ from engine.api import (
 )
 from engine.domain.masks import MaskRLE
 from engine.evaluation import instance_metrics as metrics
+from engine.instances.by_reference import InstanceFinder
 from engine.instances.decision import DEFAULT_THRESHOLD, confidence_of
-from engine.instances.find import InstanceFinder
 from engine.instances.picture import load_picture
 from engine.retrieval.descriptors import descriptors
 from engine.retrieval.index import VectorIndex

@@ -4,7 +4,7 @@
 
 `--data` holds the folders coco, macaque, zebra, animalpose, ap10k (COCO labels) and pairs (the pictures that the published
 methods show; a handful of points on them is placed below by hand). The photos are not ours to ship, so the sheets are made
-where the photos are; what they show is written down in docs/real-photos.md. Figures over two or three photos say nothing
+where the photos are; what they show is written down in docs/lab/real-photos.md. Figures over two or three photos say nothing
 about quality: they say where to look.
 """
 
@@ -30,8 +30,10 @@ from projects.pictures.contact_sheet import ACCEPTED, HUMAN, DrawnPoint, Section
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.demo.truth import instance_box, nearest_instance, placed
-from projects.workflows.find import FindOptions, ReferenceSpec, find
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.find import find
+from projects.workflows.find_plan import FindOptions, ReferenceSpec
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 
 CAT = ("ear_1", "ear_2", "eye_1", "eye_2", "nose")
 GUITAR = ("sound_hole", "bridge", "left_bulge", "right_bulge", "bottom")

@@ -10,8 +10,8 @@ for. A proposal is right if it lies on an instance that no surer proposal lies o
 half of the keypoints within 0.1 of the longer side of its box. PCK@0.1 is that of the instances that were found. "one" is what the same
 engine takes with one proposal a photo.
 
-`--fit` writes the model of log-odds (`engine.matching.several`) instead, from all candidate places of these runs, and says what it
-decides on every set when it was fitted on the others.
+`--fit` writes the model of log-odds (`engine.matching.several`) instead, from all candidate places of these runs, and says what is
+found on every set with a model fitted on the others (keypoints of the looks, not of the final answers).
 
 Where FOLDER is absent the benchmark says so and ends with 0.
 """
@@ -37,28 +37,27 @@ from engine.api import DEFAULT_BACKBONE, EngineConfig, Exemplar, ImageInput, Pro
 from engine.domain.alike import named_similarity
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
-from engine.matching.confidence import auroc, fit_logistic
-from engine.matching.several import FACTS, LOOKS, proposed_keypoints
-from engine.pipelines.sweep import (
-    choose_settings,
-    decide_plan,
-    open_heads,
-    open_matcher,
-    open_seeker,
-    propose_keypoints,
-)
+from engine.matching.confidence import fit_logistic
+from engine.matching.several import FACTS, LOOKS, Place, Seeker, log_odds, proposed_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
+from engine.pipelines.sweep import open_seeker, prepare_proposals
 from engine.session import EngineSession
 
 Floats = NDArray[np.float64]
 LIMIT = 20
 CANVAS = (640, 480)
 SCENE = 448
+SIDE = (1.2, 1.95)
+"""From where bodies are seen, radians: from all round they have little in common."""
 THERE, ELSEWHERE = 0.55, 0.25
 """What a place teaches by its similarity to the nearest instance; between them nothing (with two or three keypoints: not there, since
 one of two is a place made of parts of two instances)."""
 
 
-@dataclass(frozen=True)
+RIDGE, REPEATS = 20.0, 6
+
+
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """One instance: `xy` `[K, 2]` (NaN = not labelled), `length` longer side of its box."""
 
@@ -167,7 +166,7 @@ def scenes(category: str, out: Path, count: int = 20) -> SeveralSet:
         canvas = cv2.GaussianBlur(render_scene(HELD_OUT + 90_000 + 4 * number, SCENE, other).image, (0, 0), 12)
         free, own = np.ones((SCENE, SCENE), bool), []
         for turn in range(1 + number % 4):
-            options = SceneOptions(category=category, identity=HELD_OUT // 4 + 1234, distractor=False)
+            options = SceneOptions(category=category, identity=HELD_OUT // 4 + 1234, distractor=False, azimuth=SIDE)
             scene = render_scene(HELD_OUT + 50_000 + 16 * number + turn, SCENE // 2, options)
             factor, body = float(rng.uniform(0.75, 1.05)), scene.objects[0]
             size = round(SCENE // 2 * factor)
@@ -247,17 +246,23 @@ def measure(session: EngineSession, several: SeveralSet, labels: int, choice: in
         list(propose_keypoints(session, one))
         outcome.seconds_one = (time.perf_counter() - start) / len(judged)
     for index, proposals in found.items():
-        left = list(several.instances[index])
-        outcome.proposed += len(proposals)
-        for proposal in sorted(proposals, key=lambda p: p.index):
-            xy = np.asarray(proposed_keypoints(several.schema, proposal).xy_image)
-            hit = max((one for one in left if one.matches(xy)), key=lambda one: one.likeness(xy), default=None)
-            if hit is not None:
-                left.remove(hit)
-                outcome.right += 1
-                shown = np.isfinite(hit.xy[:, 0])
-                outcome.points += list(np.linalg.norm(xy[shown] - hit.xy[shown], axis=1) <= 0.1 * hit.length)
+        ordered = sorted(proposals, key=lambda p: p.index)
+        placed = [np.asarray(proposed_keypoints(several.schema, p).xy_image) for p in ordered]
+        score(outcome, placed, several.instances[index])
     return outcome
+
+
+def score(outcome: Outcome, placed: Sequence[Floats], instances: Sequence[Labelled]) -> None:
+    """Count what was proposed in a photo, surest first: every instance can be found once."""
+    left = list(instances)
+    outcome.proposed += len(placed)
+    for xy in placed:
+        hit = max((one for one in left if one.matches(xy)), key=lambda one: one.likeness(xy), default=None)
+        if hit is not None:
+            left.remove(hit)
+            outcome.right += 1
+            shown = np.isfinite(hit.xy[:, 0])
+            outcome.points += list(np.linalg.norm(xy[shown] - hit.xy[shown], axis=1) <= 0.1 * hit.length)
 
 
 def _settings(session: EngineSession, request: ProposeRequest) -> Any:
@@ -268,57 +273,64 @@ def _settings(session: EngineSession, request: ProposeRequest) -> Any:
 # ---- fitting --------------------------------------------------------------------------------------------------------
 
 
-def candidate_facts(
-    session: EngineSession, several: SeveralSet, labels: int, choice: int, chosen: Any
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """FACTS `[N, F]` of the candidate places of one run, and whether somebody is there; doubtful ones left out."""
+@dataclass(frozen=True)
+class Seen:
+    """The candidate places of one photo (without their maps) and who is there."""
+
+    seeker: Seeker
+    target: Target
+    places: tuple[Place, ...]
+    instances: tuple[Labelled, ...]
+
+    def lesson(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """FACTS `[N, F]` of the places that teach something, and whether somebody is there."""
+        few = len(self.seeker.schema) <= 3
+        likeness = [max((one.likeness(_xy(p)) for one in self.instances), default=0.0) for p in self.places]
+        use = [n for n, value in enumerate(likeness) if value >= THERE or value < ELSEWHERE or few]
+        facts = np.stack([self.places[n].facts for n in use]) if use else np.zeros((0, len(FACTS)))
+        return facts, np.array([likeness[n] >= THERE for n in use], dtype=bool)
+
+    def chosen(self, model: dict[str, Any]) -> list[Floats]:
+        """Keypoints `[K, 2]` of what the search takes when a model gives the log-odds."""
+        judged = [replace(place, odds=log_odds(place.facts, model)) for place in self.places]
+        return [_xy(place) for place in self.seeker.choose(self.target, judged)]
+
+
+def _xy(place: Place) -> Floats:
+    return np.asarray(place.keypoints.xy_image)
+
+
+def candidates(session: EngineSession, several: SeveralSet, labels: int, choice: int, chosen: Any) -> list[Seen]:
+    """The candidate places of one run."""
     labelled, judged = choose(several, labels, choice, chosen.photos)
     request = request_of(several, labelled, judged, chosen.backbone, LIMIT)
-    matcher = open_matcher(session, request, None)
-    plan = decide_plan(session, matcher, request, None, None)
-    matcher.context.weight_is_open = False
-    seeker = open_seeker(matcher, request, plan, open_heads(session, matcher, request, plan, None), session.heads, None)
+    prepared = prepare_proposals(session, request)
+    seeker = open_seeker(prepared.matcher, request, prepared.plan, prepared.heads, session.heads, None)
     if seeker is None:
         raise SystemExit("This backbone has no keypoint heads: there is nothing to fit.")
-    facts, there = [], []
+    seen = []
     for target, index in zip(request.targets, judged, strict=True):
-        for place in seeker.look(target, seeker.candidates(target)[: 2 * LOOKS]):
-            xy = np.asarray(place.keypoints.xy_image)
-            likeness = max((one.likeness(xy) for one in several.instances[index]), default=0.0)
-            if likeness >= THERE or likeness < ELSEWHERE or len(several.schema) <= 3:
-                facts.append(place.facts)
-                there.append(likeness >= THERE)
-    return np.stack(facts), np.array(there)
+        places = seeker.look(target, seeker.candidates(target)[: 2 * LOOKS])
+        bare = tuple(replace(place, look=None) for place in places)  # type: ignore[arg-type]
+        seen.append(Seen(seeker, target, bare, several.instances[index]))
+    return seen
 
 
-def fit(runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]]) -> tuple[dict[str, Any], list[Row]]:
-    """One logistic model over all sets, each set counting alike; rows: decided by a model of the others."""
-
-    def stacked(names: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
-        facts = np.concatenate([f for n in names for f, _ in runs[n]])
-        return facts, np.concatenate([t for n in names for _, t in runs[n]])
-
-    rows = []
-    for name in runs:
-        others = [n for n in runs if n != name]
-        if not others:
-            continue
-        x, y = stacked(others)
-        model = fit_logistic(x, y, strength=RIDGE)
-        own, there = stacked([name])
-        z = np.nan_to_num((own - np.array(model["mean"])) / np.array(model["scale"]), nan=0.0).clip(-4, 4)
-        odds = z @ np.array(model["coefficients"]) + model["intercept"]
-        passed = odds >= 0
-        rows += [
-            Row(f"{name}: AUROC", auroc(odds, there), "", None, "fitted on the other sets"),
-            Row(f"{name}: places found", 100 * float(passed[there].mean()), "%"),
-            Row(f"{name}: right of those that pass", 100 * float(there[passed].mean()) if passed.any() else 0.0, "%"),
-        ]
-    x, y = stacked(list(runs))
-    return fit_logistic(x, y, strength=RIDGE), rows
+def fit(lessons: dict[str, tuple[Floats, NDArray[np.bool_]]]) -> dict[str, Any]:
+    """One logistic model over all sets, small ones counting up to REPEATS times."""
+    largest = max(len(there) for _, there in lessons.values())
+    repeats = {name: min(REPEATS, max(1, round(largest / max(1, len(there))))) for name, (_, there) in lessons.items()}
+    facts = np.concatenate([np.repeat(f, repeats[name], axis=0) for name, (f, _) in lessons.items()])
+    there = np.concatenate([np.repeat(t, repeats[name]) for name, (_, t) in lessons.items()])
+    return fit_logistic(facts, there, strength=RIDGE)
 
 
-RIDGE = 5.0
+def count(seen: Sequence[Seen], model: dict[str, Any]) -> Outcome:
+    """What the search makes of the candidates under a model."""
+    outcome = Outcome(there=sum(len(s.instances) for s in seen))
+    for one in seen:
+        score(outcome, one.chosen(model), one.instances)
+    return outcome
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -355,15 +367,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fitted(session: EngineSession, sets: Sequence[SeveralSet], chosen: Any) -> list[Row]:
-    runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]] = {}
+    """Write the model of all sets; rows: what a model of the other sets finds on each."""
+    runs: dict[str, dict[str, list[Seen]]] = {}
     for several in sets:
         for labels in chosen.labels:
             for choice in range(chosen.choices):
                 if labels < len(several.paths):
-                    runs.setdefault(several.name, []).append(candidate_facts(session, several, labels, choice, chosen))
-                    print(several.name, labels, choice, len(runs[several.name][-1][1]), flush=True)
-    model, rows = fit(runs)
-    chosen.fit.write_text(json.dumps({"facts": FACTS, **model}, indent=1) + "\n", encoding="utf-8")
+                    own = candidates(session, several, labels, choice, chosen)
+                    runs.setdefault(several.name, {}).setdefault(f"{labels} labelled photos", []).extend(own)
+                    print(several.name, labels, choice, sum(len(s.places) for s in own), "places", flush=True)
+    lessons = {}
+    for name, by_labels in runs.items():
+        parts = [seen.lesson() for own in by_labels.values() for seen in own]
+        lessons[name] = np.concatenate([f for f, _ in parts]), np.concatenate([t for _, t in parts])
+    model = {"facts": FACTS, **fit(lessons)}
+    chosen.fit.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
+    rows = []
+    for name, by_labels in runs.items():
+        others = fit({n: lesson for n, lesson in lessons.items() if n != name}) if len(lessons) > 1 else model
+        for labels, own in by_labels.items():
+            figures = count(own, others).figures()
+            note = f"{sum(len(s.instances) for s in own)} instances, model of the other sets"
+            rows += [Row(f"{name}, {labels}: {k}", figures[k], "%", None, note) for k in ("recall", "precision", "pck@0.1")]
     return rows
 
 

@@ -1,8 +1,9 @@
-"""Turn the JSON files of the benchmarks into docs/performance.md.
+"""`docs/lab/performance.md`: the figures that a person asks for, taken from the last runs of the benchmarks.
 
     python -m benchmarks.report
 
-Reads `docs/results/*.json` (each written by `kinmark benchmark NAME --json docs/results/NAME.json`).
+Reads `benchmarks/results/*.json` (each written by `kinmark benchmark NAME --json benchmarks/results/NAME.json`): all rows lie
+there. `FIGURES` names the few that answer a question; a row that a benchmark no longer writes stops this script.
 """
 
 from __future__ import annotations
@@ -11,50 +12,91 @@ import json
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "lab" / "performance.md"
 HEAD = """# Performance
 
-Every table is the last run of one benchmark, as its script wrote it; `python -m benchmarks.report` makes this page from
-`docs/results/`. Ratios compare with the baseline named in the note, in the same run on the same machine. Speed is never a
-test: tests check that results are right, benchmarks say how long they take.
+What a person asks, with the figure of the last run; `python -m benchmarks.report` writes this page.
+All rows, with machine, date and notes, are in `benchmarks/results/NAME.json`; `kinmark benchmark NAME` measures again.
+Unless a line says otherwise: two shared cores without a GPU, the embedded model.
+Speed is never a test: tests check that results are right, benchmarks say how long they take.
+More: [extraction](extraction.md), [the store at size](store-performance.md), [real sets](real-sets.md),
+[tuning](../guide/tuning.md), [checking labels](../guide/evaluation.md).
 """
 
-INTRO = {
-    "growth": "Processor time. Ratio: growth of a linear cost over the growth measured; 1 or more is no faster than linear. The trees of "
-    "the database's indexes add their logarithm (0.8 to 0.95 for the steps that write many rows; "
-    "[store-performance.md](store-performance.md)).",
-    "search": "Two threads, with nothing else running.",
-    "sweep": "`--photos 400 --ordinary 60`, on a machine with ten waiting jobs. Baselines: the ordinary sweep, first time and cached.",
-    "check": "Errors planted into a tenth of the sample collection, seeds never used before: [evaluation.md](evaluation.md). With all "
-    "kinds together only 4 % of the keypoints are displaced; the same false alarms (about 1.5 % of the sound keypoints) then are "
-    "a larger share of the findings.",
-}  # fmt: skip
+FIGURES: dict[str, list[tuple[str, str, str]]] = {
+    "Does the window wait?": [
+        ("gui_latency", "start to first paint (imports included)", "start to the first paint"),
+        ("gui_latency", "open 10000 photos to first paint", "10 000 photos opened to the first paint"),
+        ("growth", "100,000 photos, window: open to first paint", "100 000 photos opened to the first paint"),
+        ("gui_latency", "engine extracting: delay p99", "event loop while the engine works, 99th percentile"),
+        ("gui_latency", "engine extracting: delay max", "the same, longest"),
+        ("gui_latency", "switch to a decoded photo, worst", "next photo, worst"),
+        ("gui_latency", "accept all: delay max", "everything sure accepted, longest wait"),
+        ("leaving", "closed while the first photo is being matched", "closed in the middle of a job"),
+        ("startup", "kinmark --help", "`kinmark --help`"),
+    ],
+    "How long does a collection take?": [
+        ("sweep", "ordinary sweep, first time", "proposals, first time"),
+        ("sweep", "ordinary sweep, features cached", "proposals, features kept"),
+        ("sweep", "first look, first time", "first look, first time"),
+        ("sweep", "first look, small maps stored", "first look, small maps kept"),
+        ("index", "10000 photos, ours: shortlist of 400, median", "400 most alike of 10 000 photos, exact"),
+        ("index", "100000 photos, ours: shortlist of 400, median", "400 most alike of 100 000 photos, exact"),
+        ("check", "time per check of 47 instances", "labels of 47 instances checked"),
+        ("hedlin", "keypoint on one target, batched", "one hard point by its own prompt"),
+        ("hedlin", "keypoint on a further target, kept point prompt", "the same point on a further photo"),
+    ],
+    "How fast are features?": [
+        ("extraction", "sd21: published DIFT, 8 noises, fp32", "Stable Diffusion 2.1, published DIFT procedure"),
+        ("extraction", "sd21: ours, 8 noises, fp32, same output", "the same output, ours"),
+        ("extraction", "sd21: ours, default mode (1 noise, bf16)", "as it is used (1 noise, bf16)"),
+        ("extraction", "embedded: whole recipe of the card, bf16, batch 4", "embedded model, whole recipe"),
+    ],
+    "How much room?": [
+        ("sweep", "small maps", "one photo for the first look"),
+        ("growth", "100,000 photos, store: database size", "project of 100 000 photos, 1 000 000 keypoints"),
+        ("index", "100000 photos, ours: on disk", "index of 100 000 photos"),
+    ],
+    "May I believe it?": [
+        ("calibration", "ECE", "expected calibration error of keypoints"),
+        ("calibration", "precision at confidence >= 0.8", "right among those with confidence 0.8 and more"),
+        ("calibration", "precision at confidence >= 0.9", "right among those with confidence 0.9 and more"),
+        ("second_label", "all: PCK@0.1 before", "rendered collections, one label: PCK@0.1"),
+        ("second_label", "all: PCK@0.1 after", "the same with a second label"),
+        ("check", "displaced: precision", "reported as displaced and truly displaced"),
+        ("check", "displaced: recall", "displaced and reported"),
+        ("check", "swapped sides: precision", "reported as swapped and truly swapped"),
+    ],
+}
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three figures are enough to read; a share that is 1 is 1."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _section(data: dict[str, Any]) -> str:
-    machine = data.get("machine", {})
-    where = ", ".join(str(machine[k]) for k in ("cpu", "cores", "memory_gb", "python", "torch", "date") if k in machine)
-    where = where.replace(f", {machine.get('cores')}, ", f", {machine.get('cores')} cores, ", 1)
-    lines = [f"## {data['benchmark']}", "", f"`kinmark benchmark {data['benchmark']}` on {where}", ""]
-    if data["benchmark"] in INTRO:
-        lines += [INTRO[data["benchmark"]], ""]
-    lines += ["| | value | unit | ratio | note |", "|---|---:|---|---:|---|"]
-    for row in data["rows"]:
-        ratio = "" if row.get("ratio_to_baseline") is None else f"{row['ratio_to_baseline']:.2f} x"
-        lines.append(f"| {row['name']} | {_number(row['value'])} | {row['unit']} | {ratio} | {row.get('note', '')} |")
-    return "\n".join(lines) + "\n"
+def rows_of(name: str) -> dict[str, dict[str, Any]]:
+    """{name: row} of a benchmark's last run."""
+    data = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return {row["name"]: row for row in data["rows"]}
+
+
+def page() -> str:
+    """The page; KeyError names a figure that is in no result any more."""
+    parts = [HEAD]
+    for question, figures in FIGURES.items():
+        lines = [f"## {question}", "", "| | | benchmark |", "|---|---:|---|"]
+        for name, row_name, shown in figures:
+            row = rows_of(name)[row_name]
+            lines.append(f"| {shown} | {number(row['value'])} {row['unit']} | `{name}` |".replace("  |", " |"))
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
 
 
 def main() -> int:
     """Write the page."""
-    sections = [
-        _section(json.loads(file.read_text(encoding="utf-8"))) for file in sorted((DOCS / "results").glob("*.json"))
-    ]
-    (DOCS / "performance.md").write_text("\n".join([HEAD, *sections]), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
     return 0
 
 

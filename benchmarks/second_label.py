@@ -34,7 +34,8 @@ from projects.workflows.demo.truth import (
     placed,
     read_truth,
 )
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 
 SWEEP, AHEAD = 6, 2
 """Photos per request of the window's sweep, and of its improvement of the photos ahead."""

@@ -215,7 +215,7 @@ def proposal_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
 
 
 def proposal_table(cells: Sequence[dict[str, Any]]) -> str:
-    """The table of full proposals of docs/tuning.md, as Markdown."""
+    """The table of full proposals of docs/guide/tuning.md, as Markdown."""
     lines = [
         "| pictures, labelled, prompt | before, mean | gain of each seed | mean ± spread | soft | would be kept | s |"
     ]
@@ -352,7 +352,7 @@ def gain_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
 
 
 def gain_table(cells: Sequence[dict[str, Any]]) -> str:
-    """The gain table of docs/tuning.md, as Markdown."""
+    """The gain table of docs/guide/tuning.md, as Markdown."""
     lines = ["| pictures | labelled | prompt | before, mean | gain of each seed | mean ± spread | s of one core |"]
     lines.append("|---|---|---|---|---|---|---|")
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -370,11 +370,11 @@ def gain_table(cells: Sequence[dict[str, Any]]) -> str:
 
 def run_speed(options: Any, folder: Path) -> list[Row]:
     """Steps per second and memory of activations, with and without gradient checkpointing."""
-    from engine.prompts.learners import make_learner
     from engine.session import EngineSession
     from engine.tuning.material import make_labelled, split_by_image, training_pairs
     from engine.tuning.options import TuningOptions
     from engine.tuning.run import TuningRun
+    from engine.tuning.start import make_learner
 
     session = EngineSession(EngineConfig(device=options.device, cache_bytes=0, threads=options.threads))
     exemplars, schema = rendered_exemplars("dog", 8, 0, folder / "speed")

@@ -44,6 +44,10 @@ class Messages(QObject):
         """Something goes on that the person waits for; stays until another message or until it is hidden."""
         self.shown.emit("wait", text, hint, "", None, None)
 
+    def offer(self, text: str, hint: str, other: tuple[str, Callable[[], object]]) -> None:
+        """Something that a person can go on with by the button `other` (text, work); stays until another message."""
+        self.shown.emit("wait", text, hint, "", None, other)
+
     def warning(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
         """Something that the person may want to look at."""
         self.shown.emit("warning", text, hint, "", retry, None)

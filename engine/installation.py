@@ -94,7 +94,7 @@ def explain_torch() -> dict[str, str]:
 def load_plugins() -> None:
     """Ask for the engine's kinds of plug-ins once, so that `engine.plugins.problems` names the broken ones. Imports torch."""
     from engine.backbones.registry import list_specs
-    from engine.features.fusion import descriptor_names
+    from engine.features.descriptors import descriptor_names
 
     list_specs()
     descriptor_names()

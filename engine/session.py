@@ -24,7 +24,6 @@ from engine.backbones.memory import (
     is_out_of_memory,
 )
 from engine.backbones.prompt import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
-from engine.backbones.registry import get_spec
 from engine.domain.errors import (
     ModelCorruptError,
     ModelMissingError,
@@ -33,6 +32,7 @@ from engine.domain.errors import (
     UserInputError,
 )
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.features.cache import FeatureCache
 from engine.features.efficientnet import NaturalFeatures
 from engine.features.extractor import FeatureExtractor
@@ -167,7 +167,7 @@ class EngineSession:
         if prompt_id.startswith(SAVED_PREFIX):
             return self._saved_prompt(prompt_id, model)
         raise UserInputError(
-            f"'{prompt_id}' is no prompt.", "Use auto, empty, text:<words> or prompt:<id of a saved prompt>."
+            said("'{0}' is no prompt.", prompt_id), "Use auto, empty, text:<words> or prompt:<id of a saved prompt>."
         )
 
     def hold_prompt(self, prompt: Prompt) -> None:
@@ -297,9 +297,3 @@ def _device_title(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return "mps (Apple GPU)" if device.type == "mps" else "cpu"
-
-
-def resolve_folder(id_or_path: str, models_dir: Path | None = None) -> Path | None:
-    """Folder of an installed backbone, None when it is not installed."""
-    folder = get_spec(id_or_path, models_dir).folder
-    return Path(folder) if folder else None

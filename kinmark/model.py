@@ -15,7 +15,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import ImageTransform
 
 if TYPE_CHECKING:
-    from engine.api.local import LocalEngine
+    from engine.local import LocalEngine
 
 Method = Literal["nn", "bilinear", "softargmax", "kernel_softargmax"]
 
@@ -77,7 +77,7 @@ class Model:
         self, backbone: str = DEFAULT_BACKBONE, *, device: str = "auto", dtype: str = "auto", threads: int = 0,
         cache_dir: Path | str | None = None, prompt_dirs: tuple[Path, ...] = (),
     ) -> None:  # fmt: skip
-        from engine.api.local import LocalEngine
+        from engine.local import LocalEngine
 
         self.backbone = str(backbone)
         folder = Path(cache_dir) if cache_dir is not None else None

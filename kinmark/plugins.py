@@ -1,4 +1,4 @@
-"""What a package needs that adds a format, a descriptor or a backbone; see docs/plugins.md.
+"""What a package needs that adds a format, a descriptor or a backbone; see docs/reference/plugins.md.
 
 Names here are kept from version to version like those of `kinmark` itself. `DenseDescriptor` loads torch when it is taken.
 """

@@ -33,9 +33,11 @@ from projects.project import Project as StoredProject
 from projects.store.inputs import NewKeypoint
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
 from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.find import FindOptions, ReferenceSpec, find
+from projects.workflows.find import find
+from projects.workflows.find_plan import FindOptions, ReferenceSpec
 from projects.workflows.importing import ImportOptions, import_file
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 
 Placed = Keypoint | tuple[float, float] | None
 """A keypoint as given to `label`: (x, y) visible, a `Keypoint`, or None for absent."""

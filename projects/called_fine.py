@@ -35,7 +35,8 @@ def _fine(queries: Queries) -> Mapping[str, list[float] | None]:
 
 
 def _name_of(finding: Finding) -> str:
-    return f"{finding.instance_id}:{finding.keypoint}:{finding.kind}"
+    other = f":{finding.other_id}" if finding.other_id is not None else ""
+    return f"{finding.instance_id}:{finding.keypoint}:{finding.kind}{other}"
 
 
 def _place_of(queries: Queries, finding: Finding) -> list[float] | None:

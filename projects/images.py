@@ -7,13 +7,16 @@ folders stay apart. Files given one by one share the deepest folder that holds t
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine import remote
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import UNREADABLE_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header
+from engine.domain.texts import said
+from engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
 from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewImage
@@ -41,6 +44,15 @@ class AddReport:
     notes: tuple[str, ...] = ()
 
 
+def joined(*reports: AddReport | None) -> AddReport:
+    """Several as one; the last one's changes."""
+    given = [report for report in reports if report is not None]
+    return AddReport(
+        given[-1].changes, tuple(i for r in given for i in r.image_ids), tuple(s for r in given for s in r.skipped),
+        tuple(d for r in given for d in r.duplicates), tuple(n for r in given for n in r.notes),
+    )  # fmt: skip
+
+
 @dataclass
 class _Scan:
     found: list[tuple[Path, Path]] = field(default_factory=list)
@@ -64,7 +76,7 @@ def scan(paths: Iterable[Path | str]) -> tuple[list[tuple[Path, Path]], list[str
         elif path.is_file():
             files.append(path)
         else:
-            raise UserInputError(f"There is no file or folder {given}.", "Check the path.")
+            raise UserInputError(said("There is no file or folder {0}.", given), "Check the path.")
     root = _common_folder(files)
     for path in files:
         _scan_file(root if root is not None else path.parent, path, state)
@@ -88,7 +100,7 @@ def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
         state.folders.add((info.st_dev, info.st_ino))
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        state.skipped.append(f"{folder}: the folder cannot be read ({error.strerror or error})")
+        state.skipped.append(said("{0}: the folder cannot be read ({1})", folder, error.strerror or error))
         return
     for entry in entries:
         path = folder / entry.name
@@ -104,19 +116,22 @@ def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
 def _scan_file(root: Path, path: Path, state: _Scan) -> None:
     if not _is_text(path):
         shown = os.fsencode(path).decode("utf-8", "replace")
-        state.skipped.append(f"{shown}: its name is not UTF-8 text; rename it")
+        state.skipped.append(said("{0}: its name is not UTF-8 text; rename it", shown))
     elif is_image_path(path):
         state.found.append((root, path))
-    elif path.suffix.lower() in UNREADABLE_PHOTOS:
+    elif unreadable_kind(path) in HEIC_PHOTOS.values():
+        kind = unreadable_kind(path)
         state.skipped.append(
-            f"{path}: {UNREADABLE_PHOTOS[path.suffix.lower()]} cannot be read; convert it to JPEG or PNG"
+            said("{0}: {1} cannot be read; install kinmark[heic], or convert it to JPEG or PNG", path, kind)
         )
+    elif unreadable_kind(path):
+        state.skipped.append(said("{0}: {1} cannot be read; convert it to JPEG or PNG", path, unreadable_kind(path)))
     elif path.suffix.lower() in VIDEO_SUFFIXES:
-        state.skipped.append(f"{path}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)")
+        state.skipped.append(said("{0}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)", path))
     elif not path.suffix and _holds_a_picture(path):
-        state.skipped.append(f"{path}: a picture without a suffix; give its name one (.jpg, .png ...)")
+        state.skipped.append(said("{0}: a picture without a suffix; give its name one (.jpg, .png ...)", path))
     else:
-        state.skipped.append(f"{path}: not an image")
+        state.skipped.append(said("{0}: not an image", path))
 
 
 def _is_text(path: Path) -> bool:
@@ -138,11 +153,59 @@ def _holds_a_picture(path: Path) -> bool:
 def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImage:
     """Read the header and hash of a photo; raises UnreadableImageError."""
     header = read_header(path)
-    info = path.stat()
+    info = remote.local_file(path).stat()
     return NewImage(
         root, path.relative_to(root).as_posix(), header.width, header.height, header.orientation, header.frames,
         file_sha256(path), info.st_size, info.st_mtime_ns, source_id,
     )  # fmt: skip
+
+
+class PhotoImport:
+    """Adding photos file by file, so that a window lets urgent work in between; its thread owns it.
+
+    All or nothing: the photos are added with the last step, as one undoable step.
+
+    Attributes:
+        report: what adding did, when all steps are done.
+    """
+
+    def __init__(
+        self, project: Project, paths: Iterable[Path | str], *, root: Path | None = None,
+        progress: Progress | None = None, cancel: CancelToken | None = None,
+    ) -> None:  # fmt: skip
+        """Looks through the folders (files or folders, recursive). With `root` the photos are known by their path below it.
+
+        UserInputError when a path is not there.
+        """
+        self.report: AddReport | None = None
+        self._project = project
+        self._progress, self._cancel = progress or Progress(), cancel or CancelToken()
+        found, self._skipped = scan(paths)
+        self._waiting = deque((root.resolve(), path) if root is not None else (own, path) for own, path in found)
+        self._images: list[NewImage] = []
+        self._notes: list[str] = []
+        self._progress.start("Adding photos", len(found))
+
+    def step(self, limit: int | None = None) -> None:
+        """Read the next `limit` files (None: all that are left); after the last one add them all."""
+        for _ in range(len(self._waiting) if limit is None else min(limit, len(self._waiting))):
+            self._cancel.check()
+            root, path = self._waiting.popleft()
+            image = _described(root, path, self._skipped)
+            if image is not None:
+                self._images.append(image)
+                if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
+                    self._notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
+            self._progress.step(note=path.name)
+        if not self._waiting and self.report is None:
+            self.report = self._add()
+
+    def _add(self) -> AddReport:
+        changes = self._project.operations.add_images(self._images, name=said("Add %n images", n=len(self._images)))
+        return AddReport(
+            changes, changes.ids, (*self._skipped, *changes.skipped), duplicates_of(self._project, changes.ids),
+            tuple(self._notes),
+        )  # fmt: skip
 
 
 def add_paths(
@@ -153,48 +216,33 @@ def add_paths(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> AddReport:
-    """Add all photos among `paths` (files or folders, recursive) in one undoable step.
+    """Add all photos among `paths` in one undoable step: all steps of a `PhotoImport` in a row.
 
-    With `root` the photos are known by their path below it. What was read before a cancellation is not added: adding is all
-    or nothing, and quick to repeat.
+    What was read before a cancellation is not added: adding is all or nothing, and quick to repeat.
     """
-    found, skipped = scan(paths)
-    if root is not None:
-        found = [(root.resolve(), path) for _, path in found]
-    if progress is not None:
-        progress.start("Adding photos", len(found))
-    images: list[NewImage] = []
-    notes: list[str] = []
-    for root, path in found:
-        if cancel is not None:
-            cancel.check()
-        image = _described(root, path, skipped)
-        if image is not None:
-            images.append(image)
-            if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
-                notes.append(f"{path}: page 1 of {image.frames}; the others are not looked at")
-        if progress is not None:
-            progress.step(note=path.name)
-    changes = project.operations.add_images(images, name=f"Add {len(images)} images")
-    return AddReport(
-        changes, changes.ids, (*skipped, *changes.skipped), _duplicates(project, changes.ids), tuple(notes)
-    )  # fmt: skip
+    adding = PhotoImport(project, paths, root=root, progress=progress, cancel=cancel)
+    while adding.report is None:
+        adding.step()
+    return adding.report
 
 
 def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
     try:
         if is_cut_off(path):
-            skipped.append(f"{path}: the file is cut off (a broken copy?); copy it again from where it came from")
+            skipped.append(
+                said("{0}: the file is cut off (a broken copy?); copy it again from where it came from", path)
+            )
             return None
         return describe(root, path)
     except KnownError as error:
         skipped.append(error.user_message)
     except OSError as error:
-        skipped.append(f"{path}: cannot be read ({error.strerror or error})")
+        skipped.append(said("{0}: cannot be read ({1})", path, error.strerror or error))
     return None
 
 
-def _duplicates(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def duplicates_of(project: Project, new_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(new image, another image of the project with the same bytes)."""
     fresh = set(new_ids)
     pairs = []
     for group in project.queries.duplicates() if fresh else ():
@@ -226,7 +274,7 @@ def check_files(
         if cancel is not None:
             cancel.check()
         states[row.id] = _file_state(row.path, row.size_bytes, row.mtime_ns, row.sha256)
-        if states[row.id] != "missing" and _is_damaged(row.path):
+        if states[row.id] != "missing" and remote.url_of(row.path) is None and _is_damaged(row.path):
             cut_off.append(row.id)
         if progress is not None:
             progress.step()
@@ -255,6 +303,9 @@ def _rows(project: Project, image_ids: Sequence[int] | None) -> Iterator[ImageRo
 
 
 def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
+    url = remote.url_of(path)
+    if url is not None:
+        return _remote_state(url, size_bytes)
     try:
         info = path.stat()
     except OSError:
@@ -267,6 +318,12 @@ def _file_state(path: Path, size_bytes: int, mtime_ns: int, sha256: str) -> str:
         return "ok" if info.st_size == size_bytes and file_sha256(path) == sha256 else "changed"
     except KnownError:
         return "missing"
+
+
+def _remote_state(url: str, size_bytes: int) -> str:
+    """By what the server says, without fetching: the hash decides when the photo is read."""
+    size = remote.remote_size(url)
+    return "missing" if size is None else "ok" if size in (-1, size_bytes) else "changed"
 
 
 @dataclass(frozen=True)
@@ -285,7 +342,8 @@ def relink_folder(project: Project, root_id: int, folder: Path | str) -> RelinkR
     lost = tuple(row.file_name for row in rows if not (folder / row.file_name).is_file())
     if rows and len(lost) == len(rows):
         raise UserInputError(
-            f"None of the {len(rows)} photos lies in {folder}.", f"Choose the folder that holds {rows[0].file_name}."
+            said("None of the {0} photos lies in {1}.", len(rows), folder),
+            said("Choose the folder that holds {0}.", rows[0].file_name),
         )
     changes = project.operations.relink_root(root_id, folder)
     check_files(project, [row.id for row in rows])
@@ -313,7 +371,7 @@ def relink_missing(project: Project, search: Path | str, *, cancel: CancelToken 
             found[match] = path
     changes = None
     if found:
-        with project.group(f"Re-link {len(found)} images") as op:
+        with project.group(said("Re-link %n images", n=len(found))) as op:
             for id_, path in found.items():
                 project.operations.relink_image(id_, root, path.relative_to(root).as_posix())
         changes = op.changes

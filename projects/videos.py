@@ -23,6 +23,7 @@ from PIL import Image
 from engine.api import DEFAULT_BACKBONE, DescriptorRequest, Engine, ImageInput, Target, TargetFailure
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.clips import clip_stem
 from projects.images import VIDEO_SUFFIXES, AddReport, add_paths
 from projects.project import Project
@@ -57,6 +58,20 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class FramePreview:
+    """What `add_clip` would take: the numbers, and pictures `[h, w, 3]` uint8 RGB of some of them, evenly chosen."""
+
+    clip: Clip
+    numbers: tuple[int, ...]
+    pictures: tuple[tuple[int, NDArray[np.uint8]], ...]
+
+    @property
+    def choice(self) -> FrameChoice:
+        """Exactly these frames."""
+        return FrameChoice("list", len(self.numbers), self.numbers)
+
+
+@dataclass(frozen=True)
 class FrameOf:
     """Where a photo comes from: frame number (from 0) and time of a clip."""
 
@@ -75,17 +90,17 @@ def parse_choice(text: str) -> FrameChoice:
     kind, sign, value = text.strip().partition("=")
     hint = "Write every=30, count=50, diverse=50 or list=0,15,30."
     if not sign or kind not in ("every", "count", "diverse", "list"):
-        raise UserInputError(f"{text!r} chooses no frames.", hint)
+        raise UserInputError(said("{0} chooses no frames.", f"{text!r}"), hint)
     try:
         numbers = tuple(dict.fromkeys(int(v) for v in value.split(",")))
     except ValueError:
-        raise UserInputError(f"{value!r} is no number of frames.", hint) from None
+        raise UserInputError(said("{0} is no number of frames.", f"{value!r}"), hint) from None
     if kind == "list":
         if min(numbers) < 0:
             raise UserInputError("Frames are counted from 0.", hint)
         return FrameChoice(kind, len(numbers), numbers)
     if len(numbers) != 1 or not 1 <= numbers[0] <= 10**9:
-        raise UserInputError(f"{value!r} is no number of frames.", hint)
+        raise UserInputError(said("{0} is no number of frames.", f"{value!r}"), hint)
     return FrameChoice(kind, numbers[0])
 
 
@@ -109,7 +124,8 @@ def look_at(path: Path) -> Clip:
 
 def _unreadable(path: Path, why: str) -> KnownError:
     return KnownError(
-        f"Cannot read the clip {path}: {why}.", "Check that it plays elsewhere, or convert it to MP4 (H.264)."
+        said("Cannot read the clip {0}: {1}.", path, why),
+        "Check that it plays elsewhere, or convert it to MP4 (H.264).",
     )
 
 
@@ -117,7 +133,7 @@ def _open(path: Path):  # type: ignore[no-untyped-def]
     import cv2
 
     if not path.is_file():
-        raise UserInputError(f"There is no file or folder {path}.", "Check the path.")
+        raise UserInputError(said("There is no file or folder {0}.", path), "Check the path.")
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         capture.release()
@@ -168,7 +184,7 @@ def choose_frames(clip: Clip, choice: FrameChoice) -> list[int]:
         numbers = sorted({int((i + 0.5) * clip.frames / count) for i in range(count)})
     if len(numbers) > MAX_FRAMES:
         raise UserInputError(
-            f"{len(numbers)} frames of {clip.path.name} would be added; the limit is {MAX_FRAMES}.",
+            said("{0} frames of {1} would be added; the limit is {2}.", len(numbers), clip.path.name, MAX_FRAMES),
             "Choose fewer frames.",
         )
     return numbers
@@ -189,6 +205,58 @@ def farthest(vectors: NDArray[np.float32], count: int) -> list[int]:
         chosen.append(int(np.argmax(distance)))
         distance = np.minimum(distance, 1.0 - vectors @ vectors[chosen[-1]])
     return sorted(chosen)
+
+
+def preview_clip(
+    path: Path,
+    choice: FrameChoice,
+    *,
+    engine: Callable[[], Engine] | None = None,
+    backbone: str = DEFAULT_BACKBONE,
+    pictures: tuple[int, int] = (12, 160),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> FramePreview:
+    """The frames that a choice takes; nothing is written.
+
+    Args:
+        engine: as in `add_clip`.
+        pictures: how many at most, and their longer side in pixels.
+    """
+    clip = look_at(path)
+    numbers = choose_frames(clip, choice)
+    wanted = numbers if choice.kind == "diverse" else _evenly(numbers, pictures[0])
+    if progress is not None:
+        progress.start(f"Reading {path.name}", (max(wanted) + 1) if wanted else 0)
+    small: dict[int, NDArray[np.uint8]] = {}
+    with tempfile.TemporaryDirectory(prefix="kinmark-frames-") as scratch:
+        files: dict[int, Path] = {}
+        for number, rgb in read_frames(path, wanted, progress=progress, cancel=cancel):
+            picture = Image.fromarray(rgb)
+            if choice.kind == "diverse":
+                files[number] = Path(scratch) / f"{number:06d}.png"
+                picture.save(files[number], compress_level=1)
+            picture.thumbnail((pictures[1], pictures[1]))
+            small[number] = np.asarray(picture)
+        if choice.kind == "diverse":
+            numbers = list(_diverse(files, choice.number, engine, backbone, progress, cancel))
+    if not small:
+        raise _nothing_chosen(clip)
+    shown = _evenly([n for n in numbers if n in small], pictures[0])
+    return FramePreview(clip, tuple(numbers), tuple((n, small[n]) for n in shown))
+
+
+def _evenly(numbers: list[int], count: int) -> list[int]:
+    if len(numbers) <= count:
+        return list(numbers)
+    return [numbers[i] for i in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
+
+
+def _nothing_chosen(clip: Clip) -> UserInputError:
+    return UserInputError(
+        said("None of the chosen frames is in {0}; it has about {1}.", clip.path.name, clip.frames),
+        "Choose smaller numbers.",
+    )
 
 
 def add_clip(
@@ -217,9 +285,7 @@ def add_clip(
             files[number] = Path(scratch) / f"{target.name}-{number:06d}.png"
             Image.fromarray(rgb).save(files[number], compress_level=3)
         if not files:
-            raise UserInputError(
-                f"None of the chosen frames is in {path.name}; it has about {clip.frames}.", "Choose smaller numbers."
-            )
+            raise _nothing_chosen(clip)
         if choice.kind == "diverse":
             files = _diverse(files, choice.number, engine, backbone, progress, cancel)
         kept = _store(target, files)
@@ -278,7 +344,7 @@ def _store(target: Path, files: dict[int, Path]) -> list[Path]:
             kept.append(place)
     except OSError as error:
         raise KnownError(
-            f"The frames cannot be written to {target} ({error.strerror or error}).",
+            said("The frames cannot be written to {0} ({1}).", target, error.strerror or error),
             "Free space or check its permissions.",
         ) from None
     return kept

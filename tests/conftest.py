@@ -27,7 +27,7 @@ settings.load_profile("kinmark")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-_LIBRARY_THREADS = ("ThreadPoolExecutor", "pydevd", "QtThread", "tqdm", "Dummy-", "loky", "asyncio")
+_LIBRARY_THREADS = ("ThreadPoolExecutor", "pydevd", "QtThread", "tqdm", "Dummy-", "loky", "asyncio", "fsspecIO")
 
 
 @pytest.fixture(scope="session")

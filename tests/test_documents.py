@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import report
+
 ROOT = Path(__file__).resolve().parent.parent
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 
@@ -68,6 +70,10 @@ def test_the_site_lists_every_page_once() -> None:
     assert set(listed) == {page for page in pages if not page.startswith("examples/")}
 
 
+def test_the_page_of_figures_is_what_the_results_say() -> None:
+    assert report.PAGE.read_text("utf-8") == report.page(), "run: python -m benchmarks.report"
+
+
 def test_decisions_are_numbered_without_gaps_and_listed() -> None:
     files = sorted(p.name for p in (ROOT / "docs" / "adr").glob("[0-9]*.md"))
     assert [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
@@ -98,6 +104,9 @@ def test_comments_cite_pages_that_a_reader_can_open() -> None:
                 place = ROOT / "docs" / page
                 if not place.is_file() or (anchor and anchor not in _anchors(place)):
                     unknown.append(f"{path.relative_to(ROOT)}: {page}#{anchor}")
+            for page in re.findall(r"(?<![\w/])docs/[\w/-]+\.md", text):
+                if not (ROOT / page).is_file():
+                    unknown.append(f"{path.relative_to(ROOT)}: {page}")
             # Pages of a design that lay beside the repository once: what they said is in docs/methods now.
             for old in re.findall(r"\b(?:ALGORITHMS|FORMATS|DESIGN)(?: sections?)? \d[\d.]*", text):
                 unknown.append(f"{path.relative_to(ROOT)}: {old}")

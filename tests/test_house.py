@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("engine", "projects", "desktop", "kinmark", "benchmarks", "packaging")
-FILE_LINES, FUNCTION_LINES, PARAMETERS, MEDIAN_LINES = 450, 60, 8, 131
+FILE_LINES, FUNCTION_LINES, PARAMETERS, MEDIAN_LINES = 450, 60, 8, 130
 COMMANDS = "projects/cli/"
 """The parameters of a command are its options."""
 WRITTEN_BY_TOOLS = ("projects/store/migrations/versions/",)

@@ -1,4 +1,4 @@
-"""The example package of docs/plugins.md installed as pip installs it, and packages that are broken in every way."""
+"""The example package of docs/reference/plugins.md installed as pip installs it, and packages that are broken in every way."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_descriptor_and_backbone_are_known_and_doctor_names_them(
 ) -> None:
     code = """
 import json, numpy as np
-from engine.features.fusion import get_descriptor
+from engine.features.descriptors import get_descriptor
 made = get_descriptor("gradients").compute(np.random.default_rng(0).integers(0, 255, (2, 40, 60, 3), dtype=np.uint8), (12, 8))
 print(json.dumps([list(made.shape), float(made.norm(dim=1).min()), float(made.norm(dim=1).max())]))
 """

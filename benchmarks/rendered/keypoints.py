@@ -22,9 +22,9 @@ from benchmarks.training.views import apply_homography, jitter_colours, random_h
 from engine.backbones.backbone import Backbone
 from engine.domain.geometry import ImageTransform
 from engine.evaluation.pck import PairResult, hits
-from engine.features.extractor import to_network
-from engine.features.fusion import get_descriptor, join_blocks, kernel_scores, l2_normalise
-from engine.features.views import render_pixels
+from engine.features.descriptors import get_descriptor
+from engine.features.fusion import join_blocks, kernel_scores, l2_normalise
+from engine.features.views import render_pixels, to_network
 from engine.matching.sampling import sample_features
 from engine.matching.selection import select
 from engine.matching.similarity import similarity_maps

@@ -67,7 +67,7 @@ Gain of the shipped fusion over each part (paired, per image):
 
 {gains}
 
-Full figures: `docs/embedded-model-quality.json`; again with `kinmark benchmark quality`.
+Full figures: `benchmarks/results/embedded-model-quality.json`; again with `kinmark benchmark quality`.
 """
 
 

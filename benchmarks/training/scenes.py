@@ -142,7 +142,7 @@ class _Bred(np.random.Generator):
 
     def uniform(self, *args: float) -> float:  # type: ignore[override]
         """Builders draw single numbers only."""
-        return (1 - self._share) * float(super().uniform(*args)) + self._share * float(self._breed.uniform(*args))
+        return (1 - self._share) * float(super().uniform(*args)) + self._share * float(self._breed.uniform(*args))  # type: ignore[call-overload]
 
 
 def _pose_body(

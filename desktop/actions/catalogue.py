@@ -6,44 +6,8 @@ single letters can be typed there. Texts are marked for translation with `_()` a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-CONTEXT = "Actions"
-
-
-def _(text: str) -> str:
-    """Mark for translation (QT_TRANSLATE_NOOP); returned as it is."""
-    return text
-
-
-@dataclass(frozen=True)
-class ActionSpec:
-    """One command of the window.
-
-    Attributes:
-        id: "group.verb"; text: menu text; keys: default key sequences (portable text).
-        icon: name in resources/icons or ""; menu: menu id; scope: "window" or "canvas".
-        help: one sentence for the tooltip and the shortcut list.
-        checkable: it is a switch; hold: works as long as the key is down.
-    """
-
-    id: str
-    text: str
-    keys: tuple[str, ...] = ()
-    icon: str = ""
-    menu: str = ""
-    scope: str = "window"
-    help: str = ""
-    checkable: bool = False
-    hold: bool = False
-
-
-def _a(
-    id_: str, text: str, keys: str = "", icon: str = "", scope: str = "window", help_: str = "", **more: bool
-) -> ActionSpec:
-    menu = id_.split(".")[0]
-    return ActionSpec(id_, text, tuple(k for k in keys.split(" | ") if k), icon, menu, scope, help_, **more)
-
+from desktop.actions.several import SEVERAL
+from desktop.actions.spec import CONTEXT, ActionSpec, _, _a
 
 MENUS: tuple[tuple[str, str], ...] = (
     ("project", _("Project")),
@@ -63,13 +27,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _a(
         "project.new", _("New project..."), "Ctrl+N", "folder-plus", help_=_("Start a project from a folder of photos.")
     ),
-    _a(
-        "project.open",
-        _("Open project..."),
-        "Ctrl+O",
-        "folder-open",
-        help_=_("Open an existing .kinmark project folder."),
-    ),
+    _a("project.open", _("Open project..."), "Ctrl+O", "folder-open", help_=_("Open an existing .kinmark project folder.")),
     _a(
         "project.add_images",
         _("Add photos..."),
@@ -77,6 +35,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "image-plus",
         help_=_("Add a folder of photos; the files stay where they are."),
     ),
+    _a("project.add_clip", _("Add frames of a clip..."), help_=_("Choose frames of a video and add them as photos.")),
     _a("project.relink", _("Re-link moved photos..."), help_=_("Tell where a moved folder of photos lies now.")),
     _a(
         "project.import",
@@ -160,6 +119,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
             "Take the photos selected in the list out of the project, with their labels. The files stay; Undo works."
         ),
     ),
+    *SEVERAL["edit"],
     _a("edit.settings", _("Settings..."), "Ctrl+,", "settings", help_=_("Look, behaviour, engine; applied at once.")),
     _a("view.fit", _("Fit photo"), "F", "fit", C, _("Show the whole photo.")),
     _a(
@@ -309,6 +269,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     _a("point.mirror", _("Swap left and right"), "M", "mirror", C, _("Swap the sides of the selected instance.")),
     _a("point.absent", _("Mark as absent"), "0", "", C, _("The focused keypoint is not in the photo.")),
+    *SEVERAL["point"],
     *(
         _a(
             f"point.pick_{n}",
@@ -341,7 +302,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "Shift+Return | Shift+Enter",
         "check-all",
         C,
-        _("Accept every proposal of this photo that is as sure as the settings ask (90 % at first)."),
+        _("Accept every proposal of this photo that is as sure as the settings ask; where there are several instances, all."),
     ),
     _a(
         "review.accept_instance",
@@ -385,6 +346,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
         C,
         _("You looked: no instance of the category is in this photo."),
     ),
+    *SEVERAL["review"],
     _a(
         "review.harder",
         _("Try harder on this keypoint"),
@@ -465,3 +427,5 @@ ACTIONS: tuple[ActionSpec, ...] = (
 )
 
 BY_ID: dict[str, ActionSpec] = {spec.id: spec for spec in ACTIONS}
+
+__all__ = ["ACTIONS", "BY_ID", "CONTEXT", "MENUS", "ActionSpec"]

@@ -46,6 +46,7 @@ class InstanceContent:
         states: K states; visibility: `[K]` int (`Visibility`); confidence: `[K]` float64, NaN where none.
         edges: skeleton as index pairs; sides: per keypoint "l", "r" or "".
         box: xy_image, or None; mask: or None; mask_pending: the mask is a proposal.
+        sure: confidence of an instance of which nothing is accepted yet, else None.
         number: position among the image's instances (chooses the colour).
         colours: per keypoint its own colour "#rrggbb" or "" (drawn as the outline of its mark), or () for none.
     """
@@ -62,6 +63,7 @@ class InstanceContent:
     box: Box | None = None
     mask: MaskRLE | None = None
     mask_pending: bool = False
+    sure: float | None = None
     number: int = 0
     colours: tuple[str, ...] = ()
 
@@ -98,6 +100,7 @@ class CanvasContent:
         selected: key of the selected instance, or None; focused: index of its focused keypoint, or None.
         heat: similarity map of the focused keypoint, or None; peaks: its other candidates, best first.
         editable: boxes get handles.
+        marked: keypoints of the selected instance that a split will take.
     """
 
     image_wh: tuple[int, int] = (0, 0)
@@ -107,6 +110,12 @@ class CanvasContent:
     heat: SimilarityMap | None = None
     peaks: tuple[Peak, ...] = ()
     editable: bool = True
+    marked: frozenset[int] = frozenset()
+
+    @property
+    def several(self) -> bool:
+        """Whether instances must be told apart."""
+        return len(self.instances) > 1
 
     def instance(self, key: str | None) -> InstanceContent | None:
         """The instance called `key`, or None."""

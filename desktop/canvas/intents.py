@@ -21,6 +21,14 @@ class FocusPoint:
 
 
 @dataclass(frozen=True)
+class MarkPoint:
+    """Mark a keypoint for a split, or take the mark off; its instance becomes the selected one."""
+
+    key: str
+    index: int
+
+
+@dataclass(frozen=True)
 class SelectInstance:
     """Select an instance (None: nothing)."""
 
@@ -114,6 +122,7 @@ class Nudge:
 
 Intent = (
     FocusPoint
+    | MarkPoint
     | SelectInstance
     | MovePoint
     | PlacePoint

@@ -11,6 +11,7 @@ from desktop.canvas.content import CanvasContent, InstanceContent, Overlays, Poi
 from desktop.canvas.hit import box_handles, place_labels
 from desktop.canvas.marks import draw_halo_text, draw_mark
 from desktop.canvas.outline import mask_path
+from desktop.canvas.tags import paint_tags
 from desktop.canvas.viridis import heat_image
 from desktop.theme.colours import STATE_COLOURS, instance_colour
 from engine.domain.geometry import apply_affine
@@ -126,6 +127,8 @@ class MarksItem(QGraphicsItem):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for instance in sorted(self.content.instances, key=lambda i: i.key == self.content.selected):
             self._paint_instance(painter, instance, matrix)
+        if self.content.several and self.overlays.points:
+            paint_tags(painter, self.content, matrix, self._view_wh())
         self._paint_peaks(painter, matrix)
         if self.overlays.points:
             self._paint_names(painter, matrix, abs(transform.m11()))
@@ -140,19 +143,26 @@ class MarksItem(QGraphicsItem):
         points = apply_affine(matrix, instance.xy_image)
         drawn = instance.drawn
         if self.overlays.skeleton:
-            self._paint_skeleton(painter, instance, points, drawn, selected)
+            self._paint_skeleton(painter, instance, points, drawn, selected, self._strength(selected))
         if not self.overlays.points:
             return
         size = mark_size(points[drawn], self.point_px)
-        painter.setOpacity(1.0 if selected or self.content.selected is None else 0.75)
+        painter.setOpacity(self._strength(selected))
         focused = self.content.focused if selected else None
+        marked = self.content.marked if selected else frozenset()
         for index in np.flatnonzero(drawn):
             if index == focused:
                 continue
-            self._paint_point(painter, instance, points, int(index), False, size)
+            self._paint_point(painter, instance, points, int(index), int(index) in marked, size)
         if focused is not None and focused < len(drawn) and drawn[focused]:
             self._paint_point(painter, instance, points, focused, True, size)
         painter.setOpacity(1.0)
+
+    def _strength(self, selected: bool) -> float:
+        """Opacity: among several, the others step back behind the selected one."""
+        if selected or self.content.selected is None:
+            return 1.0
+        return 0.5 if self.content.several else 0.75
 
     def _paint_point(
         self, painter: QPainter, instance: InstanceContent, points: np.ndarray, index: int, focused: bool, size: float
@@ -171,7 +181,12 @@ class MarksItem(QGraphicsItem):
 
     @staticmethod
     def _paint_skeleton(
-        painter: QPainter, instance: InstanceContent, points: np.ndarray, drawn: np.ndarray, selected: bool
+        painter: QPainter,
+        instance: InstanceContent,
+        points: np.ndarray,
+        drawn: np.ndarray,
+        selected: bool,
+        strength: float = 1.0,
     ) -> None:
         """All edges in a few calls of solid lines: Qt draws those without building a stroke outline first."""
         firm: list[QLineF] = []
@@ -181,10 +196,10 @@ class MarksItem(QGraphicsItem):
                 waits = instance.states[a].is_proposal or instance.states[b].is_proposal
                 (pending if waits else firm).append(QLineF(*points[a].tolist(), *points[b].tolist()))
         colour = QColor(instance_colour(instance.number))
-        colour.setAlphaF(0.85 if selected else 0.6)
+        colour.setAlphaF(0.85 if selected else 0.6 * strength)
         for lines, width in ((firm, 2.0), (pending, 1.2)):
             if lines:
-                painter.setPen(QPen(QColor(0, 0, 0, 110), width + 1.4))
+                painter.setPen(QPen(QColor(0, 0, 0, round(110 * strength)), width + 1.4))
                 painter.drawLines(lines)
                 painter.setPen(QPen(colour, width))
                 painter.drawLines(lines)

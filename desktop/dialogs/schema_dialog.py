@@ -28,6 +28,7 @@ from desktop.session.template import layout_key, template_points
 from desktop.session.templates import TEMPLATES
 from desktop.theme.icons import icon
 from desktop.widgets.fields import Choice
+from desktop.widgets.instances_field import InstancesField
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.scrolled import Scrolled
 from desktop.widgets.skeleton_editor import SkeletonEditor
@@ -71,6 +72,8 @@ class SchemaDialog(QDialog):
         self.pair = Choice()
         self.pair.setAccessibleName(self.tr("Other side"))
         self.pair.activated.connect(self._pair_chosen)
+        self.instances = InstancesField()
+        self.instances.changed.connect(self._set_instances)
         self.editor = SkeletonEditor()
         self.editor.edge_toggled.connect(self._edge_toggled)
         self.editor.point_chosen.connect(self._point_chosen)
@@ -127,12 +130,10 @@ class SchemaDialog(QDialog):
         left.addWidget(self.new_name)
         left.addLayout(tools)
         left.addLayout(pairs)
+        left.addWidget(self.instances)
         right = QVBoxLayout()
-        right.addWidget(
-            plain_label(
-                self.tr("Click two keypoints to join them; the same again parts them. Drag to arrange them."), name="dim"
-            )
-        )
+        hint = self.tr("Click two keypoints to join them; the same again parts them. Drag to arrange them.")
+        right.addWidget(plain_label(hint, name="dim"))
         right.addWidget(self.editor, 1)
         middle = QHBoxLayout()
         middle.setSpacing(14)
@@ -225,12 +226,12 @@ class SchemaDialog(QDialog):
         self.draft = SchemaDraft.of(row) if row is not None else SchemaDraft()
         self._set_edited(False)
         retired = ", ".join(d.name for d in row.retired) if row is not None else ""
-        self.note.setText(
-            self.tr("Retired: {names} (add the name again to bring it back)").format(names=retired) if retired else ""
-        )
+        text = self.tr("Retired: {names} (add the name again to bring it back)")
+        self.note.setText(text.format(names=retired) if retired else "")
+        self.instances.show_value(row.instances if row is not None else "auto")
         if row is None:
             self.note.setText(self.tr("No category yet: the plus makes one, from a template or empty."))
-        for widget in (self.names, self.new_name, self.pair, self.editor):
+        for widget in (self.names, self.new_name, self.pair, self.editor, self.instances):
             widget.setEnabled(row is not None)
         self._show(0)
         self._load_picture(row)
@@ -246,6 +247,12 @@ class SchemaDialog(QDialog):
             self.category.setCurrentIndex(self.category.findData(changes.ids[0]))
             self._space.labelling.choose_category(changes.ids[0])
             self._load()
+
+    def _set_instances(self, value: str) -> None:
+        """How many a photo may hold; at once, and one undo step."""
+        row = self.row
+        if row is not None:
+            self._space.session.write(lambda do: do.set_instances(row.id, value), self)
 
     def rename_category(self) -> None:
         """Ask for another name."""
@@ -264,18 +271,14 @@ class SchemaDialog(QDialog):
         count = self._space.session.queries.instance_counts().get(row.id, 0)
         box = QMessageBox(self)
         box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setWindowTitle(self.tr("Remove the category"))
-        box.setText(
-            self.tr("Remove {name} with %n labelled instances? One Undo brings them back.", "", count).format(
-                name=row.name
-            )
-        )
+        title = self.tr("Remove the category")
+        box.setWindowTitle(title)
+        text = self.tr("Remove {name} with %n labelled instances? One Undo brings them back.", "", count)
+        box.setText(text.format(name=row.name))
         box.setStandardButtons(QMessageBox.StandardButton.Cancel | QMessageBox.StandardButton.Yes)
         if count == 0 or box.exec() == QMessageBox.StandardButton.Yes:
             rows = count * (2 + len(row.definitions)) + self._space.session.queries.counts().pending
-            self._space.session.write_sized(
-                rows, self.tr("Remove the category"), lambda do: do.remove_category(row.id), self
-            )
+            self._space.session.write_sized(rows, title, lambda do: do.remove_category(row.id), self)
 
     # -- keypoints -------------------------------------------------------------------------------------------------
 
@@ -361,10 +364,7 @@ class SchemaDialog(QDialog):
         name, other = self.draft.names[row], self.pair.itemData(place)
         # The one called "right" (or the later one) stands on the right of the pair.
         left, right = (other, name) if other and ("right" in name.lower() or "left" in other.lower()) else (name, other)
-        if other:
-            self.draft.set_pair(left, right)
-        else:
-            self.draft.set_pair(name, "")
+        self.draft.set_pair(left, right)
         self._changed(row)
 
     def suggest_pairs(self) -> None:

@@ -6,10 +6,14 @@ import enum
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
-from engine.domain.errors import AppError
+from engine.domain.errors import AppError, BugError
 from engine.domain.progress import CancelToken, Progress
+
+if TYPE_CHECKING:
+    from engine.api import Engine
+    from projects.project import Project
 
 _numbers = itertools.count(1)
 
@@ -29,19 +33,21 @@ class JobContext:
     """What a running job may use. Belongs to the engine thread while the job runs.
 
     Attributes:
-        engine: an `engine.api.Engine`; project: a `projects.project.Project` of this thread, or None.
-        progress, cancel: the job's own.
-        report: hand frozen data to the window while the job goes on.
-        let_in: run the more urgent jobs that wait, now. For long jobs that cannot be cut into pieces (`Requeue`), to be
-            called between two of their steps.
+        engine: the models; progress, cancel: the job's own.
+        opened: this thread's connection to the project, None when none is open.
     """
 
-    engine: Any
-    project: Any
+    engine: Engine
+    opened: Project | None
     progress: Progress
     cancel: CancelToken
-    report: Callable[[object], None]
-    let_in: Callable[[], None] = lambda: None
+
+    @property
+    def project(self) -> Project:
+        """The project; jobs that need none do not ask for it."""
+        if self.opened is None:
+            raise BugError("A job that needs a project ran without one.")
+        return self.opened
 
 
 @dataclass(frozen=True, order=True)
@@ -51,10 +57,11 @@ class Job:
     Attributes:
         priority, number: number is unique in this process (the request id of the window).
         title: for the job bar.
-        run: called on the engine thread with a `JobContext`; returns the answer.
+        run: called on the engine thread with a `JobContext`; returns the answer. A long job is a generator: between two of
+            its steps (`yield`) more urgent jobs run; what it yields is news for the window (None: no news), what it
+            returns is the answer, and when it is cancelled it is closed.
         group: jobs of one kind ("propose-here"): a new one may replace those still waiting.
         quiet: not shown in the job bar (short work for what is on screen).
-        needs_project: False for jobs that need none.
     """
 
     priority: int
@@ -79,35 +86,12 @@ class Job:
         return Job(int(priority), next(_numbers), title, run, group, quiet, Progress(title), CancelToken())
 
 
-class LettingIn(Progress):
-    """The job's progress for work that can be interrupted at each of its steps (files one by one): urgent jobs get in."""
-
-    def __init__(self, context: JobContext) -> None:
-        super().__init__()
-        self._context = context
-
-    def start(self, label: str, total: int) -> None:
-        self._context.progress.start(label, total)
-
-    def step(self, count: int = 1, note: str | None = None) -> None:
-        self._context.progress.step(count, note)
-        self._context.let_in()
-
-    def note(self, text: str) -> None:
-        self._context.progress.note(text)
-
-
-@dataclass(frozen=True)
-class Requeue:
-    """A job's answer that asks to be run again after whatever is more urgent (its state lives in its `run` object)."""
-
-
 @dataclass(frozen=True)
 class Answer:
     """The end of a job, or news from it.
 
     Attributes:
-        number: of the job; kind: "started", "news", "done", "failed", "cancelled", "requeued".
+        number: of the job; kind: "started", "news", "done", "failed", "cancelled".
         value: the result or the news; error: what went wrong ("failed").
     """
 

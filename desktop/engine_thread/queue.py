@@ -23,39 +23,18 @@ class JobQueue:
             self._changed.notify()
 
     def take(self) -> Job | None:
-        """Wait for the most urgent job; None when the queue was closed."""
+        """Wait for the most urgent job; None when the queue was closed. Cancelled ones go first: they are only put away."""
         with self._changed:
             while not self._jobs and not self._closed:
                 self._changed.wait()
-            return None if self._closed else heapq.heappop(self._jobs)
-
-    def take_before(self, priority: int) -> Job | None:
-        """The most urgent waiting job if it is more urgent than `priority`; does not wait."""
-        with self._changed:
-            more_urgent = bool(self._jobs) and not self._closed and self._jobs[0].priority < priority
-            return heapq.heappop(self._jobs) if more_urgent else None
-
-    def remove_group(self, group: str) -> list[Job]:
-        """Take the waiting jobs of a group out and return them."""
-        with self._changed:
-            gone = [job for job in self._jobs if job.group == group]
-            self._jobs = [job for job in self._jobs if job.group != group]
+            if self._closed:
+                return None
+            cancelled = next((job for job in self._jobs if job.cancel.cancelled), None)
+            if cancelled is None:
+                return heapq.heappop(self._jobs)
+            self._jobs.remove(cancelled)
             heapq.heapify(self._jobs)
-            return gone
-
-    def remove(self, number: int) -> Job | None:
-        """Take one waiting job out."""
-        with self._changed:
-            job = next((j for j in self._jobs if j.number == number), None)
-            if job is not None:
-                self._jobs.remove(job)
-                heapq.heapify(self._jobs)
-            return job
-
-    def most_urgent(self) -> int | None:
-        """Priority of the first waiting job."""
-        with self._changed:
-            return self._jobs[0].priority if self._jobs else None
+            return cancelled
 
     def close(self) -> list[Job]:
         """Let `take` return None; gives back what was still waiting."""

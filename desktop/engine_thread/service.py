@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -16,16 +16,38 @@ from desktop.io.pool import is_late
 from engine.domain.errors import AppError
 from engine.domain.progress import ProgressSnapshot
 
+if TYPE_CHECKING:
+    from engine.api import Engine
+    from projects.project import Project
+
 POLL_MS = 100
+
+
+class Heard(TypedDict, total=False):
+    """What the window wants to hear of a job, on its own thread.
+
+    `on_news` while it runs; then `on_done` or `on_failed` (without it the message bar tells), then `on_end`. A cancelled
+    job is heard of by `on_end` alone, after `on_stopped` if that was somebody's wish (not the end of the project).
+    """
+
+    on_done: Callable[[Any], object] | None
+    on_news: Callable[[Any], object] | None
+    on_failed: Callable[[AppError], object] | None
+    on_end: Callable[[], object] | None
+    on_stopped: Callable[[], object] | None
 
 
 @dataclass
 class _Watch:
     job: Job
-    on_done: Callable[[Any], object] | None
-    on_news: Callable[[Any], object] | None
-    on_failed: Callable[[AppError], object] | None
-    on_end: Callable[[], object] | None
+    heard: Heard
+
+    def tell(self, name: str, *values: object) -> bool:
+        """False when nobody wants to hear it."""
+        listener: Any = self.heard.get(name)
+        if listener is not None:
+            listener(*values)
+        return listener is not None
 
 
 @dataclass(frozen=True)
@@ -52,8 +74,8 @@ class EngineService(QObject):
 
     def __init__(
         self,
-        make_engine: Callable[[], Any],
-        open_project: Callable[[Path], Any],
+        make_engine: Callable[[], Engine],
+        open_project: Callable[[Path], Project],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -88,10 +110,7 @@ class EngineService(QObject):
         group: str = "",
         replace: bool = False,
         quiet: bool = False,
-        on_done: Callable[[Any], object] | None = None,
-        on_news: Callable[[Any], object] | None = None,
-        on_failed: Callable[[AppError], object] | None = None,
-        on_end: Callable[[], object] | None = None,
+        **heard: Unpack[Heard],
     ) -> Job | None:
         """Queue a job; `replace` drops waiting and running ones of the same group first. None while closing."""
         if self._closed:
@@ -99,19 +118,23 @@ class EngineService(QObject):
         if replace and group:
             self.cancel_group(group)
         job = Job.make(title, run, priority=priority, group=group, quiet=quiet)
-        self._watched[job.number] = _Watch(job, on_done, on_news, on_failed, on_end)
+        self._watched[job.number] = _Watch(job, heard)
         self._started().queue.put(job)
         self._timer.start()
         return job
 
     def cancel(self, job: Job) -> None:
-        """Stop a job; its answer is dropped."""
+        """Stop a job because somebody wants it; its answer is dropped."""
+        watch = self._watched.get(job.number)
+        self._drop(job)
+        if watch is not None:
+            watch.tell("on_stopped")
+
+    def _drop(self, job: Job) -> None:
         job.cancel.cancel()
         watch = self._watched.pop(job.number, None)
-        if self._worker is not None:
-            self._worker.queue.remove(job.number)
-        if watch is not None and watch.on_end is not None:
-            watch.on_end()
+        if watch is not None:
+            watch.tell("on_end")
 
     def cancel_group(self, group: str) -> None:
         """Stop all jobs of a group."""
@@ -119,9 +142,9 @@ class EngineService(QObject):
             self.cancel(watch.job)
 
     def cancel_all(self) -> None:
-        """Stop everything."""
+        """Stop everything: the project is left."""
         for watch in list(self._watched.values()):
-            self.cancel(watch.job)
+            self._drop(watch.job)
 
     def busy_with(self, group: str) -> bool:
         """Whether a job of the group runs or waits."""
@@ -162,22 +185,18 @@ class EngineService(QObject):
 
     def _deliver(self, answer: Answer) -> None:
         watch = self._watched.get(answer.number)
-        if watch is None or answer.kind in ("started", "requeued"):
+        if watch is None or answer.kind == "started":
             return
         if answer.kind == "news":
-            if watch.on_news is not None:
-                watch.on_news(answer.value)
+            if answer.value is not None:
+                watch.tell("on_news", answer.value)
             return
         del self._watched[answer.number]
-        if answer.kind == "done" and watch.on_done is not None:
-            watch.on_done(answer.value)
-        elif answer.kind == "failed" and answer.error is not None:
-            if watch.on_failed is not None:
-                watch.on_failed(answer.error)
-            else:
-                self.failed.emit(watch.job, answer.error)
-        if watch.on_end is not None:
-            watch.on_end()
+        if answer.kind == "done":
+            watch.tell("on_done", answer.value)
+        elif answer.kind == "failed" and answer.error is not None and not watch.tell("on_failed", answer.error):
+            self.failed.emit(watch.job, answer.error)
+        watch.tell("on_end")
         self.finished.emit(watch.job)
 
     def close(self, timeout_s: float = 2.0) -> bool:

@@ -7,14 +7,19 @@ import os
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from desktop.engine_thread.jobs import Answer, Job, JobContext, Requeue
+from desktop.engine_thread.jobs import Answer, Job, JobContext
 from desktop.engine_thread.queue import JobQueue
 from desktop.settled import settle
 from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
+from engine.domain.texts import said
+
+if TYPE_CHECKING:
+    from engine.api import Engine
+    from projects.project import Project
 
 NICENESS = 10
 
@@ -26,16 +31,17 @@ class EngineWorker:
         queue: jobs in; answers: frozen answers out (drained by the window's timer).
     """
 
-    def __init__(self, make_engine: Callable[[], Any], open_project: Callable[[Path], Any]) -> None:
+    def __init__(self, make_engine: Callable[[], Engine], open_project: Callable[[Path], Project]) -> None:
         self.queue = JobQueue()
         self.answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._make_engine = make_engine
         self._open_project = open_project
         self._folder: Path | None = None
         self._lock = threading.Lock()
-        self._running: list[Job] = []
-        self._engine: Any = None
-        self._project: Any = None
+        self._running: Job | None = None
+        self._begun: dict[int, Generator[object, None, object]] = {}
+        self._engine: Engine | None = None
+        self._project: Project | None = None
         self._project_folder: Path | None = None
         self._thread = threading.Thread(target=self._run, name="kinmark-engine", daemon=True)
         self._thread.start()
@@ -49,9 +55,9 @@ class EngineWorker:
 
     @property
     def current(self) -> Job | None:
-        """The running job (of those inside each other the innermost)."""
+        """The running job."""
         with self._lock:
-            return self._running[-1] if self._running else None
+            return self._running
 
     @property
     def alive(self) -> bool:
@@ -62,9 +68,9 @@ class EngineWorker:
         """Cancel the running job, drop the waiting ones, end the thread; False when it did not end in time."""
         self.queue.close()
         with self._lock:
-            running = tuple(self._running)
-        for job in running:
-            job.cancel.cancel()
+            running = self._running
+        if running is not None:
+            running.cancel.cancel()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -81,38 +87,33 @@ class EngineWorker:
         self._close()
 
     def _perform(self, job: Job) -> None:
+        """A short job, or one step of a long one, which then waits behind what is more urgent."""
         with self._lock:
-            self._running.append(job)
+            self._running = job
             folder = self._folder
-        self.answers.put(Answer(job.number, "started", job))
-        self.answers.put(self._answer(job, folder))
+        if job.number not in self._begun:
+            self.answers.put(Answer(job.number, "started", job))
+        answer = self._answer(job, folder)
+        self.answers.put(answer)
         with self._lock:
-            self._running.pop()
-
-    def _let_in(self, job: Job) -> None:
-        """Between two steps of `job`: what is more urgent runs inside it."""
-        while not job.cancel.cancelled and self._folder == self._project_folder:
-            urgent = self.queue.take_before(job.priority)
-            if urgent is None:
-                return
-            self._perform(urgent)
+            self._running = None
+        if answer.kind == "news":
+            self.queue.put(job)
 
     def _answer(self, job: Job, folder: Path | None) -> Answer:
+        steps = self._begun.pop(job.number, None)
         try:
             job.cancel.check()
-            self._follow_project(folder)
-            if self._engine is None:
-                self._engine = self._make_engine()
-            context = JobContext(
-                self._engine,
-                self._project,
-                job.progress,
-                job.cancel,
-                lambda value: self.answers.put(Answer(job.number, "news", value)),
-                lambda: self._let_in(job),
-            )
-            value = job.run(context)
+            if steps is None:
+                value = job.run(self._context(job, folder))
+                if not isinstance(value, Generator):
+                    return Answer(job.number, "done", value)
+                steps = value
+            news = next(steps)
+        except StopIteration as end:
+            return Answer(job.number, "done", end.value)
         except OperationCancelled:
+            _put_away(steps)
             return Answer(job.number, "cancelled")
         except AppError as error:
             return Answer(job.number, "failed", error=error)
@@ -122,37 +123,56 @@ class EngineWorker:
             if "out of memory" in str(error).lower():
                 return Answer(job.number, "failed", error=_out_of_memory(job, error))
             details = traceback.format_exc()
-            message = f"An unexpected error stopped the job “{job.title}”."
+            message = said("An unexpected error stopped the job “{0}”.", job.title)
             return Answer(job.number, "failed", error=BugError(message, "Your labels are safe. Try again.", details))
-        if isinstance(value, Requeue):
-            self.queue.put(job)
-            return Answer(job.number, "requeued")
-        return Answer(job.number, "done", value)
+        self._begun[job.number] = steps
+        return Answer(job.number, "news", news)
+
+    def _context(self, job: Job, folder: Path | None) -> JobContext:
+        self._follow_project(folder)
+        if self._engine is None:
+            self._engine = self._make_engine()
+        return JobContext(self._engine, self._project, job.progress, job.cancel)
 
     def _follow_project(self, folder: Path | None) -> None:
         if folder == self._project_folder:
             return
+        self._put_all_away()
         self._close_project()
         if folder is not None:
             self._project = self._open_project(folder)
         self._project_folder = folder
 
+    def _put_all_away(self) -> None:
+        """Close what was begun and does not go on."""
+        begun, self._begun = self._begun, {}
+        for steps in begun.values():
+            _put_away(steps)
+
     def _close_project(self) -> None:
         if self._project is not None:
             with contextlib.suppress(AppError, OSError):
-                self._project.close()
+                self._project.close(back_up=False)  # the window sees to that; this thread may end in the middle of it
         self._project, self._project_folder = None, None
 
     def _close(self) -> None:
+        self._put_all_away()
         self._close_project()
         if self._engine is not None:
             with contextlib.suppress(Exception):
                 self._engine.close()
 
 
+def _put_away(steps: Generator[object, None, object] | None) -> None:
+    """Close a job between two steps; it keeps what it has done."""
+    if steps is not None:
+        with contextlib.suppress(AppError, OperationCancelled, OSError):
+            steps.close()
+
+
 def _out_of_memory(job: Job, error: BaseException) -> KnownError:
     return KnownError(
-        f"There was not enough memory for the job “{job.title}”.",
+        said("There was not enough memory for the job “{0}”.", job.title),
         "Close other programs, choose a smaller model or the CPU in the settings, then try again.",
         repr(error),
     )

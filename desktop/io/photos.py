@@ -11,6 +11,7 @@ from desktop.canvas.pyramid import ImagePyramid
 from desktop.io.pool import AHEAD, URGENT, IoPool
 from engine.domain.errors import AppError
 from engine.imaging import load_image, read_header
+from engine.remote import local_file
 
 CACHE_BYTES = 768 << 20
 PREVIEW_FROM_PIXELS = 24_000_000
@@ -53,7 +54,7 @@ def read_ahead(path: Path, most_pixels: int) -> Photo | None:
 
 def _mtime(path: Path) -> int:
     try:
-        return path.stat().st_mtime_ns
+        return local_file(path).stat().st_mtime_ns
     except OSError:
         return -1
 

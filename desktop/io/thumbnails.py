@@ -16,8 +16,10 @@ from desktop.canvas.pyramid import to_qimage
 from desktop.io.pool import THUMBNAIL, IoPool
 from engine.domain.errors import AppError, UnreadableImageError
 from engine.domain.geometry import Box
+from engine.domain.texts import said
 from engine.imaging import load_image
 from engine.paths import cache_dir
+from engine.remote import local_file
 
 SIDE = 256
 KEEP = 1500
@@ -32,10 +34,10 @@ def thumbnail_file(path: Path, stat: os.stat_result) -> Path:
 def make_thumbnail(path: Path) -> QImage:
     """At most 256 x 256, from disk when already made (pool thread); raises UnreadableImageError."""
     try:
-        kept = thumbnail_file(path, path.stat())
+        kept = thumbnail_file(path, local_file(path).stat())
     except OSError as error:
         raise UnreadableImageError(
-            f"Cannot read the image {path}: the file is not there.",
+            said("Cannot read the image {0}: the file is not there.", path),
             "Re-link the moved folder or restore the file.",
             str(error),
         ) from None

@@ -54,6 +54,7 @@ class StatisticsPage(QWidget):
         self.parts = Plot(self.tr("Proposals right, per keypoint"))
         self.calibration = Plot(self.tr("Calibration"))
         self.learning = Plot(self.tr("Right at first sight, by number of labels"))
+        self.per_photo = Plot(self.tr("Instances in a photo"))
         self.wrong_title = plain_label(self.tr("Proposals that were wrong, newest first"), name="heading")
         self.wrong = CropRow(workspace.program.thumbnails)
         self.wrong.opened.connect(self.open_image)
@@ -76,6 +77,8 @@ class StatisticsPage(QWidget):
         for place, plot in enumerate((self.states, self.learning, self.parts, self.calibration, self.days)):
             plot.setMinimumHeight(230)
             grid.addWidget(plot, place // 2, place % 2, 1, 2 if plot is self.days else 1)
+        self.per_photo.setMinimumHeight(180)
+        grid.addWidget(self.per_photo, 3, 0, 1, 2)
         top = QHBoxLayout()
         top.addWidget(self.category)
         top.addStretch(1)
@@ -150,6 +153,20 @@ class StatisticsPage(QWidget):
         height = self.table.horizontalHeader().sizeHint().height() + self.table.verticalHeader().length() + 4
         self.table.setFixedHeight(height)
 
+    def _several(self, f: Figures) -> list[str]:
+        """Where photos hold several instances: how many at most, and where all of them are labelled."""
+        most = max((count for count, _ in f.per_photo), default=0)
+        self.per_photo.setVisible(most > 1)
+        self.per_photo.show_series(
+            [Series("", tuple((float(i), float(v)) for i, (_, v) in enumerate(f.per_photo)), GREEN, "bars")],
+            bar_labels=[str(count) for count, _ in f.per_photo],
+        )
+        parts = [self.tr("up to {n} instances in a photo").format(n=most)] if most > 1 else []
+        if f.exhaustive or f.not_exhaustive:
+            text = self.tr("all labelled in %n photos, not all in {m}", "", f.exhaustive)
+            parts.append(text.format(m=f.not_exhaustive))
+        return parts
+
     def show_figures(self, figures: Any) -> None:
         """Draw."""
         f: Figures = figures
@@ -164,7 +181,7 @@ class StatisticsPage(QWidget):
         if f.decisions:
             share = f.accepted / f.decisions
             parts.append(self.tr("%n decisions, {p:.0%} accepted", "", f.decisions).format(p=share))
-        self.detail.setText("   ".join(parts) or self.tr("No proposal was decided yet."))
+        self.detail.setText("   ".join(parts + self._several(f)) or self.tr("No proposal was decided yet."))
         self._show_wrong(f)
         self._show_counts(f)
         names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("partly"), self.tr("done")]

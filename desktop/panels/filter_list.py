@@ -219,6 +219,13 @@ class FilterList(QWidget):
     def _refresh_more(self) -> None:
         entries: list[tuple[str, ImageFilter | None]] = [(self.tr("any tag, identity, keypoint"), None)]
         queries = self._at.session.queries
+        if queries.counts().instances:
+            entries += [
+                (self.tr("several instances"), ImageFilter(at_least=2)),
+                (self.tr("all labelled"), ImageFilter(exhaustive="yes")),
+                (self.tr("not all labelled"), ImageFilter(exhaustive="no")),
+                (self.tr("not said whether all are labelled"), ImageFilter(exhaustive="unknown")),
+            ]
         entries += [(self.tr("tag: {name}").format(name=t), ImageFilter(tag=t)) for t in queries.tags()]
         entries += [
             (self.tr("identity: {name}").format(name=i.name), ImageFilter(identity_id=i.id))

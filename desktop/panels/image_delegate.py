@@ -60,6 +60,24 @@ def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
         painter.drawEllipse(rect)
 
 
+def draw_exhaustive(painter: QPainter, centre: QPointF, every: bool) -> None:
+    """Two ticks where all instances are labelled, dots where some are missing."""
+    badge = QRectF(centre.x() - 9, centre.y() - 6.5, 18, 13)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(20, 21, 24, 205))
+    painter.drawRoundedRect(badge, 4, 4)
+    if every:
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(IMAGE_STATE_COLOURS["done"].lighter(150), 1.8))
+        for shift in (-2.6, 2.2):
+            at = centre + QPointF(shift, 0)
+            painter.drawPolyline([at + QPointF(-3.0, 0.2), at + QPointF(-0.9, 2.4), at + QPointF(3.2, -2.8)])
+        return
+    painter.setBrush(IMAGE_STATE_COLOURS["doubt"].lighter(140))
+    for shift in (-4.5, 0.0, 4.5):
+        painter.drawEllipse(centre + QPointF(shift, 0), 1.5, 1.5)
+
+
 def _has_labels(row: ImageRow) -> bool:
     return bool(row.instance_count or row.pending_count)
 
@@ -113,6 +131,10 @@ class ImageDelegate(QStyledItemDelegate):
             dot = QPointF(picture.right() + 15, rect.center().y() + 1)
         self._picture(painter, picture, model, index, row, palette)
         draw_state_dot(painter, dot, state_of(row, self.doubt_below))
+        if row.exhaustive is not None:
+            corner = QPointF(words.right() - 10, dot.y()) if self.grid else QPointF(picture.right() - 10, picture.top() + 9)
+            draw_exhaustive(painter, corner, row.exhaustive == 1)
+            words.setWidth(words.width() - (22 if self.grid else 0))
         self._words(painter, words, row, palette, line)
         painter.restore()
 
@@ -174,6 +196,10 @@ class ImageDelegate(QStyledItemDelegate):
             return self.tr("{n} pending").format(n=row.pending_count) + low
         if row.instance_count:
             text = self.tr("{n} labelled partly") if row.state == "partly" else self.tr("{n} labelled")
+            if row.exhaustive == 1:
+                text = self.tr("all {n} labelled partly") if row.state == "partly" else self.tr("all {n} labelled")
+            elif row.exhaustive == 0:
+                text = self.tr("{n} labelled, not all")
             return text.format(n=row.instance_count)
         if row.state == "nothing":
             return self.tr("nothing here")

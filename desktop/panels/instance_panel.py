@@ -144,7 +144,7 @@ class InstancePanel(QWidget):
 
     def _fill_choosers(self) -> None:
         at = self._at
-        entries = [(s.key, instance_title(s)) for s in at.shown]
+        entries = [(s.key, instance_title(s) + ("" if s.sure is None else f"  {s.sure:.2f}")) for s in at.shown]
         if at.selected_key == NEW:
             entries.append((NEW, self.tr("new instance")))
         if not entries:

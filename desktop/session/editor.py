@@ -47,6 +47,9 @@ class Editor(QObject):
         match intent:
             case it.FocusPoint(key, index):
                 at.select(key, index)
+            case it.MarkPoint(key, index):
+                at.select(key, at.focused if key == at.selected_key else None)
+                at.mark(index)
             case it.SelectInstance(key):
                 at.select(key)
             case it.PlacePoint(x, y, hidden):

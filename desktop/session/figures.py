@@ -53,6 +53,8 @@ class Figures:
         actions_per_keypoint: steps made by a person (placing, dragging, accepting, rejecting ...) per keypoint that is in
             the project now, from the undo history; None without keypoints.
         wrong: the last proposals that were not right, newest first.
+        per_photo: (labelled instances in a photo, photos with so many), of the category or of the one with the most.
+        exhaustive, not_exhaustive: photos of which a person said that all instances are labelled, or not all.
         learning: (labelled photos the proposals were made from, as "1" or "3-4", share right at first sight, decisions).
     """
 
@@ -73,6 +75,9 @@ class Figures:
     partly: int = 0
     keypoint_counts: tuple[KeypointCount, ...] = ()
     learning: tuple[tuple[str, float, int], ...] = ()
+    per_photo: tuple[tuple[int, int], ...] = ()
+    exhaustive: int = 0
+    not_exhaustive: int = 0
 
 
 def figures_of(project: Any, category_id: int | None = None) -> Figures:
@@ -97,8 +102,25 @@ def figures_of(project: Any, category_id: int | None = None) -> Figures:
         counts.all, counts.unseen, counts.pending, counts.done, counts.nothing, counts.instances, counts.keypoints,
         len(decisions), len(accepted), _actions(history, counts.keypoints), per_day, per_keypoint,
         _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names), counts.partly,
-        _keypoint_counts(queries, category_id), _learning(queries, decisions),
+        _keypoint_counts(queries, category_id), _learning(queries, decisions), _per_photo(queries, category_id),
+        *_said(queries, category_id),
     )  # fmt: skip
+
+
+def _per_photo(queries: Any, category_id: int | None) -> tuple[tuple[int, int], ...]:
+    """Of the category; of all, that which has the most instances in one photo."""
+    ids = [category_id] if category_id is not None else [c.id for c in queries.categories()]
+    counts = [queries.instances_per_photo(id_) for id_ in ids]
+    return tuple(sorted(max(counts, key=lambda own: max(own, default=0), default={}).items()))
+
+
+def _said(queries: Any, category_id: int | None) -> tuple[int, int]:
+    """Photos where all are labelled, and where some are not, as a person said."""
+    if category_id is None:
+        counts = queries.counts()
+        return counts.exhaustive, counts.not_exhaustive
+    said = [own[category_id] for own in queries.exhaustive(category_id=category_id).values()]
+    return sum(said), len(said) - sum(said)
 
 
 def _learning(queries: Any, decisions: list[Any]) -> tuple[tuple[str, float, int], ...]:

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Generator
 
 from PySide6.QtCore import QObject, QTimer
 
-from desktop.engine_thread.jobs import JobContext, Priority, Requeue
+from desktop.engine_thread.jobs import JobContext, Priority
 from desktop.engine_thread.service import EngineService
 from desktop.session.project_session import ProjectSession
 from desktop.settings import SettingsStore
 from projects.store.changes import OpChanges
-
-if TYPE_CHECKING:
-    from projects.workflows.index import IndexUpdate
 
 AFTER_MS = 20_000
 """After the last photo was added, and again while the engine has something better to do."""
 CHUNK = 4
 
 
-@dataclass
-class IndexSweep:
-    """The `run` of an index job: a few photos at a time. Lives on the engine thread; its answer: photos described."""
+def describe(context: JobContext, backbone: str, title: str) -> Generator[None, None, int]:
+    """The steps of an index job, a few photos each; returns how many photos were described. Engine thread."""
+    from projects.workflows.index import IndexUpdate
 
-    backbone: str
-    title: str
-    _update: IndexUpdate | None = None
-
-    def __call__(self, context: JobContext) -> int | Requeue:
-        from projects.workflows.index import IndexUpdate
-
-        if self._update is None:
-            self._update = IndexUpdate(context.project, context.engine, self.backbone, cancel=context.cancel)
-            context.progress.start(self.title, self._update.left)
-        context.progress.step(self._update.step(CHUNK, cancel=context.cancel))
-        return Requeue() if self._update.left else self._update.report.added
+    update = IndexUpdate(context.project, context.engine, backbone, cancel=context.cancel)
+    context.progress.start(title, update.left)
+    try:
+        while update.left:
+            context.progress.step(update.step(CHUNK, cancel=context.cancel))
+            yield
+    finally:
+        update.save()
+    return update.report.added
 
 
 class Indexer(QObject):
@@ -81,7 +74,7 @@ class Indexer(QObject):
         backbone = str(self._session.queries.setting("backbone", "embedded"))
         self._service.submit(
             title,
-            IndexSweep(backbone, title),
+            lambda context: describe(context, backbone, title),
             priority=Priority.IDLE,
             group="index",
             replace=True,

@@ -3,134 +3,45 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from desktop.engine_thread.jobs import JobContext, Priority, Requeue
+from desktop.engine_thread.jobs import Job, JobContext, Priority
 from desktop.engine_thread.service import EngineService
 from desktop.session.labelling import Labelling
-from desktop.session.project_session import IMPROVE
 from desktop.session.queue import ReviewQueue
 from desktop.settings import SettingsStore
 from engine.api import (
-    SEARCH_METHOD,
+    FIRST_LOOK,
+    OPTIMISED,
     EngineInfo,
     MatchSettings,
     SegmentRequest,
 )
-from engine.domain.errors import AppError
+from engine.domain.errors import AppError, UserInputError
 from engine.domain.geometry import Box
-from engine.domain.progress import Progress
 from engine.domain.proposals import MaskProposal, SimilarityMap
 from projects.store.rows import ImageRow
+from projects.workflows import find as finding
+from projects.workflows import propose as proposing
+from projects.workflows.find import FindOutcome, FindSweep
+from projects.workflows.find_plan import FindOptions
+from projects.workflows.kept import KeptJob, forget, kept_job
+from projects.workflows.propose import Pace, ProposeSweep
+from projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions
 
 if TYPE_CHECKING:
     from projects.workflows.copying import CopyOutcome
 
-CHUNK, QUICK_CHUNK = 6, 512
+CHUNK, IMPROVE_CHUNK, FIND_CHUNK = 6, 2, 4
+"""Photos between which more urgent work gets in."""
+AT_ONCE, QUICK_AT_ONCE = 240, 512
+"""Photos that the engine is asked for in one request; a first look takes all of it in one step."""
 IMPROVE_DELAY_MS = 1200
-
-
-@dataclass(frozen=True)
-class SweepOutcome:
-    """What a whole sweep did: proposals stored, and (file name, reason) of photos that could not be read."""
-
-    proposals: int
-    failures: tuple[tuple[str, str], ...]
-    skipped: int
-
-
-class _SharedProgress(Progress):
-    """The sweep's own count stays while each chunk's workflow counts its photos."""
-
-    def __init__(self, outer: Progress) -> None:
-        super().__init__()
-        self._outer = outer
-
-    def step(self, count: int = 1, note: str | None = None) -> None:
-        self._outer.step(count, note)
-
-    def note(self, text: str) -> None:
-        self._outer.note(text)
-
-
-@dataclass
-class ProposeSweep:
-    """The `run` of a propose job: a few photos at a time, then room for more urgent work. Lives on the engine thread."""
-
-    image_ids: list[int] | None
-    category: str
-    backbone: str
-    step_name: str = ""
-    title: str = ""
-    chunk: int = CHUNK
-    other_kinds: bool = True
-    near: int | None = None
-    quick: bool = False
-    job: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _todo: list[int] | None = None
-    _passes: int = 1
-    _stored: int = 0
-    _skipped: int = 0
-    _failures: list[tuple[str, str]] = field(default_factory=list)
-
-    def __call__(self, context: JobContext) -> SweepOutcome | Requeue:
-        from projects.workflows.propose import ProposeOptions, categories_to_propose, propose
-
-        project = context.project
-        if self._todo is None:
-            self._todo = list(self.image_ids if self.image_ids is not None else needing_proposals(project, self.near))
-            self._passes = len(categories_to_propose(project, self.category))
-            context.progress.start(self.title, len(self._todo) * self._passes)
-        size = QUICK_CHUNK if self.quick else self.chunk
-        part, self._todo = self._todo[:size], self._todo[size:]
-        if part:
-            options = ProposeOptions(
-                category=self.category,
-                backbone=self.backbone,
-                image_ids=tuple(part),
-                settings=MatchSettings(method=SEARCH_METHOD) if self.quick else MatchSettings(),
-                other_kinds=self.other_kinds,
-                job=self.job,
-                step_name=self.step_name,
-            )
-            before = context.progress.snapshot().done
-            shared = _SharedProgress(context.progress)
-            outcomes = propose(project, context.engine, options, progress=shared, cancel=context.cancel)
-            self._count(project, outcomes)
-            # Photos that need nothing count as done too.
-            done = before + len(part) * self._passes
-            context.progress.step(max(0, done - context.progress.snapshot().done))
-        if self._todo:
-            return Requeue()
-        return SweepOutcome(self._stored, tuple(self._failures), self._skipped)
-
-    def _count(self, project: Any, outcomes: Any) -> None:
-        for outcome in outcomes:
-            self._stored += outcome.proposals
-            self._skipped += len(outcome.skipped)
-            for failure in outcome.failures:
-                row = project.queries.image(int(failure["image_id"]))
-                self._failures.append((row.file_name if row else failure["image_id"], failure["error"]))
-
-
-def needing_proposals(project: Any, near: int | None = None) -> list[int]:
-    """Photos for a full sweep: unseen ones first, then those with proposals, then labelled ones that lack keypoints.
-
-    Each from the photo `near` outwards: what lies beside the photo that is looked at is probably wanted first.
-    """
-    from projects.store.queries.images import ImageFilter
-
-    place = {id_: index for index, id_ in enumerate(project.queries.image_ids())}
-    centre = place.get(near, 0) if near is not None else 0
-    order: list[int] = []
-    for state in ("unseen", "pending", "partly", "done"):
-        ids = project.queries.image_ids(ImageFilter(state=state))
-        order += sorted(ids, key=lambda id_: abs(place.get(id_, centre) - centre))
-    return order
 
 
 class EngineJobs(QObject):
@@ -139,7 +50,7 @@ class EngineJobs(QObject):
     Signals:
         heat_ready(SimilarityMap): what speaks for the focused keypoint all over the photo.
         engine_known(EngineInfo): the device that really runs.
-        sweep_done(SweepOutcome): a propose sweep ended; find_done(FindSummary): a search ended.
+        sweep_done(SweepOutcome): a propose sweep ended; find_done(FindOutcome): a search ended.
         check_done(tuple of Finding): suspicious labels, worst first.
     """
 
@@ -178,23 +89,81 @@ class EngineJobs(QObject):
 
     def propose_all(self, image_ids: list[int] | None = None, category: str = "", *, quick: bool = False) -> None:
         """Sweep all photos (or these) in the background; `quick`: a first look at those without proposals."""
-        title = self.tr("Proposing {name}").format(name=category) if category else self.tr("Proposing")
         # What a person chose is done as asked; a sweep over all leaves out what is known to show something else.
-        sweep = ProposeSweep(
-            image_ids, category, self.backbone, title=title, other_kinds=image_ids is not None, quick=quick,
-            near=self._at.image.id if self._at.image is not None else None,
+        options = ProposeOptions(
+            category=category, backbone=self.backbone, image_ids=None if image_ids is None else tuple(image_ids),
+            settings=MatchSettings(pipeline=FIRST_LOOK) if quick else MatchSettings(), other_kinds=image_ids is not None,
         )  # fmt: skip
-        self._service.submit(
-            title, sweep, priority=Priority.SWEEP, group="sweep", replace=True, on_done=self.sweep_done.emit
-        )
+        near = self._at.image.id if self._at.image is not None else None
+        self._sweep(self._proposing(category), options, near=near, keep=True)
 
     def propose_here(self, image_id: int, category: str) -> None:
         """This photo first."""
-        title = self.tr("Proposing on this photo")
-        sweep = ProposeSweep([image_id], category, self.backbone, title=title)
-        self._service.submit(
-            title, sweep, priority=Priority.SCREEN, group="here", replace=True, on_done=self.sweep_done.emit
+        options = ProposeOptions(category=category, backbone=self.backbone, image_ids=(image_id,))
+        self._sweep(self.tr("Proposing on this photo"), options, priority=Priority.SCREEN, group="here")
+
+    def _proposing(self, category: str) -> str:
+        return self.tr("Proposing {name}").format(name=category) if category else self.tr("Proposing")
+
+    def _sweep(
+        self, title: str, options: ProposeOptions, *, priority: Priority = Priority.SWEEP, group: str = "sweep",
+        near: int | None = None, keep: bool = False, kept: KeptJob | None = None,
+    ) -> None:  # fmt: skip
+        job_id = kept.id if kept is not None else uuid.uuid4().hex
+        quick = options.settings.pipeline == FIRST_LOOK
+
+        def run(context: JobContext) -> Generator[None, None, SweepOutcome]:
+            project, asked = context.project, options
+            goes_on = kept_job(project, kept.id) if kept is not None else None  # how far it came is known now
+            if asked.image_ids is None and kept is None:
+                asked = replace(asked, image_ids=needing_proposals(project, near))
+            sweep = ProposeSweep(
+                project, context.engine, asked, progress=context.progress, cancel=context.cancel,
+                pace=Pace(QUICK_AT_ONCE, QUICK_AT_ONCE) if quick else Pace(AT_ONCE, CHUNK), kept=goes_on,
+            )  # fmt: skip
+            if keep and kept is None:
+                sweep.keep(job_id)
+            while sweep.left:
+                sweep.step(QUICK_AT_ONCE if quick else CHUNK)
+                yield
+            return sweep_outcome(project, sweep.outcomes)
+
+        self._submit_kept(
+            title, run, job_id if keep else "", priority=priority, group=group, on_done=self.sweep_done.emit
         )
+
+    def _submit_kept(
+        self, title: str, run: Callable[[JobContext], object], job_id: str, *, priority: Priority, group: str,
+        on_done: Callable[[Any], object],
+    ) -> None:  # fmt: skip
+        """A job that the project keeps (`job_id`; "" = it does not) until its end, or until somebody stops it."""
+
+        def failed(error: AppError) -> None:
+            if isinstance(error, UserInputError):  # it would fail again
+                self.forget(job_id)
+            self._service.failed.emit(job, error)
+
+        job: Job | None = self._service.submit(
+            title, run, priority=priority, group=group, replace=True, on_done=on_done,
+            on_failed=failed, on_stopped=lambda: self.forget(job_id),
+        )  # fmt: skip
+
+    # -- jobs that were cut off --------------------------------------------------------------------------------------
+
+    def forget(self, job_id: str) -> None:
+        """Nobody wants a job any more that the project keeps."""
+        if job_id:
+            self._service.submit(
+                self.tr("Forgetting a job"), lambda context: forget(context.project, job_id), priority=Priority.SCREEN,
+                quiet=True, on_failed=lambda _error: None,
+            )  # fmt: skip
+
+    def go_on_with(self, kept: KeptJob) -> None:
+        """Go on with a sweep or a search that was cut off."""
+        if kept.kind == "propose":
+            self._sweep(self._proposing(kept.name), proposing.options_of(kept), keep=True, kept=kept)
+        elif kept.kind == "find":
+            self._find(finding.options_of(kept), self._finding(kept.name), group=f"find:{kept.name}", keep=True, kept=kept)
 
     def _changed(self, changes: Any, initiator: object) -> None:
         if initiator is not None and changes.tables & {"keypoint", "instance"}:
@@ -217,10 +186,21 @@ class EngineJobs(QObject):
         ahead = self._queue.upcoming(current, settings.improve_ahead)
         if not ahead:
             return
-        sweep = ProposeSweep(ahead, category.name, self.backbone, step_name=f"{IMPROVE}{category.name}", chunk=2)
+        options = ProposeOptions(
+            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), by_itself=True,
+        )  # fmt: skip
+
+        def run(context: JobContext) -> Generator[None, None, None]:
+            sweep = ProposeSweep(
+                context.project, context.engine, options, progress=context.progress, cancel=context.cancel
+            )
+            while sweep.left:
+                sweep.step(IMPROVE_CHUNK)
+                yield
+
         self._service.submit(
             self.tr("Improving the next photos"),
-            sweep,
+            run,
             priority=Priority.NEIGHBOURS,
             group="improve",
             replace=True,
@@ -232,32 +212,56 @@ class EngineJobs(QObject):
 
     def find_identity(self, identity: str, image_ids: list[int] | None = None) -> None:
         """Search an individual that has a confirmed instance, in the background."""
-        from desktop.session.find_job import FindSweep
-
-        title = self.tr("Finding {name}").format(name=identity)
-        sweep = FindSweep(identity, image_ids, self.backbone, title=title)
-        self._service.submit(
-            title, sweep, priority=Priority.ASKED, group=f"find:{identity}", replace=True, on_done=self.find_done.emit
-        )
+        options = FindOptions(identity=identity, image_ids=None if image_ids is None else tuple(image_ids), backbone=self.backbone)
+        self._find(options, self._finding(identity), group=f"find:{identity}", keep=True)
 
     def find_kind(self, kind: str, image_ids: list[int] | None = None) -> None:
         """Search a kind of thing by its word alone, in the background."""
-        from desktop.session.find_job import FindSweep
+        options = FindOptions(name=kind, image_ids=None if image_ids is None else tuple(image_ids), backbone=self.backbone)
+        self._find(options, self._finding(kind), group=f"find:{kind}", keep=True)
 
-        title = self.tr("Finding {name}").format(name=kind)
-        sweep = FindSweep("", image_ids, self.backbone, kind, title=title)
-        self._service.submit(
-            title, sweep, priority=Priority.ASKED, group=f"find:{kind}", replace=True, on_done=self.find_done.emit
+    def _finding(self, name: str) -> str:
+        return self.tr("Finding {name}").format(name=name)
+
+    def _find(
+        self, options: FindOptions, title: str, *, group: str, keep: bool = False, kept: KeptJob | None = None
+    ) -> None:
+        job_id = kept.id if kept is not None else uuid.uuid4().hex
+
+        def run(context: JobContext) -> Generator[None, None, FindOutcome]:
+            goes_on = kept_job(context.project, kept.id) if kept is not None else None
+            sweep = FindSweep(
+                context.project, context.engine, options, progress=context.progress, cancel=context.cancel, kept=goes_on
+            )
+            if keep and kept is None:
+                sweep.keep(job_id)
+            while sweep.left:
+                sweep.step(FIND_CHUNK)
+                yield
+            return sweep.outcome
+
+        self._submit_kept(
+            title, run, job_id if keep else "", priority=Priority.ASKED, group=group, on_done=self.find_done.emit
         )
 
     def sharpen_identity(self, identity: str, image_ids: list[int]) -> None:
         """Score the suggestions again after a denial (it is a hard negative now)."""
-        from desktop.session.find_job import FindSweep
+        options = FindOptions(
+            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name="Improve suggestions",
+            by_itself=True,
+        )
 
-        sweep = FindSweep(identity, image_ids, self.backbone, step_name=f"{IMPROVE}suggestions")
+        def run(context: JobContext) -> Generator[None, None, None]:
+            sweep = FindSweep(
+                context.project, context.engine, options, progress=context.progress, cancel=context.cancel
+            )
+            while sweep.left:
+                sweep.step(FIND_CHUNK)
+                yield
+
         self._service.submit(
             self.tr("Sharpening the list"),
-            sweep,
+            run,
             priority=Priority.NEIGHBOURS,
             group=f"sharpen:{identity}",
             replace=True,
@@ -287,7 +291,7 @@ class EngineJobs(QObject):
         backbone, image_id = self.backbone, target.id
 
         def run(context: JobContext) -> object:
-            from projects.workflows.propose import keypoint_map
+            from projects.workflows.propose_plan import keypoint_map
 
             return keypoint_map(
                 context.project, context.engine, image_id, category, keypoint, backbone=backbone, cancel=context.cancel
@@ -346,14 +350,15 @@ class EngineJobs(QObject):
         backbone = self.backbone
 
         def run(context: JobContext) -> object:
-            from projects.workflows.propose import ProposeOptions, propose
+            from projects.workflows.propose import propose
+            from projects.workflows.propose_plan import ProposeOptions
 
             options = ProposeOptions(
                 category=category,
                 backbone=backbone,
                 image_ids=(image_id,),
                 only_keypoints=(keypoint,),
-                settings=MatchSettings(method="optimise"),
+                settings=MatchSettings(pipeline=OPTIMISED),
             )
             return propose(context.project, context.engine, options, progress=context.progress, cancel=context.cancel)
 

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from PySide6.QtCore import QObject, Signal
 
 from desktop.canvas.content import CanvasContent, PointState
+from desktop.session.next_step import NextStep
 from desktop.session.project_session import ProjectSession
 from desktop.session.shown import ShownInstance, canvas_content, shown_instances
 from desktop.settings import SettingsStore
 from engine.domain.proposals import SimilarityMap
-from projects.review import HARDLY_FOUND
+from projects.several import instance_limit
 from projects.store.changes import OpChanges
 from projects.store.rows import CategoryRow, ImageRow
 
@@ -29,6 +30,8 @@ class Labelling(QObject):
         focused: schema index of the focused keypoint, or None.
         tool: name of the tool in hand; placing: it is the keypoint tool.
         photo_problem: why the shown photo cannot be looked at now ("" = it can).
+        marked: schema indices of the selected instance's keypoints that a split will take.
+        settled: id of the photo whose last proposal was decided while nobody said whether all of them are labelled.
 
     Signals:
         image_changed(ImageRow | None): another photo.
@@ -55,6 +58,10 @@ class Labelling(QObject):
         self.placing = False
         self.tool = "select"
         self.heat: SimilarityMap | None = None
+        self.marked: frozenset[int] = frozenset()
+        self.settled: int | None = None
+        self._several: dict[int, bool] = {}
+        self._words = NextStep(self)
         self._holding = 0
         self._held = False
         self.photo_problem = ""
@@ -93,7 +100,7 @@ class Labelling(QObject):
     def show_image(self, image_id: int | None) -> None:
         """Show another photo; selects what needs a decision first."""
         self.image = self.session.queries.image(image_id) if image_id is not None else None
-        self.heat = None
+        self.heat, self.marked, self.settled = None, frozenset(), None
         self.selected_key, self.focused = None, None
         self._read()
         self._select_first()
@@ -123,7 +130,7 @@ class Labelling(QObject):
             return
         self.selected_key = first.key if first else None
         if first is not None:
-            self.focused = self.next_pending(first, None)
+            self.focused = self.entry(first)
             if self.focused is None and self.placing:
                 self.focused = self.next_empty(None)
 
@@ -157,6 +164,7 @@ class Labelling(QObject):
 
     def _project_changed(self, changes: OpChanges, _initiator: object) -> None:
         if changes.schema_changed:
+            self._several.clear()
             self.categories = self.session.queries.categories()
             if self.category is None:
                 self._category_id = self.categories[0].id if self.categories else None
@@ -201,6 +209,8 @@ class Labelling(QObject):
         """Select an instance and, maybe, one of its keypoints."""
         if key != self.selected_key or focused != self.focused:
             self.heat = None
+        if key != self.selected_key:
+            self.marked = frozenset()
         self.selected_key, self.focused = key, focused
         self._announce()
 
@@ -226,7 +236,45 @@ class Labelling(QObject):
         keys = [s.key for s in self.shown]
         here = keys.index(self.selected_key) if self.selected_key in keys else (-1 if step > 0 else len(keys))
         target = self.shown[(here + step) % len(keys)]
-        self.select(target.key, self.next_pending(target, None))
+        self.select(target.key, self.entry(target))
+
+    def several(self, category: CategoryRow) -> bool:
+        """Whether a photo may hold several of the category: said so, learned from the labels, or seen in this photo."""
+        if category.id not in self._several:
+            limit = instance_limit(self.session.queries, category) if category.definitions else 1
+            self._several[category.id] = limit > 1
+        return self._several[category.id] or sum(s.category.id == category.id for s in self.shown) > 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether the focus is on the selected instance as a whole: Enter accepts it, X rejects it."""
+        selected = self.selected
+        return selected is not None and self.focused is None and bool(selected.pending) and self.several(selected.category)
+
+    def entry(self, shown: ShownInstance) -> int | None:
+        """What is focused first in an instance: its first pending keypoint; where there are several, it as a whole (None)."""
+        if shown.instance is None and shown.pending and self.several(shown.category):
+            return None
+        return self.next_pending(shown, None)
+
+    @property
+    def waiting(self) -> tuple[ShownInstance, ...]:
+        """Instances of the photo of which keypoints wait."""
+        return tuple(s for s in self.shown if s.pending)
+
+    def exhaustive(self, category_id: int) -> bool | None:
+        """Whether all of the category in the shown photo are labelled, as a person said; None: nobody said."""
+        if self.image is None:
+            return None
+        said = self.session.queries.exhaustive(image_id=self.image.id, category_id=category_id)
+        return said.get(self.image.id, {}).get(category_id)
+
+    def mark(self, index: int) -> None:
+        """Mark a keypoint of the selected instance for a split, or take the mark off."""
+        selected = self.selected
+        if selected is not None and index < len(selected.definition_ids) and self.state(index) is not PointState.EMPTY:
+            self.marked = self.marked ^ {index}
+            self._announce()
 
     def start_new_instance(self) -> None:
         """The next placed keypoint starts another instance."""
@@ -309,6 +357,7 @@ class Labelling(QObject):
             focused=self.focused,
             doubt_below=self.settings.current.doubt_below,
             heat=self.heat,
+            marked=self.marked,
         )
 
     def show_heat(self, heat: SimilarityMap | None) -> None:
@@ -345,91 +394,9 @@ class Labelling(QObject):
 
     def next_step(self) -> str:
         """The next thing to do, in one sentence that names the key."""
-        if self.image is None:
-            return self.tr("Choose a photo on the left.")
-        if self.category is None:
-            return self.tr("Make a category with keypoints first: Ctrl+K.")
-        current = self.current_category
-        if current is not None and not current.definitions and (self.placing or not self.shown):
-            text = self.tr("{name} has no keypoints yet: Ctrl+K names them. Without: R draws a box, B paints a mask.")
-            return text.format(name=current.name)
-        if self.tool in ("box", "brush", "eraser", "polygon"):
-            return self._shape_step()
-        selected = self.selected
-        if selected is not None and self.focused is not None and selected.proposal(self.focused) is not None:
-            return self._review_step(selected, self.focused)
-        if self.placing:
-            return self._placing_step()
-        if selected is not None and selected.mask_proposal is not None:
-            return self.tr("Enter accepts the mask, X rejects it.")
-        if self.has_pending:
-            return self.tr("Enter goes to the next proposal, N to the next photo of the queue.")
-        if not self.shown and self.has_exemplar:
-            text = self.tr("Ctrl+P proposes {name}. By hand: K and follow the names, R draws a box, O: nothing here.")
-            return text.format(name=self.category.name)
-        if not self.shown:
-            return self.tr("Press K and follow the names, R to draw a box, O if nothing is here.")
-        counts = self.session.queries.counts()
-        if not self.remark() and counts.unseen and not counts.pending and self.has_exemplar:
-            if self.session.queries.count_decisions(self.category.id, at_most=1):  # it was proposed and decided already
-                text = self.tr("Nothing waits here. Ctrl+E exports what is labelled; Ctrl+P proposes {name} again, D next photo.")
-            else:
-                text = self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.")
-            return text.format(name=self.category.name)
-        if self.remark():
-            return self.remark()
-        if counts.pending:
-            return self.tr("Nothing waits here. Enter or N goes to the next photo of the queue, Ctrl+E exports.")
-        if counts.unseen or counts.partly:
-            return self.tr("Nothing waits here. D goes to the next photo, Ctrl+E exports what is labelled.")
-        return self.tr("Every photo is done. Ctrl+E exports.")
+        return self._words.next_step()
 
     @property
     def has_exemplar(self) -> bool:
         """Whether the current category can be proposed."""
         return self.category is not None and bool(self.session.queries.exemplar_ids(self.category.id, limit=1))
-
-    def _shape_step(self) -> str:
-        selected = self.selected
-        name = self.current_category.name if self.current_category is not None else ""
-        if self.tool == "box":
-            if selected is not None and selected.instance is not None and selected.box is not None:
-                text = self.tr("Ctrl+Shift+F finds this {name} on the other photos, Ctrl+M cuts it out, K places its keypoints.")
-                return text.format(name=name)
-            return self.tr("Drag a box around {name}.").format(name=name)
-        if self.tool == "polygon":
-            return self.tr(
-                "Click the outline; Enter adds it to the mask, Ctrl+Enter takes it away. Backspace: one corner back."
-            )
-        if self.tool == "eraser":
-            return self.tr("Drag to take away from the mask, with Ctrl to paint. [ and ] change the size.")
-        return self.tr("Drag to paint the mask of {name}, with Ctrl to take away. [ and ] change the size.").format(
-            name=name
-        )
-
-    def _placing_step(self) -> str:
-        name = self.focused_name
-        if not name or (self.selected is not None and self.next_empty(None) is None):
-            if self.session.queries.counts().pending:
-                return self.tr("All placed. N goes to the proposals, D to the next photo, I begins another instance.")
-            return self.tr("All placed. Ctrl+P proposes them on the other photos, D next photo, I another instance.")
-        return self.tr("Click {name}. Right click: hidden. 0: not in the photo. Backspace: one back.").format(name=name)
-
-    def _review_step(self, selected: ShownInstance, focused: int) -> str:
-        if selected.instance is None and all(p.confidence < HARDLY_FOUND for p in selected.proposals):
-            text = self.tr("Maybe there is no {name} here: O says so. Else Enter accepts {keypoint}, drag corrects it.")
-            return text.format(name=selected.category.name, keypoint=selected.category.definitions[focused].name)
-        names = [d.name for d in selected.category.definitions]
-        following = self.next_pending(selected, focused)
-        if following is not None and following != focused:
-            if self.session.queries.count_decisions(selected.category.id, at_most=1):  # one knows how it goes by now
-                text = self.tr(
-                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Ctrl+E exports."
-                )
-            else:
-                text = self.tr(
-                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Alt+2 takes peak 2."
-                )
-            return text.format(name=names[focused], next=names[following], n=len(selected.pending))
-        text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
-        return text.format(name=names[focused])

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from PySide6.QtCore import QCoreApplication
+
 from desktop.canvas import intents as it
 from desktop.error_texts import in_language
 from desktop.session.labelling import Labelling
@@ -78,7 +80,10 @@ class Reviewer:
 
     @_announced_once
     def accept(self) -> None:
-        """Enter: accept what is focused and go on; without anything pending here, to the next photo."""
+        """Enter: accept what is focused and go on; without anything pending here, to the next photo.
+
+        What is focused is a keypoint, or, where a photo holds several, an instance as a whole.
+        """
         at = self._at
         selected = at.selected
         if selected is None or not selected.has_pending:
@@ -92,6 +97,8 @@ class Reviewer:
             mask_id = selected.mask_proposal.id
             if self._session.write(lambda do: do.accept_proposals([mask_id]), self) is not None:
                 self._after(None)
+        elif at.whole:
+            self.accept_instance()
         else:
             at.focus(at.next_pending(selected, at.focused))
 
@@ -110,6 +117,8 @@ class Reviewer:
             mask_id = selected.mask_proposal.id
             if self._session.write(lambda do: do.reject_proposals([mask_id]), self) is not None:
                 self._after(None)
+        elif at.whole:
+            self.reject_instance()
 
     @_announced_once
     def take_peak(self, number: int) -> None:
@@ -125,15 +134,30 @@ class Reviewer:
 
     @_announced_once
     def accept_image(self) -> int:
-        """Shift+Enter: everything sure in this photo; how many keypoints and masks were taken."""
+        """Shift+Enter: everything sure in this photo; how many keypoints and masks were taken.
+
+        Where a photo holds several, a person looks at instances: all of them are taken as they stand.
+        """
         at = self._at
         image = at.image
         if image is None:
             return 0
         threshold = at.settings.current.accept_precision
+        if any(at.several(s.category) for s in at.waiting):
+            return self._accept_all(threshold)
         changes = self._session.write(
             lambda do: do.accept_proposals(image_ids=[image.id], min_confidence=threshold), self
         )
+        if changes is None:
+            return 0
+        self._after(None)
+        return changes.count
+
+    def _accept_all(self, threshold: float) -> int:
+        """All keypoints that wait in the photo, and the masks that are sure."""
+        waiting = [p for s in self._at.shown for p in s.proposals if p.keypoints or p.confidence >= threshold]
+        ids = [p.id for p in waiting]
+        changes = self._session.write(lambda do: do.accept_proposals(ids), self)
         if changes is None:
             return 0
         self._after(None)
@@ -240,11 +264,44 @@ class Reviewer:
             return
         other = self._next_with_pending(selected)
         if other is not None:
-            at.select(other.key, at.next_pending(other, None))
+            at.select(other.key, at.entry(other))
             return
         at.focus(None)
-        if at.settings.current.auto_advance:
+        if self._asks_for_all(selected):
+            at.settled = at.image.id if at.image is not None else None
+        elif at.settings.current.auto_advance:
             self._on_image_done()
+
+    def _asks_for_all(self, selected: ShownInstance | None) -> bool:
+        """Where a photo may hold several, a person looks once more before the next one comes: was one overlooked?"""
+        at = self._at
+        category = selected.category if selected is not None else at.category
+        there = any(s.instance is not None and category is not None and s.category.id == category.id for s in at.shown)
+        return category is not None and there and at.several(category) and at.exhaustive(category.id) is None
+
+    @_announced_once
+    def all_labelled(self, holds: bool) -> bool | None:
+        """U, Shift+U: all of the category in this photo are labelled, or not all; the same again takes it back.
+
+        What is said now (None: nothing any more). With "all", the next photo comes.
+        """
+        at = self._at
+        image, category = at.image, at.current_category
+        if image is None or category is None:
+            return None
+        before = at.exhaustive(category.id)
+        said = None if before is holds else holds
+        changes = self._session.write(lambda do: do.set_exhaustive([image.id], category.id, said), self)
+        if changes is None:
+            return before
+        if changes.skipped:
+            hint = QCoreApplication.translate("Reviewer", "Label one, or press O: nothing is here.")
+            self._session.messages.info(in_language(changes.skipped[0]), hint)
+            return before
+        at.settled = None
+        if said and at.settings.current.auto_advance and not at.has_pending and not at.placing:
+            self._on_image_done()
+        return said
 
     def _next_with_pending(self, selected: ShownInstance | None) -> ShownInstance | None:
         shown = self._at.shown
@@ -256,6 +313,6 @@ class Reviewer:
         """To the next instance with something pending, else to the next photo."""
         other = self._next_with_pending(self._at.selected)
         if other is not None:
-            self._at.select(other.key, self._at.next_pending(other, None))
+            self._at.select(other.key, self._at.entry(other))
         else:
             self._on_image_done()

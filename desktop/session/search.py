@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from projects.store.models import DOUBT
-from projects.store.queries.images import ImageFilter
+from projects.store.queries.images import EXHAUSTIVE, ImageFilter
 from projects.store.rows import CategoryRow
 
-KEYS = ("conf", "kp", "lacks", "tag", "state", "id", "split", "category", "file")
+KEYS = ("conf", "kp", "lacks", "tag", "state", "id", "split", "category", "file", "all", "n")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ def parse_search(
     categories: tuple[CategoryRow, ...],
     identity_id: Callable[[str], int | None] = lambda _name: None,
 ) -> Search:
-    """`conf:<0.5 kp:nose lacks:left_ear tag:x state:pending id:Pip split:train category:otter file:missing words`.
+    """`conf:<0.5 kp:nose lacks:left_ear tag:x state:pending id:Pip split:train category:otter file:missing all:no n:>1 words`.
 
+    `all:` yes, no or unknown: whether all instances are labelled; `n:` how many are: 3, >2, <5 (of `category:`, where given).
     `base` is the filter chosen in the list; the search narrows it. Quotes hold blanks together. `kp:` asks for photos with
     that keypoint, `lacks:` for those whose instances lack it. A word with a key that is not known is looked for in the
     file names, and told.
@@ -78,6 +79,10 @@ def _narrow(
         if value == "doubt":
             return replace(filter_, below=DOUBT)
         return replace(filter_, state=value) if value in ("unseen", "pending", "partly", "done", "nothing") else None
+    if key == "all":
+        return replace(filter_, exhaustive=value.casefold()) if value.casefold() in EXHAUSTIVE else None
+    if key == "n":
+        return _number_of_instances(filter_, value)
     if key == "file":
         return replace(filter_, file_state=value) if value in ("ok", "changed", "missing") else None
     if key == "id":
@@ -94,3 +99,16 @@ def _narrow(
     if key == "kp":
         return replace(filter_, definition_id=definition.id)
     return replace(filter_, missing_definition_id=definition.id)
+
+
+def _number_of_instances(filter_: ImageFilter, value: str) -> ImageFilter | None:
+    """`3`, `>2` or `<5`; None for anything else."""
+    digits = value.lstrip("<>")
+    if len(value) - len(digits) > 1 or not (digits.isascii() and digits.isdigit() and len(digits) < 6):
+        return None
+    count = int(digits)
+    if value.startswith(">"):
+        return replace(filter_, at_least=count + 1)
+    if value.startswith("<"):
+        return replace(filter_, at_most=count - 1)
+    return replace(filter_, at_least=count, at_most=count)

@@ -15,6 +15,7 @@ from engine.domain.geometry import Box, box_of_points, expand_box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.proposals import Peak, SimilarityMap
+from projects.store.inputs import InstancePart
 from projects.store.rows import (
     CategoryRow,
     IdentityRow,
@@ -81,6 +82,18 @@ class ShownInstance:
     def has_pending(self) -> bool:
         """Whether anything of it waits for a decision."""
         return bool(self.pending) or self.mask_proposal is not None
+
+    @property
+    def sure(self) -> float | None:
+        """The confidence of an instance of which nothing is accepted yet; None of others."""
+        if self.instance is not None or not self.proposals:
+            return None
+        return max(p.confidence for p in self.proposals)
+
+    @property
+    def part(self) -> InstancePart:
+        """For operations that regroup keypoints."""
+        return InstancePart(self.instance.id if self.instance is not None else None, tuple(p.id for p in self.proposals))
 
     @property
     def sides_swapped(self) -> float:
@@ -194,6 +207,7 @@ def instance_content(shown: ShownInstance, doubt_below: float) -> InstanceConten
         box=shown.box,
         mask=mask,
         mask_pending=shown.mask_proposal is not None,
+        sure=shown.sure,
         number=shown.number,
         colours=tuple(d.colour for d in shown.category.definitions),
     )
@@ -213,6 +227,7 @@ def canvas_content(
     focused: int | None,
     doubt_below: float,
     heat: SimilarityMap | None = None,
+    marked: frozenset[int] = frozenset(),
 ) -> CanvasContent:
     """Everything the canvas draws over `image`."""
     if image is None:
@@ -226,4 +241,4 @@ def canvas_content(
             peaks = tuple(Peak(p.x, p.y, p.score) for p in row.peaks[:3])
         elif heat is not None:
             peaks = heat.peaks[:3]
-    return CanvasContent(image.size_wh, contents, selected, focused, heat, peaks)
+    return CanvasContent(image.size_wh, contents, selected, focused, heat, peaks, marked=marked)

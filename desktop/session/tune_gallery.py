@@ -48,7 +48,7 @@ def make_gallery(
 
     Category "" (a prompt for all of them): the first one with labels.
     """
-    from projects.workflows.propose import categories_to_propose, exemplars_of
+    from projects.workflows.propose_plan import categories_to_propose, exemplars_of
 
     row = categories_to_propose(context.project, category)[0]
     card = open_prompts((context.project.prompts_dir,)).find(prompt).card

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,18 @@ from PySide6.QtCore import QObject, Signal
 from desktop.engine_thread.jobs import JobContext, Priority
 from desktop.engine_thread.service import EngineService
 from desktop.session.tune_gallery import GalleryPicture, make_gallery
+from engine.api import TuneProgress
 from engine.domain.errors import AppError
+from projects.workflows.kept import KeptJob, forget, kept_jobs
+from projects.workflows.tune import (
+    TuneOptions,
+    TuneOutcome,
+    Tuning,
+    discard,
+    keep_and_propose_again,
+    options_of,
+    undecided_prompt,
+)
 
 GROUP = "tune"
 GALLERY = 4
@@ -101,8 +113,6 @@ class PromptTuning(QObject):
         backbone = self._backbone()
 
         def run(context: JobContext) -> Any:
-            from projects.workflows.tune import undecided_prompt
-
             return undecided_prompt(context.project, backbone, category)
 
         def done(card: Any) -> None:
@@ -116,35 +126,49 @@ class PromptTuning(QObject):
 
     def start(self, wish: TuneWish) -> None:
         """Tune in the background; proposals change only when the prompt is kept."""
-        from projects.workflows.tune import TuneOptions
-
         options = TuneOptions(
             category="" if wish.kind == "single" else wish.category, kind=wish.kind, backbone=self._backbone(),
             steps=wish.steps, keep_if_worse=True, propose_again=False, undecided=True,
         )  # fmt: skip
+        self._tune(wish, options)
 
-        def run(context: JobContext) -> Any:
-            from projects.workflows.tune import tune
+    def go_on_with(self, kept: KeptJob) -> None:
+        """Go on with a tuning that was cut off."""
+        options = options_of(kept)
+        self._tune(TuneWish(options.category, options.kind, options.steps), options)
 
-            def on_step(point: Any) -> None:
-                context.report(point)
-                context.let_in()  # what is on screen does not wait for minutes
-
-            return tune(
-                context.project,
-                context.engine,
-                options,
-                on_step=on_step,
-                progress=context.progress,
-                cancel=context.cancel,
+    def _tune(self, wish: TuneWish, options: TuneOptions) -> None:
+        def run(context: JobContext) -> Generator[TuneProgress | None, None, TuneOutcome | None]:
+            tuning = Tuning(
+                context.project, context.engine, options, progress=context.progress, cancel=context.cancel
             )
+            tuning.keep(uuid.uuid4().hex)
+            try:
+                while tuning.left:
+                    yield tuning.step()  # what is on screen does not wait for minutes
+            finally:
+                tuning.close()
+            return tuning.outcome
 
         self.wish, self.points, self.tuned, self.pictures, self.problem = wish, (), None, (), None
         self.changed.emit()
         self._engine.submit(
             self.tr("Tuning {name}").format(name=wish.category), run, group=GROUP, replace=True,
             on_news=self._add_point, on_done=self._done, on_failed=self._failed, on_end=self._ended,
+            on_stopped=self._forget_kept,
         )  # fmt: skip
+
+    def _forget_kept(self) -> None:
+        """Stopped by a person: what was tuned so far waits for the next start, but is not offered."""
+
+        def run(context: JobContext) -> None:
+            for job in kept_jobs(context.project):
+                if job.kind == "tune":
+                    forget(context.project, job.id)
+
+        self._engine.submit(
+            self.tr("Forgetting a job"), run, priority=Priority.SCREEN, quiet=True, on_failed=lambda _error: None
+        )
 
     def stop(self) -> None:
         """Cancel within a step; what was tuned so far is continued the next time."""
@@ -205,13 +229,15 @@ class PromptTuning(QObject):
         if tuned is None:
             return
 
-        def run(context: JobContext) -> Any:
-            from projects.workflows.tune import keep_and_propose_again
-
-            return keep_and_propose_again(
+        def run(context: JobContext) -> Generator[None, None, None]:
+            sweeps = keep_and_propose_again(
                 context.project, context.engine, tuned.prompt_id, category=tuned.category, backbone=backbone,
                 progress=context.progress, cancel=context.cancel,
             )  # fmt: skip
+            for sweep in sweeps:
+                while sweep.left:
+                    sweep.step(1)
+                    yield
 
         title = self.tr("Proposing {name} again").format(name=tuned.category)
         self._engine.submit(title, run, group="tune-propose", replace=True)
@@ -224,8 +250,6 @@ class PromptTuning(QObject):
             return
 
         def run(context: JobContext) -> Any:
-            from projects.workflows.tune import discard
-
             return discard(context.project, tuned.prompt_id)
 
         self._engine.submit(self.tr("Discarding"), run, priority=Priority.SCREEN, quiet=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +12,24 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QFileDialog
 
 from desktop.canvas.tone import STEP, Tone
-from desktop.engine_thread.jobs import LettingIn
+from desktop.engine_thread.jobs import JobContext
 from desktop.error_texts import in_language
 from desktop.io.dropped import Dropped
 from desktop.session.operation_names import operation_text
 from desktop.window.dialog_commands import DialogCommands
 from desktop.window.photo_commands import PhotoCommands
 from desktop.window.point_commands import PointCommands
+from desktop.window.several_commands import SeveralCommands
 from engine.imaging import is_image_path
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
     from desktop.window.workspace import Workspace
     from projects.formats.recognise import Recognised
+    from projects.images import AddReport
     from projects.store.changes import OpChanges
+    from projects.workflows.find import FindOutcome
+    from projects.workflows.propose_all import SweepOutcome
 
 FEW_DROPPED = 100
 """So many of the dropped things are looked at; tens of thousands of questions to a network drive would take minutes."""
@@ -43,6 +47,7 @@ class Commands(QObject):
         self.dialogs = DialogCommands(window)
         self.photos = PhotoCommands(window)
         self.points = PointCommands(window)
+        self.several = SeveralCommands(window)
         self.panels_hidden = False
 
     @property
@@ -83,7 +88,8 @@ class Commands(QObject):
         }
         for action_id, function in always.items():
             window.registry.connect(action_id, function)
-        for action_id, work in self._open_table().items():
+        tables = self._open_table() | self.photos.table() | self.several.table() | dialogs.clips.table()
+        for action_id, work in tables.items():
             window.registry.connect(action_id, self._when_open(work))
         for name in TOOLS:
             window.registry.connect(f"tool.{name}", lambda n=name: self.take_tool(n))
@@ -109,14 +115,7 @@ class Commands(QObject):
             "edit.delete_instance": lambda w: w.editor.delete_instance(),
             "edit.copy": lambda w: w.editor.copy(),
             "edit.paste": lambda w: w.editor.paste(),
-            "edit.copy_previous": lambda w: self.photos.copy_previous(w),
-            "edit.copy_plain": lambda w: self.photos.copy_previous(w, plain=True),
-            "edit.copy_selected": lambda w: self.photos.copy_to_selected(w),
             "edit.schema": dialogs.schema,
-            "edit.tag": lambda w: self.photos.tag(w),
-            "edit.tag_instance": lambda w: self.photos.tag_instance(w),
-            "edit.remove_photos": lambda w: self.photos.remove(w),
-            "review.reject_list": lambda w: self.photos.reject_list(w),
             "view.fit": lambda w: w.target.canvas.fit(),
             "view.zoom_instance": lambda w: w.target.zoom_to_instance(),
             "view.actual": lambda w: w.target.canvas.set_zoom(1.0),
@@ -255,12 +254,15 @@ class Commands(QObject):
         if self._space is None:
             return
 
-        def run(context: Any) -> Any:
-            from projects.images import add_paths
+        def run(context: JobContext) -> Generator[None, None, tuple[AddReport, Recognised | None]]:
+            from projects.images import PhotoImport
 
             given = list(paths)
-            report = add_paths(context.project, given, progress=LettingIn(context), cancel=context.cancel)
-            return report, _labels_beside(given) if not context.project.queries.counts().instances else None
+            adding = PhotoImport(context.project, given, progress=context.progress, cancel=context.cancel)
+            while adding.report is None:
+                adding.step(1)
+                yield
+            return adding.report, _labels_beside(given) if not context.project.queries.counts().instances else None
 
         def done(outcome: Any) -> None:
             report, labels = outcome
@@ -525,7 +527,7 @@ class Commands(QObject):
             workspace.jobs.propose_here(image.id, category.name)
             workspace.jobs.learn_device()
 
-    def _sweep_done(self, outcome: Any) -> None:
+    def _sweep_done(self, outcome: SweepOutcome) -> None:
         messages = self._window.program.messages
         if outcome.failures:
             name, reason = outcome.failures[0]
@@ -586,9 +588,9 @@ class Commands(QObject):
                 text.format(a=tuned.before, b=tuned.after), self.tr("Open the Tune window to keep or discard it.")
             )
 
-    def _find_done(self, summary: Any) -> None:
+    def _find_done(self, summary: FindOutcome) -> None:
         text = self.tr("{name}: %n suggestions (photos searched: {searched}).", "", summary.found).format(
-            name=summary.identity or summary.kind, searched=summary.searched
+            name=summary.identity or summary.category, searched=summary.searched
         )
         hint = self.tr("Confirm or deny them on the identity page.")
         if not summary.identity:

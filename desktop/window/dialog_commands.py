@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDialog
 
 from desktop.widgets.accelerators import DialogAccelerators
 from desktop.widgets.scrolled import fit_to_screen
+from desktop.window.clip_commands import ClipCommands
 
 if TYPE_CHECKING:
     from desktop.window.main_window import MainWindow
@@ -29,6 +30,7 @@ class DialogCommands(QObject):
         super().__init__(window)
         self._window = window
         self.open: dict[str, QDialog] = {}
+        self.clips = ClipCommands(window, self._show)
 
     def _show(self, name: str, dialog: QDialog) -> QDialog:
         """Show a window beside the work (not modal); a second wish brings the first one to the front."""

@@ -15,7 +15,7 @@ SEPARATED = {
     "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.brighter",
     "view.source", "view.panels", "go.next_unseen", "go.next_review", "go.next_point", "go.next_instance", "go.next_exemplar", "go.search",
     "tool.smaller", "tool.new_instance", "point.pick_1", "point.peak_1", "review.nothing", "review.harder", "engine.find",
-    "engine.tune", "engine.pause", "page.models", "help.legend", "help.about",
+    "engine.tune", "engine.pause", "page.models", "help.legend", "help.about", "edit.merge", "point.mark",
 }  # fmt: skip
 """Actions with a line above them."""
 

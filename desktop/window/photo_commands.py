@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QPoint, QUrl
@@ -40,6 +41,18 @@ class PhotoCommands(QObject):
         if workspace is not None:
             self.menu(workspace).popup(at)
 
+    def table(self) -> dict[str, Callable[[Workspace], object]]:
+        """What each action does with an open project."""
+        return {
+            "edit.copy_previous": self.copy_previous,
+            "edit.copy_plain": lambda w: self.copy_previous(w, plain=True),
+            "edit.copy_selected": self.copy_to_selected,
+            "edit.tag": self.tag,
+            "edit.tag_instance": self.tag_instance,
+            "edit.remove_photos": self.remove,
+            "review.reject_list": self.reject_list,
+        }
+
     def menu(self, workspace: Workspace) -> QMenu:
         """What can be done with the selected photos; gone when it closes."""
         menu = QMenu(self._window)
@@ -63,9 +76,14 @@ class PhotoCommands(QObject):
         reject.triggered.connect(lambda *_: self.reject(workspace, ids))
         nothing = menu.addAction(self.tr("Nothing here, on the selected photos"))
         nothing.triggered.connect(lambda *_: self.nothing(workspace, ids))
+        several = self._window.commands.several
+        complete = menu.addAction(self.tr("All are labelled, on the selected photos"))
+        complete.triggered.connect(lambda *_: several.photos(workspace, ids, True))
+        not_all = menu.addAction(self.tr("Not all are labelled, on the selected photos"))
+        not_all.triggered.connect(lambda *_: several.photos(workspace, ids, False))
         menu.addSeparator()
         menu.addAction(registry["edit.remove_photos"])
-        for action in (here, take, reject, nothing):
+        for action in (here, take, reject, nothing, complete, not_all):
             action.setEnabled(bool(ids) and not workspace.session.read_only)
         registry["edit.copy_selected"].setEnabled(image is not None and not workspace.session.read_only)
         return menu

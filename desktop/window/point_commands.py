@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QColorDialog, QMenu
 
 from desktop.canvas.content import PointState
 from desktop.canvas.intents import ToggleHidden
+from desktop.error_texts import in_language
 from desktop.session.shown import ShownInstance, instance_title
 
 if TYPE_CHECKING:
@@ -51,11 +52,12 @@ class PointCommands(QObject):
         if selected is not None:
             if index is not None:
                 self._keypoint_part(menu, workspace, selected, index)
-            self._instance_part(menu, selected)
+            self._instance_part(menu, workspace, selected)
         else:
             for id_ in ("tool.keypoint", "tool.new_instance", "tool.template", "edit.paste", "engine.propose_here"):
                 menu.addAction(self._window.registry[id_])
-            menu.addAction(self._window.registry["review.nothing"])
+            for id_ in ("review.nothing", "review.all_labelled", "review.not_all_labelled"):
+                menu.addAction(self._window.registry[id_])
         menu.addSeparator()
         for id_ in ("go.source", "view.fit"):
             menu.addAction(self._window.registry[id_])
@@ -79,17 +81,41 @@ class PointCommands(QObject):
         if not state.is_proposal:
             menu.addAction(registry["edit.delete"])
         menu.addAction(registry["review.harder"])
+        if workspace.regrouper.others():
+            menu.addAction(registry["point.give"])
+        mark = menu.addAction(registry["point.mark"].text())
+        mark.setObjectName("mark")
+        mark.setCheckable(True)
+        mark.setChecked(index in workspace.labelling.marked)
+        mark.triggered.connect(lambda *_: workspace.labelling.mark(index))
 
-    def _instance_part(self, menu: QMenu, shown: ShownInstance) -> None:
+    def _instance_part(self, menu: QMenu, workspace: Workspace, shown: ShownInstance) -> None:
         registry = self._window.registry
         menu.addSection(instance_title(shown))
         if shown.has_pending:
             menu.addAction(registry["review.accept_instance"])
             menu.addAction(registry["review.reject_image"])
         ids = ["point.mirror"] if shown.category.pair_ids else []
+        ids += ["edit.merge"] if workspace.regrouper.others() else []
+        ids += ["edit.split"] if len(shown.accepted) + len(shown.pending) > 1 else []
         ids += ["edit.delete_instance"] if shown.instance is not None else []
+        labelling = workspace.labelling
+        others = [c for c in labelling.categories if c.id != shown.category.id]
+        if shown.instance is not None and others:
+            kinds, instance_id = menu.addMenu(self.tr("Change the category")), shown.instance.id
+            kinds.setEnabled(not workspace.session.read_only)
+            for category in others:
+                action = kinds.addAction(category.name.replace("&", "&&"))
+                action.triggered.connect(lambda *_, c=category.id: self.set_category(workspace, instance_id, c))
         for id_ in (*ids, "edit.copy", "tool.segment", "engine.find", "view.zoom_instance"):
             menu.addAction(registry[id_])
+
+    def set_category(self, workspace: Workspace, instance_id: int, category_id: int) -> None:
+        """The instance is of another category; keypoints of the same names go along, others are named."""
+        changes = workspace.session.write(lambda do: do.set_category(instance_id, category_id), self)
+        if changes is not None and changes.skipped:
+            lines = "; ".join(in_language(line) for line in changes.skipped[:4])
+            workspace.program.messages.info(lines, self.tr("Ctrl+Z takes it back."))
 
     def menu(self, workspace: Workspace, index: int) -> QMenu:
         """What can be done with a keypoint; gone when it closes."""

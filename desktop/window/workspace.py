@@ -17,6 +17,7 @@ from desktop.panels.target_view import TargetView
 from desktop.program import Program
 from desktop.session.caretaker import Caretaker
 from desktop.session.editor import Editor
+from desktop.session.finding_texts import finding_text
 from desktop.session.folder_watch import FolderWatch
 from desktop.session.indexer import Indexer
 from desktop.session.jobs import EngineJobs
@@ -24,8 +25,11 @@ from desktop.session.labelling import Labelling
 from desktop.session.place import place_from_setting
 from desktop.session.project_session import ProjectSession
 from desktop.session.queue import ReviewQueue
+from desktop.session.regrouper import Regrouper
 from desktop.session.reviewer import Reviewer
+from desktop.session.shown import ShownInstance
 from desktop.session.tuning import PromptTuning
+from desktop.window.cut_off import CutOffJobs
 from engine.domain.errors import AppError
 from engine.domain.proposals import SimilarityMap
 from projects.store.rows import ImageRow
@@ -54,11 +58,13 @@ class Workspace(QObject):
         settings = program.settings
         self.labelling = Labelling(self.session, settings, self)
         self.editor = Editor(self.labelling)
+        self.regrouper = Regrouper(self.labelling)
         self.queue = ReviewQueue(self.session, settings.current.queue_strategy)
         self.labelling.remark = self._remark
         self.reviewer = Reviewer(self.labelling, self.next_review)
         self.jobs = EngineJobs(program.engine, self.labelling, self.queue, settings, self)
         self.tuning = PromptTuning(program.engine, lambda: self.jobs.backbone, self)
+        self.cut_off = CutOffJobs(self.session, self.jobs, self.tuning, program.messages, self)
         self.indexer = Indexer(program.engine, self.session, settings, self)
         self.images = ImagePanel(self.labelling, program.thumbnails)
         self.instances = InstancePanel(self.labelling)
@@ -106,6 +112,7 @@ class Workspace(QObject):
         ids = self.images.model.ids
         first = kept if kept is not None and self.images.model.place_of(kept) is not None else (ids[0] if ids else None)
         self.go_to(first)
+        self.cut_off.offer()
 
     def go_to(self, image_id: int | None) -> None:
         """Show a photo."""
@@ -155,8 +162,18 @@ class Workspace(QObject):
         finding = self.queue.worst(image.id) if image is not None and self.queue.strategy == "check" else None
         if finding is None:
             return ""
-        text = self.tr("{reason}. Drag it, M swaps the sides, Enter: it is fine, N goes on.")
-        return text.format(reason=finding.reason)
+        if finding.kind == "duplicate":
+            text = self.tr("{reason}. J merges the two, Ctrl+Del removes this one, Enter: both are there, N goes on.")
+        else:
+            text = self.tr("{reason}. Drag it, M swaps the sides, Enter: it is fine, N goes on.")
+        return text.format(reason=finding_text(finding))
+
+    def doubled(self) -> ShownInstance | None:
+        """The instance that the selected one doubles, as the check found."""
+        image, key = self.labelling.image, self.labelling.selected_key
+        found = self.queue.findings.get(image.id, ()) if image is not None else ()
+        other = next((f.other_id for f in found if f.kind == "duplicate" and key == f"i{f.instance_id}"), None)
+        return next((s for s in self.labelling.shown if other is not None and s.key == f"i{other}"), None)
 
     def label_is_fine(self) -> bool:
         """What the check found on this photo is right; False when it found nothing here."""
@@ -324,7 +341,7 @@ class Workspace(QObject):
         known = self.session.queries.identity(name)
 
         def assign(do: Any) -> Any:
-            with self.session.project.group(self.tr("Name an instance")) as group:
+            with self.session.project.group("Name an instance") as group:
                 identity_id = known.id if known is not None else do.add_identity(name, category_id).ids[0]
                 do.assign_identity([instance_id], identity_id)
             return group.changes

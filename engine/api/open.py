@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api.protocol import Engine, VectorIndexDoor
+from engine.requests.protocol import Engine, VectorIndexDoor
 from engine.requests.settings import EngineConfig
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def open_vector_index(folder: Path, fingerprint: str, *, read_only: bool = False
 
 def open_engine(config: EngineConfig | None = None) -> Engine:
     """The local engine; returns at once, torch is imported when the first call needs it."""
-    from engine.api.local import LocalEngine
+    from engine.local import LocalEngine
 
     return LocalEngine(config or EngineConfig())
 

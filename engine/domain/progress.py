@@ -91,6 +91,11 @@ class Progress:
             if note is not None:
                 self._note = note
 
+    def reach(self, done: int) -> None:
+        """Count at least `done` finished steps (what needed no work counts as finished, too)."""
+        with self._lock:
+            self._done = max(self._done, done)
+
     def note(self, text: str) -> None:
         """Replace the note without a step (for instance a rung of the memory ladder)."""
         with self._lock:
@@ -101,3 +106,19 @@ class Progress:
         with self._lock:
             elapsed = time.monotonic() - self._start
             return ProgressSnapshot(self._label, self._done, self._total, elapsed, self._note)
+
+
+class PartProgress(Progress):
+    """The progress of one part of a job: its steps and notes count for the whole, the phases that it begins do not."""
+
+    def __init__(self, whole: Progress) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def step(self, count: int = 1, note: str | None = None) -> None:
+        """Steps of the part are steps of the whole."""
+        self._whole.step(count, note)
+
+    def note(self, text: str) -> None:
+        """What the part says, the whole says."""
+        self._whole.note(text)

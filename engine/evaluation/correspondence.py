@@ -54,7 +54,7 @@ def evaluate_correspondence(
             progress.step()
     report = make_report(results, protocol.alphas)
     return {"dataset": request.dataset, "split": request.split, "protocol": protocol.name, "note": protocol.note,
-            "headline": f"per {protocol.headline}", "method": request.settings.method or "kernel_softargmax",
+            "headline": f"per {protocol.headline}", "method": request.settings.pipeline or request.settings.method or "kernel_softargmax",
             "backbone": request.backbone, "prompt": request.prompt, **report}  # fmt: skip
 
 

@@ -21,7 +21,8 @@ from engine.domain.progress import CancelToken, Progress
 from engine.evaluation import instance_metrics as metrics
 from engine.evaluation import instance_sets as sets
 from engine.instances.attention import AttentionExtractor
-from engine.instances.find import InstanceFinder, find_instance
+from engine.instances.by_reference import InstanceFinder
+from engine.instances.find import find_instance
 from engine.instances.picture import load_picture
 from engine.instances.settings import resolve
 from engine.requests import DEFAULT_BACKBONE, FindRequest, ImageInput, InstanceSettings, Reference, TargetFailure

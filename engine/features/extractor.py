@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,28 +23,18 @@ from engine.backbones.prompt import ConditionalPrompt, Prompt
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.features.cache import CacheKey, FeatureCache
-from engine.features.fusion import DenseDescriptor, DescriptorPart, fuse, get_descriptor, join_blocks, parse_parts
-from engine.features.maps import FeatureMap, FeatureParts
+from engine.features.descriptors import DescriptorPart, get_descriptor, parse_parts
+from engine.features.fusion import DenseDescriptor, fuse, join_blocks
+from engine.features.maps import FeatureMap
 from engine.features.noise import image_noise
-from engine.features.views import ImageSource, ImageView, render_view
+from engine.features.recipe import Recipe, block_weights, scale_weights
+from engine.features.views import ImageSource, ImageView, render_view, to_network, with_input
 
 log = logging.getLogger(__name__)
 OF_THE_SPEC = "spec"
 """Value of `descriptor` that means: what the backbone's card says."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The settings of one extraction, resolved against the backbone's spec."""
-
-    timestep: int
-    up_block: int
-    ensemble: int
-    seed: int
-    extra_blocks: tuple[tuple[int, float], ...]
-    clean: bool
-    extra_scales: tuple[tuple[float, float], ...] = ()
 
 
 class FeatureExtractor:
@@ -68,7 +58,7 @@ class FeatureExtractor:
         self.source = source or ImageSource()
         self.ladder = ladder or MemoryLadder(backbone)
         self.computed = 0
-        self._descriptors: dict[str, DenseDescriptor] = {}
+        self._descriptors: dict[tuple[str, str, torch.dtype], DenseDescriptor] = {}
 
     # ---- public ----------------------------------------------------------------------------------------------
 
@@ -77,10 +67,7 @@ class FeatureExtractor:
         views: Sequence[ImageView],
         *,
         prompt: Prompt,
-        timestep: int | None = None,
-        up_block: int | None = None,
-        ensemble: int | None = None,
-        seed: int = 0,
+        recipe: Recipe | None = None,
         descriptor: str | None = OF_THE_SPEC,
         fusion_weight: float | None = None,
         cancel: CancelToken | None = None,
@@ -91,8 +78,7 @@ class FeatureExtractor:
         Args:
             views: regions of images; sizes may differ.
             prompt: of `EngineSession.prompt`.
-            timestep, up_block, ensemble: None = the backbone's card.
-            seed: of the noise.
+            recipe: of `recipe()`; None = the backbone's card.
             descriptor: "spec", a registered name, or None / "" for diffusion features alone.
             fusion_weight: of the descriptor; None = the card's. 0 leaves it out, 1 leaves the diffusion map out.
             cancel: checked before every forward; progress: gets notes, not steps.
@@ -104,28 +90,13 @@ class FeatureExtractor:
         common: dict[str, Any] = {"cancel": cancel, "progress": progress}
         diffusion: list[FeatureMap] = []
         if weight < 1.0 or not name:
-            recipe = self.recipe(timestep=timestep, up_block=up_block, ensemble=ensemble, seed=seed)
-            diffusion = self.diffusion_maps(views, prompt, recipe, **common)
+            diffusion = self.diffusion_maps(views, prompt, recipe or self.recipe(), **common)
         if not name or weight == 0.0:
             return diffusion
         described = self.descriptor_maps(views, name, **common)
         if not diffusion:
             return described
         return [self.fused(d, s, weight) for d, s in zip(diffusion, described, strict=True)]
-
-    def extract_parts(
-        self, views: Sequence[ImageView], *, prompt: Prompt, timestep: int | None = None, up_block: int | None = None,
-        ensemble: int | None = None, seed: int = 0, descriptor: str | None = OF_THE_SPEC,
-        cancel: CancelToken | None = None, progress: Progress | None = None,
-    ) -> list[FeatureParts]:  # fmt: skip
-        """Both parts unfused (to choose a weight afterwards with `fused`); arguments as for `extract`."""
-        name, _ = self._fusion(descriptor, None)
-        recipe = self.recipe(timestep=timestep, up_block=up_block, ensemble=ensemble, seed=seed)
-        diffusion = self.diffusion_maps(views, prompt, recipe, cancel=cancel, progress=progress)
-        if not name:
-            return [FeatureParts(d, None) for d in diffusion]
-        described = self.descriptor_maps(views, name, cancel=cancel, progress=progress)
-        return [FeatureParts(d, s) for d, s in zip(diffusion, described, strict=True)]
 
     def recipe(
         self, *, timestep: int | None = None, up_block: int | None = None, ensemble: int | None = None, seed: int = 0
@@ -145,9 +116,9 @@ class FeatureExtractor:
             extra_scales=scales,
         )
         if not 0 <= recipe.timestep < steps:
-            raise UserInputError(f"The timestep must lie between 0 and {steps - 1}, got {recipe.timestep}.")
+            raise UserInputError(said("The timestep must lie between 0 and {0}, got {1}.", steps - 1, recipe.timestep))
         if recipe.ensemble < 1:
-            raise UserInputError(f"The ensemble must be at least 1, got {recipe.ensemble}.")
+            raise UserInputError(said("The ensemble must be at least 1, got {0}.", recipe.ensemble))
         return replace(recipe, ensemble=1) if recipe.clean else recipe
 
     def fused(self, diffusion: FeatureMap, described: FeatureMap, weight: float) -> FeatureMap:
@@ -222,9 +193,11 @@ class FeatureExtractor:
 
     def descriptor(self, name: str) -> DenseDescriptor:
         """A dense descriptor on the backbone's device, opened once and dropped with this extractor."""
-        if name not in self._descriptors:
-            self._descriptors[name] = get_descriptor(name, self.backbone.device)
-        return self._descriptors[name]
+        where = (name, str(self.backbone.device), self.backbone.dtype)  # the memory ladder may have moved it
+        if where not in self._descriptors:
+            self._descriptors = {key: kept for key, kept in self._descriptors.items() if key[0] != name}
+            self._descriptors[where] = get_descriptor(name, self.backbone.device, self.backbone.dtype)
+        return self._descriptors[where]
 
     def dense_maps(
         self, views: Sequence[ImageView], name: str, seen_wh: Sequence[tuple[int, int]],
@@ -241,7 +214,7 @@ class FeatureExtractor:
         for index, view in enumerate(views):
             settings = {"cells_wh": list(cells_wh[index])}
             spec = RunSpec("descriptor", name, method.version, prompt="", input_wh=seen_wh[index], settings=settings)
-            scaled = _with_input(view, seen_wh[index])
+            scaled = with_input(view, seen_wh[index])
             work.append((scaled, spec))
             found = self._cached(scaled, spec, view) if keep else None
             if found is None:
@@ -346,8 +319,8 @@ class FeatureExtractor:
             if bool(torch.isfinite(maps).all()):
                 return maps
         raise ModelCorruptError(
-            f"{backbone.spec.title} gave features that are not numbers for {chunk[0].image.path}.",
-            f"Its weights or the prompt '{prompt.id}' are damaged: verify the model, or use another prompt.",
+            said("{0} gave features that are not numbers for {1}.", backbone.spec.title, chunk[0].image.path),
+            said("Its weights or the prompt '{0}' are damaged: verify the model, or use another prompt.", prompt.id),
         )
 
     @torch.no_grad()
@@ -391,7 +364,7 @@ class FeatureExtractor:
 
     def scaled_view(self, view: ImageView, factor: float) -> ImageView:
         """The same region at the input size of a scale of the recipe."""
-        return _with_input(view, self._scaled_size(view.input_wh, factor))
+        return with_input(view, self._scaled_size(view.input_wh, factor))
 
     def _scaled_size(self, input_wh: tuple[int, int], factor: float) -> tuple[int, int]:
         """`input_wh` times `factor`, in whole steps of the U-Net's coarsest level."""
@@ -415,7 +388,7 @@ class FeatureExtractor:
             return prompt.embeds
         if prompt.pair:
             raise UserInputError(
-                f"The prompt '{prompt.id}' is made for pairs of images, not for single ones.",
+                said("The prompt '{0}' is made for pairs of images, not for single ones.", prompt.id),
                 "Use it for matching, or choose another prompt.",
             )
         return torch.cat([prompt.for_images(picture).embeds for picture in pixels])
@@ -476,28 +449,3 @@ class FeatureExtractor:
     def _map(self, view: ImageView, spec: RunSpec, features: NDArray[np.float32]) -> FeatureMap:
         tensor = torch.from_numpy(np.ascontiguousarray(features)).to(self.backbone.device)
         return FeatureMap(tensor, view.transform, self.source.size_wh(view.image), spec)
-
-
-def block_weights(recipe: Recipe) -> list[float]:
-    """Weight of every up-block of a recipe, the main one first."""
-    weights = [weight for _, weight in recipe.extra_blocks]
-    return [max(0.0, 1.0 - sum(weights)), *weights]
-
-
-def scale_weights(recipe: Recipe) -> list[tuple[float, float]]:
-    """(factor, weight) of every input size of a recipe, the main one first."""
-    return [(1.0, max(0.0, 1.0 - sum(weight for _, weight in recipe.extra_scales))), *recipe.extra_scales]
-
-
-def to_network(pixels: NDArray[np.uint8]) -> Tensor:
-    """uint8 `[B, H, W, 3]` to float32 `[B, 3, H, W]` in [-1, 1], NCHW-contiguous."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
-
-
-def _with_input(view: ImageView, input_wh: tuple[int, int]) -> ImageView:
-    """The same region at another input size."""
-    if input_wh == view.input_wh:
-        return view
-    factor = (input_wh[0] / view.input_wh[0], input_wh[1] / view.input_wh[1])
-    rows = tuple(tuple(v * f for v in row) for row, f in zip(view.transform.matrix, factor, strict=True))
-    return ImageView(view.image, replace(view.transform, matrix=rows, input_wh=input_wh))  # type: ignore[arg-type]

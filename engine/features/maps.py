@@ -40,11 +40,3 @@ class FeatureMap:
     def to_image(self, xy_feature: ArrayLike) -> NDArray[np.float64]:
         """xy_feature `[..., 2]` of this map to xy_image."""
         return self.transform.from_feature(xy_feature, self.cells_wh)
-
-
-@dataclass(frozen=True)
-class FeatureParts:
-    """The two unfused parts of one view: diffusion map, and second descriptor (None without a fusion slot)."""
-
-    diffusion: FeatureMap
-    descriptor: FeatureMap | None

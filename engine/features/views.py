@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from engine.domain.geometry import Box, ImageTransform, invert_affine
 from engine.imaging import LoadedImage, file_sha256, load_image, read_header
+from engine.remote import local_file
 from engine.requests import ImageInput
 
 DECODE_MARGIN = 2.0
 """Images are decoded at no less than this many times the resolution that a view needs."""
+CROP_MARGIN = 0.2
+"""Free space about an instance in a crop that a prompt is learned on, in its longer sides."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class ImageSource:
     @staticmethod
     def _stamp(image: ImageInput) -> tuple[str, int, int]:
         try:
-            stat = image.path.stat()
+            stat = local_file(image.path).stat()
             return str(image.path), stat.st_mtime_ns, stat.st_size
         except OSError:
             return str(image.path), 0, 0
@@ -81,6 +86,7 @@ class ImageSource:
 
     def size_wh(self, image: ImageInput) -> tuple[int, int]:
         """Size of the oriented image from its header; UnreadableImageError."""
+        local_file(image.path, image.sha256)
         stamp = self._stamp(image)
         if stamp not in self._sizes:
             self._sizes[stamp] = read_header(image.path).size_wh
@@ -88,6 +94,7 @@ class ImageSource:
 
     def load(self, image: ImageInput, max_side: int) -> LoadedImage:
         """Decoded image whose longer side is the original's or at most `max_side`; UnreadableImageError."""
+        local_file(image.path, image.sha256)
         key = (*self._stamp(image), max_side)
         if key in self._decoded:
             self._decoded.move_to_end(key)
@@ -180,3 +187,17 @@ def visible_share(view: ImageView, image_wh: tuple[int, int]) -> float:
     points = grid @ inverse[:, :2].T + inverse[:, 2]
     inside = (points >= 0).all(axis=-1) & (points <= np.asarray(image_wh)).all(axis=-1)
     return float(inside.mean())
+
+
+def with_input(view: ImageView, input_wh: tuple[int, int]) -> ImageView:
+    """The same region at another input size."""
+    if input_wh == view.input_wh:
+        return view
+    factor = (input_wh[0] / view.input_wh[0], input_wh[1] / view.input_wh[1])
+    rows = tuple(tuple(v * f for v in row) for row, f in zip(view.transform.matrix, factor, strict=True))
+    return ImageView(view.image, replace(view.transform, matrix=rows, input_wh=input_wh))  # type: ignore[arg-type]
+
+
+def to_network(pixels: NDArray[np.uint8]) -> Tensor:
+    """uint8 `[B, H, W, 3]` to float32 `[B, 3, H, W]` in [-1, 1], NCHW-contiguous."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0

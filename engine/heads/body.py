@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.domain.geometry import apply_affine
 from engine.domain.keypoints import KeypointSchema
+from engine.domain.limbs import limb_edges
 from engine.heads.frame import into_frame, labelled_points
 from engine.heads.model import STRIDE, KeypointHeads, head_view
 from engine.requests import Exemplar
@@ -80,40 +81,12 @@ def vectors_at(maps: Tensor, xy_cells: Tensor) -> Tensor:
     return F.normalize(found, dim=1)
 
 
-def body_edges(schema: KeypointSchema, mean: Floats, known: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The skeleton between known keypoints; where that is not one piece, the shortest tree over the mean shape `[K, 2]`."""
-    edges = [(a, b) for a, b in schema.edges if known[a] and known[b]]
-    if len(_reached(edges)) == int(known.sum()) > 1:
-        return edges
-    index = np.flatnonzero(known)
-    if len(index) < 2:
-        return []
-    apart = np.linalg.norm(mean[index][:, None] - mean[index][None], axis=-1)
-    inside, tree = {0}, []
-    while len(inside) < len(index):
-        left = [j for j in range(len(index)) if j not in inside]
-        a, b = min(((i, j) for i in inside for j in left), key=lambda pair: apart[pair])
-        inside.add(b)
-        tree.append((int(index[a]), int(index[b])))
-    return tree
-
-
-def _reached(edges: Sequence[tuple[int, int]]) -> set[int]:
-    """Keypoints in one piece with the first edge."""
-    reached = set(edges[0]) if edges else set()
-    while True:
-        more = {k for a, b in edges if a in reached or b in reached for k in (a, b)}
-        if more <= reached:
-            return reached
-        reached |= more
-
-
 def body_model(heads: KeypointHeads, schema: KeypointSchema, exemplars: Sequence[Exemplar]) -> BodyModel:
     """From the exemplars' own views, which teaching has read before."""
     step = -(-len(exemplars) // MAX_EXEMPLARS)
     exemplars = list(exemplars)[::step]
     known = heads.shape.known
-    edges = body_edges(schema, heads.shape.mean, known)
+    edges = limb_edges(heads.shape.mean, known, schema.edges)
     index = np.flatnonzero(known)
     first = np.array([*index, *(a for a, _ in edges for _ in SHARES)], dtype=np.int64)
     second = np.array([*index, *(b for _, b in edges for _ in SHARES)], dtype=np.int64)

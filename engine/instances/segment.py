@@ -10,7 +10,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import MaskProposal
 from engine.domain.runspec import RunSpec
-from engine.instances.find import WITHOUT_SEGMENTER
+from engine.instances.found import WITHOUT_SEGMENTER
 from engine.instances.outline import grabcut, grabcut_box, grabcut_points
 from engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
 from engine.instances.sam import load_segmenter

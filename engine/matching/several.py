@@ -1,4 +1,4 @@
-"""Every individual of a category in one photo (ours; docs/several.md).
+"""Every individual of a category in one photo (ours; docs/lab/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
 looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well heads, cells
@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import avg_pool2d
 
-from engine.domain.alike import is_taken, place_similarity, placed_points
+from engine.domain.alike import claimed, is_taken, place_similarity, placed_points
 from engine.domain.geometry import Box, apply_affine, clip_box, invert_affine
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
@@ -37,7 +38,7 @@ from engine.matching.bank import WHOLE
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.facing import predict_facing
 from engine.matching.peaks import max_within, top_peaks, value_at
-from engine.matching.refine import Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of
+from engine.matching.refine import APART, Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of
 from engine.matching.similarity import restrict
 from engine.paths import resources_dir
 from engine.requests import ProposeRequest, Target, TargetFailure
@@ -64,6 +65,9 @@ SUPPRESS = 0.4
 error is made of parts of two that lie side by side."""
 BAR, FIRST_BAR = 0.0, -2.0
 """Log-odds that an individual beside others, and the first of a photo, must reach."""
+SHARE_OF_BEST = 0.2
+"""Those beside others must come so near to the best place's log-odds, too: copies of one kind in one light fit about alike."""
+LEAST_SHOWN = 0.4
 MARGIN = 0.15
 """About an individual that is matched again, longer sides."""
 FACTS = ("support", "strain", "unusual", "heads", "least", "body", "contrast", "usual", "vote", "inside", "spread")
@@ -74,12 +78,14 @@ FACTS = ("support", "strain", "unusual", "heads", "least", "body", "contrast", "
 
 @dataclass(frozen=True)
 class Place:
-    """One place where an individual may be: its keypoints in the schema's order, FACTS, and log-odds that one is there."""
+    """One place where an individual may be: its keypoints in the schema's order, FACTS, log-odds that one is there, and its length
+    (longer side) in image pixels."""
 
     look: Look
     keypoints: InstanceKeypoints
     facts: Floats
     odds: float
+    length: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Seeker:
 
     Attributes:
         rivals: the same of categories that compete for the same places, matched by keypoint names.
+        bar: log-odds that a place beside others must reach (`engine.matching.several_bar`).
     """
 
     matcher: Matcher
@@ -96,6 +103,7 @@ class Seeker:
     plan: Plan
     schema: KeypointSchema
     rivals: tuple[Seeker, ...] = ()
+    bar: float = BAR
 
     def seek(self, target: Target) -> list[Place]:
         """The individuals of a target that are new, likeliest first, at most `target.limit`.
@@ -118,12 +126,16 @@ class Seeker:
         lone = LONE_SHARE * min(self.matcher.reader.size_wh(target.image))
         others = list(target.taken)
         chosen: list[Place] = []
-        for place in sorted(places, key=lambda p: -p.odds):
-            if len(chosen) == target.limit or place.odds < (BAR if others else FIRST_BAR):
+        ordered = sorted(places, key=lambda p: -p.odds)
+        bar = self.bar + SHARE_OF_BEST * max(ordered[0].odds, 0.0) if ordered else self.bar
+        for place in ordered:
+            if len(chosen) == target.limit or place.odds < (bar if others else FIRST_BAR):
                 break
-            if not place.keypoints.labelled.any() or is_taken(place.keypoints, target.taken, lone_length=lone):
+            if not self.shows_enough(place) or is_taken(place.keypoints, target.taken, lone_length=lone):
                 continue
             if any(place_similarity(place.keypoints, other, lone_length=lone) >= SUPPRESS for other in others):
+                continue
+            if claimed(place.keypoints, others, place.length) >= SUPPRESS:
                 continue
             alone = log_odds(without_vote(place.facts))
             if any(rival.odds_at(target, place.keypoints, self.schema) > alone for rival in self.rivals):
@@ -131,6 +143,11 @@ class Seeker:
             others.append(place.keypoints)
             chosen.append(place)
         return chosen
+
+    def shows_enough(self, place: Place) -> bool:
+        """Whether enough of it is inside the picture to tell: two keypoints, and LEAST_SHOWN of those that are known at all."""
+        known = int(self.heads.shape.known.sum())
+        return int(place.keypoints.labelled.sum()) >= max(min(2, known), LEAST_SHOWN * known)
 
     def odds_at(self, target: Target, keypoints: InstanceKeypoints, schema: KeypointSchema) -> float:
         """Log-odds that an individual of this category lies where another schema's keypoints are, matched by name."""
@@ -194,7 +211,7 @@ class Seeker:
         order = list(self.schema.flip_index) if look.mirrored else list(range(len(self.schema)))
         shown = inside[order]
         keypoints = InstanceKeypoints(np.where(shown[:, None], back[order], np.nan), np.where(shown, 2, 0))
-        return Place(look, keypoints, facts, log_odds(facts))
+        return Place(look, keypoints, facts, log_odds(facts), length_of(self.heads, look.into))
 
     def _answers(self, look: Look) -> Floats:
         """`[K]` answers of the heads at the places, as they were taught (1 = the keypoint, 0 = not), best of the neighbouring cells."""
@@ -233,20 +250,31 @@ def whole_peaks(matcher: Matcher, target: Target, plan: Plan) -> list[Peak]:
 
 
 def distinct_peaks(peaks: Sequence[Peak], per_place: int) -> list[Peak]:
-    """At most so many about one place, none far below the best."""
+    """At most so many different poses about one place, none far below the best."""
     found: list[Peak] = []
     for peak in peaks:
         if found and peak.vote < VOTE_SHARE * found[0].vote:
             break
         near = [f for f in found if np.linalg.norm(peak.centre - f.centre) < NEAR * max(f.length, peak.length)]
-        if len(near) < per_place:
+        if len(near) < per_place and not any(_same_pose(peak, other) for other in near):
             found.append(peak)
     return found
 
 
+def _same_pose(first: Peak, second: Peak) -> bool:
+    both = first.known & second.known
+    if first.flip != second.flip or not both.any():
+        return False
+    apart = np.linalg.norm(first.expected[both] - second.expected[both], axis=1).mean()
+    return bool(apart < APART * max(first.length, second.length))
+
+
 def _peaks(run: MatchRun) -> list[Peak]:
     region = run.matcher.region(run.parts, run.target)
-    votes = run.votes if region is None else restrict(run.votes, region)
+    # The slack of the shape makes plateaus: rounded, and sloped by a hair, each has one top instead of taking all places.
+    votes = avg_pool2d(run.votes[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+    votes = votes + torch.linspace(0, 1e-5, votes[0].numel()).reshape(votes[0].shape)
+    votes = votes if region is None else restrict(votes, region)
     radius = max(1, round(0.2 * float(run.length_cells.median())))
     found = top_peaks(votes, k=PEAKS_PER_VARIANT, radius_cells=radius)
     per_cell = float(np.linalg.norm(run.parts.to_image([1.0, 0.0]) - run.parts.to_image([0.0, 0.0])))
@@ -292,9 +320,9 @@ def _model() -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def log_odds(facts: Floats) -> float:
-    """Of an individual at a place with these facts; unknown ones are average."""
-    model = _model()
+def log_odds(facts: Floats, model: dict[str, Any] | None = None) -> float:
+    """Of an individual at a place with these facts (None: the shipped model); unknown ones are average."""
+    model = _model() if model is None else model
     z = np.nan_to_num((facts - np.array(model["mean"])) / np.array(model["scale"]), nan=0.0).clip(-4, 4)
     return float(z @ np.array(model["coefficients"]) + model["intercept"])
 

@@ -32,6 +32,8 @@ class Job:
 
     id: int
     request: Request
+    addresses: tuple[str, ...] = ()
+    """Where photos may be read from (`engine.remote`): what the caller allowed, its workers may."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.domain.texts import said
 from engine.parallel.messages import Control, Job, Lost, Reply, Shard
 from engine.requests import EngineConfig
 
@@ -60,6 +61,7 @@ def bridge(pipe: Connection, settings: BridgeSettings, log: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect_output(Path(log))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster of our own: as any process of this person
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(RECONNECT_S))
     if not settings.address:
         # A cluster of our own has a secret of its own, and leaves no file with it in the person's home.
@@ -141,7 +143,7 @@ class _Bridge:
         offered = int(ray.cluster_resources().get(kind, 0))
         self.count = min(settings.workers or offered, offered)
         if self.count < 1:
-            raise RuntimeError(f"it has no {kind}")
+            raise RuntimeError(said("it has no {0}", kind))
         threads = settings.config.threads or 1
         self.config = replace(settings.config, threads=threads)
         # A word in the middle of a photo is heard in a thread of its own.

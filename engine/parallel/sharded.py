@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine import api
-from engine.api.local import LocalEngine
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, MaskProposal
+from engine.local import LocalEngine
 from engine.parallel.dispatch import Dispatcher
 from engine.parallel.messages import Answer, Opened
-from engine.parallel.pool import WorkerPool
+from engine.parallel.pool import WorkerPool, WorkersLostError
+from engine.requests import (
+    Descriptor,
+    DescriptorRequest,
+    EngineConfig,
+    EngineInfo,
+    FindRequest,
+    ProposeRequest,
+    TargetFailure,
+)
 
 HERE_BELOW = 2
 """So few photos are not worth a worker's start."""
@@ -29,28 +37,29 @@ class ShardedEngine(LocalEngine):
         pool: started with the first sweep, ended by `close`.
     """
 
-    def __init__(self, config: api.EngineConfig, pool: WorkerPool) -> None:
+    def __init__(self, config: EngineConfig, pool: WorkerPool) -> None:
         super().__init__(config)
         self.pool = pool
         self._ready: set[int] = set()
         self._jobs = 0
         self._opened: Opened | None = None
 
-    def info(self) -> api.EngineInfo:
+    def info(self) -> EngineInfo:
         """Where sweeps run; before the first one, what runs here."""
         opened = self._opened
         if opened is None:
             return super().info()
-        return api.EngineInfo(f"{opened.device}, {self.pool.name}", opened.dtype, opened.backbone)
+        return EngineInfo(f"{opened.device}, {self.pool.name}", opened.dtype, opened.backbone)
 
     def propose_keypoints(
-        self, request: api.ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[InstanceProposal | api.TargetFailure]:
+        self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[InstanceProposal | TargetFailure]:
         """See `engine.api.Engine.propose_keypoints`. A first look and optimised points look at all photos together: here."""
         from engine.matching.plan.plan import is_decided
-        from engine.pipelines.routes import OPTIMISE
+        from engine.pipelines.registry import PIPELINES
 
-        together = request.settings.method in (api.SEARCH_METHOD, OPTIMISE)
+        named = PIPELINES.get(request.settings.pipeline or "")
+        together = named is not None and named.together
         if together or len(request.targets) < HERE_BELOW:
             yield from super().propose_keypoints(request, progress=progress, cancel=cancel)
             return
@@ -61,8 +70,8 @@ class ShardedEngine(LocalEngine):
         yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
 
     def find_instance(
-        self, request: api.FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[MaskProposal | api.TargetFailure]:
+        self, request: FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[MaskProposal | TargetFailure]:
         """See `engine.api.Engine.find_instance`."""
         if len(request.targets) < HERE_BELOW:
             yield from super().find_instance(request, progress=progress, cancel=cancel)
@@ -70,8 +79,8 @@ class ShardedEngine(LocalEngine):
         yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
 
     def descriptors(
-        self, request: api.DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[api.Descriptor | api.TargetFailure]:
+        self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[Descriptor | TargetFailure]:
         """See `engine.api.Engine.descriptors`."""
         if len(request.targets) < HERE_BELOW:
             yield from super().descriptors(request, progress=progress, cancel=cancel)
@@ -79,13 +88,17 @@ class ShardedEngine(LocalEngine):
         yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
 
     def _shared_out(
-        self, request: api.ProposeRequest | api.FindRequest | api.DescriptorRequest, progress: Progress | None,
+        self, request: ProposeRequest | FindRequest | DescriptorRequest, progress: Progress | None,
         cancel: CancelToken | None,
     ) -> Iterator[Answer]:  # fmt: skip
         self._jobs += 1
         dispatcher = Dispatcher(self.pool, self._jobs, request, self._ready, progress=progress, cancel=cancel)
         try:
             yield from dispatcher.answers()
+        except WorkersLostError:
+            self.pool.close()  # the next sweep starts anew
+            self._ready.clear()
+            raise
         finally:
             self._opened = dispatcher.opened or self._opened
 

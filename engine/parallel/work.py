@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from engine.api.local import LocalEngine
 from engine.domain.errors import AppError, OperationCancelled
 from engine.domain.progress import CancelToken
+from engine.local import LocalEngine
 from engine.parallel.messages import Answer, Answered, Control, Failed, Job, Opened, Ready, Reply, Shard
+from engine.remote import allow_here
 from engine.requests import DescriptorRequest, EngineConfig, FindRequest, ProposeRequest
 
 Ask = Callable[[Any], tuple[Answer, ...]]
@@ -57,6 +58,7 @@ class ShardWorker:
 
     def take(self, job: Job) -> None:
         """The job that the next shards belong to; opened with the first of them."""
+        allow_here(job.addresses)
         self._ask, self._cancel = None, CancelToken()
         self._job = job
         self._listen()
@@ -102,7 +104,7 @@ def opened(engine: LocalEngine, request: Any, cancel: CancelToken) -> Ask:
 
 
 def _proposer(engine: LocalEngine, request: ProposeRequest, cancel: CancelToken) -> Ask:
-    from engine.pipelines.routes import pair_prompt
+    from engine.pipelines.pairs import pair_prompt
     from engine.pipelines.sweep import prepare_proposals, propose_one
 
     if pair_prompt(engine.session, request) is not None:

@@ -10,10 +10,8 @@ from torch.nn.functional import pad
 
 from engine.backbones.backbone import Backbone
 from engine.domain.errors import UserInputError
-from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.patches import PATCHES
-from engine.prompts.sequence import SequenceFrame, init_tokens, sequence_frame, token_ids
-from engine.tuning.options import TuningOptions
+from engine.prompts.cpm import ConditionalPromptModule
+from engine.prompts.sequence import SequenceFrame, token_ids
 
 
 class PromptLearner(nn.Module):
@@ -21,7 +19,7 @@ class PromptLearner(nn.Module):
 
     Attributes:
         kind: "tokens", "hidden" or "conditional"; conditional: needs patch features, `pair`: of both images.
-        base: `[1, T, D]` hidden states of the text that learning starts from; strength: see `TuningOptions`.
+        base: `[1, T, D]` hidden states of the text that learning starts from; strength: see `engine.tuning.options.TuningOptions`.
     """
 
     kind = ""
@@ -32,9 +30,9 @@ class PromptLearner(nn.Module):
         """`[1 or B, T, D]` hidden states for the U-Net; conditions `[B, 256, W]` only for conditional prompts."""
         raise NotImplementedError
 
-    def groups(self, options: TuningOptions) -> list[dict[str, Any]]:
-        """Adam's parameter groups."""
-        return [{"params": list(self.parameters()), "lr": options.lr}]
+    def groups(self, lr: float, lr_linear: float) -> list[dict[str, Any]]:
+        """Adam's parameter groups; linear layers may learn at a rate of their own."""
+        return [{"params": list(self.parameters()), "lr": lr}]
 
 
 class EncodedLearner(PromptLearner):
@@ -116,9 +114,9 @@ class ConditionalLearner(EncodedLearner):
         learned = self.module(source.to(device), None if target is None else target.to(device))
         return self.encoded(backbone, learned)
 
-    def groups(self, options: TuningOptions) -> list[dict[str, Any]]:
+    def groups(self, lr: float, lr_linear: float) -> list[dict[str, Any]]:
         """Published: linear layers learn at a tenth of the rate."""
-        return self.module.parameter_groups(options.lr, options.lr_linear)
+        return self.module.parameter_groups(lr, lr_linear)
 
 
 def _on(frame: SequenceFrame, backbone: Backbone) -> SequenceFrame:
@@ -138,54 +136,8 @@ def template_tokens(backbone: Backbone, text: str) -> Tensor:
     return backbone.token_embedding(ids.input_ids)[:, 1 : length - 1].detach().float()
 
 
-def make_learner(
-    backbone: Backbone, kind: str, options: TuningOptions, *, category: str, seed: int, patch_width: int = 0
-) -> PromptLearner:
-    """The learner of a request's kind at its initial value."""
-    text = backbone.spec.text_for(category)
-    if kind == "hidden":
-        if options.init == "random":
-            generator = torch.Generator().manual_seed(seed)
-            shape = (1, backbone.prompt_tokens, backbone.text_dim)
-            return HiddenLearner(torch.randn(shape, generator=generator) * 0.02)
-        return HiddenLearner(backbone.encode_text([text]).cpu())
-    frame, strength = sequence_frame(backbone), options.strength
-    base = _encoded(backbone, frame, template_tokens(backbone, text), strength)
-    if kind == "conditional":
-        room = frame.max_tokens
-        conditional = min(options.conditional_tokens, room)
-        config = CPMConfig(
-            patch_width=patch_width,
-            width=frame.width,
-            pair=options.condition == "pair",
-            patches=PATCHES,
-            global_tokens=min(options.global_tokens, room - conditional),
-            conditional_tokens=conditional,
-        )
-        module = ConditionalPromptModule(config, seed=seed)
-        with torch.no_grad():
-            if options.direct:
-                # At its published start times the strength the module would be noise: it starts at the text exactly.
-                module.alpha.zero_()
-            if module.global_tokens is not None and options.direct:
-                module.global_tokens.zero_()
-            elif module.global_tokens is not None and options.init != "random":
-                module.global_tokens.copy_(template_tokens(backbone, text)[:, : config.global_tokens])
-        return ConditionalLearner(frame, module, base, strength, options.direct)
-    if options.direct:
-        count = min(options.tokens, frame.max_tokens)
-        return TokenLearner(frame, torch.zeros(1, count, frame.width), base, strength, direct=True)
-    if options.init == "template":
-        return TokenLearner(frame, template_tokens(backbone, text).cpu(), base, strength)
-    words = text if options.init == "words" else None
-    count = min(options.tokens, frame.max_tokens)
-    initial = init_tokens(backbone, count, text=words, seed=seed)
-    # Strength amplifies what is learned, not the accident of a random start.
-    return TokenLearner(frame, initial.cpu(), _encoded(backbone, frame, initial, strength), strength)
-
-
 @torch.no_grad()
-def _encoded(backbone: Backbone, frame: SequenceFrame, tokens: Tensor, strength: float) -> Tensor:
+def encode_tokens(backbone: Backbone, frame: SequenceFrame, tokens: Tensor, strength: float) -> Tensor:
     """Hidden states `[1, T, D]` float32 on the CPU of tokens `[1, L, D]`."""
     sequence = frame.assemble(tokens.to(frame.start.device).float())
     return backbone.encode_tokens(sequence, precise=strength != 1.0).float().cpu()

@@ -11,7 +11,7 @@ from engine.requests.keypoints import (
     ProposeRequest,
     Rival,
 )
-from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target
+from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
 from engine.requests.results import (
     CategoryAnswer,
     Descriptor,
@@ -26,8 +26,11 @@ from engine.requests.results import (
 )
 from engine.requests.settings import (
     DEFAULT_BACKBONE,
+    FIRST_LOOK,
     MATCH_METHODS,
-    SEARCH_METHOD,
+    OPTIMISED,
+    PAIRS,
+    SWEEP,
     EngineConfig,
     InstanceSettings,
     MatchSettings,
@@ -36,9 +39,12 @@ from engine.requests.work import EvaluateRequest, TuneRequest
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "FIRST_LOOK",
     "MATCH_METHODS",
     "MAX_INSTANCES",
-    "SEARCH_METHOD",
+    "OPTIMISED",
+    "PAIRS",
+    "SWEEP",
     "Calibration",
     "CategoriesRequest",
     "CategoryAnswer",
@@ -69,4 +75,5 @@ __all__ = [
     "TuneProgress",
     "TuneRequest",
     "TuneResult",
+    "exemplar_key",
 ]

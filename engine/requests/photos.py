@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 
 MAX_INSTANCES = 200
 """Of one category in one photo: more are no matter of keypoints one by one."""
@@ -41,6 +43,13 @@ class Exemplar:
     denied: tuple[tuple[int, float, float], ...] = ()
 
 
+def exemplar_key(exemplar: Exemplar) -> list[Any]:
+    """JSON-able identity of a labelled instance: image, points (1/100 pixel) and visibility."""
+    points = [[None if v != v else round(float(v), 2) for v in row] for row in exemplar.keypoints.xy_image]
+    visibility = [int(v) for v in exemplar.keypoints.visibility]
+    return [exemplar.image.image_id, exemplar.image.sha256, points, visibility]
+
+
 @dataclass(frozen=True)
 class Target:
     """Where to search: the whole image, or only inside `box` / `mask` (similarity outside is -inf).
@@ -61,8 +70,8 @@ class Target:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_INSTANCES:
             raise UserInputError(
-                f"{self.limit} instances of one category in a photo cannot be proposed.",
-                f"Ask for 1 to {MAX_INSTANCES} in a photo; crop photos of larger crowds.",
+                said("{0} instances of one category in a photo cannot be proposed.", self.limit),
+                said("Ask for 1 to {0} in a photo; crop photos of larger crowds.", MAX_INSTANCES),
             )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +23,10 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.prompt_card import PromptCard
 from engine.paths import data_dir
 from engine.prompts.files import make_id, save_prompt
-from engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner, make_learner
+from engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner
 from engine.prompts.patches import PatchSource, open_patches
 from engine.prompts.saved import assemble_prompt
-from engine.requests import TuneProgress, TuneRequest, TuneResult
+from engine.requests import TuneProgress, TuneRequest, TuneResult, exemplar_key
 from engine.tuning.checkpoint import (
     Best,
     JobState,
@@ -38,9 +38,10 @@ from engine.tuning.checkpoint import (
 from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise, intervals
 from engine.tuning.joint import JointScore
 from engine.tuning.material import make_labelled, split_by_image, training_pairs
-from engine.tuning.options import TuningOptions, default_steps, exemplar_key, request_fingerprint
+from engine.tuning.options import TuningOptions, default_steps, request_fingerprint
 from engine.tuning.proposals import ProposalJudge
 from engine.tuning.run import TuningRun
+from engine.tuning.start import make_learner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from engine.session import EngineSession
 
 OnStep = Callable[[TuneProgress], None]
+TuneSteps = Generator[TuneProgress, None, TuneResult]
+SAVE_EVERY_S = 20.0
+"""A program that is killed loses at most so much of a tuning."""
 
 
 def tune_prompt(
@@ -58,9 +62,26 @@ def tune_prompt(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> TuneResult:
+    """All steps of `tune_steps` in a row; `on_step` is told each point of the curve."""
+    steps = tune_steps(session, request, progress=progress, cancel=cancel)
+    while True:
+        try:
+            point = next(steps)
+        except StopIteration as end:
+            result: TuneResult = end.value
+            return result
+        if on_step is not None:
+            on_step(point)
+
+
+def tune_steps(
+    session: EngineSession, request: TuneRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+) -> TuneSteps:
     """Tune, measure (the score alone, and what is proposed), and save the prompt if it is better (or if `keep_if_worse`).
 
-    An unfinished run of the same request in `request.work_dir` is continued; the result is the one it would have had.
+    Yields each point of the curve as soon as it is known and returns the result; between two points the session may do
+    something else. An unfinished run of the same request in `request.work_dir` is continued; the result is the one it
+    would have had. Closing the iterator keeps what was tuned so far, as a cancellation does.
 
     Raises:
         UserInputError: fewer than three usable instances, unknown options.
@@ -96,8 +117,8 @@ def tune_prompt(
             run.evaluate(split.report, embeds=before_prompt.embeds, cancel=cancel),
             judge.measure(before_prompt, split.report, cancel) if options.propose else HeldOut(()),
         )
-        job = _Job(session, run, judge, request, total, backbone.revision, on_step, progress, cancel)
-        state = job.train()
+        job = _Job(session, run, judge, request, total, backbone.revision, progress, cancel)
+        state = yield from job.train()
         run.learner.load_state_dict(state.best.state)
         after = _Measured(
             run.evaluate(split.report, cancel=cancel),
@@ -130,15 +151,15 @@ class _Job:
 
     def __init__(
         self, session: EngineSession, run: TuningRun, judge: ProposalJudge, request: TuneRequest, total: int, revision: str,
-        on_step: OnStep | None, progress: Progress | None, cancel: CancelToken | None,
+        progress: Progress | None, cancel: CancelToken | None,
     ) -> None:  # fmt: skip
         self.session, self.run, self.judge, self.request, self.total = session, run, judge, request, total
-        self.on_step, self.progress, self.cancel = on_step, progress, cancel
+        self.progress, self.cancel = progress, cancel
         self.fingerprint = request_fingerprint(request, run.options, revision)
         self.path = checkpoint_path(request.work_dir, self.fingerprint) if request.work_dir else None
 
-    def train(self) -> JobState:
-        """Run to the end (or to the early stop) and return the state with the best prompt."""
+    def train(self) -> Generator[TuneProgress, None, JobState]:
+        """Run to the end (or to the early stop), a point of the curve at a time; the state with the best prompt."""
         state = load_checkpoint(self.path, self.fingerprint, self.run) if self.path else None
         if state is None:
             score, pck = self._heldout()
@@ -146,26 +167,32 @@ class _Job:
         if self.progress is not None:
             self.progress.start("Tuning the prompt", self.total)
             self.progress.step(self.run.done)
-        clock = time.monotonic() - state.seconds
+        saved = time.monotonic()
         try:
-            while not self._finished(state):
-                self._advance(state)
-                state.seconds = time.monotonic() - clock
-                if self._due(state):
-                    self._evaluate(state)
+            if self._due(state):
+                # Cancelled in the middle of an evaluation: it is made up for before the next step.
+                yield self._timed(self._evaluate, state)
+            while self.run.done < self.total and state.since < self.run.options.patience:
+                yield self._timed(self._advance, state)
+                due = self._due(state)
+                if due:
+                    yield self._timed(self._evaluate, state)
+                if due or time.monotonic() - saved > SAVE_EVERY_S:
                     self._save(state)
-        except OperationCancelled:
+                    saved = time.monotonic()
+        except (OperationCancelled, GeneratorExit):
             # A step that was cancelled has changed nothing: the finished ones are kept for the next start.
-            state.seconds = time.monotonic() - clock
             self._save(state)
             raise
         return state
 
-    def _finished(self, state: JobState) -> bool:
-        if self._due(state):
-            # Cancelled in the middle of an evaluation: it is made up for before the next step.
-            self._evaluate(state)
-        return self.run.done >= self.total or state.since >= self.run.options.patience
+    def _timed(self, work: Callable[[JobState], TuneProgress], state: JobState) -> TuneProgress:
+        """One piece of the job; only the time of its own work counts, not what the session does in between."""
+        begun = time.monotonic()
+        try:
+            return work(state)
+        finally:
+            state.seconds += time.monotonic() - begun
 
     def _due(self, state: JobState) -> bool:
         done = self.run.done
@@ -211,14 +238,15 @@ class _Job:
             found = self.run.evaluate(select, views=options.select_views, cancel=self.cancel)
         return (found.pck if options.select_by == "pck" else found.soft), found.pck
 
-    def _advance(self, state: JobState) -> None:
+    def _advance(self, state: JobState) -> TuneProgress:
         """One step and its point of the curve."""
         loss = self._step()
-        self._tell(state, TuneProgress(self.run.done, self.total, loss))
+        state.curve.append(TuneProgress(self.run.done, self.total, loss))
         if self.progress is not None:
             self.progress.step(note=f"loss {loss:.3f}, held-out PCK@0.1 {100 * state.best.pck:.1f}")
+        return state.curve[-1]
 
-    def _evaluate(self, state: JobState) -> None:
+    def _evaluate(self, state: JobState) -> TuneProgress:
         """Held-out PCK now; remembers the best prompt and how long ago it was."""
         with self.run.averaged():
             score, pck = self._heldout()
@@ -228,12 +256,8 @@ class _Job:
             else:
                 state.since += 1
         loss = state.curve.pop().loss if state.curve else math.nan
-        self._tell(state, TuneProgress(self.run.done, self.total, loss, pck))
-
-    def _tell(self, state: JobState, point: TuneProgress) -> None:
-        state.curve.append(point)
-        if self.on_step is not None:
-            self.on_step(point)
+        state.curve.append(TuneProgress(self.run.done, self.total, loss, pck))
+        return state.curve[-1]
 
     def _save(self, state: JobState) -> None:
         if self.path is not None:

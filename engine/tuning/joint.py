@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -24,11 +25,33 @@ from engine.matching.predict import SHAPE_UNIT
 from engine.matching.sampling import l2_normalise, sample_features
 from engine.matching.whitening import Whitener, fit_whitener
 from engine.tuning.loss import cross_entropy_of_maps
-
-if TYPE_CHECKING:
-    from engine.tuning.run import Key, TuningRun
+from engine.tuning.material import Key
+from engine.tuning.options import TuningOptions
 
 CELLS_PER_VIEW = 400
+
+
+class Views(Protocol):
+    """What the loss asks of the views of a job (`engine.tuning.run.TuningRun`)."""
+
+    options: TuningOptions
+
+    @property
+    def kernel_width(self) -> float:
+        """Of the second descriptor's scores (0 = plain cosine)."""
+        ...
+
+    def described(self, key: Key) -> Tensor | None:
+        """Second-descriptor map `[C, h, w]` of a view, None without a fusion slot."""
+        ...
+
+    def points(self, key: Key, cells_wh: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Keypoints `[K, 2]` of a view in cells, and which are seen `[K]`."""
+        ...
+
+    def length_cells(self, key: Key, cells_wh: tuple[int, int]) -> float:
+        """Longer side of the instance's box in cells."""
+        ...
 
 
 @dataclass
@@ -53,7 +76,7 @@ class JointScore:
         """Of these crops."""
         return max(plan.crop_margin for plan in self.plans.values())
 
-    def fit(self, run: TuningRun, maps: Sequence[Tensor], keys: Sequence[Key]) -> None:
+    def fit(self, run: Views, maps: Sequence[Tensor], keys: Sequence[Key]) -> None:
         """Statistics of ordinary cells from `maps` `[C, h, w]` of plain views, under the prompt that learning starts from."""
         strength = max(plan.whiten for plan in self.plans.values())
         if strength <= 0:
@@ -66,7 +89,7 @@ class JointScore:
         self.whiteners = (first, second)
 
     def loss(
-        self, run: TuningRun, maps: Tensor, keys: Sequence[Key], groups: Sequence[tuple[list[int], int]]
+        self, run: Views, maps: Tensor, keys: Sequence[Key], groups: Sequence[tuple[list[int], int]]
     ) -> Tensor:
         """Cross-entropy of the joined maps, mean over targets with a point.
 
@@ -95,7 +118,7 @@ class JointScore:
         return torch.stack(losses).mean() if losses else maps.sum() * 0.0
 
     def _scores(
-        self, run: TuningRun, maps: Tensor, keys: Sequence[Key], xy: Tensor, sources: list[int], target: int, plan: Plan
+        self, run: Views, maps: Tensor, keys: Sequence[Key], xy: Tensor, sources: list[int], target: int, plan: Plan
     ) -> Tensor:
         """`[S, K, h, w]` of every source's keypoints over the target's cells."""
         diffusion = _cosines(maps[sources], maps[target], xy[sources], self.whiteners[0] if plan.whiten > 0 else None)
@@ -115,7 +138,7 @@ class JointScore:
         return (1 - plan.fusion_weight) * diffusion + plan.fusion_weight * scores
 
     def _penalty(
-        self, run: TuningRun, keys: Sequence[Key], xy: Tensor, shared: Tensor, sources: list[int], target: int, plan: Plan,
+        self, run: Views, keys: Sequence[Key], xy: Tensor, shared: Tensor, sources: list[int], target: int, plan: Plan,
         cells_wh: tuple[int, int],
     ) -> Tensor:  # fmt: skip
         """`[S, K, h, w]`: what leaving each source's shape costs, laid where the keypoints both show are in the target."""

@@ -21,10 +21,11 @@ from torch.nn.functional import interpolate
 from engine.domain.geometry import Box, rescale_corner_aligned
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken
-from engine.features.extractor import FeatureExtractor, Recipe, block_weights, scale_weights, to_network
+from engine.features.extractor import FeatureExtractor
 from engine.features.fusion import join_blocks, kernel_scores
 from engine.features.noise import image_noise
-from engine.features.views import render_view
+from engine.features.recipe import Recipe, block_weights, scale_weights
+from engine.features.views import render_view, to_network
 from engine.matching.selection import select
 from engine.prompts.learners import PromptLearner
 from engine.prompts.patches import PatchSource
@@ -32,7 +33,7 @@ from engine.requests import TuneRequest
 from engine.tuning.heldout import HeldOut
 from engine.tuning.joint import JointScore
 from engine.tuning.loss import cross_entropy_of_maps, similarity_maps
-from engine.tuning.material import Labelled, Split, Variant, base_region, make_variant, use_crops, variant_points
+from engine.tuning.material import Key, Labelled, Split, Variant, base_region, make_variant, use_crops, variant_points
 from engine.tuning.options import TuningOptions
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 _FP16_LOSS_SCALE = 1024.0
 VIEWS_FOR_STATISTICS = 16
-Key = tuple[int, int]
-"""(index of the instance, number of the view)."""
 
 
 class TuningRun:
@@ -64,7 +63,7 @@ class TuningRun:
         self.learner, self.patch_source = learner, patches
         self.start = {k: v.detach().clone() for k, v in learner.state_dict().items()}
         self.average: dict[str, Tensor] = {}
-        self.adam = torch.optim.Adam(learner.groups(options), lr=options.lr)
+        self.adam = torch.optim.Adam(learner.groups(options.lr, options.lr_linear), lr=options.lr)
         self.recipe: Recipe = extractor.recipe(timestep=options.timestep)
         self.joint = joint
         self.crop = joint.crop if joint is not None and options.view == "auto" else use_crops(instances, options.view)

@@ -8,10 +8,17 @@ from typing import Annotated
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, EngineConfig, EvaluateRequest, MatchSettings, open_engine
+from engine.api import (
+    DEFAULT_BACKBONE,
+    EngineConfig,
+    EvaluateRequest,
+    MatchSettings,
+    open_engine,
+)
 from engine.domain.errors import UserInputError
 from engine.domain.progress import Progress
 from projects.cli.interrupt import cancellable
+from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Backbone id or folder (see: kinmark models list).")]
@@ -33,7 +40,7 @@ def evaluate(
         Path | None, typer.Option("--project", help="Cross-validate on this project's own labels.")
     ] = None,
     category: Annotated[str, typer.Option("--category", help="With --project: only this category.")] = "",
-    method: Annotated[str, typer.Option("--method", help=f"auto or one of: {', '.join(MATCH_METHODS)}.")] = "auto",
+    method: Annotated[str, typer.Option("--method", help=HELP)] = "auto",
     protocol: Annotated[
         str, typer.Option("--protocol", help="ours, dift, sd4match, hedlin or geoaware: how PCK is counted.")
     ] = "ours",
@@ -55,9 +62,7 @@ def evaluate(
         raise typer.BadParameter("give either --dataset with --root, or --project")
     if dataset and root is None:
         raise typer.BadParameter("--dataset needs --root, the folder of the unpacked data set")
-    if method not in ("auto", *MATCH_METHODS):
-        raise typer.BadParameter(f"--method must be auto or one of: {', '.join(MATCH_METHODS)}")
-    settings = MatchSettings(method=None if method == "auto" else method)
+    settings = settings_of(method, "--method")
     progress = Progress("Evaluating")
     with cancellable() as cancel, progress_bar(progress):
         if project is not None:

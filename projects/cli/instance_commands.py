@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, EngineConfig, InstanceSettings, engine_factory
+from engine.api import DEFAULT_BACKBONE, EngineConfig, InstanceSettings, engine_factory, open_engine
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
@@ -60,6 +60,40 @@ def parse_reference(text: str) -> tuple[str, Box | None]:
     return name, parse_box(numbers, text)
 
 
+ReferencesOption = Annotated[
+    list[str] | None,
+    typer.Option("--references", help="Another photo of it: IMAGE or IMAGE@x0,y0,x1,y1 (may be repeated)."),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="Not this one: IMAGE or IMAGE@x0,y0,x1,y1 (may be repeated)."),
+]
+CategoryOption = Annotated[
+    str, typer.Option("--category", help="Instead: a mask for every accepted instance of this category that has keypoints only.")
+]
+
+
+def find_masks(project: Path, category: str, targets: str, refine: str, device: str, *, json_output: bool) -> None:
+    """Masks of accepted keypoint instances."""
+    from projects.project import Project
+    from projects.workflows.masks import MaskOptions, propose_masks
+
+    progress = Progress("Masks")
+    with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
+        engine = open_engine(EngineConfig(device=device))
+        try:
+            outcome = propose_masks(opened, engine, MaskOptions(category, targets, refine=refine), progress=progress, cancel=cancel)
+        finally:
+            engine.close()
+
+    def render() -> None:
+        typer.echo(f"{outcome.category}: {outcome.proposed} pending masks for {outcome.instances} instances without one")
+        for text in (*(f["error"] for f in outcome.failures), *outcome.skipped):
+            print_note(f"  left out: {text}")
+
+    emit(asdict(outcome), as_json=json_output, render=render)
+
+
 def find(
     project: DirArgument,
     image: Annotated[str, typer.Option("--image", help="The photo that shows the thing (path in the project).")] = "",
@@ -68,15 +102,10 @@ def find(
     point: Annotated[str, typer.Option("--point", help="A click on it: x,y in pixels.", metavar="X,Y")] = "",
     name: Annotated[str, typer.Option("--name", help="What kind of thing it is, e.g. dog.")] = "",
     identity: Annotated[str, typer.Option("--identity", help="Who it is, e.g. Rex (remembered).")] = "",
+    category: CategoryOption = "",
     top: Annotated[int, typer.Option("--top", min=1, help="Show only the best N.")] = SHOWN,
-    references: Annotated[
-        list[str] | None,
-        typer.Option("--references", help="Another photo of it: IMAGE or IMAGE@x0,y0,x1,y1 (may be repeated)."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option("--exclude", help="Not this one: IMAGE or IMAGE@x0,y0,x1,y1 (may be repeated)."),
-    ] = None,
+    references: ReferencesOption = None,
+    exclude: ExcludeOption = None,
     targets: Annotated[str, typer.Option("--targets", help="Search only photos whose path fits (* and ?).")] = "",
     everything: Annotated[
         bool, typer.Option("--all", help="Score every photo, also in large collections (no shortlist).")
@@ -100,9 +129,14 @@ def find(
     json_output: JsonOption = False,
 ) -> None:
     """Find one instance in the other photos: ranked, with a mask each, or "not here". With --name alone: that kind of thing."""
+    if category:
+        if image or box or mask or point or name or identity:
+            raise typer.BadParameter("--category goes without --image, --box, --mask, --point, --name and --identity")
+        find_masks(project, category, targets, refine, device, json_output=json_output)
+        return
     from projects.project import Project
-    from projects.workflows.find import FindOptions, ReferenceSpec
     from projects.workflows.find import find as run_find
+    from projects.workflows.find_plan import FindOptions, ReferenceSpec
 
     if sum(bool(x) for x in (box, mask, point)) > 1:
         raise typer.BadParameter("give only one of --box, --mask and --point")

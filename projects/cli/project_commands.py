@@ -11,10 +11,12 @@ import typer
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
-from projects.images import AddReport, RelinkReport, add_paths, check_files, relink_folder, relink_missing
+from projects.images import AddReport, RelinkReport, add_paths, check_files, joined, relink_folder, relink_missing
 from projects.project import Project
+from projects.remote_photos import add_addresses, split_addresses
 from projects.store.changes import OpChanges
 from projects.store.queries import ImageFilter
 
@@ -100,7 +102,10 @@ def _remove_created(folder: Path, *, keep_folder: bool) -> None:
 def add(
     folder: DirArgument,
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Photos, folders (searched recursively), or clips with --frames.")
+        list[str] | None,
+        typer.Argument(
+            help="Photos, folders (searched recursively), clips with --frames, or addresses (s3://BUCKET/FOLDER, gs://, sftp://, https://)."
+        ),
     ] = None,
     frames: Annotated[
         str,
@@ -113,11 +118,15 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add photos, folders of photos or frames of clips; files that are no photos are skipped and listed."""
+    addresses, files = split_addresses(paths or [])
     if not paths and not category:
         raise UserInputError("Nothing to add was given.", "Name photos, folders or a --category.")
     schema = parse_schema(keypoints, pairs, skeleton)
     with Project.open(folder) as project:
-        report = _add_all(project, paths, frames) if paths else None
+        report = _add_all(project, files, frames) if files else None
+        if addresses:
+            with cancellable() as cancel, progress_bar(Progress()) as progress:
+                report = joined(report, add_addresses(project, addresses, progress=progress, cancel=cancel))
         if category:
             project.operations.add_category(category, schema)
         data = {"project": str(project.folder), **_added(report), **({"category": category} if category else {})}
@@ -135,7 +144,9 @@ def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
     clips, others = split_clips(paths)
     if not clips:
         raise UserInputError("--frames was given, but no clip.", "Name a clip (.mp4, .avi, .mov, .mkv ...).")
-    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(f"Add frames of {clips[0].name}"):
+    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(
+        said("Add frames of {name}", name=clips[0].name)
+    ):
         reports = [add_paths(project, others, progress=progress, cancel=cancel)] if others else []
         for clip in clips:
             reports.append(
@@ -143,10 +154,7 @@ def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
                     project, clip, choice, engine=lambda: open_engine(EngineConfig()), progress=progress, cancel=cancel
                 )
             )
-    return AddReport(
-        reports[-1].changes, tuple(i for r in reports for i in r.image_ids), tuple(s for r in reports for s in r.skipped),
-        tuple(d for r in reports for d in r.duplicates), tuple(n for r in reports for n in r.notes),
-    )  # fmt: skip
+    return joined(*reports)
 
 
 def _add(project: Project, paths: list[Path]) -> AddReport:
@@ -216,12 +224,15 @@ def project_status(project: Project) -> dict[str, Any]:
         "instances": counts.instances,
         "keypoints": counts.keypoints,
         "masks": counts.masks,
+        "all_labelled": {"yes": counts.exhaustive, "no": counts.not_exhaustive},
         "categories": [
             {
                 "name": category.name,
                 "keypoints": list(category.schema.names),
                 "instances": instances.get(category.id, 0),
                 "pending": pending.get(category.id, 0),
+                "in_a_photo": category.instances,
+                "most_in_a_photo": queries.most_in_a_photo(category.id),
             }
             for category in queries.categories()
         ],
@@ -244,8 +255,10 @@ def _print_status(data: dict[str, Any]) -> None:
     for category in data["categories"]:
         typer.echo(
             f"  {category['name']}: {len(category['keypoints'])} keypoints, {category['instances']} accepted, "
-            f"{category['pending']} proposed"
+            f"{category['pending']} proposed; in a photo: {category['in_a_photo']}, at most {category['most_in_a_photo']} labelled"
         )
+    if any(data["all_labelled"].values()):
+        typer.echo(f"all labelled: in {data['all_labelled']['yes']} photos, not in {data['all_labelled']['no']}")
     for identity in data["identities"]:
         typer.echo(f"  {identity['name']}: {identity['instances']} confirmed, {identity['pending']} proposed")
     if "files" in data:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, SEARCH_METHOD, EngineConfig, MatchSettings, engine_factory
+from engine.api import DEFAULT_BACKBONE, FIRST_LOOK, EngineConfig, engine_factory
 from engine.domain.progress import Progress
 from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
+from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
@@ -20,12 +21,37 @@ if TYPE_CHECKING:
 
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
+InstancesOption = Annotated[
+    str,
+    typer.Option(
+        "--instances",
+        help="How many a photo may hold: auto (learned from the labels), one, or a number. Default: the category's own setting.",
+    ),
+]
+ApartOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--apart/--no-apart",
+        help="Leave photos out that clearly look like another labelled category (default: with several photos, yes).",
+    ),
+]
+QuickOption = Annotated[
+    bool,
+    typer.Option(
+        "--quick", help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen."
+    ),
+]
 
 
 def _choice(value: str, known: dict[str, int | None], option: str) -> int | None:
     if value not in known:
         raise typer.BadParameter(f"{option} must be one of: {', '.join(known)}")
     return known[value]
+
+
+def _what(outcome: CategoryOutcome) -> str:
+    """What was counted: photos where each has one, else instances."""
+    return "photos" if outcome.limit == 1 else f"instances (up to {outcome.limit} in a photo)"
 
 
 def propose(
@@ -45,26 +71,15 @@ def propose(
     rotations: Annotated[
         str, typer.Option("--rotations", help="auto, 1, 4 or 8 orientations of each exemplar.")
     ] = "auto",
-    match: Annotated[str, typer.Option("--match", help=f"auto or one of: {', '.join(MATCH_METHODS)}.")] = "auto",
+    match: Annotated[str, typer.Option("--match", help=HELP)] = "auto",
     prompt: Annotated[str, typer.Option("--prompt", help="auto, empty, text:..., or a saved prompt's id.")] = "auto",
     keypoint: Annotated[
         list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
     ] = None,
+    instances: InstancesOption = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen.",
-        ),
-    ] = False,
-    apart: Annotated[
-        bool | None,
-        typer.Option(
-            "--apart/--no-apart",
-            help="Leave photos out that clearly look like another labelled category (default: with several photos, yes).",
-        ),
-    ] = None,
+    quick: QuickOption = False,
+    apart: ApartOption = None,
     compile_model: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
@@ -75,19 +90,23 @@ def propose(
 ) -> None:
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
     from projects.project import Project
-    from projects.workflows.propose import ProposeOptions
+    from projects.several import checked_instances
     from projects.workflows.propose import propose as run_propose
+    from projects.workflows.propose_plan import ProposeOptions
 
-    if match not in ("auto", *MATCH_METHODS):
-        raise typer.BadParameter(f"--match must be auto or one of: {', '.join(MATCH_METHODS)}")
+    settings = settings_of(match, "--match")
     if quick and match != "auto":
         raise typer.BadParameter("--quick has its own way of matching: leave out --match")
-    settings = MatchSettings(
-        method=SEARCH_METHOD if quick else None if match == "auto" else match,
+    settings = replace(
+        settings, pipeline=FIRST_LOOK if quick else settings.pipeline,
         stages=_choice(stages, _STAGES, "--stages"),
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )
-    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()), apart=apart)
+    wanted = checked_instances(instances) if instances else ""
+    options = ProposeOptions(
+        category, backbone, prompt, targets, None, settings, tuple(keypoint or ()),
+        apart=apart, instances=wanted,
+    )  # fmt: skip
     progress = Progress("Proposing")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
         config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model)
@@ -114,7 +133,7 @@ def _say(outcomes: Sequence[CategoryOutcome], where: str) -> None:
     for outcome in outcomes:
         each = outcome.seconds / max(1, outcome.targets)
         typer.echo(
-            f"{outcome.category}: {outcome.proposals} photos with {outcome.keypoints} proposed keypoints from "
+            f"{outcome.category}: {outcome.proposals} {_what(outcome)} with {outcome.keypoints} proposed keypoints from "
             f"{outcome.exemplars} labelled, {each:.2f} s per photo on {where}"
         )
         if outcome.reason:

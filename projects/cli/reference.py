@@ -1,6 +1,6 @@
-"""`docs/commands.md` from the commands themselves, so that no option is undocumented.
+"""`docs/reference/commands.md` from the commands themselves, so that no option is undocumented.
 
-python -m projects.cli.reference > docs/commands.md
+python -m projects.cli.reference > docs/reference/commands.md
 """
 
 from __future__ import annotations

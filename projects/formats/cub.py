@@ -17,6 +17,7 @@ from engine.domain.geometry import Box, continuous_to_index, index_to_continuous
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import read_header
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
@@ -38,7 +39,7 @@ from projects.formats.schemas import guess_pairs, unique_names
 from projects.formats.sinks import Sink, open_sink
 from projects.formats.spair_names import ascii_word
 from projects.formats.splitting import simple_splits
-from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes, say_renamed
 
 ROOT = "CUB_200_2011"
 
@@ -68,14 +69,7 @@ def write(
     report = Report("cub", items=losses(dataset, options))
     parts = list(dict.fromkeys(n for c in dataset.categories for n in c.schema.names))
     classes = {c.name: f"{i:03d}.{ascii_word(c.name) or 'class'}" for i, c in enumerate(dataset.categories, start=1)}
-    chosen = [(i, _best(i)) for i in dataset.images]
-    usable = [(i, n) for i, n in chosen if n is not None]
-    if not usable:
-        raise UserInputError(
-            "There is nothing to export as CUB: no image has an instance.", "Label or accept some first."
-        )
-    splits = simple_splits(dataset, ("train", "test"), options.seed, report)
-    stems = flat_stems(i.rel_path for i, _ in usable)
+    usable, splits, stems = _plan(dataset, options, report)
     lines: dict[str, list[str]] = {
         name: [] for name in ("images", "image_class_labels", "train_test_split", "bounding_boxes", "parts/part_locs")
     }
@@ -104,6 +98,32 @@ def write(
     report.images = report.instances = number
     report.files.append(str(target) + options.archive)
     return report
+
+
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Splits and new names; UserInputError when no image has an instance."""
+    report = Report("cub")
+    _plan(dataset, options, report)
+    return report.items
+
+
+def _plan(
+    dataset: Dataset, options: WriteOptions, report: Report
+) -> tuple[list[tuple[DatasetImage, DatasetInstance]], dict[PurePosixPath, str], dict[PurePosixPath, str]]:
+    """The images that are written with their instance, their splits, and their names."""
+    chosen = [(i, _best(i)) for i in dataset.images]
+    usable = [(i, n) for i, n in chosen if n is not None]
+    if not usable:
+        raise UserInputError(
+            "There is nothing to export as CUB: no image has an instance.", "Label or accept some first."
+        )
+    if len(usable) < len(chosen):
+        left_out = next(str(i.rel_path) for i, n in chosen if n is None)
+        report.count("skipped", "photo without an instance", left_out, "CUB has one on each", len(chosen) - len(usable))
+    splits = simple_splits(dataset, ("train", "test"), options.seed, report)
+    stems = flat_stems(i.rel_path for i, _ in usable)
+    say_renamed(stems, report)
+    return usable, splits, stems
 
 
 def _write_tables(sink: Sink, lines: dict[str, list[str]], classes: list[str], parts: list[str]) -> None:
@@ -166,7 +186,7 @@ def read(
     report = Report("cub")
     root = path / ROOT if (path / ROOT / "images.txt").is_file() else path
     if not (root / "images.txt").is_file():
-        raise bad(path, "", "it holds no images.txt", f"Give the folder {ROOT}.")
+        raise bad(path, "", "it holds no images.txt", said("Give the folder {0}.", ROOT))
     tables = _read_tables(root, report)
     broken = BadItems(report, options.skip_bad)
     names = [tables.parts[k] for k in sorted(tables.parts)]

@@ -1,6 +1,7 @@
 """Read CVAT for images 1.1 (XML, parsed safely): skeletons, points, boxes, polygons, masks, tags.
 
-What carries the same `group_id` and label in an image is one instance (`grouping`). Tracks (video XML) are refused with a hint.
+What carries the same `group_id` and label in an image is one instance (`grouping`). Of tracks (video XML) the keyframes are read
+(`cvat_tracks`).
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
+from projects.formats.cvat_tracks import CLIP, images_of_tracks
 from projects.formats.cvat_write import ATTRIBUTES, DUMPED_BY, SHAPE_SUFFIX
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
 from projects.formats.finish import finish
 from projects.formats.grouping import Part, Shape, assemble, give_points
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
-from projects.formats.rotated import box_around, turned
+from projects.formats.rotated import box_around, ellipse_ring
 from projects.formats.schemas import SchemaCollector, guess_pairs, unique_names
 from projects.formats.xmlfile import Node, load_xml
 
@@ -44,14 +47,14 @@ def read(
     report = Report("cvat")
     root = load_xml(path)
     if root.tag != "annotations":
-        raise bad(path, "", f"it is no CVAT file (its root is <{root.tag[:40]}>)")
-    if root.find("track") is not None:
-        raise bad(path, "", "it holds tracks (CVAT for video)", 'Export the task as "CVAT for images 1.1".')
+        raise bad(path, "", said("it is no CVAT file (its root is <{0}>)", root.tag[:40]))
     collector = SchemaCollector(report)
     for category in _read_labels(path, root, report):
         collector.declare(category)
     broken = BadItems(report, options.skip_bad)
     elements = root.findall("image")
+    if root.find("track") is not None:
+        elements += images_of_tracks(path, root, report)
     begin(progress, "Reading CVAT", len(elements))
     images: list[DatasetImage] = []
     report.extra["oriented"] = root.findtext("meta/dumped_by") == DUMPED_BY
@@ -83,7 +86,7 @@ def _read_labels(path: Path, root: Element, report: Report) -> list[DatasetCateg
         where = f"label {name}"
         names = unique_names(joints.get(name, []), where, report)
         if len(names) > checks.MAX_KEYPOINTS:
-            raise bad(path, where, f"it has {len(names)} joints")
+            raise bad(path, where, said("it has {0} joints", len(names)))
         edges = []
         for a, b in _EDGE.findall(element.findtext("svg") or ""):
             edge = (int(a) - 1, int(b) - 1)
@@ -103,6 +106,10 @@ def _read_image(
     image = DatasetImage(
         relative, width, height, split="" if split.lower() == "default" else split, pointer=pointer
     )  # "default" is CVAT's word for "no subset"
+    clip = node.element.get(CLIP)
+    if clip is not None:
+        frame = {"clip": clip, "frame": node.integer("id"), "time_s": None}
+        image = replace(image, extra={"video": frame} if clip else {}, any_suffix=not relative.suffix)
     groups: dict[int | str, list[Shape]] = {}
     tags: list[str] = []
     for number, child in enumerate(node.element):
@@ -174,7 +181,7 @@ def _read_shape(shape: Node, image: DatasetImage, report: Report) -> list[Shape]
     else:
         if element.tag == "ellipse":
             report.count("changed", "ellipse", shape.where, "read as an outline of 72 corners")
-        ring = [v for p in (shape.points("points") if element.tag == "polygon" else _ellipse(shape)) for v in p]
+        ring = _ellipse(shape) if element.tag == "ellipse" else [v for p in shape.points("points") for v in p]
         mask = _draw(shape, ring, image)
     return [Shape(category, shape.where, mask=mask, ring=ring, fields=fields)]
 
@@ -194,20 +201,20 @@ def _joints(shape: Node, report: Report) -> dict[str, DatasetKeypoint]:
 def _box(shape: Node, report: Report) -> Box:
     """The box; a turned one as the upright box around it."""
     x0, y0, x1, y1 = (shape.number(name) for name in ("xtl", "ytl", "xbr", "ybr"))
-    angle = shape.number("rotation") % 360 if (shape.element.get("rotation") or "").strip() else 0.0
+    angle = _angle(shape)
     if not angle:
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
     report.count("changed", "rotated box", shape.where, "read as the upright box around it; the angle is lost")
     return box_around((x0, y0, x1, y1), angle)
 
 
-def _ellipse(shape: Node) -> list[tuple[float, float]]:
-    """An ellipse as a polygon of 72 corners."""
+def _ellipse(shape: Node) -> list[float]:
     cx, cy, rx, ry = (shape.number(name) for name in ("cx", "cy", "rx", "ry"))
-    turn = np.deg2rad(np.arange(0, 360, 5))
-    points = list(zip((cx + rx * np.cos(turn)).tolist(), (cy + ry * np.sin(turn)).tolist(), strict=True))
-    angle = shape.number("rotation") if (shape.element.get("rotation") or "").strip() else 0.0
-    return [(float(x), float(y)) for x, y in turned(points, (cx, cy), angle)]
+    return ellipse_ring((cx, cy), (rx, ry), _angle(shape))
+
+
+def _angle(shape: Node) -> float:
+    return shape.number("rotation") % 360 if (shape.element.get("rotation") or "").strip() else 0.0
 
 
 def _joint(joint: Node) -> DatasetKeypoint:

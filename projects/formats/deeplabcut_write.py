@@ -15,6 +15,7 @@ import yaml
 
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import png_bytes
@@ -53,8 +54,7 @@ def write(
     category = _the_category(dataset)
     videos = _videos(dataset, category)
     individuals = _individuals(videos, category)
-    for folder, video in _renamed(videos).items():
-        report.add("changed", folder, f"this folder is written as the video {video}")
+    _say_renamed(videos, report)
     names = flat_stems(image.rel_path for images in videos.values() for image in images)
     begin(progress, "Writing DeepLabCut", sum(map(len, videos.values())))
     with open_sink(out, "deeplabcut", options.archive) as sink:
@@ -92,12 +92,25 @@ def write(
     return report
 
 
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Folders that get other names; UserInputError when it is not one category that is written."""
+    del options
+    report = Report("deeplabcut")
+    _say_renamed(_videos(dataset, _the_category(dataset)), report)
+    return report.items
+
+
+def _say_renamed(videos: dict[str, list[DatasetImage]], report: Report) -> None:
+    for folder, video in _renamed(videos).items():
+        report.add("changed", folder, f"this folder is written as the video {video}")
+
+
 def _the_category(dataset: Dataset) -> DatasetCategory:
     used = {n.category for i in dataset.images for n in i.instances if n.keypoints}
     found = [c for c in dataset.categories if c.name in used]
     if len(found) != 1:
         raise UserInputError(
-            f"A DeepLabCut project has one kind of animal; {len(found)} categories have labelled keypoints.",
+            said("A DeepLabCut project has one kind of animal; {0} categories have labelled keypoints.", len(found)),
             "Choose one with --category.",
         )
     return found[0]

@@ -35,11 +35,13 @@ from projects.formats.dataset import (
     Report,
     ReportItem,
 )
+from projects.formats.exhaustive import image_words, read_words
 from projects.formats.files import copy_images, write_atomically
 from projects.formats.finish import finish
 from projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
 from projects.formats.outlines import outline_of
 from projects.formats.polygons import MAX_POINTS, polygons_to_mask
+from projects.formats.rotated import ellipse_ring, turned
 from projects.formats.schemas import SchemaCollector
 
 FILE_NAME = "tasks.json"
@@ -121,10 +123,7 @@ def _read_task(
     for instance in instances:
         collector.see(instance.category, instance.keypoints)
     words = Item(task.path, own.where, own.data.get("image") or {})
-    return replace(
-        image, instances=tuple(instances), split=words.text("split", ""), tags=tuple(map(str, words.items("tags", []))),
-        nothing_here=tuple(map(str, words.items("nothing_here", []))),
-    ), bool(own.data)  # fmt: skip
+    return read_words(replace(image, instances=tuple(instances)), words), bool(own.data)
 
 
 def _image_text(data: Item) -> str:
@@ -215,13 +214,10 @@ def _region(item: Item, kind: str, image: DatasetImage, report: Report) -> Shape
         x0, y0 = place("x", "y")
         w, h = place("width", "height")
         angle = value.optional_number("rotation") or 0.0
-        corners = np.array([(0, 0), (w, 0), (w, h), (0, h)])
         if angle % 360:
             report.count("changed", "rotated box", item.where, "read as the upright box around it; the angle is lost")
-            turn = np.deg2rad(angle)
-            corners = corners @ np.array([(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))])
-        (ax, ay), (bx, by) = corners.min(axis=0), corners.max(axis=0)
-        return Shape(label, item.where, box=(x0 + float(ax), y0 + float(ay), x0 + float(bx), y0 + float(by)))
+        x, y = turned([(x0, y0), (x0 + w, y0), (x0 + w, y0 + h), (x0, y0 + h)], (x0, y0), angle % 360).T
+        return Shape(label, item.where, box=(float(x.min()), float(y.min()), float(x.max()), float(y.max())))
     if kind == "brushlabels":
         return Shape(label, item.where, mask=_brush(value, image))
     if kind == "ellipselabels":
@@ -249,13 +245,9 @@ def _polygon(value: Item, image: DatasetImage) -> list[float]:
 
 
 def _ellipse(value: Item, image: DatasetImage) -> list[float]:
-    """As a polygon of 72 corners."""
     cx, cy = value.number("x") * image.width / 100, value.number("y") * image.height / 100
     rx, ry = value.number("radiusX") * image.width / 100, value.number("radiusY") * image.height / 100
-    turn, angle = np.deg2rad(np.arange(0, 360, 5)), np.deg2rad(value.optional_number("rotation") or 0.0)
-    x, y = rx * np.cos(turn), ry * np.sin(turn)
-    xy = np.stack([cx + x * np.cos(angle) - y * np.sin(angle), cy + x * np.sin(angle) + y * np.cos(angle)], axis=-1)
-    return [float(v) for v in xy.reshape(-1)]
+    return ellipse_ring((cx, cy), (rx, ry), value.optional_number("rotation") or 0.0)
 
 
 def _brush(value: Item, image: DatasetImage) -> MaskRLE:
@@ -463,7 +455,7 @@ def _task(number: int, image: DatasetImage, schemas: list[dict[str, Any]]) -> di
     own = {
         "categories": schemas,
         "instances": [_own_fields(n) for n in image.instances],
-        "image": {"split": image.split, "tags": list(image.tags), "nothing_here": list(image.nothing_here)},
+        "image": image_words(image),
     }
     return {
         "id": number, "data": {"image": f"/data/local-files/?d={image.rel_path}", OWN_KEY: own},

@@ -21,6 +21,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import WriteOptions, begin, count_dataset, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from projects.formats.exhaustive import image_words
 from projects.formats.files import copy_images, inside, write_atomically
 from projects.formats.outlines import outline_of
 
@@ -44,13 +45,9 @@ def write(
     """Write `out/<folder>/<stem>.json` for every image (and the pictures beside them when asked)."""
     report = Report("labelme")
     begin(progress, "Writing labelme", len(dataset.images))
-    used: set[str] = set()
+    names = _names(dataset, report)
     for image in dataset.images:
-        name = image.rel_path.with_suffix(".json")
-        if str(name).lower() in used:  # a.jpg and a.png in one folder
-            name = PurePosixPath(f"{image.rel_path}.json")
-        used.add(str(name).lower())
-        target = inside(out, name)
+        target = inside(out, names[image.rel_path])
         data = to_labelme(image, dataset, _picture_path(image, target, options.copy_images))
         write_atomically(target, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False).encode())
         report.files.append(str(target))
@@ -59,6 +56,33 @@ def write(
     if options.copy_images:
         copy_images(dataset, out, report, progress, cancel)
     return report
+
+
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Files of a name that labelme does not open by itself."""
+    del options
+    report = Report("labelme")
+    _names(dataset, report)
+    return report.items
+
+
+def _names(dataset: Dataset, report: Report) -> dict[PurePosixPath, PurePosixPath]:
+    """Photo -> its label file."""
+    names: dict[PurePosixPath, PurePosixPath] = {}
+    used: set[str] = set()
+    for image in dataset.images:
+        name = image.rel_path.with_suffix(".json")
+        if str(name).lower() in used:  # a.jpg and a.png in one folder
+            name = PurePosixPath(f"{image.rel_path}.json")
+            report.count(
+                "changed",
+                "name of a label file",
+                str(name),
+                "another photo has its usual one; open this file in labelme",
+            )
+        used.add(str(name).lower())
+        names[image.rel_path] = name
+    return names
 
 
 def _picture_path(image: DatasetImage, target: Path, copied: bool) -> str:
@@ -79,7 +103,7 @@ def to_labelme(image: DatasetImage, dataset: Dataset, image_path: str) -> dict[s
     own = {
         "categories": [_schema(c) for c in dataset.categories],
         "instances": [_own_fields(n) for n in image.instances],
-        "image": {"split": image.split, "tags": list(image.tags), "nothing_here": list(image.nothing_here)},
+        "image": image_words(image),
     }
     return {
         "version": VERSION, "flags": {}, "shapes": shapes, "imagePath": image_path, "imageData": None,

@@ -20,6 +20,7 @@ from PIL import Image
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import read_header
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
@@ -79,32 +80,13 @@ def write(
 ) -> Report:
     """Write to the (new or earlier-exported) folder `out`."""
     report = Report("masks", items=losses(dataset, options))
-    if not any(_drawn(image) for image in dataset.images):
-        raise UserInputError("There is nothing to export: no instance has a mask.", "Accept or draw masks first.")
-    folders: dict[str, str] = {}
-    for category in dataset.categories:
-        base = ascii_word(category.name) or "category"
-        name, number = base, 2
-        while name.lower() in {f.lower() for f in folders.values()}:
-            name, number = f"{base}_{number}", number + 1
-        folders[category.name] = name
+    planned = _plan(dataset, report)
     files: list[dict[str, Any]] = []
-    used: set[str] = set()
     begin(progress, "Writing masks", len(dataset.images))
     with open_sink(out, "masks", options.archive) as sink:
         for image in dataset.images:
             tick(progress, cancel, str(image.rel_path))
-            for category_name, members in _drawn(image).items():
-                if len(members) > MAX_INSTANCES:
-                    report.add(
-                        "skipped", str(image.rel_path), f"{len(members)} masks of one category; a picture holds 254"
-                    )
-                    continue
-                name = f"{folders[category_name]}/{image.rel_path.with_suffix('.png')}"
-                if name.lower() in used:  # a.jpg and a.png
-                    name = f"{folders[category_name]}/{image.rel_path}.png"
-                    report.add("changed", str(image.rel_path), f"its mask is called {name}")
-                used.add(name.lower())
+            for category_name, (name, members) in planned.get(image.rel_path, {}).items():
                 values = np.zeros((image.height, image.width), dtype=np.uint8)
                 for number, (_, mask) in enumerate(members, start=1):
                     values[mask.decode()] = number
@@ -115,10 +97,48 @@ def write(
                 })  # fmt: skip
                 report.instances += len(members)
                 report.masks += len(members)
-            report.images += bool(_drawn(image))
+            report.images += image.rel_path in planned
         sink.add(INDEX, json.dumps({"masks": files}, ensure_ascii=True, indent=1).encode())
     report.files.append(str(out) + options.archive)
     return report
+
+
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """New names and what is left out; UserInputError when no instance has a mask."""
+    del options
+    report = Report("masks")
+    _plan(dataset, report)
+    return report.items
+
+
+def _plan(
+    dataset: Dataset, report: Report
+) -> dict[PurePosixPath, dict[str, tuple[str, list[tuple[DatasetInstance, MaskRLE]]]]]:
+    """Photo -> category -> (file of the mask picture, the instances in it)."""
+    if not any(_drawn(image) for image in dataset.images):
+        raise UserInputError("There is nothing to export: no instance has a mask.", "Accept or draw masks first.")
+    folders: dict[str, str] = {}
+    for category in dataset.categories:
+        base = ascii_word(category.name) or "category"
+        name, number = base, 2
+        while name.lower() in {f.lower() for f in folders.values()}:
+            name, number = f"{base}_{number}", number + 1
+        folders[category.name] = name
+    planned: dict[PurePosixPath, dict[str, tuple[str, list[tuple[DatasetInstance, MaskRLE]]]]] = {}
+    used: set[str] = set()
+    for image in dataset.images:
+        for category_name, members in _drawn(image).items():
+            if len(members) > MAX_INSTANCES:
+                told = f"{len(members)} masks of one category; a picture holds 254"
+                report.add("skipped", str(image.rel_path), told)
+                continue
+            name = f"{folders[category_name]}/{image.rel_path.with_suffix('.png')}"
+            if name.lower() in used:  # a.jpg and a.png
+                name = f"{folders[category_name]}/{image.rel_path}.png"
+                report.add("changed", str(image.rel_path), f"its mask is called {name}")
+            used.add(name.lower())
+            planned.setdefault(image.rel_path, {})[category_name] = (name, members)
+    return planned
 
 
 def read(
@@ -152,7 +172,7 @@ def read(
         known = images.get(image.rel_path)  # a photo has one picture for each category
         if known is not None and (known.width, known.height) != (image.width, image.height):
             broken.handle(
-                str(relative), bad(file, "", f"its size is not that of another mask of {image.rel_path.stem}")
+                str(relative), bad(file, "", said("its size is not that of another mask of {0}", image.rel_path.stem))
             )
             continue
         if known is not None:
@@ -225,13 +245,13 @@ def _colours(file: Path, size_wh: tuple[int, int]) -> NDArray[np.int64]:
             with Image.open(file, formats=["PNG"]) as image:
                 rgba = np.asarray(image.convert("RGBA"), dtype=np.int64)
     except Exception as error:  # noqa: BLE001 - damaged pictures raise almost anything
-        raise bad(file, "", f"the mask picture is damaged ({type(error).__name__})") from None
+        raise bad(file, "", said("the mask picture is damaged ({0})", type(error).__name__)) from None
     packed = (rgba[..., 0] << 16) | (rgba[..., 1] << 8) | rgba[..., 2]
     packed[rgba[..., 3] == 0] = 0
     kinds = np.unique(packed[packed > 0])
     if len(kinds) > MAX_INSTANCES:
         raise bad(
-            file, "", f"it holds {len(kinds)} colours, more than instances of a photo",
+            file, "", said('it holds {0} colours, more than instances of a photo', len(kinds)),
             "Is it a photo? Store masks with one flat colour for each instance.",
         )  # fmt: skip
     return np.where(packed > 0, np.searchsorted(kinds, packed) + 1, 0)

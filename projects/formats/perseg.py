@@ -15,7 +15,7 @@ from PIL import Image
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import IMAGE_SUFFIXES, read_header
+from engine.imaging import is_image_path, read_header
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
@@ -54,10 +54,6 @@ def write(
             "flagged", str(out), 'PerSAM\'s evaluator skips paths that contain "00", so it will skip all of this'
         )
     objects = _objects(dataset, report)
-    if not objects:
-        raise UserInputError(
-            "There is nothing to export as PerSeg: no instance has a mask.", "Accept or draw masks first."
-        )
     begin(progress, "Writing PerSeg", sum(map(len, objects.values())))
     with open_sink(out, "perseg", options.archive) as sink:
         for name, members in objects.items():
@@ -79,8 +75,16 @@ def write(
     return report
 
 
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Names and what is left out; UserInputError when no instance has a mask."""
+    del options
+    report = Report("perseg")
+    _objects(dataset, report)
+    return report.items
+
+
 def _objects(dataset: Dataset, report: Report) -> dict[str, list[tuple[DatasetImage, MaskRLE]]]:
-    """Safe folder name -> (image, mask), the first one being the reference."""
+    """Safe folder name -> (image, mask), the first one being the reference; UserInputError when there is none."""
     members: dict[str, list[tuple[DatasetImage, MaskRLE]]] = {}
     for image in dataset.images:
         for instance in image.instances:
@@ -104,6 +108,10 @@ def _objects(dataset: Dataset, report: Report) -> dict[str, list[tuple[DatasetIm
         if candidate != name:
             report.add("changed", name, f'written as "{candidate}"')
         result[candidate] = found
+    if not result:
+        raise UserInputError(
+            "There is nothing to export as PerSeg: no instance has a mask.", "Accept or draw masks first."
+        )
     return result
 
 
@@ -148,7 +156,7 @@ def read(
 def _read_one(root: Path, file: Path, options: ReadOptions) -> DatasetImage | None:
     name = file.parent.name
     picture = next(
-        (p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if p.suffix.lower() in IMAGE_SUFFIXES), None
+        (p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if is_image_path(p)), None
     )
     if picture is None:
         return None

@@ -22,6 +22,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, continuous_to_index
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, lost, tick
 from projects.formats.coco_write import instance_box
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
@@ -130,6 +131,27 @@ def _joined(values: NDArray[np.float64]) -> str:
     return ";".join(f"{v:.10g}" for v in values)
 
 
+def rehearse_pascal(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Splits and what is left out; UserInputError when there is no pair."""
+    report = Report("pf-pascal")
+    _plan_pascal(dataset, options, report)
+    return report.items
+
+
+def _plan_pascal(
+    dataset: Dataset, options: WriteOptions, report: Report
+) -> tuple[list[_Entry], dict[str, list[tuple[_Entry, _Entry]]]]:
+    usable = [c for c in dataset.categories if options.aliases.get(c.name, c.name) in VOC_CLASSES and len(c.schema)]
+    entries = _collect(dataset, usable, options, report)
+    pairs = {split: _pairs(entries, split) for split in SPAIR_SPLITS}
+    if not any(pairs.values()):
+        raise UserInputError(
+            "There is nothing to export as PF-Pascal: no two images of a VOC class share a visible keypoint.",
+            said("Name the categories by VOC classes with aliases ({0} ...).", ", ".join(VOC_CLASSES[:5])),
+        )
+    return entries, pairs
+
+
 def write_pascal(
     dataset: Dataset,
     out: Path,
@@ -139,14 +161,7 @@ def write_pascal(
 ) -> Report:
     """Write the pairs of VOC-named (or aliased) categories; UserInputError when there is none."""
     report = Report("pf-pascal", items=losses_pascal(dataset, options))
-    usable = [c for c in dataset.categories if options.aliases.get(c.name, c.name) in VOC_CLASSES and len(c.schema)]
-    entries = _collect(dataset, usable, options, report)
-    pairs = {split: _pairs(entries, split) for split in SPAIR_SPLITS}
-    if not any(pairs.values()):
-        raise UserInputError(
-            "There is nothing to export as PF-Pascal: no two images of a VOC class share a visible keypoint.",
-            f"Name the categories by VOC classes with aliases ({', '.join(VOC_CLASSES[:5])} ...).",
-        )
+    entries, pairs = _plan_pascal(dataset, options, report)
     sd4match = options.extra.get("layout") == "sd4match"
     target, data = (out / "pf-pascal", "PF-dataset-PASCAL/") if sd4match else (out / "PF-PASCAL", "")
     written: set[tuple[str, str]] = set()
@@ -191,15 +206,16 @@ def _finish(
     report.files.append(str(target) + options.archive)
 
 
-def write_willow(
-    dataset: Dataset,
-    out: Path,
-    options: WriteOptions = WriteOptions(),
-    progress: Progress | None = None,
-    cancel: CancelToken | None = None,
-) -> Report:
-    """Write `test_pairs.csv` (42 columns) and PNG pictures of instances with exactly 10 visible keypoints."""
-    report = Report("pf-willow", items=losses_willow(dataset, options))
+def rehearse_willow(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Splits and what is left out; UserInputError when there is no pair."""
+    report = Report("pf-willow")
+    _plan_willow(dataset, options, report)
+    return report.items
+
+
+def _plan_willow(
+    dataset: Dataset, options: WriteOptions, report: Report
+) -> tuple[list[_Entry], list[tuple[_Entry, _Entry]]]:
     entries = [
         e
         for e in _collect(dataset, [c for c in dataset.categories if len(c.schema) >= WILLOW_POINTS], options, report)
@@ -213,6 +229,19 @@ def write_willow(
             "There is nothing to export as PF-Willow: no two images of a category share exactly 10 visible keypoints.",
             "Use SPair-71k or COCO for other schemas.",
         )
+    return entries, pairs
+
+
+def write_willow(
+    dataset: Dataset,
+    out: Path,
+    options: WriteOptions = WriteOptions(),
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Report:
+    """Write `test_pairs.csv` (42 columns) and PNG pictures of instances with exactly 10 visible keypoints."""
+    report = Report("pf-willow", items=losses_willow(dataset, options))
+    entries, pairs = _plan_willow(dataset, options, report)
     sd4match = options.extra.get("layout") == "sd4match"
     target, data = (out / "pf-willow", "PF-dataset/") if sd4match else (out / "PF-WILLOW", "")
     folders = {e.category: _willow_class(e.category) for e in entries}

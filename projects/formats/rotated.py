@@ -1,4 +1,4 @@
-"""Turned boxes: what they enclose. A project's boxes are upright."""
+"""Turned boxes and ellipses: a project's boxes are upright, its masks are pixels."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def box_around(box: Box, degrees: float) -> Box:
     x0, y0, x1, y1 = box
     x, y = turned([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], ((x0 + x1) / 2, (y0 + y1) / 2), degrees).T
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def ellipse_ring(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> list[float]:
+    """An ellipse as a flat ring of 72 corners, turned clockwise on the screen about its centre."""
+    turn = np.deg2rad(np.arange(0, 360, 5))
+    x, y = centre[0] + radii[0] * np.cos(turn), centre[1] + radii[1] * np.sin(turn)
+    points = list(zip(x.tolist(), y.tolist(), strict=True))
+    return [float(v) for v in turned(points, centre, degrees).reshape(-1)]

@@ -23,6 +23,7 @@ from engine.domain.errors import AppError, UserInputError
 from engine.domain.geometry import box_of_points, continuous_to_pixel, fit_similarity
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes, write_atomically
@@ -78,6 +79,37 @@ def write(
 ) -> Report:
     """Write the export; images that cannot be used are skipped and reported, UserInputError when no pair is left."""
     report = Report("spair", items=losses(dataset, options))
+    names, entries, pairs = _plan(dataset, options, report)
+    inside = out.name == ROOT
+    target = out if inside else out / ROOT
+    begin(progress, "Writing SPair-71k", len(entries) + sum(len(p) for p in pairs.values()))
+    with open_sink(target, "spair", options.archive) as sink:
+        _write_images(sink, entries, progress, cancel)
+        _write_pairs(sink, pairs, progress, cancel)
+        name_map = _json(_name_map(dataset, names, entries))
+        if inside:
+            sink.add("name_map.json", name_map)
+    if not inside:
+        write_atomically(out / "name_map.json", name_map)
+    report.files.append(str(target) + options.archive)
+    report.images, report.instances = len(entries), len(entries)
+    report.keypoints = sum(len(e.keypoints) for e in entries)
+    report.masks = sum(e.instance.mask is not None for e in entries)
+    report.extra["pairs"] = {split: len(p) for split, p in pairs.items()}
+    return report
+
+
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Names, splits and what is left out; UserInputError when no pair is left."""
+    report = Report("spair")
+    _plan(dataset, options, report)
+    return report.items
+
+
+def _plan(
+    dataset: Dataset, options: WriteOptions, report: Report
+) -> tuple[dict[str, str], list[_Entry], dict[str, list[tuple[_Entry, _Entry]]]]:
+    """Category names, the images that are written, and the pairs of each split."""
     names = category_names([c.name for c in dataset.categories if len(c.schema)], options.aliases)
     for name, safe in names.items():
         if safe != name:
@@ -90,23 +122,17 @@ def write(
             "There is nothing to export as SPair-71k: no two accepted images share a visible keypoint.",
             "Accept or label the same keypoints on at least two images of a category.",
         )
-    inside = out.name == ROOT
-    target = out if inside else out / ROOT
-    begin(progress, "Writing SPair-71k", len(entries) + sum(len(p) for p in pairs.values()))
-    with open_sink(target, "spair", options.archive) as sink:
-        _write_images(sink, entries, report, progress, cancel)
-        _write_pairs(sink, pairs, report, progress, cancel)
-        name_map = _json(_name_map(dataset, names, entries))
-        if inside:
-            sink.add("name_map.json", name_map)
-    if not inside:
-        write_atomically(out / "name_map.json", name_map)
-    report.files.append(str(target) + options.archive)
-    report.images, report.instances = len(entries), len(entries)
-    report.keypoints = sum(len(e.keypoints) for e in entries)
-    report.masks = sum(e.instance.mask is not None for e in entries)
-    report.extra["pairs"] = {split: len(p) for split, p in pairs.items()}
-    return report
+    for entry in entries:
+        if entry.stem != str(entry.image.rel_path.with_suffix("")):
+            told = f"{entry.image.rel_path} is called {entry.stem} there"
+            report.count("changed", "new name of a photo", told, "name_map.json has all")
+        if entry.instance.mask is None:
+            place = f"{entry.category}/{entry.stem}"
+            report.count("changed", "instance without a mask", place, "its box stands in the Segmentation picture")
+    for split, list_ in pairs.items():
+        if not list_:
+            report.add("flagged", f"split {split}", "it has no pair; readers of this split find nothing")
+    return names, entries, pairs
 
 
 def _collect(dataset: Dataset, names: dict[str, str], options: WriteOptions, report: Report) -> list[_Entry]:
@@ -196,20 +222,19 @@ def _drop_unpaired(
     return [e for e in entries if e.category in paired]
 
 
-def _write_images(
-    sink: Sink, entries: list[_Entry], report: Report, progress: Progress | None, cancel: CancelToken | None
-) -> None:
+def _write_images(sink: Sink, entries: list[_Entry], progress: Progress | None, cancel: CancelToken | None) -> None:
     for entry in entries:
         try:
             picture = jpeg_bytes(entry.image)
         except AppError as error:
             # A pair without its picture breaks every reader, and pairs are already chosen: stop with the file's name.
             raise UserInputError(
-                f"The SPair export needs the picture {entry.image.rel_path}: {error.user_message}", error.hint
+                said("The SPair export needs the picture {0}: {1}", entry.image.rel_path, error.user_message),
+                error.hint,
             ) from None
         sink.add(f"JPEGImages/{entry.category}/{entry.stem}.jpg", picture)
         sink.add(f"ImageAnnotation/{entry.category}/{entry.stem}.json", _json(_image_json(entry)))
-        sink.add(f"Segmentation/{entry.category}/{entry.stem}.png", _mask_png(entry, report))
+        sink.add(f"Segmentation/{entry.category}/{entry.stem}.png", _mask_png(entry))
         tick(progress, cancel, entry.stem)
 
 
@@ -226,16 +251,13 @@ def _image_json(entry: _Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mask_png(entry: _Entry, report: Report) -> bytes:
+def _mask_png(entry: _Entry) -> bytes:
     mask = np.zeros((entry.image.height, entry.image.width), dtype=np.uint8)
     if entry.instance.mask is not None:
         mask[entry.instance.mask.decode()] = voc_class_id(entry.category)
     else:
         x0, y0, x1, y1 = entry.box
         mask[y0:y1, x0:x1] = voc_class_id(entry.category)
-        report.add(
-            "changed", f"{entry.category}/{entry.stem}", "it has no mask; its box stands in the Segmentation picture"
-        )
     buffer = io.BytesIO()
     Image.fromarray(mask, "L").save(buffer, "PNG")
     return buffer.getvalue()
@@ -253,7 +275,6 @@ def _occluded(instance: DatasetInstance) -> bool:
 def _write_pairs(
     sink: Sink,
     pairs: dict[str, list[tuple[_Entry, _Entry]]],
-    report: Report,
     progress: Progress | None,
     cancel: CancelToken | None,
 ) -> None:
@@ -274,8 +295,6 @@ def _write_pairs(
         for size, names in lines.items():
             # Readers drop the text after the last newline, so the file must end with one.
             sink.add(f"Layout/{size}/{split}.txt", "".join(f"{n}\n" for n in names).encode("ascii"))
-        if not list_:
-            report.add("flagged", f"split {split}", "it has no pair; readers of this split find nothing")
 
 
 def _pair_json(number: int, source: _Entry, target: _Entry) -> dict[str, Any]:

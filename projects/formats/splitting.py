@@ -1,4 +1,4 @@
-"""Splits of a data set: seeded, by group, so that no group stands on both sides (docs/formats.md, splits).
+"""Splits of a data set: seeded, by group, so that no group stands on both sides (docs/reference/formats.md, splits).
 
 A group is whatever must stay together: a folder, an identity, a set of near-duplicates. The assignment depends on the
 group's name and the seed only through a seeded shuffle of all groups, largest share first filled.

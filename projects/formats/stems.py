@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from projects.formats.dataset import Report
 from projects.formats.spair_names import ascii_word
 
 NAME_MAP = "name_map.json"
@@ -26,6 +27,15 @@ def flat_stems(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
         used.add(candidate.lower())
         result[path] = candidate
     return result
+
+
+def say_renamed(stems: dict[PurePosixPath, str], report: Report) -> None:
+    """Count the photos that get another name."""
+    renamed = [(path, stem) for path, stem in stems.items() if stem != str(path.with_suffix(""))]
+    if renamed:
+        path, stem = renamed[0]
+        told = f"{path} is called {stem} there"
+        report.count("changed", "new name of a photo", told, f"{NAME_MAP} has all", len(renamed))
 
 
 def name_map_bytes(stems: dict[PurePosixPath, str]) -> bytes:

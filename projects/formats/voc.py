@@ -98,6 +98,17 @@ def write(
     return report
 
 
+def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """The splits, and objects that are left out."""
+    report = Report("voc")
+    simple_splits(dataset, ("train", "val", "test"), options.seed, report)
+    for image in dataset.images:
+        for instance in image.instances:
+            if instance_box(instance) is None:
+                report.add("skipped", str(image.rel_path), f'a "{instance.category}" has no box, mask or keypoints')
+    return report.items
+
+
 def _class_ids(dataset: Dataset) -> dict[str, int]:
     """VOC's number for its 20 classes, following numbers for others."""
     ids: dict[str, int] = {}

@@ -85,9 +85,7 @@ def write_pose(
 ) -> Report:
     """Write a pose data set to the (new or earlier-exported) folder `out`."""
     report = Report("yolo-pose", items=losses_pose(dataset, options))
-    categories = [c for c in dataset.categories if len(c.schema)]
-    if not categories:
-        raise UserInputError("No category has keypoints; YOLO pose needs some.", "Use yolo-seg for masks.")
+    categories = _with_keypoints(dataset)
     count = max(len(c.schema) for c in categories)
     index = {c.name: i for i, c in enumerate(categories)}
     schemas = {c.name: c.schema.names for c in categories}
@@ -102,11 +100,9 @@ def write_pose(
         "kpt_names": {i: _padded(c, count) for i, c in enumerate(categories)},
         "kinmark_pairs": {c.name: [list(p) for p in c.schema.pairs] for c in categories},
     }
-    flips = {tuple(_padded_flip(c, count)) for c in categories}
-    if len(flips) == 1:
-        extra["flip_idx"] = list(flips.pop())
-    else:
-        report.add("flagged", "flip_idx", "the categories have different left/right pairs; flips are off")
+    flip = _flip(categories, report)
+    if flip is not None:
+        extra["flip_idx"] = flip
     _write_all(dataset, out, [c.name for c in categories], extra, line, report, options, progress, cancel)
     return report
 
@@ -135,6 +131,54 @@ def write_seg(
 
     _write_all(dataset, out, names, {}, line, report, options, progress, cancel)
     return report
+
+
+def rehearse_pose(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Splits, flips and photos that are left out; UserInputError when no category has keypoints."""
+    report = Report("yolo-pose")
+    _flip(_with_keypoints(dataset), report)
+    _splits(dataset, options, report)
+    _large_enough(dataset, report)
+    return report.items
+
+
+def rehearse_seg(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
+    """Splits and photos that are left out."""
+    report = Report("yolo-seg")
+    _splits(dataset, options, report)
+    _large_enough(dataset, report)
+    return report.items
+
+
+def _with_keypoints(dataset: Dataset) -> list[DatasetCategory]:
+    categories = [c for c in dataset.categories if len(c.schema)]
+    if not categories:
+        raise UserInputError("No category has keypoints; YOLO pose needs some.", "Use yolo-seg for masks.")
+    return categories
+
+
+def _flip(categories: list[DatasetCategory], report: Report) -> list[int] | None:
+    """`flip_idx`, None when the categories do not share one."""
+    count = max(len(c.schema) for c in categories)
+    flips = {tuple(_padded_flip(c, count)) for c in categories}
+    if len(flips) == 1:
+        return list(flips.pop())
+    report.add("flagged", "flip_idx", "the categories have different left/right pairs; flips are off")
+    return None
+
+
+def _splits(dataset: Dataset, options: WriteOptions, report: Report) -> dict[PurePosixPath, str]:
+    splits = simple_splits(dataset, ("train", "val", "test"), options.seed, report)
+    if "val" not in splits.values():
+        report.add("flagged", "data.yaml", "no image is in the split val; val points to the same images as train")
+    return splits
+
+
+def _large_enough(dataset: Dataset, report: Report) -> list[DatasetImage]:
+    small = [image for image in dataset.images if min(image.width, image.height) < MIN_SIDE]
+    for image in small:
+        report.add("skipped", str(image.rel_path), f"images under {MIN_SIDE} pixels are rejected by the reader")
+    return [image for image in dataset.images if min(image.width, image.height) >= MIN_SIDE]
 
 
 def _padded(category: DatasetCategory, count: int) -> list[str]:
@@ -194,14 +238,12 @@ def _write_all(
     progress: Progress | None,
     cancel: CancelToken | None,
 ) -> None:
-    splits = simple_splits(dataset, ("train", "val", "test"), options.seed, report)
+    splits = _splits(dataset, options, report)
     used = sorted(set(splits.values())) or ["train"]
     data = {"path": ".", "train": f"images/{used[0] if 'train' not in used else 'train'}"}
     data["val"] = f"images/{'val' if 'val' in used else data['train'].removeprefix('images/')}"
     if "test" in used:
         data["test"] = "images/test"
-    if "val" not in used:
-        report.add("flagged", "data.yaml", "no image is in the split val; val points to the same images as train")
     stems = flat_stems(i.rel_path for i in dataset.images)
     begin(progress, "Writing YOLO", len(dataset.images))
     with open_sink(out, report.format, options.archive) as sink:
@@ -209,16 +251,13 @@ def _write_all(
             "data.yaml", yaml.safe_dump(data | {"names": dict(enumerate(names))} | extra, sort_keys=False).encode()
         )
         sink.add(NAME_MAP, name_map_bytes(stems))
-        for image in dataset.images:
+        for image in _large_enough(dataset, report):
             _write_image(sink, image, f"{splits[image.rel_path]}/{stems[image.rel_path]}", line, report)
             tick(progress, cancel, str(image.rel_path))
     report.files.append(str(out) + options.archive)
 
 
 def _write_image(sink: Sink, image: DatasetImage, name: str, line: _Line, report: Report) -> None:
-    if min(image.width, image.height) < MIN_SIDE:
-        report.add("skipped", str(image.rel_path), f"images under {MIN_SIDE} pixels are rejected by the reader")
-        return
     try:
         picture = jpeg_bytes(image)
     except AppError as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine.domain.errors import OperationCancelled, ProjectError, UserInputError
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 from projects.store.database import APPLICATION_ID, DATABASE_NAME, connect, translated_errors
 
 KEEP_NEWEST = 5
@@ -19,6 +21,7 @@ INTERVAL = timedelta(minutes=30)
 LARGE = 64 << 20
 """Databases over this size are copied at closing once a day only (it takes seconds); a worker may do it more often."""
 LARGE_INTERVAL = timedelta(days=1)
+_TURN = threading.Lock()
 
 
 def backups_of(folder: Path) -> list[Path]:
@@ -29,11 +32,13 @@ def backups_of(folder: Path) -> list[Path]:
 def make(folder: Path, *, reason: str = "", cancel: CancelToken | None = None) -> Path:
     """Write a compact, checked copy of the database into `backups/` and drop the ones that rotation no longer keeps.
 
+    Threads of a process take turns: two that closed the project at once would name, and write, the same file.
+
     OperationCancelled, and no trace of the copy, when `cancel` is set meanwhile.
     """
     target_dir = folder / "backups"
     database = folder / DATABASE_NAME
-    with translated_errors(database, "Backing up"):
+    with _TURN, translated_errors(database, "Backing up"):
         target_dir.mkdir(exist_ok=True)
         target = _free_name(target_dir, reason)
         partial = target.with_suffix(".partial")
@@ -50,7 +55,7 @@ def make(folder: Path, *, reason: str = "", cancel: CancelToken | None = None) -
             # An unfinished copy must never look like a backup.
         _flush(partial)
         partial.replace(target)
-    _rotate(folder)
+        _rotate(folder)
     return target
 
 
@@ -152,12 +157,16 @@ def restore(folder: Path, backup: Path | None = None) -> Path:
     """
     backup = backup or newest_good(folder)
     if backup is None:
-        raise ProjectError(f"The project {folder} has no good backup.", "Look for a copy of the folder elsewhere.")
+        raise ProjectError(
+            said("The project {0} has no good backup.", folder), "Look for a copy of the folder elsewhere."
+        )
     if not backup.is_file():
-        raise UserInputError(f"There is no backup {backup}.")
+        raise UserInputError(said("There is no backup {0}.", backup))
     problems = check(backup)
     if problems:
-        raise ProjectError(f"The backup {backup.name} is damaged itself.", "Choose an older one.", "; ".join(problems))
+        raise ProjectError(
+            said("The backup {0} is damaged itself.", backup.name), "Choose an older one.", "; ".join(problems)
+        )
     database = folder / DATABASE_NAME
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     with translated_errors(database, "Restoring a backup"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ class OpChanges:
         ids: of the main rows that were made or changed, in the order of the arguments.
         count: how many things were done (proposals accepted, images added, ...).
         skipped: one sentence for each thing that was not done.
+        by_program: an undone or redone step that the program had taken by itself.
     """
 
     name: str
@@ -30,6 +31,7 @@ class OpChanges:
     ids: tuple[int, ...] = ()
     count: int = 0
     skipped: tuple[str, ...] = ()
+    by_program: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.tables)
@@ -42,9 +44,13 @@ class OpChanges:
 
 @dataclass
 class Listener:
-    """The mailbox of one open project: changes made through others of the same process."""
+    """The mailbox of one open project: changes made through others of the same process.
+
+    `counts`: how often each table was changed since it was opened, by whomever in this process.
+    """
 
     mail: deque[tuple[OpChanges, Any]] = field(default_factory=lambda: deque(maxlen=10_000))
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class ChangeHub:
@@ -71,6 +77,7 @@ class ChangeHub:
         """Put `changes` into every other mailbox of `path`."""
         with self._lock:
             for listener in self._listeners[path]:
+                listener.counts.update(changes.tables)
                 if listener is not sender:
                     listener.mail.append((changes, initiator))
 

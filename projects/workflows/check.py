@@ -9,16 +9,24 @@ from typing import Any
 import numpy as np
 
 from engine.api import DEFAULT_BACKBONE, CheckRequest, Engine
+from engine.domain.alike import extent, place_similarity
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import box_iou
+from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.progress import CancelToken, Progress
+from engine.remote import is_there
 from projects.project import Project
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
-from projects.workflows.propose import exemplar_of
+from projects.workflows.propose_plan import exemplar_of
 
 MINIMUM_INSTANCES = 3
-SAME_PLACE = 0.05
+DUPLICATE_FROM = 0.7
+"""Similarity of places (engine.domain.alike) from which two labelled instances of a photo are taken for one: keypoints about
+a twelfth of the longer side apart. Animals that lie on each other stay below it."""
 DUPLICATE_IOU = 0.9
+"""The same for boxes, where no keypoint tells."""
+LEAST_IN_COMMON = 2
+"""Keypoints that two instances must both place to be compared by them: one alone is no shape."""
 MASK_SLACK = 0.05
 """How far outside its mask a visible keypoint may lie, relative to the box: outlines are drawn a little inside."""
 WRONG_MASK_SHARE = 0.3
@@ -28,7 +36,10 @@ WRONG_MASK_LEAST = 2
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to look at. `kind`: far, swapped, outside-mask, wrong-mask, outside-image, same-place, duplicate."""
+    """One thing to look at. `kind`: far, swapped, outside-mask, wrong-mask, outside-image, same-place, duplicate.
+
+    `other_id`: the instance that a duplicate doubles.
+    """
 
     kind: str
     image: str
@@ -39,6 +50,7 @@ class Finding:
     score: float
     reason: str
     suggested_xy_image: tuple[float, float] | None = None
+    other_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ def _compare(
     options: CheckOptions, progress: Progress | None, cancel: CancelToken | None,
 ) -> list[Finding]:  # fmt: skip
     usable = [i for i in instances
-              if images[i.image_id].path.is_file() and i.aligned(category.definition_ids).labelled.any()]  # fmt: skip
+              if is_there(images[i.image_id].path) and i.aligned(category.definition_ids).labelled.any()]  # fmt: skip
     if len(usable) < MINIMUM_INSTANCES:
         return []
     exemplars = tuple(exemplar_of(images[i.image_id], i, category) for i in usable)
@@ -136,10 +148,30 @@ def _plain_checks(instances: list[InstanceRow], images: dict[int, ImageRow], cat
             gap = float(np.linalg.norm(keypoints.xy_image[a] - keypoints.xy_image[b]))
             if gap < 0.001 * length:
                 add("same-place", names[a], 0.7, f"{names[a]} and {names[b]} lie on exactly the same place")
-        for other in by_image.get(instance.image_id, []):
-            if _same(instance, other, category):
-                add("duplicate", "", 0.9, f"the same {category.name} seems to be labelled twice")
         by_image.setdefault(instance.image_id, []).append(instance)
+    for image_id, fellows in by_image.items():
+        findings += _duplicates(fellows, images[image_id], category)
+    return findings
+
+
+def _duplicates(fellows: list[InstanceRow], image: ImageRow, category: CategoryRow) -> list[Finding]:
+    """Instances of a photo that lie where an earlier one does."""
+    findings: list[Finding] = []
+    if len(fellows) < 2:
+        return findings
+    shapes = [instance.aligned(category.definition_ids) for instance in fellows]
+    extents = np.array([extent(shape) or (np.nan,) * 4 for shape in shapes])
+    middles, sides = (extents[:, :2] + extents[:, 2:]) / 2, (extents[:, 2:] - extents[:, :2]).max(axis=1)
+    for b in range(1, len(fellows)):
+        # Of a crowd only neighbours are compared: others cannot be alike.
+        near = np.linalg.norm(middles[:b] - middles[b], axis=1) < 0.5 * np.maximum(sides[:b], sides[b]) + 1.0
+        likeness = {int(a): _likeness(shapes[int(a)], shapes[b]) for a in np.flatnonzero(near)}
+        a = max(likeness, key=lambda key: likeness[key], default=-1)
+        if a >= 0 and likeness[a] >= DUPLICATE_FROM:
+            findings.append(Finding(
+                "duplicate", image.file_name, image.id, fellows[b].id, category.name, "", 0.9,
+                f"the same {category.name} seems to be labelled twice", other_id=fellows[a].id,
+            ))  # fmt: skip
     return findings
 
 
@@ -162,16 +194,13 @@ def _far_from_mask(mask: np.ndarray, x: float, y: float, slack: float) -> bool:
     return not bool(mask[rows, columns].any())
 
 
-def _same(a: InstanceRow, b: InstanceRow, category: CategoryRow) -> bool:
-    left, right = a.aligned(category.definition_ids), b.aligned(category.definition_ids)
-    both = left.labelled & right.labelled
-    if both.sum() >= 3:
-        box = left.box_or_extent()
-        length = max(box[2] - box[0], box[3] - box[1], 1.0)
-        return bool(np.median(np.linalg.norm(left.xy_image[both] - right.xy_image[both], axis=1)) < SAME_PLACE * length)
-    if left.box is not None and right.box is not None:
-        return box_iou(left.box, right.box) > DUPLICATE_IOU
-    return False
+def _likeness(a: InstanceKeypoints, b: InstanceKeypoints) -> float:
+    """0..1; boxes alone say it only where they are the same."""
+    if (a.labelled & b.labelled).sum() >= LEAST_IN_COMMON:
+        return place_similarity(a, b)
+    if a.box is None or b.box is None:
+        return 0.0
+    return 1.0 if box_iou(a.box, b.box) > DUPLICATE_IOU else 0.0
 
 
 def to_json(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:

@@ -60,9 +60,10 @@ def update_index(
     cancel: CancelToken | None = None,
 ) -> IndexReport:
     """Describe what is new or changed, drop what is gone. Resumable: what was described before a cancel is kept."""
-    index, report = _updated(project, engine, backbone, None, progress, cancel)
-    report.photos = len(index) if index is not None else 0
-    return report
+    update = IndexUpdate(project, engine, backbone, cancel=cancel)
+    update.step(progress=progress, cancel=cancel)
+    update.report.photos = len(update.index) if update.index is not None else 0
+    return update.report
 
 
 def _wanted(project: Project) -> dict[int, ImageInput]:
@@ -140,19 +141,6 @@ class IndexUpdate:
         self._unsaved = 0
 
 
-def _updated(
-    project: Project,
-    engine: Engine,
-    backbone: str,
-    fingerprint: str | None,
-    progress: Progress | None,
-    cancel: CancelToken | None,
-) -> tuple[VectorIndexDoor | None, IndexReport]:
-    update = IndexUpdate(project, engine, backbone, fingerprint=fingerprint, cancel=cancel)
-    update.step(progress=progress, cancel=cancel)
-    return update.index, update.report
-
-
 def _fingerprint(engine: Engine, image: ImageInput, backbone: str, cancel: CancelToken | None) -> str | None:
     """Fingerprint of the descriptors of this backbone now (described once; the features are cached)."""
     request = DescriptorRequest(uuid.uuid4().hex, (Target(image),), backbone)
@@ -172,6 +160,34 @@ def _reference_target(project: Project, reference: Reference) -> Target:
     return Target(reference.image, box=expand_box((x, y, x + 1e-3, y + 1e-3), margin=side / 2 / 1e-3, square=True))
 
 
+class Shortlist:
+    """The photos most alike to some references, in pieces: the index is brought up to date first.
+
+    Attributes:
+        update: the update of the index; when nothing of it is left, `nearest` can be asked.
+
+    Raises (on creation):
+        UserInputError: no reference can be described.
+    """
+
+    def __init__(
+        self, project: Project, engine: Engine, references: Sequence[Reference], backbone: str = DEFAULT_BACKBONE, *,
+        cancel: CancelToken | None = None,
+    ) -> None:  # fmt: skip
+        targets = tuple(_reference_target(project, r) for r in references)
+        request = DescriptorRequest(uuid.uuid4().hex, targets, backbone)
+        described = [d for d in engine.descriptors(request, cancel=cancel) if not isinstance(d, TargetFailure)]
+        if not described:
+            raise UserInputError("None of the references can be read.", "Re-link or restore the photos.")
+        self._queries = np.concatenate([d.vectors[:1] for d in described])
+        self.update = IndexUpdate(project, engine, backbone, fingerprint=_photo_fingerprint(described), cancel=cancel)
+
+    def nearest(self, count: int) -> list[int]:
+        """Ids of the `count` photos most alike, best first."""
+        index = self.update.index
+        return [n.image_id for n in index.search(self._queries, count, distinctive=True)] if index is not None else []
+
+
 def shortlist(
     project: Project,
     engine: Engine,
@@ -187,17 +203,9 @@ def shortlist(
     Raises:
         UserInputError: no reference can be described.
     """
-    request = DescriptorRequest(uuid.uuid4().hex, tuple(_reference_target(project, r) for r in references), backbone)
-    described: list[Descriptor] = []
-    for result in engine.descriptors(request, cancel=cancel):
-        if isinstance(result, TargetFailure):
-            continue
-        described.append(result)
-    if not described:
-        raise UserInputError("None of the references can be read.", "Re-link or restore the photos.")
-    queries = np.concatenate([d.vectors[:1] for d in described])
-    index, _ = _updated(project, engine, backbone, _photo_fingerprint(described), progress, cancel)
-    return [n.image_id for n in index.search(queries, count, distinctive=True)] if index is not None else []
+    wanted = Shortlist(project, engine, references, backbone, cancel=cancel)
+    wanted.update.step(progress=progress, cancel=cancel)
+    return wanted.nearest(count)
 
 
 def _photo_fingerprint(described: Sequence[Descriptor]) -> str:

@@ -38,7 +38,8 @@ from projects.formats.base import ReadOptions
 from projects.formats.checks import resolve_inside
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
 from projects.workflows.calibrate import MINIMUM_DECISIONS
-from projects.workflows.propose import COLLECTION, choose_again
+from projects.workflows.match_settings import choose_again
+from projects.workflows.propose_plan import COLLECTION
 
 RIGHT_WITHIN = 0.1
 CALIBRATE_AGAIN_AFTER = 10

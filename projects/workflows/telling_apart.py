@@ -1,8 +1,9 @@
 """Which photos a sweep does not ask about a category, because they clearly look like another one.
 
 Decided from the labelled instances of all categories, before anything is placed. A photo that holds an instance of the category
-is asked in any case, and so is one that a person asked for by itself; categories that somebody labelled in one photo together
-never stand in each other's way. Nothing is removed: what was proposed on such a photo before stays.
+is asked in any case, and so is one that a person asked for by itself; categories that somebody labelled in one photo together,
+and left and right ones ("left hand", "right hand"), never stand in each other's way. Nothing is removed: what was proposed on
+such a photo before stays.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING
 
 from engine.api import CategoriesRequest, Engine, Exemplar, ImageInput, TargetFailure
 from engine.domain.progress import CancelToken, Progress
+from engine.remote import is_there
 from projects.project import Project
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow
+from projects.workflows.rivals import rival_of
 
 if TYPE_CHECKING:
-    from projects.workflows.propose import ProposeOptions
+    from projects.workflows.propose_plan import ProposeOptions
 
 COLLECTION = 24
 """Photos without labels, spread over the project, that stand for the collection."""
@@ -48,22 +51,16 @@ def left_out_text(category: str, apart: dict[str, int], pending: int) -> str:
     return text + (f"; {pending} of them keep{'s' if pending == 1 else ''} what was proposed before" if pending else "")
 
 
-def leave_out(
-    project: Project, engine: Engine, category: CategoryRow, options: ProposeOptions, progress: Progress,
-    cancel: CancelToken,
-) -> LeftOut:  # fmt: skip
-    """What these options leave out for a category: on a sweep, unless they say otherwise, what looks like another one.
-
-    Nothing where the category is the only one with labels.
-    """
-    ids = options.image_ids
-    if ids is None and options.targets_glob:
-        ids = tuple(project.queries.image_ids(ImageFilter(glob=options.targets_glob)))
-    sweep = not options.other_kinds or (options.image_ids is None and (ids is None or len(ids) > 1))
-    if not (sweep if options.apart is None else options.apart):
-        return LeftOut()
-    # Photos that come a few at a time are counted by whoever asks.
-    return look_alikes(project, engine, category, ids, progress if options.image_ids is None else None, cancel)
+def wants_apart(project: Project, options: ProposeOptions) -> bool:
+    """Whether a sweep with these options leaves out what looks like another category: unless they say otherwise, one over
+    several photos that nobody named one by one."""
+    if options.apart is not None:
+        return options.apart
+    if not options.other_kinds:
+        return True
+    if options.image_ids is not None:
+        return False
+    return not options.targets_glob or len(project.queries.image_ids(ImageFilter(glob=options.targets_glob))) > 1
 
 
 def look_alikes(
@@ -76,6 +73,8 @@ def look_alikes(
         return LeftOut()
     photos_of = {name: {int(exemplar.image.image_id) for exemplar in found} for name, found in known.items()}
     beside = {name for name, photos in photos_of.items() if photos & photos_of[category.name]}
+    rival = rival_of(project.queries, category)
+    beside |= {rival.name} if rival is not None else set()
     own = {instance.image_id for instance in project.queries.iter_instances(category_id=category.id)}
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
     ids = project.queries.image_ids() if image_ids is None else image_ids
@@ -104,7 +103,7 @@ def _labelled(project: Project) -> dict[str, tuple[Exemplar, ...]]:
                 images[i.image_id].image_input, i.aligned(category.definition_ids), i.mask.rle if i.mask else None
             )
             for i in instances
-            if i.image_id in images and images[i.image_id].path.is_file()
+            if i.image_id in images and is_there(images[i.image_id].path)
         )
     return found
 

@@ -14,7 +14,8 @@ from benchmarks.training.textures import bank_image
 from engine.domain.masks import MaskRLE
 from engine.domain.proposals import MaskProposal
 from engine.domain.runspec import RunSpec
-from engine.features.fusion import get_descriptor, kernel_scores
+from engine.features.descriptors import get_descriptor
+from engine.features.fusion import kernel_scores
 
 
 def test_synthetic_pairs_are_held_out_and_repeatable() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QEventLoop, QTimer
 
-from desktop.engine_thread.jobs import Job, JobContext, Priority, Requeue
+from desktop.engine_thread.jobs import Job, JobContext, Priority
 from desktop.engine_thread.queue import JobQueue
 from desktop.engine_thread.service import EngineService
 from engine.domain.errors import BugError, KnownError, UserInputError
@@ -72,23 +72,63 @@ def test_answers_arrive_on_the_gui_thread(service: EngineService) -> None:
     assert gui == main and worker != main
 
 
-def test_what_is_on_screen_gets_in_between_a_sweep(service: EngineService) -> None:
+def test_what_is_on_screen_gets_in_between_the_steps_of_a_sweep(service: EngineService) -> None:
     log: list[str] = []
+    news: list[object] = []
     gate = threading.Event()
-    left = [3]
 
-    def sweep(context: JobContext) -> object:
-        gate.wait(5)
-        log.append("sweep")
-        left[0] -= 1
-        return Requeue() if left[0] else "all"
+    def sweep(context: JobContext) -> Iterator[object]:
+        for number in range(3):
+            gate.wait(5)
+            log.append("sweep")
+            yield number if number else None
+        return "all"
 
     done: list[object] = []
-    service.submit("sweep", sweep, priority=Priority.SWEEP, on_done=done.append)
+    service.submit("sweep", sweep, priority=Priority.SWEEP, on_news=news.append, on_done=done.append)
     service.submit("here", lambda context: log.append("here"), priority=Priority.SCREEN)
     gate.set()
     until(lambda: done)
-    assert log.index("here") <= 1 and log.count("sweep") == 3 and done == ["all"]
+    assert log.index("here") <= 1 and log.count("sweep") == 3
+    assert news == [1, 2] and done == ["all"]
+
+
+@pytest.mark.parametrize("ending", ["cancel", "project", "close"])
+def test_a_job_that_does_not_go_on_is_closed_on_its_own_thread(qapp: object, ending: str) -> None:
+    """Between two steps it may hold what it has not written yet, and an answer of the engine that is under way."""
+    service = EngineService(TinyEngine, lambda folder: None)
+    closed: list[str] = []
+    stopped: list[bool] = []
+    blocked, go = threading.Event(), threading.Event()
+
+    def sweep(context: JobContext) -> Iterator[None]:
+        try:
+            while True:
+                yield
+        finally:
+            closed.append(threading.current_thread().name)
+
+    def urgent(context: JobContext) -> None:
+        blocked.set()
+        go.wait(5)
+
+    job = service.submit("sweep", sweep, priority=Priority.SWEEP, on_stopped=lambda: stopped.append(True))
+    assert job is not None
+    until(lambda: service._worker is not None and service._worker._begun)
+    service.submit("here", urgent, priority=Priority.SCREEN)
+    until(blocked.is_set)
+    assert closed == []
+    if ending == "cancel":
+        service.cancel(job)
+    elif ending == "project":
+        service.use_project(None)
+    go.set()
+    if ending == "close":
+        assert service.close(5)
+    until(lambda: closed)
+    assert closed == ["kinmark-engine"] and stopped == [True] * (ending == "cancel")
+    service.close(5)
+    service.deleteLater()
 
 
 def test_a_cancelled_job_says_nothing_and_its_late_answer_is_dropped(service: EngineService) -> None:

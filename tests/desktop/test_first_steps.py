@@ -121,10 +121,10 @@ def test_check_names_what_looks_wrong_on_the_photo_in_front(
     finding = Finding("far", image.file_name, image.id, instance.id, "figure", "left_ear", 2.0, "left_ear looks odd")
     driver.window.commands._check_done((finding,))
     assert driver.space.labelling.focused_name == "left_ear"
-    assert driver.window.job_bar.step.whole_text.startswith("left_ear looks odd. Drag it")
+    assert driver.window.job_bar.step.whole_text.startswith("left_ear looks unlike that of the other photos")
     driver.space.step_image(1)
     driver.photo_shown()
-    assert "looks odd" not in driver.window.job_bar.step.whole_text
+    assert "looks unlike" not in driver.window.job_bar.step.whole_text
 
 
 def test_with_the_keypoint_tool_in_hand_a_proposal_is_still_reviewed(proposed: Driver) -> None:
@@ -142,7 +142,7 @@ def test_with_the_keypoint_tool_in_hand_a_proposal_is_still_reviewed(proposed: D
 
 
 def test_a_sweep_begins_beside_the_photo_that_is_looked_at(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
-    from desktop.session.jobs import needing_proposals
+    from projects.workflows.propose_all import needing_proposals
     from tests.support.window import make_photos
 
     folder = make_project(tmp_path / "figures.kinmark", make_photos(tmp_path / "many", 6), labelled=1)
@@ -150,8 +150,8 @@ def test_a_sweep_begins_beside_the_photo_that_is_looked_at(make_driver: Callable
     assert driver.window.open_project(folder)
     first, *others = driver.space.images.model.ids
     project = driver.space.session.project
-    assert needing_proposals(project, others[2]) == [others[2], others[1], others[3], others[0], others[4], first]
-    assert needing_proposals(project)[:2] == others[:2]
+    assert needing_proposals(project, others[2]) == (others[2], others[1], others[3], others[0], others[4], first)
+    assert needing_proposals(project)[:2] == tuple(others[:2])
 
 
 def test_the_sample_project_opens_at_a_labelled_photo_and_says_what_to_do(

@@ -103,7 +103,7 @@ def test_closing_the_window_keeps_what_was_asked_for(proposed: Driver) -> None:
     proposed.window.close()
     assert not proposed.window.isVisible()
     gate.open()
-    assert wait_for_stores(20)
+    assert wait_for_stores(120)
     with Project.open(folder) as project:
         assert project.queries.counts().keypoints == 13
         assert project.undo_name == "Accept 8 keypoints"
@@ -119,7 +119,7 @@ def test_a_project_can_be_opened_again_while_its_last_step_is_written(proposed: 
     assert proposed.space.session.queries.counts().keypoints == 5
     gate.open()
     proposed.until(lambda: proposed.space.session.queries.counts().keypoints == 13)
-    assert wait_for_stores(20)
+    assert wait_for_stores(120)
 
 
 def test_a_failing_step_is_told_and_changes_nothing(proposed: Driver) -> None:
@@ -178,7 +178,7 @@ def test_a_due_backup_is_written_behind_the_closing_window(driver: Driver, monke
     monkeypatch.setattr(Project, "backup_is_due", property(lambda self: not self._closed))
     monkeypatch.setattr(Project, "_back_up_at_closing", noted)
     driver.window.close_project()
-    assert wait_for_stores(20)
+    assert wait_for_stores(120)
     assert "kinmark-store" in threads and "MainThread" not in threads
     assert list((folder / "backups").glob("project-*.sqlite"))
     monkeypatch.undo()

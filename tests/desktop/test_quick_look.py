@@ -1,19 +1,20 @@
-"""The quick look of the window: one pass over all photos that still lack proposals, as one job."""
+"""The quick look: one pass over all photos that still lack proposals, in one request."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from desktop.session.jobs import ProposeSweep, SweepOutcome
-from engine.api import SEARCH_METHOD, SettingsChoice
+from engine.api import FIRST_LOOK, MatchSettings, SettingsChoice
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
 from engine.domain.runspec import RunSpec
 from projects.project import Project
 from projects.store.inputs import NewImage, NewKeypoint
+from projects.workflows.propose import Pace, ProposeSweep
+from projects.workflows.propose_all import sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions
 
 
 class Looking:
@@ -37,7 +38,7 @@ class Looking:
                 (nose,),
                 0.2,
                 None,
-                RunSpec(SEARCH_METHOD, "x"),
+                RunSpec(FIRST_LOOK, "x"),
             )
 
 
@@ -52,10 +53,16 @@ def test_a_quick_look_takes_all_photos_in_one_pass_and_only_those_without_propos
         row = project.queries.category(category)
         assert row is not None
         operations.add_instance(ids[0], category, [NewKeypoint(row.definition_ids[0], 1.0, 2.0)])
-        context = SimpleNamespace(project=project, engine=Looking(), progress=Progress(), cancel=CancelToken())
-        outcome = ProposeSweep(None, "otter", "embedded", quick=True)(context)  # type: ignore[arg-type]
-        assert isinstance(outcome, SweepOutcome) and outcome.proposals == 19
-        [request] = context.engine.requests
-        assert request.settings.method == SEARCH_METHOD and len(request.targets) == 19
-        again = ProposeSweep(None, "otter", "embedded", quick=True)(context)  # type: ignore[arg-type]
-        assert isinstance(again, SweepOutcome) and again.proposals == 0 and len(context.engine.requests) == 1
+        engine = Looking()
+        quick = ProposeOptions(category="otter", settings=MatchSettings(pipeline=FIRST_LOOK))
+
+        def swept() -> int:
+            sweep = ProposeSweep(project, engine, quick, pace=Pace(512, 512))  # type: ignore[arg-type]
+            while sweep.left:
+                sweep.step(512)
+            return sweep_outcome(project, sweep.outcomes).proposals
+
+        assert swept() == 19
+        [request] = engine.requests
+        assert request.settings.pipeline == FIRST_LOOK and len(request.targets) == 19
+        assert swept() == 0 and len(engine.requests) == 1

@@ -29,7 +29,8 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
 from tests.support.projects import keypoint_proposal, make_project
 
 

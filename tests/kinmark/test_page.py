@@ -1,4 +1,4 @@
-"""The code blocks of docs/python-api.md, run one after the other with the embedded model; every public name is on the page."""
+"""The code blocks of docs/reference/python-api.md, run one after the other with the embedded model; every public name is on the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import kinmark
 def test_the_code_of_the_page_runs(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (repository / "docs" / "python-api.md").read_text("utf-8")
+    page = (repository / "docs" / "reference" / "python-api.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 6
     (tmp_path / "photos").mkdir()
@@ -36,8 +36,8 @@ def test_the_code_of_the_page_runs(
 
 
 def test_every_public_verb_is_on_the_page(repository: Path) -> None:
-    page = (repository / "docs" / "python-api.md").read_text("utf-8")
+    page = (repository / "docs" / "reference" / "python-api.md").read_text("utf-8")
     for kind in (kinmark.Project, kinmark.Model):
         for name in vars(kind):
             if not name.startswith("_") and name not in ("folder", "model"):
-                assert re.search(rf"\b{name}\b", page), f"{kind.__name__}.{name} is not on docs/python-api.md"
+                assert re.search(rf"\b{name}\b", page), f"{kind.__name__}.{name} is not on docs/reference/python-api.md"

@@ -21,6 +21,7 @@ from projects.videos import (
     frame_of,
     look_at,
     parse_choice,
+    preview_clip,
     read_frames,
 )
 from projects.workflows.exporting import project_dataset
@@ -105,6 +106,18 @@ def test_damaged_clips_and_frames_beyond_the_end(clip: Path, tmp_path: Path) -> 
         assert project.queries.count_images() == 0 and not list((project.folder / "frames").rglob("*.png"))
 
 
+def test_a_preview_says_what_is_added(clip: Path, tmp_path: Path) -> None:
+    shown = preview_clip(clip, parse_choice("every=3"), pictures=(4, 32))
+    assert shown.numbers == tuple(range(0, 40, 3)) and [n for n, _ in shown.pictures] == [0, 12, 27, 39]
+    assert {p.shape for _, p in shown.pictures} == {(24, 32, 3)}
+    assert [round(float(p.mean()) / 6) for _, p in shown.pictures] == [0, 12, 27, 39]
+    with Project.create(tmp_path / "p.kinmark") as project:
+        add_clip(project, clip, shown.choice)
+        assert [int(r.file_name[-10:-4]) for r in project.queries.iter_images()] == list(shown.numbers)
+    with pytest.raises(UserInputError, match="about 40"):
+        preview_clip(clip, parse_choice("list=500"))
+
+
 def test_farthest_takes_one_of_each_kind() -> None:
     rng = np.random.default_rng(0)
     centres = np.eye(8)[:4]
@@ -135,6 +148,8 @@ def test_diverse_frames_are_unlike_each_other(tmp_path: Path) -> None:
         config = EngineConfig(device="cpu", cache_dir=tmp_path / "cache", threads=1)
         add_clip(project, path, FrameChoice("diverse", 3), engine=lambda: open_engine(config))
         numbers = [int(r.file_name[-10:-4]) for r in project.queries.iter_images()]
+    shown = preview_clip(path, FrameChoice("diverse", 3), engine=lambda: open_engine(config))
+    assert list(shown.numbers) == numbers == [n for n, _ in shown.pictures]
     kinds = [0 if n < 30 else 1 if n < 33 else 2 for n in numbers]
     assert kinds == [0, 1, 2]
 

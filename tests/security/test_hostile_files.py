@@ -1,4 +1,4 @@
-"""Claims of docs/security.md about files from strangers, checked by opening such files."""
+"""Claims of docs/reference/security.md about files from strangers, checked by opening such files."""
 
 from __future__ import annotations
 

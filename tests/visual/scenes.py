@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import made_up
+from herd_scenes import several
 
 from engine.domain.errors import UnreadableImageError
 from projects.project import Project
@@ -22,6 +23,7 @@ def run(studio: Any) -> None:
     studio.take("start-empty")
     start(studio)
     first_steps(studio)
+    several(studio)
     open_sample(studio)
     review(studio)
     pages(studio)

@@ -1,7 +1,7 @@
 """Pictures of every window: light and dark, empty and full, long names, small window, 200 % scale, German.
 
     python tests/visual/screenshots.py OUT [--dark] [--scale 2] [--language de] [--only NAME ...]
-    python tests/visual/screenshots.py --guide      # the pictures of docs/user-guide
+    python tests/visual/screenshots.py --guide      # the pictures of docs/guide
     python tests/visual/screenshots.py OUT --all    # every variant, each in its own folder of OUT
 
 Needs no screen (offscreen platform) and no model. Look at each picture after a change of the window.
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 GUIDE = (
     "start-recent", "dialog-new", "main-review", "main-zoomed", "main-grid", "parts", "identities", "statistics-full",
-    "dialog-schema", "dialog-bulk", "dialog-export", "dialog-tune-result", "dialog-keys", "dialog-legend",
+    "dialog-schema", "dialog-bulk", "dialog-export", "dialog-tune-result", "dialog-keys", "dialog-legend", "herd-review",
 )  # fmt: skip
 """Pictures of the user guide."""
 
@@ -42,7 +42,7 @@ VARIANTS: dict[str, list[str]] = {
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, nargs="?", default=REPOSITORY / "docs" / "user-guide" / "pictures")
+    parser.add_argument("out", type=Path, nargs="?", default=REPOSITORY / "docs" / "guide" / "pictures")
     parser.add_argument("--guide", action="store_true", help="write the pictures of the user guide (JPEG)")
     parser.add_argument("--all", action="store_true", help="every variant, one after the other")
     parser.add_argument("--dark", action="store_true")

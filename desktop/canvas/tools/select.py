@@ -12,6 +12,7 @@ from desktop.canvas.hit import PointHit, drag_box_handle, hit_box, hit_point, in
 from desktop.canvas.intents import (
     AcceptPoint,
     FocusPoint,
+    MarkPoint,
     MovePoint,
     Nudge,
     SelectInstance,
@@ -86,6 +87,10 @@ class SelectTool(Tool):
             if self._whole is not None:
                 self.emit(SelectInstance(self._whole.key))
                 return
+        if hit is not None and event.has(Qt.KeyboardModifier.ControlModifier):
+            self._start = None
+            self.emit(MarkPoint(hit.key, hit.index))
+            return
         if hit is not None:
             self._press_point(hit, event)
             return

@@ -14,6 +14,7 @@ from engine.domain.alike import REACH, SAME_FROM, place_similarity
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from projects.several import keypoints_from_json, points_to_json, rejected_points
 from projects.store.changes import OpChanges
 from projects.store.inputs import checked_box
@@ -173,7 +174,7 @@ class ProposalOperations(OperationGroup):
             for index, proposal in enumerate(proposals):
                 image_id = int(proposal.image_id)
                 if image_id not in known:
-                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    op.skipped.append(said("image {0}: no longer in the project", image_id))
                     continue
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 asked = instance_ids[index] if instance_ids is not None else None
@@ -215,7 +216,7 @@ class ProposalOperations(OperationGroup):
     ) -> None:  # fmt: skip
         refused = _refused(op, proposal, image_id, category_id, proof, definitions)
         if refused is None:
-            op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+            op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
             return
         taken = set()
         if target is not None:
@@ -229,7 +230,7 @@ class ProposalOperations(OperationGroup):
             and math.isfinite(keypoint.confidence)
         ]
         if not kept:
-            op.skipped.append(f"image {image_id}: nothing new to propose")
+            op.skipped.append(said("image {0}: nothing new to propose", image_id))
             return
         x0, y0, x1, y1 = checked_box(proposal.box)
         extra = {
@@ -260,10 +261,14 @@ class ProposalOperations(OperationGroup):
         job: str = "",
         name: str = "",
         evidence: Sequence[str] | None = None,
+        instance_ids: Sequence[int] | None = None,
     ) -> OpChanges:
         """Store the outcome of a search for one instance: pending masks, and "not here" answers for the ranking.
 
         Those of the same image, category and identity are replaced; what was rejected on the same evidence stays away.
+
+        Args:
+            instance_ids: for each proposal the accepted instance whose mask it is.
         """
         with self._runner.operation(name or "Find an instance", merge_key=JOB + job if job else "") as op:
             known = image_sizes(op, [int(proposal.image_id) for proposal in proposals])
@@ -272,7 +277,7 @@ class ProposalOperations(OperationGroup):
             for index, proposal in enumerate(proposals):
                 image_id = int(proposal.image_id)
                 if image_id not in known:
-                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    op.skipped.append(said("image {0}: no longer in the project", image_id))
                     continue
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 if image_id not in replaced:
@@ -282,9 +287,10 @@ class ProposalOperations(OperationGroup):
                 if proposal.mask is not None:
                     check_mask(proposal.mask, known[image_id])
                     if self._mask_refused(op, image_id, category_id, identity_id, proof):
-                        op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+                        op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
                         continue
-                self._store_mask(op, proposal, image_id, category_id, identity_id, run_id, proof)
+                owner = instance_ids[index] if instance_ids is not None else None
+                self._store_mask(op, proposal, image_id, category_id, identity_id, run_id, proof, owner)
             op.count = len(op.ids)
         return op.changes
 
@@ -295,19 +301,13 @@ class ProposalOperations(OperationGroup):
         ) is not None  # fmt: skip
 
     def _store_mask(
-        self,
-        op: Op,
-        proposal: MaskProposal,
-        image_id: int,
-        category_id: int,
-        identity_id: int | None,
-        run_id: int,
-        proof: str,
-    ) -> None:
+        self, op: Op, proposal: MaskProposal, image_id: int, category_id: int, identity_id: int | None, run_id: int,
+        proof: str, instance_id: int | None,
+    ) -> None:  # fmt: skip
         x0, y0, x1, y1 = checked_box(proposal.box)
         extra = {**proposal.extra, "seconds": proposal.seconds}
         [id_] = op.add(Proposal, [{
-            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": None,
+            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": instance_id,
             "identity_id": identity_id, "kind": "mask", "here": int(proposal.mask is not None),
             "confidence": float(proposal.confidence), "score": _number(proposal.score), "rank": proposal.rank,
             "x0": x0, "y0": y0, "x1": x1, "y1": y1, "evidence": proof,
@@ -385,7 +385,9 @@ class ProposalOperations(OperationGroup):
         `positions`: {keypoint proposal id: (x, y, visibility)} where the person dragged it or took another peak.
         """
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation("Accept a keypoint" if len(ids) == 1 else f"Accept {len(ids)} keypoints") as op:
+        with self._runner.operation(
+            "Accept a keypoint" if len(ids) == 1 else said("Accept %n keypoints", n=len(ids))
+        ) as op:
             op.ids = deciding.accept_keypoints(op, ids, positions or {})
             op.count = len(ids)
         return op.changes
@@ -427,7 +429,9 @@ class ProposalOperations(OperationGroup):
     def reject_keypoints(self, keypoint_proposal_ids: Iterable[int]) -> OpChanges:
         """Reject single keypoints of proposals; the rest stays pending."""
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation("Reject a keypoint" if len(ids) == 1 else f"Reject {len(ids)} keypoints") as op:
+        with self._runner.operation(
+            "Reject a keypoint" if len(ids) == 1 else said("Reject %n keypoints", n=len(ids))
+        ) as op:
             deciding.reject_keypoints(op, ids)
             op.count = len(ids)
         return op.changes

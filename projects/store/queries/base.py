@@ -43,9 +43,10 @@ class QueryGroup:
         text = self._value("SELECT value FROM setting WHERE key = ?", (key,))
         return default if text is None else json.loads(text)
 
-    def settings(self) -> dict[str, Any]:
-        """All settings."""
-        return {row[0]: json.loads(row[1]) for row in self._all("SELECT key, value FROM setting")}
+    def settings(self, prefix: str = "") -> dict[str, Any]:
+        """All settings whose key begins with `prefix`."""
+        rows = self._all("SELECT key, value FROM setting WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        return {row[0]: json.loads(row[1]) for row in rows}
 
 
 def marks(values: Sequence[Any]) -> str:

@@ -20,7 +20,8 @@ from projects.workflows.demo import steps
 from projects.workflows.demo.photos import DemoPhotos, sample_photos
 from projects.workflows.demo.sheet import Ranking, draw_demo_sheet
 from projects.workflows.demo.truth import Score, exemplar_image, instance_of, samples_dir
-from projects.workflows.propose import CategoryOutcome, ProposeOptions, propose
+from projects.workflows.propose import CategoryOutcome, propose
+from projects.workflows.propose_plan import ProposeOptions
 
 MARKER = ".kinmark-demo"
 ACCEPT_FROM = 0.8

@@ -21,7 +21,8 @@ from projects.project import Project
 from projects.workflows.demo.sheet import FoundMask, ProposedPoint, Snapshot
 from projects.workflows.demo.truth import Score, best_iou, instance_box, instance_of, nearest_instance, score_keypoints
 from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.find import FindOptions, ReferenceSpec, find, image_of
+from projects.workflows.find import find
+from projects.workflows.find_plan import FindOptions, ReferenceSpec, image_of
 
 
 def snapshot(project: Project) -> Snapshot:

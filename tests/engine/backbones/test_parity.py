@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from engine.domain.geometry import ImageTransform
-from engine.features.extractor import to_network
-from engine.features.views import render_pixels
+from engine.features.views import render_pixels, to_network
 
 if TYPE_CHECKING:
     from engine.backbones.backbone import Backbone

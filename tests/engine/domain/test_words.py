@@ -66,7 +66,7 @@ def test_time_left_is_honest():
 def test_the_door_is_light():
     """`import engine.api` loads no torch, no Qt, no database, and no image library."""
     code = (
-        "import sys, engine, engine.domain, engine.api, engine.api.local, projects.cli.app\n"
+        "import sys, engine, engine.domain, engine.api, engine.local, projects.cli.app\n"
         "heavy = {'torch', 'PySide6', 'sqlalchemy', 'diffusers', 'transformers', 'PIL', 'cv2', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -51,7 +51,7 @@ def _extract(
     with session.guarded():
         views = [session.whole_view(image, str(folder)) for image in images]
         prompt = session.prompt("empty", extractor.backbone)
-        return extractor.extract(views, prompt=prompt, ensemble=ensemble, descriptor=None, progress=progress)
+        return extractor.extract(views, prompt=prompt, recipe=extractor.recipe(ensemble=ensemble), descriptor=None, progress=progress)
 
 
 @pytest.fixture

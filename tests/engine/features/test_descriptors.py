@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.training.textures import bank_image
 from engine.features.colour import colour_map
-from engine.features.fusion import get_descriptor
+from engine.features.descriptors import get_descriptor
 from engine.features.local_descriptor import BIN_SIZES, dense_descriptor, orientation_energy
 
 CELLS = (24, 18)

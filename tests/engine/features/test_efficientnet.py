@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.features import efficientnet
+from engine.features.descriptors import get_descriptor, parse_parts
 from engine.features.efficientnet import (
     BN_EPS,
     EfficientNetLite,
@@ -23,7 +24,6 @@ from engine.features.efficientnet import (
     to_pixels,
     weights_file,
 )
-from engine.features.fusion import get_descriptor, parse_parts
 
 
 def _published(state: dict[str, torch.Tensor], x: torch.Tensor, network: EfficientNetLite) -> torch.Tensor:

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from engine.session import EngineSession
 
 
-def _extract(session: EngineSession, folder: Path, images: tuple[ImageInput, ...], **options: object):
+def _extract(session: EngineSession, folder: Path, images: tuple[ImageInput, ...], **options: int):
     name = str(folder)
     extractor = session.extractor(name)
     views = [session.whole_view(image, name) for image in images]
-    return extractor.extract(views, prompt=session.prompt("empty", extractor.backbone), **options)
+    recipe = extractor.recipe(**options)
+    return extractor.extract(views, prompt=session.prompt("empty", extractor.backbone), recipe=recipe)
 
 
 def test_second_extraction_comes_from_the_cache(
@@ -63,15 +64,15 @@ def test_fused_cosine_is_the_weighted_mean_of_both(
     extractor = toy_session.extractor(name)
     view = toy_session.whole_view(toy_images[0], name)
     prompt = toy_session.prompt("empty", extractor.backbone)
-    part = extractor.extract_parts([view], prompt=prompt, descriptor="dense_sift")[0]
+    diffusion = extractor.extract([view], prompt=prompt, fusion_weight=0.0)[0]
+    described = extractor.descriptor_maps([view], "dense_sift")[0]
     fused = extractor.extract([view], prompt=prompt, descriptor="dense_sift", fusion_weight=0.3)[0]
-    assert part.descriptor is not None
 
     def cosine(maps: torch.Tensor) -> torch.Tensor:
         cells = torch.nn.functional.normalize(maps.flatten(1), dim=0)
         return cells.T @ cells
 
-    expected = 0.7 * cosine(part.diffusion.features) + 0.3 * cosine(part.descriptor.features)
+    expected = 0.7 * cosine(diffusion.features) + 0.3 * cosine(described.features)
     torch.testing.assert_close(cosine(fused.features), expected, atol=1e-4, rtol=0)
 
 

@@ -11,9 +11,9 @@ import torch
 from benchmarks.published import dift_features, sd4match_features
 from engine.api import ImageInput
 from engine.backbones.prompt import Prompt
-from engine.features.extractor import FeatureExtractor, to_network
+from engine.features.extractor import FeatureExtractor
 from engine.features.noise import image_noise
-from engine.features.views import render_view, whole_view
+from engine.features.views import render_view, to_network, whole_view
 
 if TYPE_CHECKING:
     from engine.backbones.backbone import Backbone

@@ -12,8 +12,9 @@ from engine.api import FindRequest, ImageInput, InstanceSettings, Reference, Tar
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.masks import MaskRLE, mask_iou
 from engine.domain.progress import CancelToken, Progress
+from engine.instances.by_reference import InstanceFinder
 from engine.instances.evidence import resize_map
-from engine.instances.find import InstanceFinder, find_instance
+from engine.instances.find import find_instance
 from engine.instances.picture import load_picture
 from tests.engine.instances.conftest import BLUE, RED
 

@@ -11,7 +11,7 @@ import torch
 from engine.api import ImageInput, InstanceSettings, SegmentRequest
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.masks import MaskRLE, mask_iou
-from engine.instances.find import InstanceFinder
+from engine.instances.by_reference import InstanceFinder
 from engine.instances.picture import Picture
 from engine.instances.sam import background_points, load_segmenter, spread_points
 from engine.instances.segment import segment
@@ -19,7 +19,7 @@ from tests.engine.instances.conftest import RED
 from tests.engine.instances.test_find import request_for  # noqa: F401 - fixture
 from tests.support.toy_segmenters import make_toy_segmenter
 
-KINDS = ["sam", "sam_hq", "sam2", "edgetam"]
+KINDS = ["sam", "sam_hq", "sam2", "sam3_tracker", "edgetam"]
 
 
 @pytest.fixture(scope="module")

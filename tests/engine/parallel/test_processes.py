@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from engine.api import DescriptorRequest, FindRequest, MatchSettings, Reference
-from engine.api.local import LocalEngine
 from engine.domain.errors import KnownError, OperationCancelled, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.local import LocalEngine
 from engine.parallel.factory import EngineFactory
 from engine.parallel.processes import ProcessPool
 from engine.parallel.sharded import ShardedEngine

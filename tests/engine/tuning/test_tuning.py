@@ -13,11 +13,11 @@ from engine.api import Exemplar, TuneProgress, TuneRequest
 from engine.domain.errors import OperationCancelled, OutOfMemoryError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.prompts.files import read_card, read_tensors
-from engine.prompts.learners import make_learner
 from engine.session import EngineSession
 from engine.tuning import run as tuning_run
-from engine.tuning.job import tune_prompt
+from engine.tuning.job import tune_prompt, tune_steps
 from engine.tuning.options import TuningOptions
+from engine.tuning.start import make_learner
 from tests.support.labelled import SCHEMA
 
 OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3}
@@ -97,21 +97,38 @@ def test_an_interrupted_job_ends_as_if_it_had_not_been(
 
 
 def test_a_killed_process_continues_from_its_last_checkpoint(
-    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path
+    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
         """Stands for SIGKILL: nothing is caught, nothing is saved on the way out."""
 
     def kill(point: TuneProgress) -> None:
         if point.step == 5:
+            monkeypatch.setattr("engine.tuning.job.save_checkpoint", lambda *_: None)
             raise Killed
 
     whole = _weights(toy_session, replace(request_, work_dir=tmp_path / "whole"))
     with pytest.raises(Killed):
         tune_prompt(toy_session, request_, on_step=kill)
+    monkeypatch.undo()
     seen: list[int] = []
     result = tune_prompt(toy_session, request_, on_step=lambda p: seen.append(p.step))
     assert seen[0] == 4
+    continued = read_tensors(result.folder)
+    assert all(torch.equal(whole[k], continued[k]) for k in whole)
+
+
+def test_steps_that_are_closed_keep_what_was_tuned(
+    toy_session: EngineSession, request_: TuneRequest, tmp_path: Path
+) -> None:
+    whole = _weights(toy_session, replace(request_, work_dir=tmp_path / "whole"))
+    steps = tune_steps(toy_session, request_)
+    while next(steps).step < 5:
+        pass
+    steps.close()
+    seen: list[int] = []
+    result = tune_prompt(toy_session, request_, on_step=lambda p: seen.append(p.step))
+    assert seen[0] == 6
     continued = read_tensors(result.folder)
     assert all(torch.equal(whole[k], continued[k]) for k in whole)
 

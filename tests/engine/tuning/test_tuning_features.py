@@ -13,13 +13,14 @@ import torch
 from engine.api import Exemplar, TuneRequest
 from engine.backbones.spec import BackboneSpec, FusionSpec, ScaleWeight
 from engine.matching.reader import DESCRIPTOR, DIFFUSION
-from engine.prompts.learners import TokenLearner, make_learner
+from engine.prompts.learners import TokenLearner
 from engine.session import EngineSession
 from engine.tuning.heldout import HeldOut
 from engine.tuning.loss import cross_entropy_of_maps
 from engine.tuning.material import make_labelled, split_by_image, training_pairs
 from engine.tuning.options import TuningOptions
 from engine.tuning.run import TuningRun
+from engine.tuning.start import make_learner
 from tests.support.labelled import SCHEMA
 
 KERNEL = 0.05
@@ -62,12 +63,15 @@ def test_maps_and_scores_are_those_of_the_matching(
     expected = extractor.compute(views, prompt, extractor.recipe())
     torch.testing.assert_close(maps, expected, atol=1e-5, rtol=1e-4)
 
-    parts = extractor.extract_parts(views, prompt=prompt)
+    parts = {
+        DIFFUSION: extractor.extract(views, prompt=prompt, fusion_weight=0.0),
+        DESCRIPTOR: extractor.descriptor_maps(views, extractor.backbone.spec.fusion.descriptor),
+    }
     points = torch.tensor([[[3.0, 4.0], [6.5, 2.0]]])
     found = run.similarity(maps[:1], maps[1:], keys[:1], keys[1:], points, fused=True)[0]
 
     def cosines(which: str) -> torch.Tensor:
-        chosen = [(p.diffusion if which == DIFFUSION else p.descriptor).features for p in parts]
+        chosen = [m.features for m in parts[which]]
         source, target = (torch.nn.functional.normalize(m, dim=0) for m in chosen)
         at = points[0] * (source.shape[-1] - 1) / (maps.shape[-1] - 1)
         x, y = at[:, 0], at[:, 1]

@@ -16,9 +16,8 @@ from engine.domain.prompt_card import PromptCard
 from engine.matching.plan.plan import Plan
 from engine.matching.pose.votes import shape_penalty
 from engine.matching.predict import SHAPE_UNIT
-from engine.pipelines.sweep import choose_settings, propose_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
 from engine.prompts.files import read_card
-from engine.prompts.learners import make_learner
 from engine.session import EngineSession
 from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise
 from engine.tuning.job import tune_prompt
@@ -28,6 +27,7 @@ from engine.tuning.material import make_labelled, split_by_image, training_pairs
 from engine.tuning.options import TuningOptions, request_fingerprint
 from engine.tuning.proposals import ProposalJudge
 from engine.tuning.run import TuningRun
+from engine.tuning.start import make_learner
 from tests.support.labelled import SCHEMA
 
 OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3, "tokens": 4}

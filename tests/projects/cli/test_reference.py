@@ -6,8 +6,8 @@ from projects.cli.reference import reference
 
 
 def test_the_page_is_what_the_commands_say(repository):
-    page = (repository / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert page == reference(), "run: python -m projects.cli.reference > docs/commands.md"
+    page = (repository / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    assert page == reference(), "run: python -m projects.cli.reference > docs/reference/commands.md"
 
 
 def test_every_option_explains_itself():

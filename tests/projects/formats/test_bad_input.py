@@ -1,4 +1,4 @@
-"""Damaged and hostile files: the error names file and item, or the report names what was put right (docs/formats.md)."""
+"""Damaged and hostile files: the error names file and item, or the report names what was put right (docs/reference/formats.md)."""
 
 from __future__ import annotations
 

@@ -407,3 +407,33 @@ def test_a_large_project_is_checked_after_a_crash_only(folder: Path, monkeypatch
     (folder / DATABASE_NAME).touch()
     Project.open(folder).close()
     assert checks == ["checked", "checked"], "touched by something else since"
+
+
+def test_threads_that_back_up_at_once_write_whole_files_of_their_own(folder: Path) -> None:
+    """The window's and the engine's connection are closed together: both may find a backup due."""
+    made: list[Path] = []
+    threads = [threading.Thread(target=lambda: made.append(backup.make(folder))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 4 and all(backup.check(path) == [] for path in made)
+    assert sorted(made) == sorted((folder / "backups").iterdir())
+
+
+def test_a_backup_that_fails_at_closing_stays_due(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backup, "is_due", lambda *_: True)
+
+    def full(*_: object, **__: object) -> Path:
+        raise ProjectError("The disk is full.")
+
+    project = Project.open(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "make", full)
+        project.close()
+    assert "no backup of" in caplog.text and "The disk is full." in caplog.text
+    with Project.open(folder) as again:
+        assert again.backup_is_due
+    assert len(backup.backups_of(folder)) == 1

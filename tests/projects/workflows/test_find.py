@@ -22,9 +22,11 @@ from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewInstance
 from projects.workflows import find as find_module
-from projects.workflows.find import FindOptions, ReferenceSpec, find
+from projects.workflows.find import FindSweep, find, options_of
+from projects.workflows.find_plan import FindOptions, ReferenceSpec
 from projects.workflows.identities import export_identities, split_by_images
 from projects.workflows.index import shortlist, update_index
+from projects.workflows.kept import kept_job, kept_jobs
 
 WIDTH, HEIGHT = 40, 30
 
@@ -263,3 +265,51 @@ def test_split_by_photo(project):
     assert {i.name: i.instance_count for i in project.queries.identities()} == {"Rex": 1, "Max": 1}
     with pytest.raises(UserInputError, match="no confirmed"):
         split_by_images(project, "Rex", "Kim", ["p2.png"])
+
+
+def test_a_search_goes_on_step_by_step_with_what_was_denied_meanwhile(project):
+    engine = KnowingEngine()
+    sweep = FindSweep(project, engine, REX)
+    assert sweep.left and sweep.total == 7
+    sweep.step(4)
+    assert len(engine.requests) == 1
+    [suggestion] = project.queries.proposals(image_id=image_id(project, "p4.png"))
+    with Project.open(project.folder) as window:
+        window.operations.reject_proposals([suggestion.id])
+    while sweep.left:
+        sweep.step(2)
+    assert [len(request.negatives) for request in engine.requests] == [0, 1]
+    assert [t.path.name for t in engine.requests[1].targets] == ["p5.png", "p6.png", "p7.png"]
+    assert sweep.outcome.found == 5 and [row.file_name for row in sweep.outcome.results[:2]] == ["p7.png", "p6.png"]
+
+
+def test_a_search_that_was_cut_off_goes_on_where_it_was(project):
+    sweep = FindSweep(project, KnowingEngine(), REX)
+    sweep.keep("a")
+    sweep.step(5)
+    kept = kept_job(project, "a")
+    assert (kept.kind, kept.name, kept.done, kept.total) == ("find", "Rex", 5, 7)
+    engine = KnowingEngine()
+    sweep = FindSweep(project, engine, options_of(kept), kept=kept)
+    while sweep.left:
+        sweep.step(2)
+    assert [t.path.name for t in engine.requests[0].targets] == ["p6.png", "p7.png"]
+    assert len(engine.requests[0].references) == 1, "the box that began it is a confirmed instance"
+    assert kept_jobs(project) == () and len(project.queries.proposals(kind="mask")) == 5
+
+
+def test_the_index_of_a_large_collection_is_made_in_steps_too(project, monkeypatch):
+    monkeypatch.setattr(find_module, "SHORTLIST_FROM", 4)
+    monkeypatch.setattr(find_module, "SHORTLIST", 2)
+    monkeypatch.setattr(find_module, "INDEX_STEP", 3)
+    engine = KnowingEngine()
+    sweep = FindSweep(project, engine, REX)
+    sweep.keep("a")
+    steps = 0
+    while not engine.requests:
+        sweep.step(1)
+        steps += 1
+    assert steps >= 4 and sweep.total <= 2 and kept_job(project, "a").total == sweep.total
+    while sweep.left:
+        sweep.step(1)
+    assert sweep.outcome.searched == 7 and sweep.outcome.shortlisted == sweep.total

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import SEARCH_METHOD, Calibration, CategoryAnswer, MatchSettings, SettingsChoice, TargetFailure
+from engine.api import FIRST_LOOK, Calibration, CategoryAnswer, MatchSettings, SettingsChoice, TargetFailure
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
@@ -22,7 +22,10 @@ from engine.domain.runspec import RunSpec
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, keypoint_map, propose
+from projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
+from projects.workflows.propose import Pace, ProposeSweep, options_of, propose
+from projects.workflows.propose_all import needing_proposals, sweep_outcome
+from projects.workflows.propose_plan import ProposeOptions, keypoint_map
 
 CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
 
@@ -178,7 +181,7 @@ def test_few_targets_take_their_statistics_from_the_whole_collection(project, mo
     [request] = engine.requests
     assert [t.image.path.name for t in request.targets] == ["p2.png"]
     assert [i.path.name for i in request.statistics_images] == ["p1.png", "p2.png", "p3.png", "p4.png"]
-    monkeypatch.setattr("projects.workflows.propose.COLLECTION", 2)
+    monkeypatch.setattr("projects.workflows.propose_plan.COLLECTION", 2)
     propose(project, engine, ProposeOptions(image_ids=(project.image_ids[2],)))
     assert [i.path.name for i in engine.requests[-1].collection] == ["p1.png", "p3.png"]
 
@@ -367,9 +370,9 @@ def test_a_first_look_leaves_what_waits_alone_and_does_not_calibrate(project, mo
     class Looking(PlacingEngine):
         def propose_keypoints(self, request, *, progress=None, cancel=None):
             for answer in super().propose_keypoints(request, progress=progress, cancel=cancel):
-                yield replace(answer, spec=RunSpec(SEARCH_METHOD, "toy"))
+                yield replace(answer, spec=RunSpec(FIRST_LOOK, "toy"))
 
-    quick = ProposeOptions(settings=MatchSettings(method=SEARCH_METHOD))
+    quick = ProposeOptions(settings=MatchSettings(pipeline=FIRST_LOOK))
     propose(project, PlacingEngine(), ProposeOptions(image_ids=tuple(project.image_ids[1:3])))
     waiting = [p.id for p in project.queries.proposals()]
     engine = Looking(confidence=0.3)
@@ -379,3 +382,126 @@ def test_a_first_look_leaves_what_waits_alone_and_does_not_calibrate(project, mo
     project.operations.accept_proposals(image_ids=project.image_ids[3:5])
     propose(project, engine)
     assert engine.records == [] and engine.requests[-1].calibration is None
+
+
+def _asked(engine):
+    return [t.image.path.name for request in engine.requests for t in request.targets]
+
+
+def test_a_sweep_goes_on_step_by_step_and_asks_the_engine_once(project):
+    _label(project, 0)
+    engine = PlacingEngine()
+    sweep = ProposeSweep(project, engine)
+    assert (sweep.total, sweep.left) == (6, 6)
+    seen = []
+    while sweep.left:
+        assert sweep.step(2) == 2
+        seen.append(project.queries.count_proposals())
+    assert seen == [1, 3, 5] and len(engine.requests) == 1 and engine.choices == 1
+    assert project.undo_name == "Propose otter" and sweep.outcomes[0].proposals == 5
+    project.undo()
+    assert project.queries.count_proposals() == 0
+
+
+def test_what_a_person_accepts_meanwhile_is_an_exemplar_from_the_next_step_on(project):
+    _label(project, 0)
+    engine = PlacingEngine()
+    sweep = ProposeSweep(project, engine)
+    sweep.step(2)
+    with Project.open(project.folder) as window:  # another thread's connection
+        window.operations.accept_proposals(image_ids=[project.image_ids[1]])
+    _label(project, 4)
+    while sweep.left:
+        sweep.step(2)
+    assert [len(request.exemplars) for request in engine.requests] == [1, 3]
+    assert [t.image.path.name for t in engine.requests[1].targets] == ["p2.png", "p3.png", "p5.png"]
+    assert sweep.outcomes[0].targets == 4 and sweep.outcomes[0].proposals == 4
+
+
+def test_the_spans_of_several_categories_take_turns(project):
+    _label(project, 0)
+    badger = project.operations.add_category("badger", KeypointSchema(("nose",))).ids[0]
+    [nose] = project.queries.category(badger).definition_ids
+    project.operations.add_instance(project.image_ids[0], badger, [NewKeypoint(nose, 5, 5)])
+    order = []
+
+    class Noting(PlacingEngine):
+        def propose_keypoints(self, request, *, progress=None, cancel=None):
+            for answer in super().propose_keypoints(request, progress=progress, cancel=cancel):
+                order.append((request.category[0], project.image_ids.index(int(answer.image_id))))
+                yield answer
+
+    sweep = ProposeSweep(project, Noting(), pace=Pace(at_once=3, span=4))
+    while sweep.left:
+        sweep.step(3)
+    names = {category.name[0] for category in project.queries.categories()}
+    assert names == {"o", "b"}
+    first, second = order[0][0], ({"o", "b"} - {order[0][0]}).pop()
+    assert order == [(first, n) for n in (1, 2, 3)] + [(second, n) for n in (1, 2, 3)] + [
+        (first, 4), (first, 5), (second, 4), (second, 5)
+    ]  # fmt: skip
+    assert (sweep.total, sweep.done) == (12, 12)
+
+
+def test_a_sweep_that_was_cut_off_goes_on_where_it_was(project):
+    _label(project, 0)
+    order = needing_proposals(project)
+    sweep = ProposeSweep(project, PlacingEngine(), ProposeOptions(category="otter", image_ids=order, other_kinds=False))
+    sweep.keep("a")
+    sweep.step(2)
+    [kept] = kept_jobs(project)
+    assert (kept.kind, kept.name, kept.done, kept.total, kept.image_ids) == ("propose", "otter", 2, 6, order)
+    assert options_of(kept) == sweep.options.__class__(**{**vars(sweep.options), "image_ids": None})
+    # The program ends here; at the next start:
+    with Project.open(project.folder) as again:
+        engine = PlacingEngine()
+        sweep = ProposeSweep(again, engine, kept=kept_job(again, "a"))
+        assert (sweep.done, sweep.left) == (2, 4)
+        while sweep.left:
+            sweep.step(2)
+        # The labelled photo comes last: four photos of the six still lacked a proposal.
+        assert len(_asked(engine)) == 3 and again.queries.count_proposals() == 5
+        assert kept_jobs(again) == ()
+        assert sweep_outcome(again, sweep.outcomes).proposals == 3
+        again.undo()
+        assert again.queries.count_proposals() == 0, "both parts are one step"
+
+
+def test_what_is_cut_off_within_a_step_is_not_done_twice(project):
+    _label(project, 0)
+    cancel = CancelToken()
+    sweep = ProposeSweep(project, PlacingEngine(cancel_after=2), ProposeOptions(category="otter"), cancel=cancel)
+    sweep.keep("a")
+    with pytest.raises(OperationCancelled):
+        sweep.step(6)
+    assert project.queries.count_proposals() == 2
+    kept = kept_job(project, "a")
+    assert kept.done == 3, "the labelled photo and two others"
+    engine = PlacingEngine()
+    sweep = ProposeSweep(project, engine, kept=kept)
+    sweep.step()
+    assert _asked(engine) == ["p3.png", "p4.png", "p5.png"] and project.queries.count_proposals() == 5
+
+
+def test_jobs_of_one_kind_about_the_same_replace_each_other_and_are_forgotten(project):
+    _label(project, 0)
+    for name in ("a", "b"):
+        ProposeSweep(project, PlacingEngine(), ProposeOptions(category="otter")).keep(name)
+    assert [job.id for job in kept_jobs(project)] == ["b"]
+    before = project.undo_name
+    forget(project, "b")
+    assert kept_jobs(project) == () and kept_job(project, "b") is None and project.undo_name == before
+    with Project.open(project.folder, read_only=True) as looking:
+        assert kept_jobs(looking) == ()
+    assert KeptJob("tune", "x").id != KeptJob("tune", "x").id
+
+
+def test_a_photo_that_got_more_answers_keeps_them_together():
+    from types import SimpleNamespace
+
+    from projects.workflows.batches import Answers
+
+    given = [SimpleNamespace(image_id=name, n=n) for n, name in enumerate(("1", "1", "3", "4", "4", "4"))]
+    answers = Answers(iter(given))
+    assert [[a.n for a in answers.of(image, 2)] for image in (1, 2, 3)] == [[0, 1], [], [2]]
+    assert [a.n for a in answers.of(4, 2)] == [3, 4]

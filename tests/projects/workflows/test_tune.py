@@ -15,8 +15,10 @@ from projects.cli.app import run
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
-from projects.workflows.tune import TuneOptions, discard, pending_images, tune, work_dir
+from projects.workflows.kept import kept_jobs
+from projects.workflows.propose import propose
+from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.tune import TuneOptions, Tuning, discard, options_of, pending_images, tune, work_dir
 from tests.support.labelled import SCHEMA, draw_exemplar
 from tests.support.toy_pipeline import make_toy_pipeline
 
@@ -115,6 +117,26 @@ def test_single_prompt_over_several_categories(folder: Path, model: Path, engine
         assert outcome.exemplars == 8 and outcome.card["category"] == "" and outcome.card["kind"] == "single"
 
 
+def test_tuning_that_was_cut_off_goes_on_from_its_last_step(folder: Path, model: Path, engine) -> None:
+    with Project.open(folder) as project:
+        tuning = Tuning(project, engine, _options(model, propose_again=False, steps=6))
+        tuning.keep("a")
+        while (point := tuning.step()) is None or point.step < 2:
+            pass
+        # More urgent work comes in between, through the same engine.
+        propose(project, engine, ProposeOptions(backbone=str(model), image_ids=project.queries.image_ids()[-1:]))
+        tuning.close()
+        [kept] = kept_jobs(project)
+        assert (kept.kind, kept.name, kept.total) == ("tune", "", 6) and kept.done >= 1
+        again = Tuning(project, engine, options_of(kept))
+        first = again.step()
+        assert first.step == 3 and first.steps == 6
+        again.keep("b")
+        while again.left:
+            again.step()
+        assert again.outcome.result.steps == 6 and again.outcome.card is not None and kept_jobs(project) == ()
+
+
 def test_cancelled_tuning_continues(folder: Path, model: Path, engine) -> None:
     token, seen = CancelToken(), []
     with Project.open(folder) as project:
@@ -171,7 +193,7 @@ def test_optimise_through_propose(folder: Path, model: Path, engine) -> None:
     extra = {"steps": 2, "restarts": 2, "target_crops": 4}
     with Project.open(folder) as project:
         options = ProposeOptions(
-            backbone=str(model), only_keypoints=("tail",), settings=MatchSettings(method="optimise", extra=extra)
+            backbone=str(model), only_keypoints=("tail",), settings=MatchSettings(pipeline="optimise", options=extra)
         )
         (outcome,) = propose(project, engine, options)
         assert outcome.proposals == 3 and outcome.keypoints == 3

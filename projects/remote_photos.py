@@ -1,0 +1,80 @@
+"""Adding photos that lie at an address; after that they are photos like any other (`engine.remote`: fetched when they are read)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine import remote
+from engine.domain.errors import KnownError
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
+from engine.imaging import UNREADABLE_PHOTOS, is_cut_off, is_image_path
+from projects.images import AddReport, describe, duplicates_of
+from projects.project import Project
+from projects.store.inputs import NewImage
+
+
+def split_addresses(given: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """(addresses, paths); a `file://` address is its path."""
+    addresses, paths = [], []
+    for text in given:
+        local = remote.local_path(text) if remote.is_url(text) else Path(text)
+        if local is None:
+            addresses.append(text)
+        else:
+            paths.append(local)
+    return addresses, paths
+
+
+def add_addresses(
+    project: Project, addresses: Sequence[str], *, progress: Progress | None = None, cancel: CancelToken | None = None
+) -> AddReport:
+    """Add every photo at and below the addresses in one undoable step; each is read once, for its size and its hash.
+
+    The addresses are allowed from now on (see `engine.remote`). What was read before a cancellation is not added.
+
+    Raises:
+        UserInputError: an address with a password, or nothing there. KnownError: not reachable, or its driver is missing.
+    """
+    images: list[NewImage] = []
+    skipped: list[str] = []
+    for address in addresses:
+        url = remote.checked_url(address)
+        files = remote.list_files(url)
+        remote.allow(url)
+        folder = remote.path_of(url)
+        root = folder.parent if len(files) == 1 and files[0].path == folder else folder
+        if progress is not None:
+            progress.start("Adding photos", len(files))
+        for file in files:
+            if cancel is not None:
+                cancel.check()
+            image = _described(root, file.path, str(remote.url_of(file.path)), skipped)
+            if image is not None:
+                images.append(image)
+            if progress is not None:
+                progress.step(note=file.path.name)
+    changes = project.operations.add_images(images, name=said("Add %n images", n=len(images)))
+    return AddReport(changes, changes.ids, (*skipped, *changes.skipped), duplicates_of(project, changes.ids))
+
+
+def _described(root: Path, path: Path, url: str, skipped: list[str]) -> NewImage | None:
+    if path.suffix.lower() in UNREADABLE_PHOTOS:
+        skipped.append(
+            said("{0}: {1} cannot be read; convert it to JPEG or PNG", url, UNREADABLE_PHOTOS[path.suffix.lower()])
+        )
+        return None
+    if not is_image_path(path):
+        skipped.append(said("{0}: not an image", url))
+        return None
+    try:
+        if is_cut_off(path):
+            skipped.append(
+                said("{0}: the file is cut off (a broken copy?); copy it again from where it came from", url)
+            )
+            return None
+        return describe(root, path)
+    except KnownError as error:
+        skipped.append(error.user_message)
+        return None
