@@ -56,6 +56,7 @@ class TuneDialog(QDialog):
         self.estimate = plain_label(name="dim")
         self.steps.valueChanged.connect(lambda _: self._count())
         self.curve = Plot(self.tr("Loss and held-out PCK@0.1"))
+        self.curve.setMinimumHeight(110)
         self.verdict = plain_label(name="heading")
         self.detail = plain_label(name="dim")
         self.alone = plain_label(name="dim")
