@@ -37,7 +37,7 @@ from projects.workflows.find import find
 from projects.workflows.find_plan import FindOptions, ReferenceSpec
 from projects.workflows.importing import ImportOptions, import_file
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 Placed = Keypoint | tuple[float, float] | None
 """A keypoint as given to `label`: (x, y) visible, a `Keypoint`, or None for absent."""

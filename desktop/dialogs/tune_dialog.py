@@ -17,7 +17,6 @@ from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 
 if TYPE_CHECKING:
-    from desktop.window.frame import MainWindow
     from desktop.workspace import Workspace
 
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
@@ -26,8 +25,8 @@ LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 class TuneDialog(QDialog):
     """GUI thread. Not modal. It shows the project's `PromptTuning`, which goes on when this window is closed."""
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
         self._space = workspace
         self._tuning = workspace.tuning
         self._note = ""

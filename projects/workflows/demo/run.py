@@ -17,10 +17,10 @@ from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.store.rows import CategoryRow
 from projects.workflows.demo import steps
-from projects.workflows.demo.sheet import draw_demo_sheet
+from projects.workflows.demo.sheet import Individual, draw_demo_sheet
 from projects.workflows.demo.truth import Score, exemplar_image, read_truth, samples_dir
 from projects.workflows.propose import CategoryOutcome, propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 MARKER = ".kinmark-demo"
 ACCEPT_FROM = 0.8
@@ -141,9 +141,7 @@ def run_demo(out: Path, *, progress: Progress | None = None, cancel: CancelToken
             result.exemplars,
             drawn,
             ACCEPT_FROM,
-            found.ranking[:11],
-            found.reference,
-            found.identity,
+            Individual(found.identity, found.reference, found.ranking[:11]),
             result.sheet,
         )
     result.seconds = time.monotonic() - started

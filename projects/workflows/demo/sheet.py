@@ -102,9 +102,18 @@ def _found_tile(found: FoundMask, rank: int) -> Tile:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Individual:
+    """The search for one individual as it is drawn: who, the photo that was given, what was found best first."""
+
+    name: str
+    reference: Tile | None
+    ranking: tuple[FoundMask, ...]
+
+
 def draw_demo_sheet(
     project: Project, truth: Dataset, exemplars: dict[str, str], snapshot: Snapshot, accept_from: float,
-    ranking: tuple[FoundMask, ...], reference: Tile | None, identity: str, out: Path,
+    individual: Individual, out: Path,
 ) -> Path:  # fmt: skip
     """One section per category and one for the identity; returns the PNG."""
     true_images = {str(image.rel_path): image for image in truth.images}
@@ -122,9 +131,9 @@ def draw_demo_sheet(
             proposed = snapshot.get((row.id, category.name), ())
             tiles.append(_proposal_tile(row, category, lookup(row.file_name), proposed, accept_from))
         sections.append(Section(f"Keypoints: {category.name}", tuple(tiles), "one photo labelled, the others proposed"))
-    found = tuple(_found_tile(item, rank + 1) for rank, item in enumerate(ranking))
-    lead = (reference,) if reference is not None else ()
+    found = tuple(_found_tile(item, rank + 1) for rank, item in enumerate(individual.ranking))
+    lead = (individual.reference,) if individual.reference is not None else ()
     sections.append(
-        Section(f"One individual: {identity}", (*lead, *found), "marked once, ranked over all photos (first 11)")
+        Section(f"One individual: {individual.name}", (*lead, *found), "marked once, ranked over all photos (first 11)")
     )
     return draw_contact_sheet("Kinmark demo", tuple(sections), out)
