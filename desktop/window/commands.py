@@ -20,6 +20,7 @@ from desktop.window.dialog_commands import DialogCommands
 from desktop.window.photo_commands import PhotoCommands
 from desktop.window.point_commands import PointCommands
 from desktop.window.several_commands import SeveralCommands
+from desktop.window.sweep_said import say_sweep
 from engine.imaging import is_image_path
 
 if TYPE_CHECKING:
@@ -528,22 +529,7 @@ class Commands(QObject):
             workspace.jobs.learn_device()
 
     def _sweep_done(self, outcome: SweepOutcome) -> None:
-        messages = self._window.program.messages
-        if outcome.failures:
-            name, reason = outcome.failures[0]
-            messages.warning(
-                self.tr("%n photos could not be read, for example {name}.", "", len(outcome.failures)).format(
-                    name=name
-                ),
-                reason,
-            )
-        elif outcome.proposals == 0:
-            messages.info(self.tr("Nothing new to propose."))
-        else:
-            messages.info(
-                self.tr("%n instances proposed.", "", outcome.proposals),
-                self.tr("N goes to the one that needs you most."),
-            )
+        say_sweep(self._window.program.messages, outcome)
         workspace = self._space
         if workspace is not None and not workspace.labelling.has_pending and workspace.target.tool_name == "select":
             workspace.labelling.reload()
