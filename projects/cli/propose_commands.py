@@ -17,7 +17,9 @@ from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
+    from engine.api import EngineInfo
     from projects.workflows.propose import CategoryOutcome
+    from projects.workflows.propose_options import ProposeOptions
 
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}

@@ -56,7 +56,7 @@ def wants_apart(project: Project, options: ProposeOptions) -> bool:
     several photos that nobody named one by one."""
     if options.apart is not None:
         return options.apart
-    if not options.other_kinds:
+    if not options.other_kinds or options.by_itself:
         return True
     if options.image_ids is not None:
         return False
