@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d
 
-from engine.domain.alike import claimed, is_taken, place_similarity, placed_points
+from engine.domain.alike import SAME_FROM, claimed, is_taken, place_similarity, placed_points
 from engine.domain.geometry import Box, apply_affine, clip_box, invert_affine
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
@@ -38,7 +38,7 @@ from engine.matching.bank import WHOLE
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.facing import predict_facing
 from engine.matching.peaks import max_within, top_peaks, value_at
-from engine.matching.refine import APART, Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of
+from engine.matching.refine import APART, Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of, refine
 from engine.matching.similarity import restrict
 from engine.paths import resources_dir
 from engine.requests import ProposeRequest, Target, TargetFailure
@@ -68,6 +68,8 @@ BAR, FIRST_BAR = 0.0, -2.0
 """Log-odds that an individual beside others, and the first of a photo, must reach."""
 SHARE_OF_BEST = 0.2
 """Those beside others must come so near to the best place's log-odds, too: copies of one kind in one light fit about alike."""
+HOPELESS = -6.0
+"""Log-odds of a first look below which nothing is aligned once more."""
 MIRRORED = 0.5
 """Log-odds that a mirrored place costs where the settings do not mirror."""
 LEAST_SHOWN = 0.4
@@ -109,12 +111,20 @@ class Seeker:
     rivals: tuple[Seeker, ...] = ()
     bar: float = BAR
 
-    def seek(self, target: Target) -> list[Place]:
+    def seek(self, target: Target, ordinary: RawKeypoints | None = None) -> list[Place]:
         """The individuals of a target that are new, likeliest first, at most `target.limit`.
 
         Where nothing is taken the likeliest place is held to a lower bar: most photos of a collection show somebody.
+
+        Args:
+            ordinary: the answer for one individual, whose place is looked at, too.
         """
         poses = self.candidates(target)[: LOOKS + 3 * target.limit]
+        if ordinary is not None and ordinary.run is not None:
+            flip = ordinary.run.bank.variants[ordinary.run.poses.best].flip
+            size = self.matcher.reader.size_wh(target.image)
+            into = pose_at(self.heads, self.schema, ordinary.xy_image, ordinary.known, flip, size)
+            poses = [*([] if into is None else [(into, flip, float("nan"))]), *poses]
         seen: list[Place] = []
         chosen: list[Place] = []
         for start in range(0, len(poses), LOOKS):
@@ -187,13 +197,14 @@ class Seeker:
     # ---- looking ---------------------------------------------------------------------------------------------
 
     def look(self, target: Target, poses: Sequence[tuple[Floats, bool, float]]) -> list[Place]:
-        """Places of candidate poses, each aligned once more by its own answer."""
+        """Places of candidate poses, each that is not hopeless aligned once more by its own answer."""
         if not poses:
             return []
         first = looks_at(self.matcher, self.heads, target, [(p, m) for p, m, _ in poses], WINDOWS, local=False)
         again, which = [], []
         for index, look in enumerate(first):
-            pose = pose_of(self.heads, in_input(self.heads, look.fit.xy), self.heads.shape.known)
+            hopeless = self.place(target, look, poses[index][2]).odds < HOPELESS
+            pose = None if hopeless else pose_of(self.heads, in_input(self.heads, look.fit.xy), self.heads.shape.known)
             if pose is not None:
                 again.append((compose(pose, look.into), look.mirrored))
                 which.append(index)
@@ -347,8 +358,13 @@ def several_raw(matcher: Matcher, seeker: Seeker | None, target: Target, plan: P
     if seeker is None:
         yield from _plain(matcher, target, plan)
         return
-    for place in seeker.seek(target):
-        yield seeker.answer(target, place)
+    ordinary = refine(matcher, seeker.heads, target, predict_facing(matcher, target, plan))
+    lone = LONE_SHARE * min(matcher.reader.size_wh(target.image))
+    there = InstanceKeypoints(ordinary.xy_image, np.where(ordinary.known, 2, 0))
+    for place in seeker.seek(target, ordinary):
+        # Who would be answered alone is answered alike: photos with one individual lose nothing.
+        same = place_similarity(there, place.keypoints, lone_length=lone) >= SAME_FROM
+        yield ordinary if same else seeker.answer(target, place)
 
 
 def _plain(matcher: Matcher, target: Target, plan: Plan) -> Iterator[RawKeypoints]:
