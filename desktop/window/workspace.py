@@ -341,7 +341,7 @@ class Workspace(QObject):
         known = self.session.queries.identity(name)
 
         def assign(do: Any) -> Any:
-            with self.session.project.group(self.tr("Name an instance")) as group:
+            with self.session.project.group("Name an instance") as group:
                 identity_id = known.id if known is not None else do.add_identity(name, category_id).ids[0]
                 do.assign_identity([instance_id], identity_id)
             return group.changes

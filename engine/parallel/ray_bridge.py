@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.domain.texts import said
 from engine.parallel.messages import Control, Job, Lost, Reply, Shard
 from engine.requests import EngineConfig
 
@@ -142,7 +143,7 @@ class _Bridge:
         offered = int(ray.cluster_resources().get(kind, 0))
         self.count = min(settings.workers or offered, offered)
         if self.count < 1:
-            raise RuntimeError(f"it has no {kind}")
+            raise RuntimeError(said("it has no {0}", kind))
         threads = settings.config.threads or 1
         self.config = replace(settings.config, threads=threads)
         # A word in the middle of a photo is heard in a thread of its own.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import KnownError
+from engine.domain.texts import said
 from engine.parallel.messages import Control, Job, Reply, Shard
 from engine.parallel.pool import LOST_HINT, WorkersLostError
 from engine.parallel.processes import END_S, _end
@@ -135,7 +136,7 @@ class RayPool:
         details = self._log_tail()
         self.close()
         where = self.settings.address or "on this machine"
-        return WorkersLostError(f"The Ray cluster {where} is gone: {why}.", LOST_HINT, details)
+        return WorkersLostError(said("The Ray cluster {0} is gone: {1}.", where, why), LOST_HINT, details)
 
     def _log_tail(self) -> str:
         try:

@@ -17,6 +17,7 @@ from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.heads.body import body_model
 from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
 from engine.matching.confidence import judge, prior_calibration
@@ -274,14 +275,16 @@ def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
     for exemplar in request.exemplars:
         if len(exemplar.keypoints.xy_image) != count:
             raise UserInputError(
-                f"The exemplar {exemplar.image.path.name} has {len(exemplar.keypoints.xy_image)} keypoints, "
-                f"the category '{request.category}' has {count}.",
+                said(
+                    "The exemplar {0} has {1} keypoints, the category '{2}' has {3}.",
+                    exemplar.image.path.name, len(exemplar.keypoints.xy_image), request.category, count,
+                ),
                 "Label it again with the present schema.",
             )
     usable = [e for e in request.exemplars if bool(np.any(e.keypoints.labelled))]
     if not usable:
         raise UserInputError(
-            f"No accepted '{request.category}' has a labelled keypoint, so there is nothing to find.",
+            said("No accepted '{0}' has a labelled keypoint, so there is nothing to find.", request.category),
             "Place the keypoints on one photo first.",
         )
     return usable
@@ -350,7 +353,7 @@ def to_proposal(
         x, y = (float(v) for v in raw.xy_image[k])
         keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))
     if not keypoints:
-        raise KnownError(f"No exemplar shows any of the wanted keypoints of '{request.category}'.", "Label one first.")
+        raise KnownError(said("No exemplar shows any of the wanted keypoints of '{0}'.", request.category), "Label one first.")
     swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0
     return InstanceProposal(
         request_id=request.request_id, image_id=target.image.image_id, category=request.category,

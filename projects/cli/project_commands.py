@@ -11,6 +11,7 @@ import typer
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 from projects.images import AddReport, RelinkReport, add_paths, check_files, joined, relink_folder, relink_missing
@@ -143,7 +144,9 @@ def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
     clips, others = split_clips(paths)
     if not clips:
         raise UserInputError("--frames was given, but no clip.", "Name a clip (.mp4, .avi, .mov, .mkv ...).")
-    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(f"Add frames of {clips[0].name}"):
+    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(
+        said("Add frames of {name}", name=clips[0].name)
+    ):
         reports = [add_paths(project, others, progress=progress, cancel=cancel)] if others else []
         for clip in clips:
             reports.append(

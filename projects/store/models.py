@@ -422,13 +422,19 @@ class Setting(Base):
 
 
 class UndoStep(Base):
-    """One entry of the undo history; `undone` 1: it waits to be redone and its rows hold the state to go forward to."""
+    """One entry of the undo history; `undone` 1: it waits to be redone and its rows hold the state to go forward to.
+
+    `name` is English; `said` is what it was made from, as JSON (NULL: a plain sentence). `origin`: "person", or "program" for
+    what was done by itself in the background.
+    """
 
     __tablename__ = "undo_step"
     __table_args__ = (_AUTO,)
     id: Mapped[int] = _primary_key()
     name: Mapped[str]
+    said: Mapped[str | None]
     merge_key: Mapped[str] = mapped_column(default="", index=True)
+    origin: Mapped[str] = mapped_column(server_default="person")
     undone: Mapped[int] = mapped_column(default=0)
     rows: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[str] = mapped_column(default="")

@@ -16,6 +16,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, tick
 from projects.formats.dataset import (
     Dataset,
@@ -70,7 +71,7 @@ def export_project(
     spec = get_format(options.format)
     writer = spec.writer
     if out.is_file():
-        raise UserInputError(f"{out} is a file; an export needs a folder.", "Choose another place.")
+        raise UserInputError(said("{0} is a file; an export needs a folder.", out), "Choose another place.")
     dataset, items = project_dataset(project, options, progress=progress, cancel=cancel)
     report = writer(dataset, out, options.write, progress, cancel)
     report.items = items + spec.common_losses(dataset) + report.items

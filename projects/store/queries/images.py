@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.remote import is_url, path_of
 from projects.store.models import STATES
 from projects.store.queries.base import QueryGroup, marks
@@ -140,15 +141,15 @@ def _at_least(count: int, category_id: int | None) -> tuple[str, *tuple[int, ...
 def _exhaustive(which: str, category_id: int | None) -> tuple[str, *tuple[int, ...]]:
     """Condition and parameters of `ImageFilter.exhaustive`."""
     if which not in EXHAUSTIVE:
-        raise UserInputError(f"{which!r} does not say whether all instances are labelled.", "Use yes, no or unknown.")
+        raise UserInputError(said("{0} does not say whether all instances are labelled.", f'{which!r}'), "Use yes, no or unknown.")
     holds = EXHAUSTIVE[which]
     if category_id is None:
         return ("image.exhaustive IS NULL AND image.instance_count > 0",) if holds is None else ("image.exhaustive = ?", holds)
-    said = "SELECT e.image_id FROM exhaustive e WHERE e.category_id = ?"
+    told = "SELECT e.image_id FROM exhaustive e WHERE e.category_id = ?"
     if holds is not None:
-        return f"image.id IN ({said} AND e.holds = ?)", category_id, holds
+        return f"image.id IN ({told} AND e.holds = ?)", category_id, holds
     there = "SELECT i.image_id FROM instance i WHERE i.category_id = ?"
-    return f"image.id IN ({there}) AND image.id NOT IN ({said})", category_id, category_id
+    return f"image.id IN ({there}) AND image.id NOT IN ({told})", category_id, category_id
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class ImageQueries(QueryGroup):
     ) -> tuple[ImageRow, ...]:
         """A page of images; `order` one of name, added, confidence."""
         if order not in ORDERS:
-            raise UserInputError(f"Images cannot be ordered by {order!r}.", f"Use one of {', '.join(ORDERS)}.")
+            raise UserInputError(said("Images cannot be ordered by {0}.", f'{order!r}'), said("Use one of {0}.", ', '.join(ORDERS)))
         where, values = where_of(filter_)
         by = _order_of(order, filter_)
         # The page is cut on a covering index first; whole rows are then read for the page only.
@@ -318,10 +319,10 @@ class ImageQueries(QueryGroup):
             "SELECT image_id, category_id, holds FROM exhaustive WHERE (? IS NULL OR image_id = ?) "
             "AND (? IS NULL OR category_id = ?) ORDER BY id", (image_id, image_id, category_id, category_id),
         )  # fmt: skip
-        said: dict[int, dict[int, bool]] = {}
+        told: dict[int, dict[int, bool]] = {}
         for image, category, holds in rows:
-            said.setdefault(image, {})[category] = bool(holds)
-        return said
+            told.setdefault(image, {})[category] = bool(holds)
+        return told
 
 
 def _order_of(order: str, filter_: ImageFilter | None) -> str:
