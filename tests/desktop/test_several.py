@@ -284,6 +284,8 @@ def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver)
     findings = check(space.session.project, object(), CheckOptions(looks=False))
     driver.window.commands._check_done(findings)
     assert space.labelling.selected_key == f"i{double}"
+    [(card, (x0, _, x1, _))] = space.review.model.cards or [(row, space.review._suspicious([row.id])[row.id])]
+    assert card.id == row.id and x1 - x0 < 100, "the crop shows the animal, not the whole photo"
     step = driver.window.job_bar.step.whole_text
     assert "labelled twice" in step and "J merges" in step
     driver.canvas.setFocus()
@@ -312,3 +314,13 @@ def test_left_and_right_individuals_are_two_categories_and_a_wrong_one_is_put_ri
     [instance] = queries.instances(image_id=here(driver))
     assert instance.category_id == other and len(instance.keypoints) == 3
     menu.close()
+
+
+def test_the_queue_shows_the_least_sure_animal_of_a_photo(herd: Driver) -> None:
+    driver = herd
+    driver.space.review.refresh()
+    cards = driver.space.review.model.cards
+    assert len(cards) == 2
+    for row, (x0, _, x1, _) in cards:
+        index = int(row.file_name.split("_")[1].split(".")[0])
+        assert x0 < animals(index)[2][0][0] < x1 and not x0 < animals(index)[0][0][0] < x1
