@@ -14,7 +14,7 @@ from desktop.session.project_session import ProjectSession
 from desktop.session.shown import ShownInstance, canvas_content, shown_instances
 from desktop.settings import SettingsStore
 from engine.domain.proposals import SimilarityMap
-from projects.several import instance_limit
+from projects.several import AUTO, instance_limit
 from projects.store.changes import OpChanges
 from projects.store.rows import CategoryRow, ImageRow
 
@@ -243,7 +243,10 @@ class Labelling(QObject):
         if category.id not in self._several:
             limit = instance_limit(self.session.queries, category) if category.definitions else 1
             self._several[category.id] = limit > 1
-        return self._several[category.id] or sum(s.category.id == category.id for s in self.shown) > 1
+        here = [s for s in self.shown if s.category.id == category.id]
+        if category.instances == AUTO and sum(s.instance is not None for s in here) > 1:
+            self._several[category.id] = True  # learned from what was labelled meanwhile
+        return self._several[category.id] or len(here) > 1
 
     @property
     def whole(self) -> bool:

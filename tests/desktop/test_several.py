@@ -324,3 +324,17 @@ def test_the_queue_shows_the_least_sure_animal_of_a_photo(herd: Driver) -> None:
     for row, (x0, _, x1, _) in cards:
         index = int(row.file_name.split("_")[1].split(".")[0])
         assert x0 < animals(index)[2][0][0] < x1 and not x0 < animals(index)[0][0][0] < x1
+
+
+def test_what_was_learned_in_one_photo_holds_in_the_next(herd: Driver) -> None:
+    driver = herd
+    space, queries = driver.space, driver.space.session.queries
+    last = queries.images()[2].id
+    space.session.write(lambda do: do.reject_proposals([p.id for p in queries.proposals(image_id=last)[1:]]))
+    [category] = queries.categories()
+    assert not space.labelling.several(category), "one in this photo, one labelled at all"
+    space.go_to(queries.images()[1].id)
+    driver.key(Qt.Key.Key_Return)
+    driver.key(Qt.Key.Key_Return)
+    space.go_to(last)
+    assert len(space.labelling.waiting) == 1 and space.labelling.whole, "the only one here is looked at as a whole, too"
