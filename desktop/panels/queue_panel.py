@@ -252,8 +252,7 @@ class QueuePanel(QWidget):
         rows = queries.images_by_id(ids)
         regions: dict[int, Box] = self._suspicious(ids) if self._queue.strategy == "check" else {}
         # Of several in a photo, the crop shows where a person is needed most.
-        pending = sorted(queries.proposals(image_ids=ids) if ids else (), key=_least_sure)
-        for proposal in pending:
+        for proposal in sorted(queries.proposals(image_id=ids) if ids else (), key=_least_sure):
             least = min((k for k in proposal.keypoints if k.x is not None), key=lambda k: k.confidence, default=None)
             if proposal.image_id in rows and proposal.image_id not in regions:
                 box = proposal.box or _whole(rows[proposal.image_id])
