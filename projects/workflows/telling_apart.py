@@ -1,8 +1,9 @@
 """Which photos a sweep does not ask about a category, because they clearly look like another one.
 
 Decided from the labelled instances of all categories, before anything is placed. A photo that holds an instance of the category
-is asked in any case, and so is one that a person asked for by itself; categories that somebody labelled in one photo together
-never stand in each other's way. Nothing is removed: what was proposed on such a photo before stays.
+is asked in any case, and so is one that a person asked for by itself; categories that somebody labelled in one photo together,
+and left and right ones ("left hand", "right hand"), never stand in each other's way. Nothing is removed: what was proposed on
+such a photo before stays.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from engine.remote import is_there
 from projects.project import Project
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow
+from projects.workflows.rivals import rival_of
 
 if TYPE_CHECKING:
-    from projects.workflows.propose_plan import ProposeOptions
+    from projects.workflows.propose_options import ProposeOptions
 
 COLLECTION = 24
 """Photos without labels, spread over the project, that stand for the collection."""
@@ -54,7 +56,7 @@ def wants_apart(project: Project, options: ProposeOptions) -> bool:
     several photos that nobody named one by one."""
     if options.apart is not None:
         return options.apart
-    if not options.other_kinds:
+    if not options.other_kinds or options.by_itself:
         return True
     if options.image_ids is not None:
         return False
@@ -71,6 +73,8 @@ def look_alikes(
         return LeftOut()
     photos_of = {name: {int(exemplar.image.image_id) for exemplar in found} for name, found in known.items()}
     beside = {name for name, photos in photos_of.items() if photos & photos_of[category.name]}
+    rival = rival_of(project.queries, category)
+    beside |= {rival.name} if rival is not None else set()
     own = {instance.image_id for instance in project.queries.iter_instances(category_id=category.id)}
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
     ids = project.queries.image_ids() if image_ids is None else image_ids

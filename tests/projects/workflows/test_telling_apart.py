@@ -114,6 +114,17 @@ def test_categories_that_a_person_labelled_together_do_not_exclude_each_other(pr
     assert cat.apart == dog.apart == {} and "dog_1" in asked(engine)["cat"]
 
 
+def test_left_and_right_are_told_apart_by_places_not_by_photos(project: Project) -> None:
+    for name in ("left cat", "right cat"):
+        project.operations.add_category(name, KeypointSchema(("nose", "tail")))
+    label(project, "cat_1", "left cat")
+    label(project, "cat_2", "right cat")
+    engine = KnowingEngine()
+    outcomes = {outcome.category: outcome for outcome in propose(project, engine)}
+    for name in ("left cat", "right cat"):
+        assert not {"left cat", "right cat"} & outcomes[name].apart.keys() and outcomes[name].apart["dog"] == 3
+
+
 def test_a_photo_that_holds_the_category_is_never_left_out(project: Project) -> None:
     kind, row = project.queries.require_category("dog"), project.queries.image_named("cat_2.png")
     project.operations.add_instance(row.id, kind.id, [NewKeypoint(kind.definition_ids[0], 5.0, 6.0)])
