@@ -172,11 +172,9 @@ def _fetch(url: str, place: Path) -> str:
             raise UnreadableImageError(
                 said("There is nothing at {0}.", url), "Put the photo back, or remove it from the project.", repr(error)
             ) from None
-        cause = error.__cause__ if silent and error.__cause__ is not None else error
+        reason: BaseException = error.__cause__ if silent and error.__cause__ is not None else error
         raise UnreadableImageError(
-            said("The photo {0} cannot be fetched: {1}.", url, _words(cause)),
-            "Check the network and your access to it.",
-            repr(cause),
+            said("The photo {0} cannot be fetched: {1}.", url, _words(reason)), "Check the network and your access to it.", repr(error)
         ) from None
     finally:
         with contextlib.suppress(OSError):

@@ -27,7 +27,7 @@ PIECES = {"message", "hint", "what", "why"}
 UNKNOWN = "f-string: "
 """Before a sentence of which nobody can tell what it was made from."""
 NOT_SHOWN = (
-    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures",
+    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate", "projects/pictures",
     "engine/evaluation",
 )  # fmt: skip
 """Commands only: the window does not use them."""
@@ -59,6 +59,8 @@ def texts_of(tree: ast.AST) -> Iterator[str]:
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             if name in ERRORS:
                 parts = [*node.args[:2], *(k.value for k in node.keywords if k.arg in ("user_message", "hint"))]
+            elif name == "HelperSpec":
+                parts = [k.value for k in node.keywords if k.arg in ("good_for", "published", "notice")]
             elif name in HELPERS:
                 parts = [*node.args[HELPERS[name] :], *(k.value for k in node.keywords)]
             elif name == "append" and ast.unparse(node.func).endswith("skipped.append"):

@@ -36,6 +36,10 @@ def apply_theme(app: QApplication, theme: str, font_scale: float) -> None:
     app.setStyleSheet(style_sheet(palette, font_scale))
 
 
+CHOSEN = 0.2
+"""Share of the accent in the ground of what is chosen: dim text must be readable on it, too."""
+
+
 def blend(colour: QColor, ground: QColor, share: float) -> QColor:
     """`share` of `colour` over `ground`."""
     parts = zip(colour.getRgbF()[:3], ground.getRgbF()[:3], strict=True)  # type: ignore[index]
@@ -55,7 +59,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     alternate = palette.color(role.AlternateBase).name()
     hover = QColor(accent)
     wash = f"rgba({hover.red()},{hover.green()},{hover.blue()},0.15)"
-    chosen = blend(hover, palette.color(role.Base), 0.25).name()
+    chosen = blend(hover, palette.color(role.Base), CHOSEN).name()
     grip = blend(palette.color(role.PlaceholderText), palette.color(role.Window), 0.55).name()
     small = round(11 * font_scale)
     icons = resources_dir() / "icons"

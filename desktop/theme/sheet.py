@@ -63,7 +63,7 @@ QPushButton:focus { border-color: $accent; outline: none; }
 QPushButton:pressed { background: $wash; }
 QPushButton:disabled { color: $dim; }
 QPushButton:default, QPushButton#primary { background: $accent; color: white; border-color: $accent; }
-QPushButton#primary:disabled, QPushButton:default:disabled { background: $line; color: $dim; border-color: $line; }
+QPushButton#primary:disabled, QPushButton:default:disabled { background: $window; color: $dim; border-color: $line; }
 QProgressBar { border: none; border-radius: 3px; background: $line; max-height: 6px; min-height: 6px; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
 QHeaderView::section { background: $window; border: none; border-bottom: 1px solid $line; padding: 5px 6px; }

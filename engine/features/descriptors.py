@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import plugins
+from engine.backbones.catalogue import ADAPTER, PART, HelperSpec, helper, installed_folder
 from engine.domain.errors import UserInputError
 from engine.domain.texts import said
 from engine.features.fusion import DenseDescriptor
@@ -45,8 +46,10 @@ _DESCRIPTORS: dict[str, DenseDescriptor] = {
 }
 
 
-def get_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescriptor:
-    """A registered descriptor, its network (if it has one) loaded on the device.
+def get_descriptor(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> DenseDescriptor:
+    """A registered descriptor, its network (if it has one) loaded on the device in the number format.
 
     Raises:
         UserInputError: unknown name. ModelMissingError, ModelCorruptError: of its weights.
@@ -54,19 +57,32 @@ def get_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescri
     if name.startswith("dino:"):
         from engine.features.dino import dino_descriptor
 
-        return dino_descriptor(name, device)
+        return dino_descriptor(name, device, dtype)
+    known = helper(name)
+    if known is not None and known.kind in (PART, ADAPTER):
+        return _of_catalogue(known, device, dtype)
     if name.startswith("efficientnet_"):
         return _efficientnet(name, device)
     if name in _DESCRIPTORS:
         return _DESCRIPTORS[name]
     found = _from_plugins().get(name)
     if found is None:
-        known = ", ".join(descriptor_names())
+        registered = ", ".join(descriptor_names())
         raise UserInputError(
             said("There is no dense descriptor '{0}'.", name),
-            said("Known: {0}, efficientnet_lite2, dino:<folder>.", known),
+            said("Known: {0}, efficientnet_lite2, dino:<folder>, and the parts of: kinmark models list", registered),
         )
     return found
+
+
+def _of_catalogue(known: HelperSpec, device: torch.device | str, dtype: torch.dtype) -> DenseDescriptor:
+    """A named part or adapter of the catalogue; ModelMissingError says how to get it."""
+    from engine.features.adapters import adapted_descriptor
+    from engine.features.dino import dino_descriptor
+
+    if known.kind == ADAPTER:
+        return adapted_descriptor(known, device, dtype)
+    return dino_descriptor(known.id, device, dtype, installed_folder(known.id))
 
 
 def descriptor_names() -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class FeatureExtractor:
         self.source = source or ImageSource()
         self.ladder = ladder or MemoryLadder(backbone)
         self.computed = 0
-        self._descriptors: dict[str, DenseDescriptor] = {}
+        self._descriptors: dict[tuple[str, str, torch.dtype], DenseDescriptor] = {}
 
     # ---- public ----------------------------------------------------------------------------------------------
 
@@ -193,9 +193,11 @@ class FeatureExtractor:
 
     def descriptor(self, name: str) -> DenseDescriptor:
         """A dense descriptor on the backbone's device, opened once and dropped with this extractor."""
-        if name not in self._descriptors:
-            self._descriptors[name] = get_descriptor(name, self.backbone.device)
-        return self._descriptors[name]
+        where = (name, str(self.backbone.device), self.backbone.dtype)  # the memory ladder may have moved it
+        if where not in self._descriptors:
+            self._descriptors = {key: kept for key, kept in self._descriptors.items() if key[0] != name}
+            self._descriptors[where] = get_descriptor(name, self.backbone.device, self.backbone.dtype)
+        return self._descriptors[where]
 
     def dense_maps(
         self, views: Sequence[ImageView], name: str, seen_wh: Sequence[tuple[int, int]],

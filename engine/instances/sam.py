@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.backbones.catalogue import SEGMENTER, helper, installed_folder
 from engine.domain.errors import ModelCorruptError, ModelMissingError
 from engine.domain.geometry import Box
 from engine.domain.texts import said
@@ -27,7 +28,8 @@ from engine.session import EngineSession
 log = logging.getLogger(__name__)
 
 POINTS = 8
-CLASSES = {"sam": "SamModel", "sam_hq": "SamHQModel", "sam2": "Sam2Model", "edgetam": "EdgeTamModel"}
+CLASSES = {"sam": "SamModel", "sam_hq": "SamHQModel", "sam2": "Sam2Model", "edgetam": "EdgeTamModel",
+           "sam3_tracker": "Sam3TrackerModel"}  # fmt: skip
 """`model_type` -> class. The video kinds share their weights' names with the image kinds and load as those."""
 KEEPS_ASPECT = ("sam", "sam_hq")
 """These were trained on the longer side scaled and the rest padded; the newer ones squash to a square."""
@@ -38,12 +40,15 @@ PRIOR_LOGIT = 8.0
 
 def segmenter_folder(name: str) -> Path:
     """Folder of a segmenter by path, or by name under the user's `segmenters/`; ModelMissingError."""
+    known = helper(name)
+    if known is not None and known.kind == SEGMENTER:
+        return installed_folder(name)
     for path in (Path(name).expanduser(), data_dir() / "segmenters" / name):
         if path.is_dir():
             return path
     raise ModelMissingError(
         said("There is no segmenter '{0}'.", name),
-        "Give the folder of a SAM model in transformers' layout, or use grabcut.",
+        "Give one of `kinmark models list`, the folder of a SAM model in transformers' layout, or use grabcut.",
     )
 
 
@@ -270,6 +275,7 @@ def _kind_of(folder: Path) -> str:
             repr(error),
         ) from None
     kind = kind.removesuffix("_video") if kind.endswith("_video") and kind.removesuffix("_video") in CLASSES else kind
+    kind = "sam3_tracker" if kind == "sam3_video" else kind  # what is published as one holds the tracker's weights
     if kind not in CLASSES:
         raise ModelCorruptError(
             said("The folder {0} holds a model of the kind '{1}', which cannot segment.", folder, kind),

@@ -13,10 +13,13 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlparse
 
+from engine.backbones.catalogue import HelperSpec
 from engine.backbones.folder import check_layout, check_weights, file_digest
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import KnownError, ModelCorruptError, OperationCancelled
@@ -41,7 +44,21 @@ def staging_folder(models: Path, model_id: str) -> Path:
     return models / f".download-{model_id}"
 
 
-def plan_download(spec: BackboneSpec, models: Path, *, endpoint: str | None = None) -> DownloadPlan:
+Source = BackboneSpec | HelperSpec
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which files of a repository are wanted, whether they are enough, and whether the finished folder is one."""
+
+    needed: Callable[[set[str], str], set[str]]
+    check_plan: Callable[[DownloadPlan], None]
+    check_folder: Callable[[Path], None]
+
+
+def plan_download(
+    spec: Source, models: Path, *, endpoint: str | None = None, layout: Layout | None = None
+) -> DownloadPlan:
     """Ask the hub for the list of files (the first network access) and the licence text.
 
     Raises:
@@ -51,18 +68,19 @@ def plan_download(spec: BackboneSpec, models: Path, *, endpoint: str | None = No
 
     api = HfApi(endpoint=endpoint)
     try:
-        info = api.model_info(spec.repo_id, revision=spec.revision, files_metadata=True)
+        info = api.model_info(spec.repo_id, revision=spec.revision or None, files_metadata=True)
         siblings = [_planned(sibling) for sibling in info.siblings or []]
     except Exception as error:  # noqa: BLE001 - translated with the repository's name
         _translate(error, spec)
     commit = str(info.sha or spec.revision)
     names = {file.name for file in siblings}
-    wanted = needed_files(names, spec.variant)
+    layout = layout or DIFFUSERS
+    wanted = layout.needed(names, spec.variant)
     files = sorted((f for f in siblings if f.name in wanted), key=lambda f: f.size)
     plan = DownloadPlan(
         spec.id, spec.repo_id, commit, str(api.endpoint), tuple(files), spec.licence, spec.licence_url, spec.notice
     )
-    _check_plan(plan)
+    layout.check_plan(plan)
     done = sum(_done_bytes(staging_folder(models, spec.id), file) for file in files)
     text = _licence_text(plan, spec, names)
     return DownloadPlan(**{**plan.__dict__, "licence_text": text, "done_bytes": done})
@@ -121,7 +139,15 @@ def _done_bytes(staging: Path, file: PlannedFile) -> int:
     return min(part.stat().st_size, file.size) if part.is_file() else 0
 
 
-def _licence_text(plan: DownloadPlan, spec: BackboneSpec, names: set[str]) -> str:
+def _check_diffusers(folder: Path) -> None:
+    check_layout(folder)
+    check_weights(folder)
+
+
+DIFFUSERS = Layout(needed_files, _check_plan, _check_diffusers)
+
+
+def _licence_text(plan: DownloadPlan, spec: Source, names: set[str]) -> str:
     licence = next((f for f in plan.files if f.name.upper().startswith(("LICENSE", "LICENCE"))), None)
     if licence is None or licence.size > _MAX_LICENCE_BYTES:
         return ""
@@ -153,8 +179,9 @@ def _address(plan: DownloadPlan, name: str) -> tuple[str, dict[str, str]]:
 def run_download(
     plan: DownloadPlan,
     models: Path,
-    spec: BackboneSpec,
+    spec: Source,
     *,
+    layout: Layout | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Path:
@@ -174,8 +201,7 @@ def run_download(
         staging.mkdir(parents=True, exist_ok=True)
         for file in plan.files:
             _fetch(plan, file, staging, counter)
-        check_layout(staging)
-        check_weights(staging)
+        (layout or DIFFUSERS).check_folder(staging)
         _write_record(plan, staging)
         if target.exists():
             shutil.rmtree(target)
@@ -330,11 +356,11 @@ def _write_record(plan: DownloadPlan, folder: Path) -> None:
     temporary.replace(folder / RECORD)
 
 
-def _translate(error: Exception, spec: BackboneSpec) -> NoReturn:
+def _translate(error: Exception, spec: Source) -> NoReturn:
     """Foreign errors of the network and the disk become one sentence with the repository's name."""
     from huggingface_hub import errors
 
-    where = f"{spec.repo_id} (revision {spec.revision[:12]})"
+    where = f"{spec.repo_id} (revision {spec.revision[:12] or 'newest'})"
     details = repr(error)[:2000]
     if isinstance(error, KnownError | OperationCancelled):
         raise error

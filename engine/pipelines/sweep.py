@@ -25,6 +25,7 @@ from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.evidence.maps import similarity_maps_of
 from engine.matching.evidence.presence import with_presence
+from engine.matching.evidence.sources import best_exemplars
 from engine.matching.facing import predict_facing
 from engine.matching.plan.context import make_context
 from engine.matching.plan.plan import Plan, apply_settings, is_decided
@@ -342,6 +343,7 @@ def to_proposal(
     confidence, present = judge(calibration, raw.signals)
     wanted = range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints
     used = plan if raw.run is None else raw.run.plan
+    sources = best_exemplars(raw)
     keypoints = []
     for k in wanted:
         if not raw.known[k]:
@@ -351,7 +353,9 @@ def to_proposal(
             visibility, sure = Visibility.ABSENT, float(1 - present[k])
         signals = replace(raw.signals[k], present=float(present[k]))
         x, y = (float(v) for v in raw.xy_image[k])
-        keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))
+        keypoints.append(
+            KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k], sources[k])
+        )
     if not keypoints:
         raise KnownError(said("No exemplar shows any of the wanted keypoints of '{0}'.", request.category), "Label one first.")
     swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0

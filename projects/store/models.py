@@ -83,6 +83,7 @@ class Image(Base):
         Index("ix_image_sha256", "sha256"),
         Index("ix_image_state_min_confidence", "state", "min_confidence"),
         Index("ix_image_exhaustive_order", "exhaustive", "root_id", "lookup"),
+        Index("ix_image_instance_count", "instance_count"),
         AUTO,
     )
     id: Mapped[int] = primary_key()
@@ -202,7 +203,7 @@ class Instance(Base):
     """One accepted object in one image. `origin`: human, proposal or imported."""
 
     __tablename__ = "instance"
-    __table_args__ = (AUTO,)
+    __table_args__ = (Index("ix_instance_category_id_image_id", "category_id", "image_id"), AUTO)
     id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image")
     category_id: Mapped[int] = _parent("category")
@@ -369,10 +370,7 @@ class NothingHere(Base):
 
 
 class Exhaustive(Base):
-    """A person said of a category in an image that all of its instances are labelled (`holds` 1), or that some are not (0).
-
-    No row: nobody said. With 1, what is not labelled may be taken for background.
-    """
+    """Of a category in an image all instances are labelled (`holds` 1), or some are not (0), as a person said; no row: not said."""
 
     __tablename__ = "exhaustive"
     __table_args__ = (AUTO,)

@@ -17,6 +17,7 @@ class ProposeOptions:
         settings: fields that are set override the automatic choice.
         only_keypoints: names; () = all of the schema.
         include_labelled: complete instances that lack keypoints, too.
+        apart: leave photos out that clearly look like another category (None: on a sweep, not on photos asked for by id).
         instances: how many a photo may hold, in place of the category's own setting: auto, one, or a number ("" = its own).
         other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
             the project holds this category together with another: then each photo shows one kind of thing.
@@ -33,6 +34,7 @@ class ProposeOptions:
     only_keypoints: tuple[str, ...] = ()
     include_labelled: bool = True
     other_kinds: bool = True
+    apart: bool | None = None
     instances: str = ""
     job: str = ""
     step_name: str = ""

@@ -127,14 +127,19 @@ def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[I
     return tuple(rows[id_].image_input for id_ in chosen)
 
 
-def plan_category(project: Project, category: CategoryRow, options: ProposeOptions) -> CategoryPlan:
-    """What a category's sweep asks; UserInputError for unknown keypoints and exemplars whose photos are gone."""
+def plan_category(
+    project: Project, category: CategoryRow, options: ProposeOptions, without: frozenset[int] = frozenset()
+) -> CategoryPlan:
+    """What a category's sweep asks; UserInputError for unknown keypoints and exemplars whose photos are gone.
+
+    `without`: image ids that are not asked for a new instance.
+    """
     names = category.schema.names
     unknown = [name for name in options.only_keypoints if name not in names]
     if unknown:
         raise UserInputError(said("{0} has no keypoint {1}.", category.name, unknown[0]), said("It has: {0}.", ', '.join(names)))
     limit = instance_limit(project.queries, category, options.instances)
-    rounds = rounds_of(project, category, options, limit)
+    rounds = rounds_of(project, category, options, limit, without)
     targets = rounds[0].targets if rounds else ()
     only = tuple(names.index(name) for name in options.only_keypoints) or None
     rival = rival_of(project.queries, category)

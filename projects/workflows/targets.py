@@ -37,7 +37,9 @@ def complete_images(project: Project, category: CategoryRow) -> tuple[str, ...]:
     return tuple(str(image_id) for image_id, categories in said.items() if categories[category.id])
 
 
-def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[Round, ...]:
+def rounds_of(
+    project: Project, category: CategoryRow, options: ProposeOptions, limit: int, without: frozenset[int] = frozenset()
+) -> tuple[Round, ...]:
     """Photos that may hold (further) instances of the category (whole), and instances that lack keypoints (inside their box).
 
     Every photo comes once a round, so that an answer's photo tells what it is about.
@@ -47,7 +49,7 @@ def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, 
     images = project.queries.iter_images(filter_)
     rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
     order = list(rows) if wanted is None else [i for i in wanted if i in rows]
-    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)} | without
     quick = options.settings.pipeline == FIRST_LOOK
     if quick:
         # A first look is coarser than what may be waiting already.

@@ -41,7 +41,8 @@ def _number(value: float) -> float | None:
 def _detail(keypoint: KeypointProposal) -> str:
     signals = {name: _number(value) for name, value in vars(keypoint.signals).items()}
     peaks = [[peak.x, peak.y, peak.score] for peak in keypoint.peaks[:MAX_PEAKS]]
-    return to_json({"signals": {k: v for k, v in signals.items() if v is not None}, "peaks": peaks})
+    source = {"source": keypoint.source} if keypoint.source else {}
+    return to_json({"signals": {k: v for k, v in signals.items() if v is not None}, "peaks": peaks, **source})
 
 
 def run_id_for(op: Op, spec: RunSpec, job: str, cache: dict[str, int]) -> int:
