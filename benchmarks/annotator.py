@@ -18,8 +18,7 @@ from benchmarks.common import Row, finish, parser
 from benchmarks.hard import hard_samples
 from engine.api import DEFAULT_BACKBONE, EngineConfig, open_engine
 from engine.domain.errors import UserInputError
-from projects.workflows.simulate import SimulateOptions
-from projects.workflows.simulate_run import simulate
+from projects.workflows.simulate import SimulateOptions, simulate
 
 
 def data_sets(data: Path | None) -> Iterator[tuple[str, Path, Path]]:

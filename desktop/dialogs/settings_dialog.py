@@ -103,6 +103,7 @@ class SettingsDialog(QDialog):
         }
         self._choice("queue_strategy", self.tr("Review queue"), orders, s.queue_strategy)
         self._switch("live_improve", self.tr("Accepting improves what is pending on the next photos"), s.live_improve)
+        self._switch("tell_apart", self.tr("Ask photos only about the categories that they may show"), s.tell_apart)
         self._switch("index_ahead", self.tr("Describe new photos of large collections for searching"), s.index_ahead)
         self._count("improve_ahead", self.tr("... on how many photos ahead"), s.improve_ahead, 0, 200)
         self._heading(self.tr("Engine (from the next start)"))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
+from desktop.window.sweep_said import say_sweep
+
 if TYPE_CHECKING:
     from desktop.window.dialog_commands import DialogCommands
     from desktop.window.frame import Frame
@@ -78,22 +80,7 @@ class EngineCommands(QObject):
             workspace.jobs.learn_device()
 
     def _sweep_done(self, outcome: SweepOutcome) -> None:
-        messages = self._window.program.messages
-        if outcome.failures:
-            name, reason = outcome.failures[0]
-            messages.warning(
-                self.tr("%n photos could not be read, for example {name}.", "", len(outcome.failures)).format(
-                    name=name
-                ),
-                reason,
-            )
-        elif outcome.proposals == 0:
-            messages.info(self.tr("Nothing new to propose."))
-        else:
-            messages.info(
-                self.tr("%n instances proposed.", "", outcome.proposals),
-                self.tr("N goes to the one that needs you most."),
-            )
+        say_sweep(self._window.program.messages, outcome)
         workspace = self._space
         if workspace is not None and not workspace.labelling.has_pending and workspace.target.tool_name == "select":
             workspace.labelling.reload()

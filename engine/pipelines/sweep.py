@@ -134,8 +134,20 @@ class Prepared:
             yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
             return
         if self.seeker is None:
-            self.seeker = open_seeker(self.matcher, self.request, self.plan, self.heads, self.session.heads, cancel)
+            self.seeker = self._kept_seeker(cancel)
         yield from several_raw(self.matcher, self.seeker, target, self.plan)
+
+    def _kept_seeker(self, cancel: CancelToken | None) -> Seeker | None:
+        """That of the last request while labels, plan and rivals are the same: a window asks for a few photos at a time."""
+        request = self.request
+        told = tuple((e.absent, e.denied) for e in request.exemplars)
+        rivals = tuple((r.category, r.schema, _fingerprint(r.exemplars)) for r in request.rivals)
+        key = (id(self.matcher), self.plan, _fingerprint(request.exemplars), told, request.complete, rivals)
+        kept = self.session.last.get("seeker")
+        if kept is None or kept[0] != key:
+            made = open_seeker(self.matcher, request, self.plan, self.heads, self.session.heads, cancel)
+            kept = self.session.last["seeker"] = (key, made)  # it holds the matcher, so no other one gets its id
+        return cast("Seeker | None", kept[1])
 
 
 def prepare_proposals(

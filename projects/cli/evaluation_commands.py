@@ -17,6 +17,7 @@ from engine.api import (
 )
 from engine.domain.errors import UserInputError
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.interrupt import cancellable
 from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
@@ -140,12 +141,12 @@ def simulate(
     import tempfile
 
     from projects.workflows.simulate import SimulateOptions
-    from projects.workflows.simulate_run import simulate as run
+    from projects.workflows.simulate import simulate as run
 
     if not dataset.is_file():
-        raise UserInputError(f"{dataset} is not there.", "Give a COCO keypoint file.")
+        raise UserInputError(said("{0} is not there.", dataset), "Give a COCO keypoint file.")
     if not images.is_dir():
-        raise UserInputError(f"{images} is no folder.", "Give the folder with the photos.")
+        raise UserInputError(said("{0} is no folder.", images), "Give the folder with the photos.")
     progress = Progress("Simulating")
     options = SimulateOptions(exemplars, category, backbone, prompt, MatchSettings(), tune, limit, instances)
     with (

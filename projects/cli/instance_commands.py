@@ -13,6 +13,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
@@ -51,7 +52,7 @@ def read_mask(path: Path) -> MaskRLE:
 
     mask = load_image(path).rgb.max(axis=2) > 0
     if not mask.any():
-        raise UserInputError(f"The mask {path} is empty (all black).", "Paint the thing white, everything else black.")
+        raise UserInputError(said("The mask {0} is empty (all black).", path), "Paint the thing white, everything else black.")
     return MaskRLE.encode(mask)
 
 

@@ -17,7 +17,7 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibilit
 from engine.domain.proposals import InstanceProposal
 from projects.places import LEARNED_LEAST
 from projects.several import AUTO, checked_instances
-from projects.workflows.simulate import BATCH_SHARE, Sample, Simulation, Tally
+from projects.workflows.annotator import BATCH_SHARE, Sample, Simulation, Tally
 
 
 def placed_of(answer: InstanceProposal, schema: KeypointSchema) -> InstanceKeypoints:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from desktop.window.workspace import Workspace
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
 from desktop.session.place import Place, place_from_setting
 from desktop.window.docks import HEIGHTS
+from desktop.workspace import Workspace
 from tests.support.window import Driver
 
 

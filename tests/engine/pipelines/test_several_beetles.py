@@ -166,7 +166,7 @@ def test_one_that_faces_the_other_way_is_found_beside_one_that_does_not(
     session: EngineSession, labelled: tuple, tmp_path: Path
 ) -> None:
     image = np.full((SIZE[1], SIZE[0], 3), 150, np.float32)
-    truth = [paint(image, 110, 120, 0.0, 1), paint(image, 340, 230, 0.1, -1)]
+    truth = [paint(image, 110, 120, 0.0, 1), paint(image, 340, 230, np.pi - 0.1, -1)]
     cv2.imwrite(str(tmp_path / "both.png"), image.astype(np.uint8))
     target = Target(ImageInput("8", tmp_path / "both.png"), limit=10)
     settings = replace(SETTINGS, mirror_targets=True)
