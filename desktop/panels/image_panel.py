@@ -13,9 +13,9 @@ from desktop.panels.image_model import ImageModel
 from desktop.panels.tile_overlays import TileOverlays
 from desktop.session.labelling import Labelling
 from desktop.session.place import Place
-from desktop.session.search import parse_search
 from desktop.theme.icons import icon
 from desktop.widgets.message_bar import plain_label
+from projects.search import parse_search
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from PySide6.QtCore import QObject, Signal
 
 from desktop.canvas.content import CanvasContent
+from desktop.services.project_session import ProjectSession
 from desktop.session.next_step import NextStep
-from desktop.session.project_session import ProjectSession
 from desktop.session.shown import ShownInstance, canvas_content, shown_instances
 from desktop.settings import SettingsStore
 from desktop.states import PointState

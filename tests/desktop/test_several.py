@@ -253,7 +253,7 @@ def test_the_dialog_of_categories_says_how_many_a_photo_may_hold(herd: Driver) -
 
 
 def test_statistics_know_several(herd: Driver) -> None:
-    from desktop.session.figures import figures_of
+    from projects.figures import figures_of
 
     driver = herd
     driver.key(Qt.Key.Key_N)
