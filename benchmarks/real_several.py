@@ -10,8 +10,8 @@ for. A proposal is right if it lies on an instance that no surer proposal lies o
 half of the keypoints within 0.1 of the longer side of its box. PCK@0.1 is that of the instances that were found. "one" is what the same
 engine takes with one proposal a photo.
 
-`--fit` writes the model of log-odds (`engine.matching.several`) instead, from all candidate places of these runs, and says what it
-decides on every set when it was fitted on the others.
+`--fit` writes the model of log-odds (`engine.matching.several`) instead, from all candidate places of these runs, and says what is
+found on every set with a model fitted on the others (keypoints of the looks, not of the final answers).
 
 Where FOLDER is absent the benchmark says so and ends with 0.
 """
@@ -37,10 +37,10 @@ from engine.api import DEFAULT_BACKBONE, EngineConfig, Exemplar, ImageInput, Pro
 from engine.domain.alike import named_similarity
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
-from engine.matching.confidence import auroc, fit_logistic
-from engine.matching.several import FACTS, LOOKS, proposed_keypoints
+from engine.matching.confidence import fit_logistic
+from engine.matching.several import FACTS, LOOKS, Place, Seeker, log_odds, proposed_keypoints
 from engine.pipelines.registry import choose_settings, propose_keypoints
-from engine.pipelines.sweep import decide_plan, open_heads, open_matcher, open_seeker
+from engine.pipelines.sweep import open_seeker, prepare_proposals
 from engine.session import EngineSession
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,10 @@ THERE, ELSEWHERE = 0.55, 0.25
 one of two is a place made of parts of two instances)."""
 
 
-@dataclass(frozen=True)
+RIDGE, REPEATS = 20.0, 6
+
+
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """One instance: `xy` `[K, 2]` (NaN = not labelled), `length` longer side of its box."""
 
@@ -66,6 +69,14 @@ class Labelled:
         shown = np.isfinite(self.xy[:, 0])
         near = np.linalg.norm(xy[shown] - self.xy[shown], axis=1) <= 0.1 * self.length
         return bool(near.mean() >= 0.5) or self.likeness(xy) >= 0.5
+
+    def hits(self, schema: KeypointSchema, proposal: InstanceProposal | None) -> list[bool]:
+        """Per labelled keypoint whether it is proposed within 0.1."""
+        shown = np.isfinite(self.xy[:, 0])
+        if proposal is None:
+            return [False] * int(shown.sum())
+        xy = np.asarray(proposed_keypoints(schema, proposal).xy_image)
+        return list(np.linalg.norm(xy[shown] - self.xy[shown], axis=1) <= 0.1 * self.length)
 
     def likeness(self, xy: Floats) -> float:
         """Named similarity, 0 without a common keypoint."""
@@ -84,7 +95,8 @@ class SeveralSet:
 
 @dataclass
 class Outcome:
-    """One run: counts, PCK of what was found, `(seconds several, seconds one)` per photo."""
+    """One run: counts, PCK of what was found; with `--time`: processor seconds per photo asking for several and
+    for one, and on photos with one instance the points of the best proposal that are right (`alone`), asking for several and for one."""
 
     there: int = 0
     proposed: int = 0
@@ -92,12 +104,16 @@ class Outcome:
     points: list[bool] = field(default_factory=list)
     seconds: float = 0.0
     seconds_one: float = 0.0
+    alone: list[bool] = field(default_factory=list)
+    alone_one: list[bool] = field(default_factory=list)
 
     def figures(self) -> dict[str, float]:
         """In percent."""
         return {
             "recall": 100 * self.right / max(1, self.there), "precision": 100 * self.right / max(1, self.proposed),
             "pck@0.1": 100 * float(np.mean(self.points)) if self.points else float("nan"),
+            "alone pck@0.1": 100 * float(np.mean(self.alone)) if self.alone else float("nan"),
+            "alone pck@0.1, one": 100 * float(np.mean(self.alone_one)) if self.alone_one else float("nan"),
             "seconds": self.seconds, "seconds, one": self.seconds_one,
         }  # fmt: skip
 
@@ -224,7 +240,7 @@ def request_of(several: SeveralSet, labelled: list[int], judged: list[int], back
 
 
 def measure(session: EngineSession, several: SeveralSet, labels: int, choice: int, chosen: Any) -> Outcome:
-    """One choice: several asked for, then one on the same photos (for the time; everything else is warm)."""
+    """One choice: several asked for, then one on the same photos (for comparison; everything else is warm)."""
     labelled, judged = choose(several, labels, choice, chosen.photos)
     outcome = Outcome(there=sum(len(several.instances[i]) for i in judged))
     request = request_of(several, labelled, judged, chosen.backbone, LIMIT)
@@ -232,28 +248,38 @@ def measure(session: EngineSession, several: SeveralSet, labels: int, choice: in
     found: dict[int, list[InstanceProposal]] = {i: [] for i in judged}
     for answer in propose_keypoints(session, replace(request, targets=request.targets[:1])):
         assert isinstance(answer, InstanceProposal)  # banks and heads are made before the clock starts
-    start = time.perf_counter()
+    start = time.process_time()
     for answer in propose_keypoints(session, request):
         if isinstance(answer, InstanceProposal):
             found[int(answer.image_id)].append(answer)
-    outcome.seconds = (time.perf_counter() - start) / len(judged)
+    outcome.seconds = (time.process_time() - start) / len(judged)
     if chosen.time:
         one = replace(request, targets=tuple(replace(t, limit=1) for t in request.targets))
-        start = time.perf_counter()
-        list(propose_keypoints(session, one))
-        outcome.seconds_one = (time.perf_counter() - start) / len(judged)
+        start = time.process_time()
+        best = {int(a.image_id): a for a in propose_keypoints(session, one) if isinstance(a, InstanceProposal)}
+        outcome.seconds_one = (time.process_time() - start) / len(judged)
+        for index in (i for i in judged if len(several.instances[i]) == 1):
+            [truth] = several.instances[index]
+            outcome.alone += truth.hits(several.schema, found[index][0] if found[index] else None)
+            outcome.alone_one += truth.hits(several.schema, best.get(index))
     for index, proposals in found.items():
-        left = list(several.instances[index])
-        outcome.proposed += len(proposals)
-        for proposal in sorted(proposals, key=lambda p: p.index):
-            xy = np.asarray(proposed_keypoints(several.schema, proposal).xy_image)
-            hit = max((one for one in left if one.matches(xy)), key=lambda one: one.likeness(xy), default=None)
-            if hit is not None:
-                left.remove(hit)
-                outcome.right += 1
-                shown = np.isfinite(hit.xy[:, 0])
-                outcome.points += list(np.linalg.norm(xy[shown] - hit.xy[shown], axis=1) <= 0.1 * hit.length)
+        ordered = sorted(proposals, key=lambda p: p.index)
+        placed = [np.asarray(proposed_keypoints(several.schema, p).xy_image) for p in ordered]
+        score(outcome, placed, several.instances[index])
     return outcome
+
+
+def score(outcome: Outcome, placed: Sequence[Floats], instances: Sequence[Labelled]) -> None:
+    """Count what was proposed in a photo, surest first: every instance can be found once."""
+    left = list(instances)
+    outcome.proposed += len(placed)
+    for xy in placed:
+        hit = max((one for one in left if one.matches(xy)), key=lambda one: one.likeness(xy), default=None)
+        if hit is not None:
+            left.remove(hit)
+            outcome.right += 1
+            shown = np.isfinite(hit.xy[:, 0])
+            outcome.points += list(np.linalg.norm(xy[shown] - hit.xy[shown], axis=1) <= 0.1 * hit.length)
 
 
 def _settings(session: EngineSession, request: ProposeRequest) -> Any:
@@ -264,57 +290,64 @@ def _settings(session: EngineSession, request: ProposeRequest) -> Any:
 # ---- fitting --------------------------------------------------------------------------------------------------------
 
 
-def candidate_facts(
-    session: EngineSession, several: SeveralSet, labels: int, choice: int, chosen: Any
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """FACTS `[N, F]` of the candidate places of one run, and whether somebody is there; doubtful ones left out."""
+@dataclass(frozen=True)
+class Seen:
+    """The candidate places of one photo (without their maps) and who is there."""
+
+    seeker: Seeker
+    target: Target
+    places: tuple[Place, ...]
+    instances: tuple[Labelled, ...]
+
+    def lesson(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """FACTS `[N, F]` of the places that teach something, and whether somebody is there."""
+        few = len(self.seeker.schema) <= 3
+        likeness = [max((one.likeness(_xy(p)) for one in self.instances), default=0.0) for p in self.places]
+        use = [n for n, value in enumerate(likeness) if value >= THERE or value < ELSEWHERE or few]
+        facts = np.stack([self.places[n].facts for n in use]) if use else np.zeros((0, len(FACTS)))
+        return facts, np.array([likeness[n] >= THERE for n in use], dtype=bool)
+
+    def chosen(self, model: dict[str, Any]) -> list[Floats]:
+        """Keypoints `[K, 2]` of what the search takes when a model gives the log-odds."""
+        judged = [replace(place, odds=log_odds(place.facts, model)) for place in self.places]
+        return [_xy(place) for place in self.seeker.choose(self.target, judged)]
+
+
+def _xy(place: Place) -> Floats:
+    return np.asarray(place.keypoints.xy_image)
+
+
+def candidates(session: EngineSession, several: SeveralSet, labels: int, choice: int, chosen: Any) -> list[Seen]:
+    """The candidate places of one run."""
     labelled, judged = choose(several, labels, choice, chosen.photos)
     request = request_of(several, labelled, judged, chosen.backbone, LIMIT)
-    matcher = open_matcher(session, request, None)
-    plan = decide_plan(session, matcher, request, None, None)
-    matcher.context.weight_is_open = False
-    seeker = open_seeker(matcher, request, plan, open_heads(session, matcher, request, plan, None), session.heads, None)
+    prepared = prepare_proposals(session, request)
+    seeker = open_seeker(prepared.matcher, request, prepared.plan, prepared.heads, session.heads, None)
     if seeker is None:
         raise SystemExit("This backbone has no keypoint heads: there is nothing to fit.")
-    facts, there = [], []
+    seen = []
     for target, index in zip(request.targets, judged, strict=True):
-        for place in seeker.look(target, seeker.candidates(target)[: 2 * LOOKS]):
-            xy = np.asarray(place.keypoints.xy_image)
-            likeness = max((one.likeness(xy) for one in several.instances[index]), default=0.0)
-            if likeness >= THERE or likeness < ELSEWHERE or len(several.schema) <= 3:
-                facts.append(place.facts)
-                there.append(likeness >= THERE)
-    return np.stack(facts), np.array(there)
+        places = seeker.look(target, seeker.candidates(target)[: 2 * LOOKS])
+        bare = tuple(replace(place, look=None) for place in places)  # type: ignore[arg-type]
+        seen.append(Seen(seeker, target, bare, several.instances[index]))
+    return seen
 
 
-def fit(runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]]) -> tuple[dict[str, Any], list[Row]]:
-    """One logistic model over all sets, each set counting alike; rows: decided by a model of the others."""
-
-    def stacked(names: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
-        facts = np.concatenate([f for n in names for f, _ in runs[n]])
-        return facts, np.concatenate([t for n in names for _, t in runs[n]])
-
-    rows = []
-    for name in runs:
-        others = [n for n in runs if n != name]
-        if not others:
-            continue
-        x, y = stacked(others)
-        model = fit_logistic(x, y, strength=RIDGE)
-        own, there = stacked([name])
-        z = np.nan_to_num((own - np.array(model["mean"])) / np.array(model["scale"]), nan=0.0).clip(-4, 4)
-        odds = z @ np.array(model["coefficients"]) + model["intercept"]
-        passed = odds >= 0
-        rows += [
-            Row(f"{name}: AUROC", auroc(odds, there), "", None, "fitted on the other sets"),
-            Row(f"{name}: places found", 100 * float(passed[there].mean()), "%"),
-            Row(f"{name}: right of those that pass", 100 * float(there[passed].mean()) if passed.any() else 0.0, "%"),
-        ]
-    x, y = stacked(list(runs))
-    return fit_logistic(x, y, strength=RIDGE), rows
+def fit(lessons: dict[str, tuple[Floats, NDArray[np.bool_]]]) -> dict[str, Any]:
+    """One logistic model over all sets, small ones counting up to REPEATS times."""
+    largest = max(len(there) for _, there in lessons.values())
+    repeats = {name: min(REPEATS, max(1, round(largest / max(1, len(there))))) for name, (_, there) in lessons.items()}
+    facts = np.concatenate([np.repeat(f, repeats[name], axis=0) for name, (f, _) in lessons.items()])
+    there = np.concatenate([np.repeat(t, repeats[name]) for name, (_, t) in lessons.items()])
+    return fit_logistic(facts, there, strength=RIDGE)
 
 
-RIDGE = 5.0
+def count(seen: Sequence[Seen], model: dict[str, Any]) -> Outcome:
+    """What the search makes of the candidates under a model."""
+    outcome = Outcome(there=sum(len(s.instances) for s in seen))
+    for one in seen:
+        score(outcome, one.chosen(model), one.instances)
+    return outcome
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -328,7 +361,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--labels", type=int, nargs="+", default=[1, 5])
     options.add_argument("--choices", type=int, default=2)
     options.add_argument("--photos", type=int, default=0, help="judge so many photos of each run (0 = all)")
-    options.add_argument("--time", action="store_true", help="also the time with one proposal a photo")
+    options.add_argument("--time", action="store_true", help="also with one proposal a photo: time, and photos with one instance")
     options.add_argument("--backbone", default=DEFAULT_BACKBONE)
     options.add_argument("--cache", type=Path, default=None, help="keep features there between runs")
     options.add_argument("--fit", type=Path, default=None, metavar="FILE")
@@ -351,15 +384,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fitted(session: EngineSession, sets: Sequence[SeveralSet], chosen: Any) -> list[Row]:
-    runs: dict[str, list[tuple[Floats, NDArray[np.bool_]]]] = {}
+    """Write the model of all sets; rows: what a model of the other sets finds on each."""
+    runs: dict[str, dict[str, list[Seen]]] = {}
     for several in sets:
         for labels in chosen.labels:
             for choice in range(chosen.choices):
                 if labels < len(several.paths):
-                    runs.setdefault(several.name, []).append(candidate_facts(session, several, labels, choice, chosen))
-                    print(several.name, labels, choice, len(runs[several.name][-1][1]), flush=True)
-    model, rows = fit(runs)
-    chosen.fit.write_text(json.dumps({"facts": FACTS, **model}, indent=1) + "\n", encoding="utf-8")
+                    own = candidates(session, several, labels, choice, chosen)
+                    runs.setdefault(several.name, {}).setdefault(f"{labels} labelled photos", []).extend(own)
+                    print(several.name, labels, choice, sum(len(s.places) for s in own), "places", flush=True)
+    lessons = {}
+    for name, by_labels in runs.items():
+        parts = [seen.lesson() for own in by_labels.values() for seen in own]
+        lessons[name] = np.concatenate([f for f, _ in parts]), np.concatenate([t for _, t in parts])
+    model = {"facts": FACTS, **fit(lessons)}
+    chosen.fit.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
+    rows = []
+    for name, by_labels in runs.items():
+        others = fit({n: lesson for n, lesson in lessons.items() if n != name}) if len(lessons) > 1 else model
+        for labels, own in by_labels.items():
+            figures = count(own, others).figures()
+            note = f"{sum(len(s.instances) for s in own)} instances, model of the other sets"
+            rows += [Row(f"{name}, {labels}: {k}", figures[k], "%", None, note) for k in ("recall", "precision", "pck@0.1")]
     return rows
 
 

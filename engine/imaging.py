@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.domain.errors import UnreadableImageError
+from engine.domain.texts import said
 from engine.remote import local_file, url_of
 
 IMAGE_SUFFIXES = frozenset(
@@ -39,8 +40,10 @@ IMAGE_SUFFIXES = frozenset(
         ".avif",
     }
 )
+HEIC_PHOTOS = {".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF"}
+"""Read where pi-heif is installed (kinmark[heic]): libheif and libde265 as shared libraries, without the GPL encoder x265."""
 UNREADABLE_PHOTOS = {
-    ".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".jxl": "JPEG XL", ".psd": "Photoshop", ".svg": "SVG",
+    ".jxl": "JPEG XL", ".psd": "Photoshop", ".svg": "SVG",
     ".cr2": "camera raw (CR2)", ".cr3": "camera raw (CR3)", ".crw": "camera raw (CRW)", ".nef": "camera raw (NEF)",
     ".nrw": "camera raw (NRW)", ".arw": "camera raw (ARW)", ".dng": "camera raw (DNG)", ".raf": "camera raw (RAF)",
     ".orf": "camera raw (ORF)", ".rw2": "camera raw (RW2)", ".pef": "camera raw (PEF)", ".srw": "camera raw (SRW)",
@@ -89,20 +92,43 @@ class LoadedImage:
     scale: float = 1.0
 
 
+@lru_cache(maxsize=1)
+def reads_heic() -> bool:
+    """Whether this installation decodes HEIC."""
+    try:
+        import pi_heif
+    except ImportError:
+        return False
+    pi_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
 def is_image_path(path: Path) -> bool:
     """Whether the suffix is one that we try to read."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")
+    suffix = path.suffix.lower()
+    known = suffix in IMAGE_SUFFIXES or (suffix in HEIC_PHOTOS and reads_heic())
+    return known and not path.name.startswith("._")
+
+
+def unreadable_kind(path: Path) -> str:
+    """What kind of photo that nothing here decodes it is by its suffix, "" for photos that are read and other files."""
+    suffix = path.suffix.lower()
+    if suffix in HEIC_PHOTOS:
+        return "" if reads_heic() else HEIC_PHOTOS[suffix]
+    return UNREADABLE_PHOTOS.get(suffix, "")
 
 
 def _unreadable(path: Path, why: str, hint: str, error: Exception | None = None) -> UnreadableImageError:
-    return UnreadableImageError(f"Cannot read the image {url_of(path) or path}: {why}.", hint, repr(error) if error else "")
+    return UnreadableImageError(
+        said("Cannot read the image {0}: {1}.", url_of(path) or path, why), hint, repr(error) if error else ""
+    )
 
 
 @lru_cache(maxsize=1)
 def _known_formats() -> tuple[str, ...]:
     """Those of `IMAGE_FORMATS` that this Pillow was built with."""
     Image.init()
-    return tuple(name for name in IMAGE_FORMATS if name in Image.OPEN)
+    return tuple(name for name in (*IMAGE_FORMATS, *(("HEIF",) if reads_heic() else ())) if name in Image.OPEN)
 
 
 def _open(path: Path) -> Image.Image:
@@ -118,9 +144,12 @@ def _open(path: Path) -> Image.Image:
             path, "the file is not there", "Re-link the moved folder or restore the file.", error
         ) from None
     except UnidentifiedImageError as error:
-        kind = UNREADABLE_PHOTOS.get(path.suffix.lower())
-        if kind is not None:
-            raise _unreadable(path, f"{kind} cannot be decoded", "Convert it to JPEG or PNG.", error) from None
+        kind = unreadable_kind(path)
+        if kind in HEIC_PHOTOS.values():
+            hint = "Install kinmark[heic], or convert it to JPEG or PNG."
+            raise _unreadable(path, said("{0} cannot be decoded", kind), hint, error) from None
+        if kind:
+            raise _unreadable(path, said("{0} cannot be decoded", kind), "Convert it to JPEG or PNG.", error) from None
         raise _unreadable(
             path, "its content is no known image format", "Check that it opens elsewhere.", error
         ) from None
@@ -134,7 +163,9 @@ def _open(path: Path) -> Image.Image:
         size = f"{image.width} x {image.height}"
         image.close()
         raise _unreadable(
-            path, f"{size} pixels is over the limit of {MAX_PIXELS // 10**6} megapixels", "Scale it down first."
+            path,
+            said("{0} pixels is over the limit of {1} megapixels", size, MAX_PIXELS // 10**6),
+            "Scale it down first.",
         )
     return image
 

@@ -14,6 +14,8 @@ from engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMa
 from engine.requests import (
     DEFAULT_BACKBONE,
     Calibration,
+    CategoriesRequest,
+    CategoryAnswer,
     CheckRequest,
     DecisionRecord,
     Descriptor,
@@ -101,6 +103,14 @@ class LocalEngine:
         from engine.pipelines.sweep import keypoint_map
 
         return keypoint_map(self.session, request, keypoint, cancel=cancel)
+
+    def tell_apart(
+        self, request: CategoriesRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[CategoryAnswer | TargetFailure]:
+        """See `engine.api.Engine.tell_apart`."""
+        from engine.pipelines.categories import tell_apart
+
+        return tell_apart(self.session, request, progress=progress, cancel=cancel)
 
     def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:
         """See `engine.api.Engine.calibrate`."""

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from projects.store.queries import ImageFilter, Queries
 
 STRATEGIES = ("uncertain", "sure", "name", "informative", "disagreement", "sides", "missing", "check")
@@ -70,7 +71,9 @@ def review_order(queries: Queries, strategy: str, options: QueueOptions | None =
         return queries.pending_by_signal(strategy, category_id=options.category_id)
     if strategy == "informative":
         return _informative(queries, options)
-    raise UserInputError(f"There is no queue order {strategy!r}.", f"Use one of {', '.join(STRATEGIES)}.")
+    raise UserInputError(
+        said("There is no queue order {0}.", f"{strategy!r}"), said("Use one of {0}.", ", ".join(STRATEGIES))
+    )
 
 
 def _by_confidence(queries: Queries, strategy: str, options: QueueOptions) -> tuple[int, ...]:

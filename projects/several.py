@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.api import MAX_INSTANCES
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints
+from engine.domain.texts import said
 
 if TYPE_CHECKING:
     from projects.store.queries import Queries
@@ -31,12 +32,12 @@ def checked_instances(text: str) -> str:
         return ONE if int(word) == 1 else str(int(word))
     if word.isascii() and word.isdigit() and int(word) > MAX_INSTANCES:
         raise UserInputError(
-            f"{word[:12]} instances in a photo are more than are proposed.",
-            f"Use at most {MAX_INSTANCES}; crop or tile photos of crowds.",
+            said("{0} instances in a photo are more than are proposed.", word[:12]),
+            said("Use at most {0}; crop or tile photos of crowds.", MAX_INSTANCES),
         )
     raise UserInputError(
-        f"{word[:40]!r} does not say how many instances a photo may hold.",
-        f"Use auto, one, or a number up to {MAX_INSTANCES}.",
+        said("{0} does not say how many instances a photo may hold.", f"{word[:40]!r}"),
+        said("Use auto, one, or a number up to {0}.", MAX_INSTANCES),
     )
 
 

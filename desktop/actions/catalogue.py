@@ -27,15 +27,12 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _a(
         "project.new", _("New project..."), "Ctrl+N", "folder-plus", help_=_("Start a project from a folder of photos.")
     ),
+    _a("project.open", _("Open project..."), "Ctrl+O", "folder-open", help_=_("Open an existing .kinmark project folder.")),
     _a(
-        "project.open",
-        _("Open project..."),
-        "Ctrl+O",
-        "folder-open",
-        help_=_("Open an existing .kinmark project folder."),
-    ),
-    _a(
-        "project.add_images", _("Add photos..."), "Ctrl+Shift+O", "image-plus",
+        "project.add_images",
+        _("Add photos..."),
+        "Ctrl+Shift+O",
+        "image-plus",
         help_=_("Add a folder of photos; the files stay where they are."),
     ),
     _a("project.add_clip", _("Add frames of a clip..."), help_=_("Choose frames of a video and add them as photos.")),

@@ -12,7 +12,7 @@ from desktop.theme.icons import icon
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.window.frame import MainWindow
 
 
 def version() -> str:

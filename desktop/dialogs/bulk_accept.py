@@ -14,8 +14,8 @@ from engine.domain.geometry import Box
 from projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 CROP = 104
 

@@ -29,8 +29,8 @@ from desktop.widgets.message_bar import plain_label
 from desktop.widgets.scrolled import Scrolled
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
     from projects.videos import FrameChoice, FramePreview
 
 GROUP = "clip"

@@ -26,8 +26,8 @@ from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 SHOWN_ITEMS = 400
 

@@ -12,8 +12,8 @@ from engine.domain.geometry import expand_box
 from projects.store.queries.images import ImageFilter
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 CROP = 150
 

@@ -26,8 +26,8 @@ from desktop.widgets.scrolled import Scrolled
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
     from projects.formats.recognise import Recognised
 
 

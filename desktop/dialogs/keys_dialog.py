@@ -14,7 +14,7 @@ from desktop.texts import marked
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.window.frame import MainWindow
 
 MOUSE = (
     (marked("KeysDialog", "Click"), marked("KeysDialog", "Focus a keypoint, select an instance")),

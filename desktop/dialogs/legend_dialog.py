@@ -16,7 +16,7 @@ from desktop.widgets.message_bar import plain_label
 from desktop.widgets.scrolled import Scrolled
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.window.frame import MainWindow
 
 
 class _Mark(QWidget):

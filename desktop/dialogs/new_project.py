@@ -29,7 +29,7 @@ from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.window.frame import MainWindow
 
 
 def folder_name(name: str) -> str:

@@ -38,8 +38,8 @@ from engine.domain.keypoints import KeypointSchema
 from projects.store.rows import CategoryRow
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 
 class SchemaDialog(QDialog):

@@ -23,7 +23,7 @@ from desktop.widgets.fields import Choice, indented
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.window.frame import MainWindow
 
 
 class SettingsDialog(QDialog):

@@ -26,7 +26,7 @@ from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.window.frame import MainWindow
 
 Index = QModelIndex | QPersistentModelIndex
 

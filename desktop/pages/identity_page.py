@@ -26,7 +26,7 @@ from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.fields import Choice
 from desktop.widgets.flow import FlowLayout
 from desktop.widgets.message_bar import plain_label, plain_tip
-from desktop.window.workspace import Workspace
+from desktop.workspace import Workspace
 from engine.domain.geometry import Box, expand_box
 from engine.domain.masks import MaskRLE
 from projects.store.rows import IdentityRow, ImageRow, InstanceRow, ProposalRow

@@ -11,7 +11,7 @@ from desktop.session.reviewer import ROWS_EACH
 from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
-from desktop.window.workspace import Workspace
+from desktop.workspace import Workspace
 from engine.domain.geometry import Box, box_of_points, longer_side
 from projects.store.rows import ProposalRow
 

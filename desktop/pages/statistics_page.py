@@ -26,7 +26,7 @@ from desktop.widgets.crop_row import Crop, CropRow
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
-from desktop.window.workspace import Workspace
+from desktop.workspace import Workspace
 
 BLUE, GREEN, ORANGE, GREY = QColor("#0072B2"), QColor("#009E73"), QColor("#E69F00"), QColor("#8a8f98")
 

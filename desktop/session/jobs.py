@@ -12,7 +12,6 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from desktop.engine_thread.jobs import Job, JobContext, Priority
 from desktop.engine_thread.service import EngineService
 from desktop.session.labelling import Labelling
-from desktop.session.project_session import IMPROVE
 from desktop.session.queue import ReviewQueue
 from desktop.settings import SettingsStore
 from engine.api import (
@@ -188,7 +187,7 @@ class EngineJobs(QObject):
         if not ahead:
             return
         options = ProposeOptions(
-            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), step_name=f"{IMPROVE}{category.name}",
+            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), by_itself=True,
         )  # fmt: skip
 
         def run(context: JobContext) -> Generator[None, None, None]:
@@ -248,7 +247,8 @@ class EngineJobs(QObject):
     def sharpen_identity(self, identity: str, image_ids: list[int]) -> None:
         """Score the suggestions again after a denial (it is a hard negative now)."""
         options = FindOptions(
-            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name=f"{IMPROVE}suggestions"
+            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name="Improve suggestions",
+            by_itself=True,
         )
 
         def run(context: JobContext) -> Generator[None, None, None]:

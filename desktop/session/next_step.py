@@ -124,12 +124,16 @@ class NextStep(QObject):
         if following is not None and following != focused:
             if at.session.queries.count_decisions(selected.category.id, at_most=1):  # one knows how it goes by now
                 text = self.tr(
-                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Ctrl+E exports."
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n} ({c:.0%} right). "
+                    "X rejects, drag corrects, Ctrl+E exports."
                 )
             else:
                 text = self.tr(
-                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Alt+2 takes peak 2."
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n} ({c:.0%} right). "
+                    "X rejects, drag corrects, Alt+2 takes peak 2."
                 )
-            return text.format(name=names[focused], next=names[following], n=len(selected.pending))
+            return text.format(
+                name=names[focused], next=names[following], n=len(selected.pending), c=selected.expected_precision
+            )
         text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
         return text.format(name=names[focused])

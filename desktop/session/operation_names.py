@@ -1,16 +1,15 @@
 """What a step of the undo list is called in the person's language.
 
-The store names its steps in plain English (`projects.store.operations`), with counts and names already in them.
-Here those are taken apart again, so that the text can be translated; a name that is not known stays as it is.
+The store names its steps in English (`projects.store.operations`): a plain sentence, or a `Text` that knows its template, its
+count and its name. A name that is not known stays as it is.
 """
 
 from __future__ import annotations
 
-import re
-
 from PySide6.QtCore import QCoreApplication
 
 from desktop.texts import marked
+from engine.domain.texts import Text
 
 CONTEXT = "Operations"
 
@@ -65,12 +64,14 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Mark as all labelled"),
     marked("Operations", "Mark as not all labelled"),
     marked("Operations", "Mark as nothing here"),
+    marked("Operations", "Masks of {name}"),
     marked("Operations", "Merge identities"),
     marked("Operations", "Merge instances"),
     marked("Operations", "Merge two instances"),
     marked("Operations", "Merge the project {name}"),
     marked("Operations", "Mirror the instance"),
     marked("Operations", "Move a keypoint"),
+    marked("Operations", "Name an instance"),
     marked("Operations", "Paste"),
     marked("Operations", "Place a keypoint"),
     marked("Operations", "Propose keypoints"),
@@ -105,21 +106,9 @@ NAMES: tuple[str, ...] = (
 """Every name the store gives; tests/desktop/test_translation.py compares them with its source."""
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    escaped = re.escape(text).replace(re.escape("%n"), r"(?P<n>\d+)").replace(re.escape("{name}"), r"(?P<name>.*)")
-    return re.compile(escaped, re.DOTALL)
-
-
-_PATTERNS = [(text, _pattern(text)) for text in sorted(NAMES, key=len, reverse=True)]
-
-
 def operation_text(name: str) -> str:
     """`name` of an undo step in the language of the window."""
-    for text, pattern in _PATTERNS:
-        found = pattern.fullmatch(name)
-        if found is not None:
-            parts = found.groupdict()
-            count = int(parts["n"]) if "n" in parts else -1
-            shown = QCoreApplication.translate(CONTEXT, text, None, count)
-            return shown.replace("{name}", parts["name"]) if "name" in parts else shown
-    return name
+    if not isinstance(name, Text):
+        return QCoreApplication.translate(CONTEXT, name)
+    shown = QCoreApplication.translate(CONTEXT, name.template, None, -1 if name.number is None else name.number)
+    return shown.replace("{name}", name.values.get("name", ""))

@@ -79,6 +79,12 @@ class ShownInstance:
         return next((p for p in self.proposals if p.mask is not None), None)
 
     @property
+    def expected_precision(self) -> float:
+        """Share of the pending keypoints that should be right if they are taken as they stand: confidence means just that."""
+        sure = [row.confidence for row in self.pending.values()]
+        return sum(sure) / len(sure) if sure else 0.0
+
+    @property
     def has_pending(self) -> bool:
         """Whether anything of it waits for a decision."""
         return bool(self.pending) or self.mask_proposal is not None

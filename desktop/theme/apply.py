@@ -35,6 +35,10 @@ def apply_theme(app: QApplication, theme: str, font_scale: float) -> None:
     app.setStyleSheet(style_sheet(palette, font_scale))
 
 
+CHOSEN = 0.2
+"""Share of the accent in the ground of what is chosen: dim text must be readable on it, too."""
+
+
 def blend(colour: QColor, ground: QColor, share: float) -> QColor:
     """`share` of `colour` over `ground`."""
     parts = zip(colour.getRgbF()[:3], ground.getRgbF()[:3], strict=True)  # type: ignore[index]
@@ -54,7 +58,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     alternate = palette.color(role.AlternateBase).name()
     hover = QColor(accent)
     wash = f"rgba({hover.red()},{hover.green()},{hover.blue()},0.15)"
-    chosen = blend(hover, palette.color(role.Base), 0.25).name()
+    chosen = blend(hover, palette.color(role.Base), CHOSEN).name()
     grip = blend(palette.color(role.PlaceholderText), palette.color(role.Window), 0.55).name()
     small = round(11 * font_scale)
     icons = resources_dir() / "icons"
@@ -121,7 +125,7 @@ def style_sheet(palette: QPalette, font_scale: float) -> str:
     QPushButton:pressed {{ background: {wash}; }}
     QPushButton:disabled {{ color: {dim}; }}
     QPushButton:default, QPushButton#primary {{ background: {accent}; color: white; border-color: {accent}; }}
-    QPushButton#primary:disabled, QPushButton:default:disabled {{ background: {line}; color: {dim}; border-color: {line}; }}
+    QPushButton#primary:disabled, QPushButton:default:disabled {{ background: {window}; color: {dim}; border-color: {line}; }}
     QProgressBar {{ border: none; border-radius: 3px; background: {line}; max-height: 6px; min-height: 6px; }}
     QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
     QHeaderView::section {{ background: {window}; border: none; border-bottom: 1px solid {line}; padding: 5px 6px; }}

@@ -13,8 +13,8 @@ from desktop.dialogs.clip_engine import Lent
 
 if TYPE_CHECKING:
     from desktop.io.dropped import Dropped
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
     from projects.videos import FrameChoice
 
 FEW_DROPPED = 100

@@ -23,8 +23,8 @@ from desktop.window.several_commands import SeveralCommands
 from engine.imaging import is_image_path
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
     from projects.formats.recognise import Recognised
     from projects.images import AddReport
     from projects.store.changes import OpChanges

@@ -14,8 +14,8 @@ from desktop.widgets.scrolled import fit_to_screen
 from desktop.window.clip_commands import ClipCommands
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
     from projects.formats.recognise import Recognised
 
 

@@ -13,8 +13,8 @@ from desktop.widgets.job_card import FIND
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 LOOK_MS = 300
 

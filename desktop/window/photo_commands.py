@@ -13,8 +13,8 @@ from desktop.error_texts import in_language, text_of
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 ROWS_OF_A_PHOTO = 12
 """Rows that go with a photo (labels, proposals, states), for telling large steps from small ones."""

@@ -10,11 +10,12 @@ from PySide6.QtWidgets import QColorDialog, QMenu
 
 from desktop.canvas.content import PointState
 from desktop.canvas.intents import ToggleHidden
+from desktop.error_texts import in_language
 from desktop.session.shown import ShownInstance, instance_title
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#FFFFFF")
 """Okabe-Ito: told apart without colour vision; any other colour can be mixed."""
@@ -98,8 +99,23 @@ class PointCommands(QObject):
         ids += ["edit.merge"] if workspace.regrouper.others() else []
         ids += ["edit.split"] if len(shown.accepted) + len(shown.pending) > 1 else []
         ids += ["edit.delete_instance"] if shown.instance is not None else []
+        labelling = workspace.labelling
+        others = [c for c in labelling.categories if c.id != shown.category.id]
+        if shown.instance is not None and others:
+            kinds, instance_id = menu.addMenu(self.tr("Change the category")), shown.instance.id
+            kinds.setEnabled(not workspace.session.read_only)
+            for category in others:
+                action = kinds.addAction(category.name.replace("&", "&&"))
+                action.triggered.connect(lambda *_, c=category.id: self.set_category(workspace, instance_id, c))
         for id_ in (*ids, "edit.copy", "tool.segment", "engine.find", "view.zoom_instance"):
             menu.addAction(registry[id_])
+
+    def set_category(self, workspace: Workspace, instance_id: int, category_id: int) -> None:
+        """The instance is of another category; keypoints of the same names go along, others are named."""
+        changes = workspace.session.write(lambda do: do.set_category(instance_id, category_id), self)
+        if changes is not None and changes.skipped:
+            lines = "; ".join(in_language(line) for line in changes.skipped[:4])
+            workspace.program.messages.info(lines, self.tr("Ctrl+Z takes it back."))
 
     def menu(self, workspace: Workspace, index: int) -> QMenu:
         """What can be done with a keypoint; gone when it closes."""

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QMenu
 from desktop.session.shown import ShownInstance, instance_title
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import MainWindow
+    from desktop.workspace import Workspace
 
 Chosen = Callable[[ShownInstance], object]
 

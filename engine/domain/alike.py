@@ -12,7 +12,7 @@ round. The similarity of places is the larger of S and U; without a common keypo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -75,6 +75,19 @@ def place_similarity(first: InstanceKeypoints, second: InstanceKeypoints, *, lon
     if not np.isfinite(named):
         return box_iou(box_a, box_b)
     return max(named, unnamed_similarity(a, b, length))
+
+
+def claimed(instance: InstanceKeypoints, others: Sequence[InstanceKeypoints], length: float) -> float:
+    """0..1: how much of an instance the others explain together: S with every keypoint compared to the nearest of its name.
+
+    An instance made of the head of one and the tail of its neighbour is explained by both, though it is like neither.
+    """
+    own = placed_points(instance)
+    shown = np.isfinite(own[:, 0])
+    if not others or not shown.any():
+        return 0.0
+    apart = np.stack([np.linalg.norm(own - placed_points(other), axis=1) for other in others])[:, shown]
+    return float(_closeness(np.nan_to_num(apart, nan=np.inf).min(axis=0), length).mean())
 
 
 def placed_points(instance: InstanceKeypoints) -> FloatArray:

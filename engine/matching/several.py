@@ -1,4 +1,4 @@
-"""Every individual of a category in one photo (ours; docs/guide/several.md).
+"""Every individual of a category in one photo (ours; docs/lab/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
 looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well heads, cells
@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d
 
-from engine.domain.alike import is_taken, place_similarity, placed_points
+from engine.domain.alike import claimed, is_taken, place_similarity, placed_points
 from engine.domain.geometry import Box, apply_affine, clip_box, invert_affine
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 PEAKS_PER_VARIANT = 12
+"""Of the votes, or twice as many as are wanted."""
 TURNS_PER_PLACE = 2
 """Candidates of different turns about one centre that are looked at."""
 NEAR = 0.35
@@ -65,6 +66,12 @@ SUPPRESS = 0.4
 error is made of parts of two that lie side by side."""
 BAR, FIRST_BAR = 0.0, -2.0
 """Log-odds that an individual beside others, and the first of a photo, must reach."""
+SHARE_OF_BEST = 0.2
+"""Those beside others must come so near to the best place's log-odds, too: copies of one kind in one light fit about alike."""
+MIRRORED = 0.5
+"""Log-odds that a mirrored place costs where the settings do not mirror."""
+LEAST_SHOWN = 0.4
+"""Share of the known keypoints that must lie inside the picture."""
 MARGIN = 0.15
 """About an individual that is matched again, longer sides."""
 FACTS = ("support", "strain", "unusual", "heads", "least", "body", "contrast", "usual", "vote", "inside", "spread")
@@ -75,12 +82,14 @@ FACTS = ("support", "strain", "unusual", "heads", "least", "body", "contrast", "
 
 @dataclass(frozen=True)
 class Place:
-    """One place where an individual may be: its keypoints in the schema's order, FACTS, and log-odds that one is there."""
+    """One place where an individual may be: its keypoints in the schema's order, FACTS, log-odds that one is there, and its length
+    (longer side) in image pixels."""
 
     look: Look
     keypoints: InstanceKeypoints
     facts: Floats
     odds: float
+    length: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,7 @@ class Seeker:
 
     Attributes:
         rivals: the same of categories that compete for the same places, matched by keypoint names.
+        bar: log-odds that a place beside others must reach (`engine.matching.several_bar`).
     """
 
     matcher: Matcher
@@ -97,6 +107,7 @@ class Seeker:
     plan: Plan
     schema: KeypointSchema
     rivals: tuple[Seeker, ...] = ()
+    bar: float = BAR
 
     def seek(self, target: Target) -> list[Place]:
         """The individuals of a target that are new, likeliest first, at most `target.limit`.
@@ -119,12 +130,16 @@ class Seeker:
         lone = LONE_SHARE * min(self.matcher.reader.size_wh(target.image))
         others = list(target.taken)
         chosen: list[Place] = []
-        for place in sorted(places, key=lambda p: -p.odds):
-            if len(chosen) == target.limit or place.odds < (BAR if others else FIRST_BAR):
+        ordered = sorted(places, key=lambda p: -p.odds)
+        bar = self.bar + SHARE_OF_BEST * max(ordered[0].odds, 0.0) if ordered else self.bar
+        for place in ordered:
+            if len(chosen) == target.limit or place.odds < (bar if others else FIRST_BAR):
                 break
-            if not place.keypoints.labelled.any() or is_taken(place.keypoints, target.taken, lone_length=lone):
+            if not self.shows_enough(place) or is_taken(place.keypoints, target.taken, lone_length=lone):
                 continue
             if any(place_similarity(place.keypoints, other, lone_length=lone) >= SUPPRESS for other in others):
+                continue
+            if claimed(place.keypoints, others, place.length) >= SUPPRESS:
                 continue
             alone = log_odds(without_vote(place.facts))
             if any(rival.odds_at(target, place.keypoints, self.schema) > alone for rival in self.rivals):
@@ -132,6 +147,11 @@ class Seeker:
             others.append(place.keypoints)
             chosen.append(place)
         return chosen
+
+    def shows_enough(self, place: Place) -> bool:
+        """Whether enough of it is inside the picture to tell: two keypoints, and LEAST_SHOWN of those that are known at all."""
+        known = int(self.heads.shape.known.sum())
+        return int(place.keypoints.labelled.sum()) >= max(min(2, known), LEAST_SHOWN * known)
 
     def odds_at(self, target: Target, keypoints: InstanceKeypoints, schema: KeypointSchema) -> float:
         """Log-odds that an individual of this category lies where another schema's keypoints are, matched by name."""
@@ -145,13 +165,20 @@ class Seeker:
             return float("-inf")
         return max(place.odds for place in self.look(target, [(pose, False, float("nan"))]))
 
+    @property
+    def may_mirror(self) -> bool:
+        """Whether somebody may face the other way though the settings do not say so: of a herd some always face as the exemplars do,
+        so the collection's best places never ask for mirrored ones. (Turned exemplars would be twice eight views each.)"""
+        return self.plan.mirror_targets and not self.plan.flip and self.plan.rotations == 1 and not self.rivals
+
     # ---- candidates ------------------------------------------------------------------------------------------
 
     def candidates(self, target: Target) -> list[tuple[Floats, bool, float]]:
         """(pose from xy_image to the frame, mirrored, vote) of the peaks of all variants and sizes, best first."""
         size = self.matcher.reader.size_wh(target.image)
+        plan = replace(self.plan, flip=True) if self.may_mirror else self.plan
         found = []
-        for peak in distinct_peaks(whole_peaks(self.matcher, target, self.plan), TURNS_PER_PLACE):
+        for peak in distinct_peaks(whole_peaks(self.matcher, target, plan), TURNS_PER_PLACE):
             into = pose_at(self.heads, self.schema, peak.expected, peak.known, peak.flip, size)
             if into is not None:
                 found.append((into, peak.flip, peak.vote))
@@ -195,7 +222,8 @@ class Seeker:
         order = list(self.schema.flip_index) if look.mirrored else list(range(len(self.schema)))
         shown = inside[order]
         keypoints = InstanceKeypoints(np.where(shown[:, None], back[order], np.nan), np.where(shown, 2, 0))
-        return Place(look, keypoints, facts, log_odds(facts))
+        odds = log_odds(facts) - (MIRRORED if look.mirrored and not self.plan.flip else 0.0)
+        return Place(look, keypoints, facts, odds, length_of(self.heads, look.into))
 
     def _answers(self, look: Look) -> Floats:
         """`[K]` answers of the heads at the places, as they were taught (1 = the keypoint, 0 = not), best of the neighbouring cells."""
@@ -260,7 +288,7 @@ def _peaks(run: MatchRun) -> list[Peak]:
     votes = votes + torch.linspace(0, 1e-5, votes[0].numel()).reshape(votes[0].shape)
     votes = votes if region is None else restrict(votes, region)
     radius = max(1, round(0.2 * float(run.length_cells.median())))
-    found = top_peaks(votes, k=PEAKS_PER_VARIANT, radius_cells=radius)
+    found = top_peaks(votes, k=max(PEAKS_PER_VARIANT, 2 * run.target.limit), radius_cells=radius)
     per_cell = float(np.linalg.norm(run.parts.to_image([1.0, 0.0]) - run.parts.to_image([0.0, 0.0])))
     peaks = []
     for v in range(len(votes)):
@@ -304,9 +332,9 @@ def _model() -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def log_odds(facts: Floats) -> float:
-    """Of an individual at a place with these facts; unknown ones are average."""
-    model = _model()
+def log_odds(facts: Floats, model: dict[str, Any] | None = None) -> float:
+    """Of an individual at a place with these facts (None: the shipped model); unknown ones are average."""
+    model = _model() if model is None else model
     z = np.nan_to_num((facts - np.array(model["mean"])) / np.array(model["scale"]), nan=0.0).clip(-4, 4)
     return float(z @ np.array(model["coefficients"]) + model["intercept"])
 

@@ -26,6 +26,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.prompt_card import PromptCard, PromptFileError
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.features.views import CROP_MARGIN, ImageView, render_view, to_network
 from engine.matching.peaks import top_peaks
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
@@ -71,7 +72,9 @@ def read_options(given: dict[str, Any], defaults: HedlinConfig) -> tuple[PointOp
     unknown = sorted(set(given) - point_names - hedlin_names)
     if unknown:
         known = ", ".join(sorted(point_names | hedlin_names))
-        raise UserInputError(f"There is no option '{unknown[0]}' for optimising a point.", f"Known: {known}.")
+        raise UserInputError(
+            said("There is no option '{0}' for optimising a point.", unknown[0]), said("Known: {0}.", known)
+        )
     options = PointOptions(**{k: v for k, v in given.items() if k in point_names})
     config = replace(defaults, **{k: v for k, v in given.items() if k in hedlin_names})
     config = replace(config, layers=tuple(config.layers))
@@ -131,7 +134,7 @@ class _PointJob:
             if not 0 <= index < len(request.schema) or not keypoints.labelled[index]:
                 name = request.schema.names[index] if 0 <= index < len(request.schema) else str(index)
                 raise UserInputError(
-                    f"The keypoint '{name}' is not labelled on {request.exemplar.image.path.name}.",
+                    said("The keypoint '{0}' is not labelled on {1}.", name, request.exemplar.image.path.name),
                     "Place it there first, or choose another exemplar.",
                 )
         self.crop = self._crops()
@@ -325,7 +328,7 @@ def propose_optimised(
     groups = _by_exemplar(request, wanted)
     if not groups:
         raise UserInputError(
-            f"No accepted '{request.category}' shows the wanted keypoints.", "Place them on one photo first."
+            said("No accepted '{0}' shows the wanted keypoints.", request.category), "Place them on one photo first."
         )
     collected: dict[str, list[InstanceProposal]] = {}
     failures: dict[str, TargetFailure] = {}

@@ -16,6 +16,7 @@ from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
 from engine.domain.errors import UnreadableImageError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
+from engine.domain.texts import said
 from engine.features.views import render_view
 from engine.pipelines.sweep import choose_for_sweep, sweep
 from engine.requests import (
@@ -61,7 +62,8 @@ def propose_pairs(
     prompt = pair_prompt(session, request)
     if prompt is None:
         raise UserInputError(
-            f"The prompt '{request.prompt}' is not made for pairs of photos.", "Choose one that was tuned as conditional."
+            said("The prompt '{0}' is not made for pairs of photos.", request.prompt),
+            "Choose one that was tuned as conditional.",
         )
     if progress is not None:
         progress.start(f"Proposing {request.category} pair by pair", len(request.targets))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
+from engine.domain.texts import said
 from engine.matching.several import only_new
 from engine.pipelines.first_look import search_keypoints
 from engine.pipelines.optimised import propose_optimised
@@ -102,7 +103,7 @@ def pipeline_of(session: EngineSession, request: ProposeRequest) -> Pipeline:
     if name is None:
         name = SWEEP if pair_prompt(session, request) is None else PAIRS
     if name not in PIPELINES:
-        raise UserInputError(f"There is no pipeline '{name}'.", f"Known: {', '.join(PIPELINES)}.")
+        raise UserInputError(said("There is no pipeline '{0}'.", name), said("Known: {0}.", ", ".join(PIPELINES)))
     return PIPELINES[name]
 
 

@@ -17,6 +17,7 @@ from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.heads.body import body_model
 from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
 from engine.matching.confidence import judge, prior_calibration
@@ -24,6 +25,7 @@ from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.evidence.maps import similarity_maps_of
 from engine.matching.evidence.presence import with_presence
+from engine.matching.evidence.sources import best_exemplars
 from engine.matching.facing import predict_facing
 from engine.matching.plan.context import make_context
 from engine.matching.plan.plan import Plan, apply_settings, is_decided
@@ -31,6 +33,7 @@ from engine.matching.predict import Matcher
 from engine.matching.reader import open_reader
 from engine.matching.refine import evidence_map, refine, turned_share
 from engine.matching.several import Seeker, is_new, several_raw
+from engine.matching.several_bar import learned_bar
 from engine.pipelines.choice import choose, default_plan, first_settings
 from engine.requests import (
     Exemplar,
@@ -90,7 +93,8 @@ def open_seeker(
             body = body_model(own, rival.schema, spread_exemplars(exemplars, MAX_EXEMPLARS))
             rivals.append(Seeker(replace(matcher, schema=rival.schema, _banks={}), own, body, plan, rival.schema))
     body = body_model(heads, request.schema, matcher.exemplars)
-    return Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
+    seeker = Seeker(matcher, heads, body, plan, request.schema, tuple(rivals))
+    return replace(seeker, bar=learned_bar(seeker, request.exemplars, request.complete, cancel))
 
 
 def keypoint_map(
@@ -130,8 +134,20 @@ class Prepared:
             yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
             return
         if self.seeker is None:
-            self.seeker = open_seeker(self.matcher, self.request, self.plan, self.heads, self.session.heads, cancel)
+            self.seeker = self._kept_seeker(cancel)
         yield from several_raw(self.matcher, self.seeker, target, self.plan)
+
+    def _kept_seeker(self, cancel: CancelToken | None) -> Seeker | None:
+        """That of the last request while labels, plan and rivals are the same: a window asks for a few photos at a time."""
+        request = self.request
+        told = tuple((e.absent, e.denied) for e in request.exemplars)
+        rivals = tuple((r.category, r.schema, _fingerprint(r.exemplars)) for r in request.rivals)
+        key = (id(self.matcher), self.plan, _fingerprint(request.exemplars), told, request.complete, rivals)
+        kept = self.session.last.get("seeker")
+        if kept is None or kept[0] != key:
+            made = open_seeker(self.matcher, request, self.plan, self.heads, self.session.heads, cancel)
+            kept = self.session.last["seeker"] = (key, made)  # it holds the matcher, so no other one gets its id
+        return cast("Seeker | None", kept[1])
 
 
 def prepare_proposals(
@@ -272,14 +288,16 @@ def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
     for exemplar in request.exemplars:
         if len(exemplar.keypoints.xy_image) != count:
             raise UserInputError(
-                f"The exemplar {exemplar.image.path.name} has {len(exemplar.keypoints.xy_image)} keypoints, "
-                f"the category '{request.category}' has {count}.",
+                said(
+                    "The exemplar {0} has {1} keypoints, the category '{2}' has {3}.",
+                    exemplar.image.path.name, len(exemplar.keypoints.xy_image), request.category, count,
+                ),
                 "Label it again with the present schema.",
             )
     usable = [e for e in request.exemplars if bool(np.any(e.keypoints.labelled))]
     if not usable:
         raise UserInputError(
-            f"No accepted '{request.category}' has a labelled keypoint, so there is nothing to find.",
+            said("No accepted '{0}' has a labelled keypoint, so there is nothing to find.", request.category),
             "Place the keypoints on one photo first.",
         )
     return usable
@@ -337,6 +355,7 @@ def to_proposal(
     confidence, present = judge(calibration, raw.signals)
     wanted = range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints
     used = plan if raw.run is None else raw.run.plan
+    sources = best_exemplars(raw)
     keypoints = []
     for k in wanted:
         if not raw.known[k]:
@@ -346,9 +365,11 @@ def to_proposal(
             visibility, sure = Visibility.ABSENT, float(1 - present[k])
         signals = replace(raw.signals[k], present=float(present[k]))
         x, y = (float(v) for v in raw.xy_image[k])
-        keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))
+        keypoints.append(
+            KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k], sources[k])
+        )
     if not keypoints:
-        raise KnownError(f"No exemplar shows any of the wanted keypoints of '{request.category}'.", "Label one first.")
+        raise KnownError(said("No exemplar shows any of the wanted keypoints of '{0}'.", request.category), "Label one first.")
     swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0
     return InstanceProposal(
         request_id=request.request_id, image_id=target.image.image_id, category=request.category,

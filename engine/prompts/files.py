@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from engine.domain.errors import UserInputError
 from engine.domain.prompt_card import PromptCard, PromptFileError, valid_id
+from engine.domain.texts import said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,7 +156,9 @@ def find_prompt(prompt_id: str, folders: Iterable[Path]) -> Path:
         return matching[0]
     names = ", ".join(card.id for _, card in known) or "none"
     if matching and wanted:
-        raise UserInputError(f"Several saved prompts begin with {wanted!r}.", f"Write one of: {names}.")
+        raise UserInputError(
+            said("Several saved prompts begin with {0}.", f"{wanted!r}"), said("Write one of: {0}.", names)
+        )
     raise PromptFileError(f"There is no saved prompt {wanted!r}.", f"Saved prompts: {names}.")
 
 

@@ -10,6 +10,7 @@ from engine.backbones.folder import folder_revision
 from engine.backbones.registry import get_spec
 from engine.domain.errors import UserInputError
 from engine.domain.prompt_card import PromptCard, PromptFileError
+from engine.domain.texts import said
 from engine.prompts import files
 
 PUBLISHED_SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -95,7 +96,8 @@ class PromptLibrary:
             return [SavedPrompt(folder, files.read_card(folder))]
         if not backbone:
             raise UserInputError(
-                f"{path} does not say which backbone it was made for.", "Name it: --backbone sd21 (published prompts)."
+                said("{0} does not say which backbone it was made for.", path),
+                "Name it: --backbone sd21 (published prompts).",
             )
         from engine.prompts.published import read_published
 

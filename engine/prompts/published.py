@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.domain.errors import UserInputError
 from engine.domain.prompt_card import PromptCard, PromptFileError
+from engine.domain.texts import said
 from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
 from engine.prompts.files import MAX_BYTES, make_id
 from engine.prompts.heads import is_head, open_head
@@ -157,7 +158,7 @@ def _tokens(name: str, value: Tensor, common: _Common) -> Converted:
 def _conditional(state: dict[str, Tensor], common: _Common, patches: str) -> Converted:
     if not patches:
         raise UserInputError(
-            f"{common.path} holds a conditional prompt, which needs the patch features it was trained with.",
+            said("{0} holds a conditional prompt, which needs the patch features it was trained with.", common.path),
             "Name the DINOv2 folder: --dino FOLDER (Head variants: --dino-head or --clip-head FOLDER).",
         )
     weight = state.get("linear_C.weight", state.get("linear.weight"))

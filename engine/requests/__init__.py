@@ -3,6 +3,7 @@
 from engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
 from engine.requests.keypoints import (
     Calibration,
+    CategoriesRequest,
     CheckRequest,
     DecisionRecord,
     MatchRequest,
@@ -12,6 +13,7 @@ from engine.requests.keypoints import (
 )
 from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
 from engine.requests.results import (
+    CategoryAnswer,
     Descriptor,
     EngineInfo,
     HeldOutFigures,
@@ -44,6 +46,8 @@ __all__ = [
     "PAIRS",
     "SWEEP",
     "Calibration",
+    "CategoriesRequest",
+    "CategoryAnswer",
     "CheckRequest",
     "DecisionRecord",
     "Descriptor",

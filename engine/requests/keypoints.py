@@ -51,7 +51,8 @@ class ProposeRequest:
 
     `collection`: photos that stand for the whole collection where statistics and settings are taken from it; () = the
     targets. A sweep that asks for a few targets at a time names the same ones each time.
-    `rivals`: other categories that compete for the same places.
+    `rivals`: other categories that compete for the same places. `complete`: ids of images whose individuals of the category are all
+    among the exemplars, so that what else they show is background.
     """
 
     request_id: str
@@ -66,11 +67,22 @@ class ProposeRequest:
     only_keypoints: tuple[int, ...] | None = None
     collection: tuple[ImageInput, ...] = ()
     rivals: tuple[Rival, ...] = ()
+    complete: tuple[str, ...] = ()
 
     @property
     def statistics_images(self) -> list[ImageInput]:
         """The collection, or the targets' images where none was named."""
         return list(self.collection) or [target.image for target in self.targets]
+
+
+@dataclass(frozen=True)
+class CategoriesRequest:
+    """Which of these categories (two at least, each with exemplars) each target shows; `collection` as in `ProposeRequest`."""
+
+    request_id: str
+    categories: tuple[tuple[str, tuple[Exemplar, ...]], ...]
+    targets: tuple[ImageInput, ...]
+    collection: tuple[ImageInput, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,9 @@ def simulate(
     category: Annotated[str, typer.Option("--category", help="Only this category.")] = "",
     tune: Annotated[bool, typer.Option("--tune", help="Tune a class prompt on the hand-labelled ones first.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many instances per category (0 = all).")] = 0,
+    instances: Annotated[
+        str, typer.Option("--instances", help="one: the person points at each; auto or N: so many of a photo at once.")
+    ] = "one",
     backbone: BackboneOption = DEFAULT_BACKBONE,
     prompt: PromptOption = "auto",
     device: DeviceOption = "auto",
@@ -132,7 +135,7 @@ def simulate(
     if not images.is_dir():
         raise UserInputError(f"{images} is no folder.", "Give the folder with the photos.")
     progress = Progress("Simulating")
-    options = SimulateOptions(exemplars, category, backbone, prompt, MatchSettings(), tune, limit)
+    options = SimulateOptions(exemplars, category, backbone, prompt, MatchSettings(), tune, limit, instances)
     with (
         tempfile.TemporaryDirectory(prefix="kinmark-") as folder,
         cancellable() as cancel,

@@ -34,13 +34,20 @@ def _print_rows(rows: tuple[ModelRow, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("id", "what", "installed", "size", "input", "licence")
+    table = Table("id", "what", "kind", "installed", "size", "input", "licence")
     for row in rows:
         state = "problem" if row.problem else "yes" if row.installed else "no"
         size = _size(row.disk_bytes or row.download_bytes)
-        table.add_row(row.id, row.title, state, size, f"{row.input_wh[0]} x {row.input_wh[1]}", row.licence)
+        seen = f"{row.input_wh[0]} x {row.input_wh[1]}" if row.input_wh[0] else ""
+        licence = row.licence + (" (gated)" if row.gated else "")
+        table.add_row(row.id, row.title, row.kind, state, size, seen, licence)
     console = Console()
     console.print(table)
+    for row in rows:
+        if row.good_for:
+            console.print(f"{row.id}: {row.good_for}", markup=False)
+        if row.published:
+            console.print(f"  published: {row.published}", markup=False)
     for row in rows:
         if row.problem:
             console.print(f"{row.id}: {row.problem}", markup=False)
@@ -94,6 +101,35 @@ def _show_licence(plan: DownloadPlan) -> None:
         print_note(plan.notice)
     if plan.licence_text:
         print_note("\n" + plan.licence_text.strip() + "\n")
+
+
+@models.command()
+def recommend(
+    task: Annotated[str, typer.Argument(help="keypoints, instances or masks.")] = "keypoints",
+    device: Annotated[str, typer.Option(help="auto (what is here), cpu, cuda or mps.")] = "auto",
+    commercial: Annotated[bool, typer.Option("--commercial", help="Leave out licences that restrict use.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Which model should I take? One answer, for a task on a device."""
+    found = service.recommend_model(task, device=device, commercial=commercial)
+
+    def render() -> None:
+        typer.echo(f"{found.model_id}: {found.why}")
+        typer.echo(f"Get it: {found.command}" if found.command else "It is installed.")
+        typer.echo(f"Use it: {found.use}")
+
+    emit(asdict(found), as_json=as_json, render=render)
+
+
+@models.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A published checkpoint (.pth).")],
+    name: Annotated[str, typer.Option("--as", help="Which helper it is: marco or diy-sc.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a published checkpoint as safetensors; it is read without running anything in it."""
+    row = service.convert_model(file, name)
+    emit(asdict(row), as_json=as_json, render=lambda: typer.echo(f"Installed '{row.id}' in {row.folder}"))
 
 
 @models.command()

@@ -93,14 +93,27 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the project, the exports and the contact sheet go.")] = Path(
         "demo-output"
     ),
+    photos: Annotated[
+        Path | None,
+        typer.Option("--photos", help="A folder of your own with a COCO file of keypoints, in place of the sample collection."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="With --photos: the COCO file (default: the only one in the folder).")
+    ] = None,
+    most: Annotated[
+        int, typer.Option("--most", min=2, help="With --photos: at most so many photos, evenly chosen.")
+    ] = 60,
     json_output: JsonOption = False,
 ) -> None:
-    """Run the main job on the sample collection: label, propose, find, accept, export, measure."""
-    from projects.workflows.demo import render_demo, run_demo
+    """Run the main job on the sample collection or on photos of your own: label one, propose, find, accept, export, measure."""
+    from projects.workflows.demo import own_photos, render_demo, run_demo
 
+    if labels is not None and photos is None:
+        raise typer.BadParameter("--labels goes with --photos FOLDER")
+    chosen = own_photos(photos, labels, most) if photos is not None else None
     progress = Progress("demo")
     with cancellable() as cancel, progress_bar(progress):
-        result = run_demo(out, progress=progress, cancel=cancel)
+        result = run_demo(out, chosen, progress=progress, cancel=cancel)
     data: dict[str, Any] = result.to_json()
     emit(data, as_json=json_output, render=lambda: render_demo(result))
 

@@ -11,6 +11,7 @@ import typer
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 from projects.images import AddReport, RelinkReport, add_paths, check_files, joined, relink_folder, relink_missing
@@ -143,7 +144,9 @@ def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
     clips, others = split_clips(paths)
     if not clips:
         raise UserInputError("--frames was given, but no clip.", "Name a clip (.mp4, .avi, .mov, .mkv ...).")
-    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(f"Add frames of {clips[0].name}"):
+    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(
+        said("Add frames of {name}", name=clips[0].name)
+    ):
         reports = [add_paths(project, others, progress=progress, cancel=cancel)] if others else []
         for clip in clips:
             reports.append(
@@ -221,12 +224,15 @@ def project_status(project: Project) -> dict[str, Any]:
         "instances": counts.instances,
         "keypoints": counts.keypoints,
         "masks": counts.masks,
+        "all_labelled": {"yes": counts.exhaustive, "no": counts.not_exhaustive},
         "categories": [
             {
                 "name": category.name,
                 "keypoints": list(category.schema.names),
                 "instances": instances.get(category.id, 0),
                 "pending": pending.get(category.id, 0),
+                "in_a_photo": category.instances,
+                "most_in_a_photo": queries.most_in_a_photo(category.id),
             }
             for category in queries.categories()
         ],
@@ -249,8 +255,10 @@ def _print_status(data: dict[str, Any]) -> None:
     for category in data["categories"]:
         typer.echo(
             f"  {category['name']}: {len(category['keypoints'])} keypoints, {category['instances']} accepted, "
-            f"{category['pending']} proposed"
+            f"{category['pending']} proposed; in a photo: {category['in_a_photo']}, at most {category['most_in_a_photo']} labelled"
         )
+    if any(data["all_labelled"].values()):
+        typer.echo(f"all labelled: in {data['all_labelled']['yes']} photos, not in {data['all_labelled']['no']}")
     for identity in data["identities"]:
         typer.echo(f"  {identity['name']}: {identity['instances']} confirmed, {identity['pending']} proposed")
     if "files" in data:

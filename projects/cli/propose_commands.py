@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,13 @@ InstancesOption = Annotated[
     typer.Option(
         "--instances",
         help="How many a photo may hold: auto (learned from the labels), one, or a number. Default: the category's own setting.",
+    ),
+]
+ApartOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--apart/--no-apart",
+        help="Leave photos out that clearly look like another labelled category (default: with several photos, yes).",
     ),
 ]
 QuickOption = Annotated[
@@ -71,6 +79,7 @@ def propose(
     instances: InstancesOption = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     quick: QuickOption = False,
+    apart: ApartOption = None,
     compile_model: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
@@ -94,7 +103,10 @@ def propose(
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )
     wanted = checked_instances(instances) if instances else ""
-    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()), instances=wanted)
+    options = ProposeOptions(
+        category, backbone, prompt, targets, None, settings, tuple(keypoint or ()),
+        apart=apart, instances=wanted,
+    )  # fmt: skip
     progress = Progress("Proposing")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
         config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model)
@@ -111,19 +123,24 @@ def propose(
         "note": info.note,
         "categories": [asdict(o) for o in outcomes],
     }
+    emit(data, as_json=json_output, render=lambda: _say(outcomes, f"{info.device} {info.dtype}"))
 
-    def render() -> None:
-        for outcome in outcomes:
-            each = outcome.seconds / max(1, outcome.targets)
-            typer.echo(
-                f"{outcome.category}: {outcome.proposals} {_what(outcome)} with {outcome.keypoints} proposed keypoints from "
-                f"{outcome.exemplars} labelled, {each:.2f} s per photo on {info.device} {info.dtype}"
-            )
-            if outcome.reason:
-                typer.echo(f"  settings: {outcome.reason}")
-            for failure in outcome.failures:
-                print_note(f"  left out: {failure['error']}")
-            if not outcome.targets:
-                print_note("  nothing to do: every photo is labelled, or holds nothing of this category")
 
-    emit(data, as_json=json_output, render=render)
+def _say(outcomes: Sequence[CategoryOutcome], where: str) -> None:
+    """What was done, a few lines per category."""
+    from projects.workflows.telling_apart import left_out_text
+
+    for outcome in outcomes:
+        each = outcome.seconds / max(1, outcome.targets)
+        typer.echo(
+            f"{outcome.category}: {outcome.proposals} {_what(outcome)} with {outcome.keypoints} proposed keypoints from "
+            f"{outcome.exemplars} labelled, {each:.2f} s per photo on {where}"
+        )
+        if outcome.reason:
+            typer.echo(f"  settings: {outcome.reason}")
+        if outcome.apart:
+            typer.echo(f"  {left_out_text(outcome.category, outcome.apart, outcome.apart_pending)} (--no-apart asks them, too)")
+        for failure in outcome.failures:
+            print_note(f"  left out: {failure['error']}")
+        if not outcome.targets:
+            print_note("  nothing to do: every photo is labelled, or holds nothing of this category")

@@ -9,7 +9,7 @@ a decimal point is taken as continuous (CVAT, macaque, zebra, DeepLabCut exports
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +21,7 @@ from engine.domain.geometry import Box, index_to_continuous
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
-from projects.formats import checks
+from projects.formats import checks, exhaustive
 from projects.formats.base import BadItems, ReadOptions, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import (
@@ -41,7 +41,7 @@ _ANNOTATION_FIELDS = frozenset({
     "id", "image_id", "category_id", "keypoints", "num_keypoints", "iscrowd", "score", "keypoint_scores", "proposal",
     "identity",
 })  # fmt: skip
-_IMAGE_FIELDS = frozenset({"id", "file_name", "width", "height", "split", "tags", "nothing_here"})
+_IMAGE_FIELDS = frozenset({"id", "file_name", "width", "height", "split", "tags", "nothing_here"}) | exhaustive.FIELDS
 _CATEGORY_FIELDS = frozenset({"id", "name", "supercategory", "keypoints", "skeleton", "keypoint_pairs", "sigmas"})
 
 
@@ -55,6 +55,7 @@ class _Reading:
     pixel_indices: bool
     guessed: bool
     categories: dict[int, DatasetCategory]
+    lvis: set[int] = field(default_factory=set)
 
 
 def read(
@@ -89,6 +90,8 @@ def read_data(
         if number % 200 == 199:
             tick(progress, cancel, count=200)
     _remark(annotations, reading)
+    for key in reading.lvis & images.keys():
+        images[key] = exhaustive.complete_by_lvis(images[key], instances[key])
     dataset = Dataset(
         tuple(reading.categories.values()),
         tuple(replace(images[key], instances=tuple(instances[key])) for key in images),
@@ -207,6 +210,8 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
             if key in result:
                 raise item.error("its id stands twice among the images")
             image = _read_image(item, reading)
+            if exhaustive.is_lvis(item):
+                reading.lvis.add(key)
             if image.rel_path in first_of:
                 raise item.error(f"its file_name {image.rel_path} is also that of image {first_of[image.rel_path]}")
             first_of[image.rel_path] = key
@@ -219,11 +224,11 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
 
 
 def _read_image(item: Item, reading: _Reading) -> DatasetImage:
-    del reading
     relative, pointer = checks.photo_path(item.text("file_name"), item)
     width, height = checks.image_size(item, item.required("width"), item.required("height"))
     split = item.data.get("split")
-    return DatasetImage(
+    names = {key: category.name for key, category in reading.categories.items()}
+    return exhaustive.read_fields(DatasetImage(
         relative, width, height,
         split=split if isinstance(split, str) else "",
         tags=_strings(item.data.get("tags")),
@@ -231,7 +236,7 @@ def _read_image(item: Item, reading: _Reading) -> DatasetImage:
         original_id=item.integer("id"),
         extra={"coco": {k: checks.plain(v) for k, v in item.data.items() if k not in _IMAGE_FIELDS}},
         pointer=pointer,
-    )  # fmt: skip
+    ), item, names)  # fmt: skip
 
 
 def _strings(value: Any) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
 from projects.formats.coco_verify import verify
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from projects.formats.exhaustive import is_said, lvis_fields
 from projects.formats.files import copy_images, write_atomically
 from projects.formats.outlines import outline_of
 from projects.formats.polygons import exact_polygons
@@ -74,6 +75,7 @@ def to_coco(
     instances = [n for image in dataset.images for n in image.instances]
     instance_ids = iter(assign_ids([n.original_id for n in instances]))
     categories = {c.name: (key, c) for key, c in zip(category_ids, dataset.categories, strict=True)}
+    said, names = is_said(dataset), {name: key for name, (key, _) in categories.items()}
     annotations: list[dict[str, Any]] = []
     for image_id, image in zip(image_ids, dataset.images, strict=True):
         for instance in image.instances:
@@ -84,7 +86,10 @@ def to_coco(
     return {
         "info": info,
         "licenses": kept.get("licenses") or [],
-        "images": [_image(key, image) for key, image in zip(image_ids, dataset.images, strict=True)],
+        "images": [
+            _image(key, image) | (lvis_fields(image, dataset, names) if said else {})
+            for key, image in zip(image_ids, dataset.images, strict=True)
+        ],
         "annotations": annotations,
         "categories": [_category(key, c) for key, c in zip(category_ids, dataset.categories, strict=True)],
     }

@@ -65,6 +65,7 @@ class DatasetImage:
         size_told: the file itself states the size; else the reader took it from the picture.
         y_up: y counts from the bottom of the picture (TPS); turned as soon as the photo is known.
         any_suffix: the file names the photo without its suffix (mask pictures): `rel_path` has a stand-in.
+        exhaustive: {category: whether all of its instances in the photo are labelled}, where that is said.
     """
 
     rel_path: PurePosixPath
@@ -84,11 +85,15 @@ class DatasetImage:
     size_told: bool = True
     y_up: bool = False
     any_suffix: bool = False
+    exhaustive: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DatasetCategory:
-    """A category with its keypoint schema (empty for masks and boxes only)."""
+    """A category with its keypoint schema (empty for masks and boxes only).
+
+    `several`: a photo may hold more of it than are labelled (not compared: files do not say it).
+    """
 
     name: str
     schema: KeypointSchema = KeypointSchema(())
@@ -96,6 +101,7 @@ class DatasetCategory:
     original_id: int | str | None = None
     sigmas: tuple[float, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    several: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

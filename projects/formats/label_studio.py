@@ -35,6 +35,7 @@ from projects.formats.dataset import (
     Report,
     ReportItem,
 )
+from projects.formats.exhaustive import image_words, read_words
 from projects.formats.files import copy_images, write_atomically
 from projects.formats.finish import finish
 from projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
@@ -122,10 +123,7 @@ def _read_task(
     for instance in instances:
         collector.see(instance.category, instance.keypoints)
     words = Item(task.path, own.where, own.data.get("image") or {})
-    return replace(
-        image, instances=tuple(instances), split=words.text("split", ""), tags=tuple(map(str, words.items("tags", []))),
-        nothing_here=tuple(map(str, words.items("nothing_here", []))),
-    ), bool(own.data)  # fmt: skip
+    return read_words(replace(image, instances=tuple(instances)), words), bool(own.data)
 
 
 def _image_text(data: Item) -> str:
@@ -457,7 +455,7 @@ def _task(number: int, image: DatasetImage, schemas: list[dict[str, Any]]) -> di
     own = {
         "categories": schemas,
         "instances": [_own_fields(n) for n in image.instances],
-        "image": {"split": image.split, "tags": list(image.tags), "nothing_here": list(image.nothing_here)},
+        "image": image_words(image),
     }
     return {
         "id": number, "data": {"image": f"/data/local-files/?d={image.rel_path}", OWN_KEY: own},

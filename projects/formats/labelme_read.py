@@ -29,6 +29,7 @@ from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
+from projects.formats.exhaustive import read_words
 from projects.formats.finish import finish, say_unlabelled
 from projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
 from projects.formats.labelme_write import OWN_KEY
@@ -122,10 +123,7 @@ def _read_file(
         instances += [_instance(part, own_fields, options, collector) for part in parts]
     instances += [_instance(part, None, options, collector) for parts in groups.values() for part in parts]
     words = Item(file, "image", own.data.get("image") or {})
-    return replace(
-        image, instances=tuple(instances), split=words.text("split", ""), tags=tuple(map(str, words.items("tags", []))),
-        nothing_here=tuple(map(str, words.items("nothing_here", []))),
-    )  # fmt: skip
+    return read_words(replace(image, instances=tuple(instances)), words)
 
 
 def _photo(folder: PurePosixPath, pointer: str, top: Item) -> PurePosixPath:

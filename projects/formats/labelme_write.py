@@ -21,6 +21,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from projects.formats.base import WriteOptions, begin, count_dataset, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from projects.formats.exhaustive import image_words
 from projects.formats.files import copy_images, inside, write_atomically
 from projects.formats.outlines import outline_of
 
@@ -102,7 +103,7 @@ def to_labelme(image: DatasetImage, dataset: Dataset, image_path: str) -> dict[s
     own = {
         "categories": [_schema(c) for c in dataset.categories],
         "instances": [_own_fields(n) for n in image.instances],
-        "image": {"split": image.split, "tags": list(image.tags), "nothing_here": list(image.nothing_here)},
+        "image": image_words(image),
     }
     return {
         "version": VERSION, "flags": {}, "shapes": shapes, "imagePath": image_path, "imageData": None,

@@ -15,7 +15,7 @@ from PIL import Image
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import IMAGE_SUFFIXES, read_header
+from engine.imaging import is_image_path, read_header
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes
@@ -156,7 +156,7 @@ def read(
 def _read_one(root: Path, file: Path, options: ReadOptions) -> DatasetImage | None:
     name = file.parent.name
     picture = next(
-        (p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if p.suffix.lower() in IMAGE_SUFFIXES), None
+        (p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if is_image_path(p)), None
     )
     if picture is None:
         return None

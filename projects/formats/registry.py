@@ -10,6 +10,8 @@ from types import ModuleType
 
 from engine import plugins
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
+from projects.formats import exhaustive
 from projects.formats.base import Reader, WriteOptions, Writer
 from projects.formats.dataset import Dataset, ReportItem
 from projects.formats.losses import common_losses
@@ -31,6 +33,7 @@ class FormatSpec:
         pictures: "jpeg" or "png" when its export writes all photos in that type, "" when it refers to them.
         flat_names: its export gives the photos new names in one folder (`stems.flat_stems`).
         raster: its masks are pixels.
+        exhaustive: it says of a photo whether all instances are labelled.
         optional: it needs a library that is not installed with the program (kinmark[sleap]).
     """
 
@@ -44,6 +47,7 @@ class FormatSpec:
     pictures: str = ""
     flat_names: bool = False
     raster: bool = False
+    exhaustive: bool = False
     optional: bool = False
 
     def load(self) -> ModuleType:
@@ -54,7 +58,9 @@ class FormatSpec:
     def reader(self) -> Reader:
         """The module's `read`; UserInputError when the format cannot be read."""
         if not self.reads:
-            raise UserInputError(f"The format {self.name} can be exported only.", "Choose another format to import.")
+            raise UserInputError(
+                said("The format {0} can be exported only.", self.name), "Choose another format to import."
+            )
         reader: Reader = self.load().read
         return reader
 
@@ -62,7 +68,9 @@ class FormatSpec:
     def writer(self) -> Writer:
         """The module's `write`; UserInputError when the format cannot be written."""
         if not self.writes:
-            raise UserInputError(f"The format {self.name} can be imported only.", "Choose another format to export to.")
+            raise UserInputError(
+                said("The format {0} can be imported only.", self.name), "Choose another format to export to."
+            )
         writer: Writer = self.load().write
         return writer
 
@@ -79,7 +87,8 @@ class FormatSpec:
 
     def common_losses(self, dataset: Dataset) -> list[ReportItem]:
         """What an export changes beyond `losses`, which no format module says itself."""
-        return common_losses(
+        own = [] if self.exhaustive else exhaustive.losses(dataset)
+        return own + common_losses(
             dataset, pictures=self.pictures, flat_names=self.flat_names, raster=self.raster,
             keeps_fields=self.name.removesuffix("-wholebody"),
             keypoints="keypoints" in self.carries,
@@ -88,11 +97,15 @@ class FormatSpec:
 
 _K, _M, _B = "keypoints", "masks", "boxes"
 _SPECS = (
-    FormatSpec("coco", "COCO keypoints + instances", "coco", "file", True, frozenset({_K, _M, _B}), True),
-    FormatSpec("coco-wholebody", "COCO-WholeBody", "wholebody", "file", True, frozenset({_K, _M, _B})),
-    FormatSpec("labelme", "labelme JSON", "labelme", "folder", True, frozenset({_K, _M, _B}), True),
+    FormatSpec(
+        "coco", "COCO keypoints + instances", "coco", "file", True, frozenset({_K, _M, _B}), True, exhaustive=True
+    ),
+    FormatSpec("coco-wholebody", "COCO-WholeBody", "wholebody", "file", True, frozenset({_K, _M, _B}), exhaustive=True),
+    FormatSpec("labelme", "labelme JSON", "labelme", "folder", True, frozenset({_K, _M, _B}), True, exhaustive=True),
     FormatSpec("cvat", "CVAT for images 1.1", "cvat", "file", True, frozenset({_K, _M, _B}), True),
-    FormatSpec("label-studio", "Label Studio JSON", "label_studio", "file", True, frozenset({_K, _M, _B})),
+    FormatSpec(
+        "label-studio", "Label Studio JSON", "label_studio", "file", True, frozenset({_K, _M, _B}), exhaustive=True
+    ),
     FormatSpec(
         "yolo-pose",
         "YOLO pose (Ultralytics)",
@@ -167,5 +180,5 @@ def get_format(name: str) -> FormatSpec:
     """By name; UserInputError lists the known ones."""
     spec = FORMATS.get(name.strip().lower())
     if spec is None:
-        raise UserInputError(f'There is no format "{name}".', f"Use one of: {', '.join(FORMATS)}.")
+        raise UserInputError(said('There is no format "{0}".', name), said("Use one of: {0}.", ", ".join(FORMATS)))
     return spec

@@ -11,7 +11,8 @@ from engine.domain.errors import AppError
 from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
-from engine.imaging import UNREADABLE_PHOTOS, is_image_path, read_header
+from engine.domain.texts import said
+from engine.imaging import is_image_path, read_header, unreadable_kind
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
 from projects.formats.checks import Item
@@ -207,8 +208,8 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
             for file in files:
                 if file.is_file() and is_image_path(file) and file.resolve().is_relative_to(root.resolve()):
                     found.setdefault(PurePosixPath(file.relative_to(root).as_posix()), split)
-                elif file.suffix.lower() in UNREADABLE_PHOTOS:
-                    unreadable[file] = UNREADABLE_PHOTOS[file.suffix.lower()]
+                elif unreadable_kind(file):
+                    unreadable[file] = unreadable_kind(file)
     for file, kind in unreadable.items():
         report.count("skipped", f"{kind} photo", str(file), "cannot be read")
     return list(found.items())
@@ -295,7 +296,12 @@ class _Lines:
         if len(values) != expected:
             other = (len(values) - 5) / self.count
             hint = (
-                f"If each keypoint has {other:.0f} numbers, write kpt_shape: [{self.count}, {other:.0f}]."
+                said(
+                    "If each keypoint has {0} numbers, write kpt_shape: [{1}, {2}].",
+                    f"{other:.0f}",
+                    self.count,
+                    f"{other:.0f}",
+                )
                 if other in (2, 3)
                 else ""
             )

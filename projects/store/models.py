@@ -85,6 +85,7 @@ class Image(Base):
         Index("ix_image_sha256", "sha256"),
         Index("ix_image_state_min_confidence", "state", "min_confidence"),
         Index("ix_image_exhaustive_order", "exhaustive", "root_id", "lookup"),
+        Index("ix_image_instance_count", "instance_count"),
         _AUTO,
     )
     id: Mapped[int] = _primary_key()
@@ -204,7 +205,7 @@ class Instance(Base):
     """One accepted object in one image. `origin`: human, proposal or imported."""
 
     __tablename__ = "instance"
-    __table_args__ = (_AUTO,)
+    __table_args__ = (Index("ix_instance_category_id_image_id", "category_id", "image_id"), _AUTO)
     id: Mapped[int] = _primary_key()
     image_id: Mapped[int] = _parent("image")
     category_id: Mapped[int] = _parent("category")
@@ -371,10 +372,7 @@ class NothingHere(Base):
 
 
 class Exhaustive(Base):
-    """A person said of a category in an image that all of its instances are labelled (`holds` 1), or that some are not (0).
-
-    No row: nobody said. With 1, what is not labelled may be taken for background.
-    """
+    """Of a category in an image all instances are labelled (`holds` 1), or some are not (0), as a person said; no row: not said."""
 
     __tablename__ = "exhaustive"
     __table_args__ = (_AUTO,)
@@ -424,13 +422,19 @@ class Setting(Base):
 
 
 class UndoStep(Base):
-    """One entry of the undo history; `undone` 1: it waits to be redone and its rows hold the state to go forward to."""
+    """One entry of the undo history; `undone` 1: it waits to be redone and its rows hold the state to go forward to.
+
+    `name` is English; `said` is what it was made from, as JSON (NULL: a plain sentence). `origin`: "person", or "program" for
+    what was done by itself in the background.
+    """
 
     __tablename__ = "undo_step"
     __table_args__ = (_AUTO,)
     id: Mapped[int] = _primary_key()
     name: Mapped[str]
+    said: Mapped[str | None]
     merge_key: Mapped[str] = mapped_column(default="", index=True)
+    origin: Mapped[str] = mapped_column(server_default="person")
     undone: Mapped[int] = mapped_column(default=0)
     rows: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[str] = mapped_column(default="")

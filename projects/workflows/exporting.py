@@ -16,6 +16,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, tick
 from projects.formats.dataset import (
     Dataset,
@@ -28,6 +29,7 @@ from projects.formats.dataset import (
 )
 from projects.formats.registry import get_format
 from projects.project import Project
+from projects.several import instance_limit
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
 from projects.videos import SETTING as VIDEOS
 from projects.videos import frame_of
@@ -69,7 +71,7 @@ def export_project(
     spec = get_format(options.format)
     writer = spec.writer
     if out.is_file():
-        raise UserInputError(f"{out} is a file; an export needs a folder.", "Choose another place.")
+        raise UserInputError(said("{0} is a file; an export needs a folder.", out), "Choose another place.")
     dataset, items = project_dataset(project, options, progress=progress, cancel=cancel)
     report = writer(dataset, out, options.write, progress, cancel)
     report.items = items + spec.common_losses(dataset) + report.items
@@ -143,6 +145,10 @@ class _Collector:
             if category_id is None or category_id in self._by_id:
                 name = "*" if category_id is None else self._by_id[category_id].name
                 self._nothing.setdefault(image_id, []).append(name)
+        self._said = {
+            image_id: {self._by_id[i].name: holds for i, holds in said.items() if i in self._by_id}
+            for image_id, said in queries.exhaustive().items()
+        }
         self._source: dict[str, Any] = queries.setting(SOURCE_KEY) or {"dataset": {}, "images": {}}
         self._clips: dict[str, Any] = queries.setting(VIDEOS) or {}
         self._retired = 0
@@ -205,14 +211,15 @@ class _Collector:
         return DatasetImage(
             name, row.width, row.height, tuple(instances), str(row.path), row.orientation, self._splits.get(row.id, ""),
             self._project.queries.tags_of(row.id), tuple(self._nothing.get(row.id, ())),
-            _number(row.source_id) or told or _Own(row.id), row.sha256, extra,
+            _number(row.source_id) or told or _Own(row.id), row.sha256, extra, exhaustive=self._said.get(row.id, {}),
         )  # fmt: skip
 
     def _category(self, row: CategoryRow) -> DatasetCategory:
         extra = dict(row.extra)
         sigmas = tuple(extra.pop("sigmas", ()))
         original = _number(row.source_id)
-        return DatasetCategory(row.name, row.schema, row.supercategory, original, sigmas, extra)
+        several = instance_limit(self._project.queries, row) > 1
+        return DatasetCategory(row.name, row.schema, row.supercategory, original, sigmas, extra, several)
 
     def _instances(self, image_ids: list[int]) -> dict[int, list[DatasetInstance]]:
         result: dict[int, list[DatasetInstance]] = {}

@@ -15,6 +15,7 @@ import numpy as np
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import BadItems, begin, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, Report
 from projects.formats.orientation import downwards, orient_image
@@ -85,7 +86,7 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
     unclear = orientation != 1 and (told == stored == size or 0 in told or not image.size_told)
     if told not in (size, stored) and 0 not in told:
         raise UserInputError(
-            f"{image.rel_path} is {size[0]} x {size[1]}, the file says {told[0]} x {told[1]}.",
+            said("{0} is {1} x {2}, the file says {3} x {4}.", image.rel_path, size[0], size[1], told[0], told[1]),
             "These are other pictures than the labels were made on; give the right image folder.",
         )
     if orientation == 1 or (oriented and told == size) or not image.instances:
@@ -111,8 +112,14 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
         report.add("changed", str(image.rel_path), "width and height exchanged, labels taken as they are")
         return same
     raise UserInputError(
-        f"{image.rel_path} is {size[0]} x {size[1]} once its EXIF rotation is applied, the file says "
-        f"{told[0]} x {told[1]}.",
+        said(
+            "{0} is {1} x {2} once its EXIF rotation is applied, the file says {3} x {4}.",
+            image.rel_path,
+            size[0],
+            size[1],
+            told[0],
+            told[1],
+        ),
         "Its labels were probably drawn on the unrotated picture: add --exif rotate (or --exif keep when they fit as "
         "they are).",
     )

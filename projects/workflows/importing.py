@@ -15,6 +15,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.imaging import file_sha256
 from projects.formats.base import ReadOptions
 from projects.formats.dataset import DatasetInstance, Report
@@ -120,7 +121,7 @@ def import_file(
     result = _result(project, plan, options.as_proposals)
     if result.nothing:
         return result  # no category, no undo step: as if it had not been tried
-    with project.group(f"Import {path.name}") as op:
+    with project.group(said("Import {name}", name=path.name)) as op:
         PlanWriter(project, path, options.as_proposals).write(plan, progress, cancel)
     result.changes = op.changes
     _keep_source_fields(project, plan)
@@ -131,10 +132,12 @@ def _plan(
     project: Project, path: Path, options: ImportOptions, progress: Progress | None, cancel: CancelToken | None
 ) -> ImportPlan:
     if options.exif not in EXIF_CHOICES:
-        raise UserInputError(f'There is no EXIF choice "{options.exif}".', f"Use one of: {', '.join(EXIF_CHOICES)}.")
+        raise UserInputError(
+            said('There is no EXIF choice "{0}".', options.exif), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
+        )
     root = options.images_root
     if root is not None and not root.is_dir():
-        raise UserInputError(f"The image folder {root} is not there.", "Check --images.")
+        raise UserInputError(said("The image folder {0} is not there.", root), "Check --images.")
     read = replace(options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif)
     dataset, report = get_format(options.format).reader(path, read, progress, cancel)
     own_root = report.extra.get("images_root")
@@ -307,11 +310,30 @@ class PlanWriter:
                 nothing.setdefault(name, []).append(image_id)
         for tag, images in tags.items():
             operations.tag(tag, images)
+        self._write_exhaustive(plan, ids, categories)
         for name, images in nothing.items():
             if name == "*":
                 operations.mark_nothing_here(images)
             elif name in categories:
                 operations.mark_nothing_here(images, categories[name].id)
+
+
+    def _write_exhaustive(self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow]) -> None:
+        """Where all are labelled, or not all; what a person said in the project stays."""
+        for name, holds in sorted({told for match in plan.images for told in match.image.exhaustive.items()}):
+            if name not in categories:
+                continue
+            known = self._project.queries.exhaustive(category_id=categories[name].id)
+            images = []
+            for match, image_id in zip(plan.images, ids, strict=True):
+                if match.image.exhaustive.get(name) is not holds:
+                    continue
+                if known.get(image_id, {}).get(categories[name].id, holds) is holds:
+                    images.append(image_id)
+                else:
+                    said = "not all are labelled" if holds else "all are labelled"
+                    plan.report.add("kept", str(match.image.rel_path), f"{name}: the project says that {said}")
+            self._project.operations.set_exhaustive(images, categories[name].id, holds)
 
 
 def _with_source(match: ImageMatch) -> Any:

@@ -37,6 +37,7 @@ from projects.formats import coco_read
 from projects.formats.base import ReadOptions
 from projects.formats.checks import resolve_inside
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
+from projects.several import ONE, checked_instances
 from projects.workflows.calibrate import MINIMUM_DECISIONS
 from projects.workflows.match_settings import choose_again
 from projects.workflows.propose_plan import COLLECTION
@@ -53,7 +54,11 @@ BATCH_SHARE = 0.2
 
 @dataclass(frozen=True)
 class SimulateOptions:
-    """`exemplars` = K by hand, per category; `limit` instances per category (0 = all); `tune` a class prompt after K."""
+    """`exemplars` = K by hand, per category; `limit` instances per category (0 = all); `tune` a class prompt after K.
+
+    `instances`: "one" shows a photo's instances one by one, the person points at each; "auto" or a number proposes up to so
+    many of a photo at once (auto: ten, or twice the most that share one), see `simulate_several`.
+    """
 
     exemplars: int = 5
     category: str = ""
@@ -62,6 +67,7 @@ class SimulateOptions:
     settings: MatchSettings = MatchSettings()
     tune: bool = False
     limit: int = 0
+    instances: str = ONE
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class Tally:
     pointings: int = 0
     dismissed: int = 0
     not_shown: int = 0
+    ghosts: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
     settings: str = ""
     failures: list[str] = field(default_factory=list)
@@ -116,7 +123,7 @@ class Tally:
             "proposed": self.proposed, "proposed_right": self.proposed_right,
             "share_right": _finite(self.proposed_right / self.proposed if self.proposed else float("nan")),
             "accepts": self.accepts, "corrections": self.corrections, "rejections": self.rejections,
-            "pointings": self.pointings, "dismissed": self.dismissed, "not_shown": self.not_shown,
+            "pointings": self.pointings, "dismissed": self.dismissed, "not_shown": self.not_shown, "ghosts": self.ghosts,
             "curve": [[n, v] for n, v in self.curve], "settings": self.settings, "failures": self.failures,
         }  # fmt: skip
 
@@ -143,8 +150,8 @@ def simulate(
         samples = samples_of(dataset, category, images_root)
         samples = samples[: options.limit] if options.limit else samples
         if len(samples) > options.exemplars:
-            run = _Simulation(engine, category, options, work_dir, progress, cancel)
-            tallies.append(run.run(samples))
+            kind = _kind_of(options)
+            tallies.append(kind(engine, category, options, work_dir, progress, cancel).run(samples))
     if not tallies:
         raise UserInputError(
             f"{dataset_file} has no category with more than {options.exemplars} labelled instances whose photos are in "
@@ -152,6 +159,14 @@ def simulate(
             "Use a smaller --exemplars, or check --images.",
         )
     return summary(tallies, options)
+
+
+def _kind_of(options: SimulateOptions) -> type[Simulation]:
+    if checked_instances(options.instances) == ONE:
+        return Simulation
+    from projects.workflows.simulate_several import SeveralSimulation
+
+    return SeveralSimulation
 
 
 def summary(tallies: Sequence[Tally], options: SimulateOptions) -> dict[str, Any]:
@@ -198,8 +213,8 @@ def truth_of(instance: DatasetInstance, schema: KeypointSchema) -> InstanceKeypo
     return InstanceKeypoints(xy, visibility, box)
 
 
-class _Simulation:
-    """One category."""
+class Simulation:
+    """One category, instance after instance."""
 
     def __init__(
         self, engine: Engine, category: DatasetCategory, options: SimulateOptions, work_dir: Path | None,
@@ -215,18 +230,8 @@ class _Simulation:
 
     def run(self, samples: list[Sample]) -> Tally:
         """Label them all."""
-        count = self.options.exemplars
-        tally = Tally(self.category.name, len(samples), count)
-        accepted = [Exemplar(s.image, s.truth) for s in samples[:count]]
-        for sample in samples[:count]:
-            labelled = int(sample.truth.labelled.sum())
-            tally.hand_actions += labelled
-            tally.correct_keypoints += labelled
-        tally.actions += tally.hand_actions
-        tally.manual_actions = sum(int(s.truth.labelled.sum()) for s in samples)
-        if self.options.tune:
-            self._tune(accepted, samples[count:])
-        position = count
+        tally, accepted = self._by_hand(samples)
+        position = self.options.exemplars
         while position < len(samples):
             size = max(1, int(len(accepted) * BATCH_SHARE))
             batch = samples[position : position + size]
@@ -240,11 +245,40 @@ class _Simulation:
             position += len(batch)
         return tally
 
+    def _by_hand(self, samples: list[Sample]) -> tuple[Tally, list[Exemplar]]:
+        """The first ones, and a prompt tuned on them when that is asked for."""
+        count = self.options.exemplars
+        tally = Tally(self.category.name, len(samples), count)
+        accepted = [Exemplar(s.image, s.truth) for s in samples[:count]]
+        for sample in samples[:count]:
+            labelled = int(sample.truth.labelled.sum())
+            tally.hand_actions += labelled
+            tally.correct_keypoints += labelled
+        tally.actions += tally.hand_actions
+        tally.manual_actions = sum(int(s.truth.labelled.sum()) for s in samples)
+        if self.options.tune:
+            self._tune(accepted, samples[count:])
+        return tally, accepted
+
     def _propose(
         self, accepted: list[Exemplar], batch: list[Sample], rest: list[Sample], tally: Tally
     ) -> list[InstanceProposal | None]:
         targets = tuple(self._target(s) for s in batch)
         photos = tuple(dict.fromkeys(s.image for s in rest))  # several instances share one
+        wide = tuple(self._target(s) for s in rest)
+        request = self.request(accepted, targets, wide, photos, tally)
+        answers: list[InstanceProposal | None] = []
+        for answer in self.engine.propose_keypoints(request, progress=self.progress, cancel=self.cancel):
+            if isinstance(answer, TargetFailure):
+                tally.failures.append(str(answer.error))
+            answers.append(None if isinstance(answer, TargetFailure) else answer)
+        return answers
+
+    def request(
+        self, accepted: list[Exemplar], targets: tuple[Target, ...], wide: tuple[Target, ...],
+        photos: tuple[ImageInput, ...], tally: Tally,
+    ) -> ProposeRequest:  # fmt: skip
+        """What is asked for `targets`; settings are chosen with all that is left (`wide`, on `photos`)."""
         step = -(-len(photos) // COLLECTION)
         request = ProposeRequest(
             "simulate", self.category.name, self.category.schema, tuple(accepted), targets, self.options.settings,
@@ -252,16 +286,10 @@ class _Simulation:
         )  # fmt: skip
         if self.chosen is None or choose_again(self.chosen[0], len(accepted)):
             # As in a project: chosen once, again when there are twice as many exemplars; it may look at all photos.
-            wide = replace(request, targets=tuple(self._target(s) for s in rest))
-            choice = self.engine.choose_settings(wide, progress=self.progress, cancel=self.cancel)
+            asked = replace(request, targets=wide)
+            choice = self.engine.choose_settings(asked, progress=self.progress, cancel=self.cancel)
             self.chosen, tally.settings = (len(accepted), choice.settings), choice.reason
-        request = replace(request, settings=self.chosen[1], calibration=self._calibrate())
-        answers: list[InstanceProposal | None] = []
-        for answer in self.engine.propose_keypoints(request, progress=self.progress, cancel=self.cancel):
-            if isinstance(answer, TargetFailure):
-                tally.failures.append(str(answer.error))
-            answers.append(None if isinstance(answer, TargetFailure) else answer)
-        return answers
+        return replace(request, settings=self.chosen[1], calibration=self._calibrate())
 
     def _target(self, sample: Sample) -> Target:
         if not sample.pointed:

@@ -31,7 +31,15 @@ class Round:
         return {target.image.image_id: target.limit for target in self.targets}
 
 
-def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[Round, ...]:
+def complete_images(project: Project, category: CategoryRow) -> tuple[str, ...]:
+    """Ids of the photos of which a person said that all instances of the category are labelled."""
+    said = project.queries.exhaustive(category_id=category.id)
+    return tuple(str(image_id) for image_id, categories in said.items() if categories[category.id])
+
+
+def rounds_of(
+    project: Project, category: CategoryRow, options: ProposeOptions, limit: int, without: frozenset[int] = frozenset()
+) -> tuple[Round, ...]:
     """Photos that may hold (further) instances of the category (whole), and instances that lack keypoints (inside their box).
 
     Every photo comes once a round, so that an answer's photo tells what it is about.
@@ -41,7 +49,7 @@ def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, 
     images = project.queries.iter_images(filter_)
     rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
     order = list(rows) if wanted is None else [i for i in wanted if i in rows]
-    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)} | without
     quick = options.settings.pipeline == FIRST_LOOK
     if quick:
         # A first look is coarser than what may be waiting already.
@@ -52,8 +60,7 @@ def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, 
     if not options.other_kinds:
         others = project.queries.images_of_other_categories(category.id)
         nothing |= set() if others & own.keys() else others
-    said = project.queries.exhaustive(category_id=category.id)
-    complete = {image_id for image_id, categories in said.items() if categories[category.id]}
+    complete = {int(i) for i in complete_images(project, category)}
     taken = taken_places(project.queries, category, order) if limit > 1 else {}
     rival = rival_of(project.queries, category)
     for image_id, places in (rival_places(project.queries, category, rival, order) if rival else {}).items():

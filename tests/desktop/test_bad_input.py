@@ -387,3 +387,20 @@ def test_rubbish_from_the_clipboard(driver: Driver, rubbish: str) -> None:
     driver.until(lambda: len(space.images.model.ids) == 4)
     QTest.mouseClick(driver.canvas.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(5, 5))
     QGuiApplication.clipboard().clear()
+
+
+def test_only_a_locked_project_is_offered_for_reading(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
+    """Its name says nothing about it: "open_field" is not open elsewhere, it is damaged."""
+    from engine.domain.errors import ProjectLockedError
+    from projects.store.database import DATABASE_NAME
+
+    folder = tmp_path / "open_field.kinmark"
+    folder.mkdir()
+    (folder / DATABASE_NAME).write_bytes(b"no database")
+    driver = make_driver()
+    assert not driver.window.open_project(folder)
+    bar = driver.window.message_bar
+    assert "damaged" in bar.text or "is not a Kinmark project" in bar.text
+    assert not bar._other.isVisible()
+    driver.window._offer_after_failure(folder, ProjectLockedError("Somebody works on it."))
+    assert bar._other.isVisible() and bar._other.text() == "Open read-only"

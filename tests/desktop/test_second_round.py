@@ -170,6 +170,42 @@ def test_the_photos_a_proposal_comes_from_are_shown_and_lead_there(proposed: Dri
     proposed.until(lambda: not row.isVisible())
 
 
+def test_the_photo_that_a_point_resembles_most_comes_first(
+    make_driver: Callable[..., Driver], tmp_path: Path, photos: Path
+) -> None:
+    from tests.support.proposals import propose_figures
+
+    folder = make_project(tmp_path / "figures.kinmark", photos, labelled=3)
+    with Project.open(folder) as project:
+        ids = [row.id for row in project.queries.images()]
+    propose_figures(folder, exemplars=ids[:3], sources={0: ids[2], 1: ids[1]})
+    driver = make_driver()
+    assert driver.window.open_project(folder)
+    driver.photo_shown()
+    driver.space.labelling.show_image(ids[3])
+    evidence = driver.space.evidence
+    for focused, first in ((0, 2), (1, 1), (2, 0)):
+        driver.space.labelling.focus(focused)
+        driver.until(lambda: evidence.exemplars.isVisible())
+        driver.until(lambda f=first: evidence.exemplars._crops[0].image_id == ids[f])
+        assert len(evidence.exemplars._crops) == 3
+        told = evidence.exemplars_title.text()
+        assert told == (f"Most like photo_{first}.png:" if focused < 2 else "From photo_0.png:"), told
+    driver.space.labelling.focus(0)
+    driver.until(lambda: evidence.exemplars._crops[0].image_id == ids[2])
+    QTest.mouseClick(evidence.exemplars.buttons[0], Qt.MouseButton.LeftButton)
+    assert driver.space.labelling.image.id == ids[2]
+
+
+def test_the_status_line_says_how_many_of_an_instance_should_be_right(proposed: Driver) -> None:
+    proposed.key(Qt.Key.Key_N)
+    proposed.photo_shown()
+    selected = proposed.space.labelling.selected
+    mean = sum(k.confidence for k in selected.pending.values()) / len(selected.pending)
+    assert selected.expected_precision == pytest.approx(mean)
+    assert f"Ctrl+Enter all 5 ({mean:.0%} right)" in proposed.window.job_bar.step.whole_text
+
+
 @pytest.mark.parametrize(
     ("value", "pattern", "text"),
     [(-0.001, "{:.2f}", "0.00"), (-0.02, "{:.2f}", "-0.02"), (1.02, "{:.0%}", "> 100%"), (0.04, "{:.0%}", "4%"),

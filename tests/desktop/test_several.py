@@ -295,3 +295,20 @@ def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver)
     assert {i.id for i in queries.instances(image_id=row.id)} == {first, far, double}
     driver.window.commands._check_done(findings)
     assert not space.queue.findings, "a person said that both are there"
+
+
+def test_left_and_right_individuals_are_two_categories_and_a_wrong_one_is_put_right(herd: Driver) -> None:
+    from tests.support.herd import SCHEMA
+
+    driver = herd
+    labelling, queries = driver.space.labelling, driver.space.session.queries
+    [other] = driver.space.session.write(lambda do: do.add_category("left_newt", SCHEMA)).ids
+    labelling.select(labelling.shown[0].key)
+    menu = driver.window.commands.points.canvas_menu(driver.space, labelling.selected_key, None)
+    [kinds] = [a.menu() for a in menu.actions() if a.menu() is not None]
+    [entry] = kinds.actions()
+    assert entry.text() == "left_newt"
+    entry.trigger()
+    [instance] = queries.instances(image_id=here(driver))
+    assert instance.category_id == other and len(instance.keypoints) == 3
+    menu.close()

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 GUIDE = (
     "start-recent", "dialog-new", "main-review", "main-zoomed", "main-grid", "parts", "identities", "statistics-full",
-    "dialog-schema", "dialog-bulk", "dialog-export", "dialog-tune-result", "dialog-keys", "dialog-legend",
+    "dialog-schema", "dialog-bulk", "dialog-export", "dialog-tune-result", "dialog-keys", "dialog-legend", "herd-review",
 )  # fmt: skip
 """Pictures of the user guide."""
 

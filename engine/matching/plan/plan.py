@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.requests import MATCH_METHODS, MatchSettings
 from engine.requests.settings import NUMBERS
 
@@ -40,17 +41,19 @@ class Plan(MatchSettings):
 
     def __post_init__(self) -> None:
         if self.method not in MATCH_METHODS:
-            raise UserInputError(f"There is no matching method '{self.method}'.", f"Known: {', '.join(MATCH_METHODS)}.")
+            raise UserInputError(
+                said("There is no matching method '{0}'.", self.method), said("Known: {0}.", ", ".join(MATCH_METHODS))
+            )
         if self.stages not in (1, 2):
-            raise UserInputError(f"Matching has one or two stages, not {self.stages}.")
+            raise UserInputError(said("Matching has one or two stages, not {0}.", self.stages))
         if self.rotations not in ROTATIONS:
-            raise UserInputError(f"Exemplars are turned 1, 4 or 8 times, not {self.rotations}.")
+            raise UserInputError(said("Exemplars are turned 1, 4 or 8 times, not {0}.", self.rotations))
         if self.sizes not in (1, 3):
-            raise UserInputError(f"Targets are looked at in one or three sizes, not {self.sizes}.")
+            raise UserInputError(said("Targets are looked at in one or three sizes, not {0}.", self.sizes))
         if self.fuse not in ("max", "mean"):
-            raise UserInputError(f"Exemplars are fused by 'max' or 'mean', not '{self.fuse}'.")
+            raise UserInputError(said("Exemplars are fused by 'max' or 'mean', not '{0}'.", self.fuse))
         if not 0 <= self.fusion_weight <= 1:
-            raise UserInputError(f"The fusion weight must lie between 0 and 1, got {self.fusion_weight}.")
+            raise UserInputError(said("The fusion weight must lie between 0 and 1, got {0}.", self.fusion_weight))
         if self.temperature <= 0 or self.sigma_cells <= 0 or self.top_k < 1:
             raise UserInputError("Temperature, sigma and the number of peaks must be positive.")
 

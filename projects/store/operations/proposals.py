@@ -14,6 +14,7 @@ from engine.domain.alike import REACH, SAME_FROM, place_similarity
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from projects.several import keypoints_from_json, points_to_json, rejected_points
 from projects.store.changes import OpChanges
 from projects.store.inputs import checked_box
@@ -40,7 +41,8 @@ def _number(value: float) -> float | None:
 def _detail(keypoint: KeypointProposal) -> str:
     signals = {name: _number(value) for name, value in vars(keypoint.signals).items()}
     peaks = [[peak.x, peak.y, peak.score] for peak in keypoint.peaks[:MAX_PEAKS]]
-    return to_json({"signals": {k: v for k, v in signals.items() if v is not None}, "peaks": peaks})
+    source = {"source": keypoint.source} if keypoint.source else {}
+    return to_json({"signals": {k: v for k, v in signals.items() if v is not None}, "peaks": peaks, **source})
 
 
 def run_id_for(op: Op, spec: RunSpec, job: str, cache: dict[str, int]) -> int:
@@ -173,7 +175,7 @@ class ProposalOperations(OperationGroup):
             for index, proposal in enumerate(proposals):
                 image_id = int(proposal.image_id)
                 if image_id not in known:
-                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    op.skipped.append(said("image {0}: no longer in the project", image_id))
                     continue
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 asked = instance_ids[index] if instance_ids is not None else None
@@ -215,7 +217,7 @@ class ProposalOperations(OperationGroup):
     ) -> None:  # fmt: skip
         refused = _refused(op, proposal, image_id, category_id, proof, definitions)
         if refused is None:
-            op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+            op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
             return
         taken = set()
         if target is not None:
@@ -229,7 +231,7 @@ class ProposalOperations(OperationGroup):
             and math.isfinite(keypoint.confidence)
         ]
         if not kept:
-            op.skipped.append(f"image {image_id}: nothing new to propose")
+            op.skipped.append(said("image {0}: nothing new to propose", image_id))
             return
         x0, y0, x1, y1 = checked_box(proposal.box)
         extra = {
@@ -276,7 +278,7 @@ class ProposalOperations(OperationGroup):
             for index, proposal in enumerate(proposals):
                 image_id = int(proposal.image_id)
                 if image_id not in known:
-                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    op.skipped.append(said("image {0}: no longer in the project", image_id))
                     continue
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 if image_id not in replaced:
@@ -286,7 +288,7 @@ class ProposalOperations(OperationGroup):
                 if proposal.mask is not None:
                     check_mask(proposal.mask, known[image_id])
                     if self._mask_refused(op, image_id, category_id, identity_id, proof):
-                        op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+                        op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
                         continue
                 owner = instance_ids[index] if instance_ids is not None else None
                 self._store_mask(op, proposal, image_id, category_id, identity_id, run_id, proof, owner)
@@ -384,7 +386,9 @@ class ProposalOperations(OperationGroup):
         `positions`: {keypoint proposal id: (x, y, visibility)} where the person dragged it or took another peak.
         """
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation("Accept a keypoint" if len(ids) == 1 else f"Accept {len(ids)} keypoints") as op:
+        with self._runner.operation(
+            "Accept a keypoint" if len(ids) == 1 else said("Accept %n keypoints", n=len(ids))
+        ) as op:
             op.ids = deciding.accept_keypoints(op, ids, positions or {})
             op.count = len(ids)
         return op.changes
@@ -426,7 +430,9 @@ class ProposalOperations(OperationGroup):
     def reject_keypoints(self, keypoint_proposal_ids: Iterable[int]) -> OpChanges:
         """Reject single keypoints of proposals; the rest stays pending."""
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation("Reject a keypoint" if len(ids) == 1 else f"Reject {len(ids)} keypoints") as op:
+        with self._runner.operation(
+            "Reject a keypoint" if len(ids) == 1 else said("Reject %n keypoints", n=len(ids))
+        ) as op:
             deciding.reject_keypoints(op, ids)
             op.count = len(ids)
         return op.changes

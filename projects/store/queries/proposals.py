@@ -283,4 +283,4 @@ class ProposalQueries(QueryGroup):
 def _keypoint(row: Sequence[Any]) -> KeypointProposalRow:
     detail = json.loads(row[8])
     peaks = tuple(PeakRow(*peak) for peak in detail.get("peaks", ()))
-    return KeypointProposalRow(*(*row[:8], peaks, detail.get("signals", {})))
+    return KeypointProposalRow(*(*row[:8], peaks, detail.get("signals", {}), detail.get("source", "")))

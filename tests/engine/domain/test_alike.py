@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.domain.alike import is_taken, named_similarity, place_similarity, unnamed_similarity
+from engine.domain.alike import claimed, is_taken, named_similarity, place_similarity, unnamed_similarity
 from engine.domain.keypoints import InstanceKeypoints
 
 SQUARE = np.array([[0.0, 0], [100, 0], [100, 100], [0, 100]])
@@ -33,6 +33,14 @@ def test_two_that_touch_stay_two() -> None:
     beside = tube + [0, 20.0]
     crossing = np.array([[50.0, -15], [50, 65]])
     assert not is_taken(instance(tube), [instance(beside), instance(crossing)])
+
+
+def test_what_is_made_of_two_is_explained_by_both() -> None:
+    first, second = np.array([[0.0, 0], [100, 0]]), np.array([[0.0, 60], [100, 60]])
+    made = np.array([[2.0, 1], [97, 61]])
+    both = [instance(first), instance(second)]
+    assert claimed(instance(made), both, 100) > 0.9 and not any(place_similarity(instance(made), b) > 0.6 for b in both)
+    assert claimed(instance(first + [0, 30]), both, 100) < 0.1 and claimed(instance(made), [], 100) == 0.0
 
 
 def test_what_shows_few_keypoints_is_compared_by_those() -> None:

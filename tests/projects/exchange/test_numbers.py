@@ -51,7 +51,10 @@ def test_a_bad_line_is_left_out_alone(tmp_path: Path) -> None:
     assert len(got.instances) == 1 and "line 2" in got.said and "line 3" in got.said
 
 
-def test_label_files_without_a_photo_and_photos_without_labels_are_said(tmp_path: Path) -> None:
+def test_label_files_without_a_photo_and_photos_without_labels_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.imaging.reads_heic", lambda: False)
     row = "0 0.5 0.5 0.4 0.4 0.10 0.20 2 0.30 0.40 1\n"
     folder = yolo(tmp_path / "set", [row.strip()], POSE.format(2, 3))
     photo(folder / "images" / "b.png", seed=1)
@@ -340,15 +343,16 @@ def test_confidences_of_labels_are_said_to_be_lost(tmp_path: Path) -> None:
     assert "confidence of a keypoint" not in take_in(tmp_path, "p", "deeplabcut", as_proposals=True).said
 
 
-def test_a_heic_photo_is_named(tmp_path: Path) -> None:
+def test_a_heic_photo_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from engine.domain.errors import UnreadableImageError
 
+    monkeypatch.setattr("engine.imaging.reads_heic", lambda: False)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 50)
     coco(tmp_path / "in" / "c.json", ["a.heic"])
     with pytest.raises(UnreadableImageError, match="HEIC cannot be decoded") as caught:
         take_in(tmp_path, "in/c.json", "coco")
-    assert "JPEG" in caught.value.hint
+    assert caught.value.hint == "Install kinmark[heic], or convert it to JPEG or PNG."
 
 
 def test_equal_lines_of_a_yolo_export_are_said(tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def test_float_pictures_are_not_black(tmp_path: Path) -> None:
         assert np.abs(load_image(tmp_path / name).rgb[..., 0].astype(float) - expected).max() <= 1, name
 
 
-def test_pages_and_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
+def test_pages_and_kinds_that_are_not_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.imaging.reads_heic", lambda: False)
     pages = [Image.fromarray(np.full((20, 30), 40 * i, np.uint8)) for i in range(5)]
     folder = tmp_path / "in"
     folder.mkdir()
@@ -157,7 +158,8 @@ def test_pages_and_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
         report = add_paths(project, [folder])
     assert len(report.image_ids) == 1 and report.notes[0].endswith("page 1 of 5; the others are not looked at")
     said = "\n".join(report.skipped)
-    assert "HEIC cannot be read" in said and "camera raw (CR2)" in said and "noext: a picture without a suffix" in said
+    assert "HEIC cannot be read; install kinmark[heic]" in said and "camera raw (CR2)" in said
+    assert "noext: a picture without a suffix" in said
 
 
 def test_exports_say_before_writing_what_happens_to_pictures_names_and_labels(tmp_path: Path) -> None:

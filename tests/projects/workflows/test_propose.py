@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import FIRST_LOOK, Calibration, MatchSettings, SettingsChoice, TargetFailure
+from engine.api import FIRST_LOOK, Calibration, CategoryAnswer, MatchSettings, SettingsChoice, TargetFailure
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
@@ -40,6 +40,11 @@ class PlacingEngine:
     def choose_settings(self, request, *, progress=None, cancel=None):
         self.choices += 1
         return SettingsChoice(CHOSEN, (("plain", 0.5, 0.1),), len(request.exemplars), "plain wins")
+
+    def tell_apart(self, request, *, progress=None, cancel=None):
+        names = tuple(name for name, _ in request.categories)
+        for image in request.targets:
+            yield CategoryAnswer(request.request_id, image.image_id, dict.fromkeys(names, 0.0), names)
 
     def calibrate(self, records):
         self.records = records

@@ -71,3 +71,14 @@ def test_other_categories_have_no_rival(project: Project) -> None:
     engine = PlacingEngine()
     propose(project, engine)
     assert [len(request.rivals) for request in engine.requests] == [0, 0]
+
+
+def test_the_engine_hears_which_photos_are_labelled_completely(project: Project) -> None:
+    label(project, "cup", 0, 5.0)
+    label(project, "cup", 1, 5.0)
+    cup = project.queries.require_category("cup")
+    images = [row.id for row in project.queries.images()]
+    project.operations.set_exhaustive([images[0]], cup.id, True)
+    engine = PlacingEngine()
+    propose(project, engine, ProposeOptions("cup"))
+    assert [request.complete for request in engine.requests] == [(str(images[0]),)]

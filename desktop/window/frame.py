@@ -32,10 +32,10 @@ from desktop.widgets.pages import Pages
 from desktop.window.docks import Docks
 from desktop.window.guide import Guide, GuideBar
 from desktop.window.menus import fill_menu_bar, make_tool_bar
-from engine.domain.errors import AppError, KnownError
+from engine.domain.errors import AppError, ProjectLockedError
 
 if TYPE_CHECKING:
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 PEEK_TAP_S = 0.25
 PAGES = ("label", "parts", "identities", "statistics")
@@ -169,7 +169,7 @@ class MainWindow(QMainWindow):
         self.program.pool.submit("check", lambda: Project.check_file(folder), done, failed=failed, priority=URGENT)
 
     def _open(self, folder: Path, read_only: bool, *, checked: bool = False) -> bool:
-        from desktop.window.workspace import Workspace  # the database comes with it: not before the first paint
+        from desktop.workspace import Workspace  # the database comes with it: not before the first paint
         from projects.project import Project
 
         try:
@@ -185,8 +185,9 @@ class MainWindow(QMainWindow):
         return True
 
     def _offer_after_failure(self, folder: Path, error: AppError) -> None:
-        locked = isinstance(error, KnownError) and "open" in error.user_message.lower() and folder.exists()
-        look = (self.tr("Open read-only"), lambda: self.open_project(folder, read_only=True)) if locked else None
+        look = None
+        if isinstance(error, ProjectLockedError):
+            look = (self.tr("Open read-only"), lambda: self.open_project(folder, read_only=True))
         self.program.messages.error(error, retry=lambda: self.open_project(folder), other=look)
 
     def _show_project(self, workspace: Workspace) -> None:
