@@ -95,8 +95,8 @@ class SeveralSet:
 
 @dataclass
 class Outcome:
-    """One run: counts, PCK of what was found; with `--time`: processor seconds per photo asking for several and
-    for one, and on photos with one instance the points of the best proposal that are right (`alone`), asking for several and for one."""
+    """One run: counts, PCK of what was found; with `--time`: processor seconds per photo asking for several and for one, and
+    on photos with one instance the points of the best proposal that are right (`alone`), asking for several and for one."""
 
     there: int = 0
     proposed: int = 0

@@ -18,7 +18,7 @@ from desktop.error_texts import use_language
 from desktop.program import Program
 from desktop.signals import SignalDoor
 from desktop.theme.icons import icon
-from desktop.window.frame import MainWindow
+from desktop.window.main_window import MainWindow
 from engine.paths import resources_dir
 
 SWITCH_INTERVAL_S = 0.001

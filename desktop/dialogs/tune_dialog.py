@@ -18,7 +18,6 @@ from desktop.widgets.plot import Plot, Series
 from engine.api import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
-    from desktop.window.frame import MainWindow
     from desktop.workspace import Workspace
 
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
@@ -27,8 +26,8 @@ LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 class TuneDialog(QDialog):
     """GUI thread. Not modal. It shows the project's `PromptTuning`, which goes on when this window is closed."""
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
         self._space = workspace
         self._tuning = workspace.tuning
         self._note = ""

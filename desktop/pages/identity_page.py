@@ -15,12 +15,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.canvas.content import PointState
 from desktop.canvas.outline import trace_borders
 from desktop.canvas.simplify import simplify_ring
 from desktop.io.looks import Look, LookStore
 from desktop.pages.stacks import stacked
 from desktop.session.reviewer import ROWS_EACH
+from desktop.states import PointState
 from desktop.theme.icons import icon
 from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.fields import Choice

@@ -32,7 +32,7 @@ from projects.workflows.find_plan import FindOptions
 from projects.workflows.kept import KeptJob, forget, kept_job
 from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 if TYPE_CHECKING:
     from projects.workflows.copying import CopyOutcome
@@ -93,6 +93,7 @@ class EngineJobs(QObject):
         options = ProposeOptions(
             category=category, backbone=self.backbone, image_ids=None if image_ids is None else tuple(image_ids),
             settings=MatchSettings(pipeline=FIRST_LOOK) if quick else MatchSettings(), other_kinds=image_ids is not None,
+            apart=None if self._settings.current.tell_apart else False,
         )  # fmt: skip
         near = self._at.image.id if self._at.image is not None else None
         self._sweep(self._proposing(category), options, near=near, keep=True)
@@ -188,6 +189,7 @@ class EngineJobs(QObject):
             return
         options = ProposeOptions(
             category=category.name, backbone=self.backbone, image_ids=tuple(ahead), by_itself=True,
+            apart=None if settings.tell_apart else False,
         )  # fmt: skip
 
         def run(context: JobContext) -> Generator[None, None, None]:
@@ -351,7 +353,7 @@ class EngineJobs(QObject):
 
         def run(context: JobContext) -> object:
             from projects.workflows.propose import propose
-            from projects.workflows.propose_plan import ProposeOptions
+            from projects.workflows.propose_options import ProposeOptions
 
             options = ProposeOptions(
                 category=category,

@@ -1,4 +1,4 @@
-"""The main window: start page or workspace, tool bar, panels, job bar. What the actions do is in `commands`."""
+"""The frame of the main window: start page or workspace, tool bar, panels, job bar, status. It knows no action's work."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from desktop.program import Program
 from desktop.settled import settle
 from desktop.widgets.message_bar import MessageBar, plain_tip
 from desktop.widgets.pages import Pages
+from desktop.window.action_work import ActionWork
 from desktop.window.docks import Docks
 from desktop.window.guide import Guide, GuideBar
 from desktop.window.menus import fill_menu_bar, make_tool_bar
@@ -44,8 +45,8 @@ TITLE_PX = 40
 """Room that the frame around the window takes from the screen."""
 
 
-class MainWindow(QMainWindow):
-    """GUI thread; one per process.
+class Frame(QMainWindow):
+    """GUI thread; base of the main window, which makes `commands` and the pages.
 
     Attributes:
         program: settings, pools, engine; registry: the actions; workspace: the open project, or None.
@@ -67,8 +68,8 @@ class MainWindow(QMainWindow):
             room = QRect(0, 0, 1920, 1080)
         self.resize(min(1360, room.width()), min(860, room.height() - TITLE_PX))
         self.setMinimumSize(640, 440)
-        self.preset, keys = self._keys()
-        self.registry = ActionRegistry(self, keys)
+        preset, keys = self._keys()
+        self.registry = ActionRegistry(self, keys, preset)
         self.menus = fill_menu_bar(self, self.registry)
         self.tool_bar, self.search, self.project_button = make_tool_bar(self, self.registry)
         self.message_bar = MessageBar()
@@ -97,12 +98,18 @@ class MainWindow(QMainWindow):
         self._checking: Path | None = None
         self._page_widgets: dict[str, QWidget] = {}
         self._connect()
-        from desktop.window.commands import connect_commands
-
-        self.commands = connect_commands(self)
+        self.commands: ActionWork = self._make_commands()
         self._geometry_known = self.docks.restore()
         self.docks.fill({})
         self._update_mode()
+
+    def _make_commands(self) -> ActionWork:
+        """Give every action its work."""
+        raise NotImplementedError
+
+    def _make_pages(self, workspace: Workspace) -> dict[str, QWidget]:
+        """The pages of an open project by name."""
+        raise NotImplementedError
 
     def _keys(self) -> tuple[str, dict[str, tuple[str, ...]]]:
         from desktop.actions.keymap import DEFAULT_PRESET, preset_keys
@@ -121,7 +128,8 @@ class MainWindow(QMainWindow):
         messages.crashed.connect(self._show_crash)
         engine.polled.connect(self.job_bar.show_job)
         engine.failed.connect(lambda job, error: messages.error(error))
-        self.guide = Guide(self, self.guide_bar)
+        self.guide = Guide(self.guide_bar, lambda: self.workspace, self)
+        self.project_changed.connect(self.guide.end)
         self.start_page.guide_wanted.connect(self.guide.start)
         self.start_page.open_wanted.connect(lambda folder: self.open_project(Path(folder)))
         self.search.textChanged.connect(self._search_soon)
@@ -191,11 +199,9 @@ class MainWindow(QMainWindow):
         self.program.messages.error(error, retry=lambda: self.open_project(folder), other=look)
 
     def _show_project(self, workspace: Workspace) -> None:
-        from desktop.window.project_pages import make_pages
-
         self.workspace = workspace
         self.program.settings.remember_project(workspace.folder)
-        self._page_widgets = make_pages(self, workspace)
+        self._page_widgets = self._make_pages(workspace)
         for name in PAGES:
             self.pages.addWidget(self._page_widgets[name])
         self.docks.fill(
@@ -233,7 +239,7 @@ class MainWindow(QMainWindow):
         workspace = self.workspace
         if workspace is None:
             return
-        self.commands.dialogs.close_those_of_the_project()
+        self.commands.project_closes()
         self.message_bar.hide()  # what it says is about this project
         self.workspace = None
         self.program.use_project(None)
@@ -417,7 +423,7 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         dropped = Dropped(event.mimeData().urls())
         event.acceptProposedAction()
-        QTimer.singleShot(0, lambda: self.commands.dialogs.clips.take(dropped) or self.commands.take_dropped(dropped))
+        QTimer.singleShot(0, lambda: self.commands.dropped(dropped))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self._closed:

@@ -15,8 +15,9 @@ from engine.api import DecisionRecord, Exemplar, ImageInput, Target, TargetFailu
 from engine.domain.alike import SAME_FROM, place_similarity
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
 from engine.domain.proposals import InstanceProposal
-from projects.several import AUTO, LEARNED_LEAST, checked_instances
-from projects.workflows.simulate import BATCH_SHARE, Sample, Simulation, Tally
+from projects.places import LEARNED_LEAST
+from projects.several import AUTO, checked_instances
+from projects.workflows.annotator import BATCH_SHARE, Sample, Simulation, Tally
 
 
 def placed_of(answer: InstanceProposal, schema: KeypointSchema) -> InstanceKeypoints:

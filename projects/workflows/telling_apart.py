@@ -23,7 +23,7 @@ from projects.store.rows import CategoryRow
 from projects.workflows.rivals import rival_of
 
 if TYPE_CHECKING:
-    from projects.workflows.propose_plan import ProposeOptions
+    from projects.workflows.propose_options import ProposeOptions
 
 COLLECTION = 24
 """Photos without labels, spread over the project, that stand for the collection."""
@@ -56,7 +56,7 @@ def wants_apart(project: Project, options: ProposeOptions) -> bool:
     several photos that nobody named one by one."""
     if options.apart is not None:
         return options.apart
-    if not options.other_kinds:
+    if not options.other_kinds or options.by_itself:
         return True
     if options.image_ids is not None:
         return False

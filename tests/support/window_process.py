@@ -31,7 +31,7 @@ class Script:
 
     def look(self) -> None:
         """Ten milliseconds have passed."""
-        from desktop.window.frame import MainWindow
+        from desktop.window.main_window import MainWindow
 
         window = next((w for w in QApplication.topLevelWidgets() if isinstance(w, MainWindow)), None)
         space = window.workspace if window is not None else None
