@@ -2,7 +2,7 @@
 
     python -m benchmarks.annotator [--exemplars 1,3,5,10] [--category dog,bird] [--data FOLDER] [--json FILE]
 
-The sample collection, and with `--data` every COCO file one folder below (`<set>/test_*.json`, photos beside it). All K
+The hard sample collection, and with `--data` every COCO file one folder below (`<set>/test_*.json`, photos beside it). All K
 share one engine, so features are computed once. Per row: actions against by hand, and what they were: accepting an
 instance, correcting or placing a point, rejecting one that is not there, pointing at one of several.
 """
@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.common import Row, finish, parser
+from benchmarks.hard import hard_samples
 from engine.api import DEFAULT_BACKBONE, EngineConfig, open_engine
 from engine.domain.errors import UserInputError
-from engine.paths import resources_dir
 from projects.workflows.simulate import SimulateOptions, simulate
 
 
 def data_sets(data: Path | None) -> Iterator[tuple[str, Path, Path]]:
     """(name, COCO file, photos)."""
-    samples = resources_dir() / "samples"
+    samples = hard_samples()
     yield "samples", samples / "annotations.json", samples
     if data is not None:
         for file in sorted(data.glob("*/test_*.json")):

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks.common import Row, finish, parser
+from benchmarks.hard import hard_samples
 from benchmarks.planted import KINDS, Planted, Score, plant
 from engine.api import DEFAULT_BACKBONE, Engine, EngineConfig, open_engine
-from engine.paths import resources_dir
 
 if TYPE_CHECKING:
     from projects.workflows.check import Finding
@@ -88,10 +88,10 @@ def count(planted: Planted, findings: Sequence[Finding], scores: dict[str, Score
 
 def measure(
     seeds: Sequence[int], *, plain: bool = False, scenarios: Sequence[str] = tuple(SCENARIOS),
-    backbone: str = DEFAULT_BACKBONE,
+    backbone: str = DEFAULT_BACKBONE, samples: Path | None = None,
 ) -> dict[str, dict[str, Score]]:  # fmt: skip
-    """Scenario -> kind -> counts over all seeds."""
-    samples = resources_dir() / "samples"
+    """Scenario -> kind -> counts over all seeds; `samples`: a collection with `annotations.json` (None: the hard one)."""
+    samples = samples or hard_samples()
     data = json.loads((samples / "annotations.json").read_text(encoding="utf-8"))
     results: dict[str, dict[str, Score]] = {}
     with TemporaryDirectory() as scratch:

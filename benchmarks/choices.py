@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.calibration import SIDE, LabelledSet, SetPlan, filmed_set, rendered_set
 from benchmarks.common import Row, finish, mean_and_error, parser
+from benchmarks.hard import hard_samples
 from benchmarks.sequences import SEQUENCES
 from engine.api import EngineConfig, Exemplar, ProposeRequest, SettingsChoice, Target
 from engine.domain.geometry import expand_box
@@ -27,7 +28,6 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.matching.bank import exemplar_length
 from engine.matching.plan.plan import Plan, apply_settings
 from engine.matching.predict import Matcher
-from engine.paths import resources_dir
 from engine.pipelines.choice import choose, first_settings
 from engine.pipelines.sweep import open_matcher
 from engine.session import EngineSession
@@ -55,8 +55,8 @@ class Case:
 
 
 def sample_cases() -> Iterator[Case]:
-    """The sample collection."""
-    folder = resources_dir() / "samples"
+    """The hard sample collection."""
+    folder = hard_samples()
     dataset, _ = coco_read.read(folder / "annotations.json", ReadOptions(images_root=folder))
     for category in dataset.categories:
         found = [(Exemplar(s.image, s.truth), s.pointed) for s in samples_of(dataset, category, folder)]

@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks.calibration import LabelledSet, Table, all_sets, fit_prior, measure, request_of
 from benchmarks.common import Row, finish, mean_and_error, parser
-from engine.api import SEARCH_METHOD, EngineConfig, MatchSettings, ProposeRequest, TargetFailure
+from engine.api import FIRST_LOOK, EngineConfig, MatchSettings, ProposeRequest, TargetFailure
 from engine.domain.proposals import KeypointSignals
 from engine.matching.confidence import CORRECT_WITHIN
 from engine.paths import resources_dir
-from engine.pipelines.sweep import choose_settings, propose_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
 from engine.session import EngineSession
 
 FILE = resources_dir() / "calibration" / "search.json"
@@ -64,7 +64,7 @@ def collect(
     with TemporaryDirectory() as name:
         for labelled, shots in all_sets(Path(name), half, targets):
             request, rest = request_of(labelled, shots, targets, backbone)
-            quick = replace(request, settings=MatchSettings(method=SEARCH_METHOD))
+            quick = replace(request, settings=MatchSettings(pipeline=FIRST_LOOK))
             started = time.process_time()
             found = judge_set(session, quick, labelled, rest)
             used["first look"] += time.process_time() - started

@@ -45,13 +45,13 @@ from engine.features.efficientnet import input_side, load_network, to_pixels
 from engine.features.local_descriptor import dense_descriptor
 from engine.matching.confidence import auroc, expected_calibration_error
 from engine.matching.sampling import sample_features
-from engine.pipelines.sweep import propose_keypoints
+from engine.pipelines.registry import propose_keypoints
 from engine.session import EngineSession
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 Floats = NDArray[np.float64]
 POOL = 20
@@ -296,7 +296,7 @@ def _measure(real: RealSet, labels: int, chosen: Any, baselines: dict[str, Neare
             outcome = ours(real, exemplars, judged, engine, ProposeOptions(backbone=chosen.backbone))
             found = summary(outcome)
             if chosen.without:
-                plain = ProposeOptions(backbone=chosen.backbone, settings=MatchSettings(extra={"heads": False}))
+                plain = ProposeOptions(backbone=chosen.backbone, settings=MatchSettings(heads=False))
                 found["pck@0.1 without heads"] = summary(ours(real, exemplars, judged, engine, plain))["pck@0.1"]
             engine.close()
         found |= {name: nearest.pck(exemplars, judged) for name, nearest in baselines.items()}

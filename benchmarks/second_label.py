@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Row, finish, mean_and_error, parser
+from benchmarks.hard import hard_samples
 from engine.api import Engine, EngineConfig, open_engine
 from engine.domain.geometry import longer_side
 from projects.formats.dataset import Dataset, DatasetImage
@@ -32,10 +33,9 @@ from projects.workflows.demo.truth import (
     nearest_instance,
     placed,
     read_truth,
-    samples_dir,
 )
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 SWEEP, AHEAD = 6, 2
 """Photos per request of the window's sweep, and of its improvement of the photos ahead."""
@@ -87,7 +87,7 @@ def one_pair(
     schema = next(c.schema for c in truth.categories if c.name == category)
     first, second = pair
     with tempfile.TemporaryDirectory() as folder, Project.create(Path(folder) / "pair.kinmark") as project:
-        add_paths(project, [samples_dir() / image.rel_path for image in photos])
+        add_paths(project, [hard_samples() / image.rel_path for image in photos])
         project.operations.add_category(category, schema)
         by_name = {
             row.file_name: image for image in photos if (row := project.queries.image_named(image.rel_path.name))
@@ -138,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--category", default="dog,bird,car")
     options.add_argument("--seed", type=int, default=5)
     chosen = options.parse_args(argv)
-    truth, rng = read_truth(), random.Random(chosen.seed)
+    truth, rng = read_truth(hard_samples()), random.Random(chosen.seed)
     everything: list[Any] = []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as cache:

@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import Row, finish, parser
-from engine.api import SEARCH_METHOD, Engine, EngineConfig, MatchSettings, open_engine
+from engine.api import FIRST_LOOK, Engine, EngineConfig, MatchSettings, open_engine
 from engine.paths import resources_dir
 from projects.project import Project
 from projects.workflows.importing import ImportOptions, import_file
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 CATEGORY = "dog"
 CUT = 0.08
@@ -83,7 +83,7 @@ def measure(base: Path, photos: int, ordinary: int) -> list[Row]:
     cache = base / "cache"
     with make_project(base, photos) as project:
         ids = tuple(i for i in project.queries.image_ids() if not project.queries.instances(image_id=i))
-        quick = ProposeOptions(CATEGORY, settings=MatchSettings(method=SEARCH_METHOD), image_ids=ids)
+        quick = ProposeOptions(CATEGORY, settings=MatchSettings(pipeline=FIRST_LOOK), image_ids=ids)
         full = ProposeOptions(CATEGORY, image_ids=ids[:ordinary])
 
         def row(name: str, options: ProposeOptions, baseline: float | None = None) -> float:

@@ -1,20 +1,20 @@
 """Errors of the engine and the project in the window's language.
 
-They are raised as English sentences, which the command line and the logs show as they are. The window knows their templates
-(`resources/translations/errors/<language>.tsv`, kept complete by a test), finds the one that a sentence was made from, and
-says it in its own language with the same names and numbers. What it does not know stays English.
+They are raised in English, which the command line and the logs show as it is. A sentence with something filled in is a
+`Text`: it knows its template and its values. The window looks the template up
+(`resources/translations/errors/<language>.tsv`, kept complete by a test) and fills the same values in. What is not in the table
+stays English.
 """
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from pathlib import Path
 
 from engine.domain.errors import AppError
+from engine.domain.texts import Text, filled
 from engine.paths import resources_dir
 
-_FIELD = re.compile(r"\{(\d+)\}")
 _language = "en"
 
 
@@ -30,37 +30,25 @@ def table_of(language: str) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _patterns(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """(what a sentence looks like, its translation); those with the most words of their own first."""
+def _table(language: str) -> dict[str, str]:
+    """{English template: its translation}."""
     file = table_of(language)
     if not file.is_file():
-        return ()
-    lines = [line.split("\t", 1) for line in file.read_text(encoding="utf-8").splitlines() if "\t" in line]
-    lines.sort(key=lambda line: -len(_FIELD.sub("", line[0])))
-    return tuple((_pattern(english), translation) for english, translation in lines)
-
-
-def _pattern(english: str) -> re.Pattern[str]:
-    pieces = _FIELD.split(english)
-    fields = [re.escape(p) if i % 2 == 0 else f"(?P<f{p}>.*?)" for i, p in enumerate(pieces)]
-    return re.compile("".join(fields), re.DOTALL)
+        return {}
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return {english: other for english, tab, other in (line.partition("\t") for line in lines) if tab}
 
 
 def in_language(text: str) -> str:
     """A sentence of the engine or the project in the window's language; reasons inside it, too."""
-    return _translated(text, _language) if text and _language != "en" else text
+    return _translated(text, _table(_language)) if text and _language != "en" else text
 
 
-def _translated(text: str, language: str) -> str:
-    for pattern, translation in _patterns(language):
-        found = pattern.fullmatch(text)
-        if found is not None:
-            return _filled(translation, {k[1:]: _translated(v, language) for k, v in found.groupdict().items()})
-    return text
-
-
-def _filled(translation: str, values: dict[str, str]) -> str:
-    return _FIELD.sub(lambda field: values[field[1]], translation)
+def _translated(text: str, table: dict[str, str]) -> str:
+    if not isinstance(text, Text):
+        return table.get(text, text)
+    template = table.get(text.template, text.template)
+    return filled(template, {name: _translated(value, table) for name, value in text.values.items()})
 
 
 def message_of(error: AppError) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 
 from engine.domain.errors import KnownError
+from engine.domain.texts import said
 from projects.qt_platform import LIBRARIES, install_hint, libraries_problem
 
 TIMEOUT_MS = 120_000
@@ -27,7 +28,7 @@ def first_paint() -> float:
 
         from desktop.app import make_application, make_window
     except ImportError as error:
-        raise KnownError(f"The window cannot open: {error}", install_hint(LIBRARIES)) from None
+        raise KnownError(said("The window cannot open: {0}", error), install_hint(LIBRARIES)) from None
 
     problem = libraries_problem()  # Qt ends the whole process where its X11 plugin lacks a library
     if problem is not None:
@@ -59,5 +60,7 @@ def first_paint() -> float:
         app.removeEventFilter(watch)
         window.close()
     if watch.painted is None:
-        raise KnownError(f"Nothing was painted within {TIMEOUT_MS // 1000} s.", "See whether other Qt programs open.")
+        raise KnownError(
+            said("Nothing was painted within {0} s.", TIMEOUT_MS // 1000), "See whether other Qt programs open."
+        )
     return watch.painted

@@ -22,6 +22,7 @@ class Settings:
         auto_advance: after the last keypoint the next photo of the queue comes by itself.
         index_ahead: photos that are added to a large collection are described for searching while nothing else runs.
         live_improve: accepting improves what is pending on the next photos without a click.
+        tell_apart: a sweep leaves photos out that clearly look like another category.
         improve_ahead: how many photos ahead that looks.
         accept_precision: "sure" means at least this expected precision.
         queue_strategy: how the review queue is sorted.
@@ -38,6 +39,7 @@ class Settings:
     auto_advance: bool = True
     live_improve: bool = True
     index_ahead: bool = True
+    tell_apart: bool = True
     improve_ahead: int = 8
     accept_precision: float = 0.9
     doubt_below: float = 0.5

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.domain.errors import UnreadableImageError
+from engine.domain.texts import said
 from engine.remote import local_file, url_of
 
 IMAGE_SUFFIXES = frozenset(
@@ -118,7 +119,9 @@ def unreadable_kind(path: Path) -> str:
 
 
 def _unreadable(path: Path, why: str, hint: str, error: Exception | None = None) -> UnreadableImageError:
-    return UnreadableImageError(f"Cannot read the image {url_of(path) or path}: {why}.", hint, repr(error) if error else "")
+    return UnreadableImageError(
+        said("Cannot read the image {0}: {1}.", url_of(path) or path, why), hint, repr(error) if error else ""
+    )
 
 
 @lru_cache(maxsize=1)
@@ -144,9 +147,9 @@ def _open(path: Path) -> Image.Image:
         kind = unreadable_kind(path)
         if kind in HEIC_PHOTOS.values():
             hint = "Install kinmark[heic], or convert it to JPEG or PNG."
-            raise _unreadable(path, f"{kind} cannot be decoded", hint, error) from None
+            raise _unreadable(path, said("{0} cannot be decoded", kind), hint, error) from None
         if kind:
-            raise _unreadable(path, f"{kind} cannot be decoded", "Convert it to JPEG or PNG.", error) from None
+            raise _unreadable(path, said("{0} cannot be decoded", kind), "Convert it to JPEG or PNG.", error) from None
         raise _unreadable(
             path, "its content is no known image format", "Check that it opens elsewhere.", error
         ) from None
@@ -160,7 +163,9 @@ def _open(path: Path) -> Image.Image:
         size = f"{image.width} x {image.height}"
         image.close()
         raise _unreadable(
-            path, f"{size} pixels is over the limit of {MAX_PIXELS // 10**6} megapixels", "Scale it down first."
+            path,
+            said("{0} pixels is over the limit of {1} megapixels", size, MAX_PIXELS // 10**6),
+            "Scale it down first.",
         )
     return image
 

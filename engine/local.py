@@ -14,6 +14,8 @@ from engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMa
 from engine.requests import (
     DEFAULT_BACKBONE,
     Calibration,
+    CategoriesRequest,
+    CategoryAnswer,
     CheckRequest,
     DecisionRecord,
     Descriptor,
@@ -82,7 +84,7 @@ class LocalEngine:
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> SettingsChoice:
         """See `engine.api.Engine.choose_settings`."""
-        from engine.pipelines.sweep import choose_settings
+        from engine.pipelines.registry import choose_settings
 
         return choose_settings(self.session, request, progress=progress, cancel=cancel)
 
@@ -90,7 +92,7 @@ class LocalEngine:
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[InstanceProposal | TargetFailure]:
         """See `engine.api.Engine.propose_keypoints`."""
-        from engine.pipelines.sweep import propose_keypoints
+        from engine.pipelines.registry import propose_keypoints
 
         return propose_keypoints(self.session, request, progress=progress, cancel=cancel)
 
@@ -101,6 +103,14 @@ class LocalEngine:
         from engine.pipelines.sweep import keypoint_map
 
         return keypoint_map(self.session, request, keypoint, cancel=cancel)
+
+    def tell_apart(
+        self, request: CategoriesRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[CategoryAnswer | TargetFailure]:
+        """See `engine.api.Engine.tell_apart`."""
+        from engine.pipelines.categories import tell_apart
+
+        return tell_apart(self.session, request, progress=progress, cancel=cancel)
 
     def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:
         """See `engine.api.Engine.calibrate`."""

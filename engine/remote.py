@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
+from engine.domain.texts import said
 from engine.paths import cache_dir, settings_dir
 
 FOLDER = "kinmark-remote"
@@ -60,12 +61,14 @@ def checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.password:
         raise UserInputError(
-            f"The address of {parts.hostname} holds a password, which would be written into the project.",
+            said("The address of {0} holds a password, which would be written into the project.", parts.hostname),
             "Leave it out, and give it to the driver by its own means (environment or fsspec's configuration files).",
         )
     place = url.split("://", 1)[1].strip("/")
     if not place or any(part in ("", ".", "..") for part in place.split("/")):
-        raise UserInputError(f"'{url}' names no place that photos can be read from.", "Write for example s3://bucket/photos.")
+        raise UserInputError(
+            said("'{0}' names no place that photos can be read from.", url), "Write for example s3://bucket/photos."
+        )
     return f"{parts.scheme.lower()}://{place}"
 
 
@@ -118,7 +121,7 @@ def local_file(path: Path, sha256: str = "") -> Path:
         known = _fetch(url, place)
     if sha256 and known != sha256:
         raise UnreadableImageError(
-            f"The photo {url} is not the one that was added: its content has changed.",
+            said("The photo {0} is not the one that was added: its content has changed.", url),
             "Put the old file back, or add the new one as another photo.",
         )
     with contextlib.suppress(OSError):  # its age for the trimming is the time of access
@@ -144,8 +147,8 @@ def _fetch(url: str, place: Path) -> str:
     global _written
     if not is_allowed(url):
         raise UnreadableImageError(
-            f"The photo lies at {url}, and reading from there was not allowed on this machine.",
-            f"If you trust the address, allow it: kinmark add PROJECT {url.rsplit('/', 1)[0]}",
+            said("The photo lies at {0}, and reading from there was not allowed on this machine.", url),
+            said("If you trust the address, allow it: kinmark add PROJECT {0}", url.rsplit("/", 1)[0]),
         )
     digest = hashlib.sha256()
     temporary = place.with_name(f"{place.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
@@ -167,11 +170,11 @@ def _fetch(url: str, place: Path) -> str:
         silent = isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError)
         if isinstance(error, FileNotFoundError) and not silent:
             raise UnreadableImageError(
-                f"There is nothing at {url}.", "Put the photo back, or remove it from the project.", repr(error)
+                said("There is nothing at {0}.", url), "Put the photo back, or remove it from the project.", repr(error)
             ) from None
-        cause = error.__cause__ if silent and error.__cause__ is not None else error
+        reason: BaseException = error.__cause__ if silent and error.__cause__ is not None else error
         raise UnreadableImageError(
-            f"The photo {url} cannot be fetched: {_words(cause)}.", "Check the network and your access to it.", repr(cause)
+            said("The photo {0} cannot be fetched: {1}.", url, _words(reason)), "Check the network and your access to it.", repr(error)
         ) from None
     finally:
         with contextlib.suppress(OSError):
@@ -198,12 +201,14 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ImportError as error:
         package = _DRIVERS.get(scheme, scheme)
         raise KnownError(
-            f"Photos at {scheme}:// need the driver {package}, which is not installed.",
-            f"Install it into the environment of Kinmark: pip install {package}", repr(error),
+            said('Photos at {0}:// need the driver {1}, which is not installed.', scheme, package),
+            said('Install it into the environment of Kinmark: pip install {0}', package), repr(error),
         ) from None  # fmt: skip
     except ValueError as error:
         raise UserInputError(
-            f"There is no way to read photos from {scheme}://.", "Use s3, gs, sftp, http(s), or a folder.", repr(error)
+            said("There is no way to read photos from {0}://.", scheme),
+            "Use s3, gs, sftp, http(s), or a folder.",
+            repr(error),
         ) from None
 
 
@@ -219,11 +224,13 @@ def list_files(url: str) -> list[RemotePhoto]:
         found = files.find(key, detail=True)
     except Exception as error:  # noqa: BLE001 - every driver has errors of its own
         raise KnownError(
-            f"The photos at {url} cannot be listed: {_words(error)}.", "Check the address, the network and your access.",
+            said('The photos at {0} cannot be listed: {1}.', url, _words(error)), "Check the address, the network and your access.",
             repr(error),
         ) from None  # fmt: skip
     if not found:
-        raise UserInputError(f"There is no photo at {url}, or nobody answers there.", "Check the address and the network.")
+        raise UserInputError(
+            said("There is no photo at {0}, or nobody answers there.", url), "Check the address and the network."
+        )
     photos = []
     for name in sorted(found):
         # A driver's names have no scheme and often no host: what lies below the address is said by what comes after it.

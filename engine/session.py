@@ -32,6 +32,7 @@ from engine.domain.errors import (
     UserInputError,
 )
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.features.cache import FeatureCache
 from engine.features.efficientnet import NaturalFeatures
 from engine.features.extractor import FeatureExtractor
@@ -166,7 +167,7 @@ class EngineSession:
         if prompt_id.startswith(SAVED_PREFIX):
             return self._saved_prompt(prompt_id, model)
         raise UserInputError(
-            f"'{prompt_id}' is no prompt.", "Use auto, empty, text:<words> or prompt:<id of a saved prompt>."
+            said("'{0}' is no prompt.", prompt_id), "Use auto, empty, text:<words> or prompt:<id of a saved prompt>."
         )
 
     def hold_prompt(self, prompt: Prompt) -> None:

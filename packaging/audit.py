@@ -53,7 +53,7 @@ _SPELLINGS = (
     (r"apache( software)?( license)?,?( version)? ?2(\.0)?( license)?|apache software license|apache-2", "Apache-2.0"),
     (r"(the )?mit( license)?( \(mit\))?", "MIT"),
     (r"bsd[ -]2[ -]clause( license)?|freebsd|simplified bsd", "BSD-2-Clause"),
-    (r"bsd( license)?|bsd[ -]3[ -]clause( license)?|(new|modified) bsd( license)?", "BSD-3-Clause"),
+    (r"bsd( license)?|bsd[ -]3[ -]clause( license)?|3[ -]clause bsd( license)?|(new|modified) bsd( license)?", "BSD-3-Clause"),
     (r"mozilla public license 2\.0( \(mpl 2\.0\))?", "MPL-2.0"),
     (r"psfl|python software foundation license", "PSF-2.0"),
     (r"isc( license)?( \(iscl\))?", "ISC"),

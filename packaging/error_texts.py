@@ -3,7 +3,8 @@
     python packaging/error_texts.py          # what errors/<language>.tsv lacks, as lines to fill in; and what is in it in vain
 
 The texts stay English in the program (command line, logs); the window looks them up when it shows them
-(`desktop/error_texts.py`). They are read from the syntax trees: an f-string becomes a template with {0}, {1} ... in its order.
+(`desktop/error_texts.py`). They are read from the syntax trees: constants, and the
+templates of `said(...)`; an f-string would tell nobody what it was made from (a test refuses it).
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "resources" / "translations" / "errors"
 ERRORS = {
     "AppError", "KnownError", "UserInputError", "BugError", "UnreadableImageError", "ModelMissingError",
-    "ModelCorruptError", "OutOfMemoryError", "ProjectError", "ImportFileError",
+    "ModelCorruptError", "OutOfMemoryError", "ProjectError", "ProjectLockedError", "ImportFileError",
 }  # fmt: skip
 HELPERS = {"bad": 1, "_unreadable": 1}
 """Functions that make an error from pieces, and how many of their first arguments are no texts."""
 PIECES = {"message", "hint", "what", "why"}
 """Names that carry such a text on its way."""
+UNKNOWN = "f-string: "
+"""Before a sentence of which nobody can tell what it was made from."""
 NOT_SHOWN = (
-    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures",
+    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/workflows/annotator.py",
+    "projects/pictures",
     "engine/evaluation",
 )  # fmt: skip
 """Commands only: the window does not use them."""
@@ -32,17 +36,12 @@ NOT_SHOWN = (
 
 def templates(node: ast.AST) -> Iterator[str]:
     """The texts that an expression can be."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "said":
+        yield from templates(node.args[0])
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
-    elif isinstance(node, ast.JoinedStr):
-        text, fields = "", 0
-        for value in node.values:
-            if isinstance(value, ast.Constant):
-                text += str(value.value)
-            else:
-                text += f"{{{fields}}}"
-                fields += 1
-        yield text
+    elif isinstance(node, ast.JoinedStr) and any(" " in v.value for v in node.values if isinstance(v, ast.Constant)):
+        yield UNKNOWN + ast.unparse(node)
     elif isinstance(node, ast.IfExp):
         yield from templates(node.body)
         yield from templates(node.orelse)
@@ -61,6 +60,8 @@ def texts_of(tree: ast.AST) -> Iterator[str]:
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             if name in ERRORS:
                 parts = [*node.args[:2], *(k.value for k in node.keywords if k.arg in ("user_message", "hint"))]
+            elif name == "HelperSpec":
+                parts = [k.value for k in node.keywords if k.arg in ("good_for", "published", "notice")]
             elif name in HELPERS:
                 parts = [*node.args[HELPERS[name] :], *(k.value for k in node.keywords)]
             elif name == "append" and ast.unparse(node.func).endswith("skipped.append"):

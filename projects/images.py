@@ -15,6 +15,7 @@ from pathlib import Path
 from engine import remote
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
 from projects.project import Project
 from projects.store.changes import OpChanges
@@ -75,7 +76,7 @@ def scan(paths: Iterable[Path | str]) -> tuple[list[tuple[Path, Path]], list[str
         elif path.is_file():
             files.append(path)
         else:
-            raise UserInputError(f"There is no file or folder {given}.", "Check the path.")
+            raise UserInputError(said("There is no file or folder {0}.", given), "Check the path.")
     root = _common_folder(files)
     for path in files:
         _scan_file(root if root is not None else path.parent, path, state)
@@ -99,7 +100,7 @@ def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
         state.folders.add((info.st_dev, info.st_ino))
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        state.skipped.append(f"{folder}: the folder cannot be read ({error.strerror or error})")
+        state.skipped.append(said("{0}: the folder cannot be read ({1})", folder, error.strerror or error))
         return
     for entry in entries:
         path = folder / entry.name
@@ -115,20 +116,22 @@ def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
 def _scan_file(root: Path, path: Path, state: _Scan) -> None:
     if not _is_text(path):
         shown = os.fsencode(path).decode("utf-8", "replace")
-        state.skipped.append(f"{shown}: its name is not UTF-8 text; rename it")
+        state.skipped.append(said("{0}: its name is not UTF-8 text; rename it", shown))
     elif is_image_path(path):
         state.found.append((root, path))
     elif unreadable_kind(path) in HEIC_PHOTOS.values():
         kind = unreadable_kind(path)
-        state.skipped.append(f"{path}: {kind} cannot be read; install kinmark[heic], or convert it to JPEG or PNG")
+        state.skipped.append(
+            said("{0}: {1} cannot be read; install kinmark[heic], or convert it to JPEG or PNG", path, kind)
+        )
     elif unreadable_kind(path):
-        state.skipped.append(f"{path}: {unreadable_kind(path)} cannot be read; convert it to JPEG or PNG")
+        state.skipped.append(said("{0}: {1} cannot be read; convert it to JPEG or PNG", path, unreadable_kind(path)))
     elif path.suffix.lower() in VIDEO_SUFFIXES:
-        state.skipped.append(f"{path}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)")
+        state.skipped.append(said("{0}: a clip; choose its frames (kinmark add DIR CLIP --frames count=50)", path))
     elif not path.suffix and _holds_a_picture(path):
-        state.skipped.append(f"{path}: a picture without a suffix; give its name one (.jpg, .png ...)")
+        state.skipped.append(said("{0}: a picture without a suffix; give its name one (.jpg, .png ...)", path))
     else:
-        state.skipped.append(f"{path}: not an image")
+        state.skipped.append(said("{0}: not an image", path))
 
 
 def _is_text(path: Path) -> bool:
@@ -198,7 +201,7 @@ class PhotoImport:
             self.report = self._add()
 
     def _add(self) -> AddReport:
-        changes = self._project.operations.add_images(self._images, name=f"Add {len(self._images)} images")
+        changes = self._project.operations.add_images(self._images, name=said("Add %n images", n=len(self._images)))
         return AddReport(
             changes, changes.ids, (*self._skipped, *changes.skipped), duplicates_of(self._project, changes.ids),
             tuple(self._notes),
@@ -226,13 +229,15 @@ def add_paths(
 def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
     try:
         if is_cut_off(path):
-            skipped.append(f"{path}: the file is cut off (a broken copy?); copy it again from where it came from")
+            skipped.append(
+                said("{0}: the file is cut off (a broken copy?); copy it again from where it came from", path)
+            )
             return None
         return describe(root, path)
     except KnownError as error:
         skipped.append(error.user_message)
     except OSError as error:
-        skipped.append(f"{path}: cannot be read ({error.strerror or error})")
+        skipped.append(said("{0}: cannot be read ({1})", path, error.strerror or error))
     return None
 
 
@@ -337,7 +342,8 @@ def relink_folder(project: Project, root_id: int, folder: Path | str) -> RelinkR
     lost = tuple(row.file_name for row in rows if not (folder / row.file_name).is_file())
     if rows and len(lost) == len(rows):
         raise UserInputError(
-            f"None of the {len(rows)} photos lies in {folder}.", f"Choose the folder that holds {rows[0].file_name}."
+            said("None of the {0} photos lies in {1}.", len(rows), folder),
+            said("Choose the folder that holds {0}.", rows[0].file_name),
         )
     changes = project.operations.relink_root(root_id, folder)
     check_files(project, [row.id for row in rows])
@@ -365,7 +371,7 @@ def relink_missing(project: Project, search: Path | str, *, cancel: CancelToken 
             found[match] = path
     changes = None
     if found:
-        with project.group(f"Re-link {len(found)} images") as op:
+        with project.group(said("Re-link %n images", n=len(found))) as op:
             for id_, path in found.items():
                 project.operations.relink_image(id_, root, path.relative_to(root).as_posix())
         changes = op.changes

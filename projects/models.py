@@ -7,10 +7,14 @@ again. Nothing is fetched before `plan`, and nothing but the list and the licenc
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.api import open_models
 from engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
 from engine.domain.progress import CancelToken, Progress
+
+if TYPE_CHECKING:
+    from engine.models.recommend import Recommendation
 
 
 def list_models() -> tuple[ModelRow, ...]:
@@ -47,6 +51,16 @@ def verify_model(model_id: str, *, progress: Progress | None = None, cancel: Can
 def test_model(model_id: str, *, device: str = "auto", dtype: str = "auto") -> SelfTest:
     """One real forward pass (loads torch: not for the window's own thread)."""
     return open_models().self_test(model_id, device=device, dtype=dtype)
+
+
+def convert_model(file: Path, model_id: str) -> ModelRow:
+    """A published checkpoint as a helper; errors of `ModelManager.convert` (loads torch)."""
+    return open_models().convert(file, model_id)
+
+
+def recommend_model(task: str, *, device: str = "auto", commercial: bool = False) -> Recommendation:
+    """Which model to take; errors of `ModelManager.recommend` (loads torch for the device "auto")."""
+    return open_models().recommend(task, device=device, commercial=commercial)
 
 
 def remove_model(model_id: str) -> bool:

@@ -31,12 +31,14 @@ from sqlalchemy import Connection, Engine
 
 from engine.domain.errors import ProjectError, UserInputError
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 from projects.store import backup, derived, inspection, lock, migrate, undo
 from projects.store.changes import HUB, OpChanges
 from projects.store.database import DATABASE_NAME, WITHOUT_LOCK, connect, read_engine, translated_errors, write_engine
 from projects.store.operations import Operations
 from projects.store.operations.base import Op, Runner
 from projects.store.queries import Queries
+from projects.store.undo import Step
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +100,11 @@ class Project:
         """Make a new project folder and open it. UserInputError when the folder holds something already."""
         folder = _usable(folder)
         if (folder / DATABASE_NAME).exists():
-            raise UserInputError(f"There is already a project in {folder}.", "Open it, or choose another folder.")
+            raise UserInputError(
+                said("There is already a project in {0}.", folder), "Open it, or choose another folder."
+            )
         if folder.exists() and any(folder.iterdir()):
-            raise UserInputError(f"The folder {folder} is not empty.", "Choose a new folder for the project.")
+            raise UserInputError(said("The folder {0} is not empty.", folder), "Choose a new folder for the project.")
         with translated_errors(folder / DATABASE_NAME, "Creating the project"):
             for sub in (folder, folder / "prompts", folder / "backups"):
                 sub.mkdir(parents=True, exist_ok=True)
@@ -126,7 +130,8 @@ class Project:
         path = folder / DATABASE_NAME
         if not path.is_file():
             raise ProjectError(
-                f"{folder} is not a Kinmark project.", "Open a folder that ends in .kinmark, or make a new project."
+                said("{0} is not a Kinmark project.", folder),
+                "Open a folder that ends in .kinmark, or make a new project.",
             )
         if read_only:
             check = not (checked or lock.is_held(folder) or _closed_cleanly(path))
@@ -219,17 +224,26 @@ class Project:
     def undo_name(self) -> str | None:
         """What undo would take back, for the menu."""
         found = undo.next_undo(self._connection())
-        return found[1] if found else None
+        return found.name if found else None
 
     @property
     def redo_name(self) -> str | None:
         """What redo would bring back, for the menu."""
         found = undo.next_redo(self._connection())
-        return found[1] if found else None
+        return found.name if found else None
 
-    def upcoming_steps(self, *, forward: bool = False, limit: int = 1) -> list[tuple[str, int]]:
-        """(name, changed rows) of the next steps that undo (or redo, `forward`) would take: large ones take seconds."""
+    def upcoming_steps(self, *, forward: bool = False, limit: int = 1) -> list[Step]:
+        """The next steps that undo (or redo, `forward`) would take: those of many rows take seconds."""
         return undo.upcoming(self._connection(), forward=forward, limit=limit)
+
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """Steps inside are the program's own (background improvements): undo takes them back with those of the person."""
+        before, self._runner.origin = self._runner.origin, undo.PROGRAM
+        try:
+            yield
+        finally:
+            self._runner.origin = before
 
     # Waiting and stopping
 
@@ -347,7 +361,7 @@ class Project:
 
     def _connection(self) -> Connection:
         if self._closed:
-            raise ProjectError(f"The project {self.folder} was closed.", "Open it again.")
+            raise ProjectError(said("The project {0} was closed.", self.folder), "Open it again.")
         if self._runner.current is not None and threading.get_ident() == self._runner.thread:
             return self._runner.current.connection
         if self._read_connection is None:
@@ -360,8 +374,8 @@ def _usable(folder: Path | str) -> Path:
     folder = Path(folder).absolute()
     if len(os.fsencode(folder)) > MAX_PATH_BYTES:
         raise UserInputError(
-            f"The path of the project folder {folder.name} is too long ({len(os.fsencode(folder))} bytes).",
-            f"Use a place with a path of at most {MAX_PATH_BYTES} bytes.",
+            said("The path of the project folder {0} is too long ({1} bytes).", folder.name, len(os.fsencode(folder))),
+            said("Use a place with a path of at most {0} bytes.", MAX_PATH_BYTES),
         )
     return folder
 
@@ -420,7 +434,7 @@ def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = T
     if version < migrate.VERSION and not upgradable:
         if read_only:
             raise ProjectError(
-                f"The project {folder} has an older format.", "Open it for writing once to bring it up to date."
+                said("The project {0} has an older format.", folder), "Open it for writing once to bring it up to date."
             )
         backup.make(folder, reason=f"v{version}")
         migrate.upgrade(path)
@@ -429,8 +443,8 @@ def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = T
 def _damaged(folder: Path, details: str) -> ProjectError:
     good = backup.newest_good(folder)
     hint = (
-        f"Put back its last good copy with: kinmark backup {folder} --restore {good.name}"
+        said("Put back its last good copy with: kinmark backup {0} --restore {1}", folder, good.name)
         if good
         else "It has no good backup; look for a copy of the folder elsewhere."
     )
-    return ProjectError(f"The project file in {folder} is damaged.", hint, details)
+    return ProjectError(said("The project file in {0} is damaged.", folder), hint, details)

@@ -8,6 +8,7 @@ from pathlib import Path
 from engine import remote
 from engine.domain.errors import KnownError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import UNREADABLE_PHOTOS, is_cut_off, is_image_path
 from projects.images import AddReport, describe, duplicates_of
 from projects.project import Project
@@ -54,20 +55,24 @@ def add_addresses(
                 images.append(image)
             if progress is not None:
                 progress.step(note=file.path.name)
-    changes = project.operations.add_images(images, name=f"Add {len(images)} images")
+    changes = project.operations.add_images(images, name=said("Add %n images", n=len(images)))
     return AddReport(changes, changes.ids, (*skipped, *changes.skipped), duplicates_of(project, changes.ids))
 
 
 def _described(root: Path, path: Path, url: str, skipped: list[str]) -> NewImage | None:
     if path.suffix.lower() in UNREADABLE_PHOTOS:
-        skipped.append(f"{url}: {UNREADABLE_PHOTOS[path.suffix.lower()]} cannot be read; convert it to JPEG or PNG")
+        skipped.append(
+            said("{0}: {1} cannot be read; convert it to JPEG or PNG", url, UNREADABLE_PHOTOS[path.suffix.lower()])
+        )
         return None
     if not is_image_path(path):
-        skipped.append(f"{url}: not an image")
+        skipped.append(said("{0}: not an image", url))
         return None
     try:
         if is_cut_off(path):
-            skipped.append(f"{url}: the file is cut off (a broken copy?); copy it again from where it came from")
+            skipped.append(
+                said("{0}: the file is cut off (a broken copy?); copy it again from where it came from", url)
+            )
             return None
         return describe(root, path)
     except KnownError as error:

@@ -1,10 +1,9 @@
-"""Several instances of a category in one photo: how many there may be, and which places are taken."""
+"""Several instances of a category in one photo: how many a setting allows, and how rejected places are kept."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,9 @@ from numpy.typing import NDArray
 from engine.api import MAX_INSTANCES
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints
-
-if TYPE_CHECKING:
-    from projects.store.queries import Queries
-    from projects.store.rows import CategoryRow
+from engine.domain.texts import said
 
 AUTO, ONE = "auto", "one"
-LEARNED_LEAST = 10
-"""Where labels show several in a photo, at least so many are looked for in others; twice the most that are labelled, if more."""
 
 
 def checked_instances(text: str) -> str:
@@ -31,27 +25,13 @@ def checked_instances(text: str) -> str:
         return ONE if int(word) == 1 else str(int(word))
     if word.isascii() and word.isdigit() and int(word) > MAX_INSTANCES:
         raise UserInputError(
-            f"{word[:12]} instances in a photo are more than are proposed.",
-            f"Use at most {MAX_INSTANCES}; crop or tile photos of crowds.",
+            said("{0} instances in a photo are more than are proposed.", word[:12]),
+            said("Use at most {0}; crop or tile photos of crowds.", MAX_INSTANCES),
         )
     raise UserInputError(
-        f"{word[:40]!r} does not say how many instances a photo may hold.",
-        f"Use auto, one, or a number up to {MAX_INSTANCES}.",
+        said("{0} does not say how many instances a photo may hold.", f"{word[:40]!r}"),
+        said("Use auto, one, or a number up to {0}.", MAX_INSTANCES),
     )
-
-
-def instance_limit(queries: Queries, category: CategoryRow, instances: str = "") -> int:
-    """How many instances of the category a photo may hold, labelled ones included.
-
-    `instances`: in place of the category's own setting. "auto" learns from the labels: one, until a photo holds two.
-    """
-    word = checked_instances(instances or category.instances)
-    if word == ONE:
-        return 1
-    if word != AUTO:
-        return int(word)
-    most = queries.most_in_a_photo(category.id)
-    return 1 if most < 2 else min(MAX_INSTANCES, max(LEARNED_LEAST, 2 * most))
 
 
 def points_to_json(rows: Iterable[tuple[int, float | None, float | None, int]]) -> list[list[float]]:
@@ -69,30 +49,6 @@ def keypoints_from_json(points: list[list[float]], definition_ids: tuple[int, ..
         if i is not None:
             xy[i], visibility[i] = (x, y), int(seen)
     return InstanceKeypoints(xy, visibility)
-
-
-def taken_places(
-    queries: Queries, category: CategoryRow, image_ids: Iterable[int], *, rejected: bool = True, pending: bool = False
-) -> dict[int, tuple[InstanceKeypoints, ...]]:
-    """{image id: instances where none is to be proposed}: the labelled ones, `[K, 2]` in the schema's order.
-
-    Args:
-        rejected: also the places of proposals that a person rejected as a whole.
-        pending: also proposals that wait (a sweep replaces those of the photos that it looks at).
-    """
-    wanted, ids = list(dict.fromkeys(image_ids)), category.definition_ids
-    found: dict[int, list[InstanceKeypoints]] = {}
-    for instance in queries.instances(image_ids=wanted, category_id=category.id):
-        found.setdefault(instance.image_id, []).append(instance.aligned(ids))
-    if rejected:
-        for image_id, points in queries.rejected_places(category.id, wanted):
-            found.setdefault(image_id, []).append(keypoints_from_json(points, ids))
-    if pending:
-        for proposal in queries.proposals(image_ids=wanted, category_id=category.id, kind="keypoints"):
-            if proposal.instance_id is None:
-                rows = ((k.definition_id, k.x, k.y, k.visibility) for k in proposal.keypoints)
-                found.setdefault(proposal.image_id, []).append(keypoints_from_json(points_to_json(rows), ids))
-    return {image_id: tuple(places) for image_id, places in found.items()}
 
 
 def rejected_points(detail: str) -> list[list[float]]:

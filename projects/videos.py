@@ -23,6 +23,7 @@ from PIL import Image
 from engine.api import DEFAULT_BACKBONE, DescriptorRequest, Engine, ImageInput, Target, TargetFailure
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.clips import clip_stem
 from projects.images import VIDEO_SUFFIXES, AddReport, add_paths
 from projects.project import Project
@@ -89,17 +90,17 @@ def parse_choice(text: str) -> FrameChoice:
     kind, sign, value = text.strip().partition("=")
     hint = "Write every=30, count=50, diverse=50 or list=0,15,30."
     if not sign or kind not in ("every", "count", "diverse", "list"):
-        raise UserInputError(f"{text!r} chooses no frames.", hint)
+        raise UserInputError(said("{0} chooses no frames.", f"{text!r}"), hint)
     try:
         numbers = tuple(dict.fromkeys(int(v) for v in value.split(",")))
     except ValueError:
-        raise UserInputError(f"{value!r} is no number of frames.", hint) from None
+        raise UserInputError(said("{0} is no number of frames.", f"{value!r}"), hint) from None
     if kind == "list":
         if min(numbers) < 0:
             raise UserInputError("Frames are counted from 0.", hint)
         return FrameChoice(kind, len(numbers), numbers)
     if len(numbers) != 1 or not 1 <= numbers[0] <= 10**9:
-        raise UserInputError(f"{value!r} is no number of frames.", hint)
+        raise UserInputError(said("{0} is no number of frames.", f"{value!r}"), hint)
     return FrameChoice(kind, numbers[0])
 
 
@@ -123,7 +124,8 @@ def look_at(path: Path) -> Clip:
 
 def _unreadable(path: Path, why: str) -> KnownError:
     return KnownError(
-        f"Cannot read the clip {path}: {why}.", "Check that it plays elsewhere, or convert it to MP4 (H.264)."
+        said("Cannot read the clip {0}: {1}.", path, why),
+        "Check that it plays elsewhere, or convert it to MP4 (H.264).",
     )
 
 
@@ -131,7 +133,7 @@ def _open(path: Path):  # type: ignore[no-untyped-def]
     import cv2
 
     if not path.is_file():
-        raise UserInputError(f"There is no file or folder {path}.", "Check the path.")
+        raise UserInputError(said("There is no file or folder {0}.", path), "Check the path.")
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         capture.release()
@@ -182,7 +184,7 @@ def choose_frames(clip: Clip, choice: FrameChoice) -> list[int]:
         numbers = sorted({int((i + 0.5) * clip.frames / count) for i in range(count)})
     if len(numbers) > MAX_FRAMES:
         raise UserInputError(
-            f"{len(numbers)} frames of {clip.path.name} would be added; the limit is {MAX_FRAMES}.",
+            said("{0} frames of {1} would be added; the limit is {2}.", len(numbers), clip.path.name, MAX_FRAMES),
             "Choose fewer frames.",
         )
     return numbers
@@ -252,7 +254,8 @@ def _evenly(numbers: list[int], count: int) -> list[int]:
 
 def _nothing_chosen(clip: Clip) -> UserInputError:
     return UserInputError(
-        f"None of the chosen frames is in {clip.path.name}; it has about {clip.frames}.", "Choose smaller numbers."
+        said("None of the chosen frames is in {0}; it has about {1}.", clip.path.name, clip.frames),
+        "Choose smaller numbers.",
     )
 
 
@@ -341,7 +344,7 @@ def _store(target: Path, files: dict[int, Path]) -> list[Path]:
             kept.append(place)
     except OSError as error:
         raise KnownError(
-            f"The frames cannot be written to {target} ({error.strerror or error}).",
+            said("The frames cannot be written to {0} ({1}).", target, error.strerror or error),
             "Free space or check its permissions.",
         ) from None
     return kept

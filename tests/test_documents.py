@@ -104,6 +104,9 @@ def test_comments_cite_pages_that_a_reader_can_open() -> None:
                 place = ROOT / "docs" / page
                 if not place.is_file() or (anchor and anchor not in _anchors(place)):
                     unknown.append(f"{path.relative_to(ROOT)}: {page}#{anchor}")
+            for page in re.findall(r"(?<![\w/])docs/[\w/-]+\.md", text):
+                if not (ROOT / page).is_file():
+                    unknown.append(f"{path.relative_to(ROOT)}: {page}")
             # Pages of a design that lay beside the repository once: what they said is in docs/methods now.
             for old in re.findall(r"\b(?:ALGORITHMS|FORMATS|DESIGN)(?: sections?)? \d[\d.]*", text):
                 unknown.append(f"{path.relative_to(ROOT)}: {old}")

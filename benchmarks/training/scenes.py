@@ -22,6 +22,7 @@ from benchmarks.training.textures import (
     BANK_SIZE,
     Material,
     bank_image,
+    muted_colour,
     random_colour,
     random_material,
     shade_material,
@@ -66,14 +67,20 @@ class SceneOptions:
     """What to draw. `category` fixes the main body's category (default: drawn by the identity), `distractor` forces
     (True) or forbids (False) a second body of the same category, `identity` overrides the seed's own identity,
     `companions` lists the identities of the same category that stand beside it instead of drawn ones, `azimuth` limits
-    the camera's angle round the main body (0 = it faces the camera, radians), `supersample` renders larger first."""
+    the camera's angle round the main body (0 = it faces the camera, radians); with `elevation` (its height, radians) it
+    takes in all bodies. `supersample` renders larger first. `breed`, a number and a share: so much of every body's
+    proportions is that breed's, the rest its own. `place`: the surroundings are that calm place (wall out of focus, even
+    ground) instead of drawn ones."""
 
     category: str | None = None
     identity: int | None = None
     distractor: bool | None = None
     companions: tuple[int, ...] | None = None
     azimuth: tuple[float, float] | None = None
+    elevation: tuple[float, float] | None = None
     supersample: float = 1.0
+    breed: tuple[int, float] | None = None
+    place: int | None = None
 
 
 @lru_cache(maxsize=512)
@@ -126,9 +133,24 @@ def make_materials(identity: int) -> list[Material]:
     return parts
 
 
-def _pose_body(category: str, identity: int, owner: int, rng: np.random.Generator) -> Body:
+class _Bred(np.random.Generator):
+    """Proportions of an individual of a breed: every uniform draw lies that share of the way to the breed's own draw."""
+
+    def __init__(self, identity: int, breed: int, share: float) -> None:
+        super().__init__(np.random.PCG64([51, identity]))
+        self._breed, self._share = np.random.default_rng([52, breed]), share
+
+    def uniform(self, *args: float) -> float:  # type: ignore[override]
+        """Builders draw single numbers only."""
+        return (1 - self._share) * float(super().uniform(*args)) + self._share * float(self._breed.uniform(*args))  # type: ignore[call-overload]
+
+
+def _pose_body(
+    category: str, identity: int, owner: int, rng: np.random.Generator, breed: tuple[int, float] | None = None
+) -> Body:
     body = Body(owner)
-    BUILDERS[category](body, np.random.default_rng([51, identity]), rng)
+    own = np.random.default_rng([51, identity]) if breed is None else _Bred(identity, *breed)
+    BUILDERS[category](body, own, rng)
     return body
 
 
@@ -156,16 +178,17 @@ def _place(body: Body, yaw: float, offset: Floats, scale: float) -> Body:
 
 
 def _frame_camera(
-    bodies: list[Body], category: str, rng: np.random.Generator, size: int, heading: tuple[float, float] | None
-) -> Camera:
-    """Camera that shows the main body at 40-90 % of the picture, somewhat off centre."""
-    low, high = VIEWS.get(category, (-0.05, 0.75))
+    bodies: list[Body], category: str, rng: np.random.Generator, size: int, heading: tuple[float, float] | None,
+    heights: tuple[float, float] | None = None,
+) -> Camera:  # fmt: skip
+    """Camera that shows the main body (with `heights`: all bodies) at 40-90 % of the picture, somewhat off centre."""
+    low, high = heights or VIEWS.get(category, (-0.05, 0.75))
     elevation, azimuth = rng.uniform(low, high), rng.uniform(*(heading or (0, 2 * np.pi)))
-    centres = np.stack([p.centre for p in bodies[0].primitives])
+    centres = np.stack([p.centre for b in (bodies if heights else bodies[:1]) for p in b.primitives])
     middle = 0.5 * (centres.min(0) + centres.max(0))
     radius = max(0.25, float(np.linalg.norm(centres - middle, axis=1).max()))
     fov = rng.uniform(0.35, 0.9)
-    fill = rng.uniform(0.55, 1.0) if len(bodies) == 1 else rng.uniform(0.4, 0.75)
+    fill = rng.uniform(*((0.55, 0.9) if heights else (0.55, 1.0) if len(bodies) == 1 else (0.4, 0.75)))
     distance = radius / (np.tan(fov / 2) * fill) + radius * 0.4
     direction = np.array(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], np.float32
@@ -204,11 +227,7 @@ def _background(
         wall = random_colour(rng) * ramp + random_colour(rng) * (1 - ramp) + 0.25 * (wall - wall.mean())
     if rng.random() < 0.2:
         return wall, np.zeros((size, size), bool)
-    rays = camera.directions()
-    t = -camera.position[2] / np.where(np.abs(rays[..., 2]) < 1e-6, -1e-6, rays[..., 2])
-    ground = (t > 0) & (t < 12)
-    x = camera.position[0] + np.where(ground, t, 0) * rays[..., 0]
-    y = camera.position[1] + np.where(ground, t, 0) * rays[..., 1]
+    x, y, t, ground = _ground(camera)
     texture = _crop_bank(rng, bank, 256)
     density = rng.uniform(40, 160)
     floor = cv2.remap(
@@ -218,12 +237,55 @@ def _background(
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    shade = np.ones((size, size), np.float32)
+    far = np.clip(t / 12, 0, 1)[..., None]
+    floor = (floor * (1 - 0.5 * far) + 0.5 * far * wall.mean((0, 1))) * _contact(x, y, feet, light)[..., None]
+    return np.where(ground[..., None], floor, wall), ground
+
+
+def _ground(camera: Camera) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """x, y and distance `[S, S]` of the ground plane in every pixel, and where there is ground."""
+    rays = camera.directions()
+    t = -camera.position[2] / np.where(np.abs(rays[..., 2]) < 1e-6, -1e-6, rays[..., 2])
+    ground = (t > 0) & (t < 12)
+    x = camera.position[0] + np.where(ground, t, 0) * rays[..., 0]
+    y = camera.position[1] + np.where(ground, t, 0) * rays[..., 1]
+    return x, y, t, ground
+
+
+def _contact(x: Floats, y: Floats, feet: list[Floats], light: Floats) -> Floats:
+    """Soft shadows under the bodies: factor `[S, S]` float32 of the ground's light."""
+    shade = np.ones(x.shape, np.float32)
     for foot in feet:
         dx, dy = x - foot[0] + 0.25 * light[0], y - foot[1] + 0.25 * light[1]
         shade *= 1 - 0.55 * np.exp(-(dx * dx + dy * dy) / (2 * foot[2] ** 2))
-    far = np.clip(t / 12, 0, 1)[..., None]
-    floor = (floor * (1 - 0.5 * far) + 0.5 * far * wall.mean((0, 1))) * shade[..., None]
+    return shade
+
+
+def _calm_place(
+    camera: Camera, rng: np.random.Generator, bank: int, place: int, feet: list[Floats], light: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """The same wall and ground in every picture of a place, seen through another window each time -> as `_background`."""
+    own = np.random.default_rng([63, place])
+    wall_image, floor_image = (bank_image(bank + int(own.integers(BANK_SIZE))) for _ in range(2))
+    wall_colour, floor_colour = (muted_colour(own) for _ in range(2))
+    size = camera.size
+    y, x = rng.integers(0, BANK_PIXELS // 2, 2)
+    half = BANK_PIXELS // 2
+    window = cv2.resize(wall_image[y : y + half, x : x + half], (size, size), interpolation=cv2.INTER_LINEAR)
+    blurred = cv2.GaussianBlur(window.astype(np.float32) / 255, (0, 0), 0.03 * size)
+    wall = wall_colour * (0.75 + 0.5 * blurred.mean(2, keepdims=True)) + 0.25 * (blurred - blurred.mean((0, 1)))
+    x, y, t, ground = _ground(camera)
+    texture = cv2.GaussianBlur(floor_image.astype(np.float32) / 255, (0, 0), 1.5).mean(2)
+    grain = cv2.remap(
+        texture,
+        np.abs((x * 60) % 510 - 255).astype(np.float32),
+        np.abs((y * 60) % 510 - 255).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
+    )
+    floor = floor_colour * (0.8 + 0.4 * grain[..., None])
+    far = np.clip(t / 12, 0, 1)[..., None] ** 0.5
+    floor = (floor * (1 - 0.5 * far) + 0.5 * far * wall.mean((0, 1))) * _contact(x, y, feet, light)[..., None]
     return np.where(ground[..., None], floor, wall), ground
 
 
@@ -314,7 +376,7 @@ def render_scene(seed: int, size: int, options: SceneOptions | None = None) -> S
     slots = rng.permutation(np.array([[0.0, 0.0], [0.95, 0.5], [-0.75, 0.85]], np.float32)) * rng.uniform(0.75, 1.1)
     heading = None
     for k, (category, identity) in enumerate(people):
-        body = _pose_body(category, identity, k, rng)
+        body = _pose_body(category, identity, k, rng, options.breed)
         offset: Floats = np.array([*slots[k], 0], np.float32) if len(people) > 1 else np.zeros(3, np.float32)
         yaw = float(rng.uniform(0, 2 * np.pi))
         if options.azimuth is not None:
@@ -328,7 +390,7 @@ def render_scene(seed: int, size: int, options: SceneOptions | None = None) -> S
         bodies.append(_place(body, yaw, offset, float(rng.uniform(0.85, 1.15))))
         materials.append(make_materials(identity))
     inner = round(size * options.supersample)
-    camera = _frame_camera(bodies, people[0][0], rng, inner, heading)
+    camera = _frame_camera(bodies, people[0][0], rng, inner, heading, options.elevation)
     toward = -camera.rotation[2] + rng.normal(size=3) * 0.8 + np.array([0, 0, 0.8])
     light = (toward / np.linalg.norm(toward)).astype(np.float32)
     primitives = [p for b in bodies for p in b.primitives]
@@ -336,7 +398,10 @@ def render_scene(seed: int, size: int, options: SceneOptions | None = None) -> S
     owners = np.array([p.owner for p in primitives] + [-1], np.int8)
     owner = owners[hits.index]
     feet = [np.array([*np.mean([p.centre[:2] for p in b.primitives], 0), 0.26], np.float32) for b in bodies]
-    image, _ = _background(camera, rng, bank, feet, light)
+    if options.place is None:
+        image, _ = _background(camera, rng, bank, feet, light)
+    else:
+        image, _ = _calm_place(camera, rng, bank, options.place, feet, light)
     tint = (1 + rng.normal(0, 0.08, 3)).astype(np.float32)
     image[owner >= 0] = _shade(hits, primitives, materials, camera, light, tint * np.float32(rng.uniform(0.5, 1.0)))
     objects = tuple(_describe(b, c, i, hits.depth, owner, camera) for b, (c, i) in zip(bodies, people, strict=True))

@@ -45,6 +45,14 @@ def random_colour(rng: np.random.Generator) -> Floats:
     return rgb.astype(np.float32)
 
 
+def muted_colour(rng: np.random.Generator) -> Floats:
+    """Colour of a wall, a meadow, a road: little saturation, middle brightness."""
+    hue, value, saturation = rng.uniform(0.03, 0.65), rng.uniform(0.5, 0.85), rng.uniform(0.05, 0.4)
+    k = (np.array([5.0, 3.0, 1.0]) + hue * 6) % 6
+    rgb = value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
+    return rgb.astype(np.float32)
+
+
 def random_material(rng: np.random.Generator) -> Material:
     """One material, drawn from `rng`."""
     direction = rng.normal(size=3)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from desktop.actions.catalogue import ACTIONS, BY_ID
 from engine.domain.errors import KnownError
+from engine.domain.texts import said
 from engine.paths import resources_dir, settings_dir
 
 Keys = dict[str, tuple[str, ...]]
@@ -31,7 +32,7 @@ def _read(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise KnownError(
-            f"The key map {path} cannot be read.", "Delete it to get the standard keys.", str(error)
+            said("The key map {0} cannot be read.", path), "Delete it to get the standard keys.", str(error)
         ) from None
 
 

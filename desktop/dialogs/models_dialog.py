@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import (
+    QComboBox,
     QDialog,
     QFileDialog,
     QFrame,
     QHBoxLayout,
+    QLabel,
     QMessageBox,
     QPlainTextEdit,
     QProgressBar,
@@ -20,19 +23,26 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.engine_thread.jobs import Priority
-from desktop.error_texts import text_of
+from desktop.error_texts import in_language, text_of
 from desktop.io.pool import IDLE
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 from engine.domain.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.program import Program
+    from desktop.session.project_session import ProjectSession
 
 
 def size_text(count: int) -> str:
     """Bytes in words."""
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+
+
+def _wrapped(text: str, name: str = "") -> QLabel:
+    label = plain_label(text, name=name) if name else plain_label(text)
+    label.setWordWrap(True)
+    return label
 
 
 class ModelCard(QFrame):
@@ -47,10 +57,17 @@ class ModelCard(QFrame):
         if default:
             state += ", " + self.tr("used by this project")
         size = size_text(row.disk_bytes or row.download_bytes) if (row.disk_bytes or row.download_bytes) else ""
-        facts = [row.id, state, size, row.licence, f"{row.input_wh[0]} x {row.input_wh[1]}" if row.input_wh[0] else ""]
+        kinds = {"part": self.tr("descriptor"), "adapter": self.tr("adapter"), "segmenter": self.tr("cuts out masks")}
+        seen = f"{row.input_wh[0]} x {row.input_wh[1]}" if row.input_wh[0] else ""
+        gated = self.tr("access must be granted first") if row.gated else ""
+        facts = [row.id, kinds.get(row.kind, ""), state, size, row.licence, gated, seen]
         layout = QVBoxLayout(self)
         layout.addWidget(title)
         layout.addWidget(plain_label("   ".join(f for f in facts if f), name="dim"))
+        if row.good_for:
+            layout.addWidget(_wrapped(in_language(row.good_for)))
+        if row.published:
+            layout.addWidget(_wrapped(self.tr("Its publisher says: {figures}").format(figures=in_language(row.published)), "dim"))
         if row.folder:
             layout.addWidget(plain_label(str(row.folder), name="dim"))
         if row.problem:
@@ -64,9 +81,13 @@ class ModelCard(QFrame):
         buttons.addWidget(self.note, 1)
         for text, work, there in (
             (self.tr("Download..."), dialog.ask_download, not row.installed and row.source == "download"),
-            (self.tr("Use in this project"), dialog.use, row.installed and not default and dialog.has_project),
+            (self.tr("From a file..."), dialog.convert, not row.installed and row.source == "convert"),
+            (
+                self.tr("Use in this project"), dialog.use,
+                row.installed and not default and dialog.has_project and row.kind != "segmenter",
+            ),
             (self.tr("Verify"), dialog.verify, row.installed),
-            (self.tr("Self-test"), dialog.self_test, row.installed),
+            (self.tr("Self-test"), dialog.self_test, row.installed and row.kind != "segmenter"),
             (self.tr("Remove"), dialog.remove, row.installed and row.source != "shipped"),
         ):
             if there:
@@ -93,10 +114,11 @@ class ModelCard(QFrame):
 class ModelsDialog(QDialog):
     """GUI thread. Not modal; files and network in the pool, self-tests on the engine thread."""
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
-        self._program = window.program
+    def __init__(self, parent: QWidget, program: Program, session: Callable[[], ProjectSession | None]) -> None:
+        """`session`: that of the open project, which a model can be chosen for; asked each time."""
+        super().__init__(parent)
+        self._session = session
+        self._program = program
         self._downloads: dict[str, tuple[Progress, CancelToken, ModelCard]] = {}
         self.setWindowTitle(self.tr("Models"))
         self.resize(700, 620)
@@ -120,6 +142,7 @@ class ModelsDialog(QDialog):
         buttons.addWidget(close)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 16, 18, 14)
+        layout.addLayout(self._advice_row())
         layout.addWidget(area, 1)
         layout.addLayout(buttons)
         self.cards: list[ModelCard] = []
@@ -127,11 +150,53 @@ class ModelsDialog(QDialog):
         self._timer.setInterval(100)
         self._timer.timeout.connect(self._poll)
         self.refresh()
+        self.advise()
 
     @property
     def has_project(self) -> bool:
         """Whether a project is open that a model can be chosen for."""
-        return self._window.workspace is not None and not self._window.workspace.session.read_only
+        session = self._session()
+        return session is not None and not session.read_only
+
+    def _advice_row(self) -> QVBoxLayout:
+        """ "Which should I take?": a task, and one answer for this machine."""
+        self.task = QComboBox()
+        self.task.setAccessibleName(self.tr("Task"))
+        for title, task in (
+            (self.tr("keypoints on many photos"), "keypoints"),
+            (self.tr("the same individual again"), "instances"),
+            (self.tr("exact masks"), "masks"),
+        ):
+            self.task.addItem(title, task)
+        self.advice = _wrapped("")
+        question = plain_label(self.tr("Which should I take for"))
+        question.setBuddy(self.task)
+        self.task.currentIndexChanged.connect(lambda _: self.advise())
+        row = QHBoxLayout()
+        row.addWidget(question)
+        row.addWidget(self.task)
+        row.addStretch(1)
+        both = QVBoxLayout()
+        both.addLayout(row)
+        both.addWidget(self.advice)
+        return both
+
+    def advise(self) -> None:
+        """Ask on the engine thread, which knows the device."""
+        task, device = str(self.task.currentData()), self._program.settings.current.device
+
+        def run(_context: Any) -> Any:
+            from projects.models import recommend_model
+
+            return recommend_model(task, device=device)
+
+        def done(found: Any) -> None:
+            self.advice.setText(f"{found.model_id}: {in_language(found.why)}")
+
+        self._program.engine.submit(
+            self.tr("Look for a model"), run, priority=Priority.ASKED, group="advice", replace=True, on_done=done,
+            on_failed=lambda error: self.advice.setText(text_of(error)),
+        )  # fmt: skip
 
     def refresh(self) -> None:
         """Look at what is installed, in the pool."""
@@ -150,8 +215,8 @@ class ModelsDialog(QDialog):
             widget = item.widget() if item is not None else None
             if widget is not None:
                 widget.deleteLater()
-        workspace = self._window.workspace
-        default = workspace.jobs.backbone if workspace is not None else ""
+        session = self._session()
+        default = str(session.queries.setting("backbone", "embedded")) if session is not None else ""
         ordered = sorted(rows, key=lambda r: (not r.installed, r.title))
         self.cards = [ModelCard(self, row, row.id == default) for row in ordered]
         for card in self.cards:
@@ -180,10 +245,29 @@ class ModelsDialog(QDialog):
 
     def use(self, card: ModelCard) -> None:
         """The project's backbone from now on."""
-        workspace = self._window.workspace
-        if workspace is not None:
-            workspace.session.write(lambda do: do.set_setting("backbone", card.row.id), self)
+        session = self._session()
+        if session is not None:
+            session.write(lambda do: do.set_setting("backbone", card.row.id), self)
             self.refresh()
+
+    def convert(self, card: ModelCard) -> None:
+        """A published checkpoint from the disk; read without running anything in it."""
+        file, _ = QFileDialog.getOpenFileName(self, self.tr("The published file"), filter="*.pth *.pt *.PTH")
+        if not file:
+            return
+        model_id = card.row.id
+
+        def run(_context: Any) -> Any:
+            from pathlib import Path
+
+            from projects.models import convert_model
+
+            return convert_model(Path(file), model_id)
+
+        self._program.engine.submit(
+            self.tr("Read {name}").format(name=card.row.title), run, priority=Priority.ASKED, group="convert", replace=True,
+            on_done=lambda _row: self.refresh(), on_failed=lambda error: card.note.setText(text_of(error)),
+        )  # fmt: skip
 
     def verify(self, card: ModelCard) -> None:
         """Compare the files with their recorded hashes."""

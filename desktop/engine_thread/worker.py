@@ -15,6 +15,7 @@ from desktop.engine_thread.jobs import Answer, Job, JobContext
 from desktop.engine_thread.queue import JobQueue
 from desktop.settled import settle
 from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
+from engine.domain.texts import said
 
 if TYPE_CHECKING:
     from engine.api import Engine
@@ -122,7 +123,7 @@ class EngineWorker:
             if "out of memory" in str(error).lower():
                 return Answer(job.number, "failed", error=_out_of_memory(job, error))
             details = traceback.format_exc()
-            message = f"An unexpected error stopped the job “{job.title}”."
+            message = said("An unexpected error stopped the job “{0}”.", job.title)
             return Answer(job.number, "failed", error=BugError(message, "Your labels are safe. Try again.", details))
         self._begun[job.number] = steps
         return Answer(job.number, "news", news)
@@ -171,7 +172,7 @@ def _put_away(steps: Generator[object, None, object] | None) -> None:
 
 def _out_of_memory(job: Job, error: BaseException) -> KnownError:
     return KnownError(
-        f"There was not enough memory for the job “{job.title}”.",
+        said("There was not enough memory for the job “{0}”.", job.title),
         "Close other programs, choose a smaller model or the CPU in the settings, then try again.",
         repr(error),
     )

@@ -16,6 +16,7 @@ from desktop.canvas.pyramid import to_qimage
 from desktop.io.pool import THUMBNAIL, IoPool
 from engine.domain.errors import AppError, UnreadableImageError
 from engine.domain.geometry import Box
+from engine.domain.texts import said
 from engine.imaging import load_image
 from engine.paths import cache_dir
 from engine.remote import local_file
@@ -36,7 +37,7 @@ def make_thumbnail(path: Path) -> QImage:
         kept = thumbnail_file(path, local_file(path).stat())
     except OSError as error:
         raise UnreadableImageError(
-            f"Cannot read the image {path}: the file is not there.",
+            said("Cannot read the image {0}: the file is not there.", path),
             "Re-link the moved folder or restore the file.",
             str(error),
         ) from None

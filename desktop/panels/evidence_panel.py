@@ -8,11 +8,11 @@ from PySide6.QtCore import QDate, QLocale, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from desktop.canvas.content import PointState
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.labelling import Labelling
 from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import CALIBRATED_FROM
+from desktop.states import PointState
 from desktop.widgets.crop_row import Crop, CropRow
 from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if

@@ -12,11 +12,11 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from desktop.engine_thread.jobs import Job, JobContext, Priority
 from desktop.engine_thread.service import EngineService
 from desktop.session.labelling import Labelling
-from desktop.session.project_session import IMPROVE
 from desktop.session.queue import ReviewQueue
 from desktop.settings import SettingsStore
 from engine.api import (
-    SEARCH_METHOD,
+    FIRST_LOOK,
+    OPTIMISED,
     EngineInfo,
     MatchSettings,
     SegmentRequest,
@@ -32,7 +32,7 @@ from projects.workflows.find_plan import FindOptions
 from projects.workflows.kept import KeptJob, forget, kept_job
 from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 if TYPE_CHECKING:
     from projects.workflows.copying import CopyOutcome
@@ -92,7 +92,8 @@ class EngineJobs(QObject):
         # What a person chose is done as asked; a sweep over all leaves out what is known to show something else.
         options = ProposeOptions(
             category=category, backbone=self.backbone, image_ids=None if image_ids is None else tuple(image_ids),
-            settings=MatchSettings(method=SEARCH_METHOD) if quick else MatchSettings(), other_kinds=image_ids is not None,
+            settings=MatchSettings(pipeline=FIRST_LOOK) if quick else MatchSettings(), other_kinds=image_ids is not None,
+            apart=None if self._settings.current.tell_apart else False,
         )  # fmt: skip
         near = self._at.image.id if self._at.image is not None else None
         self._sweep(self._proposing(category), options, near=near, keep=True)
@@ -110,7 +111,7 @@ class EngineJobs(QObject):
         near: int | None = None, keep: bool = False, kept: KeptJob | None = None,
     ) -> None:  # fmt: skip
         job_id = kept.id if kept is not None else uuid.uuid4().hex
-        quick = options.settings.method == SEARCH_METHOD
+        quick = options.settings.pipeline == FIRST_LOOK
 
         def run(context: JobContext) -> Generator[None, None, SweepOutcome]:
             project, asked = context.project, options
@@ -187,7 +188,8 @@ class EngineJobs(QObject):
         if not ahead:
             return
         options = ProposeOptions(
-            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), step_name=f"{IMPROVE}{category.name}",
+            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), by_itself=True,
+            apart=None if settings.tell_apart else False,
         )  # fmt: skip
 
         def run(context: JobContext) -> Generator[None, None, None]:
@@ -247,7 +249,8 @@ class EngineJobs(QObject):
     def sharpen_identity(self, identity: str, image_ids: list[int]) -> None:
         """Score the suggestions again after a denial (it is a hard negative now)."""
         options = FindOptions(
-            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name=f"{IMPROVE}suggestions"
+            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name="Improve suggestions",
+            by_itself=True,
         )
 
         def run(context: JobContext) -> Generator[None, None, None]:
@@ -350,14 +353,14 @@ class EngineJobs(QObject):
 
         def run(context: JobContext) -> object:
             from projects.workflows.propose import propose
-            from projects.workflows.propose_plan import ProposeOptions
+            from projects.workflows.propose_options import ProposeOptions
 
             options = ProposeOptions(
                 category=category,
                 backbone=backbone,
                 image_ids=(image_id,),
                 only_keypoints=(keypoint,),
-                settings=MatchSettings(method="optimise"),
+                settings=MatchSettings(pipeline=OPTIMISED),
             )
             return propose(context.project, context.engine, options, progress=context.progress, cancel=context.cancel)
 

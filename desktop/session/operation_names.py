@@ -1,16 +1,15 @@
 """What a step of the undo list is called in the person's language.
 
-The store names its steps in plain English (`projects.store.operations`), with counts and names already in them.
-Here those are taken apart again, so that the text can be translated; a name that is not known stays as it is.
+The store names its steps in English (`projects.store.operations`): a plain sentence, or a `Text` that knows its template, its
+count and its name. A name that is not known stays as it is.
 """
 
 from __future__ import annotations
 
-import re
-
 from PySide6.QtCore import QCoreApplication
 
 from desktop.texts import marked
+from engine.domain.texts import Text
 
 CONTEXT = "Operations"
 
@@ -24,8 +23,8 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Add %n images"),
     marked("Operations", "Add %n instances"),
     marked("Operations", "Add an image folder"),
-    marked("Operations", "Add frames of {name}"),
     marked("Operations", "Add an instance"),
+    marked("Operations", "Add frames of {name}"),
     marked("Operations", "Add the category {name}"),
     marked("Operations", "Add the identity {name}"),
     marked("Operations", "Add the keypoint {name}"),
@@ -53,6 +52,7 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Edit the left/right pairs"),
     marked("Operations", "Edit the mask"),
     marked("Operations", "Edit the schema"),
+    marked("Operations", "Edit the schema of {name}"),
     marked("Operations", "Edit the skeleton"),
     marked("Operations", "Find an instance"),
     marked("Operations", "Find {name}"),
@@ -65,14 +65,18 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Mark as all labelled"),
     marked("Operations", "Mark as not all labelled"),
     marked("Operations", "Mark as nothing here"),
+    marked("Operations", "Masks of {name}"),
     marked("Operations", "Merge identities"),
     marked("Operations", "Merge instances"),
-    marked("Operations", "Merge two instances"),
     marked("Operations", "Merge the project {name}"),
+    marked("Operations", "Merge two instances"),
     marked("Operations", "Mirror the instance"),
     marked("Operations", "Move a keypoint"),
+    marked("Operations", "Move {name}"),
+    marked("Operations", "Name an instance"),
     marked("Operations", "Paste"),
     marked("Operations", "Place a keypoint"),
+    marked("Operations", "Place {name}"),
     marked("Operations", "Propose keypoints"),
     marked("Operations", "Propose {name}"),
     marked("Operations", "Propose {name} with the tuned prompt"),
@@ -80,6 +84,7 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Re-link an image"),
     marked("Operations", "Re-link {name}"),
     marked("Operations", "Reject %n keypoints"),
+    marked("Operations", "Reject %n keypoints and masks"),
     marked("Operations", "Reject a keypoint"),
     marked("Operations", "Reject proposals"),
     marked("Operations", "Remove %n images"),
@@ -89,12 +94,14 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Remove a keypoint"),
     marked("Operations", "Remove an identity"),
     marked("Operations", "Remove an instance"),
+    marked("Operations", "Remove the category {name}"),
     marked("Operations", "Remove the mask"),
     marked("Operations", "Rename a category to {name}"),
     marked("Operations", "Rename a keypoint to {name}"),
     marked("Operations", "Rename an identity to {name}"),
     marked("Operations", "Reorder the keypoints"),
     marked("Operations", "Retire a keypoint"),
+    marked("Operations", "Retire the keypoint {name}"),
     marked("Operations", "Set the split"),
     marked("Operations", "Split an identity"),
     marked("Operations", "Split the instance"),
@@ -105,21 +112,9 @@ NAMES: tuple[str, ...] = (
 """Every name the store gives; tests/desktop/test_translation.py compares them with its source."""
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    escaped = re.escape(text).replace(re.escape("%n"), r"(?P<n>\d+)").replace(re.escape("{name}"), r"(?P<name>.*)")
-    return re.compile(escaped, re.DOTALL)
-
-
-_PATTERNS = [(text, _pattern(text)) for text in sorted(NAMES, key=len, reverse=True)]
-
-
 def operation_text(name: str) -> str:
     """`name` of an undo step in the language of the window."""
-    for text, pattern in _PATTERNS:
-        found = pattern.fullmatch(name)
-        if found is not None:
-            parts = found.groupdict()
-            count = int(parts["n"]) if "n" in parts else -1
-            shown = QCoreApplication.translate(CONTEXT, text, None, count)
-            return shown.replace("{name}", parts["name"]) if "name" in parts else shown
-    return name
+    if not isinstance(name, Text):
+        return QCoreApplication.translate(CONTEXT, name)
+    shown = QCoreApplication.translate(CONTEXT, name.template, None, -1 if name.number is None else name.number)
+    return shown.replace("{name}", name.values.get("name", ""))

@@ -18,6 +18,7 @@ from projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
     from projects.project import Project
+    from projects.store.operations import Operations
     from projects.store.queries import Queries
 
 POLL_MS = 100
@@ -43,8 +44,6 @@ EVERYTHING = frozenset(
     )
 )
 """What another process may have changed in a project that is open read-only here."""
-IMPROVE = "Improve "
-"""Steps that the program makes by itself in the background begin with this in the undo list."""
 
 
 class ProjectSession(QObject):
@@ -95,7 +94,7 @@ class ProjectSession(QObject):
         """Reading."""
         return self.project.queries
 
-    def write(self, operation: Callable[[Any], OpChanges], initiator: object = None) -> OpChanges | None:
+    def write(self, operation: Callable[[Operations], OpChanges], initiator: object = None) -> OpChanges | None:
         """Run one named operation: `session.write(lambda do: do.remove_instances([3]))`. None when it failed (told)."""
         if self._told_to_wait():
             return None
@@ -134,7 +133,7 @@ class ProjectSession(QObject):
         self,
         size: int,
         title: str,
-        operation: Callable[[Any], OpChanges],
+        operation: Callable[[Operations], OpChanges],
         initiator: object = None,
         *,
         done: Callable[[OpChanges], object] | None = None,
@@ -165,14 +164,14 @@ class ProjectSession(QObject):
     def travel(self, *, forward: bool, done: Callable[[OpChanges | None], object]) -> None:
         """Undo (or redo, `forward`) the last step of the person; `done(changes)` comes at once, or later for a large one."""
         steps = self.project.upcoming_steps(forward=forward, limit=LOOK_BACK)
-        count = next((i for i, (name, _) in enumerate(steps) if not name.startswith(IMPROVE)), len(steps) - 1) + 1
-        if not steps or sum(rows for _, rows in steps[: 1 if forward else count]) < LARGE_STEP:
+        count = next((i for i, taken in enumerate(steps) if not taken.by_program), len(steps) - 1) + 1
+        if not steps or sum(taken.rows for taken in steps[: 1 if forward else count]) < LARGE_STEP:
             step = self.project.redo if forward else self.project.undo
             done(None if self._told_to_wait() else self._travel(step, forward=forward))
             return
         title = self.tr("Redo: {name}") if forward else self.tr("Undo: {name}")
         self._submit_long(
-            title.format(name=steps[0 if forward else count - 1][0]),
+            title.format(name=steps[0 if forward else count - 1].name),
             lambda project: _travelled(project.redo if forward else project.undo, forward=forward),
             None,
             done,
@@ -228,6 +227,6 @@ def _travelled(step: Callable[[], OpChanges | None], *, forward: bool) -> OpChan
     last = None
     while (changes := step()) is not None:
         last = changes
-        if forward or not changes.name.startswith(IMPROVE):
+        if forward or not changes.by_program:
             break
     return last

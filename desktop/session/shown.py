@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from desktop.canvas.content import CanvasContent, InstanceContent, PointState
+from desktop.canvas.content import CanvasContent, InstanceContent
+from desktop.states import PointState
 from engine.domain.geometry import Box, box_of_points, expand_box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE

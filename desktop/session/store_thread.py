@@ -20,6 +20,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from desktop.io.pool import is_late
 from engine.domain.errors import AppError, BugError, OperationCancelled
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 
 if TYPE_CHECKING:
     from projects.project import Project
@@ -148,7 +149,7 @@ class StoreThread(QObject):
             except AppError as error:
                 outcome = _Outcome(task, error=error)
             except Exception:  # noqa: BLE001 - the thread must live on; the crash door gets the whole story
-                bug = BugError(f"“{task.title}” stopped with an unexpected error.", "Nothing of it was written.",
+                bug = BugError(said('“{0}” stopped with an unexpected error.', task.title), "Nothing of it was written.",
                                traceback.format_exc())  # fmt: skip
                 outcome = _Outcome(task, error=bug)
             if not self._closing.is_set():

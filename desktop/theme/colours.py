@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from PySide6.QtGui import QColor, QPalette
 
-from desktop.canvas.content import PointState
+from desktop.states import PointState
 
 CANVAS_GREY = QColor("#26282b")
 ACCENT = QColor("#2f6fed")

@@ -11,10 +11,15 @@ OperationCancelled. An unreadable *target* of a sweep does not stop it: it is re
 from engine.api.open import engine_factory, open_engine, open_models, open_prompts, open_vector_index
 from engine.requests import (
     DEFAULT_BACKBONE,
+    FIRST_LOOK,
     MATCH_METHODS,
     MAX_INSTANCES,
-    SEARCH_METHOD,
+    OPTIMISED,
+    PAIRS,
+    SWEEP,
     Calibration,
+    CategoriesRequest,
+    CategoryAnswer,
     CheckRequest,
     DecisionRecord,
     Descriptor,
@@ -47,10 +52,15 @@ from engine.requests.protocol import Engine, NeighbourDoor, VectorIndexDoor
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "FIRST_LOOK",
     "MATCH_METHODS",
     "MAX_INSTANCES",
-    "SEARCH_METHOD",
+    "OPTIMISED",
+    "PAIRS",
+    "SWEEP",
     "Calibration",
+    "CategoriesRequest",
+    "CategoryAnswer",
     "CheckRequest",
     "DecisionRecord",
     "Descriptor",

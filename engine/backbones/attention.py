@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 
 WHAT = ("q", "k", "probs")
 
@@ -56,7 +57,7 @@ class AttentionTap:
     def __post_init__(self) -> None:
         unknown = set(self.what) - set(WHAT)
         if unknown or not self.what:
-            raise ValueError(f"AttentionTap.what must be of {WHAT}, got {self.what}")
+            raise ValueError(said("AttentionTap.what must be of {0}, got {1}", WHAT, self.what))
 
 
 @dataclass
@@ -144,7 +145,8 @@ def select_layers(layers: tuple[AttentionLayer, ...], tap: AttentionTap) -> tupl
     unknown = [name for name in tap.layers if name not in known]
     if unknown:
         raise UserInputError(
-            f"This backbone has no attention layer '{unknown[0]}'.", f"Its last one is '{layers[-1].name}'."
+            said("This backbone has no attention layer '{0}'.", unknown[0]),
+            said("Its last one is '{0}'.", layers[-1].name),
         )
     return tuple(layer for layer in layers if layer.name in tap.layers)
 

@@ -29,6 +29,7 @@ from engine.backbones.compiling import CompiledBlocks, is_compiler_failure
 from engine.backbones.devices import memory_format
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,8 @@ class Backbone:
         """
         if self.text_encoder_2 is not None:
             raise UserInputError(
-                f"Token prompts cannot be used with {self.spec.title}.", "Use a prompt of the kind 'hidden states'."
+                said("Token prompts cannot be used with {0}.", self.spec.title),
+                "Use a prompt of the kind 'hidden states'.",
             )
         if precise and self.dtype != torch.float32:
             encoder = self._precise_text_encoder()
@@ -238,7 +240,7 @@ class Backbone:
         count = len(self.unet.up_blocks)
         bad = [k for k in up_blocks if not 0 <= k < count]
         if bad:
-            raise UserInputError(f"{self.spec.title} has up-blocks 0 to {count - 1}, not {bad[0]}.")
+            raise UserInputError(said("{0} has up-blocks 0 to {1}, not {2}.", self.spec.title, count - 1, bad[0]))
         noisy = noisy.to(self.device, self.dtype).contiguous(memory_format=memory_format(self.device, self.dtype))
         embeds = prompt_embeds.to(self.device, self.dtype).expand(noisy.shape[0], -1, -1)
         kwargs = self._conditions(noisy, pooled)
@@ -297,7 +299,7 @@ class Backbone:
             return {}
         pooled = pooled if pooled is not None else self.pooled_text()
         if pooled is None:
-            raise UserInputError(f"{self.spec.title} needs a second text encoder for its pooled prompt.")
+            raise UserInputError(said("{0} needs a second text encoder for its pooled prompt.", self.spec.title))
         height, width = (side * self.latent_factor for side in noisy.shape[-2:])
         sizes = torch.tensor([[height, width, 0, 0, height, width]], device=self.device, dtype=self.dtype)
         batch = noisy.shape[0]

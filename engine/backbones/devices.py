@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from engine.domain.errors import KnownError, UserInputError
+from engine.domain.texts import said
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -26,7 +27,9 @@ def choose_device(wanted: str = "auto") -> torch.device:
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
-        raise UserInputError(f"'{wanted}' is no device.", "Use auto, cpu, cuda, cuda:1 or mps.", repr(error)) from None
+        raise UserInputError(
+            said("'{0}' is no device.", wanted), "Use auto, cpu, cuda, cuda:1 or mps.", repr(error)
+        ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise KnownError(
             "No CUDA device can be used on this machine.", "Install its driver or choose the device 'cpu'."
@@ -55,7 +58,7 @@ def choose_dtype(device: torch.device, wanted: str = "auto", cpu_dtype: str = ""
     """
     if wanted != "auto":
         if wanted not in DTYPES:
-            raise UserInputError(f"'{wanted}' is no precision.", f"Use auto, {', '.join(DTYPES)}.")
+            raise UserInputError(said("'{0}' is no precision.", wanted), said("Use auto, {0}.", ", ".join(DTYPES)))
         return DTYPES[wanted]
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device)[0] >= 8

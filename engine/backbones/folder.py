@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import ModelCorruptError, ModelMissingError
+from engine.domain.texts import said
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
@@ -42,7 +43,7 @@ def read_json(path: Path) -> dict[str, Any]:
             raise ValueError("not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise ModelCorruptError(
-            f"The file {path} of the model is missing or damaged.",
+            said("The file {0} of the model is missing or damaged.", path),
             "Download or copy the model again.",
             repr(error),
         ) from None
@@ -63,11 +64,13 @@ def check_layout(folder: Path) -> None:
         ModelCorruptError: a file is missing, or pickled weights lie in it.
     """
     if not folder.is_dir():
-        raise ModelMissingError(f"The model folder {folder} is not there.", "Check the path or download the model.")
+        raise ModelMissingError(
+            said("The model folder {0} is not there.", folder), "Check the path or download the model."
+        )
     missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
     if missing:
         raise ModelCorruptError(
-            f"The model folder {folder} lacks {', '.join(missing)}.",
+            said("The model folder {0} lacks {1}.", folder, ", ".join(missing)),
             "A diffusers folder is needed (model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/).",
         )
     refuse_pickles(folder)
@@ -76,10 +79,12 @@ def check_layout(folder: Path) -> None:
             continue
         if not any((folder / part).glob("*.safetensors")):
             raise ModelCorruptError(
-                f"The folder {folder / part} holds no safetensors weights.", "Download or copy the model again."
+                said("The folder {0} holds no safetensors weights.", folder / part), "Download or copy the model again."
             )
     if not any((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "tokenizer.json")):
-        raise ModelCorruptError(f"The folder {folder / 'tokenizer'} holds no vocabulary.", "Copy the model again.")
+        raise ModelCorruptError(
+            said("The folder {0} holds no vocabulary.", folder / "tokenizer"), "Copy the model again."
+        )
 
 
 def refuse_pickles(folder: Path) -> None:
@@ -92,7 +97,7 @@ def refuse_pickles(folder: Path) -> None:
     ]
     if found:
         raise ModelCorruptError(
-            f"The model folder {folder} holds pickled weights, which can run code: {', '.join(found[:4])}.",
+            said("The model folder {0} holds pickled weights, which can run code: {1}.", folder, ", ".join(found[:4])),
             "Use a safetensors version of the model, or delete these files if safetensors lie beside them.",
         )
 
@@ -111,10 +116,10 @@ def check_safetensors(path: Path) -> None:
             header = json.loads(file.read(length))
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
         if 8 + length + max(ends, default=0) != size:
-            raise ValueError(f"{size} bytes instead of {8 + length + max(ends, default=0)}")
+            raise ValueError(said("{0} bytes instead of {1}", size, 8 + length + max(ends, default=0)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ModelCorruptError(
-            f"The weight file {path} is cut off or damaged.", "Download or copy the model again.", repr(error)
+            said("The weight file {0} is cut off or damaged.", path), "Download or copy the model again.", repr(error)
         ) from None
 
 
@@ -135,7 +140,7 @@ def check_config(path: Path) -> dict[str, Any]:
         limit = MAX_LAYERS if name in LAYER_COUNTS else MAX_WIDTH
         if _largest(value) > limit:
             raise ModelCorruptError(
-                f"The config {path} asks for {name} = {str(value)[:60]}, which no model has.",
+                said("The config {0} asks for {1} = {2}, which no model has.", path, name, str(value)[:60]),
                 "Download or copy the model again.",
             )
     return config

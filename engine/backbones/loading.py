@@ -18,6 +18,7 @@ from engine.backbones.devices import choose_device, choose_dtype
 from engine.backbones.registry import BackboneSpec, get_spec
 from engine.backbones.text import token_ids
 from engine.domain.errors import AppError, ModelCorruptError, ModelMissingError
+from engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,10 @@ def load_backbone(
     """
     spec = id_or_path if isinstance(id_or_path, BackboneSpec) else get_spec(id_or_path, models_dir)
     if not spec.folder or not Path(spec.folder).is_dir():
-        hint = f"Get it with: kinmark models download {spec.id}" if spec.repo_id else "Train or restore it first."
-        raise ModelMissingError(f"The model '{spec.id}' is not installed.", hint)
+        hint = (
+            said("Get it with: kinmark models download {0}", spec.id) if spec.repo_id else "Train or restore it first."
+        )
+        raise ModelMissingError(said("The model '{0}' is not installed.", spec.id), hint)
     path = Path(spec.folder)
     layout.check_layout(path)
     layout.check_weights(path)
@@ -114,9 +117,9 @@ def _weights(cls: Any, path: Path, dtype: torch.dtype) -> Any:
     missing = [str(key) for key in info.get("missing_keys", ())]
     mismatched = [str(key) for key in info.get("mismatched_keys", ())]
     if missing or mismatched:
-        what = f"lack {missing[0]}" if missing else f"have the wrong shape at {mismatched[0]}"
+        what = said("lack {0}", missing[0]) if missing else said("have the wrong shape at {0}", mismatched[0])
         raise ModelCorruptError(
-            f"The weights in {path} {what}.",
+            said("The weights in {0} {1}.", path, what),
             "The files do not belong to their config: download or copy the model again.",
             f"missing {missing[:20]}, mismatched {mismatched[:20]}",
         )
@@ -140,7 +143,9 @@ def _check_proportions(cls: Any, path: Path) -> None:
     stored = layout.stored_numbers(path)
     if wanted > OVERSIZE * stored + 1_000_000:
         raise ModelCorruptError(
-            f"The config in {path} describes {wanted:,} weights, but the files hold {stored:,}.",
+            said(
+                "The config in {0} describes {1} weights, but the files hold {2}.", path, f"{wanted:,}", f"{stored:,}"
+            ),
             "The files do not belong to their config: download or copy the model again.",
         )
 
@@ -188,15 +193,17 @@ def _guarded(path: Path, load: Callable[[], Any]) -> Any:
         raise
     except MemoryError as error:
         raise ModelMissingError(
-            f"There is not enough memory to load {path}.", "Close other programs or use a smaller model.", repr(error)
+            said("There is not enough memory to load {0}.", path),
+            "Close other programs or use a smaller model.",
+            repr(error),
         ) from None
     except Exception as error:  # noqa: BLE001 - the libraries raise almost anything on damaged configs and weights
         if not path.is_dir():
             raise ModelMissingError(
-                f"The model folder {path} has vanished.", "Restore it or add the model again.", repr(error)
+                said("The model folder {0} has vanished.", path), "Restore it or add the model again.", repr(error)
             ) from None
         raise ModelCorruptError(
-            f"The model part {path} cannot be loaded.",
+            said("The model part {0} cannot be loaded.", path),
             "Its config or weights are damaged or do not belong together: download or copy the model again.",
             repr(error)[:2000],
         ) from None
@@ -209,7 +216,12 @@ def _check_vocabulary(tokenizer: Any, text_encoder: Any, path: Path) -> None:
     config = text_encoder.config
     if highest >= int(config.vocab_size) or ids.shape[1] > int(config.max_position_embeddings) or int(ids.min()) < 0:
         raise ModelCorruptError(
-            f"The tokenizer in {path} does not belong to the text encoder (token {highest}, length {ids.shape[1]}).",
+            said(
+                "The tokenizer in {0} does not belong to the text encoder (token {1}, length {2}).",
+                path,
+                highest,
+                ids.shape[1],
+            ),
             "The parts come from different models: copy the model again.",
         )
 
@@ -226,11 +238,16 @@ def _check_widths(backbone: Backbone, path: Path) -> None:
     latent = int(backbone.vae.config.latent_channels)
     if isinstance(expected, int) and expected != text:
         raise ModelCorruptError(
-            f"In {path} the text encoder is {text} wide but the U-Net expects {expected}.",
+            said("In {0} the text encoder is {1} wide but the U-Net expects {2}.", path, text, expected),
             "The parts come from different models: copy the model again.",
         )
     if latent != int(backbone.unet.config.in_channels):
         raise ModelCorruptError(
-            f"In {path} the VAE makes {latent} channels but the U-Net expects {backbone.unet.config.in_channels}.",
+            said(
+                "In {0} the VAE makes {1} channels but the U-Net expects {2}.",
+                path,
+                latent,
+                backbone.unet.config.in_channels,
+            ),
             "Only text-to-image models can be used (no inpainting or depth variants).",
         )

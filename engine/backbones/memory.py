@@ -14,6 +14,7 @@ from engine.backbones.backbone import Backbone
 from engine.backbones.devices import choose_dtype, dtype_name
 from engine.domain.errors import KnownError, OutOfMemoryError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def is_device_lost(error: BaseException) -> bool:
 def device_lost(device: torch.device, error: BaseException) -> DeviceLostError:
     """The message for a lost device."""
     return DeviceLostError(
-        f"The graphics device {device} stopped answering; nothing accepted is lost.",
+        said("The graphics device {0} stopped answering; nothing accepted is lost.", device),
         "Run the job again: it continues on the CPU until the program is restarted.",
         repr(error)[:2000],
     )
@@ -115,7 +116,7 @@ class MemoryLadder:
             self._to_cpu(progress)
         else:
             raise OutOfMemoryError(
-                f"There is not enough memory for {self.backbone.spec.title}, even for one image at a time.",
+                said("There is not enough memory for {0}, even for one image at a time.", self.backbone.spec.title),
                 "Close other programs or choose a smaller backbone.",
                 repr(error)[:2000],
             ) from None

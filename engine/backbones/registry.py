@@ -7,13 +7,16 @@ overrides the fields of its spec, so that a shipped or added model carries its s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from engine import plugins
+from engine.backbones.catalogue import ADAPTER, HELPERS, PART, helper
 from engine.backbones.spec import BackboneSpec, BlockWeight, FusionSpec, InstanceSpec, apply_card, read_card
 from engine.domain.errors import ModelCorruptError, ModelMissingError
+from engine.domain.texts import said
 from engine.paths import data_dir, resources_dir
 
 __all__ = [
@@ -23,6 +26,8 @@ __all__ = [
 
 SPEC_FILE = "kinmark.json"
 ADDED_FILE = "added.json"
+BESIDE = 0.5
+"""Share of a part beside a diffusion backbone, as published for DINOv2 beside Stable Diffusion (A Tale of Two Features)."""
 
 
 _RAIL_M = "CreativeML Open RAIL-M"
@@ -61,6 +66,33 @@ _BUILT_IN: tuple[BackboneSpec, ...] = (
         batch=2,
         variant="fp16",
         size_bytes=2_580_000_000,
+    ),
+    BackboneSpec(
+        id="cleandift-sd15",
+        title="CleanDIFT on Stable Diffusion 1.5",
+        repo_id="CompVis/cleandift",
+        revision="bf3a8d841ebdce7e212b61e42877f8fdaed81d58",
+        licence="MIT (the U-Net); CreativeML Open RAIL-M (the rest)",
+        licence_url="https://huggingface.co/CompVis/cleandift",
+        notice="Takes everything but the U-Net from sd15, whose licence applies to it.",
+        input_wh=(512, 512),
+        clean=True,
+        size_bytes=1_720_000_000,
+        extra={"overlay": ["sd15", "cleandift_sd15_unet.safetensors"]},
+    ),
+    BackboneSpec(
+        id="cleandift-sd21",
+        title="CleanDIFT on Stable Diffusion 2.1",
+        repo_id="CompVis/cleandift",
+        revision="bf3a8d841ebdce7e212b61e42877f8fdaed81d58",
+        licence="MIT (the U-Net); CreativeML Open RAIL++-M (the rest)",
+        licence_url="https://huggingface.co/CompVis/cleandift",
+        notice="Takes everything but the U-Net from sd21, whose licence applies to it.",
+        input_wh=(768, 768),
+        batch=2,
+        clean=True,
+        size_bytes=1_730_000_000,
+        extra={"overlay": ["sd21", "cleandift_sd21_unet.safetensors"]},
     ),
     BackboneSpec(
         id="sd-turbo",
@@ -135,7 +167,9 @@ def with_folder(spec: BackboneSpec, folder: Path) -> BackboneSpec:
         filled = apply_card(spec, read_card(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ModelCorruptError(
-            f"The settings file {path} of the model is damaged.", "Restore it or add the model again.", repr(error)
+            said("The settings file {0} of the model is damaged.", path),
+            "Restore it or add the model again.",
+            repr(error),
         ) from None
     return replace(filled, folder=str(folder))
 
@@ -165,6 +199,9 @@ def spec_of_folder(folder: Path, name: str = "") -> BackboneSpec:
 def get_spec(id_or_path: str | Path, models_dir: Path | None = None) -> BackboneSpec:
     """Spec of a built-in id, an added name, or a local diffusers folder (a path with `model_index.json`).
 
+    "dinov2-base" (a part of the catalogue) looks in place of the diffusion pass; "sd21+dinov2-base" beside it, half and half,
+    where anything that names parts may stand behind the first plus ("sd21+dinov2-base*0.7+dense_sift*0.3").
+
     Raises:
         ModelMissingError: nothing of that name, or the folder is not there.
     """
@@ -173,19 +210,35 @@ def get_spec(id_or_path: str | Path, models_dir: Path | None = None) -> Backbone
     if spec is not None:
         folder = home_folder(spec, models_dir)
         return with_folder(spec, folder) if folder.is_dir() else spec
+    part = helper(name)
+    if part is not None and part.kind in (PART, ADAPTER):
+        return with_part(get_spec("embedded", models_dir), name, 1.0, name)
+    base, plus, rest = name.partition("+")
+    if plus and (built_in(base) is not None or base in added_folders(models_dir)):
+        return with_part(get_spec(base, models_dir), rest, BESIDE, name)
     added = added_folders(models_dir).get(name)
     if added is not None:
         if not Path(added).is_dir():
             raise ModelMissingError(
-                f"The folder {added} of the added model '{name}' is not there any more.",
-                f"Restore it, or forget it with: kinmark models remove {name}",
+                said("The folder {0} of the added model '{1}' is not there any more.", added, name),
+                said("Restore it, or forget it with: kinmark models remove {0}", name),
             )
         return spec_of_folder(Path(added), name)
     path = Path(name).expanduser()
     if path.is_dir():
         return spec_of_folder(path.resolve())
     known = ", ".join([s.id for s in _known()] + sorted(added_folders(models_dir)))
-    raise ModelMissingError(f"There is no backbone '{name}'.", f"Known: {known}, or the path of a diffusers folder.")
+    raise ModelMissingError(
+        said("There is no backbone '{0}'.", name), said("Known: {0}, or the path of a diffusers folder.", known)
+    )
+
+
+def with_part(base: BackboneSpec, descriptor: str, weight: float, name: str) -> BackboneSpec:
+    """The backbone with another second descriptor, which has that share of the cosine (1 = alone)."""
+    first = next((h for h in HELPERS if re.match(rf"{re.escape(h.id)}(?![\w.-])", descriptor)), None)
+    sizes = (first.input_wh, first.cells_wh) if first is not None else (None, None)
+    title = f"{first.title if first is not None else descriptor}" + ("" if weight == 1.0 else f" beside {base.title}")
+    return replace(base, id=name, title=title, resize="squash", fusion=FusionSpec(descriptor, weight, *sizes))
 
 
 def is_installed(spec: BackboneSpec) -> bool:

@@ -62,5 +62,9 @@ class ProjectError(KnownError):
     """A project folder is missing, locked, read-only, too new or damaged."""
 
 
+class ProjectLockedError(ProjectError):
+    """Another process has the project open for writing, or it lies where nothing can be written: it can still be read."""
+
+
 class ImportFileError(KnownError):
     """An annotation file cannot be imported; names the file and the item in it."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, FloatArray, box_of_points, expand_box
+from engine.domain.texts import said
 
 
 class Visibility(enum.IntEnum):
@@ -36,11 +37,13 @@ class KeypointSchema:
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
             twice = sorted({n for n in self.names if self.names.count(n) > 1})
-            raise UserInputError(f"Keypoint names must be unique; twice: {', '.join(twice)}.", "Rename one of each.")
+            raise UserInputError(
+                said("Keypoint names must be unique; twice: {0}.", ", ".join(twice)), "Rename one of each."
+            )
         for what, list_ in (("skeleton edge", self.edges), ("left/right pair", self.pairs)):
             for a, b in list_:
                 if not (0 <= a < len(self.names) and 0 <= b < len(self.names)) or a == b:
-                    raise UserInputError(f"The {what} ({a}, {b}) does not join two different keypoints.")
+                    raise UserInputError(said("The {0} ({1}, {2}) does not join two different keypoints.", what, a, b))
         used = [i for pair in self.pairs for i in pair]
         if len(set(used)) != len(used):
             raise UserInputError("A keypoint stands in more than one left/right pair.", "Keep one pair for it.")

@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
+from engine.domain.texts import said
 
 MAX_MASK_PIXELS = 2_000_000_000
 
@@ -27,7 +28,7 @@ class MaskRLE:
         """From boolean `[H, W]`; raises ValueError for any other number of dimensions."""
         array = np.asarray(mask)
         if array.ndim != 2:
-            raise ValueError(f"a mask needs shape [H, W], got {array.shape}")
+            raise ValueError(said("a mask needs shape [H, W], got {0}", array.shape))
         rle = coco_mask.encode(np.asfortranarray(array.astype(np.uint8)))
         return MaskRLE(array.shape[0], array.shape[1], rle["counts"].decode("ascii"))
 
@@ -41,9 +42,11 @@ class MaskRLE:
     def validate(self) -> None:
         """Raise UserInputError unless the runs cover exactly height * width pixels."""
         if self.height <= 0 or self.width <= 0 or self.height * self.width > MAX_MASK_PIXELS:
-            raise UserInputError(f"A mask has the impossible size {self.width} x {self.height}.")
+            raise UserInputError(said("A mask has the impossible size {0} x {1}.", self.width, self.height))
         if sum(runs_of_counts(self.counts)) != self.height * self.width:
-            raise UserInputError(f"A mask's run lengths do not add up to its size {self.width} x {self.height}.")
+            raise UserInputError(
+                said("A mask's run lengths do not add up to its size {0} x {1}.", self.width, self.height)
+            )
 
     def decode(self) -> NDArray[np.bool_]:
         """Boolean `[H, W]`."""
@@ -95,7 +98,7 @@ def runs_of_counts(counts: str) -> list[int]:
 def mask_from_runs(runs: list[int], height: int, width: int) -> NDArray[np.bool_]:
     """Uncompressed column-major runs (zeros first) to boolean `[H, W]`; UserInputError when they do not fit."""
     if any((not isinstance(r, int)) or r < 0 for r in runs) or sum(runs) != height * width:
-        raise UserInputError(f"A mask's run lengths do not add up to its size {width} x {height}.")
+        raise UserInputError(said("A mask's run lengths do not add up to its size {0} x {1}.", width, height))
     values = np.arange(len(runs)) % 2 == 1
     flat = np.repeat(values, np.asarray(runs, dtype=np.int64))
     return flat.reshape((width, height)).T.copy()

@@ -11,13 +11,15 @@ class ModelRow:
 
     Attributes:
         id, title: name for `--backbone` and what it is.
-        source: "shipped", "download" or "added".
+        source: "shipped", "download", "added" or "convert" (a file brought by hand).
         installed: whether its files lie on this machine; `problem` says what is wrong with them ("" = nothing seen).
         folder, revision: where they lie and which version they are.
         licence, licence_url, notice: to be shown before a download.
         download_bytes: size of a download; disk_bytes: what the installed files take.
         input_wh: network input in pixels.
         opt_in: needs a separate look at the licence.
+        kind: "backbone", "part" (descriptor), "adapter" (changes a part) or "segmenter"; good_for: one sentence.
+        published: its publisher's own figures, none of them measured here; gated: access must be granted first.
     """
 
     id: str
@@ -34,6 +36,10 @@ class ModelRow:
     input_wh: tuple[int, int] = (0, 0)
     opt_in: bool = False
     problem: str = ""
+    kind: str = "backbone"
+    good_for: str = ""
+    published: str = ""
+    gated: bool = False
 
 
 @dataclass(frozen=True)

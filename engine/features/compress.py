@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.domain.errors import ModelCorruptError, UserInputError
+from engine.domain.texts import said
 from engine.features.fusion import l2_normalise
 
 FORMAT = "kinmark-basis-1"
@@ -51,7 +52,9 @@ class SharedBasis:
         if moment is None:
             raise UserInputError("A shared basis needs at least one feature map.")
         if not 1 <= dims <= moment.shape[0]:
-            raise UserInputError(f"A basis of these features has 1 to {moment.shape[0]} dimensions, not {dims}.")
+            raise UserInputError(
+                said("A basis of these features has 1 to {0} dimensions, not {1}.", moment.shape[0], dims)
+            )
         values, vectors = torch.linalg.eigh(moment)
         kept = float(values[-dims:].sum() / values.sum().clamp_min(1e-12))
         return SharedBasis(vectors[:, -dims:].flip(1).float().contiguous(), fingerprint, kept)
@@ -82,7 +85,7 @@ class SharedBasis:
             return SharedBasis(vectors, metadata["fingerprint"], float(metadata["kept"]))
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ModelCorruptError(
-                f"The feature basis {path} is missing or damaged.", "Delete it: it is made again.", repr(error)
+                said("The feature basis {0} is missing or damaged.", path), "Delete it: it is made again.", repr(error)
             ) from None
 
 

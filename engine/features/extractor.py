@@ -23,6 +23,7 @@ from engine.backbones.prompt import ConditionalPrompt, Prompt
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.features.cache import CacheKey, FeatureCache
 from engine.features.descriptors import DescriptorPart, get_descriptor, parse_parts
 from engine.features.fusion import DenseDescriptor, fuse, join_blocks
@@ -57,7 +58,7 @@ class FeatureExtractor:
         self.source = source or ImageSource()
         self.ladder = ladder or MemoryLadder(backbone)
         self.computed = 0
-        self._descriptors: dict[str, DenseDescriptor] = {}
+        self._descriptors: dict[tuple[str, str, torch.dtype], DenseDescriptor] = {}
 
     # ---- public ----------------------------------------------------------------------------------------------
 
@@ -115,9 +116,9 @@ class FeatureExtractor:
             extra_scales=scales,
         )
         if not 0 <= recipe.timestep < steps:
-            raise UserInputError(f"The timestep must lie between 0 and {steps - 1}, got {recipe.timestep}.")
+            raise UserInputError(said("The timestep must lie between 0 and {0}, got {1}.", steps - 1, recipe.timestep))
         if recipe.ensemble < 1:
-            raise UserInputError(f"The ensemble must be at least 1, got {recipe.ensemble}.")
+            raise UserInputError(said("The ensemble must be at least 1, got {0}.", recipe.ensemble))
         return replace(recipe, ensemble=1) if recipe.clean else recipe
 
     def fused(self, diffusion: FeatureMap, described: FeatureMap, weight: float) -> FeatureMap:
@@ -192,9 +193,11 @@ class FeatureExtractor:
 
     def descriptor(self, name: str) -> DenseDescriptor:
         """A dense descriptor on the backbone's device, opened once and dropped with this extractor."""
-        if name not in self._descriptors:
-            self._descriptors[name] = get_descriptor(name, self.backbone.device)
-        return self._descriptors[name]
+        where = (name, str(self.backbone.device), self.backbone.dtype)  # the memory ladder may have moved it
+        if where not in self._descriptors:
+            self._descriptors = {key: kept for key, kept in self._descriptors.items() if key[0] != name}
+            self._descriptors[where] = get_descriptor(name, self.backbone.device, self.backbone.dtype)
+        return self._descriptors[where]
 
     def dense_maps(
         self, views: Sequence[ImageView], name: str, seen_wh: Sequence[tuple[int, int]],
@@ -316,8 +319,8 @@ class FeatureExtractor:
             if bool(torch.isfinite(maps).all()):
                 return maps
         raise ModelCorruptError(
-            f"{backbone.spec.title} gave features that are not numbers for {chunk[0].image.path}.",
-            f"Its weights or the prompt '{prompt.id}' are damaged: verify the model, or use another prompt.",
+            said("{0} gave features that are not numbers for {1}.", backbone.spec.title, chunk[0].image.path),
+            said("Its weights or the prompt '{0}' are damaged: verify the model, or use another prompt.", prompt.id),
         )
 
     @torch.no_grad()
@@ -385,7 +388,7 @@ class FeatureExtractor:
             return prompt.embeds
         if prompt.pair:
             raise UserInputError(
-                f"The prompt '{prompt.id}' is made for pairs of images, not for single ones.",
+                said("The prompt '{0}' is made for pairs of images, not for single ones.", prompt.id),
                 "Use it for matching, or choose another prompt.",
             )
         return torch.cat([prompt.for_images(picture).embeds for picture in pixels])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 
 EPS = 1e-6
 DescriptorFunction = Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]
@@ -51,7 +52,7 @@ def fuse(maps: Tensor, descriptor_maps: Tensor, weight: float) -> Tensor:
         weight: of the descriptor in the cosine, 0..1.
     """
     if not 0.0 <= weight <= 1.0:
-        raise UserInputError(f"The fusion weight must lie between 0 and 1, got {weight}.")
+        raise UserInputError(said("The fusion weight must lie between 0 and 1, got {0}.", weight))
     cells = max((m.shape[-1], m.shape[-2]) for m in (maps, descriptor_maps))
     first = l2_normalise(resample(maps, cells)) * (1.0 - weight) ** 0.5
     second = l2_normalise(resample(descriptor_maps.to(maps.device, maps.dtype), cells)) * weight**0.5

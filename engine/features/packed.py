@@ -21,6 +21,7 @@ from torch import Tensor
 
 from engine.domain.errors import ModelCorruptError, UserInputError
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 from engine.features.compress import SharedBasis, quantise
 from engine.features.fusion import kernel_scores
 
@@ -84,7 +85,9 @@ class PackedMaps:
                 raise ValueError("sizes differ")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelCorruptError(
-                f"The packed features in {folder} are damaged.", "Delete the folder: it is made again.", repr(error)
+                said("The packed features in {0} are damaged.", folder),
+                "Delete the folder: it is made again.",
+                repr(error),
             ) from None
         return PackedMaps(folder, basis, (width, height), ids)
 
@@ -102,7 +105,7 @@ class PackedMaps:
         for features in maps:
             if (features.shape[-1], features.shape[-2]) != self.cells_wh:
                 raise UserInputError(
-                    f"This store holds maps of {self.cells_wh}, not {tuple(features.shape[-2:])[::-1]}."
+                    said("This store holds maps of {0}, not {1}.", self.cells_wh, tuple(features.shape[-2:])[::-1])
                 )
             packed.append(quantise(self.basis.project(features).flatten(1)).tobytes())
         with (self.folder / MAPS).open("r+b") as file:

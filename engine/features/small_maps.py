@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.domain.errors import KnownError, ModelCorruptError
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 from engine.features.compress import SharedBasis
 from engine.features.packed import PackedHits, PackedMaps, PackedPart, Rows, search_parts
 
@@ -34,7 +35,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=PATIENCE_S)
     except Timeout:
         raise KnownError(
-            f"Another Kinmark is writing small features to {folder} all the time.", "Repeat it when that job is done."
+            said("Another Kinmark is writing small features to {0} all the time.", folder),
+            "Repeat it when that job is done.",
         ) from None
     try:
         yield
@@ -92,7 +94,7 @@ class SmallMaps:
             return search_parts(parts, list(queries.values()), only=only, cancel=cancel)
         except (KeyError, FileNotFoundError):
             raise KnownError(
-                f"The small features in {self.folder} were cleared by another program.",
+                said("The small features in {0} were cleared by another program.", self.folder),
                 "Repeat it: they are made again.",
             ) from None
 

@@ -21,6 +21,7 @@ from engine.backbones.prompt import Prompt
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.features.cache import CacheKey
 from engine.features.noise import image_noise
 from engine.features.views import ImageView
@@ -77,7 +78,7 @@ def appearance_layers(backbone: Backbone, layer: str) -> tuple[AttentionLayer, A
     by_name = {item.name: item for item in backbone.layers}
     chosen = backbone.last_self_attention if layer == "last" else by_name.get(layer)
     if chosen is None:
-        raise UserInputError(f"This backbone has no attention layer '{layer}'.", "Use 'last' or a module path.")
+        raise UserInputError(said("This backbone has no attention layer '{0}'.", layer), "Use 'last' or a module path.")
     return chosen, by_name.get(chosen.name.removesuffix("attn1") + "attn2")
 
 
@@ -198,7 +199,7 @@ class AttentionExtractor:
         own = output.attention[self.layer.name]
         cross = output.attention[self.cross.name] if self.cross is not None else None
         if own.q is None or own.k is None:
-            raise UserInputError(f"The attention layer {self.layer.name} gave no projections.")
+            raise UserInputError(said("The attention layer {0} gave no projections.", self.layer.name))
         results = []
         for row, view in enumerate(views):
             cross_q = cross.q[row] if cross is not None and cross.q is not None else own.q[row, :, :1] * 0

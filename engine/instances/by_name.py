@@ -18,6 +18,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import MaskProposal
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.instances import maps
 from engine.instances.attention import AttentionExtractor, class_token_rows
 from engine.instances.decision import RegionLikeness
@@ -56,8 +57,11 @@ class NamedThingFinder:
         keys = self.extractor.class_keys
         if not keys.tokens or self.extractor.cross is None:
             raise UserInputError(
-                f"The backbone '{backbone.spec.id}' does not know the word '{request.class_name}', "
-                "so it cannot be searched without a photo of it.",
+                said(
+                    "The backbone '{0}' does not know the word '{1}', so it cannot be searched without a photo of it.",
+                    backbone.spec.id,
+                    request.class_name,
+                ),
                 "Mark one on a photo and search for that, or use a backbone with a larger vocabulary.",
             )
         self.words = torch.cat([keys.vector[None], self.extractor.thing_keys])

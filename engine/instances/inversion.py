@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 
 Predictor = Callable[[Tensor, int], Tensor]
 
@@ -41,10 +42,10 @@ def noise_schedule(scheduler: Any, steps: int, *, spacing: str = "leading") -> l
     """
     alphas = getattr(scheduler, "alphas_cumprod", None)
     if alphas is None:
-        raise UserInputError(f"The scheduler {type(scheduler).__name__} has no noise levels to invert.")
+        raise UserInputError(said("The scheduler {0} has no noise levels to invert.", type(scheduler).__name__))
     total = len(alphas)
     if not 1 <= steps <= total:
-        raise UserInputError(f"Inversion needs 1 to {total} steps, not {steps}.")
+        raise UserInputError(said("Inversion needs 1 to {0} steps, not {1}.", total, steps))
     stride = total // steps
     if spacing == "trailing":
         times = [round((i + 1) * total / steps) - 1 for i in range(steps)]
@@ -66,7 +67,7 @@ def to_epsilon(output: Tensor, noisy: Tensor, alpha: float, prediction_type: str
         return alpha**0.5 * output + (1 - alpha) ** 0.5 * noisy
     if prediction_type == "sample":
         return (noisy - alpha**0.5 * output) / (1 - alpha) ** 0.5
-    raise UserInputError(f"Unknown prediction type {prediction_type!r} in the scheduler's configuration.")
+    raise UserInputError(said("Unknown prediction type {0} in the scheduler's configuration.", f"{prediction_type!r}"))
 
 
 def move(latents: Tensor, epsilon: Tensor, alpha_from: float, alpha_to: float) -> Tensor:

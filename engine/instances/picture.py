@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.domain.errors import UserInputError
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from engine.features.views import ImageSource
 from engine.requests import ImageInput
 
@@ -55,7 +56,7 @@ class Picture:
     def to_image_mask(self, mask: BoolMask) -> MaskRLE:
         """A working mask at the photo's own size, edges smoothed by interpolation."""
         if mask.shape != self.size_hw:
-            raise ValueError(f"the mask is {mask.shape}, the working picture {self.size_hw}")
+            raise ValueError(said("the mask is {0}, the working picture {1}", mask.shape, self.size_hw))
         full = cv2.resize(mask.astype(np.float32), self.image_wh, interpolation=cv2.INTER_LINEAR)
         return MaskRLE.encode(full >= 0.5)
 
@@ -78,10 +79,17 @@ def checked_mask(mask: MaskRLE, picture: Picture) -> BoolMask:
     name = picture.image.path.name
     if (mask.height, mask.width) != wanted:
         raise UserInputError(
-            f"The mask is {mask.width} x {mask.height} pixels, the photo {name} {picture.image_wh[0]} x {wanted[0]}.",
+            said(
+                "The mask is {0} x {1} pixels, the photo {2} {3} x {4}.",
+                mask.width,
+                mask.height,
+                name,
+                picture.image_wh[0],
+                wanted[0],
+            ),
             "Use a mask of the photo's own size (after its EXIF rotation).",
         )
     decoded = mask.decode()
     if not decoded.any():
-        raise UserInputError(f"The mask of {name} is empty.", "Mark at least a part of the thing to find.")
+        raise UserInputError(said("The mask of {0} is empty.", name), "Mark at least a part of the thing to find.")
     return decoded

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.features.efficientnet import NaturalFeatures
 from engine.instances import maps
 from engine.instances.attention import AttentionExtractor, AttentionFeatures
@@ -55,14 +56,18 @@ def reference_mask(reference: Reference, picture: Picture) -> BoolMask | None:
     if reference.box is not None:
         x0, y0, x1, y1 = reference.box
         if min(x1, width) <= max(x0, 0) or min(y1, height) <= max(y0, 0):
-            raise UserInputError(f"The box lies outside the photo {name} ({width} x {height}).", "Draw it again.")
+            raise UserInputError(
+                said("The box lies outside the photo {0} ({1} x {2}).", name, width, height), "Draw it again."
+            )
         left, top = picture.to_work_xy((x0, y0))
         right, bottom = picture.to_work_xy((x1, y1))
         return grabcut_box(picture.rgb, (left, top, right + 1, bottom + 1))
     if reference.point_xy_image is not None:
         x, y = reference.point_xy_image
         if not (0 <= x <= width and 0 <= y <= height):
-            raise UserInputError(f"The click lies outside the photo {name} ({width} x {height}).", "Click it again.")
+            raise UserInputError(
+                said("The click lies outside the photo {0} ({1} x {2}).", name, width, height), "Click it again."
+            )
         return grabcut_points(picture.rgb, [picture.to_work_xy((x, y))], [])
     return None
 

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.backbones.catalogue import SEGMENTER, helper, installed_folder
 from engine.domain.errors import ModelCorruptError, ModelMissingError
 from engine.domain.geometry import Box
+from engine.domain.texts import said
 from engine.instances.picture import BoolMask, Picture
 from engine.paths import data_dir
 from engine.session import EngineSession
@@ -26,7 +28,8 @@ from engine.session import EngineSession
 log = logging.getLogger(__name__)
 
 POINTS = 8
-CLASSES = {"sam": "SamModel", "sam_hq": "SamHQModel", "sam2": "Sam2Model", "edgetam": "EdgeTamModel"}
+CLASSES = {"sam": "SamModel", "sam_hq": "SamHQModel", "sam2": "Sam2Model", "edgetam": "EdgeTamModel",
+           "sam3_tracker": "Sam3TrackerModel"}  # fmt: skip
 """`model_type` -> class. The video kinds share their weights' names with the image kinds and load as those."""
 KEEPS_ASPECT = ("sam", "sam_hq")
 """These were trained on the longer side scaled and the rest padded; the newer ones squash to a square."""
@@ -37,12 +40,15 @@ PRIOR_LOGIT = 8.0
 
 def segmenter_folder(name: str) -> Path:
     """Folder of a segmenter by path, or by name under the user's `segmenters/`; ModelMissingError."""
+    known = helper(name)
+    if known is not None and known.kind == SEGMENTER:
+        return installed_folder(name)
     for path in (Path(name).expanduser(), data_dir() / "segmenters" / name):
         if path.is_dir():
             return path
     raise ModelMissingError(
-        f"There is no segmenter '{name}'.",
-        "Give the folder of a SAM model in transformers' layout, or use grabcut.",
+        said("There is no segmenter '{0}'.", name),
+        "Give one of `kinmark models list`, the folder of a SAM model in transformers' layout, or use grabcut.",
     )
 
 
@@ -208,7 +214,7 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
     kind = _kind_of(folder)
     if not list(folder.glob("*.safetensors")):
         raise ModelCorruptError(
-            f"The segmenter folder {folder} holds no safetensors weights.",
+            said("The segmenter folder {0} holds no safetensors weights.", folder),
             "Pickled weights are not loaded; get the safetensors version of the model.",
         )
     import transformers
@@ -221,18 +227,21 @@ def load_segmenter(name: str, session: EngineSession) -> Segmenter:
         # A torchvision of another build than torch fails with a RuntimeError while timm is imported.
         if isinstance(error, ImportError) or "torchvision" in str(error):
             raise ModelMissingError(
-                f"The segmenter in {folder} needs a package that is not installed, or that does not fit the installed torch.",
+                said(
+                    "The segmenter in {0} needs a package that is not installed, or that does not fit the installed torch.",
+                    folder,
+                ),
                 "EdgeTAM's image encoder comes from timm, which needs the torchvision build that belongs to the installed "
                 "torch (docs/guide/instances.md says how). SAM, SAM-HQ and SAM 2 need nothing more.",
                 str(error),
             ) from None
         raise ModelCorruptError(
-            f"The segmenter in {folder} cannot be loaded.", "Download it again.", repr(error)[:2000]
+            said("The segmenter in {0} cannot be loaded.", folder), "Download it again.", repr(error)[:2000]
         ) from None
     missing = sorted(k for k in report.get("missing_keys", ()) if "position_ids" not in k)
     if missing:
         raise ModelCorruptError(
-            f"The segmenter in {folder} lacks weights ({len(missing)} tensors, first: {missing[0]}).",
+            said("The segmenter in {0} lacks weights ({1} tensors, first: {2}).", folder, len(missing), missing[0]),
             "Download it again.",
         )
     size = model.config.prompt_encoder_config.image_size
@@ -261,14 +270,15 @@ def _kind_of(folder: Path) -> str:
         kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
     except (OSError, ValueError, AttributeError) as error:
         raise ModelCorruptError(
-            f"The segmenter folder {folder} has no readable config.json.",
+            said("The segmenter folder {0} has no readable config.json.", folder),
             "Give the folder of a SAM model.",
             repr(error),
         ) from None
     kind = kind.removesuffix("_video") if kind.endswith("_video") and kind.removesuffix("_video") in CLASSES else kind
+    kind = "sam3_tracker" if kind == "sam3_video" else kind  # what is published as one holds the tracker's weights
     if kind not in CLASSES:
         raise ModelCorruptError(
-            f"The folder {folder} holds a model of the kind '{kind}', which cannot segment.",
-            f"Known kinds: {', '.join(sorted(CLASSES))}.",
+            said("The folder {0} holds a model of the kind '{1}', which cannot segment.", folder, kind),
+            said("Known kinds: {0}.", ", ".join(sorted(CLASSES))),
         )
     return kind

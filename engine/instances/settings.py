@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.requests import InstanceSettings
 
 VARIANTS = ("pdm", "pdm-votes")
@@ -80,17 +81,19 @@ class ResolvedSettings:
 def resolve(settings: InstanceSettings, spec: BackboneSpec) -> ResolvedSettings:
     """Fill None from the card; UserInputError for unknown variants, modes or impossible numbers."""
     if settings.variant not in VARIANTS:
-        raise UserInputError(f"Unknown variant '{settings.variant}'.", f"Use one of: {', '.join(VARIANTS)}.")
+        raise UserInputError(
+            said("Unknown variant '{0}'.", settings.variant), said("Use one of: {0}.", ", ".join(VARIANTS))
+        )
     mode = spec.instance.mode if settings.mode == "fused" else settings.mode
     if mode not in MODES:
-        raise UserInputError(f"Unknown mode '{settings.mode}'.", f"Use one of: {', '.join(MODES)}.")
+        raise UserInputError(said("Unknown mode '{0}'.", settings.mode), said("Use one of: {0}.", ", ".join(MODES)))
     if settings.max_instances < 1:
-        raise UserInputError(f"At least one instance per image is needed, not {settings.max_instances}.")
+        raise UserInputError(said("At least one instance per image is needed, not {0}.", settings.max_instances))
     steps = settings.inversion_steps
     if steps is None:
         steps = VOTES_STEPS if settings.variant == "pdm-votes" else spec.instance.inversion_steps
     if steps < 0 or (settings.variant == "pdm-votes" and steps == 0):
-        raise UserInputError(f"{steps} inversion steps are impossible for the variant {settings.variant}.")
+        raise UserInputError(said("{0} inversion steps are impossible for the variant {1}.", steps, settings.variant))
     timestep = spec.instance.timestep if spec.instance.timestep is not None else spec.timestep
     suppression = settings.background_suppression
     return ResolvedSettings(
@@ -115,6 +118,6 @@ def _weights(settings: InstanceSettings, spec: BackboneSpec) -> EvidenceWeights:
     unknown = set(values) - {"attention", "colour", "local", "natural"}
     if unknown:
         raise UserInputError(
-            f"Unknown evidence weight '{sorted(unknown)[0]}'.", "Known: attention, colour, local, natural."
+            said("Unknown evidence weight '{0}'.", sorted(unknown)[0]), "Known: attention, colour, local, natural."
         )
     return EvidenceWeights(**{k: float(v) for k, v in values.items()})

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.domain.errors import UserInputError
 from engine.domain.proposals import KeypointSignals
+from engine.domain.texts import said
 from engine.paths import resources_dir
 from engine.requests import Calibration, DecisionRecord
 
@@ -183,7 +184,7 @@ def fit_calibration(records: Sequence[DecisionRecord], *, backbone: str = "embed
     """
     if len(records) < MINIMUM_DECISIONS:
         raise UserInputError(
-            f"A confidence model of your own needs {MINIMUM_DECISIONS} decisions, there are {len(records)}.",
+            said("A confidence model of your own needs {0} decisions, there are {1}.", MINIMUM_DECISIONS, len(records)),
             "Review some more proposals; until then the shipped model is used.",
         )
     prior = prior_calibration(backbone)

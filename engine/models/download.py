@@ -13,15 +13,19 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlparse
 
+from engine.backbones.catalogue import HelperSpec
 from engine.backbones.folder import check_layout, check_weights, file_digest
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import KnownError, ModelCorruptError, OperationCancelled
 from engine.domain.model_info import DownloadPlan, PlannedFile
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +44,21 @@ def staging_folder(models: Path, model_id: str) -> Path:
     return models / f".download-{model_id}"
 
 
-def plan_download(spec: BackboneSpec, models: Path, *, endpoint: str | None = None) -> DownloadPlan:
+Source = BackboneSpec | HelperSpec
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which files of a repository are wanted, whether they are enough, and whether the finished folder is one."""
+
+    needed: Callable[[set[str], str], set[str]]
+    check_plan: Callable[[DownloadPlan], None]
+    check_folder: Callable[[Path], None]
+
+
+def plan_download(
+    spec: Source, models: Path, *, endpoint: str | None = None, layout: Layout | None = None
+) -> DownloadPlan:
     """Ask the hub for the list of files (the first network access) and the licence text.
 
     Raises:
@@ -50,18 +68,19 @@ def plan_download(spec: BackboneSpec, models: Path, *, endpoint: str | None = No
 
     api = HfApi(endpoint=endpoint)
     try:
-        info = api.model_info(spec.repo_id, revision=spec.revision, files_metadata=True)
+        info = api.model_info(spec.repo_id, revision=spec.revision or None, files_metadata=True)
         siblings = [_planned(sibling) for sibling in info.siblings or []]
     except Exception as error:  # noqa: BLE001 - translated with the repository's name
         _translate(error, spec)
     commit = str(info.sha or spec.revision)
     names = {file.name for file in siblings}
-    wanted = needed_files(names, spec.variant)
+    layout = layout or DIFFUSERS
+    wanted = layout.needed(names, spec.variant)
     files = sorted((f for f in siblings if f.name in wanted), key=lambda f: f.size)
     plan = DownloadPlan(
         spec.id, spec.repo_id, commit, str(api.endpoint), tuple(files), spec.licence, spec.licence_url, spec.notice
     )
-    _check_plan(plan)
+    layout.check_plan(plan)
     done = sum(_done_bytes(staging_folder(models, spec.id), file) for file in files)
     text = _licence_text(plan, spec, names)
     return DownloadPlan(**{**plan.__dict__, "licence_text": text, "done_bytes": done})
@@ -100,7 +119,11 @@ def _check_plan(plan: DownloadPlan) -> None:
     if bad or weights or "model_index.json" not in names:
         missing = ", ".join(weights) or "model_index.json"
         raise KnownError(
-            f"The repository {plan.repo_id} has no safetensors weights that Kinmark can use ({bad[:1] or missing}).",
+            said(
+                "The repository {0} has no safetensors weights that Kinmark can use ({1}).",
+                plan.repo_id,
+                bad[:1] or missing,
+            ),
             "Choose another model or another mirror.",
         )
 
@@ -116,7 +139,15 @@ def _done_bytes(staging: Path, file: PlannedFile) -> int:
     return min(part.stat().st_size, file.size) if part.is_file() else 0
 
 
-def _licence_text(plan: DownloadPlan, spec: BackboneSpec, names: set[str]) -> str:
+def _check_diffusers(folder: Path) -> None:
+    check_layout(folder)
+    check_weights(folder)
+
+
+DIFFUSERS = Layout(needed_files, _check_plan, _check_diffusers)
+
+
+def _licence_text(plan: DownloadPlan, spec: Source, names: set[str]) -> str:
     licence = next((f for f in plan.files if f.name.upper().startswith(("LICENSE", "LICENCE"))), None)
     if licence is None or licence.size > _MAX_LICENCE_BYTES:
         return ""
@@ -148,8 +179,9 @@ def _address(plan: DownloadPlan, name: str) -> tuple[str, dict[str, str]]:
 def run_download(
     plan: DownloadPlan,
     models: Path,
-    spec: BackboneSpec,
+    spec: Source,
     *,
+    layout: Layout | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Path:
@@ -169,8 +201,7 @@ def run_download(
         staging.mkdir(parents=True, exist_ok=True)
         for file in plan.files:
             _fetch(plan, file, staging, counter)
-        check_layout(staging)
-        check_weights(staging)
+        (layout or DIFFUSERS).check_folder(staging)
         _write_record(plan, staging)
         if target.exists():
             shutil.rmtree(target)
@@ -213,7 +244,11 @@ def _fetch(plan: DownloadPlan, file: PlannedFile, staging: Path, counter: _Count
     if not _matches(part, file):
         part.unlink(missing_ok=True)
         raise ModelCorruptError(
-            f"The downloaded file {file.name} of {plan.repo_id} differs from its published checksum; it was deleted.",
+            said(
+                "The downloaded file {0} of {1} differs from its published checksum; it was deleted.",
+                file.name,
+                plan.repo_id,
+            ),
             "Start the download again, or use another endpoint.",
         )
     part.replace(whole)
@@ -263,7 +298,9 @@ def _stream(url: str, headers: dict[str, str], part: Path, have: int, file: Plan
                 out.write(chunk)
                 counter.add(len(chunk), file.name)
                 if out.tell() > file.size:
-                    raise ModelCorruptError(f"The file {file.name} is longer than announced.", "Use another endpoint.")
+                    raise ModelCorruptError(
+                        said("The file {0} is longer than announced.", file.name), "Use another endpoint."
+                    )
             out.flush()
             os.fsync(out.fileno())
         if part.stat().st_size < file.size:
@@ -287,12 +324,17 @@ def _check_space(plan: DownloadPlan, models: Path) -> None:
         free = shutil.disk_usage(models).free
     except OSError as error:
         raise KnownError(
-            f"The model folder {models} cannot be written.", "Check its permissions.", repr(error)
+            said("The model folder {0} cannot be written.", models), "Check its permissions.", repr(error)
         ) from None
     need = plan.total_bytes - plan.done_bytes + _SPARE_BYTES
     if free < need:
         raise KnownError(
-            f"There is not enough free space in {models}: {need >> 20} MB are needed, {free >> 20} MB are free.",
+            said(
+                "There is not enough free space in {0}: {1} MB are needed, {2} MB are free.",
+                models,
+                need >> 20,
+                free >> 20,
+            ),
             "Make room, or move the folder with KINMARK_HOME.",
         )
 
@@ -314,27 +356,30 @@ def _write_record(plan: DownloadPlan, folder: Path) -> None:
     temporary.replace(folder / RECORD)
 
 
-def _translate(error: Exception, spec: BackboneSpec) -> NoReturn:
+def _translate(error: Exception, spec: Source) -> NoReturn:
     """Foreign errors of the network and the disk become one sentence with the repository's name."""
     from huggingface_hub import errors
 
-    where = f"{spec.repo_id} (revision {spec.revision[:12]})"
+    where = f"{spec.repo_id} (revision {spec.revision[:12] or 'newest'})"
     details = repr(error)[:2000]
     if isinstance(error, KnownError | OperationCancelled):
         raise error
     if isinstance(error, errors.OfflineModeIsEnabled):
         message, hint = "Downloads are switched off.", "Unset HF_HUB_OFFLINE to download, or add a local folder."
     elif isinstance(error, errors.GatedRepoError):
-        message, hint = f"Access to {where} must be granted first.", "Accept its terms on its web page and log in."
+        message, hint = (
+            said("Access to {0} must be granted first.", where),
+            "Accept its terms on its web page and log in.",
+        )
     elif isinstance(error, errors.RevisionNotFoundError | errors.RepositoryNotFoundError | errors.EntryNotFoundError):
-        message, hint = f"{where} is not there.", "Check the endpoint (HF_ENDPOINT) or choose another model."
+        message, hint = said("{0} is not there.", where), "Check the endpoint (HF_ENDPOINT) or choose another model."
     elif isinstance(error, OSError) and error.errno is not None and error.errno in (28, 122):
         message, hint = "The disk is full.", "Make room and run the download again: it goes on where it stopped."
     elif isinstance(error, PermissionError):
-        message, hint = f"A file could not be written: {error.filename}.", "Check the folder's permissions."
+        message, hint = said("A file could not be written: {0}.", error.filename), "Check the folder's permissions."
     else:
         message, hint = (
-            f"The download of {where} was interrupted.",
+            said("The download of {0} was interrupted.", where),
             "Check the network and run it again: it goes on where it stopped.",
         )
     raise KnownError(message, hint, details) from None

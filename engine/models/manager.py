@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from engine.backbones import catalogue
 from engine.backbones.folder import (
     CHECKSUMS,
     check_layout,
@@ -34,7 +36,10 @@ from engine.backbones.registry import (
 from engine.domain.errors import AppError, KnownError, ModelMissingError, UserInputError
 from engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.models import download
+from engine.models.overlay import assemble, overlay_layout, overlay_of, require_base
+from engine.models.recommend import Recommendation, recommend
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -56,10 +61,14 @@ class ModelManager:
 
     def list(self) -> tuple[ModelRow, ...]:
         """Every known backbone, installed or not."""
-        return tuple(self._row(spec) for spec in list_specs(self._models_dir))
+        helpers = (catalogue.row_of(spec, self._models_dir) for spec in catalogue.HELPERS)
+        return (*(self._row(spec) for spec in list_specs(self._models_dir)), *helpers)
 
     def row(self, model_id: str) -> ModelRow:
-        """One backbone; ModelMissingError for an unknown name."""
+        """One model; ModelMissingError for an unknown name."""
+        known = catalogue.helper(model_id)
+        if known is not None:
+            return catalogue.row_of(known, self._models_dir)
         return self._row(get_spec(model_id, self._models_dir))
 
     def _row(self, spec: BackboneSpec) -> ModelRow:
@@ -102,18 +111,27 @@ class ModelManager:
 
         Raises:
             ModelMissingError, ModelCorruptError: not a usable folder. UserInputError: the name is taken or impossible.
+
+        With the name of a helper (`catalogue`) the folder is that helper from now on.
         """
         folder = path.expanduser().resolve()
+        known = catalogue.helper(name)
+        if known is not None:
+            catalogue.use_folder(known, folder, self._models_dir)
+            return self.row(name)
         check_layout(folder)
         check_weights(folder)
         chosen = name or folder.name
         if not _NAME.fullmatch(chosen):
             raise UserInputError(
-                f"'{chosen}' cannot be the name of a model.", "Use --name with letters, digits, dots, '-' and '_'."
+                said("'{0}' cannot be the name of a model.", chosen),
+                "Use --name with letters, digits, dots, '-' and '_'.",
             )
         added = added_folders(self._models_dir)
         if built_in(chosen) is not None or (chosen in added and added[chosen] != str(folder)):
-            raise UserInputError(f"There is already a model named '{chosen}'.", "Choose another one with --name.")
+            raise UserInputError(
+                said("There is already a model named '{0}'.", chosen), "Choose another one with --name."
+            )
         spec_of_folder(folder, chosen)
         self._save_added({**added, chosen: str(folder)})
         return self.row(chosen)
@@ -124,24 +142,38 @@ class ModelManager:
         Raises:
             UserInputError: the shipped model. ModelMissingError: not installed.
         """
+        known = catalogue.helper(model_id)
+        if known is not None:
+            return self._remove_helper(known)
         added = added_folders(self._models_dir)
         if model_id in added:
             self._save_added({k: v for k, v in added.items() if k != model_id})
             return False
         spec = built_in(model_id)
         if spec is None:
-            raise ModelMissingError(f"There is no model '{model_id}'.", "See: kinmark models list")
+            raise ModelMissingError(said("There is no model '{0}'.", model_id), "See: kinmark models list")
         if not spec.repo_id:
             raise UserInputError("The shipped model cannot be removed.")
-        found = [p for p in (self.folder / spec.id, download.staging_folder(self.folder, spec.id)) if p.is_dir()]
+        return self._delete(model_id, self.folder)
+
+    def _remove_helper(self, known: catalogue.HelperSpec) -> bool:
+        folder = catalogue.helpers_folder(self._models_dir)
+        if catalogue.folder_of(known, self._models_dir).parent != folder:
+            catalogue.use_folder(known, None, self._models_dir)
+            return False
+        return self._delete(known.id, folder)
+
+    @staticmethod
+    def _delete(model_id: str, where: Path) -> bool:
+        found = [p for p in (where / model_id, download.staging_folder(where, model_id)) if p.is_dir()]
         if not found:
-            raise ModelMissingError(f"The model '{model_id}' is not installed.", "See: kinmark models list")
+            raise ModelMissingError(said("The model '{0}' is not installed.", model_id), "See: kinmark models list")
         try:
             for folder in found:
                 shutil.rmtree(folder)
         except OSError as error:
             raise KnownError(
-                f"The model folder {error.filename} cannot be deleted.", "Check its permissions.", repr(error)
+                said("The model folder {0} cannot be deleted.", error.filename), "Check its permissions.", repr(error)
             ) from None
         return True
 
@@ -154,7 +186,9 @@ class ModelManager:
             temporary.replace(path)
         except OSError as error:
             raise KnownError(
-                f"The list of models {path} cannot be written.", "Check free space and permissions.", repr(error)
+                said("The list of models {0} cannot be written.", path),
+                "Check free space and permissions.",
+                repr(error),
             ) from None
 
     # ---- download --------------------------------------------------------------------------------------------
@@ -165,7 +199,8 @@ class ModelManager:
         Raises:
             UserInputError: nothing to download under that id. KnownError: network.
         """
-        return download.plan_download(self._downloadable(model_id, revision), self.folder, endpoint=endpoint)
+        spec = self._downloadable(model_id, revision)
+        return download.plan_download(spec, self._place(spec), endpoint=endpoint, layout=_layout_of(spec))
 
     def download(
         self,
@@ -182,19 +217,69 @@ class ModelManager:
         """
         if not licence_accepted:
             raise UserInputError(
-                f"The licence of '{plan.model_id}' ({plan.licence}) was not accepted, so nothing was downloaded.",
-                f"Read {plan.licence_url or 'its text'} and accept it.",
+                said(
+                    "The licence of '{0}' ({1}) was not accepted, so nothing was downloaded.",
+                    plan.model_id,
+                    plan.licence,
+                ),
+                said("Read {0} and accept it.", plan.licence_url or "its text"),
             )
         spec = self._downloadable(plan.model_id, plan.commit)
-        download.run_download(plan, self.folder, spec, progress=progress, cancel=cancel)
+        overlay = isinstance(spec, BackboneSpec) and overlay_of(spec)
+        if overlay:
+            base = get_spec(overlay.base, self._models_dir)
+            require_base(spec.id, base)
+        place = self._place(spec)
+        folder = download.run_download(plan, place, spec, layout=_layout_of(spec), progress=progress, cancel=cancel)
+        if overlay:
+            assemble(Path(base.folder), folder, overlay.file)
         return self.row(plan.model_id)
 
-    def _downloadable(self, model_id: str, revision: str) -> BackboneSpec:
-        spec = built_in(model_id)
-        if spec is None or not spec.repo_id:
+    def _place(self, spec: BackboneSpec | catalogue.HelperSpec) -> Path:
+        return self.folder if isinstance(spec, BackboneSpec) else catalogue.helpers_folder(self._models_dir)
+
+    def convert(self, file: Path, model_id: str) -> ModelRow:
+        """Make a helper of a published checkpoint (`.pth`), read by torch's restricted reader and kept as safetensors.
+
+        Raises:
+            UserInputError: no helper that is made from a file, or a file of another one. ModelCorruptError: damaged, refused.
+        """
+        from engine.features.adapters import convert_checkpoint
+
+        spec = catalogue.helper(model_id)
+        if spec is None or spec.kind != catalogue.ADAPTER:
+            names = ", ".join(s.id for s in catalogue.HELPERS if s.kind == catalogue.ADAPTER)
+            raise UserInputError(said("'{0}' is not made from a file.", model_id), said("These are: {0}.", names))
+        convert_checkpoint(file, spec, catalogue.helpers_folder(self._models_dir) / spec.id)
+        return self.row(model_id)
+
+    def recommend(self, task: str, *, device: str = "auto", commercial: bool = False) -> Recommendation:
+        """Which model to take for "keypoints", "instances" or "masks"; looks at the device with torch when it is "auto".
+
+        Raises:
+            UserInputError: no such task or device.
+        """
+        memory = 0.0
+        if device == "auto" or device.startswith("cuda"):
+            from engine.backbones.devices import choose_device, memory_bytes
+
+            found = choose_device(device)
+            device, memory = found.type, memory_bytes(found)[1] / 2**30
+        return recommend(task, device, memory, self.list(), commercial=commercial)
+
+    def _downloadable(self, model_id: str, revision: str) -> BackboneSpec | catalogue.HelperSpec:
+        spec: BackboneSpec | catalogue.HelperSpec | None = built_in(model_id) or catalogue.helper(model_id)
+        if isinstance(spec, catalogue.HelperSpec) and spec.address:
             raise UserInputError(
-                f"'{model_id}' is not a model that can be downloaded.",
-                f"These can: {', '.join(s.id for s in list_specs(self._models_dir) if s.repo_id)}.",
+                said("'{0}' has no checksum to download it by.", model_id),
+                said("Get {0}, then: kinmark models convert FILE --as {1}", spec.address, model_id),
+            )
+        if spec is None or not spec.repo_id:
+            names = [s.id for s in list_specs(self._models_dir) if s.repo_id]
+            names += [s.id for s in catalogue.HELPERS if s.repo_id]
+            raise UserInputError(
+                said("'{0}' is not a model that can be downloaded.", model_id),
+                said("These can: {0}.", ', '.join(names)),
             )
         return replace(spec, revision=revision) if revision else spec
 
@@ -204,12 +289,18 @@ class ModelManager:
         self, model_id: str, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> VerifyReport:
         """Check layout, weight files and recorded hashes of an installed backbone (reads every byte)."""
-        spec = get_spec(model_id, self._models_dir)
-        if not spec.folder:
-            raise ModelMissingError(f"The model '{model_id}' is not installed.", f"kinmark models download {model_id}")
-        folder = Path(spec.folder)
+        known = catalogue.helper(model_id)
+        checks: tuple[Callable[[Path], None], ...] = (check_layout, check_weights)
+        if known is not None:
+            folder, checks = catalogue.installed_folder(model_id, self._models_dir), (catalogue.check_folder,)
+        else:
+            spec = get_spec(model_id, self._models_dir)
+            if not spec.folder:
+                hint = said("kinmark models download {0}", model_id)
+                raise ModelMissingError(said("The model '{0}' is not installed.", model_id), hint)
+            folder = Path(spec.folder)
         problems: list[str] = []
-        for check in (check_layout, check_weights):
+        for check in checks:
             try:
                 check(folder)
             except AppError as error:
@@ -225,7 +316,8 @@ class ModelManager:
                 problems.append(problem)
             if progress is not None:
                 progress.step(note=name)
-        return VerifyReport(spec.id, str(folder), len(model_files(folder)), len(recorded), tuple(problems))
+        count = len(model_files(folder)) if known is None else len([p for p in folder.iterdir() if p.is_file()])
+        return VerifyReport(model_id, str(folder), count, len(recorded), tuple(problems))
 
     def self_test(self, model_id: str, *, device: str = "auto", dtype: str = "auto") -> SelfTest:
         """Load the backbone and run one real image through it, twice; loads torch.
@@ -236,6 +328,18 @@ class ModelManager:
         from engine.models.selftest import run_self_test
 
         return run_self_test(model_id, device=device, dtype=dtype, models_dir=self._models_dir)
+
+
+def _layout_of(spec: BackboneSpec | catalogue.HelperSpec) -> download.Layout | None:
+    """None: a whole diffusers folder."""
+    if isinstance(spec, BackboneSpec):
+        overlay = overlay_of(spec)
+        return overlay_layout(overlay) if overlay else None
+    return download.Layout(
+        catalogue.needed_files,
+        lambda plan: catalogue.check_plan(plan.repo_id, {file.name for file in plan.files}),
+        catalogue.check_folder,
+    )
 
 
 def _recorded_hashes(folder: Path) -> dict[str, str]:

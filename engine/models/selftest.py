@@ -12,6 +12,8 @@ from PIL import Image
 
 from engine.domain.errors import ModelCorruptError
 from engine.domain.model_info import SelfTest
+from engine.domain.texts import said
+from engine.features.extractor import OF_THE_SPEC
 from engine.requests import EngineConfig, ImageInput
 from engine.session import EngineSession
 
@@ -30,13 +32,17 @@ def run_self_test(
             image = ImageInput("self-test", _picture(Path(folder)))
             view = session.whole_view(image, model_id)
             prompt = session.prompt("empty", extractor.backbone)
-            first = extractor.extract([view], prompt=prompt, descriptor=None)[0]
+            # Of a part that looks in place of the diffusion pass it is the part that is tried.
+            alone = extractor.backbone.spec.fusion.weight == 1.0
+            tried = OF_THE_SPEC if alone else None
+            first = extractor.extract([view], prompt=prompt, descriptor=tried)[0]
             start = time.monotonic()
-            second = extractor.extract([view], prompt=prompt, descriptor=None)[0]
+            second = extractor.extract([view], prompt=prompt, descriptor=tried)[0]
             image_seconds = time.monotonic() - start
         if float(first.features.std()) < 1e-6:
             raise ModelCorruptError(
-                f"The model '{model_id}' gives the same feature everywhere.", "Its weights are damaged: verify it."
+                said("The model '{0}' gives the same feature everywhere.", model_id),
+                "Its weights are damaged: verify it.",
             )
         info = session.info()
         return SelfTest(

@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.installation import version_text
 from engine.parallel.messages import (
     Answer,
@@ -106,7 +107,7 @@ class Dispatcher:
             for worker, reply in self.pool.receive(POLL_S):
                 self._take(worker, reply)
             if not self._hands and time.monotonic() - started > START_S:
-                raise WorkersLostError(f"None of the {self.pool.name} answered within {START_S:.0f} s.", LOST_HINT)
+                raise WorkersLostError(said("None of the {0} answered within {1} s.", self.pool.name, f"{START_S:.0f}"), LOST_HINT)
             while self._next in self._done:
                 answers = self._done.pop(self._next)
                 if self.progress is not None:
@@ -178,7 +179,7 @@ class Dispatcher:
         own = version_text()
         if ready.version != own:
             raise KnownError(
-                f"The worker {ready.host} runs Kinmark {ready.version}, this is {own}.",
+                said("The worker {0} runs Kinmark {1}, this is {2}.", ready.host, ready.version, own),
                 "Install the same version on every machine: answers of two versions are not mixed.",
             )
         self.ready.add(worker)
@@ -195,7 +196,7 @@ class Dispatcher:
         if self.opened is not None and opened.facts != self.opened.facts:
             mine, theirs = ", ".join(opened.facts), ", ".join(self.opened.facts)
             raise KnownError(
-                f"The workers do not compute alike: one has {mine}, another {theirs} (weights, device, number format).",
+                said("The workers do not compute alike: one has {0}, another {1} (weights, device, number format).", mine, theirs),
                 "Install the same weights on every machine, and use machines of one kind.",
             )
         self.opened = self.opened or opened
@@ -214,7 +215,7 @@ class Dispatcher:
             self.progress.note(f"A worker was lost ({lost.reason}); what it held is done again.")
         if self._losses >= LOSSES_WITHOUT_ANSWER * max(1, len(self._hands) + 1):
             if not self._hands:
-                raise WorkersLostError(f"The workers were lost one after the other: {lost.reason}.", LOST_HINT)
+                raise WorkersLostError(said("The workers were lost one after the other: {0}.", lost.reason), LOST_HINT)
             return
         self.pool.replace()
 
@@ -225,7 +226,7 @@ class Dispatcher:
             place = self.places[position]
             image = place.image if isinstance(place, Target) else place
             self._done[position] = (TargetFailure(image.image_id, KnownError(
-                f"{TRIES} workers ended while they worked on {image.path.name}: {reason}.",
+                said("{0} workers ended while they worked on {1}: {2}.", TRIES, image.path.name, reason),
                 "Look whether the photo is damaged or very large, or give the workers more memory (fewer of them).",
             )),)  # fmt: skip
 

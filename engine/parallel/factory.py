@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.requests import EngineConfig
 from engine.requests.protocol import Engine
 
@@ -36,14 +37,14 @@ class EngineFactory:
         config = config or EngineConfig()
         kind, _, rest = text.strip().partition(":")
         if not 0 <= workers <= MAX_WORKERS:
-            raise UserInputError(f"{workers} workers cannot be started.", f"Ask for 1 to {MAX_WORKERS}.")
+            raise UserInputError(said("{0} workers cannot be started.", workers), said("Ask for 1 to {0}.", MAX_WORKERS))
         if kind == "local" and not rest:
             return EngineFactory(config=config)
         if kind == "processes":
             return EngineFactory("processes", _count(text, rest) if rest else workers, config=config)
         if kind == "ray":
             return EngineFactory("ray", workers, _address(text, rest), config)
-        raise UserInputError(f"'{text}' is no way to run the engine.", HINT)
+        raise UserInputError(said("'{0}' is no way to run the engine.", text), HINT)
 
     def open(self) -> Engine:
         """The engine; workers start with its first sweep. KnownError: Ray is asked for and not installed."""
@@ -67,7 +68,9 @@ class EngineFactory:
 
 def _count(text: str, rest: str) -> int:
     if not rest.isdecimal() or not 1 <= int(rest) <= MAX_WORKERS:
-        raise UserInputError(f"'{text}' names no number of processes.", f"Write processes:K with K from 1 to {MAX_WORKERS}.")
+        raise UserInputError(
+            said("'{0}' names no number of processes.", text), said("Write processes:K with K from 1 to {0}.", MAX_WORKERS)
+        )
     return int(rest)
 
 
@@ -76,5 +79,5 @@ def _address(text: str, rest: str) -> str:
         return ""
     host, _, port = rest.removeprefix("//").rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536 or "/" in host:
-        raise UserInputError(f"'{text}' names no Ray cluster.", HINT)
+        raise UserInputError(said("'{0}' names no Ray cluster.", text), HINT)
     return f"ray://{host}:{port}" if rest.startswith("//") else f"{host}:{port}"

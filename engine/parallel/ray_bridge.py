@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.domain.texts import said
 from engine.parallel.messages import Control, Job, Lost, Reply, Shard
 from engine.requests import EngineConfig
 
@@ -43,7 +44,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Alive:
-    """A word every second."""
+    """A word every second, with the processes of a cluster of our own: (id, when it began) each.
+
+    Ray's agents outlive a raylet that was killed; the caller ends what is left by these.
+    """
+
+    processes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,30 @@ def _redirect_output(log: Path) -> None:
     sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
 
 
+def descendants(process: int) -> tuple[tuple[int, str], ...]:
+    """(id, when it began) of all processes below one; () where there is no /proc."""
+    parents: dict[int, tuple[int, str]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            fields = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            parents[int(entry.name)] = int(fields[1]), fields[19]
+    found: dict[int, str] = {}
+    wave = {process}
+    while wave:
+        wave = {child for child, (parent, _) in parents.items() if parent in wave}
+        found |= {child: parents[child][1] for child in wave}
+    return tuple(found.items())
+
+
+def end_left(processes: tuple[tuple[int, str], ...]) -> None:
+    """End those that still run and are the same; another one may have got the number since."""
+    for process, began in processes:
+        with contextlib.suppress(OSError, IndexError):
+            text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+            if text.rpartition(")")[2].split()[19] == began:
+                os.kill(process, signal.SIGKILL)
+
+
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return (text.splitlines()[0] if text else type(error).__name__)[:300].rstrip(".") + "."
@@ -136,13 +166,13 @@ class _Bridge:
     """Moves messages to and fro; one thread."""
 
     def __init__(self, ray: Any, pipe: Connection, settings: BridgeSettings) -> None:
-        self.ray, self.pipe = ray, pipe
+        self.ray, self.pipe, self.joined = ray, pipe, bool(settings.address)
         on_gpu = settings.config.device.startswith("cuda")
         kind = "GPU" if on_gpu else "CPU"
         offered = int(ray.cluster_resources().get(kind, 0))
         self.count = min(settings.workers or offered, offered)
         if self.count < 1:
-            raise RuntimeError(f"it has no {kind}")
+            raise RuntimeError(said("it has no {0}", kind))
         threads = settings.config.threads or 1
         self.config = replace(settings.config, threads=threads)
         # A word in the middle of a photo is heard in a thread of its own.
@@ -171,7 +201,7 @@ class _Bridge:
                 self.pipe.poll(TICK_S)
             if time.monotonic() - self._alive > ALIVE_S:
                 self._alive = time.monotonic()
-                self.pipe.send(Alive())
+                self.pipe.send(Alive(() if self.joined else descendants(os.getpid())))
 
     def _start_one(self) -> None:
         number = self._next

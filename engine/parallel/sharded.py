@@ -16,7 +16,6 @@ from engine.parallel.dispatch import Dispatcher
 from engine.parallel.messages import Answer, Opened
 from engine.parallel.pool import WorkerPool, WorkersLostError
 from engine.requests import (
-    SEARCH_METHOD,
     Descriptor,
     DescriptorRequest,
     EngineConfig,
@@ -57,9 +56,10 @@ class ShardedEngine(LocalEngine):
     ) -> Iterator[InstanceProposal | TargetFailure]:
         """See `engine.api.Engine.propose_keypoints`. A first look and optimised points look at all photos together: here."""
         from engine.matching.plan.plan import is_decided
-        from engine.pipelines.routes import OPTIMISE
+        from engine.pipelines.registry import PIPELINES
 
-        together = request.settings.method in (SEARCH_METHOD, OPTIMISE)
+        named = PIPELINES.get(request.settings.pipeline or "")
+        together = named is not None and named.together
         if together or len(request.targets) < HERE_BELOW:
             yield from super().propose_keypoints(request, progress=progress, cancel=cancel)
             return

@@ -104,7 +104,7 @@ def opened(engine: LocalEngine, request: Any, cancel: CancelToken) -> Ask:
 
 
 def _proposer(engine: LocalEngine, request: ProposeRequest, cancel: CancelToken) -> Ask:
-    from engine.pipelines.routes import pair_prompt
+    from engine.pipelines.pairs import pair_prompt
     from engine.pipelines.sweep import prepare_proposals, propose_one
 
     if pair_prompt(engine.session, request) is not None:

@@ -15,7 +15,7 @@ from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import WHOLE, Variant, exemplar_length
 from engine.matching.facing import CLEARLY_BETTER, mirrored_gains
-from engine.matching.plan.plan import Plan, apply_settings, fixed_fields
+from engine.matching.plan.plan import Plan, apply_settings
 from engine.matching.predict import Matcher, best_run
 from engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 
@@ -39,8 +39,6 @@ LARGER_SHARE = 0.2
 """From this share of targets that fit better at another size, all are looked at in three."""
 TRY_TURNING = 0.35
 """Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
-OF_THE_METHOD = ("sigma_cells", "temperature")
-"""Numbers of a method, which always have a value: a step of the grid that sets them is tried unless the method is given."""
 MINIMUM_GAIN = 0.02
 CLEARLY, LEAST_SPREAD = 1.5, 0.1
 """A setting changes where it is better by so many standard errors over the held-out photos; their differences are taken to
@@ -153,7 +151,7 @@ def _ask_targets(
     ask_turns: bool = True,
 ) -> tuple[Plan, str]:  # fmt: skip
     """Whether the exemplars must be turned or mirrored to fit, the targets tell."""
-    fixed = fixed_fields(settings)
+    fixed = settings.decided()
     if plan.shape == 0 or not targets:
         return plan, "Settings from the size of the exemplars and the scene."
     if ask_turns and "rotations" not in fixed:
@@ -192,7 +190,7 @@ def ask_sizes(
     cancel: CancelToken | None = None,
 ) -> Plan:
     """Three sizes where some targets show the instance larger or smaller than the exemplars do; one with a fixed camera."""
-    if "sizes" in fixed_fields(settings) or plan.shape == 0 or matcher.context.scene is not None or not targets:
+    if "sizes" in settings.decided() or plan.shape == 0 or matcher.context.scene is not None or not targets:
         return plan
     if plan.stages == 2:
         return replace(plan, sizes=3)  # two more crops of a place that is known are cheap
@@ -218,7 +216,7 @@ class _Chooser:
         cancel: CancelToken | None,
     ) -> None:  # fmt: skip
         self.matcher, self.settings, self.targets = matcher, settings, targets
-        self.fixed, self.progress, self.cancel = fixed_fields(settings), progress, cancel
+        self.fixed, self.progress, self.cancel = settings.decided(), progress, cancel
         self._asked: dict[tuple[int, bool, int], int] = {}
         photos = exemplar_photos(matcher.exemplars)
         step = max(1, len(photos) // MAX_HELD_OUT)
@@ -233,7 +231,7 @@ class _Chooser:
         table = [("start: " + describe(start), best.pck, best.seconds)]
         for name, options in steps:
             for change in options:
-                if any(k in self.fixed for k in change if k not in OF_THE_METHOD or "method" in self.fixed):
+                if any(k in self.fixed for k in change):
                     self._tick()
                     continue
                 plan = self._sized(replace(best.plan, **change))

@@ -37,7 +37,7 @@ from engine.matching.confidence import judge, prior_calibration
 from engine.matching.evidence.gather import AGREEMENT_RADIUS
 from engine.matching.reader import DESCRIPTOR, DIFFUSION, FeatureReader, ViewParts, open_reader
 from engine.paths import resources_dir
-from engine.requests import SEARCH_METHOD, Calibration, ImageInput, ProposeRequest, Target, TargetFailure
+from engine.requests import FIRST_LOOK, Calibration, ImageInput, ProposeRequest, Target, TargetFailure
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -84,7 +84,7 @@ def search_keypoints(
     calibration = search_calibration(request.backbone)
     for target in request.targets:
         if target.box is not None or target.mask is not None:
-            plain = replace(request, targets=(target,), settings=replace(request.settings, method=None))
+            plain = replace(request, targets=(target,), settings=replace(request.settings, pipeline=None))
             yield from ordinary(plain)
             continue
         answer = found[target.image.image_id]
@@ -323,7 +323,7 @@ def _proposal(
         keypoints.append(KeypointProposal(names[k], x, y, sure, visibility, signals))
     backbone = reader.extractor.backbone
     spec = RunSpec(
-        SEARCH_METHOD, backbone.spec.id, backbone.revision, reader.prompt.id, backbone.spec.timestep,
+        FIRST_LOOK, backbone.spec.id, backbone.revision, reader.prompt.id, backbone.spec.timestep,
         backbone.spec.up_block, backbone.spec.ensemble, backbone.spec.input_wh,
         settings={"dims": dict(DIMS), "exemplars": [e.image.image_id for e in bank.exemplars]},
     )  # fmt: skip

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.matching.bank import CROP, Variant, build_bank, exemplar_length, variant_view
 from engine.matching.plan.context import MatchContext
 from engine.matching.plan.plan import Plan
@@ -80,7 +81,12 @@ def check_labels(
     exemplars = usable_exemplars(as_request)
     if len(exemplars) < MINIMUM_LABELS:
         raise UserInputError(
-            f"Checking '{request.category}' needs {MINIMUM_LABELS} labelled instances, there are {len(exemplars)}.",
+            said(
+                "Checking '{0}' needs {1} labelled instances, there are {2}.",
+                request.category,
+                MINIMUM_LABELS,
+                len(exemplars),
+            ),
             "Label or import some more first.",
         )
     prompt = session.prompt(request.prompt, session.backbone(request.backbone), request.category)

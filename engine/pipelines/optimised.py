@@ -26,13 +26,14 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.prompt_card import PromptCard, PromptFileError
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.features.views import CROP_MARGIN, ImageView, render_view, to_network
 from engine.matching.peaks import top_peaks
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
 from engine.prompts.attention_target import HedlinConfig
 from engine.prompts.files import list_prompts, make_id, read_tensors, save_prompt
 from engine.prompts.hedlin import locate, optimise_embedding
-from engine.requests import OptimiseRequest, Target, TargetFailure, exemplar_key
+from engine.requests import Exemplar, OptimiseRequest, ProposeRequest, Target, TargetFailure, exemplar_key
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -71,7 +72,9 @@ def read_options(given: dict[str, Any], defaults: HedlinConfig) -> tuple[PointOp
     unknown = sorted(set(given) - point_names - hedlin_names)
     if unknown:
         known = ", ".join(sorted(point_names | hedlin_names))
-        raise UserInputError(f"There is no option '{unknown[0]}' for optimising a point.", f"Known: {known}.")
+        raise UserInputError(
+            said("There is no option '{0}' for optimising a point.", unknown[0]), said("Known: {0}.", known)
+        )
     options = PointOptions(**{k: v for k, v in given.items() if k in point_names})
     config = replace(defaults, **{k: v for k, v in given.items() if k in hedlin_names})
     config = replace(config, layers=tuple(config.layers))
@@ -131,7 +134,7 @@ class _PointJob:
             if not 0 <= index < len(request.schema) or not keypoints.labelled[index]:
                 name = request.schema.names[index] if 0 <= index < len(request.schema) else str(index)
                 raise UserInputError(
-                    f"The keypoint '{name}' is not labelled on {request.exemplar.image.path.name}.",
+                    said("The keypoint '{0}' is not labelled on {1}.", name, request.exemplar.image.path.name),
                     "Place it there first, or choose another exemplar.",
                 )
         self.crop = self._crops()
@@ -311,3 +314,63 @@ class _PointJob:
             self.request.schema.names[keypoint], candidates[0].x, candidates[0].y, agreement, Visibility.VISIBLE,
             signals, candidates,
         )  # fmt: skip
+
+
+def propose_optimised(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
+    """Each wanted keypoint is optimised on the exemplar that shows most of them and found on every target.
+
+    `request.settings.options` go to `optimise_point` as its options.
+    """
+    wanted = list(range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints)
+    groups = _by_exemplar(request, wanted)
+    if not groups:
+        raise UserInputError(
+            said("No accepted '{0}' shows the wanted keypoints.", request.category), "Place them on one photo first."
+        )
+    collected: dict[str, list[InstanceProposal]] = {}
+    failures: dict[str, TargetFailure] = {}
+    for exemplar, keypoints in groups:
+        job = OptimiseRequest(
+            request.request_id, exemplar, request.schema, tuple(keypoints), request.targets, request.category,
+            request.backbone, dict(request.settings.options),
+        )  # fmt: skip
+        for answer in optimise_point(session, job, progress=progress, cancel=cancel):
+            if isinstance(answer, TargetFailure):
+                failures[answer.image_id] = answer
+            else:
+                collected.setdefault(answer.image_id, []).append(answer)
+    for target in request.targets:
+        name = target.image.image_id
+        if name in collected:
+            yield _merged(collected[name])
+        elif name in failures:
+            yield failures[name]
+
+
+def _by_exemplar(request: ProposeRequest, wanted: list[int]) -> list[tuple[Exemplar, list[int]]]:
+    """Greedy: the exemplar with most of the remaining keypoints visible, until all are served."""
+    groups: list[tuple[Exemplar, list[int]]] = []
+    left = list(wanted)
+    while left:
+        counts = [int(np.count_nonzero(e.keypoints.labelled[left])) for e in request.exemplars]
+        if not counts or max(counts) == 0:
+            break
+        best = request.exemplars[int(np.argmax(counts))]
+        here = [k for k in left if best.keypoints.labelled[k]]
+        groups.append((best, here))
+        left = [k for k in left if k not in here]
+    return groups
+
+
+def _merged(parts: list[InstanceProposal]) -> InstanceProposal:
+    keypoints = tuple(k for part in parts for k in part.keypoints)
+    return replace(
+        parts[0],
+        keypoints=keypoints,
+        confidence=float(np.mean([k.confidence for k in keypoints])),
+        exemplar_ids=tuple(dict.fromkeys(i for part in parts for i in part.exemplar_ids)),
+        seconds=sum(part.seconds for part in parts),
+    )

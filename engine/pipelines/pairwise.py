@@ -13,20 +13,22 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import as_points
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
-from engine.domain.proposals import KeypointProposal, SimilarityMap
+from engine.domain.proposals import KeypointProposal
 from engine.domain.runspec import RunSpec
 from engine.features.fusion import resample
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
+from engine.matching.evidence.maps import similarity_maps_of
 from engine.matching.plan.context import MatchContext
 from engine.matching.plan.plan import Plan, apply_settings
 from engine.matching.predict import Matcher
 from engine.matching.reader import ViewParts, open_reader
 from engine.matching.sampling import l2_normalise
 from engine.matching.selection import bilinear_match, nearest
-from engine.pipelines.routes import OPTIMISE, prompt_of_match, propose_optimised
-from engine.requests import Exemplar, MatchRequest, MatchResult, ProposeRequest, TargetFailure
+from engine.pipelines.optimised import propose_optimised
+from engine.pipelines.pairs import prompt_of_match
+from engine.requests import OPTIMISED, Exemplar, MatchRequest, MatchResult, ProposeRequest, TargetFailure
 
 if TYPE_CHECKING:
     from engine.session import EngineSession
@@ -43,7 +45,7 @@ def match_points(session: EngineSession, request: MatchRequest, *, cancel: Cance
     points = as_points(request.points_xy_image).reshape(-1, 2)
     if not len(points) or not np.isfinite(points).all():
         raise UserInputError("There is no point to match.", "Give at least one point inside the source image.")
-    if request.settings.method == OPTIMISE:
+    if request.settings.pipeline == OPTIMISED:
         return _optimised(session, request, points, cancel)
     prompt = prompt_of_match(session, request)
     reader = open_reader(session, request.backbone, prompt, cancel)
@@ -121,22 +123,7 @@ def _to_result(matcher: Matcher, request: MatchRequest, plan: Plan, raw: RawKeyp
     maps = similarity_maps_of(raw) if request.want_maps else ()
     spec = RunSpec(
         "match", matcher.reader.extractor.backbone.spec.id, matcher.reader.extractor.backbone.revision,
-        matcher.reader.prompt.id, settings={"plan": plan.to_json()},
+        matcher.reader.prompt.id, settings={"plan": plan.numbers()},
     )  # fmt: skip
     scores = np.array([s.peak for s in raw.signals])
     return MatchResult(request.request_id, raw.xy_image, scores, proposals, maps, spec)
-
-
-def similarity_maps_of(raw: RawKeypoints) -> tuple[SimilarityMap, ...]:
-    """The fused map of every keypoint with the affine matrix from its cells (index frame) to xy_image."""
-    run = raw.run
-    if run is None:
-        return ()
-    fused = run.fused()
-    finite = torch.isfinite(fused)
-    lowest = torch.where(finite, fused, torch.zeros_like(fused)).flatten(1).amin(dim=1)
-    values = torch.where(finite, fused, lowest[:, None, None]).float().numpy()
-    origin, right, down = run.parts.to_image([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    matrix = np.stack([right - origin, down - origin, origin], axis=1)
-    wh = run.parts.image_wh
-    return tuple(SimilarityMap(v, wh, p, matrix) for v, p in zip(values, raw.peaks, strict=True))

@@ -17,26 +17,25 @@ from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.heads.body import body_model
 from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
 from engine.matching.confidence import judge, prior_calibration
 from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
+from engine.matching.evidence.maps import similarity_maps_of
 from engine.matching.evidence.presence import with_presence
 from engine.matching.evidence.sources import best_exemplars
 from engine.matching.facing import predict_facing
 from engine.matching.plan.context import make_context
-from engine.matching.plan.plan import Plan, apply_settings, fixed_fields, is_decided
+from engine.matching.plan.plan import Plan, apply_settings, is_decided
 from engine.matching.predict import Matcher
 from engine.matching.reader import open_reader
 from engine.matching.refine import evidence_map, refine, turned_share
-from engine.matching.several import Seeker, is_new, only_new, several_raw
+from engine.matching.several import Seeker, is_new, several_raw
 from engine.matching.several_bar import learned_bar
 from engine.pipelines.choice import choose, default_plan, first_settings
-from engine.pipelines.first_look import search_keypoints
-from engine.pipelines.routes import special_choice, special_route
 from engine.requests import (
-    SEARCH_METHOD,
     Exemplar,
     MatchSettings,
     ProposeRequest,
@@ -59,7 +58,7 @@ ABSENT_BELOW = 0.5
 """Taking away a point that is not there costs a person as much as placing one that is: the likelier one is proposed."""
 
 
-def propose_keypoints(
+def sweep(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
@@ -68,22 +67,6 @@ def propose_keypoints(
     Raises:
         UserInputError: no exemplar with a labelled keypoint, unknown settings.
     """
-    if request.settings.method == SEARCH_METHOD:
-        few = spread_exemplars(usable_exemplars(request), MAX_EXEMPLARS)
-        found = search_keypoints(
-            session,
-            request,
-            few,
-            lambda r: propose_keypoints(session, r, cancel=cancel),
-            progress=progress,
-            cancel=cancel,
-        )
-        yield from only_new(session, request, found)
-        return
-    special = special_route(session, request, propose_keypoints, progress=progress, cancel=cancel)
-    if special is not None:
-        yield from only_new(session, request, special)
-        return
     prepared = prepare_proposals(session, request, progress=progress, cancel=cancel)
     if progress is not None:
         progress.start(f"Proposing {request.category}", len(request.targets))
@@ -122,8 +105,6 @@ def keypoint_map(
     Raises:
         UserInputError: no exemplar with a labelled keypoint. UnreadableImageError: the target.
     """
-    from engine.pipelines.pairwise import similarity_maps_of
-
     index = request.schema.names.index(keypoint)
     prepared = prepare_proposals(session, request, cancel=cancel)
     matcher, heads, target = prepared.matcher, prepared.heads, request.targets[0]
@@ -153,15 +134,27 @@ class Prepared:
             yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
             return
         if self.seeker is None:
-            self.seeker = open_seeker(self.matcher, self.request, self.plan, self.heads, self.session.heads, cancel)
+            self.seeker = self._kept_seeker(cancel)
         yield from several_raw(self.matcher, self.seeker, target, self.plan)
+
+    def _kept_seeker(self, cancel: CancelToken | None) -> Seeker | None:
+        """That of the last request while labels, plan and rivals are the same: a window asks for a few photos at a time."""
+        request = self.request
+        told = tuple((e.absent, e.denied) for e in request.exemplars)
+        rivals = tuple((r.category, r.schema, _fingerprint(r.exemplars)) for r in request.rivals)
+        key = (id(self.matcher), self.plan, _fingerprint(request.exemplars), told, request.complete, rivals)
+        kept = self.session.last.get("seeker")
+        if kept is None or kept[0] != key:
+            made = open_seeker(self.matcher, request, self.plan, self.heads, self.session.heads, cancel)
+            kept = self.session.last["seeker"] = (key, made)  # it holds the matcher, so no other one gets its id
+        return cast("Seeker | None", kept[1])
 
 
 def prepare_proposals(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Prepared:  # fmt: skip
-    """Exemplars read, settings decided, heads fitted. The request is an ordinary sweep (`special_route` is asked before).
+    """Exemplars read, settings decided, heads fitted. The request is an ordinary sweep.
 
     Raises:
         UserInputError: no exemplar with a labelled keypoint, unknown settings. UnreadableImageError: of an exemplar.
@@ -215,17 +208,11 @@ def gather_all(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
     return with_presence(matcher, with_cycle_errors(matcher, raw))
 
 
-def choose_settings(
+def choose_for_sweep(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> SettingsChoice:  # fmt: skip
     """Leave-one-exemplar-out over the grid; fields of `request.settings` that are set stay as they are."""
-    if request.settings.method == SEARCH_METHOD:
-        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="A first look at small maps.")
-    ordinary = special_choice(session, request)
-    if isinstance(ordinary, SettingsChoice):
-        return ordinary
-    request = ordinary
     matcher = open_matcher(session, request, cancel)
     return _choose(session, matcher, request, progress, cancel)
 
@@ -251,7 +238,7 @@ def _choose(
     if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(settings):
         return choose(matcher, settings, images, progress=progress, cancel=cancel)
     plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
-    if plan.rotations == 1 and "rotations" not in fixed_fields(settings):
+    if plan.rotations == 1 and "rotations" not in settings.decided():
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
@@ -261,8 +248,8 @@ def _choose(
 
 
 def wants_heads(settings: MatchSettings) -> bool:
-    """Whether the request leaves the last word to keypoint heads (`extra["heads"]`, on unless switched off)."""
-    return bool(settings.extra.get("heads", True))
+    """Whether the request leaves the last word to keypoint heads (on unless switched off)."""
+    return settings.heads is not False
 
 
 def open_matcher(session: EngineSession, request: ProposeRequest, cancel: CancelToken | None) -> Matcher:
@@ -301,14 +288,16 @@ def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
     for exemplar in request.exemplars:
         if len(exemplar.keypoints.xy_image) != count:
             raise UserInputError(
-                f"The exemplar {exemplar.image.path.name} has {len(exemplar.keypoints.xy_image)} keypoints, "
-                f"the category '{request.category}' has {count}.",
+                said(
+                    "The exemplar {0} has {1} keypoints, the category '{2}' has {3}.",
+                    exemplar.image.path.name, len(exemplar.keypoints.xy_image), request.category, count,
+                ),
                 "Label it again with the present schema.",
             )
     usable = [e for e in request.exemplars if bool(np.any(e.keypoints.labelled))]
     if not usable:
         raise UserInputError(
-            f"No accepted '{request.category}' has a labelled keypoint, so there is nothing to find.",
+            said("No accepted '{0}' has a labelled keypoint, so there is nothing to find.", request.category),
             "Place the keypoints on one photo first.",
         )
     return usable
@@ -345,7 +334,7 @@ def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeyp
     """Everything that decided the proposal."""
     feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
     backbone = matcher.reader.extractor.backbone
-    settings = {"plan": plan.to_json(), "exemplars": [e.image.image_id for e in matcher.exemplars],
+    settings = {"plan": plan.numbers(), "exemplars": [e.image.image_id for e in matcher.exemplars],
                 "labelled": len(usable_exemplars(request)),
                 "fixed_camera": matcher.context.scene is not None}  # fmt: skip
     base = RunSpec(
@@ -380,7 +369,7 @@ def to_proposal(
             KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k], sources[k])
         )
     if not keypoints:
-        raise KnownError(f"No exemplar shows any of the wanted keypoints of '{request.category}'.", "Label one first.")
+        raise KnownError(said("No exemplar shows any of the wanted keypoints of '{0}'.", request.category), "Label one first.")
     swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0
     return InstanceProposal(
         request_id=request.request_id, image_id=target.image.image_id, category=request.category,

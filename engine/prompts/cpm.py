@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,12 @@ class ConditionalPromptModule(nn.Module):
         expected = self.channels.in_features
         if features.shape[-1] != expected or (not config.pooled and features.shape[1] != config.patches):
             raise UserInputError(
-                f"The conditional prompt needs {config.patches} patch features of width {config.patch_width}, "
-                f"got {tuple(source.shape[1:])}.",
+                said(
+                    "The conditional prompt needs {0} patch features of width {1}, got {2}.",
+                    config.patches,
+                    config.patch_width,
+                    tuple(source.shape[1:]),
+                ),
                 "Use the patch features (DINOv2 or the backbone's own) that it was made with.",
             )
         hidden = self.channels(features)

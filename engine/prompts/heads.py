@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from engine.domain.texts import said
 from engine.features.dino import PICKLES, folder_revision, open_dino
 
 DINO_HEAD = "dino-head:"
@@ -69,16 +70,18 @@ def open_head(name: str) -> DinoHead | ClipHead:
     if name.startswith(CLIP_HEAD):
         return ClipHead(name.removeprefix(CLIP_HEAD))
     raise UserInputError(
-        f"'{name}' is no source of one vector per image.", "Use dino-head:<folder> or clip-head:<folder>."
+        said("'{0}' is no source of one vector per image.", name), "Use dino-head:<folder> or clip-head:<folder>."
     )
 
 
 def _load_clip(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
-        raise ModelMissingError(f"There is no CLIP model in {folder}.", "Give the folder that holds its config.json.")
+        raise ModelMissingError(
+            said("There is no CLIP model in {0}.", folder), "Give the folder that holds its config.json."
+        )
     if any(p.suffix in PICKLES for p in folder.iterdir()) or not list(folder.glob("*.safetensors")):
         raise ModelCorruptError(
-            f"{folder} must hold safetensors weights and no pickled ones (unpickling runs code).",
+            said("{0} must hold safetensors weights and no pickled ones (unpickling runs code).", folder),
             "Use the safetensors version of the model and delete .bin files.",
         )
     from transformers import AutoConfig, CLIPVisionModelWithProjection
@@ -92,6 +95,6 @@ def _load_clip(folder: Path) -> Any:
             return model.float().eval().requires_grad_(False)
     except Exception as error:  # noqa: BLE001 - the library raises almost anything on damaged folders
         raise ModelCorruptError(
-            f"The CLIP model in {folder} cannot be loaded.", "Copy it again.", repr(error)
+            said("The CLIP model in {0} cannot be loaded.", folder), "Copy it again.", repr(error)
         ) from None
-    raise ModelCorruptError(f"{folder} holds a '{kind}' model, not CLIP.", "Choose another folder.")
+    raise ModelCorruptError(said("{0} holds a '{1}' model, not CLIP.", folder, kind), "Choose another folder.")

@@ -10,6 +10,7 @@ from engine.backbones.folder import folder_revision
 from engine.backbones.registry import get_spec
 from engine.domain.errors import UserInputError
 from engine.domain.prompt_card import PromptCard, PromptFileError
+from engine.domain.texts import said
 from engine.prompts import files
 
 PUBLISHED_SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -89,13 +90,14 @@ class PromptLibrary:
             PromptFileError: not a prompt, damaged, or refused. UserInputError: something is missing.
         """
         if not path.exists():
-            raise PromptFileError(f"There is no file {path}.", "Check the path.")
+            raise PromptFileError(said("There is no file {0}.", path), "Check the path.")
         if path.suffix.lower() not in PUBLISHED_SUFFIXES:
             folder = files.import_exported(path, self.folders[0])
             return [SavedPrompt(folder, files.read_card(folder))]
         if not backbone:
             raise UserInputError(
-                f"{path} does not say which backbone it was made for.", "Name it: --backbone sd21 (published prompts)."
+                said("{0} does not say which backbone it was made for.", path),
+                "Name it: --backbone sd21 (published prompts).",
             )
         from engine.prompts.published import read_published
 

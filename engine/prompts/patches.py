@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.backbones.backbone import Backbone
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.features.dino import PREFIX, DinoModel, open_dino
 from engine.features.views import to_network
 from engine.prompts.heads import is_head, open_head
@@ -83,4 +84,4 @@ def open_patches(name: str, backbone: Backbone) -> PatchSource:
         return BackbonePatches(backbone)
     if name.startswith(PREFIX):
         return DinoPatches(open_dino(name.removeprefix(PREFIX)))
-    raise UserInputError(f"'{name}' is no source of patch features.", "Use 'backbone' or 'dino:<folder>'.")
+    raise UserInputError(said("'{0}' is no source of patch features.", name), "Use 'backbone' or 'dino:<folder>'.")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 
 PAD_TOKEN_ID = 0
 """Published: the sequence is padded with token id 0, not with the tokenizer's pad token."""
@@ -63,8 +64,13 @@ class SequenceFrame:
         batch, count, width = learned.shape
         if not 1 <= count <= self.max_tokens or width != self.width:
             raise UserInputError(
-                f"A prompt of {count} tokens of width {width} does not fit this backbone's text encoder "
-                f"({self.max_tokens} tokens of width {self.width}).",
+                said(
+                    "A prompt of {0} tokens of width {1} does not fit this backbone's text encoder ({2} tokens of width {3}).",
+                    count,
+                    width,
+                    self.max_tokens,
+                    self.width,
+                ),
                 "Choose fewer tokens, or the backbone that the prompt was made for.",
             )
         parts = [self.start, self.end[:, count : count + 1], self.pad[:, count + 1 :]]

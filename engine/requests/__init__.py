@@ -3,6 +3,7 @@
 from engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
 from engine.requests.keypoints import (
     Calibration,
+    CategoriesRequest,
     CheckRequest,
     DecisionRecord,
     MatchRequest,
@@ -12,6 +13,7 @@ from engine.requests.keypoints import (
 )
 from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
 from engine.requests.results import (
+    CategoryAnswer,
     Descriptor,
     EngineInfo,
     HeldOutFigures,
@@ -24,8 +26,11 @@ from engine.requests.results import (
 )
 from engine.requests.settings import (
     DEFAULT_BACKBONE,
+    FIRST_LOOK,
     MATCH_METHODS,
-    SEARCH_METHOD,
+    OPTIMISED,
+    PAIRS,
+    SWEEP,
     EngineConfig,
     InstanceSettings,
     MatchSettings,
@@ -34,10 +39,15 @@ from engine.requests.work import EvaluateRequest, TuneRequest
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "FIRST_LOOK",
     "MATCH_METHODS",
     "MAX_INSTANCES",
-    "SEARCH_METHOD",
+    "OPTIMISED",
+    "PAIRS",
+    "SWEEP",
     "Calibration",
+    "CategoriesRequest",
+    "CategoryAnswer",
     "CheckRequest",
     "DecisionRecord",
     "Descriptor",

@@ -76,6 +76,16 @@ class ProposeRequest:
 
 
 @dataclass(frozen=True)
+class CategoriesRequest:
+    """Which of these categories (two at least, each with exemplars) each target shows; `collection` as in `ProposeRequest`."""
+
+    request_id: str
+    categories: tuple[tuple[str, tuple[Exemplar, ...]], ...]
+    targets: tuple[ImageInput, ...]
+    collection: tuple[ImageInput, ...] = ()
+
+
+@dataclass(frozen=True)
 class MatchRequest:
     """Match free points of one image to another, with similarity maps for the evidence panel."""
 

@@ -10,6 +10,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 
 MAX_INSTANCES = 200
 """Of one category in one photo: more are no matter of keypoints one by one."""
@@ -69,8 +70,8 @@ class Target:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_INSTANCES:
             raise UserInputError(
-                f"{self.limit} instances of one category in a photo cannot be proposed.",
-                f"Ask for 1 to {MAX_INSTANCES} in a photo; crop photos of larger crowds.",
+                said("{0} instances of one category in a photo cannot be proposed.", self.limit),
+                said("Ask for 1 to {0} in a photo; crop photos of larger crowds.", MAX_INSTANCES),
             )
 
 

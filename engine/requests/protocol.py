@@ -13,6 +13,7 @@ from engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMa
 from engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
 from engine.requests.keypoints import (
     Calibration,
+    CategoriesRequest,
     CheckRequest,
     DecisionRecord,
     MatchRequest,
@@ -21,6 +22,7 @@ from engine.requests.keypoints import (
 )
 from engine.requests.photos import ImageInput
 from engine.requests.results import (
+    CategoryAnswer,
     Descriptor,
     EngineInfo,
     LabelSuspicion,
@@ -77,6 +79,12 @@ class Engine(Protocol):
         self, request: ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
     ) -> SimilarityMap:
         """What speaks for one keypoint all over the first target, from all exemplars: why it was proposed there."""
+        ...
+
+    def tell_apart(
+        self, request: CategoriesRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[CategoryAnswer | TargetFailure]:
+        """Which categories each target shows, in the order of the request; without weights to tell by, all of them."""
         ...
 
     def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:

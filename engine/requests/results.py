@@ -25,6 +25,21 @@ class SettingsChoice:
 
 
 @dataclass(frozen=True)
+class CategoryAnswer:
+    """One photo: the `shares` (>= 0) of it that speak for each category, and those that are taken for `here` (one at least)."""
+
+    request_id: str
+    image_id: str
+    shares: dict[str, float]
+    here: tuple[str, ...]
+
+    @property
+    def likest(self) -> str:
+        """The category that most of the photo speaks for."""
+        return max(self.shares, key=lambda name: self.shares[name])
+
+
+@dataclass(frozen=True)
 class MatchResult:
     """`points_xy_image` `[N, 2]` float64, `scores` `[N]`, one map per point when asked for."""
 

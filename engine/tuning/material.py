@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, ImageTransform, expand_box, longer_side
 from engine.domain.keypoints import KeypointSchema, Visibility
+from engine.domain.texts import said
 from engine.features.views import CROP_MARGIN, ImageView
 from engine.requests import Exemplar
 from engine.tuning.options import MIN_INSTANCES, TuningOptions
@@ -87,8 +88,12 @@ def make_labelled(exemplars: Sequence[Exemplar], sizes: Sequence[tuple[int, int]
     images = {i.exemplar.image.image_id for i in found}
     if len(found) < MIN_INSTANCES or len(images) < MIN_INSTANCES:
         raise UserInputError(
-            f"Tuning needs at least {MIN_INSTANCES} accepted instances with two keypoints on different photos; "
-            f"there are {len(found)} on {len(images)}.",
+            said(
+                "Tuning needs at least {0} accepted instances with two keypoints on different photos; there are {1} on {2}.",
+                MIN_INSTANCES,
+                len(found),
+                len(images),
+            ),
             "Label or accept some more, then tune again.",
         )
     return found
@@ -101,8 +106,12 @@ def split_by_image(instances: Sequence[Labelled], share: float, seed: int, repor
     names = sorted(present - given)
     if len(names) < MIN_INSTANCES:
         raise UserInputError(
-            f"Only {len(names)} labelled photos are left to tune on beside the {len(given)} kept for measuring.",
-            f"At least {MIN_INSTANCES} are needed: take some out of the test split, or label more.",
+            said(
+                "Only {0} labelled photos are left to tune on beside the {1} kept for measuring.",
+                len(names),
+                len(given),
+            ),
+            said("At least {0} are needed: take some out of the test split, or label more.", MIN_INSTANCES),
         )
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     if given:

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.backbones.registry import BackboneSpec
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.requests import TuneRequest, exemplar_key
 from engine.tuning.loss import LossConfig
 
@@ -110,7 +111,9 @@ class TuningOptions:
     def from_request(request: TuneRequest, spec: BackboneSpec | None = None) -> TuningOptions:
         """The request's `options` over what suits the backbone; UserInputError for unknown names or impossible values."""
         if request.kind not in KINDS:
-            raise UserInputError(f"'{request.kind}' is no kind of prompt.", f"Use one of {', '.join(KINDS)}.")
+            raise UserInputError(
+                said("'{0}' is no kind of prompt.", request.kind), said("Use one of {0}.", ", ".join(KINDS))
+            )
         known = {f.name: f for f in fields(TuningOptions)}
         suited: dict[str, Any] = {}
         if spec is not None:
@@ -119,7 +122,9 @@ class TuningOptions:
         given = {**suited, **request.options}
         unknown = sorted(set(given) - set(known))
         if unknown:
-            raise UserInputError(f"There is no tuning option '{unknown[0]}'.", f"Known: {', '.join(sorted(known))}.")
+            raise UserInputError(
+                said("There is no tuning option '{0}'.", unknown[0]), said("Known: {0}.", ", ".join(sorted(known)))
+            )
         if isinstance(given.get("loss"), dict):
             given["loss"] = LossConfig(**given["loss"])
         options = TuningOptions(**given)
@@ -133,7 +138,7 @@ class TuningOptions:
     def check(self) -> None:
         """UserInputError for values that cannot work."""
         if self.init not in ("template", "words", "random"):
-            raise UserInputError(f"'{self.init}' is no initial value.", "Use template, words or random.")
+            raise UserInputError(said("'{0}' is no initial value.", self.init), "Use template, words or random.")
         if self.condition not in ("pair", "image") or self.view not in ("auto", "whole", "crop"):
             raise UserInputError("condition is 'pair' or 'image'; view is 'auto', 'whole' or 'crop'.")
         if self.select_by not in ("soft", "pck", "proposals"):
@@ -149,7 +154,9 @@ class TuningOptions:
         positive = ("tokens", "lr", "batch", "variants", "eval_every", "patience", "conditional_tokens")
         bad = [name for name in positive if getattr(self, name) <= 0]
         if bad or not 0 < self.heldout_share < 1 or not 0 <= self.augment <= 1:
-            raise UserInputError(f"The tuning option {(bad or ['heldout_share or augment'])[0]} is out of range.")
+            raise UserInputError(
+                said("The tuning option {0} is out of range.", (bad or ["heldout_share or augment"])[0])
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, for the card."""

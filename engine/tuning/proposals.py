@@ -89,7 +89,7 @@ class ProposalJudge:
 
     def settings(self, group: _Group, cancel: CancelToken | None) -> MatchSettings:
         """What the teaching instances choose under the prompt before."""
-        from engine.pipelines.sweep import choose_settings
+        from engine.pipelines.registry import choose_settings
 
         if group not in self._settings:
             held_out = dict.fromkeys((*self.split.select, *self.split.report))
@@ -117,7 +117,7 @@ class ProposalJudge:
     def _errors(
         self, group: _Group, prompt: Prompt, targets: Sequence[int], cancel: CancelToken | None
     ) -> list[NDArray[np.float64]]:
-        from engine.pipelines.sweep import propose_keypoints
+        from engine.pipelines.registry import propose_keypoints
 
         settings = self.settings(group, cancel)
         # By its id alone a prompt that is not saved yet could not be found.

@@ -12,6 +12,7 @@ import typer
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.model_info import DownloadPlan, ModelRow
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects import models as service
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
@@ -34,13 +35,20 @@ def _print_rows(rows: tuple[ModelRow, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("id", "what", "installed", "size", "input", "licence")
+    table = Table("id", "what", "kind", "installed", "size", "input", "licence")
     for row in rows:
         state = "problem" if row.problem else "yes" if row.installed else "no"
         size = _size(row.disk_bytes or row.download_bytes)
-        table.add_row(row.id, row.title, state, size, f"{row.input_wh[0]} x {row.input_wh[1]}", row.licence)
+        seen = f"{row.input_wh[0]} x {row.input_wh[1]}" if row.input_wh[0] else ""
+        licence = row.licence + (" (gated)" if row.gated else "")
+        table.add_row(row.id, row.title, row.kind, state, size, seen, licence)
     console = Console()
     console.print(table)
+    for row in rows:
+        if row.good_for:
+            console.print(f"{row.id}: {row.good_for}", markup=False)
+        if row.published:
+            console.print(f"  published: {row.published}", markup=False)
     for row in rows:
         if row.problem:
             console.print(f"{row.id}: {row.problem}", markup=False)
@@ -75,7 +83,7 @@ def download(
     if not accept_licence:
         if not sys.stdin.isatty():
             raise UserInputError(
-                f"The licence of '{model_id}' was not accepted.", "Read it, then run again with --accept-licence."
+                said("The licence of '{0}' was not accepted.", model_id), "Read it, then run again with --accept-licence."
             )
         if not typer.confirm("Do you accept this licence and want to download?", err=True):
             raise UserInputError("The licence was not accepted, so nothing was downloaded.")
@@ -97,6 +105,35 @@ def _show_licence(plan: DownloadPlan) -> None:
 
 
 @models.command()
+def recommend(
+    task: Annotated[str, typer.Argument(help="keypoints, instances or masks.")] = "keypoints",
+    device: Annotated[str, typer.Option(help="auto (what is here), cpu, cuda or mps.")] = "auto",
+    commercial: Annotated[bool, typer.Option("--commercial", help="Leave out licences that restrict use.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Which model should I take? One answer, for a task on a device."""
+    found = service.recommend_model(task, device=device, commercial=commercial)
+
+    def render() -> None:
+        typer.echo(f"{found.model_id}: {found.why}")
+        typer.echo(f"Get it: {found.command}" if found.command else "It is installed.")
+        typer.echo(f"Use it: {found.use}")
+
+    emit(asdict(found), as_json=as_json, render=render)
+
+
+@models.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A published checkpoint (.pth).")],
+    name: Annotated[str, typer.Option("--as", help="Which helper it is: marco or diy-sc.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a published checkpoint as safetensors; it is read without running anything in it."""
+    row = service.convert_model(file, name)
+    emit(asdict(row), as_json=as_json, render=lambda: typer.echo(f"Installed '{row.id}' in {row.folder}"))
+
+
+@models.command()
 def verify(
     model_id: Annotated[str, typer.Argument(metavar="ID", help="One of `kinmark models list`.")],
     as_json: JsonOption = False,
@@ -113,7 +150,7 @@ def verify(
     emit({**asdict(report), "ok": report.ok}, as_json=as_json and report.ok, render=render)
     if not report.ok:
         raise KnownError(
-            f"The model '{model_id}' is damaged: {report.problems[0]}",
+            said("The model '{0}' is damaged: {1}", model_id, report.problems[0]),
             "Download or copy it again.",
             "\n".join(report.problems),
         )

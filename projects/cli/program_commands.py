@@ -11,6 +11,7 @@ import typer
 
 from engine.domain.errors import KnownError
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, progress_bar
 
@@ -82,7 +83,7 @@ def benchmark(
     sys.path.insert(0, str(folder.parent))
     spec = importlib.util.spec_from_file_location(f"benchmarks.{name}", folder / f"{name}.py")
     if spec is None or spec.loader is None:
-        raise KnownError(f"The benchmark {name} cannot be loaded.", "Reinstall Kinmark.")
+        raise KnownError(said("The benchmark {0} cannot be loaded.", name), "Reinstall Kinmark.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -93,14 +94,27 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the project, the exports and the contact sheet go.")] = Path(
         "demo-output"
     ),
+    photos: Annotated[
+        Path | None,
+        typer.Option("--photos", help="A folder of your own with a COCO file of keypoints, in place of the sample collection."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="With --photos: the COCO file (default: the only one in the folder).")
+    ] = None,
+    most: Annotated[
+        int, typer.Option("--most", min=2, help="With --photos: at most so many photos, evenly chosen.")
+    ] = 60,
     json_output: JsonOption = False,
 ) -> None:
-    """Run the main job on the sample collection: label, propose, find, accept, export, measure."""
-    from projects.workflows.demo import render_demo, run_demo
+    """Run the main job on the sample collection or on photos of your own: label one, propose, find, accept, export, measure."""
+    from projects.workflows.demo import own_photos, render_demo, run_demo
 
+    if labels is not None and photos is None:
+        raise typer.BadParameter("--labels goes with --photos FOLDER")
+    chosen = own_photos(photos, labels, most) if photos is not None else None
     progress = Progress("demo")
     with cancellable() as cancel, progress_bar(progress):
-        result = run_demo(out, progress=progress, cancel=cancel)
+        result = run_demo(out, chosen, progress=progress, cancel=cancel)
     data: dict[str, Any] = result.to_json()
     emit(data, as_json=json_output, render=lambda: render_demo(result))
 
@@ -108,4 +122,4 @@ def demo(
 def app(project: Annotated[Path | None, typer.Argument(help="A .kinmark project folder.")] = None) -> None:
     """Open the window."""
     # The window lies above this layer: desktop/main.py answers `kinmark app` itself and comes here only for --help.
-    raise KnownError(f"The window cannot be opened from here ({project or 'no project'}).", "Run: kinmark app")
+    raise KnownError(said("The window cannot be opened from here ({0}).", project or 'no project'), "Run: kinmark app")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, MATCH_METHODS, SEARCH_METHOD, EngineConfig, MatchSettings, engine_factory
+from engine.api import DEFAULT_BACKBONE, FIRST_LOOK, EngineConfig, engine_factory
 from engine.domain.progress import Progress
 from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
+from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
+    from engine.api import EngineInfo
     from projects.workflows.propose import CategoryOutcome
+    from projects.workflows.propose_options import ProposeOptions
 
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
@@ -24,6 +28,13 @@ InstancesOption = Annotated[
     typer.Option(
         "--instances",
         help="How many a photo may hold: auto (learned from the labels), one, or a number. Default: the category's own setting.",
+    ),
+]
+ApartOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--apart/--no-apart",
+        help="Leave photos out that clearly look like another labelled category (default: with several photos, yes).",
     ),
 ]
 QuickOption = Annotated[
@@ -62,7 +73,7 @@ def propose(
     rotations: Annotated[
         str, typer.Option("--rotations", help="auto, 1, 4 or 8 orientations of each exemplar.")
     ] = "auto",
-    match: Annotated[str, typer.Option("--match", help=f"auto or one of: {', '.join(MATCH_METHODS)}.")] = "auto",
+    match: Annotated[str, typer.Option("--match", help=HELP)] = "auto",
     prompt: Annotated[str, typer.Option("--prompt", help="auto, empty, text:..., or a saved prompt's id.")] = "auto",
     keypoint: Annotated[
         list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
@@ -70,6 +81,7 @@ def propose(
     instances: InstancesOption = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     quick: QuickOption = False,
+    apart: ApartOption = None,
     compile_model: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model first (minutes; needs a C++ compiler; for long sweeps)."),
@@ -79,31 +91,24 @@ def propose(
     json_output: JsonOption = False,
 ) -> None:
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
-    from projects.project import Project
     from projects.several import checked_instances
-    from projects.workflows.propose import propose as run_propose
-    from projects.workflows.propose_plan import ProposeOptions
+    from projects.workflows.propose_options import ProposeOptions
 
-    if match not in ("auto", *MATCH_METHODS):
-        raise typer.BadParameter(f"--match must be auto or one of: {', '.join(MATCH_METHODS)}")
+    settings = settings_of(match, "--match")
     if quick and match != "auto":
         raise typer.BadParameter("--quick has its own way of matching: leave out --match")
-    settings = MatchSettings(
-        method=SEARCH_METHOD if quick else None if match == "auto" else match,
+    settings = replace(
+        settings, pipeline=FIRST_LOOK if quick else settings.pipeline,
         stages=_choice(stages, _STAGES, "--stages"),
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )
     wanted = checked_instances(instances) if instances else ""
-    options = ProposeOptions(category, backbone, prompt, targets, None, settings, tuple(keypoint or ()), instances=wanted)
-    progress = Progress("Proposing")
-    with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
-        config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model)
-        engine = engine_factory(where, config, workers=workers).open()
-        try:
-            outcomes = run_propose(opened, engine, options, progress=progress, cancel=cancel)
-            info = engine.info()
-        finally:
-            engine.close()
+    options = ProposeOptions(
+        category, backbone, prompt, targets, None, settings, tuple(keypoint or ()),
+        apart=apart, instances=wanted,
+    )  # fmt: skip
+    config = EngineConfig(device=device, compile=compile_model)
+    outcomes, info = _sweep(project, options, where, workers, config)
     data = {
         "device": info.device,
         "dtype": info.dtype,
@@ -111,19 +116,39 @@ def propose(
         "note": info.note,
         "categories": [asdict(o) for o in outcomes],
     }
+    emit(data, as_json=json_output, render=lambda: _say(outcomes, f"{info.device} {info.dtype}"))
 
-    def render() -> None:
-        for outcome in outcomes:
-            each = outcome.seconds / max(1, outcome.targets)
-            typer.echo(
-                f"{outcome.category}: {outcome.proposals} {_what(outcome)} with {outcome.keypoints} proposed keypoints from "
-                f"{outcome.exemplars} labelled, {each:.2f} s per photo on {info.device} {info.dtype}"
-            )
-            if outcome.reason:
-                typer.echo(f"  settings: {outcome.reason}")
-            for failure in outcome.failures:
-                print_note(f"  left out: {failure['error']}")
-            if not outcome.targets:
-                print_note("  nothing to do: every photo is labelled, or holds nothing of this category")
 
-    emit(data, as_json=json_output, render=render)
+def _sweep(
+    project: Path, options: ProposeOptions, where: str, workers: int, config: EngineConfig
+) -> tuple[tuple[CategoryOutcome, ...], EngineInfo]:
+    from projects.project import Project
+    from projects.workflows.propose import propose as run_propose
+
+    progress = Progress("Proposing")
+    with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
+        engine = engine_factory(where, replace(config, prompt_dirs=(opened.prompts_dir,)), workers=workers).open()
+        try:
+            return run_propose(opened, engine, options, progress=progress, cancel=cancel), engine.info()
+        finally:
+            engine.close()
+
+
+def _say(outcomes: Sequence[CategoryOutcome], where: str) -> None:
+    """What was done, a few lines per category."""
+    from projects.workflows.telling_apart import left_out_text
+
+    for outcome in outcomes:
+        each = outcome.seconds / max(1, outcome.targets)
+        typer.echo(
+            f"{outcome.category}: {outcome.proposals} {_what(outcome)} with {outcome.keypoints} proposed keypoints from "
+            f"{outcome.exemplars} labelled, {each:.2f} s per photo on {where}"
+        )
+        if outcome.reason:
+            typer.echo(f"  settings: {outcome.reason}")
+        if outcome.apart:
+            typer.echo(f"  {left_out_text(outcome.category, outcome.apart, outcome.apart_pending)} (--no-apart asks them, too)")
+        for failure in outcome.failures:
+            print_note(f"  left out: {failure['error']}")
+        if not outcome.targets:
+            print_note("  nothing to do: every photo is labelled, or holds nothing of this category")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from engine.domain.errors import AppError, ImportFileError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.dataset import Dataset, Report, ReportItem
 
 KEYPOINT_FRAMES = ("auto", "continuous", "pixel", "integer")
@@ -98,7 +99,7 @@ def bad(path: Path | str, item: str, what: str, hint: str = "") -> ImportFileErr
     """The error for an annotation file that cannot be imported: names the file and the item in it."""
     place = f" ({item})" if item else ""
     return ImportFileError(
-        f"Cannot import {path}{place}: {what}.",
+        said("Cannot import {0}{1}: {2}.", path, place, what),
         hint or "Correct the file or export it again from the program it came from.",
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.domain.errors import ImportFileError, UserInputError
 from engine.domain.masks import MAX_MASK_PIXELS
+from engine.domain.texts import said
 from projects.formats.base import bad
 
 MAX_FILE_BYTES = 2_000_000_000
@@ -38,13 +39,15 @@ def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
             raise bad(path, "", "it is a folder, a file is expected", "Give the annotation file itself.")
         size = path.stat().st_size
         if size > max_bytes:
-            raise bad(path, "", f"{size} bytes is over the limit of {max_bytes}", "Split it into smaller files.")
+            raise bad(
+                path, "", said("{0} bytes is over the limit of {1}", size, max_bytes), "Split it into smaller files."
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise bad(path, "", "the file is not there", "Check the path.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise bad(path, "", f"it cannot be opened ({reason})", "Check the path and its permissions.") from None
+        raise bad(path, "", said("it cannot be opened ({0})", reason), "Check the path and its permissions.") from None
 
 
 def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
@@ -52,7 +55,7 @@ def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
     try:
         return read_bytes(path, max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise bad(path, f"byte {error.start}", "it is not UTF-8 text", "Save it as UTF-8.") from None
+        raise bad(path, said("byte {0}", error.start), "it is not UTF-8 text", "Save it as UTF-8.") from None
 
 
 def load_json(path: Path) -> Any:
@@ -65,9 +68,11 @@ def load_json(path: Path) -> Any:
     except RecursionError:
         raise bad(path, "", "its brackets are nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise bad(path, f"line {error.lineno}, column {error.colno}", f"it is not valid JSON ({error.msg})") from None
+        raise bad(
+            path, said("line {0}, column {1}", error.lineno, error.colno), said("it is not valid JSON ({0})", error.msg)
+        ) from None
     except ValueError as error:
-        raise bad(path, "", f"it is not valid JSON ({error})") from None
+        raise bad(path, "", said("it is not valid JSON ({0})", error)) from None
 
 
 def without_surrogates(value: Any) -> Any:
@@ -100,7 +105,7 @@ class Item:
     def __init__(self, path: Path | str, where: str, data: Any) -> None:
         self.path, self.where = path, where
         if not isinstance(data, dict):
-            raise bad(path, where, f"an object is expected, found {_kind(data)}")
+            raise bad(path, where, said("an object is expected, found {0}", _kind(data)))
         self.data: dict[str, Any] = data
 
     def error(self, what: str, hint: str = "") -> ImportFileError:
@@ -296,7 +301,7 @@ def resolve_inside(root: Path, relative: PurePosixPath) -> Path | None:
                 continue
             if not candidate.resolve().is_relative_to(root.resolve()):
                 raise UserInputError(
-                    f"The image {candidate} is a link that leaves the image folder {root}.",
+                    said("The image {0} is a link that leaves the image folder {1}.", candidate, root),
                     "Give the folder that really holds the images, or copy the file there.",
                 )
         except (OSError, ValueError, RuntimeError):

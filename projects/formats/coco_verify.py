@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from engine.domain.errors import BugError
 from engine.domain.geometry import index_to_continuous
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
 
 TOLERANCE_PX = 1e-3
@@ -92,6 +93,8 @@ def _same(file: Path, what: str, expected: object, found: object) -> None:
 
 def _differs(file: Path, what: str, expected: object, found: object) -> BugError:
     return BugError(
-        f"The COCO export {file} does not say what the project says ({what}: {expected} became {found}).",
+        said(
+            "The COCO export {0} does not say what the project says ({1}: {2} became {3}).", file, what, expected, found
+        ),
         "Keep the file away from others and report this; the project itself is unchanged.",
     )

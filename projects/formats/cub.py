@@ -17,6 +17,7 @@ from engine.domain.geometry import Box, continuous_to_index, index_to_continuous
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import read_header
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
@@ -185,7 +186,7 @@ def read(
     report = Report("cub")
     root = path / ROOT if (path / ROOT / "images.txt").is_file() else path
     if not (root / "images.txt").is_file():
-        raise bad(path, "", "it holds no images.txt", f"Give the folder {ROOT}.")
+        raise bad(path, "", "it holds no images.txt", said("Give the folder {0}.", ROOT))
     tables = _read_tables(root, report)
     broken = BadItems(report, options.skip_bad)
     names = [tables.parts[k] for k in sorted(tables.parts)]

@@ -19,6 +19,7 @@ from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from projects.formats.checks import Item
@@ -46,7 +47,7 @@ def read(
     report = Report("cvat")
     root = load_xml(path)
     if root.tag != "annotations":
-        raise bad(path, "", f"it is no CVAT file (its root is <{root.tag[:40]}>)")
+        raise bad(path, "", said("it is no CVAT file (its root is <{0}>)", root.tag[:40]))
     collector = SchemaCollector(report)
     for category in _read_labels(path, root, report):
         collector.declare(category)
@@ -85,7 +86,7 @@ def _read_labels(path: Path, root: Element, report: Report) -> list[DatasetCateg
         where = f"label {name}"
         names = unique_names(joints.get(name, []), where, report)
         if len(names) > checks.MAX_KEYPOINTS:
-            raise bad(path, where, f"it has {len(names)} joints")
+            raise bad(path, where, said("it has {0} joints", len(names)))
         edges = []
         for a, b in _EDGE.findall(element.findtext("svg") or ""):
             edge = (int(a) - 1, int(b) - 1)

@@ -19,6 +19,7 @@ import numpy as np
 from engine.domain.errors import AppError, KnownError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import read_header
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, drawn_size, tick
@@ -80,7 +81,7 @@ def read(
                     image = _image(file, root, table.columns, row, name, config, options, report)
                     if image.rel_path in images:
                         raise bad(
-                            file, str(image.rel_path), f"the image has two rows (the other one in {source[image.rel_path]})",
+                            file, str(image.rel_path), said('the image has two rows (the other one in {0})', source[image.rel_path]),
                             "Import one person's file at a time: give the .csv itself.",
                         )  # fmt: skip
                     images[image.rel_path], source[image.rel_path] = image, file.name
@@ -147,7 +148,7 @@ def _read_csv(file: Path, report: Report, broken: BadItems) -> _Table:
     try:
         rows = [row for row in csv.reader(io.StringIO(checks.read_text(file))) if row]
     except csv.Error as error:
-        raise bad(file, "", f"it is not valid CSV ({error})") from None
+        raise bad(file, "", said("it is not valid CSV ({0})", error)) from None
     header: dict[str, list[str]] = {}
     while rows and rows[0][0].strip() in ("scorer", "individuals", "bodyparts", "coords"):
         row = rows.pop(0)
@@ -176,7 +177,7 @@ def _read_csv(file: Path, report: Report, broken: BadItems) -> _Table:
         item = Item(file, f"line {number}", {})
         try:
             if len(row) != width:
-                raise bad(file, item.where, f"{width} columns are expected, found {len(row)}")
+                raise bad(file, item.where, said("{0} columns are expected, found {1}", width, len(row)))
             cells = tuple(_cell(item, c) if column[3] else None for c, column in zip(row[first:], columns, strict=True))
         except AppError as error:
             broken.handle(f"{file.name}: {item.where}", error)
@@ -203,7 +204,7 @@ def _read_hdf(file: Path, broken: BadItems) -> _Table:
         import h5py
     except ImportError:
         raise KnownError(
-            f"Reading {file} needs the library h5py, which is not installed.",
+            said("Reading {0} needs the library h5py, which is not installed.", file),
             "Install kinmark[deeplabcut], or import the .csv beside it.",
         ) from None
     checks.read_bytes(file, MAX_HDF)[:1]  # names the file when it is missing or too large
@@ -212,7 +213,7 @@ def _read_hdf(file: Path, broken: BadItems) -> _Table:
             if not isinstance(content.get(HDF_KEY, getlink=True), h5py.HardLink):
                 keys = ", ".join(str(k)[:40] for k in list(content)[:5]) or "none"
                 raise bad(
-                    file, "", f'it holds no table "{HDF_KEY}" (its tables: {keys})',
+                    file, "", said('it holds no table "{0}" (its tables: {1})', HDF_KEY, keys),
                     "Import the .csv beside it, or store the labels again from DeepLabCut.",
                 )  # fmt: skip
             group = content[HDF_KEY]
@@ -225,7 +226,7 @@ def _read_hdf(file: Path, broken: BadItems) -> _Table:
         raise
     except Exception as error:  # noqa: BLE001 - h5py raises KeyError, OSError, RuntimeError, TypeError on damaged files
         raise bad(
-            file, "", f"it is no DeepLabCut label file in pandas' fixed layout ({type(error).__name__})",
+            file, "", said("it is no DeepLabCut label file in pandas' fixed layout ({0})", type(error).__name__),
             "Import the .csv beside it.",
         ) from None  # fmt: skip
     if values.shape != (len(rows), len(order)) or sorted(columns) != sorted(order):
@@ -241,7 +242,7 @@ def _check_dataset(file: Path, group: Any, key: str, hard_link: type) -> None:
     if getattr(data, "external", None) or getattr(data, "is_virtual", False):
         raise bad(file, key, "its data lie in another file")
     if getattr(data, "size", 0) and data.size > MAX_CELLS:
-        raise bad(file, key, f"a table of more than {MAX_CELLS} cells is absurd")
+        raise bad(file, key, said("a table of more than {0} cells is absurd", MAX_CELLS))
 
 
 def _axis(group: Any, name: str) -> list[tuple[str, ...]]:

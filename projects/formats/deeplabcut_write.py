@@ -15,6 +15,7 @@ import yaml
 
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import png_bytes
@@ -109,7 +110,7 @@ def _the_category(dataset: Dataset) -> DatasetCategory:
     found = [c for c in dataset.categories if c.name in used]
     if len(found) != 1:
         raise UserInputError(
-            f"A DeepLabCut project has one kind of animal; {len(found)} categories have labelled keypoints.",
+            said("A DeepLabCut project has one kind of animal; {0} categories have labelled keypoints.", len(found)),
             "Choose one with --category.",
         )
     return found[0]

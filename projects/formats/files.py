@@ -12,6 +12,7 @@ from PIL import Image
 
 from engine.domain.errors import AppError, KnownError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import is_cut_off, load_image, read_header
 from projects.formats.base import begin, tick
 from projects.formats.dataset import Dataset, DatasetImage, Report
@@ -46,7 +47,7 @@ def _umask() -> int:
 def cannot_write(path: Path, error: OSError) -> KnownError:
     """The message for a file that cannot be written."""
     return KnownError(
-        f"Cannot write {path}: {error.strerror or error}.", "Free space, choose another folder or check its permissions.",
+        said('Cannot write {0}: {1}.', path, error.strerror or error), "Free space, choose another folder or check its permissions.",
         repr(error),
     )  # fmt: skip
 
@@ -55,7 +56,7 @@ def inside(out: Path, relative: PurePosixPath) -> Path:
     """`out/relative`; KnownError when that leaves `out` (a project file from a stranger may say "../../.bashrc")."""
     if relative.is_absolute() or ".." in relative.parts or not relative.parts or "\x00" in str(relative):
         raise KnownError(
-            f"The photo path {relative} would be written outside the export folder {out}.",
+            said("The photo path {0} would be written outside the export folder {1}.", relative, out),
             "Do not trust this project: its photo list was tampered with.",
         )
     return out / relative
@@ -64,7 +65,9 @@ def inside(out: Path, relative: PurePosixPath) -> Path:
 def source_of(image: DatasetImage) -> Path:
     """Where the picture lies; KnownError when the data set does not say."""
     if not image.source_path:
-        raise KnownError(f"The picture {image.rel_path} has no known place.", "Give the image folder or re-link it.")
+        raise KnownError(
+            said("The picture {0} has no known place.", image.rel_path), "Give the image folder or re-link it."
+        )
     return Path(image.source_path)
 
 
@@ -82,7 +85,7 @@ def _refuse_cut_off(source: Path) -> None:
     """A copy would hand on the broken file without a word; decoding notices it by itself."""
     if is_cut_off(source):
         raise KnownError(
-            f"The photo {source} is cut off (a broken copy?).",
+            said("The photo {0} is cut off (a broken copy?).", source),
             "Copy it again from where it came from, then export again.",
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engine.domain.errors import AppError
 from engine.domain.keypoints import Visibility
+from engine.domain.texts import said
 from engine.imaging import is_image_path
 from projects.formats.base import BadItems, ReadOptions, bad, count_dataset
 from projects.formats.checks import MAX_COORDINATE, MAX_NAME, is_name
@@ -90,8 +91,10 @@ def _join(images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage,
         instances=other.instances + image.instances,
         tags=tuple(dict.fromkeys(other.tags + image.tags)),
         nothing_here=tuple(dict.fromkeys(other.nothing_here + image.nothing_here)),
-        exhaustive={name: image.exhaustive.get(name, True) and other.exhaustive.get(name, True)
-                    for name in {**other.exhaustive, **image.exhaustive}},
+        exhaustive={
+            name: image.exhaustive.get(name, True) and other.exhaustive.get(name, True)
+            for name in {**other.exhaustive, **image.exhaustive}
+        },
     )
 
 
@@ -100,8 +103,8 @@ def _check_names(category: DatasetCategory, source: str) -> None:
     for what, name in (("category", category.name), *(("keypoint", n) for n in category.schema.names)):
         if not is_name(name):
             place = "" if what == "category" else f'category "{category.name[:80]}"'
-            hint = f"Use 1 to {MAX_NAME} printable characters."
-            raise bad(source, place, f"{name[:80]!r} cannot be the name of a {what}", hint)
+            hint = said("Use 1 to {0} printable characters.", MAX_NAME)
+            raise bad(source, place, said("{0} cannot be the name of a {1}", f"{name[:80]!r}", what), hint)
 
 
 def _check_instance(
@@ -110,15 +113,21 @@ def _check_instance(
 ) -> DatasetInstance:  # fmt: skip
     known = names.get(instance.category)
     if known is None:
-        raise bad(source, where, f'its category "{instance.category[:80]}" is not among the categories')
+        raise bad(source, where, said('its category "{0}" is not among the categories', instance.category[:80]))
     strangers = [name for name in instance.keypoints if name not in known]
     if strangers:
-        raise bad(source, where, f'"{strangers[0][:80]}" is no keypoint of the category "{instance.category[:80]}"')
+        raise bad(
+            source, where, said('"{0}" is no keypoint of the category "{1}"', strangers[0][:80], instance.category[:80])
+        )
     _check_keypoints(instance.keypoints, image, where, source, report)
     if instance.mask is not None and image.width:
         size = (instance.mask.width, instance.mask.height)
         if size != (image.width, image.height):
-            raise bad(source, where, f"its mask is {size[0]} x {size[1]}, the image {image.width} x {image.height}")
+            raise bad(
+                source,
+                where,
+                said("its mask is {0} x {1}, the image {2} x {3}", size[0], size[1], image.width, image.height),
+            )
         if not instance.mask.area:
             report.count("flagged", "mask without any pixel", where, "the outline encloses none; kept as it is")
         _check_outline(instance, image, where, report)
@@ -147,9 +156,9 @@ def _check_keypoints(
         if keypoint.visibility == Visibility.ABSENT:
             continue
         if keypoint.x is None or keypoint.y is None or not (math.isfinite(keypoint.x) and math.isfinite(keypoint.y)):
-            raise bad(source, where, f'the keypoint "{name}" is labelled but has no place')
+            raise bad(source, where, said('the keypoint "{0}" is labelled but has no place', name))
         if max(abs(keypoint.x), abs(keypoint.y)) > MAX_COORDINATE:
-            raise bad(source, where, f'the keypoint "{name}" is absurdly far outside the image')
+            raise bad(source, where, said('the keypoint "{0}" is absurdly far outside the image', name))
         if image.width and not (0 <= keypoint.x <= image.width and 0 <= keypoint.y <= image.height):
             outside.append(name)
         at_zero += max(keypoint.x, keypoint.y) <= 0.5 and min(keypoint.x, keypoint.y) >= 0
@@ -170,7 +179,7 @@ def _check_box(
     if not all(abs(v) <= MAX_COORDINATE for v in instance.box):  # also true for NaN
         raise bad(source, where, "its box is not finite or absurdly far outside the image")
     if x1 < x0 or y1 < y0:
-        raise bad(source, where, f"its box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
+        raise bad(source, where, said("its box ({0}, {1}, {2}, {3}) is turned inside out", x0, y0, x1, y1))
     if x1 == x0 or y1 == y0:
         report.add("changed", where, "its box is empty and was left out")
         return replace(instance, box=None)

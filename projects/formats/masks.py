@@ -20,6 +20,7 @@ from PIL import Image
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import read_header
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
@@ -171,7 +172,7 @@ def read(
         known = images.get(image.rel_path)  # a photo has one picture for each category
         if known is not None and (known.width, known.height) != (image.width, image.height):
             broken.handle(
-                str(relative), bad(file, "", f"its size is not that of another mask of {image.rel_path.stem}")
+                str(relative), bad(file, "", said("its size is not that of another mask of {0}", image.rel_path.stem))
             )
             continue
         if known is not None:
@@ -244,13 +245,13 @@ def _colours(file: Path, size_wh: tuple[int, int]) -> NDArray[np.int64]:
             with Image.open(file, formats=["PNG"]) as image:
                 rgba = np.asarray(image.convert("RGBA"), dtype=np.int64)
     except Exception as error:  # noqa: BLE001 - damaged pictures raise almost anything
-        raise bad(file, "", f"the mask picture is damaged ({type(error).__name__})") from None
+        raise bad(file, "", said("the mask picture is damaged ({0})", type(error).__name__)) from None
     packed = (rgba[..., 0] << 16) | (rgba[..., 1] << 8) | rgba[..., 2]
     packed[rgba[..., 3] == 0] = 0
     kinds = np.unique(packed[packed > 0])
     if len(kinds) > MAX_INSTANCES:
         raise bad(
-            file, "", f"it holds {len(kinds)} colours, more than instances of a photo",
+            file, "", said('it holds {0} colours, more than instances of a photo', len(kinds)),
             "Is it a photo? Store masks with one flat colour for each instance.",
         )  # fmt: skip
     return np.where(packed > 0, np.searchsorted(kinds, packed) + 1, 0)

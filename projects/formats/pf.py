@@ -22,6 +22,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, continuous_to_index
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, lost, tick
 from projects.formats.coco_write import instance_box
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
@@ -146,7 +147,7 @@ def _plan_pascal(
     if not any(pairs.values()):
         raise UserInputError(
             "There is nothing to export as PF-Pascal: no two images of a VOC class share a visible keypoint.",
-            f"Name the categories by VOC classes with aliases ({', '.join(VOC_CLASSES[:5])} ...).",
+            said("Name the categories by VOC classes with aliases ({0} ...).", ", ".join(VOC_CLASSES[:5])),
         )
     return entries, pairs
 

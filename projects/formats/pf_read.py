@@ -14,6 +14,7 @@ from engine.domain.errors import AppError
 from engine.domain.geometry import index_to_continuous
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import read_header
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
@@ -87,7 +88,7 @@ def _csv_rows(file: Path) -> list[list[str]]:
     try:
         return [row for row in csv.reader(io.StringIO(checks.read_text(file))) if row]
     except csv.Error as error:
-        raise bad(file, "", f"it is not valid CSV ({error})") from None
+        raise bad(file, "", said("it is not valid CSV ({0})", error)) from None
 
 
 def _load_mat(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
@@ -95,13 +96,13 @@ def _load_mat(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | No
     try:
         content = read_arrays(data, ("kps", "bbox"))
     except MatlabError as error:
-        raise bad(file, "", f"it is no readable MATLAB 5 file ({error})") from None
+        raise bad(file, "", said("it is no readable MATLAB 5 file ({0})", error)) from None
     if "kps" not in content:
         raise bad(file, "", 'it holds no "kps"')
     kps = content["kps"]
     box = content["bbox"].reshape(-1) if "bbox" in content else None
     if kps.ndim != 2 or kps.shape[1] != 2 or len(kps) > checks.MAX_KEYPOINTS:
-        raise bad(file, "kps", f"N x 2 numbers are expected, found {kps.shape}")
+        raise bad(file, "kps", said("N x 2 numbers are expected, found {0}", kps.shape))
     if box is not None and (
         box.shape != (4,) or not np.isfinite(box).all() or np.abs(box).max() > checks.MAX_COORDINATE
     ):
@@ -112,7 +113,7 @@ def _load_mat(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | No
 def _picture(root: Path, relative: PurePosixPath, source: Path) -> DatasetImage:
     file = checks.resolve_inside(root, relative)
     if file is None:
-        raise bad(source, "", f"its picture {relative} is not there")
+        raise bad(source, "", said("its picture {0} is not there", relative))
     header = read_header(file)
     return DatasetImage(relative, header.width, header.height, orientation=header.orientation, size_told=False)
 
@@ -124,7 +125,7 @@ def _instance(category: str, kps: NDArray[np.float64], box: NDArray[np.float64] 
             keypoints[str(i)] = DatasetKeypoint(Visibility.ABSENT)
             continue
         if max(abs(x), abs(y)) > checks.MAX_COORDINATE:
-            raise bad(file, f"keypoint {i}", "it is absurdly far outside the image")
+            raise bad(file, said("keypoint {0}", i), "it is absurdly far outside the image")
         px, py = (float(v) for v in index_to_continuous((x, y)))
         keypoints[str(i)] = DatasetKeypoint(Visibility.VISIBLE, px, py)
     corners = None
@@ -152,7 +153,7 @@ def read_willow(
         raise bad(path, "", "it holds no test_pairs.csv", "Give the folder PF-WILLOW.")
     rows = _csv_rows(file)
     if not rows or len(rows[0]) != len(WILLOW_HEADER):
-        raise bad(file, "line 1", f"{len(WILLOW_HEADER)} columns are expected")
+        raise bad(file, "line 1", said("{0} columns are expected", len(WILLOW_HEADER)))
     broken = BadItems(report, options.skip_bad)
     images: dict[PurePosixPath, DatasetImage] = {}
     begin(progress, "Reading PF-Willow", len(rows) - 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.domain.errors import AppError
+from engine.domain.texts import said
 from engine.imaging import read_header
 from projects.formats import checks
 from projects.formats.base import bad
@@ -28,12 +29,16 @@ def read_index_mask(file: Path, size_wh: tuple[int, int], *, any_colour: bool = 
     try:
         header = read_header(file)  # refuses bombs by size before anything is decoded
     except AppError as error:
-        raise bad(file, "", f"the mask picture cannot be read: {error.user_message}") from None
+        raise bad(file, "", said("the mask picture cannot be read: {0}", error.user_message)) from None
     if header.size_wh != tuple(size_wh):
-        raise bad(file, "", f"the mask is {header.width} x {header.height}, its image {size_wh[0]} x {size_wh[1]}")
+        raise bad(
+            file,
+            "",
+            said("the mask is {0} x {1}, its image {2} x {3}", header.width, header.height, size_wh[0], size_wh[1]),
+        )
     checks.check_raster(Item(file, "", {}), header.width, header.height)
     if header.mode not in _INDEX_MODES and not any_colour:
-        raise bad(file, "", f"the mask is a {header.mode} colour picture; a palette or grey one is expected")
+        raise bad(file, "", said("the mask is a {0} colour picture; a palette or grey one is expected", header.mode))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -41,11 +46,15 @@ def read_index_mask(file: Path, size_wh: tuple[int, int], *, any_colour: bool = 
                 image.load()
                 values = np.asarray(image if image.mode in _INDEX_MODES else image.convert("RGB"))
     except Exception as error:  # noqa: BLE001 - damaged pictures raise almost anything
-        raise bad(file, "", f"the mask picture is damaged ({type(error).__name__})") from None
+        raise bad(file, "", said("the mask picture is damaged ({0})", type(error).__name__)) from None
     if values.ndim == 3:
         values = values.max(axis=2)
     if values.shape != (size_wh[1], size_wh[0]):  # an EXIF rotation has no place in a label picture
-        raise bad(file, "", f"the mask is stored as {values.shape[1]} x {values.shape[0]}, its image as {size_wh}")
+        raise bad(
+            file,
+            "",
+            said("the mask is stored as {0} x {1}, its image as {2}", values.shape[1], values.shape[0], size_wh),
+        )
     return values.astype(np.uint8) if values.dtype == bool else values
 
 

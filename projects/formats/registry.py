@@ -10,6 +10,7 @@ from types import ModuleType
 
 from engine import plugins
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from projects.formats import exhaustive
 from projects.formats.base import Reader, WriteOptions, Writer
 from projects.formats.dataset import Dataset, ReportItem
@@ -57,7 +58,9 @@ class FormatSpec:
     def reader(self) -> Reader:
         """The module's `read`; UserInputError when the format cannot be read."""
         if not self.reads:
-            raise UserInputError(f"The format {self.name} can be exported only.", "Choose another format to import.")
+            raise UserInputError(
+                said("The format {0} can be exported only.", self.name), "Choose another format to import."
+            )
         reader: Reader = self.load().read
         return reader
 
@@ -65,7 +68,9 @@ class FormatSpec:
     def writer(self) -> Writer:
         """The module's `write`; UserInputError when the format cannot be written."""
         if not self.writes:
-            raise UserInputError(f"The format {self.name} can be imported only.", "Choose another format to export to.")
+            raise UserInputError(
+                said("The format {0} can be imported only.", self.name), "Choose another format to export to."
+            )
         writer: Writer = self.load().write
         return writer
 
@@ -175,5 +180,5 @@ def get_format(name: str) -> FormatSpec:
     """By name; UserInputError lists the known ones."""
     spec = FORMATS.get(name.strip().lower())
     if spec is None:
-        raise UserInputError(f'There is no format "{name}".', f"Use one of: {', '.join(FORMATS)}.")
+        raise UserInputError(said('There is no format "{0}".', name), said("Use one of: {0}.", ", ".join(FORMATS)))
     return spec

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from projects.formats.files import cannot_write
 
 MARKER = ".kinmark-export.json"
@@ -44,7 +45,7 @@ class FolderSink:
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts:
             raise UserInputError(
-                f"The export would write outside its folder ({name}).", "Rename the image or category."
+                said("The export would write outside its folder ({0}).", name), "Rename the image or category."
             )
         path = self._root / relative
         try:
@@ -89,7 +90,7 @@ def open_sink(target: Path, kind: str, archive: str = "") -> Iterator[Sink]:
         KnownError: the disk refuses.
     """
     if archive and archive not in ARCHIVES:
-        raise UserInputError(f"Unknown archive type {archive}.", f"Use one of {', '.join(ARCHIVES)}.")
+        raise UserInputError(said("Unknown archive type {0}.", archive), said("Use one of {0}.", ", ".join(ARCHIVES)))
     final = target.with_name(target.name + archive) if archive else target
     if not archive:
         _check_replaceable(final)
@@ -121,10 +122,10 @@ def _collect(work: Path, name: str, kind: str, archive: str) -> Iterator[Sink]:
 
 def _check_replaceable(target: Path) -> None:
     if target.is_file():
-        raise UserInputError(f"{target} is a file; the export needs a folder.", "Choose another place.")
+        raise UserInputError(said("{0} is a file; the export needs a folder.", target), "Choose another place.")
     if target.is_dir() and any(target.iterdir()) and not (target / MARKER).is_file():
         raise UserInputError(
-            f"The folder {target} already holds other files.", "Choose an empty or new folder for the export."
+            said("The folder {0} already holds other files.", target), "Choose an empty or new folder for the export."
         )
 
 

@@ -18,6 +18,7 @@ from engine.domain.errors import AppError, KnownError, UserInputError
 from engine.domain.geometry import continuous_to_index, index_to_continuous
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from projects.formats.checks import Item
@@ -74,7 +75,7 @@ def check_container(path: Path) -> None:
     except AppError:
         raise
     except Exception as error:  # noqa: BLE001 - h5py raises KeyError, OSError, RuntimeError, TypeError on damaged files
-        raise bad(path, "", f"it is no HDF5 file that can be read ({type(error).__name__})") from None
+        raise bad(path, "", said("it is no HDF5 file that can be read ({0})", type(error).__name__)) from None
 
 
 def read_slp(
@@ -140,7 +141,7 @@ def _read(
             labels = load(sio)
             frames = list(labels.labeled_frames)
     except Exception as error:  # noqa: BLE001 - the readers of sleap-io raise almost anything on damaged files
-        what = f"sleap-io cannot read it ({type(error).__name__}: {str(error)[:120]})"
+        what = said("sleap-io cannot read it ({0}: {1})", type(error).__name__, str(error)[:120])
         raise bad(path, "", what) from None
     categories = _categories(labels, options, report)
     broken = BadItems(report, options.skip_bad)
@@ -153,9 +154,9 @@ def _read(
             images.append(_image(path, frame, categories, report))
         except AppError as error:
             broken.handle(where, error)
-    for what, items in (("suggested frame", labels.suggestions), ("session of cameras", labels.sessions)):
+    for kept, items in (("suggested frame", labels.suggestions), ("session of cameras", labels.sessions)):
         if len(items):
-            report.count("lost", what, path.name, "there is no place for it", len(items))
+            report.count("lost", kept, path.name, "there is no place for it", len(items))
     rois = len(getattr(labels, "rois", ()) or ())
     if rois:
         report.count("lost", "region of interest", path.name, "there is no place for it", rois)
@@ -175,7 +176,9 @@ def _categories(labels: Any, options: ReadOptions, report: Report) -> dict[int, 
         taken.add(name)
         raw = [str(n) for n in skeleton.node_names]
         if len(raw) > checks.MAX_KEYPOINTS:
-            raise bad(labels.provenance.get("filename", ""), f"skeleton {name}", f"it has {len(raw)} nodes")
+            raise bad(
+                labels.provenance.get("filename", ""), said("skeleton {0}", name), said("it has {0} nodes", len(raw))
+            )
         names = unique_names(raw, f"skeleton {name}", report)
         edges = tuple(dict.fromkeys((int(a), int(b)) for a, b in skeleton.edge_inds if a != b))
         place = {n: i for i, n in enumerate(raw)}
@@ -347,11 +350,13 @@ def _write(
         part.replace(file)
     except ValueError as error:
         raise KnownError(
-            f"sleap-io cannot write {file}: {error}.", "Re-link the clips and photos that are named.", repr(error)
+            said("sleap-io cannot write {0}: {1}.", file, error),
+            "Re-link the clips and photos that are named.",
+            repr(error),
         ) from None
     except OSError as error:
         raise KnownError(
-            f"Cannot write {file}: {error.strerror or error}.", "Free space, choose another folder or check its permissions.",
+            said('Cannot write {0}: {1}.', file, error.strerror or error), "Free space, choose another folder or check its permissions.",
             repr(error),
         ) from None  # fmt: skip
     report.files.append(str(file))

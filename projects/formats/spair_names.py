@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
@@ -52,7 +53,7 @@ def _first_free(base: str, taken: Iterable[str]) -> str:
         if not _clashes(candidate, others):
             return candidate
     raise UserInputError(
-        f'No folder name for the category "{base}" is safe beside the others.',
+        said('No folder name for the category "{0}" is safe beside the others.', base),
         "Give the categories longer names or aliases.",
     )
 

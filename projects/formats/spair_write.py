@@ -23,6 +23,7 @@ from engine.domain.errors import AppError, UserInputError
 from engine.domain.geometry import box_of_points, continuous_to_pixel, fit_similarity
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, lost, tick
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from projects.formats.files import jpeg_bytes, write_atomically
@@ -228,7 +229,8 @@ def _write_images(sink: Sink, entries: list[_Entry], progress: Progress | None, 
         except AppError as error:
             # A pair without its picture breaks every reader, and pairs are already chosen: stop with the file's name.
             raise UserInputError(
-                f"The SPair export needs the picture {entry.image.rel_path}: {error.user_message}", error.hint
+                said("The SPair export needs the picture {0}: {1}", entry.image.rel_path, error.user_message),
+                error.hint,
             ) from None
         sink.add(f"JPEGImages/{entry.category}/{entry.stem}.jpg", picture)
         sink.add(f"ImageAnnotation/{entry.category}/{entry.stem}.json", _json(_image_json(entry)))

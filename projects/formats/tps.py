@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from projects.formats.checks import Item
@@ -133,7 +134,9 @@ def _parse(file: Path, broken: BadItems, report: Report) -> list[_Specimen]:
         if line and blocks:
             blocks[-1][1].append((number, line))
         elif line:
-            broken.handle(f"{file.name}, line {number}", bad(file, f"line {number}", "it stands before the first LM="))
+            broken.handle(
+                f"{file.name}, line {number}", bad(file, said("line {0}", number), "it stands before the first LM=")
+            )
     for number, lines in blocks:
         try:
             specimens.append(_specimen(file, number, lines, report))
@@ -174,7 +177,12 @@ def _specimen(file: Path, start: int, lines: list[tuple[int, str]], report: Repo
         elif key != "CURVES":
             report.count("lost", f"{key[:40]}=", f"{file.name}, line {number}", "there is no place for it")
     if left > 0:
-        raise bad(file, f"line {lines[-1][0]}", f"{left} landmarks are missing after it", "Check the count after LM=.")
+        raise bad(
+            file,
+            said("line {0}", lines[-1][0]),
+            said("{0} landmarks are missing after it", left),
+            "Check the count after LM=.",
+        )
     return specimen
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import ReadOptions, WriteOptions, bad, begin, count_dataset
 from projects.formats.coco_read import read_data
@@ -79,7 +80,7 @@ def read(
         if isinstance(category, dict) and category.get("id") in whole:
             names = category.get("keypoints")
             if names not in (None, [], list(COCO_PERSON), list(NAMES)):
-                raise bad(path, f"category {category.get('id')}", "its keypoints are not those of COCO people")
+                raise bad(path, said("category {0}", category.get("id")), "its keypoints are not those of COCO people")
             category |= {"keypoints": list(NAMES), "keypoint_pairs": pairs}
             category.pop("sigmas", None)
     for number, annotation in enumerate(data["annotations"]):
@@ -103,7 +104,7 @@ def _join(path: Path, annotation: dict[str, Any], number: int, report: Report) -
         if values in (None, []):
             values = [0, 0, 0] * size
         if not isinstance(values, list) or len(values) != 3 * size:
-            raise bad(path, where, f'"{field}" must hold {3 * size} numbers')
+            raise bad(path, where, said('"{0}" must hold {1} numbers', field, 3 * size))
         joined += values
     for part in PARTS:
         valid = annotation.pop(f"{part}_valid", None)

@@ -9,6 +9,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from engine.domain.errors import ImportFileError
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import bad
 
@@ -22,13 +23,13 @@ def load_xml(path: Path) -> Element:
         root: Element = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
         raise bad(
-            path, "", f"it declares a document type or entities ({type(error).__name__}), which no annotation file needs",
+            path, "", said('it declares a document type or entities ({0}), which no annotation file needs', type(error).__name__),
             "Do not import files of unknown origin.",
         ) from None  # fmt: skip
     except ParseError as error:
-        raise bad(path, f"line {error.position[0]}", *_why(data, str(error))) from None
+        raise bad(path, said("line {0}", error.position[0]), *_why(data, str(error))) from None
     except (ValueError, LookupError, RecursionError) as error:
-        raise bad(path, "", f"it is not valid XML ({error})") from None
+        raise bad(path, "", said("it is not valid XML ({0})", error)) from None
     if _deeper_than(root, MAX_DEPTH):
         raise bad(path, "", "its elements are nested too deeply")
     return root

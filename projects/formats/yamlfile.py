@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from engine.domain.texts import said
 from projects.formats import checks
 from projects.formats.base import bad
 from projects.formats.checks import Item
@@ -32,4 +33,4 @@ def load_yaml(file: Path) -> Item:
         raise bad(file, "", "it is nested too deeply") from None
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as error:
         # PyYAML's constructors raise the latter on odd scalars (dates, sexagesimal numbers, unhashable keys).
-        raise bad(file, "", f"it is not valid YAML ({str(error)[:200]})") from None
+        raise bad(file, "", said("it is not valid YAML ({0})", str(error)[:200])) from None

@@ -11,6 +11,7 @@ from engine.domain.errors import AppError
 from engine.domain.geometry import Box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import is_image_path, read_header, unreadable_kind
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
@@ -295,7 +296,12 @@ class _Lines:
         if len(values) != expected:
             other = (len(values) - 5) / self.count
             hint = (
-                f"If each keypoint has {other:.0f} numbers, write kpt_shape: [{self.count}, {other:.0f}]."
+                said(
+                    "If each keypoint has {0} numbers, write kpt_shape: [{1}, {2}].",
+                    f"{other:.0f}",
+                    self.count,
+                    f"{other:.0f}",
+                )
                 if other in (2, 3)
                 else ""
             )

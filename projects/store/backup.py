@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.domain.errors import OperationCancelled, ProjectError, UserInputError
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 from projects.store.database import APPLICATION_ID, DATABASE_NAME, connect, translated_errors
 
 KEEP_NEWEST = 5
@@ -156,12 +157,16 @@ def restore(folder: Path, backup: Path | None = None) -> Path:
     """
     backup = backup or newest_good(folder)
     if backup is None:
-        raise ProjectError(f"The project {folder} has no good backup.", "Look for a copy of the folder elsewhere.")
+        raise ProjectError(
+            said("The project {0} has no good backup.", folder), "Look for a copy of the folder elsewhere."
+        )
     if not backup.is_file():
-        raise UserInputError(f"There is no backup {backup}.")
+        raise UserInputError(said("There is no backup {0}.", backup))
     problems = check(backup)
     if problems:
-        raise ProjectError(f"The backup {backup.name} is damaged itself.", "Choose an older one.", "; ".join(problems))
+        raise ProjectError(
+            said("The backup {0} is damaged itself.", backup.name), "Choose an older one.", "; ".join(problems)
+        )
     database = folder / DATABASE_NAME
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     with translated_errors(database, "Restoring a backup"):

@@ -21,6 +21,7 @@ class OpChanges:
         ids: of the main rows that were made or changed, in the order of the arguments.
         count: how many things were done (proposals accepted, images added, ...).
         skipped: one sentence for each thing that was not done.
+        by_program: an undone or redone step that the program had taken by itself.
     """
 
     name: str
@@ -30,6 +31,7 @@ class OpChanges:
     ids: tuple[int, ...] = ()
     count: int = 0
     skipped: tuple[str, ...] = ()
+    by_program: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.tables)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
 from engine.domain.errors import ProjectError
+from engine.domain.texts import said
 
 APPLICATION_ID = 0x4B4E4D4B
 """`PRAGMA application_id` of our databases: the bytes "KNMK"."""
@@ -113,4 +114,6 @@ def translate(path: Path, doing: str, error: Exception) -> ProjectError:
         what, hint = "the project file cannot be reached", "Check that the drive is connected and readable."
     else:
         what, hint = "the database refused it", "Repeat it; if it fails again, report it with the details."
-    return ProjectError(f"{doing} failed in {folder}: {what}.", hint, details=f"{type(error).__name__}: {text}")
+    return ProjectError(
+        said("{0} failed in {1}: {2}.", doing, folder, what), hint, details=f"{type(error).__name__}: {text}"
+    )

@@ -14,6 +14,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.keypoints import InstanceKeypoints, Visibility
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 
 HUMAN, FROM_PROPOSAL, IMPORTED = "human", "proposal", "imported"
 ORIGINS = (HUMAN, FROM_PROPOSAL, IMPORTED)
@@ -75,7 +76,7 @@ def checked_point(x: float | None, y: float | None, visibility: int) -> tuple[fl
     """(x, y, visibility) as stored: absent keypoints have no position, others a finite one; UserInputError otherwise."""
     if visibility not in (0, 1, 2):
         raise UserInputError(
-            f"A keypoint has the visibility {visibility}.", "It must be 0 (absent), 1 (hidden) or 2 (visible)."
+            said("A keypoint has the visibility {0}.", visibility), "It must be 0 (absent), 1 (hidden) or 2 (visible)."
         )
     if visibility == Visibility.ABSENT:
         return None, None, 0

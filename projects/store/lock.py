@@ -15,7 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.domain.errors import ProjectError
+from engine.domain.errors import ProjectLockedError
+from engine.domain.texts import said
 
 _guard = threading.Lock()
 _held: dict[Path, tuple[FileLock, int]] = {}
@@ -36,13 +37,13 @@ def acquire(folder: Path) -> int:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise ProjectError(
-                f"The project {folder} is open in another program{_holder(folder)}.",
+            raise ProjectLockedError(
+                said("The project {0} is open in another program{1}.", folder, _holder(folder)),
                 "Close it there, or open the project read-only.",
             ) from None
         except OSError as error:
-            raise ProjectError(
-                f"The project {folder} cannot be locked for writing.",
+            raise ProjectLockedError(
+                said("The project {0} cannot be locked for writing.", folder),
                 "Copy it to a local disk where you may write, or open it read-only.",
                 repr(error),
             ) from error

@@ -6,11 +6,12 @@ import sqlite3
 from pathlib import Path
 
 from engine.domain.errors import ProjectError
+from engine.domain.texts import said
 from projects.store.database import APPLICATION_ID, connect, translated_errors, write_engine
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `migrations/versions`; a test compares it with the folder and the folder with the models."""
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of HEAD: raised with every revision, so that the version is known without Alembic."""
 
 
@@ -48,17 +49,22 @@ def version_of(connection: sqlite3.Connection, folder: Path) -> int:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError as error:
         raise ProjectError(
-            f"The project file in {folder} is damaged or is not a Kinmark project.",
+            said("The project file in {0} is damaged or is not a Kinmark project.", folder),
             "Restore the last good copy from its backups folder.",
             str(error),
         ) from error
     if application != APPLICATION_ID:
         raise ProjectError(
-            f"{folder} is not a Kinmark project.", "Open a folder that ends in .kinmark, or make a new project."
+            said("{0} is not a Kinmark project.", folder), "Open a folder that ends in .kinmark, or make a new project."
         )
     if version > VERSION:
         raise ProjectError(
-            f"The project {folder} was made by a newer Kinmark (format {version}, this one reads up to {VERSION}).",
+            said(
+                "The project {0} was made by a newer Kinmark (format {1}, this one reads up to {2}).",
+                folder,
+                version,
+                VERSION,
+            ),
             "Update Kinmark to open it.",
         )
     return version

@@ -10,14 +10,17 @@ Triggers are made from the models at each opening, so they always fit the tables
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Table
 
 from engine.domain.errors import BugError
-from projects.store.models import TABLE_NUMBERS, logged_columns, logged_tables
+from engine.domain.texts import Text
+from projects.store.history import TABLE_NUMBERS, logged_columns, logged_tables
 
 _PARENTS = {key.column.table.name for table in logged_tables() for key in table.foreign_keys}
 _NAMES = {number: name for name, number in TABLE_NUMBERS.items()}
@@ -85,6 +88,8 @@ def set_current(connection: Connection, step_id: int | None) -> None:
 
 JOB = "job:"
 """Prefix of the merge keys of background jobs."""
+PERSON, PROGRAM = "person", "program"
+"""Who took a step: somebody asked for it, or the program did it by itself in the background."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,29 @@ class OpenStep:
     joined: bool = False
 
 
-def open_step(connection: Connection, name: str, merge_key: str, now: str) -> OpenStep:
+@dataclass(frozen=True)
+class Step:
+    """A step of the history: its name (a `Text` where something is filled in), noted rows, and who took it."""
+
+    id: int
+    name: str
+    rows: int
+    by_program: bool
+
+
+_STEP = "id, name, said, rows, origin"
+
+
+def _step(row: Sequence[Any]) -> Step:
+    name = Text.from_json(json.loads(row[2])) if row[2] else str(row[1])
+    return Step(int(row[0]), name, int(row[3]), row[4] == PROGRAM)
+
+
+def _said(name: str) -> str | None:
+    return json.dumps(name.to_json(), ensure_ascii=False) if isinstance(name, Text) else None
+
+
+def open_step(connection: Connection, name: str, merge_key: str, now: str, origin: str = PERSON) -> OpenStep:
     """The step to write under: an earlier one with the same non-empty `merge_key`, else a new one.
 
     Batches of a job (`JOB...`) join their step wherever it lies below; edits by hand (arrow-key nudges) only the newest
@@ -110,10 +137,15 @@ def open_step(connection: Connection, name: str, merge_key: str, now: str) -> Op
         if newest is not None and newest[1] == merge_key:
             return OpenStep(int(newest[0]), False, merge_key.startswith(JOB))
     cursor = connection.exec_driver_sql(
-        "INSERT INTO undo_step (name, merge_key, undone, rows, created_at) VALUES (?, ?, 0, 0, ?)",
-        (name, merge_key, now),
+        "INSERT INTO undo_step (name, said, merge_key, origin, undone, rows, created_at) VALUES (?, ?, ?, ?, 0, 0, ?)",
+        (str(name), _said(name), merge_key, origin, now),
     )
     return OpenStep(int(cursor.lastrowid or 0), True)
+
+
+def rename_step(connection: Connection, step_id: int, name: str) -> None:
+    """Give a step the name that it turned out to have."""
+    connection.exec_driver_sql("UPDATE undo_step SET name = ?, said = ? WHERE id = ?", (str(name), _said(name), step_id))
 
 
 def close_step(connection: Connection, step: OpenStep) -> bool:
@@ -154,25 +186,23 @@ def touched(connection: Connection) -> tuple[frozenset[str], frozenset[int]]:
     return frozenset(_NAMES[row[0]] for row in rows), frozenset(row[1] for row in rows if row[1])
 
 
-def next_undo(connection: Connection) -> tuple[int, str] | None:
-    """(id, name) of the step that undo would take back."""
-    row = connection.exec_driver_sql("SELECT id, name FROM undo_step WHERE undone = 0 ORDER BY id DESC LIMIT 1").first()
-    return (int(row[0]), str(row[1])) if row else None
+def next_undo(connection: Connection) -> Step | None:
+    """The step that undo would take back."""
+    return next(iter(upcoming(connection, forward=False, limit=1)), None)
 
 
-def upcoming(connection: Connection, *, forward: bool, limit: int) -> list[tuple[str, int]]:
-    """(name, noted rows) of the next `limit` steps that undo (or redo, `forward`) would take, in their order."""
+def next_redo(connection: Connection) -> Step | None:
+    """The step that redo would bring back."""
+    return next(iter(upcoming(connection, forward=True, limit=1)), None)
+
+
+def upcoming(connection: Connection, *, forward: bool, limit: int) -> list[Step]:
+    """The next `limit` steps that undo (or redo, `forward`) would take, in their order."""
     order = "ORDER BY id" if forward else "ORDER BY id DESC"
     rows = connection.exec_driver_sql(
-        f"SELECT name, rows FROM undo_step WHERE undone = ? {order} LIMIT ?", (int(forward), limit)
+        f"SELECT {_STEP} FROM undo_step WHERE undone = ? {order} LIMIT ?", (int(forward), limit)
     ).all()
-    return [(str(row[0]), int(row[1])) for row in rows]
-
-
-def next_redo(connection: Connection) -> tuple[int, str] | None:
-    """(id, name) of the step that redo would bring back."""
-    row = connection.exec_driver_sql("SELECT id, name FROM undo_step WHERE undone = 1 ORDER BY id LIMIT 1").first()
-    return (int(row[0]), str(row[1])) if row else None
+    return [_step(row) for row in rows]
 
 
 _PARK = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from engine.api import SEARCH_METHOD, Calibration, DecisionRecord, Engine
+from engine.api import FIRST_LOOK, Calibration, DecisionRecord, Engine
 from engine.domain.proposals import KeypointSignals
 from projects.project import Project
 from projects.store.rows import CategoryRow, DecisionRow
@@ -27,7 +27,7 @@ def _record(row: DecisionRow) -> DecisionRecord | None:
 def _first_looks(project: Project, run_ids: set[int | None]) -> set[int | None]:
     """Runs that were first looks: these know less, and their confidence has a model of its own."""
     runs = [project.queries.run(run_id) for run_id in run_ids if run_id is not None]
-    return {run.id for run in runs if run is not None and json.loads(run.spec)["method"] == SEARCH_METHOD}
+    return {run.id for run in runs if run is not None and json.loads(run.spec)["method"] == FIRST_LOOK}
 
 
 def project_calibration(project: Project, engine: Engine, category: CategoryRow) -> Calibration | None:

@@ -12,6 +12,7 @@ from engine.api import DEFAULT_BACKBONE, Engine, MatchRequest, MatchSettings, Ta
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.geometry import Box, fit_similarity
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.store.rows import ImageRow, InstanceRow
@@ -33,7 +34,6 @@ def copy_instances(
     *,
     backbone: str = DEFAULT_BACKBONE,
     prompt: str = "auto",
-    settings: MatchSettings = MatchSettings(),
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> CopyOutcome:
@@ -43,7 +43,7 @@ def copy_instances(
     scaled with the picture. The engine works before anything is written: the transaction is short, and a cancellation
     leaves nothing behind.
     """
-    return _copy(project, instance_ids, image_ids, _How(engine, backbone, prompt, settings, progress, cancel))
+    return _copy(project, instance_ids, image_ids, _How(engine, backbone, prompt, MatchSettings(), progress, cancel))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _copy(project: Project, instance_ids: Iterable[int], image_ids: Iterable[int
         try:
             warped.append((instance, target, _warp(how, instance, images[instance.image_id], target)))
         except AppError as error:
-            outcome.skipped.append(f"{target.file_name}: {error.user_message}")
+            outcome.skipped.append(said("{0}: {1}", target.file_name, error.user_message))
         if how.progress is not None:
             how.progress.step(note=target.file_name)
     if not warped:

@@ -24,6 +24,7 @@ from engine.domain.geometry import longer_side
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
+from engine.domain.texts import said
 from projects.project import Project
 from projects.store.rows import CategoryRow
 from projects.workflows.propose_plan import categories_to_propose, exemplars_of
@@ -81,7 +82,7 @@ def _evaluate_category(
     photos = sorted({e.image.image_id for e in exemplars})
     if len(photos) < 2:
         raise UserInputError(
-            f"Cross-validation of {category.name} needs labels on two photos, there are {len(photos)}.",
+            said("Cross-validation of {0} needs labels on two photos, there are {1}.", category.name, len(photos)),
             "Label or import some more first.",
         )
     folds = min(options.folds, len(photos))
@@ -155,7 +156,9 @@ def write_report(report: dict[str, Any], out: Path) -> list[Path]:
         if isinstance(report.get("per_image"), list):
             files.append(_plot(report, out / "pck.png"))
     except OSError as error:
-        raise KnownError(f"The report cannot be written to {out}.", "Choose another folder.", repr(error)) from None
+        raise KnownError(
+            said("The report cannot be written to {0}.", out), "Choose another folder.", repr(error)
+        ) from None
     return files
 
 

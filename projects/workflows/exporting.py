@@ -16,6 +16,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import WriteOptions, begin, tick
 from projects.formats.dataset import (
     Dataset,
@@ -27,8 +28,8 @@ from projects.formats.dataset import (
     ReportItem,
 )
 from projects.formats.registry import get_format
+from projects.places import instance_limit
 from projects.project import Project
-from projects.several import instance_limit
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
 from projects.videos import SETTING as VIDEOS
 from projects.videos import frame_of
@@ -70,7 +71,7 @@ def export_project(
     spec = get_format(options.format)
     writer = spec.writer
     if out.is_file():
-        raise UserInputError(f"{out} is a file; an export needs a folder.", "Choose another place.")
+        raise UserInputError(said("{0} is a file; an export needs a folder.", out), "Choose another place.")
     dataset, items = project_dataset(project, options, progress=progress, cancel=cancel)
     report = writer(dataset, out, options.write, progress, cancel)
     report.items = items + spec.common_losses(dataset) + report.items
@@ -226,7 +227,7 @@ class _Collector:
             if row.category_id in self._by_id:
                 result.setdefault(row.image_id, []).append(self._instance(row))
         if self._options.with_proposals:
-            for proposal in self._project.queries.proposals(image_ids=image_ids):
+            for proposal in self._project.queries.proposals(image_id=image_ids):
                 if proposal.category_id in self._by_id:
                     result.setdefault(proposal.image_id, []).append(self._proposal(proposal))
         return result

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
 from engine.api import (
@@ -24,6 +25,7 @@ from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, PartProgress, Progress
 from engine.domain.proposals import MaskProposal
+from engine.domain.texts import said
 from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
@@ -158,11 +160,14 @@ class FindSweep:
         if by_name(options) and not self._engine.knows_word(options.name, options.backbone):
             # Asked before anything is stored: an unknown word must not leave a category behind.
             raise UserInputError(
-                f"The backbone '{options.backbone}' does not know the word '{options.name}', "
-                "so it cannot be searched without a photo of it.",
+                said(
+                    "The backbone '{0}' does not know the word '{1}', so it cannot be searched without a photo of it.",
+                    options.backbone, options.name,
+                ),
                 "Mark one on a photo and search for that, or use a backbone with a larger vocabulary.",
             )
-        with self._project.group(f"Find {options.identity or options.name or 'an instance'}"):
+        name = options.identity or options.name
+        with self._project.group(said("Find {name}", name=name) if name else "Find an instance"):
             plan = make_plan(self._project, options)
             confirm_references(self._project, options, plan)
         return plan
@@ -292,13 +297,14 @@ class FindSweep:
 
     def _store(self, plan: FindPlan, batch: Sequence[MaskProposal]) -> OpChanges:
         identity = plan.identity
-        changes = self._project.operations.add_mask_proposals(
-            batch,
-            plan.category.id,
-            identity_id=identity.id if identity else None,
-            job=self.options.job,
-            name=self.options.step_name or f"Find {identity.name if identity else plan.category.name}",
-        )
+        with self._project.by_itself() if self.options.by_itself else nullcontext():
+            changes = self._project.operations.add_mask_proposals(
+                batch,
+                plan.category.id,
+                identity_id=identity.id if identity else None,
+                job=self.options.job,
+                name=self.options.step_name or said("Find {name}", name=identity.name if identity else plan.category.name),
+            )
         self.outcome.skipped.extend(changes.skipped)
         return changes
 

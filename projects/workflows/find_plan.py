@@ -8,6 +8,7 @@ from engine.api import DEFAULT_BACKBONE, InstanceSettings, Reference
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, box_iou
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from engine.remote import is_there
 from projects.project import Project
 from projects.store.inputs import NewInstance
@@ -40,6 +41,7 @@ class FindOptions:
             confirmed instance.
         targets_glob, image_ids: which photos are searched (None = all).
         exhaustive: score every photo instead of a shortlist in large collections.
+        by_itself: nobody asked for it (a background improvement); undo takes it back with the step of the person before it.
         job: calls with the same name are one undo step (resuming a paused search); step_name: its name in the undo list.
     """
 
@@ -54,6 +56,7 @@ class FindOptions:
     settings: InstanceSettings = InstanceSettings()
     job: str = ""
     step_name: str = ""
+    by_itself: bool = False
 
 
 def image_of(project: Project, which: str | int) -> ImageRow:
@@ -61,11 +64,12 @@ def image_of(project: Project, which: str | int) -> ImageRow:
     row = project.queries.image(which) if isinstance(which, int) else project.queries.image_named(which)
     if row is None:
         raise UserInputError(
-            f"There is no image {which} in the project.", "Give its path relative to the image folder."
+            said("There is no image {0} in the project.", which), "Give its path relative to the image folder."
         )
     if not is_there(row.path):
         raise UserInputError(
-            f"The image {row.file_name} is not where it was ({row.path}).", "Restore it, or re-link the moved folder."
+            said("The image {0} is not where it was ({1}).", row.file_name, row.path),
+            "Restore it, or re-link the moved folder.",
         )
     return row
 
@@ -195,4 +199,4 @@ def confirm_references(project: Project, options: FindOptions, plan: FindPlan) -
         if any(b is not None and box_iou(b, box) >= SAME_REGION for b in boxes):
             continue
         new = NewInstance(image.id, plan.category.id, box=box, mask=spec.mask, identity_id=plan.identity.id)
-        project.operations.add_instances([new], name=f"Confirm {plan.identity.name}")
+        project.operations.add_instances([new], name=said("Confirm {name}", name=plan.identity.name))

@@ -16,6 +16,7 @@ from engine.domain.errors import KnownError, UnreadableImageError, UserInputErro
 from engine.domain.geometry import Box, clip_box, expand_box
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import load_image
 from projects.project import Project
 from projects.store.rows import IdentityRow, ImageRow
@@ -52,7 +53,7 @@ def require_identity(project: Project, name: str) -> IdentityRow:
     row = project.queries.identity(name)
     if row is None:
         known = ", ".join(i.name for i in project.queries.identities()[:20]) or "none yet"
-        raise UserInputError(f"There is no identity {name}.", f"Known: {known}.")
+        raise UserInputError(said("There is no identity {0}.", name), said("Known: {0}.", known))
     return row
 
 
@@ -63,11 +64,15 @@ def split_by_images(project: Project, name: str, new: str, images: Sequence[str]
     for which in images:
         row = project.queries.image_named(which)
         if row is None:
-            raise UserInputError(f"There is no image {which} in the project.", "Give its path in the image folder.")
+            raise UserInputError(
+                said("There is no image {0} in the project.", which), "Give its path in the image folder."
+            )
         ids.append(row.id)
     chosen = [i.id for i in project.queries.instances(identity_id=identity.id) if i.image_id in set(ids)]
     if not chosen:
-        raise UserInputError(f"{name} has no confirmed instance on these photos.", "See: kinmark identities list.")
+        raise UserInputError(
+            said("{0} has no confirmed instance on these photos.", name), "See: kinmark identities list."
+        )
     return project.operations.split_identity(identity.id, chosen, new).count
 
 
@@ -97,7 +102,7 @@ def export_identities(
         UserInputError: the folder is not empty, an unknown name. KnownError: it cannot be written.
     """
     if out.exists() and any(out.iterdir()):
-        raise UserInputError(f"The folder {out} is not empty.", "Choose a new folder.")
+        raise UserInputError(said("The folder {0} is not empty.", out), "Choose a new folder.")
     rows = [require_identity(project, n) for n in names] or list(project.queries.identities())
     items = [item for row in rows for item in _items(project, row, suggested)]
     report = IdentityExport(identities=len({i.identity.id for i in items}))
@@ -116,7 +121,9 @@ def export_identities(
                 if progress is not None:
                     progress.step(note=item.image.file_name)
     except OSError as error:
-        raise KnownError(f"Cannot write the export to {out}.", "Check space and permissions.", repr(error)) from None
+        raise KnownError(
+            said("Cannot write the export to {0}.", out), "Check space and permissions.", repr(error)
+        ) from None
     return report
 
 
@@ -146,7 +153,7 @@ def _write_item(
     out: Path, item: _Item, counters: dict[str, int], table: csv.DictWriter[str], report: IdentityExport
 ) -> None:
     if item.box is None:
-        report.skipped.append(f"{item.image.file_name}: {item.identity.name} has neither mask nor box there")
+        report.skipped.append(said("{0}: {1} has neither mask nor box there", item.image.file_name, item.identity.name))
         return
     try:
         rgb = load_image(item.image.path).rgb

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.imaging import is_cut_off, is_image_path
 from projects.formats.checks import is_absolute, resolve_inside
 from projects.formats.dataset import DatasetImage, Report
@@ -96,7 +97,7 @@ class ImageFinder:
             video = image.extra.get("video")
             if not fits and isinstance(video, dict):
                 clip = str(video["clip"]).replace("\\", "/").rpartition("/")[2]
-                what = f"frame of {clip}"
+                what = said("frame of {0}", clip)
                 report.count(
                     "skipped", what, f"frame {video['frame']}", "no photo of it: kinmark add DIR CLIP --frames list=..."
                 )
@@ -211,8 +212,12 @@ class ImageFinder:
                 same = [r for r in same if r.path.is_relative_to(root)] or (same if len(same) == 1 else [])
             if len(same) > 1:
                 raise UserInputError(
-                    f"The photo {name} stands in {len(same)} image folders of the project: "
-                    f"{', '.join(str(r.path) for r in same[:MAX_NAMED])}.",
+                    said(
+                        "The photo {0} stands in {1} image folders of the project: {2}.",
+                        name,
+                        len(same),
+                        ", ".join(str(r.path) for r in same[:MAX_NAMED]),
+                    ),
                     "Say which one is meant with --images.",
                 )
             if same:

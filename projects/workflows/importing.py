@@ -15,6 +15,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from engine.imaging import file_sha256
 from projects.formats.base import ReadOptions
 from projects.formats.dataset import DatasetInstance, Report
@@ -24,7 +25,7 @@ from projects.store.changes import OpChanges
 from projects.store.inputs import NewInstance, NewKeypoint
 from projects.store.rows import CategoryRow
 from projects.workflows.image_match import ImageMatch
-from projects.workflows.import_plan import EXIF_CHOICES, ImportPlan, InstancePlan, differs, make_plan
+from projects.workflows.import_plan import EXIF_CHOICES, ImportPlan, InstancePlan, PlanOptions, differs, make_plan
 
 SOURCE_KEY = "formats.source"
 MAX_KEPT_EXTRAS = 20_000
@@ -120,7 +121,7 @@ def import_file(
     result = _result(project, plan, options.as_proposals)
     if result.nothing:
         return result  # no category, no undo step: as if it had not been tried
-    with project.group(f"Import {path.name}") as op:
+    with project.group(said("Import {name}", name=path.name)) as op:
         PlanWriter(project, path, options.as_proposals).write(plan, progress, cancel)
     result.changes = op.changes
     _keep_source_fields(project, plan)
@@ -131,20 +132,20 @@ def _plan(
     project: Project, path: Path, options: ImportOptions, progress: Progress | None, cancel: CancelToken | None
 ) -> ImportPlan:
     if options.exif not in EXIF_CHOICES:
-        raise UserInputError(f'There is no EXIF choice "{options.exif}".', f"Use one of: {', '.join(EXIF_CHOICES)}.")
+        raise UserInputError(
+            said('There is no EXIF choice "{0}".', options.exif), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
+        )
     root = options.images_root
     if root is not None and not root.is_dir():
-        raise UserInputError(f"The image folder {root} is not there.", "Check --images.")
+        raise UserInputError(said("The image folder {0} is not there.", root), "Check --images.")
     read = replace(options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif)
     dataset, report = get_format(options.format).reader(path, read, progress, cancel)
     own_root = report.extra.get("images_root")
-    return make_plan(
-        project, dataset, report,
-        root=root, own_root=Path(own_root) if own_root else None,
-        beside=path if path.is_dir() else path.absolute().parent,
-        exif=options.exif, overwrite=options.overwrite, skip_bad=options.skip_bad, as_proposals=options.as_proposals,
-        progress=progress, cancel=cancel,
+    wanted = PlanOptions(
+        root, Path(own_root) if own_root else None, path if path.is_dir() else path.absolute().parent,
+        options.exif, options.overwrite, options.skip_bad, options.as_proposals,
     )  # fmt: skip
+    return make_plan(project, dataset, report, wanted, progress=progress, cancel=cancel)
 
 
 def _scores(instance: DatasetInstance) -> int:
@@ -317,7 +318,7 @@ class PlanWriter:
 
     def _write_exhaustive(self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow]) -> None:
         """Where all are labelled, or not all; what a person said in the project stays."""
-        for name, holds in sorted({said for match in plan.images for said in match.image.exhaustive.items()}):
+        for name, holds in sorted({told for match in plan.images for told in match.image.exhaustive.items()}):
             if name not in categories:
                 continue
             known = self._project.queries.exhaustive(category_id=categories[name].id)

@@ -16,6 +16,7 @@ from engine.domain.limbs import limb_mask
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import MaskProposal
+from engine.domain.texts import said
 from projects.project import Project
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
@@ -66,7 +67,9 @@ def propose_masks(
     """
     progress, cancel = progress or Progress(), cancel or CancelToken()
     category = project.queries.require_category(options.category)
-    images = {r.id: r for r in project.queries.iter_images(ImageFilter(glob=options.targets_glob, ids=options.image_ids))}
+    images = {
+        r.id: r for r in project.queries.iter_images(ImageFilter(glob=options.targets_glob, ids=options.image_ids))
+    }
     lacking = _lacking(project, category, images)
     outcome = MaskOutcome(category.name, sum(len(own) for own in lacking.values()))
     job, started = options.job or uuid.uuid4().hex, time.monotonic()
@@ -91,9 +94,7 @@ def propose_masks(
     return outcome
 
 
-def _lacking(
-    project: Project, category: CategoryRow, images: dict[int, ImageRow]
-) -> dict[int, list[InstanceRow]]:
+def _lacking(project: Project, category: CategoryRow, images: dict[int, ImageRow]) -> dict[int, list[InstanceRow]]:
     """{image id: instances with keypoints and no mask}."""
     found: dict[int, list[InstanceRow]] = {}
     some = False
@@ -103,7 +104,7 @@ def _lacking(
             found.setdefault(instance.image_id, []).append(instance)
     if not some:
         raise UserInputError(
-            f"No accepted {category.name} has keypoints, so there is nothing to make masks for.",
+            said("No accepted {0} has keypoints, so there is nothing to make masks for.", category.name),
             "Label or accept keypoints first; kinmark find --image finds masks without them.",
         )
     return found
@@ -116,7 +117,14 @@ def _limbs(
     ids = category.definition_ids
     here = project.queries.instances(image_ids=[image.id], category_id=category.id)
     return [
-        (one, MaskRLE.encode(limb_mask(one.aligned(ids), category.schema, image.size_wh, [o.aligned(ids) for o in here if o.id != one.id])))
+        (
+            one,
+            MaskRLE.encode(
+                limb_mask(
+                    one.aligned(ids), category.schema, image.size_wh, [o.aligned(ids) for o in here if o.id != one.id]
+                )
+            ),
+        )
         for one in instances
     ]
 
@@ -128,7 +136,7 @@ def _store(
     if not proposals:
         return frozenset()
     changes = project.operations.add_mask_proposals(
-        [mask for _, mask in proposals], category.id, job=job, name=f"Masks of {category.name}",
+        [mask for _, mask in proposals], category.id, job=job, name=said("Masks of {name}", name=category.name),
         instance_ids=[instance for instance, _ in proposals],
     )  # fmt: skip
     outcome.proposed += changes.count

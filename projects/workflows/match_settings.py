@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from typing import Any
 
 from engine.api import Engine, MatchSettings, ProposeRequest, SettingsChoice
@@ -18,9 +17,9 @@ AUTO_FIELDS = (
     "rotations",
     "flip",
     "fusion_weight",
-    "fuse_exemplars",
-    "location_prior",
-    "shape_weight",
+    "fuse",
+    "location",
+    "shape",
 )
 
 
@@ -42,7 +41,7 @@ def settings_for(
     overridden = any(getattr(request.settings, name) is not None for name in AUTO_FIELDS)
     if stored and not overridden and _still_fits(stored, request):
         return SettingsChoice(
-            settings_from_json(stored["settings"]),
+            MatchSettings.from_json(stored["settings"]),
             tuple((str(a), float(b), float(c)) for a, b, c in stored["table"]),
             int(stored["exemplars"]),
             str(stored["reason"]),
@@ -52,7 +51,7 @@ def settings_for(
         project.operations.set_setting(
             key,
             {
-                "settings": asdict(choice.settings), "table": [list(row) for row in choice.table], "exemplars": len(request.exemplars),
+                "settings": choice.settings.to_json(), "table": [list(row) for row in choice.table], "exemplars": len(request.exemplars),
                 "reason": choice.reason, "backbone": request.backbone, "prompt": request.prompt,
             },
         )  # fmt: skip
@@ -67,9 +66,3 @@ def _still_fits(stored: dict[str, Any], request: ProposeRequest) -> bool:
 def choose_again(chosen_with: int, exemplars: int) -> bool:
     """Whether settings that were chosen with so many exemplars should be chosen again: with twice as many, and enough."""
     return exemplars >= max(CHOOSE_AGAIN_FROM, 2 * chosen_with)
-
-
-def settings_from_json(data: dict[str, Any]) -> MatchSettings:
-    """Settings as they were kept; fields that this version does not know are left out."""
-    known = {f.name for f in fields(MatchSettings)}
-    return MatchSettings(**{key: value for key, value in data.items() if key in known})

@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.base import begin, tick
 from projects.formats.dataset import DatasetImage, DatasetInstance, Report
 from projects.project import Project
@@ -99,7 +100,7 @@ def merge_project(
     merge = _Merge(project, other, rule)
     result = merge.plan(progress, cancel)
     if result.added or result.completed or result.replaced or result.photos_added or merge.has_words:
-        with project.group(f"Merge the project {other.name}") as op:
+        with project.group(said("Merge the project {name}", name=other.name)) as op:
             PlanWriter(project, other.folder, as_proposals=False).write(merge.import_plan, progress, cancel)
         result.changes = op.changes
     return result
@@ -110,7 +111,9 @@ class _Merge:
 
     def __init__(self, project: Project, other: Project, rule: str) -> None:
         if rule not in RULES:
-            raise UserInputError(f'There is no rule "{rule}" for conflicts.', f"Use one of: {', '.join(RULES)}.")
+            raise UserInputError(
+                said('There is no rule "{0}" for conflicts.', rule), said("Use one of: {0}.", ", ".join(RULES))
+            )
         if project.folder.resolve() == other.folder.resolve():
             raise UserInputError("A project cannot be merged into itself.", "Give two different project folders.")
         self._project, self._other, self._rule = project, other, rule

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine.api import Engine, ProposeRequest, TargetFailure
+from engine.api import Engine, MatchSettings, ProposeRequest, TargetFailure
 from engine.domain.progress import CancelToken, PartProgress, Progress
 from engine.domain.proposals import InstanceProposal
+from engine.domain.texts import said
 from projects.project import Project
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
@@ -23,8 +26,10 @@ from projects.store.rows import CategoryRow
 from projects.workflows.batches import Answers, Batches, OnStored
 from projects.workflows.calibrate import project_calibration
 from projects.workflows.kept import KeptJob, forget, keep, note_progress
-from projects.workflows.match_settings import AUTO_FIELDS, settings_for, settings_from_json
-from projects.workflows.propose_plan import CategoryPlan, ProposeOptions, categories_to_propose, plan_category
+from projects.workflows.match_settings import AUTO_FIELDS, settings_for
+from projects.workflows.propose_options import ProposeOptions
+from projects.workflows.propose_plan import CategoryPlan, categories_to_propose, plan_category
+from projects.workflows.telling_apart import look_alikes, wants_apart
 
 BATCH_SIZE = 24
 RESTS_ON = frozenset(
@@ -36,7 +41,7 @@ RESTS_ON = frozenset(
 
 @dataclass
 class CategoryOutcome:
-    """What happened to one category."""
+    """What happened to one category; `apart`: photos that were not asked, by the category they look like."""
 
     category: str
     exemplars: int = 0
@@ -49,6 +54,8 @@ class CategoryOutcome:
     reason: str = ""
     calibrated: bool = False
     limit: int = 1
+    apart: dict[str, int] = field(default_factory=dict)
+    apart_pending: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -129,6 +136,8 @@ class ProposeSweep:
         self._kept = kept.id if kept is not None else ""
         self._asked: dict[int, _Asked] = {}
         self._answered = [0] * len(self._categories)
+        self._apart = wants_apart(project, options)
+        self._looks_like: list[dict[int, str]] = [{} for _ in self._categories]
         self._progress.start(_title(self._categories), self.total)
         self._progress.step(self.done)
         if not self._ids:  # what is wrong with the question is said all the same
@@ -196,8 +205,9 @@ class ProposeSweep:
         end = len(self._ids) if self._at_once is None else min(len(self._ids), begin + self._at_once)
         revision = self._project.revision(RESTS_ON)
         category = self._project.queries.require_category(self._categories[number].name)
-        plan = plan_category(self._project, category, replace(self.options, image_ids=self._ids[begin:end]))
-        outcome = self.outcomes[number]
+        outcome, ids = self.outcomes[number], self._ids[begin:end]
+        without = self._leave_out(number, category, ids, outcome) if self._apart else frozenset()
+        plan = plan_category(self._project, category, replace(self.options, image_ids=ids), without)
         outcome.exemplars, outcome.limit = len(plan.request.exemplars), plan.limit
         outcome.targets = self._answered[number] + sum(len(round_.targets) for round_ in plan.rounds)
 
@@ -207,6 +217,20 @@ class ProposeSweep:
         asked = _Asked(plan, begin, end, revision, Batches(store, BATCH_SIZE, self._on_stored))
         self._asked[number] = asked
         return asked
+
+    def _leave_out(
+        self, number: int, category: CategoryRow, ids: Sequence[int], outcome: CategoryOutcome
+    ) -> frozenset[int]:
+        """Photos among these that are not asked, because they look like another category; the outcome counts them."""
+        left = look_alikes(self._project, self._engine, category, ids, PartProgress(Progress()), self._cancel)
+        known = self._looks_like[number]
+        for id_ in ids:
+            known.pop(id_, None)  # labels that came in between may have changed what a photo looks like
+        known |= left.looks_like
+        outcome.apart = dict(Counter(known.values()).most_common())
+        waiting = self._project.queries.images_with_proposals(category.id)
+        outcome.apart_pending = len(waiting & known.keys())
+        return frozenset(left.looks_like)
 
     def _go_through(self, asked: _Asked, outcome: CategoryOutcome, image_id: int) -> int:
         """One photo in all rounds; how many targets it had."""
@@ -248,14 +272,17 @@ class ProposeSweep:
         return replace(plan.request, settings=choice.settings, calibration=calibration)
 
     def _store(self, plan: CategoryPlan, outcome: CategoryOutcome, batch: Sequence[_Done]) -> OpChanges:
-        changes = self._project.operations.add_keypoint_proposals(
-            [proposal for done in batch for proposal in done.proposals],
-            plan.category.id,
-            job=self.options.job,
-            name=self.options.step_name or f"Propose {plan.category.name}",
-            instance_ids=[done.instance_id for done in batch for _ in done.proposals],
-            searched=[done.image_id for done in batch if done.instance_id is None],
-        )
+        by_itself = self.options.by_itself
+        named = said("Improve {name}" if by_itself else "Propose {name}", name=plan.category.name)
+        with self._project.by_itself() if by_itself else nullcontext():
+            changes = self._project.operations.add_keypoint_proposals(
+                [proposal for done in batch for proposal in done.proposals],
+                plan.category.id,
+                job=self.options.job,
+                name=self.options.step_name or named,
+                instance_ids=[done.instance_id for done in batch for _ in done.proposals],
+                searched=[done.image_id for done in batch if done.instance_id is None],
+            )
         outcome.proposals += changes.count
         outcome.keypoints += sum(len(proposal.keypoints) for done in batch for proposal in done.proposals)
         outcome.skipped.extend(changes.skipped)
@@ -297,4 +324,4 @@ def _asked_of(options: ProposeOptions) -> dict[str, Any]:
 def options_of(kept: KeptJob) -> ProposeOptions:
     """What a sweep that was cut off was asked for."""
     asked = {**kept.asked, "only_keypoints": tuple(kept.asked["only_keypoints"])}
-    return ProposeOptions(**{**asked, "settings": settings_from_json(asked["settings"])})
+    return ProposeOptions(**{**asked, "settings": MatchSettings.from_json(asked["settings"])})

@@ -12,11 +12,16 @@ from projects.workflows.propose import CategoryOutcome
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """What a whole sweep did: proposals stored, and (file name, reason) of photos that could not be read."""
+    """What a whole sweep did: proposals stored, and (file name, reason) of photos that could not be read.
+
+    `apart`: (category, what they look like, photos) that were not asked, most first; `apart_pending` of them keep proposals.
+    """
 
     proposals: int
     failures: tuple[tuple[str, str], ...]
     skipped: int
+    apart: tuple[tuple[str, str, int], ...] = ()
+    apart_pending: int = 0
 
 
 def sweep_outcome(project: Project, outcomes: Iterable[CategoryOutcome]) -> SweepOutcome:
@@ -28,6 +33,8 @@ def sweep_outcome(project: Project, outcomes: Iterable[CategoryOutcome]) -> Swee
         sum(outcome.proposals for outcome in outcomes),
         tuple((rows[int(id_)].file_name if int(id_) in rows else id_, error) for id_, error in failed),
         sum(len(outcome.skipped) for outcome in outcomes),
+        tuple(sorted(((o.category, other, n) for o in outcomes for other, n in o.apart.items()), key=lambda row: -row[2])),
+        sum(outcome.apart_pending for outcome in outcomes),
     )
 
 

@@ -14,7 +14,6 @@ from engine.api import (
     Engine,
     Exemplar,
     ImageInput,
-    MatchSettings,
     ProposeRequest,
     Rival,
     Target,
@@ -22,12 +21,14 @@ from engine.api import (
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.proposals import SimilarityMap
+from engine.domain.texts import said
 from engine.remote import is_there
+from projects.places import instance_limit
 from projects.project import Project
-from projects.several import instance_limit
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
 from projects.workflows.match_settings import settings_for
+from projects.workflows.propose_options import ProposeOptions
 from projects.workflows.rivals import rival_of, rival_schema
 from projects.workflows.targets import Round, complete_images, rounds_of
 
@@ -35,36 +36,6 @@ COLLECTION = 24
 """Photos that stand for the project where matching takes its statistics and settings from the collection."""
 SAME_PLACE = 0.1
 """A keypoint placed so near (longer sides) to where its proposal was rejected takes the rejection back."""
-
-
-@dataclass(frozen=True)
-class ProposeOptions:
-    """What a person may ask for; the defaults need nothing.
-
-    Attributes:
-        category: by name; "" = every category with an exemplar.
-        targets_glob: only file names that fit; image_ids: only these (None = all), in this order.
-        settings: fields that are set override the automatic choice.
-        only_keypoints: names; () = all of the schema.
-        include_labelled: complete instances that lack keypoints, too.
-        instances: how many a photo may hold, in place of the category's own setting: auto, one, or a number ("" = its own).
-        other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
-            the project holds this category together with another: then each photo shows one kind of thing.
-        job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
-    """
-
-    category: str = ""
-    backbone: str = DEFAULT_BACKBONE
-    prompt: str = "auto"
-    targets_glob: str = ""
-    image_ids: tuple[int, ...] | None = None
-    settings: MatchSettings = MatchSettings()
-    only_keypoints: tuple[str, ...] = ()
-    include_labelled: bool = True
-    other_kinds: bool = True
-    instances: str = ""
-    job: str = ""
-    step_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,10 +98,10 @@ def categories_to_propose(project: Project, name: str) -> tuple[CategoryRow, ...
     if name:
         category = project.queries.require_category(name)
         if not category.definitions:
-            raise UserInputError(f"The category {name} has no keypoints.", "Add keypoints to it first.")
+            raise UserInputError(said("The category {0} has no keypoints.", name), "Add keypoints to it first.")
         if not project.queries.exemplar_instances(category.id):
             raise UserInputError(
-                f"No photo with keypoints of {name} is labelled yet.",
+                said("No photo with keypoints of {0} is labelled yet.", name),
                 "Label one photo (or import labels), then propose.",
             )
         return (category,)
@@ -156,14 +127,19 @@ def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[I
     return tuple(rows[id_].image_input for id_ in chosen)
 
 
-def plan_category(project: Project, category: CategoryRow, options: ProposeOptions) -> CategoryPlan:
-    """What a category's sweep asks; UserInputError for unknown keypoints and exemplars whose photos are gone."""
+def plan_category(
+    project: Project, category: CategoryRow, options: ProposeOptions, without: frozenset[int] = frozenset()
+) -> CategoryPlan:
+    """What a category's sweep asks; UserInputError for unknown keypoints and exemplars whose photos are gone.
+
+    `without`: image ids that are not asked for a new instance.
+    """
     names = category.schema.names
     unknown = [name for name in options.only_keypoints if name not in names]
     if unknown:
-        raise UserInputError(f"{category.name} has no keypoint {unknown[0]}.", f"It has: {', '.join(names)}.")
+        raise UserInputError(said("{0} has no keypoint {1}.", category.name, unknown[0]), said("It has: {0}.", ', '.join(names)))
     limit = instance_limit(project.queries, category, options.instances)
-    rounds = rounds_of(project, category, options, limit)
+    rounds = rounds_of(project, category, options, limit, without)
     targets = rounds[0].targets if rounds else ()
     only = tuple(names.index(name) for name in options.only_keypoints) or None
     rival = rival_of(project.queries, category)
@@ -175,7 +151,7 @@ def plan_category(project: Project, category: CategoryRow, options: ProposeOptio
     )  # fmt: skip
     if not request.exemplars:
         raise UserInputError(
-            f"The labelled photos of {category.name} are not where they were.",
+            said("The labelled photos of {0} are not where they were.", category.name),
             "Re-link the moved folder (kinmark relink), then propose.",
         )
     return CategoryPlan(category, request, rounds, limit)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from engine.domain.errors import AppError, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.imaging import load_image
 from projects.formats.base import begin, tick
 from projects.formats.splitting import assign_groups
@@ -87,7 +88,9 @@ def assign_splits(
         )
     unknown = [b for b in by if b not in GROUPINGS]
     if unknown:
-        raise UserInputError(f'Images cannot be grouped by "{unknown[0]}".', f"Use any of: {', '.join(GROUPINGS)}.")
+        raise UserInputError(
+            said('Images cannot be grouped by "{0}".', unknown[0]), said("Use any of: {0}.", ", ".join(GROUPINGS))
+        )
     rows = [r for r in project.queries.iter_images() if not only_labelled or r.instance_count]
     joined = _Joined(r.id for r in rows)
     unreadable = _join_groups(project, rows, joined, by, progress, cancel)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from engine.api import SEARCH_METHOD, Target
+from engine.api import FIRST_LOOK, Target
 from engine.domain.geometry import expand_box
+from projects.places import taken_places
 from projects.project import Project
-from projects.several import taken_places
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
 from projects.workflows.rivals import rival_of, rival_places
 
 if TYPE_CHECKING:
-    from projects.workflows.propose_plan import ProposeOptions
+    from projects.workflows.propose_options import ProposeOptions
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ def complete_images(project: Project, category: CategoryRow) -> tuple[str, ...]:
     return tuple(str(image_id) for image_id, categories in said.items() if categories[category.id])
 
 
-def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, limit: int) -> tuple[Round, ...]:
+def rounds_of(
+    project: Project, category: CategoryRow, options: ProposeOptions, limit: int, without: frozenset[int] = frozenset()
+) -> tuple[Round, ...]:
     """Photos that may hold (further) instances of the category (whole), and instances that lack keypoints (inside their box).
 
     Every photo comes once a round, so that an answer's photo tells what it is about.
@@ -47,8 +49,8 @@ def rounds_of(project: Project, category: CategoryRow, options: ProposeOptions, 
     images = project.queries.iter_images(filter_)
     rows = {row.id: row for row in images} if wanted is None else project.queries.images_by_id(wanted)
     order = list(rows) if wanted is None else [i for i in wanted if i in rows]
-    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
-    quick = options.settings.method == SEARCH_METHOD
+    nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)} | without
+    quick = options.settings.pipeline == FIRST_LOOK
     if quick:
         # A first look is coarser than what may be waiting already.
         nothing |= project.queries.images_with_proposals(category.id)

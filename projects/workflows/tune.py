@@ -29,12 +29,14 @@ from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.prompt_card import PromptCard
+from engine.domain.texts import said
 from projects.project import Project
 from projects.store.rows import CategoryRow
 from projects.workflows.batches import OnStored
 from projects.workflows.kept import KeptJob, forget, keep, note_progress
 from projects.workflows.propose import CategoryOutcome, ProposeSweep
-from projects.workflows.propose_plan import ProposeOptions, collection_of, exemplars_of
+from projects.workflows.propose_options import ProposeOptions
+from projects.workflows.propose_plan import collection_of, exemplars_of
 
 MIN_INSTANCES = 3
 NOTE_EVERY_S = 0.5
@@ -170,8 +172,10 @@ def _request(project: Project, options: TuneOptions, categories: Sequence[Catego
     name = categories[0].name if len(categories) == 1 else ""
     if len(exemplars) < MIN_INSTANCES:
         raise UserInputError(
-            f"Tuning needs at least {MIN_INSTANCES} accepted instances with keypoints; "
-            f"{name or 'the project'} has {len(exemplars)}.",
+            said(
+                "Tuning needs at least {0} accepted instances with keypoints; {1} has {2}.",
+                MIN_INSTANCES, name or "the project", len(exemplars),
+            ),
             "Label or accept some more, then tune again.",
         )
     settings = dict(options.settings)
@@ -245,7 +249,7 @@ def again(
         if pending:
             options = ProposeOptions(
                 category=category.name, backbone=backbone, prompt=prompt_id, image_ids=pending,
-                step_name=f"Propose {category.name} with the tuned prompt",
+                step_name=said("Propose {name} with the tuned prompt", name=category.name),
             )  # fmt: skip
             sweeps.append(ProposeSweep(project, engine, options, progress=progress, cancel=cancel, on_stored=on_stored))
     return sweeps
@@ -279,7 +283,7 @@ def discard(project: Project, prompt_id: str) -> None:
 
 def _categories(project: Project, options: TuneOptions) -> tuple[CategoryRow, ...]:
     if options.kind not in KINDS:
-        raise UserInputError(f"'{options.kind}' is no kind of prompt.", f"Use one of: {', '.join(KINDS)}.")
+        raise UserInputError(said("'{0}' is no kind of prompt.", options.kind), said("Use one of: {0}.", ", ".join(KINDS)))
     if options.category:
         return (project.queries.require_category(options.category),)
     counts = {c.id: len(project.queries.exemplar_instances(c.id)) for c in project.queries.categories()}
@@ -290,7 +294,7 @@ def _categories(project: Project, options: TuneOptions) -> tuple[CategoryRow, ..
         )
     if len(labelled) > 1 and options.kind != "single":
         names = ", ".join(c.name for c in labelled)
-        raise UserInputError(f"Which category is meant is not said; labelled are: {names}.", "Add --category NAME.")
+        raise UserInputError(said("Which category is meant is not said; labelled are: {0}.", names), "Add --category NAME.")
     return labelled
 
 

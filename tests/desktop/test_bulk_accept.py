@@ -34,7 +34,8 @@ def improve(driver: Driver, photos: slice, confidence: float = 0.99) -> None:
             )
             for row in waiting
         ]  # fmt: skip
-        other.operations.add_keypoint_proposals(proposals, category.id, job="better", name="Improve proposals")
+        with other.by_itself():
+            other.operations.add_keypoint_proposals(proposals, category.id, job="better", name="Improve suggestions")
 
 
 def open_dialog(driver: Driver) -> Any:

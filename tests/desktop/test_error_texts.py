@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import re
 import sys
@@ -15,6 +16,7 @@ from desktop import error_texts
 from desktop.error_texts import hint_of, in_language, message_of, text_of, use_language
 from desktop.messages import Messages
 from engine.domain.errors import UnreadableImageError, UserInputError
+from engine.domain.texts import Text, said
 from engine.imaging import load_image
 from projects.project import Project
 
@@ -51,15 +53,26 @@ def test_every_error_that_can_reach_the_window_has_a_translation(script: ModuleT
         assert sorted(FIELD.findall(english)) == sorted(FIELD.findall(translation)), english
 
 
-def test_each_sentence_finds_its_own_translation(script: ModuleType, german: None) -> None:
-    odd = ["/tmp/a b/ü.jpg", "<b>{7}</b>", "3", "4\\5", "sechs"]
+def test_every_sentence_is_translated_with_its_values_whatever_they_are(script: ModuleType, german: None) -> None:
+    odd = ["/tmp/a b/ü.jpg", "<b>{7}</b>", "{0}", "4\\5", "sechs"]
     for english, translation in script.load("de").items():
-        said, expected = english, translation
-        for place in sorted({int(f[1:-1]) for f in FIELD.findall(english)}):
-            said, expected = said.replace(f"{{{place}}}", odd[place]), expected.replace(f"{{{place}}}", odd[place])
-        if english.count("{") < 2 or ": {" in english:  # two names side by side may be cut apart elsewhere
-            shown = in_language(said)
-            assert shown == expected or english.startswith(("{", "The weights")), english
+        expected = FIELD.sub(lambda field: odd[int(field[0][1:-1])], translation)
+        count = len(FIELD.findall(english))
+        assert in_language(said(english, *odd[:count]) if count else english) == expected
+
+
+def test_reasons_inside_a_sentence_are_translated_too(german: None) -> None:
+    reason = said("{0} photos lie in {1}.", 3, "x")
+    whole = said("A file could not be written: {0}.", "the disk is full")
+    assert in_language(whole).startswith("Eine Datei konnte nicht geschrieben werden: ") and "disk" not in in_language(whole)
+    assert in_language(said("{0}: {1}", "p.jpg", whole)).startswith("p.jpg: Eine Datei")
+    assert in_language(reason) == reason, "nobody has translated it"
+    assert copy.deepcopy(whole).template == whole.template
+    assert Text.from_json(whole.to_json()) == whole == "A file could not be written: the disk is full."
+
+
+def test_nothing_is_said_of_which_nobody_can_tell_what_it_was_made_from(script: ModuleType) -> None:
+    assert [text for text in script.collect() if text.startswith(script.UNKNOWN)] == [], "use said(template, values)"
 
 
 def test_real_errors_are_said_in_german(german: None, tmp_path: Path, qapp: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.api import SEARCH_METHOD, MatchSettings, SettingsChoice
+from engine.api import FIRST_LOOK, MatchSettings, SettingsChoice
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
@@ -14,7 +14,7 @@ from projects.project import Project
 from projects.store.inputs import NewImage, NewKeypoint
 from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import sweep_outcome
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 
 class Looking:
@@ -38,7 +38,7 @@ class Looking:
                 (nose,),
                 0.2,
                 None,
-                RunSpec(SEARCH_METHOD, "x"),
+                RunSpec(FIRST_LOOK, "x"),
             )
 
 
@@ -54,7 +54,7 @@ def test_a_quick_look_takes_all_photos_in_one_pass_and_only_those_without_propos
         assert row is not None
         operations.add_instance(ids[0], category, [NewKeypoint(row.definition_ids[0], 1.0, 2.0)])
         engine = Looking()
-        quick = ProposeOptions(category="otter", settings=MatchSettings(method=SEARCH_METHOD))
+        quick = ProposeOptions(category="otter", settings=MatchSettings(pipeline=FIRST_LOOK))
 
         def swept() -> int:
             sweep = ProposeSweep(project, engine, quick, pace=Pace(512, 512))  # type: ignore[arg-type]
@@ -64,5 +64,5 @@ def test_a_quick_look_takes_all_photos_in_one_pass_and_only_those_without_propos
 
         assert swept() == 19
         [request] = engine.requests
-        assert request.settings.method == SEARCH_METHOD and len(request.targets) == 19
+        assert request.settings.pipeline == FIRST_LOOK and len(request.targets) == 19
         assert swept() == 0 and len(engine.requests) == 1

@@ -43,7 +43,7 @@ def test_labels_beside_the_photos_are_offered(make_driver: Callable[..., Driver]
     Project.create(empty, name="new").close()
     driver = make_driver()
     assert driver.window.open_project(empty)
-    driver.window.commands.take_dropped(dropped([folder]))
+    driver.window.commands.project.take_dropped(dropped([folder]))
     driver.until(lambda: "3 photos added" in driver.window.message_bar.text)
     assert "labels.json" in driver.window.message_bar._hint.text()
     offer = next(b for b in driver.window.message_bar.findChildren(QPushButton) if b.text() == "Import them...")
@@ -114,17 +114,17 @@ def test_a_label_that_is_fine_is_not_found_again_until_it_moves(
         Finding("far", "", i.image_id, i.id, "figure", "left_ear", 3.0 - n, "left_ear looks odd")
         for n, i in enumerate(instances)
     )
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert "Enter: it is fine" in driver.window.job_bar.step.whole_text
     first = space.labelling.image.id
     assert first == instances[0].image_id
     driver.key(Qt.Key.Key_Return)
     assert space.labelling.image.id == instances[1].image_id, "on to the next finding"
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert sorted(space.queue.findings) == [instances[1].image_id, instances[2].image_id]
     ear = next(k for k in instances[0].keypoints if k.definition_id == space.labelling.category.definition_ids[1])
     space.session.write(lambda do: do.move_keypoint(ear.id, ear.x + 9, ear.y))
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert first in space.queue.findings, "it was moved: what was said about it no longer holds"
 
 
@@ -134,9 +134,9 @@ def test_all_fine_says_so(make_driver: Callable[..., Driver], tmp_path: Path, ph
     driver.photo_shown()
     [instance] = driver.space.session.queries.instances()
     finding = Finding("far", "", instance.image_id, instance.id, "figure", "nose", 3.0, "nose looks odd")
-    driver.window.commands._check_done((finding,))
+    driver.window.commands.engine.check_done((finding,))
     driver.key(Qt.Key.Key_Return)
-    driver.window.commands._check_done((finding,))
+    driver.window.commands.engine.check_done((finding,))
     assert "called fine" in driver.window.message_bar.text
 
 

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from desktop.app import install_translation
 from desktop.session.operation_names import NAMES, operation_text
+from engine.domain.texts import said
 from engine.paths import resources_dir
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -78,8 +79,9 @@ def test_counts_have_plural_forms(qapp: QApplication, language: str, one: str, m
 def test_steps_of_the_undo_list_are_translated(qapp: QApplication) -> None:
     translators = install_translation(qapp, "de")
     try:
-        assert operation_text("Remove 12 keypoints") == "12 Keypoints entfernen"
-        assert operation_text("Tag 3 {n} & <b>") == "Schlagwort 3 {n} & <b> geben"
+        assert operation_text(said("Remove %n keypoints", n=12)) == "12 Keypoints entfernen"
+        assert operation_text(said("Tag {name}", name="3 {n} & <b>")) == "Schlagwort 3 {n} & <b> geben"
+        assert operation_text("Paste") == "Einfügen"
         assert operation_text("Something nobody wrote yet") == "Something nobody wrote yet"
     finally:
         for translator in translators:
@@ -87,35 +89,33 @@ def test_steps_of_the_undo_list_are_translated(qapp: QApplication) -> None:
         QLocale.setDefault(QLocale.system())
 
 
-def _step_names() -> set[str]:
-    """What the store and the workflows call their undo steps, from their source."""
-    found: set[str] = set()
-    for path in (*(ROOT / "projects").rglob("*.py"), *(ROOT / "desktop" / "session").glob("*.py")):
+def _step_names() -> dict[str, str]:
+    """{what the store and the workflows call their undo steps: where}, from their source."""
+    found: dict[str, str] = {}
+    places = (ROOT / "projects", ROOT / "desktop" / "session", ROOT / "desktop" / "window", ROOT / "kinmark")
+    for path in (path for place in places for path in place.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            texts: list[ast.expr] = []
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "op.name":
+                texts = [node.value]
+            elif not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
                 continue
-            texts: list[ast.expr] = [k.value for k in node.keywords if k.arg == "step_name"]
-            if node.func.attr == "operation" or (node.func.attr == "group" and "project" in ast.unparse(node.func)):
-                texts += node.args[:1]
+            else:
+                texts = [k.value for k in node.keywords if k.arg == "step_name"]
+            function = node.func if isinstance(node, ast.Call) else None
+            called = function.attr if isinstance(function, ast.Attribute) else ""
+            if called == "operation" or (called == "group" and function is not None and "project" in ast.unparse(function)):
+                texts += node.args[:1] if isinstance(node, ast.Call) else []
             for part in (p for text in texts for p in ast.walk(text)):
                 if isinstance(part, ast.JoinedStr):
-                    found.add("".join(_field(piece) for piece in part.values))
+                    found[ast.unparse(part)] = path.name
                 elif isinstance(part, ast.Constant) and isinstance(part.value, str) and " " in part.value.strip():
-                    found.add(part.value)
+                    found[part.value] = path.name
     return found
 
 
-def _field(piece: ast.expr) -> str:
-    if isinstance(piece, ast.Constant):
-        return str(piece.value)
-    inner = ast.unparse(piece)
-    return "7" if "len(" in inner else "Improve " if "IMPROVE" in inner else "Pip"
-
-
-def test_every_undo_step_has_a_name_to_translate(qapp: QApplication) -> None:
-    import desktop.session.operation_names as names
-
-    unknown = [n for n in _step_names() if not any(p.fullmatch(n) for _, p in names._PATTERNS)]
-    parts = {" in ", "operation: "}  # pieces of a longer f-string that ast.walk visits on their own
-    unknown = [n for n in unknown if n not in parts and not any(n in known for known in NAMES)]
-    assert unknown == [], "add it to NAMES in desktop/session/operation_names.py"
+def test_every_undo_step_has_a_name_to_translate() -> None:
+    steps = _step_names()
+    assert len(steps) > 40 and "Add %n images" in steps and "Propose {name}" in NAMES
+    unknown = {name: where for name, where in steps.items() if name not in NAMES}
+    assert unknown == {}, "add it to NAMES in desktop/session/operation_names.py (with said(...), not as an f-string)"

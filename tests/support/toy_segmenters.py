@@ -63,8 +63,23 @@ def _edgetam(t: Any) -> Any:
     )
 
 
+def _sam3(t: Any) -> Any:
+    vit = t.Sam3ViTConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14,
+        window_size=2, global_attn_indexes=[1], pretrain_image_size=56,
+    )  # fmt: skip
+    vision = t.Sam3VisionConfig(
+        backbone_config=vit, fpn_hidden_size=16, backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]]
+    )
+    prompt = t.Sam3TrackerPromptEncoderConfig(hidden_size=16, image_size=56, patch_size=14, mask_input_channels=4)
+    decoder = t.Sam3TrackerMaskDecoderConfig(**DECODER)
+    return t.Sam3TrackerModel(
+        t.Sam3TrackerConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
+    )
+
+
 def make_toy_segmenter(kind: str, folder: Path) -> Path:
-    """Write a folder of that `model_type` ("sam", "sam_hq", "sam2", "edgetam" where timm is installed)."""
+    """Write a folder of that `model_type` ("sam", "sam_hq", "sam2", "sam3_tracker", "edgetam" where timm is installed)."""
     import torch
     import transformers
 
@@ -73,6 +88,7 @@ def make_toy_segmenter(kind: str, folder: Path) -> Path:
         "sam_hq": lambda t: _sam(t, "SamHQ"),
         "sam2": _sam2,
         "edgetam": _edgetam,
+        "sam3_tracker": _sam3,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

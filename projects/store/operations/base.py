@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from engine.domain.errors import BugError, OperationCancelled, ProjectError, UserInputError
 from engine.domain.progress import CancelToken
+from engine.domain.texts import said
 from projects.store import derived, undo
 from projects.store.changes import HUB, OpChanges
 from projects.store.database import translate
@@ -97,7 +98,9 @@ class Op:
         """The row `row_id` of `table` as mapping; UserInputError "that WHAT is no longer there"."""
         row = self.connection.exec_driver_sql(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).mappings().first()
         if row is None:
-            raise UserInputError(f"That {what} is no longer in the project.", "It was removed or undone meanwhile.")
+            raise UserInputError(
+                said("That {0} is no longer in the project.", what), "It was removed or undone meanwhile."
+            )
         return row
 
 
@@ -106,6 +109,7 @@ class Runner:
 
     Attributes:
         patience_s: how long an operation waits for another thread's transaction (None: as long as it takes).
+        origin: who takes the steps, `undo.PERSON` or `undo.PROGRAM`.
         cancel: when set and cancelled, the running operation stops inside SQLite and nothing of it stays.
     """
 
@@ -117,6 +121,7 @@ class Runner:
         self.thread = threading.get_ident()
         self.patience_s: float | None = None
         self.cancel: CancelToken | None = None
+        self.origin = undo.PERSON
 
     @property
     def current(self) -> Op | None:
@@ -139,7 +144,7 @@ class Runner:
             self._current.skipped.extend(part.skipped)
             return
         with self._transaction(name) as op:
-            step = undo.open_step(op.connection, name, merge_key, now_text()) if undoable else None
+            step = undo.open_step(op.connection, name, merge_key, now_text(), self.origin) if undoable else None
             undo.set_current(op.connection, step.id if step is not None else None)
             yield op
             op.changes = self._finish(op, step)
@@ -152,7 +157,7 @@ class Runner:
         if step is not None and undo.close_step(op.connection, step):
             step_id = step.id
             if step.is_new and op.name:
-                op.run("UPDATE undo_step SET name = ? WHERE id = ?", (op.name, step.id))
+                undo.rename_step(op.connection, step.id, op.name)
         undo.set_current(op.connection, None)
         return OpChanges(op.name, step_id, tables, images, tuple(op.ids), op.count, tuple(op.skipped))
 
@@ -160,7 +165,7 @@ class Runner:
     def _transaction(self, name: str, *, foreign_keys: bool = True) -> Iterator[Op]:
         if self.engine is None:
             raise UserInputError(
-                f"{name} is not possible: the project is open read-only.",
+                said("{0} is not possible: the project is open read-only.", name),
                 "Close it elsewhere or copy it, then open it again.",
             )
         if threading.get_ident() != self.thread:
@@ -176,7 +181,7 @@ class Runner:
                         self._current = None
         except IntegrityError as error:
             raise BugError(
-                f"{name} would have left the project inconsistent; nothing was changed.", details=str(error)
+                said("{0} would have left the project inconsistent; nothing was changed.", name), details=str(error)
             ) from error
         except DatabaseError as error:
             if self.cancel is not None and self.cancel.cancelled and "interrupted" in str(error):
@@ -189,7 +194,7 @@ class Runner:
         lock = HUB.write_lock(self.path)
         if not lock.acquire(timeout=-1 if self.patience_s is None else self.patience_s):
             raise ProjectError(
-                f"{name} was not done: another step is being written to the project.",
+                said("{0} was not done: another step is being written to the project.", name),
                 "Repeat it in a moment, when that one is finished.",
             )
         try:
@@ -205,11 +210,11 @@ class Runner:
             yield
             return
         token.check()
-        raw.set_progress_handler(lambda: int(token.cancelled), CHECK_EVERY)  # type: ignore[attr-defined]
+        raw.set_progress_handler(lambda: int(token.cancelled), CHECK_EVERY)
         try:
             yield
         finally:
-            raw.set_progress_handler(None, 0)  # type: ignore[attr-defined]
+            raw.set_progress_handler(None, 0)
 
     def travel(self, *, forward: bool) -> OpChanges | None:
         """Undo (or redo, `forward`) one step; None when there is none."""
@@ -219,12 +224,11 @@ class Runner:
         with self._transaction("Redo" if forward else "Undo", foreign_keys=False) as op:
             found = undo.next_redo(op.connection) if forward else undo.next_undo(op.connection)
             if found is not None:
-                step, name = found
-                undo.replay(op.connection, step, undone=not forward)
+                undo.replay(op.connection, found.id, undone=not forward)
                 tables, images = undo.touched(op.connection)
                 derived.refresh(op.connection, tables=tables)
                 undo.set_current(op.connection, None)
-                changes = OpChanges(name, step, tables, images, count=1)
+                changes = OpChanges(found.name, found.id, tables, images, count=1, by_program=found.by_program)
         if changes is not None:
             self._publish(changes)
         return changes

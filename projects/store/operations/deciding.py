@@ -11,6 +11,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import longer_side
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from projects.several import points_to_json
 from projects.store.inputs import FROM_PROPOSAL, checked_point
 from projects.store.models import Decision, Instance, Mask
@@ -62,7 +63,7 @@ def accept_keypoints(
         op.run("UPDATE keypoint_proposal SET x = ?, y = ?, visibility = ? WHERE id = ?", (new_x, new_y, checked, id_))
     placed = op.run(_PLACE_ACCEPTED)
     if placed < len(set(ids)):
-        op.skipped.append(f"{len(set(ids)) - placed} keypoints that were placed already were kept as they are")
+        op.skipped.append(said("{0} keypoints that were placed already were kept as they are", len(set(ids)) - placed))
     _finish_keypoints(op)
     return instances
 

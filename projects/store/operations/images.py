@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.remote import url_of
 from projects.store.changes import OpChanges
 from projects.store.inputs import NewImage
@@ -41,7 +42,7 @@ class ImageOperations(OperationGroup):
 
     def add_images(self, images: Sequence[NewImage], *, name: str = "") -> OpChanges:
         """Add photos; those already there (same root and name) are counted as skipped. `ids`: of the new ones, in order."""
-        with self._runner.operation(name or f"Add {len(images)} images") as op:
+        with self._runner.operation(name or said("Add %n images", n=len(images))) as op:
             roots: dict[Path, int] = {}
             rows, seen = [], set()
             for image in images:
@@ -50,7 +51,7 @@ class ImageOperations(OperationGroup):
                 if (root_id, key) in seen or op.one(
                     "SELECT 1 FROM image WHERE root_id = ? AND lookup = ?", (root_id, key)
                 ):
-                    op.skipped.append(f"{image.rel_path}: already in the project")
+                    op.skipped.append(said("{0}: already in the project", image.rel_path))
                     continue
                 seen.add((root_id, key))
                 rows.append(_image_row(image, root_id, key))
@@ -72,13 +73,13 @@ class ImageOperations(OperationGroup):
     def remove_images(self, image_ids: Iterable[int]) -> OpChanges:
         """Take photos (the files stay) with all their labels and proposals out of the project."""
         ids = list(image_ids)
-        with self._runner.operation(f"Remove {len(ids)} images") as op:
+        with self._runner.operation(said("Remove %n images", n=len(ids))) as op:
             op.count = op.run(f"DELETE FROM image WHERE id IN {op.collect('chosen', ids)}")
         return op.changes
 
     def relink_root(self, root_id: int, folder: Path) -> OpChanges:
         """The folder of a root has moved to `folder`."""
-        with self._runner.operation(f"Re-link {folder.name}") as op:
+        with self._runner.operation(said("Re-link {name}", name=folder.name)) as op:
             op.require("image_root", root_id, "image folder")
             path, relative = stored_root(folder, self._runner.path.parent)
             op.run("UPDATE image_root SET path = ?, relative = ? WHERE id = ?", (path, relative, root_id))
@@ -95,7 +96,9 @@ class ImageOperations(OperationGroup):
                 "SELECT id FROM image WHERE root_id = ? AND lookup = ? AND id <> ?", (root_id, key, image_id)
             )
             if other is not None:
-                raise UserInputError(f"{rel_path} is already another image of the project.", "Remove that one first.")
+                raise UserInputError(
+                    said("{0} is already another image of the project.", rel_path), "Remove that one first."
+                )
             op.run(
                 "UPDATE image SET root_id = ?, rel_path = ?, lookup = ?, file_state = 'ok' WHERE id = ?",
                 (root_id, rel_path, key, image_id),
@@ -129,9 +132,13 @@ class ImageOperations(OperationGroup):
 def _image_row(image: NewImage, root_id: int, key: str) -> dict[str, object]:
     parts = PurePosixPath(image.rel_path).parts
     if not parts or ".." in parts or PurePosixPath(image.rel_path).is_absolute():
-        raise UserInputError(f"The image path {image.rel_path!r} leaves its image root.", "Add it from its own folder.")
+        raise UserInputError(
+            said("The image path {0} leaves its image root.", f"{image.rel_path!r}"), "Add it from its own folder."
+        )
     if image.width <= 0 or image.height <= 0:
-        raise UserInputError(f"The image {image.rel_path} has the impossible size {image.width} x {image.height}.")
+        raise UserInputError(
+            said("The image {0} has the impossible size {1} x {2}.", image.rel_path, image.width, image.height)
+        )
     return {
         "root_id": root_id,
         "rel_path": image.rel_path,

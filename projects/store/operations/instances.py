@@ -10,6 +10,7 @@ import numpy as np
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, apply_affine
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from projects.store.changes import OpChanges
 from projects.store.inputs import FROM_PROPOSAL, HUMAN, ORIGINS, NewInstance, NewKeypoint, checked_box, checked_point
 from projects.store.models import Instance, Keypoint, Mask
@@ -58,7 +59,10 @@ def _check(
     if instance.image_id not in sizes or instance.category_id not in categories:
         raise UserInputError("The image or category of a new instance is no longer in the project.")
     if instance.origin not in ORIGINS:
-        raise UserInputError(f"{instance.origin!r} is no origin of an instance.", f"Use one of {', '.join(ORIGINS)}.")
+        raise UserInputError(
+            said("{0} is no origin of an instance.", f"{instance.origin!r}"),
+            said("Use one of {0}.", ", ".join(ORIGINS)),
+        )
     seen = set()
     for keypoint in instance.keypoints:
         if owner.get(keypoint.definition_id) != instance.category_id:
@@ -74,7 +78,13 @@ def check_mask(mask: MaskRLE, size_wh: tuple[int, int]) -> None:
     """UserInputError unless the mask is well-formed and has the size of its image."""
     if (mask.width, mask.height) != tuple(size_wh):
         raise UserInputError(
-            f"A mask of {mask.width} x {mask.height} pixels does not fit its image of {size_wh[0]} x {size_wh[1]}.",
+            said(
+                "A mask of {0} x {1} pixels does not fit its image of {2} x {3}.",
+                mask.width,
+                mask.height,
+                size_wh[0],
+                size_wh[1],
+            ),
             "Use the size of the image with its EXIF orientation applied.",
         )
     mask.validate()
@@ -150,17 +160,14 @@ class InstanceOperations(OperationGroup):
         identity_id: int | None = None,
         origin: str = HUMAN,
         source_id: str | None = None,
-        extra: dict[str, Any] | None = None,
     ) -> OpChanges:
         """Label one object; `ids[0]` is the instance. See `keypoints_of` for keypoints given as arrays."""
-        new = NewInstance(
-            image_id, category_id, tuple(keypoints), box, mask, identity_id, origin, source_id, extra or {}
-        )
+        new = NewInstance(image_id, category_id, tuple(keypoints), box, mask, identity_id, origin, source_id, {})
         return self.add_instances([new], name="Add an instance")
 
     def add_instances(self, instances: Sequence[NewInstance], *, name: str = "") -> OpChanges:
         """Label many objects in one step; `ids` in the order of `instances`."""
-        with self._runner.operation(name or f"Add {len(instances)} instances") as op:
+        with self._runner.operation(name or said("Add %n instances", n=len(instances))) as op:
             op.ids = add_instances(op, instances)
             op.count = len(op.ids)
         return op.changes
@@ -168,7 +175,9 @@ class InstanceOperations(OperationGroup):
     def remove_instances(self, instance_ids: Iterable[int]) -> OpChanges:
         """Delete instances with their keypoints and masks. That all are labelled in their photos is not said any more."""
         ids = list(instance_ids)
-        with self._runner.operation("Remove an instance" if len(ids) == 1 else f"Remove {len(ids)} instances") as op:
+        with self._runner.operation(
+            "Remove an instance" if len(ids) == 1 else said("Remove %n instances", n=len(ids))
+        ) as op:
             op.run(
                 "DELETE FROM exhaustive WHERE holds = 1 AND EXISTS (SELECT 1 FROM instance i WHERE i.image_id = "
                 "exhaustive.image_id AND i.category_id = exhaustive.category_id "
@@ -190,7 +199,7 @@ class InstanceOperations(OperationGroup):
         """Set a keypoint whether it exists or not (x, y None with visibility 0); a person's word, so origin human."""
         with self._runner.operation("Place a keypoint") as op:
             row = op.require("instance", instance_id, "instance")
-            op.name = f"Place {_definition_name(op, definition_id)}"
+            op.name = said("Place {name}", name=_definition_name(op, definition_id))
             new = NewKeypoint(definition_id, x, y, visibility, origin)
             self._own_definition(op, row["category_id"], [definition_id])
             values = keypoint_row(new, row["image_id"], instance_id, origin)
@@ -225,7 +234,7 @@ class InstanceOperations(OperationGroup):
         """
         with self._runner.operation("Move a keypoint", merge_key=merge_key) as op:
             row = op.require("keypoint", keypoint_id, "keypoint")
-            op.name = f"Move {_definition_name(op, row['definition_id'])}"
+            op.name = said("Move {name}", name=_definition_name(op, row["definition_id"]))
             new_x, new_y, visibility = checked_point(x, y, row["visibility"] or 2)
             op.run(
                 "UPDATE keypoint SET x = ?, y = ?, visibility = ? WHERE id = ?", (new_x, new_y, visibility, keypoint_id)
@@ -245,7 +254,9 @@ class InstanceOperations(OperationGroup):
     def remove_keypoints(self, keypoint_ids: Iterable[int]) -> OpChanges:
         """Back to "not looked at"."""
         ids = list(keypoint_ids)
-        with self._runner.operation("Remove a keypoint" if len(ids) == 1 else f"Remove {len(ids)} keypoints") as op:
+        with self._runner.operation(
+            "Remove a keypoint" if len(ids) == 1 else said("Remove %n keypoints", n=len(ids))
+        ) as op:
             op.count = op.run(f"DELETE FROM keypoint WHERE id IN {op.collect('chosen', ids)}")
         return op.changes
 
@@ -414,7 +425,7 @@ class InstanceOperations(OperationGroup):
                     op.run("UPDATE keypoint SET definition_id = ? WHERE id = ?", (names[name], id_))
                 else:
                     op.run("DELETE FROM keypoint WHERE id = ?", (id_,))
-                    op.skipped.append(f"{name}: not a keypoint of the new category")
+                    op.skipped.append(said("{0}: not a keypoint of the new category", name))
             op.run("UPDATE instance SET category_id = ? WHERE id = ?", (category_id, instance_id))
             clear_nothing_here(op, row["image_id"], category_id)
             op.ids, op.count = [instance_id], 1

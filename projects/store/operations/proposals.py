@@ -14,6 +14,7 @@ from engine.domain.alike import REACH, SAME_FROM, place_similarity
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
 from engine.domain.runspec import RunSpec
+from engine.domain.texts import said
 from projects.several import keypoints_from_json, points_to_json, rejected_points
 from projects.store.changes import OpChanges
 from projects.store.inputs import checked_box
@@ -174,7 +175,7 @@ class ProposalOperations(OperationGroup):
             for index, proposal in enumerate(proposals):
                 image_id = int(proposal.image_id)
                 if image_id not in known:
-                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    op.skipped.append(said("image {0}: no longer in the project", image_id))
                     continue
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 asked = instance_ids[index] if instance_ids is not None else None
@@ -216,7 +217,7 @@ class ProposalOperations(OperationGroup):
     ) -> None:  # fmt: skip
         refused = _refused(op, proposal, image_id, category_id, proof, definitions)
         if refused is None:
-            op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+            op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
             return
         taken = set()
         if target is not None:
@@ -230,7 +231,7 @@ class ProposalOperations(OperationGroup):
             and math.isfinite(keypoint.confidence)
         ]
         if not kept:
-            op.skipped.append(f"image {image_id}: nothing new to propose")
+            op.skipped.append(said("image {0}: nothing new to propose", image_id))
             return
         x0, y0, x1, y1 = checked_box(proposal.box)
         extra = {
@@ -277,7 +278,7 @@ class ProposalOperations(OperationGroup):
             for index, proposal in enumerate(proposals):
                 image_id = int(proposal.image_id)
                 if image_id not in known:
-                    op.skipped.append(f"image {image_id}: no longer in the project")
+                    op.skipped.append(said("image {0}: no longer in the project", image_id))
                     continue
                 run_id = run_id_for(op, proposal.spec, job, runs)
                 if image_id not in replaced:
@@ -287,7 +288,7 @@ class ProposalOperations(OperationGroup):
                 if proposal.mask is not None:
                     check_mask(proposal.mask, known[image_id])
                     if self._mask_refused(op, image_id, category_id, identity_id, proof):
-                        op.skipped.append(f"image {image_id}: rejected before on the same evidence")
+                        op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
                         continue
                 owner = instance_ids[index] if instance_ids is not None else None
                 self._store_mask(op, proposal, image_id, category_id, identity_id, run_id, proof, owner)
@@ -353,9 +354,7 @@ class ProposalOperations(OperationGroup):
             instances = deciding.accept_keypoints(op, [row[0] for row in keypoints]) if keypoints else []
             instances += deciding.accept_masks(op, [row[0] for row in masks]) if masks else []
             op.ids, op.count = instances, len(keypoints) + len(masks)
-            op.name = name or ("Accept a keypoint" if len(keypoints) == 1 else f"Accept {len(keypoints)} keypoints")
-            if masks and not name:
-                op.name = f"Accept {op.count} keypoints and masks" if keypoints else f"Accept {len(masks)} masks"
+            op.name = name or _accepted(len(keypoints), len(masks))
         return op.changes
 
     def _choose(
@@ -385,7 +384,7 @@ class ProposalOperations(OperationGroup):
         `positions`: {keypoint proposal id: (x, y, visibility)} where the person dragged it or took another peak.
         """
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation("Accept a keypoint" if len(ids) == 1 else f"Accept {len(ids)} keypoints") as op:
+        with self._runner.operation(_accepted(len(ids), 0)) as op:
             op.ids = deciding.accept_keypoints(op, ids, positions or {})
             op.count = len(ids)
         return op.changes
@@ -421,23 +420,17 @@ class ProposalOperations(OperationGroup):
             deciding.reject_keypoints(op, [row[0] for row in keypoints])
             op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in masks])}")
             op.count = len(keypoints) + len(masks)
-            op.name = f"Reject {len(keypoints)} keypoints" + (f" and {len(masks)} masks" if masks else "")
+            op.name = said("Reject %n keypoints and masks" if masks else "Reject %n keypoints", n=op.count)
         return op.changes
 
     def reject_keypoints(self, keypoint_proposal_ids: Iterable[int]) -> OpChanges:
         """Reject single keypoints of proposals; the rest stays pending."""
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation("Reject a keypoint" if len(ids) == 1 else f"Reject {len(ids)} keypoints") as op:
+        name = "Reject a keypoint" if len(ids) == 1 else said("Reject %n keypoints", n=len(ids))
+        with self._runner.operation(name) as op:
             deciding.reject_keypoints(op, ids)
             op.count = len(ids)
         return op.changes
-
-    def move_proposed_keypoint(
-        self, keypoint_proposal_id: int, x: float, y: float, visibility: int | None = None
-    ) -> OpChanges:
-        """Correct a pending keypoint by drag or by another peak: accepts it at its new place."""
-        shown = 2 if visibility is None else visibility
-        return self.accept_keypoints([keypoint_proposal_id], positions={keypoint_proposal_id: (x, y, shown)})
 
     def clear_proposals(
         self, proposal_ids: Iterable[int] | None = None, *, category_id: int | None = None,
@@ -448,3 +441,10 @@ class ProposalOperations(OperationGroup):
             chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
             op.count = op.run(f"DELETE FROM proposal WHERE id IN {chosen}")
         return op.changes
+
+
+def _accepted(keypoints: int, masks: int) -> str:
+    """The name of a step that accepted so many."""
+    if masks:
+        return said("Accept %n keypoints and masks", n=keypoints + masks) if keypoints else said("Accept %n masks", n=masks)
+    return "Accept a keypoint" if keypoints == 1 else said("Accept %n keypoints", n=keypoints)

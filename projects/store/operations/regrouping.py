@@ -13,6 +13,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, box_of_points
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from projects.store.changes import OpChanges
 from projects.store.inputs import InstancePart, checked_box
 from projects.store.models import Instance, Proposal
@@ -93,7 +94,7 @@ class RegroupingOperations(OperationGroup):
         with self._runner.operation("Give a keypoint to another instance") as op:
             _one_photo(op, [giver, taker])
             name = str(op.require("keypoint_definition", definition_id, "keypoint")["name"])
-            op.name = f"Give {name} to another instance"
+            op.name = said("Give {name} to another instance", name=name)
             accepted = _accepted(op, giver, definition_id)
             if accepted is not None:
                 taker = _give_accepted(op, accepted, giver, taker, definition_id)
@@ -148,7 +149,7 @@ def _merge_accepted(op: Op, keep_id: int, other_id: int) -> None:
         if before is not None and before[3] and visibility:
             if (before[1], before[2]) != (x, y):
                 name = op.value("SELECT name FROM keypoint_definition WHERE id = ?", (definition_id,))
-                op.skipped.append(f"{name}: both had placed it; that of the selected instance was kept")
+                op.skipped.append(said("{0}: both had placed it; that of the selected instance was kept", name))
             continue
         if before is not None and not visibility:
             continue
@@ -168,7 +169,7 @@ def _merge_accepted(op: Op, keep_id: int, other_id: int) -> None:
         op.run("UPDATE instance SET identity_id = ? WHERE id = ?", (gone["identity_id"], keep_id))
     elif gone["identity_id"] not in (None, kept["identity_id"]):
         name = op.value("SELECT name FROM identity WHERE id = ?", (gone["identity_id"],))
-        op.skipped.append(f"{name}: the selected instance is another individual; its name was kept")
+        op.skipped.append(said("{0}: the selected instance is another individual; its name was kept", name))
     extra = {**json.loads(gone["extra"]), **json.loads(kept["extra"])}
     op.run("UPDATE instance SET extra = ? WHERE id = ?", (to_json(extra), keep_id))
 
@@ -357,10 +358,11 @@ def _exchange(op: Op, first: int, second: int) -> None:
 def _give_pending(op: Op, giver: InstancePart, taker: InstancePart, definition_id: int, name: str) -> None:
     waiting = _pending(op, giver, definition_id)
     if waiting is None:
-        raise UserInputError(f"{name} has no place on this instance.", "Focus a keypoint that it has.")
+        raise UserInputError(said("{0} has no place on this instance.", name), "Focus a keypoint that it has.")
     if _accepted(op, taker, definition_id) is not None:
         raise UserInputError(
-            f"The other instance has its {name} already.", "Accept or reject this one first, then exchange the two."
+            said("The other instance has its {0} already.", name),
+            "Accept or reject this one first, then exchange the two.",
         )
     other = _pending(op, taker, definition_id)
     if taker.instance_id is not None:

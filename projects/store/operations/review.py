@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from projects.store.changes import OpChanges
 from projects.store.models import Decision, Exhaustive, Identity, NothingHere, Split, Tag, TagLink
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
@@ -27,7 +28,7 @@ class ReviewOperations(OperationGroup):
                 op.require("image", image_id, "image")
                 if op.one("SELECT 1 FROM instance WHERE image_id = ? AND (? IS NULL OR category_id = ?)",
                           (image_id, category_id, category_id)):  # fmt: skip
-                    op.skipped.append(f"image {image_id}: has accepted instances")
+                    op.skipped.append(said("image {0}: has accepted instances", image_id))
                     continue
                 pending = op.all(
                     "SELECT id FROM proposal WHERE image_id = ? AND (? IS NULL OR category_id = ?)",
@@ -73,7 +74,7 @@ class ReviewOperations(OperationGroup):
                 if holds and not op.one(
                     "SELECT 1 FROM instance WHERE image_id = ? AND category_id = ?", (image_id, category_id)
                 ):
-                    op.skipped.append(f"image {image_id}: has no accepted instance")
+                    op.skipped.append(said("image {0}: has no accepted instance", image_id))
                     continue
                 if holds:
                     self._reject_further(op, image_id, category_id)
@@ -81,8 +82,8 @@ class ReviewOperations(OperationGroup):
                     "DELETE FROM exhaustive WHERE image_id = ? AND category_id = ? AND holds IS NOT ?",
                     (image_id, category_id, None if holds is None else int(holds)),
                 )
-                said = op.one("SELECT 1 FROM exhaustive WHERE image_id = ? AND category_id = ?", (image_id, category_id))
-                if holds is not None and said is None:
+                word = op.one("SELECT 1 FROM exhaustive WHERE image_id = ? AND category_id = ?", (image_id, category_id))
+                if holds is not None and word is None:
                     op.add(Exhaustive, [{"image_id": image_id, "category_id": category_id, "holds": int(holds)}])
                 op.ids.append(image_id)
             op.count = len(op.ids)
@@ -99,7 +100,7 @@ class ReviewOperations(OperationGroup):
     def tag(self, name: str, image_ids: Iterable[int] = (), *, instance_ids: Iterable[int] = ()) -> OpChanges:
         """Put the tag on images and instances (made if new); `ids[0]` is the tag."""
         name = checked_name(name, "tag")
-        with self._runner.operation(f"Tag {name}") as op:
+        with self._runner.operation(said("Tag {name}", name=name)) as op:
             found = op.value("SELECT id FROM tag WHERE name = ?", (name,))
             tag_id = int(found) if found is not None else op.add(Tag, [{"name": name, "colour": ""}])[0]
             wanted: list[tuple[int, int | None]] = [(image_id, None) for image_id in image_ids]
@@ -118,10 +119,10 @@ class ReviewOperations(OperationGroup):
 
     def untag(self, name: str, image_ids: Iterable[int] = (), *, instance_ids: Iterable[int] = ()) -> OpChanges:
         """Take the tag off images and instances; a tag that nothing carries is removed."""
-        with self._runner.operation(f"Untag {name}") as op:
+        with self._runner.operation(said("Untag {name}", name=name)) as op:
             tag_id = op.value("SELECT id FROM tag WHERE name = ?", (name,))
             if tag_id is None:
-                raise UserInputError(f"There is no tag {name}.")
+                raise UserInputError(said("There is no tag {0}.", name))
             images = op.collect("chosen", image_ids)
             op.count = op.run(
                 f"DELETE FROM tag_link WHERE tag_id = ? AND instance_id IS NULL AND image_id IN {images}",
@@ -147,9 +148,9 @@ class ReviewOperations(OperationGroup):
     def add_identity(self, name: str, category_id: int | None = None, *, note: str = "") -> OpChanges:
         """A new identity; `ids[0]` is its id. UserInputError when the name is taken."""
         name = checked_name(name, "identity")
-        with self._runner.operation(f"Add the identity {name}") as op:
+        with self._runner.operation(said("Add the identity {name}", name=name)) as op:
             if op.one("SELECT 1 FROM identity WHERE name = ?", (name,)):
-                raise UserInputError(f"There is already an identity {name}.", "Choose another name, or use that one.")
+                raise UserInputError(said("There is already an identity {0}.", name), "Choose another name, or use that one.")
             op.ids = op.add(Identity, [{"name": name, "category_id": category_id, "note": note}])
             op.count = 1
         return op.changes
@@ -157,10 +158,10 @@ class ReviewOperations(OperationGroup):
     def rename_identity(self, identity_id: int, name: str) -> OpChanges:
         """Rename; UserInputError when another one has that name (merge them instead)."""
         name = checked_name(name, "identity")
-        with self._runner.operation(f"Rename an identity to {name}") as op:
+        with self._runner.operation(said("Rename an identity to {name}", name=name)) as op:
             op.require("identity", identity_id, "identity")
             if op.one("SELECT 1 FROM identity WHERE name = ? AND id <> ?", (name, identity_id)):
-                raise UserInputError(f"There is already an identity {name}.", "Merge the two instead.")
+                raise UserInputError(said("There is already an identity {0}.", name), "Merge the two instead.")
             op.run("UPDATE identity SET name = ? WHERE id = ?", (name, identity_id))
             op.ids, op.count = [identity_id], 1
         return op.changes
@@ -186,7 +187,7 @@ class ReviewOperations(OperationGroup):
         with self._runner.operation("Split an identity") as op:
             row = op.require("identity", identity_id, "identity")
             if op.one("SELECT 1 FROM identity WHERE name = ?", (name,)):
-                raise UserInputError(f"There is already an identity {name}.", "Choose another name.")
+                raise UserInputError(said("There is already an identity {0}.", name), "Choose another name.")
             op.ids = op.add(Identity, [{"name": name, "category_id": row["category_id"], "note": ""}])
             chosen = op.collect("chosen", instance_ids)
             op.count = op.run(

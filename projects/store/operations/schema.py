@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
+from engine.domain.texts import said
 from projects.several import AUTO, checked_instances
 from projects.store.changes import OpChanges
 from projects.store.models import Category, KeypointDefinition, SidePair, SkeletonEdge
@@ -21,7 +22,8 @@ def checked_name(name: str, what: str) -> str:
     name = name.strip()
     if not name or len(name) > MAX_NAME or any(ord(char) < 32 for char in name):
         raise UserInputError(
-            f"{name[:40]!r} cannot be the name of a {what}.", f"Use 1 to {MAX_NAME} printable characters."
+            said("{0} cannot be the name of a {1}.", f"{name[:40]!r}", what),
+            said("Use 1 to {0} printable characters.", MAX_NAME),
         )
     return name
 
@@ -42,10 +44,10 @@ class SchemaOperations(OperationGroup):
     ) -> OpChanges:
         """A new category with its keypoints; `ids[0]` is its id. UserInputError when the name is taken."""
         name = checked_name(name, "category")
-        with self._runner.operation(f"Add the category {name}") as op:
+        with self._runner.operation(said("Add the category {name}", name=name)) as op:
             if op.one("SELECT 1 FROM category WHERE name = ?", (name,)):
                 raise UserInputError(
-                    f"There is already a category {name}.", "Choose another name, or edit that category."
+                    said("There is already a category {0}.", name), "Choose another name, or edit that category."
                 )
             position = int(op.value("SELECT COALESCE(MAX(position) + 1, 0) FROM category"))
             op.ids = op.add(
@@ -61,10 +63,10 @@ class SchemaOperations(OperationGroup):
     def rename_category(self, category_id: int, name: str) -> OpChanges:
         """Rename; labels stay."""
         name = checked_name(name, "category")
-        with self._runner.operation(f"Rename a category to {name}") as op:
+        with self._runner.operation(said("Rename a category to {name}", name=name)) as op:
             op.require("category", category_id, "category")
             if op.one("SELECT 1 FROM category WHERE name = ? AND id <> ?", (name, category_id)):
-                raise UserInputError(f"There is already a category {name}.", "Choose another name.")
+                raise UserInputError(said("There is already a category {0}.", name), "Choose another name.")
             op.run("UPDATE category SET name = ? WHERE id = ?", (name, category_id))
             op.ids, op.count = [category_id], 1
         return op.changes
@@ -74,7 +76,7 @@ class SchemaOperations(OperationGroup):
         word = checked_instances(instances)
         with self._runner.operation("Change the number of instances") as op:
             row = op.require("category", category_id, "category")
-            op.name = f"Change the number of {row['name']} in a photo"
+            op.name = said("Change the number of {name} in a photo", name=row["name"])
             op.run("UPDATE category SET instances = ? WHERE id = ? AND instances <> ?", (word, category_id, word))
             op.ids, op.count = [category_id], 1
         return op.changes
@@ -83,7 +85,7 @@ class SchemaOperations(OperationGroup):
         """Remove a category with all its instances and proposals (one undo brings everything back)."""
         with self._runner.operation("Remove a category") as op:
             row = op.require("category", category_id, "category")
-            op.name = f"Remove the category {row['name']}"
+            op.name = said("Remove the category {name}", name=row["name"])
             op.count = op.run("DELETE FROM category WHERE id = ?", (category_id,))
         return op.changes
 
@@ -102,7 +104,7 @@ class SchemaOperations(OperationGroup):
         """
         with self._runner.operation("Edit the schema") as op:
             row = op.require("category", category_id, "category")
-            op.name = f"Edit the schema of {row['name']}"
+            op.name = said("Edit the schema of {name}", name=row["name"])
             self._write_schema(op, category_id, schema, renamed or {})
             for name, colour in (colours or {}).items():
                 op.run(
@@ -120,7 +122,9 @@ class SchemaOperations(OperationGroup):
         )}  # fmt: skip
         unknown = [old for old in renamed if old not in known]
         if unknown:
-            raise UserInputError(f"There is no keypoint {unknown[0]} to rename.", "Use the names of the category.")
+            raise UserInputError(
+                said("There is no keypoint {0} to rename.", unknown[0]), "Use the names of the category."
+            )
         by_new = {
             renamed.get(name, name): id_
             for name, id_ in known.items()
@@ -155,7 +159,7 @@ class SchemaOperations(OperationGroup):
     def add_keypoint(self, category_id: int, name: str, *, colour: str = "") -> OpChanges:
         """Append a keypoint to the schema (or bring back a retired one); `ids[0]` is its definition id."""
         name = checked_name(name, "keypoint")
-        with self._runner.operation(f"Add the keypoint {name}") as op:
+        with self._runner.operation(said("Add the keypoint {name}", name=name)) as op:
             op.require("category", category_id, "category")
             row = op.one(
                 "SELECT id, retired FROM keypoint_definition WHERE category_id = ? AND name = ?", (category_id, name)
@@ -165,7 +169,7 @@ class SchemaOperations(OperationGroup):
                 (category_id,),
             ))  # fmt: skip
             if row is not None and not row[1]:
-                raise UserInputError(f"There is already a keypoint {name}.", "Choose another name.")
+                raise UserInputError(said("There is already a keypoint {0}.", name), "Choose another name.")
             if row is not None:
                 op.run("UPDATE keypoint_definition SET retired = 0, position = ? WHERE id = ?", (position, row[0]))
                 op.ids = [int(row[0])]
@@ -179,10 +183,10 @@ class SchemaOperations(OperationGroup):
     def colour_keypoint(self, definition_id: int, colour: str) -> OpChanges:
         """Give a keypoint its own colour ("#rrggbb"; "" takes it away). UserInputError for anything else."""
         if colour and not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-            raise UserInputError(f"{colour!r} is no colour.", "Write it as #rrggbb.")
+            raise UserInputError(said("{0} is no colour.", f"{colour!r}"), "Write it as #rrggbb.")
         with self._runner.operation("Colour a keypoint") as op:
             row = op.require("keypoint_definition", definition_id, "keypoint")
-            op.name = f"Colour the keypoint {row['name']}"
+            op.name = said("Colour the keypoint {name}", name=row["name"])
             op.run("UPDATE keypoint_definition SET colour = ? WHERE id = ?", (colour, definition_id))
             op.ids, op.count = [definition_id], 1
         return op.changes
@@ -190,14 +194,16 @@ class SchemaOperations(OperationGroup):
     def rename_keypoint(self, definition_id: int, name: str) -> OpChanges:
         """Rename a keypoint; its id and labels stay."""
         name = checked_name(name, "keypoint")
-        with self._runner.operation(f"Rename a keypoint to {name}") as op:
+        with self._runner.operation(said("Rename a keypoint to {name}", name=name)) as op:
             row = op.require("keypoint_definition", definition_id, "keypoint")
             taken = op.one(
                 "SELECT 1 FROM keypoint_definition WHERE category_id = ? AND name = ? AND id <> ?",
                 (row["category_id"], name, definition_id),
             )
             if taken:
-                raise UserInputError(f"There is already a keypoint {name} (maybe retired).", "Choose another name.")
+                raise UserInputError(
+                    said("There is already a keypoint {0} (maybe retired).", name), "Choose another name."
+                )
             op.run("UPDATE keypoint_definition SET name = ? WHERE id = ?", (name, definition_id))
             op.ids, op.count = [definition_id], 1
         return op.changes
@@ -220,7 +226,7 @@ class SchemaOperations(OperationGroup):
         """Ask for this keypoint no more; its labels are kept and come back when it is added again."""
         with self._runner.operation("Retire a keypoint") as op:
             row = op.require("keypoint_definition", definition_id, "keypoint")
-            op.name = f"Retire the keypoint {row['name']}"
+            op.name = said("Retire the keypoint {name}", name=row["name"])
             op.run("UPDATE keypoint_definition SET retired = 1 WHERE id = ?", (definition_id,))
             op.ids, op.count = [definition_id], 1
         return op.changes

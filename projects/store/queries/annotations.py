@@ -9,6 +9,7 @@ from typing import Any
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from projects.store.queries.base import QueryGroup, marks
 from projects.store.rows import CategoryRow, DefinitionRow, IdentityRow, InstanceRow, KeypointRow, MaskRow
 
@@ -65,8 +66,8 @@ class AnnotationQueries(QueryGroup):
             return found
         names = ", ".join(c.name for c in known) or "none yet"
         if name is None:
-            raise UserInputError("Which category is meant is not said.", f"Name one of: {names}.")
-        raise UserInputError(f"There is no category {name}.", f"The project has: {names}.")
+            raise UserInputError("Which category is meant is not said.", said("Name one of: {0}.", names))
+        raise UserInputError(said("There is no category {0}.", name), said("The project has: {0}.", names))
 
     def instances(
         self,
@@ -174,11 +175,13 @@ class AnnotationQueries(QueryGroup):
         ))  # fmt: skip
 
     def most_in_a_photo(self, category_id: int) -> int:
-        """The most accepted instances of the category in one photo."""
-        return int(self._value(
-            "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id)",
-            (category_id,),
-        ))  # fmt: skip
+        """The most accepted instances of the category in one photo; where none holds two, that costs nothing."""
+        if self._value("SELECT EXISTS (SELECT 1 FROM image WHERE instance_count > 1)"):
+            return int(self._value(
+                "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id)",
+                (category_id,),
+            ))  # fmt: skip
+        return int(self._value("SELECT EXISTS (SELECT 1 FROM instance WHERE category_id = ?)", (category_id,)))
 
     def instance_counts(self) -> dict[int, int]:
         """{category id: accepted instances}."""

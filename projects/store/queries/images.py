@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.remote import is_url, path_of
 from projects.store.models import STATES
 from projects.store.queries.base import QueryGroup, marks
@@ -118,30 +119,37 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
         add("image.instance_count > 0" if f.has_instances else "image.instance_count = 0")
     if f.exhaustive is not None:
         add(*_exhaustive(f.exhaustive, f.category_id))
-    count = "image.instance_count"
-    if f.category_id is not None:
-        count = f"(SELECT COUNT(*) FROM instance i WHERE i.image_id = image.id AND i.category_id = {int(f.category_id)})"
-    if f.at_least is not None:
-        add(f"{count} >= ?", f.at_least)
+    if f.at_least is not None and f.at_least > 0:
+        add(*_at_least(f.at_least, f.category_id))
     if f.at_most is not None:
-        add(f"{count} <= ?", f.at_most)
+        condition, *more = _at_least(f.at_most + 1, f.category_id)
+        add(f"NOT ({condition})", *more)
     if f.ids is not None:
         add("image.id IN (SELECT value FROM json_each(?))", json.dumps(f.ids))
     return " AND ".join(parts) or "1", values
 
 
+def _at_least(count: int, category_id: int | None) -> tuple[str, *tuple[int, ...]]:
+    """Images with so many accepted instances and more (`count` > 0), of the category where one is given."""
+    if category_id is None:
+        return "image.id IN (SELECT id FROM image WHERE instance_count >= ?)", count
+    # One pass over an index: counted per image, SQLite would look up every one of them.
+    own = "SELECT i.image_id FROM instance i WHERE i.category_id = ? GROUP BY i.image_id HAVING COUNT(*) >= ?"
+    return f"image.id IN ({own})", category_id, count
+
+
 def _exhaustive(which: str, category_id: int | None) -> tuple[str, *tuple[int, ...]]:
     """Condition and parameters of `ImageFilter.exhaustive`."""
     if which not in EXHAUSTIVE:
-        raise UserInputError(f"{which!r} does not say whether all instances are labelled.", "Use yes, no or unknown.")
+        raise UserInputError(said("{0} does not say whether all instances are labelled.", f'{which!r}'), "Use yes, no or unknown.")
     holds = EXHAUSTIVE[which]
     if category_id is None:
         return ("image.exhaustive IS NULL AND image.instance_count > 0",) if holds is None else ("image.exhaustive = ?", holds)
-    said = "SELECT e.image_id FROM exhaustive e WHERE e.category_id = ?"
+    told = "SELECT e.image_id FROM exhaustive e WHERE e.category_id = ?"
     if holds is not None:
-        return f"image.id IN ({said} AND e.holds = ?)", category_id, holds
+        return f"image.id IN ({told} AND e.holds = ?)", category_id, holds
     there = "SELECT i.image_id FROM instance i WHERE i.category_id = ?"
-    return f"image.id IN ({there}) AND image.id NOT IN ({said})", category_id, category_id
+    return f"image.id IN ({there}) AND image.id NOT IN ({told})", category_id, category_id
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ class ImageQueries(QueryGroup):
     ) -> tuple[ImageRow, ...]:
         """A page of images; `order` one of name, added, confidence."""
         if order not in ORDERS:
-            raise UserInputError(f"Images cannot be ordered by {order!r}.", f"Use one of {', '.join(ORDERS)}.")
+            raise UserInputError(said("Images cannot be ordered by {0}.", f'{order!r}'), said("Use one of {0}.", ', '.join(ORDERS)))
         where, values = where_of(filter_)
         by = _order_of(order, filter_)
         # The page is cut on a covering index first; whole rows are then read for the page only.
@@ -311,10 +319,10 @@ class ImageQueries(QueryGroup):
             "SELECT image_id, category_id, holds FROM exhaustive WHERE (? IS NULL OR image_id = ?) "
             "AND (? IS NULL OR category_id = ?) ORDER BY id", (image_id, image_id, category_id, category_id),
         )  # fmt: skip
-        said: dict[int, dict[int, bool]] = {}
+        told: dict[int, dict[int, bool]] = {}
         for image, category, holds in rows:
-            said.setdefault(image, {})[category] = bool(holds)
-        return said
+            told.setdefault(image, {})[category] = bool(holds)
+        return told
 
 
 def _order_of(order: str, filter_: ImageFilter | None) -> str:

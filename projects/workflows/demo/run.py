@@ -1,4 +1,4 @@
-"""Sample collection -> project -> one exemplar per category -> propose -> find -> accept -> export -> measure."""
+"""Labelled photos -> project -> one exemplar per category -> propose -> find -> accept -> export -> measure."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any
 from engine.api import EngineConfig, EngineInfo, open_engine
 from engine.domain.errors import BugError, UserInputError
 from engine.domain.progress import CancelToken, Progress
-from projects.formats.dataset import Dataset, DatasetImage
+from engine.domain.texts import said
+from projects.formats.dataset import DatasetImage
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.store.rows import CategoryRow
 from projects.workflows.demo import steps
-from projects.workflows.demo.sheet import draw_demo_sheet
-from projects.workflows.demo.truth import Score, exemplar_image, read_truth, samples_dir
+from projects.workflows.demo.photos import DemoPhotos, sample_photos
+from projects.workflows.demo.sheet import Ranking, draw_demo_sheet
+from projects.workflows.demo.truth import Score, exemplar_image, instance_of, samples_dir
 from projects.workflows.propose import CategoryOutcome, propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 MARKER = ".kinmark-demo"
 ACCEPT_FROM = 0.8
-FIND_CATEGORY = "dog"
 
 
 @dataclass
@@ -43,6 +44,7 @@ class DemoResult:
     exported: dict[str, Any] = field(default_factory=dict)
     engine: EngineInfo | None = None
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For `kinmark demo --json`."""
@@ -53,12 +55,13 @@ class DemoResult:
                 "exemplar": self.exemplars[name], "proposals": outcome.proposals, "keypoints": outcome.keypoints,
                 "accepted_keypoints": score.accepted, "pck_0.1": score.pck, "accepted_precision": score.precision,
                 "seconds_per_image": outcome.seconds / max(1, outcome.targets), "settings": outcome.reason,
+                "photos_there": score.there, "asked_there": score.asked, "asked_elsewhere": score.elsewhere, "apart": outcome.apart,
             }  # fmt: skip
         return {
             "project": str(self.project), "contact_sheet": str(self.sheet), "coco": str(self.coco), "spair": str(self.spair),
             "categories": rows, "identity": self.found.to_json() if self.found else None, "exported": self.exported,
             "device": self.engine.device if self.engine else "", "dtype": self.engine.dtype if self.engine else "",
-            "backbone": self.engine.backbone if self.engine else "", "seconds": self.seconds,
+            "backbone": self.engine.backbone if self.engine else "", "seconds": self.seconds, "notes": list(self.notes),
         }  # fmt: skip
 
 
@@ -69,7 +72,7 @@ def prepare_folder(out: Path) -> None:
         UserInputError: `out` holds something that no demo made.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).exists())):
-        raise UserInputError(f"{out} exists and was not made by the demo.", "Choose another folder with --out.")
+        raise UserInputError(said("{0} exists and was not made by the demo.", out), "Choose another folder with --out.")
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
@@ -80,8 +83,8 @@ def label_exemplar(project: Project, category: CategoryRow, image: DatasetImage)
     """Do what a person does first: place the keypoints of one photo (here: taken from the true labels)."""
     row = project.queries.image_named(str(image.rel_path))
     if row is None:
-        raise BugError(f"The sample photo {image.rel_path} is not in the demo project.")
-    true = image.instances[0]
+        raise BugError(said("The photo {0} is not in the demo project.", image.rel_path))
+    true = instance_of(image, category.name)
     keypoints = [
         NewKeypoint(definition.id, k.x, k.y, int(k.visibility))
         for definition in category.definitions
@@ -91,60 +94,49 @@ def label_exemplar(project: Project, category: CategoryRow, image: DatasetImage)
     return row.file_name
 
 
-def _set_up(project: Project, truth: Dataset, result: DemoResult) -> None:
-    add_paths(project, [samples_dir()])
-    for true in truth.categories:
+def _set_up(project: Project, photos: DemoPhotos, result: DemoResult) -> None:
+    add_paths(project, photos.paths, root=photos.root)
+    for true in photos.truth.categories:
         category_id = project.operations.add_category(true.name, true.schema, supercategory=true.supercategory).ids[0]
         category = project.queries.category(category_id)
         if category is not None:
-            result.exemplars[true.name] = label_exemplar(project, category, exemplar_image(truth, true.name))
+            result.exemplars[true.name] = label_exemplar(project, category, exemplar_image(photos.truth, true.name))
 
 
-def run_demo(out: Path, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> DemoResult:
-    """Run every step of the main job on the sample collection; every failing step raises.
+def run_demo(
+    out: Path, photos: DemoPhotos | None = None, *, progress: Progress | None = None, cancel: CancelToken | None = None
+) -> DemoResult:
+    """Run every step of the main job; every failing step raises.
 
     Args:
         out: folder for the project, the exports and the contact sheet (made; an earlier demo there is replaced).
+        photos: None = the sample collection.
 
     Raises:
         UserInputError: `out` holds something else. KnownError: a step cannot be done on this machine.
     """
     started = time.monotonic()
     progress, cancel = progress or Progress(), cancel or CancelToken()
+    photos = photos or sample_photos()
     out = out.absolute()
     prepare_folder(out)
-    truth = read_truth()
-    result = DemoResult(out, out / "sample.kinmark", out / "contact-sheet.png", out / "coco", out / "spair")
+    truth, name = photos.truth, "sample" if photos.root == samples_dir() else "demo"
+    result = DemoResult(out, out / f"{name}.kinmark", out / "contact-sheet.png", out / "coco", out / "spair", notes=photos.notes)
     engine = open_engine(EngineConfig(cache_dir=out / "cache"))
-    with Project.create(result.project, name="Sample collection") as project:
+    with Project.create(result.project, name=photos.name) as project:
         try:
-            _set_up(project, truth, result)
-            for name in result.exemplars:
-                # The sample's file names say what is in them; a person would choose the photos of a kind the same way.
-                options = ProposeOptions(category=name, targets_glob=f"*{name}_*")
-                [outcome] = propose(project, engine, options, progress=progress, cancel=cancel)
-                result.outcomes[name], result.categories[name] = outcome, Score()
+            _set_up(project, photos, result)
+            for outcome in propose(project, engine, ProposeOptions(), progress=progress, cancel=cancel):
+                result.outcomes[outcome.category], result.categories[outcome.category] = outcome, Score()
             steps.score_proposals(project, truth, result.categories, ACCEPT_FROM)
-            result.found = steps.find_identity(
-                project, engine, truth, result.exemplars[FIND_CATEGORY], progress=progress, cancel=cancel
-            )
-            drawn = steps.snapshot(project)
+            found = steps.find_identity(project, engine, truth, result.exemplars, progress=progress, cancel=cancel)
+            result.found, drawn = found, steps.snapshot(project)
             project.operations.accept_proposals(min_confidence=ACCEPT_FROM)
             result.engine = engine.info()
         finally:
             engine.close()
         result.exported = steps.export_and_check(project, result.coco, result.spair)
-        found = result.found
-        draw_demo_sheet(
-            project,
-            truth,
-            result.exemplars,
-            drawn,
-            ACCEPT_FROM,
-            found.ranking[:11],
-            found.reference,
-            found.identity,
-            result.sheet,
-        )
+        ranking = Ranking(found.reference, found.identity, found.ranking)
+        draw_demo_sheet(project, truth, result.exemplars, drawn, ACCEPT_FROM, ranking, result.sheet)
     result.seconds = time.monotonic() - started
     return result

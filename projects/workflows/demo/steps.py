@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from engine.api import Engine
 from engine.domain.errors import BugError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
-from projects.formats.dataset import Dataset, DatasetImage, DatasetInstance
+from engine.domain.texts import said
+from projects.formats.dataset import Dataset, DatasetInstance
 from projects.pictures.contact_sheet import HUMAN, Tile
 from projects.project import Project
 from projects.workflows.demo.sheet import FoundMask, ProposedPoint, Snapshot
-from projects.workflows.demo.truth import Score, best_iou, nearest_instance, score_keypoints
+from projects.workflows.demo.truth import Score, best_iou, instance_box, instance_of, nearest_instance, score_keypoints
 from projects.workflows.exporting import ExportOptions, export_project
 from projects.workflows.find import find
 from projects.workflows.find_plan import FindOptions, ReferenceSpec, image_of
@@ -39,15 +41,29 @@ def snapshot(project: Project) -> Snapshot:
 
 
 def score_proposals(project: Project, truth: Dataset, scores: dict[str, Score], accept_from: float) -> None:
-    """Compare what is pending with the true labels (of the instance that the proposal lies on)."""
+    """Compare what is pending with the true labels (of the instance that the proposal lies on).
+
+    Where nothing of the category is in the photo, every point that is sure enough is a wrong one.
+    """
     true_images = {str(image.rel_path): image for image in truth.images}
     rows = {row.id: row for row in project.queries.iter_images()}
+    labelled = {(i.image_id, i.category_id) for i in project.queries.iter_instances()}
+    for category_row in project.queries.categories():
+        own = {row_id for row_id, row in rows.items() if any(i.category == category_row.name for i in true_images[row.file_name].instances)}
+        if category_row.name in scores:
+            scores[category_row.name].there = len([i for i in own if (i, category_row.id) not in labelled])
     for (image_id, category), proposed in snapshot(project).items():
         points = {p.name: (p.x, p.y) for p in proposed if p.visibility != Visibility.ABSENT}
-        true = nearest_instance(points, true_images[rows[image_id].file_name], category)
-        if true is not None:
-            accepted = {p.name for p in proposed if p.confidence >= accept_from and p.visibility != Visibility.ABSENT}
-            score_keypoints(scores[category], points, accepted, true)
+        if category not in scores:
+            continue
+        score, true = scores[category], nearest_instance(points, true_images[rows[image_id].file_name], category)
+        accepted = {p.name for p in proposed if p.confidence >= accept_from and p.visibility != Visibility.ABSENT}
+        if true is None:
+            score.elsewhere += 1
+            score.accepted += len(accepted)
+        else:
+            score.asked += 1
+            score_keypoints(score, points, accepted, true)
 
 
 def export_and_check(project: Project, coco: Path, spair: Path) -> dict[str, Any]:
@@ -73,20 +89,23 @@ def export_and_check(project: Project, coco: Path, spair: Path) -> dict[str, Any
         or sum(bool(a.get("segmentation")) for a in read.anns.values()) != expected.masks
     ):
         raise BugError(
-            f"pycocotools reads {len(read.anns)} instances from {coco}; the project holds {expected.instances}."
+            said("pycocotools reads {0} instances from {1}; the project holds {2}.", len(read.anns), coco, expected.instances)
         )
     return result
 
 
 @dataclass(frozen=True)
 class FoundIdentity:
-    """How well one individual was found: its `photos` other photos, how many of them rank among the first `photos`."""
+    """How well one individual was found: its `photos` other photos, how many of them rank among the first `photos`.
+
+    Where the labels name no individuals `photos` is 0 and nothing is measured.
+    """
 
     identity: str
     photos: int
     searched: int
     hits_at_top: int
-    mean_iou: float
+    mean_iou: float | None
     seconds_per_image: float
     ranking: tuple[FoundMask, ...]
     reference: Tile
@@ -99,33 +118,41 @@ class FoundIdentity:
         }  # fmt: skip
 
 
-def _of_identity(image: DatasetImage, identity: str) -> list[DatasetInstance]:
-    return [i for i in image.instances if i.identity == identity and i.mask is not None]
+def individual_to_find(truth: Dataset, exemplars: dict[str, str]) -> DatasetInstance:
+    """The first exemplar whose individual is in other photos, too; without named individuals the first one."""
+    images = {str(image.rel_path): image for image in truth.images}
+    candidates = [instance_of(images[file], category) for category, file in exemplars.items()]
+    seen = Counter(i.identity for image in truth.images for i in image.instances if i.identity)
+    return next((i for i in candidates if i.identity and seen[i.identity] > 1), candidates[0])
 
 
 def find_identity(
-    project: Project, engine: Engine, truth: Dataset, exemplar: str, *, progress: Progress, cancel: CancelToken
+    project: Project, engine: Engine, truth: Dataset, exemplars: dict[str, str], *, progress: Progress, cancel: CancelToken
 ) -> FoundIdentity:
-    """Mark the individual of the photo `exemplar` by its mask and look for it in all other photos."""
+    """Mark the individual of one of the exemplars by its mask (or box) and look for it in all other photos."""
     true_images = {str(image.rel_path): image for image in truth.images}
-    true = true_images[exemplar].instances[0]
-    options = FindOptions((ReferenceSpec(exemplar, mask=true.mask),), name=true.category, identity=true.identity)
+    true = individual_to_find(truth, exemplars)
+    exemplar = exemplars[true.category]
+    name = true.identity or f"the {true.category} of {Path(exemplar).name}"
+    reference = ReferenceSpec(exemplar, mask=true.mask, box=None if true.mask is not None else instance_box(true))
+    options = FindOptions((reference,), name=true.category, identity=name)
     outcome = find(project, engine, options, progress=progress, cancel=cancel)
     rows = {row.id: row for row in project.queries.iter_images()}
     best: dict[int, FoundMask] = {}
     for item in outcome.results:
-        meant = _of_identity(true_images[item.file_name], true.identity)
-        iou = best_iou(item.mask.decode(), meant) if item.mask is not None and meant else 0.0
-        mask = meant[0].mask if meant else None
-        best.setdefault(item.image_id, FoundMask(rows[item.image_id], item.confidence, item.mask, mask, iou))
+        meant = [i for i in true_images[item.file_name].instances if i.identity and i.identity == true.identity]
+        masked = [i for i in meant if i.mask is not None]
+        iou = best_iou(item.mask.decode(), masked) if item.mask is not None and masked else 0.0
+        shown = FoundMask(rows[item.image_id], item.confidence, item.mask, masked[0].mask if masked else None, iou, bool(meant))
+        best.setdefault(item.image_id, shown)
     ranking = tuple(best.values())
-    present = [found for found in ranking if found.truth is not None]
-    top = ranking[: len(present)]
-    reference = Tile(
+    present = [found for found in ranking if found.there]
+    measured = [found.iou for found in present if found.truth is not None]
+    tile = Tile(
         image_of(project, exemplar).path, exemplar, "marked by hand: the reference", accent=HUMAN, mask_colour=HUMAN,
-        mask=true.mask.decode() if true.mask else None,
+        mask=true.mask.decode() if true.mask else None, box=reference.box,
     )  # fmt: skip
     return FoundIdentity(
-        true.identity, len(present), outcome.searched, sum(found.truth is not None for found in top),
-        sum(found.iou for found in present) / max(1, len(present)), outcome.seconds / max(1, outcome.searched), ranking, reference,
+        name, len(present), outcome.searched, sum(found.there for found in ranking[: len(present)]),
+        sum(measured) / len(measured) if measured else None, outcome.seconds / max(1, outcome.searched), ranking, tile,
     )  # fmt: skip

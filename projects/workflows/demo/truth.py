@@ -23,11 +23,10 @@ def samples_dir() -> Path:
     return resources_dir() / "samples"
 
 
-def read_truth() -> Dataset:
-    """The true labels of the sample collection; raises ImportFileError when the installation is damaged."""
-    dataset, _report = get_format("coco").reader(
-        samples_dir() / "annotations.json", ReadOptions(images_root=samples_dir())
-    )
+def read_truth(folder: Path | None = None) -> Dataset:
+    """The true labels of the sample collection (or of another one); ImportFileError when the installation is damaged."""
+    root = folder or samples_dir()
+    dataset, _report = get_format("coco").reader(root / "annotations.json", ReadOptions(images_root=root))
     return dataset
 
 
@@ -51,27 +50,41 @@ def placed(instance: DatasetInstance) -> dict[str, tuple[float, float]]:
 
 
 def exemplar_image(truth: Dataset, category: str) -> DatasetImage:
-    """The photo a person would label first: one instance alone and large, most of its keypoints visible."""
+    """The photo a person would label first: one instance alone (where there is such a photo) and large, most of its keypoints
+    visible."""
 
     def worth(image: DatasetImage) -> float:
-        instance = image.instances[0]
+        instance = instance_of(image, category)
         visible = sum(k.visibility == Visibility.VISIBLE for k in instance.keypoints.values())
         share = longer_side(instance_box(instance)) / max(image.width, image.height)
         return visible / max(1, len(instance.keypoints)) + 0.5 * min(share, 0.7)
 
-    alone = [i for i in truth.images if len(i.instances) == 1 and i.instances[0].category == category]
-    return max(alone, key=worth)
+    own = [i for i in truth.images if any(instance.category == category for instance in i.instances)]
+    return max([i for i in own if len(i.instances) == 1] or own, key=worth)
+
+
+def instance_of(image: DatasetImage, category: str) -> DatasetInstance:
+    """The largest instance of the category in a photo that has one."""
+    own = [instance for instance in image.instances if instance.category == category]
+    return max(own, key=lambda instance: longer_side(instance_box(instance)))
 
 
 @dataclass
 class Score:
-    """Counts behind PCK@0.1 (per point; L = longer side of the true box) and pooled mask IoU."""
+    """Counts behind PCK@0.1 (per point; L = longer side of the true box), and on how many photos the category was looked for.
+
+    Attributes:
+        there, asked: photos with the category, and those of them that got a proposal; elsewhere: photos with a proposal that
+            show nothing of the category.
+    """
 
     points: int = 0
     correct: int = 0
     accepted: int = 0
     accepted_correct: int = 0
-    intersection_over_union: list[float] | None = None
+    there: int = 0
+    asked: int = 0
+    elsewhere: int = 0
 
     @property
     def pck(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -57,10 +58,9 @@ def test_labels_agree_with_each_other(document: dict) -> None:
             assert category["keypoints"][a - 1].replace("left", "right") == category["keypoints"][b - 1]
 
 
-def test_the_script_makes_what_is_shipped(tmp_path: Path, document: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "IDENTITIES", {"dog": samples.IDENTITIES["dog"]})
-    monkeypatch.setattr(samples, "PER_IDENTITY", 1)
-    made = samples.make_samples(tmp_path)
+def test_the_script_makes_what_is_shipped(tmp_path: Path, document: dict) -> None:
+    dogs = replace(samples.SHIPPED, identities={"dog": samples.SHIPPED.identities["dog"]})
+    made = samples.make_samples(tmp_path, dogs, per_identity=1)
     assert len(made["images"]) == 4
     shipped = {i["id"]: i["file_name"] for i in document["images"]}
     assert [i["file_name"] for i in made["images"]] == [shipped[k] for k in (1, 2, 3, 4)]
@@ -69,3 +69,30 @@ def test_the_script_makes_what_is_shipped(tmp_path: Path, document: dict, monkey
         assert ours["attributes"] == theirs["attributes"]
         assert ours["keypoints"] == pytest.approx(theirs["keypoints"], abs=0.1)
         assert ours["area"] == pytest.approx(theirs["area"], rel=0.01)
+
+
+def test_photos_show_several_poses_views_and_companions_but_no_toy(document: dict) -> None:
+    by_identity: dict[str, list[dict]] = {}
+    for found in document["annotations"]:
+        by_identity.setdefault(found["attributes"]["identity"], []).append(found)
+    assert all(len(own) >= 3 for own in by_identity.values())
+    counts = [sum(a["image_id"] == i["id"] for a in document["annotations"]) for i in document["images"]]
+    assert counts.count(2) == 12 and counts.count(1) == 24, "every third photo shows two, both of them well"
+    for own in by_identity.values():  # the same animal is never twice in one pose: outlines differ
+        shapes = [round(a["bbox"][2] / a["bbox"][3], 2) for a in own]
+        assert len(set(shapes)) > 1
+
+
+def test_the_hard_collection_is_another_one(tmp_path: Path) -> None:
+    for collection in (samples.SHIPPED, samples.HARD):
+        cars = replace(collection, identities={"car": collection.identities["car"][:1]})
+        samples.make_samples(tmp_path / str(collection is samples.HARD), cars, per_identity=1)
+    pictures = [np.asarray(Image.open(tmp_path / name / "images" / "car_01.jpg"), float) for name in ("False", "True")]
+    grain = [float(np.abs(np.diff(p.mean(axis=2), axis=1)).mean()) for p in pictures]
+    assert grain[1] > 1.5 * grain[0], "its surroundings are busier"
+
+
+def test_the_hard_collection_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        samples.main(["--hard"])
+    assert "say where" in capsys.readouterr().err

@@ -22,7 +22,8 @@ from engine.heads import ridge
 from engine.heads.frame import into_frame, make_frame
 from engine.heads.model import STRIDE, HeadFeatures, fit_heads, head_features, head_view, pose_prior
 from engine.heads.store import HeadStore
-from engine.pipelines.sweep import choose_settings, keypoint_map, propose_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
+from engine.pipelines.sweep import keypoint_map
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
@@ -234,7 +235,7 @@ def test_what_a_person_denied_is_learned(session: EngineSession, beetles: tuple)
 @pytest.mark.parametrize("heads", [True, False])
 def test_the_map_of_a_keypoint_peaks_where_it_is(session: EngineSession, beetles: tuple, heads: bool) -> None:
     images, truth = beetles
-    asked = replace(request(beetles, [label(images[0], truth[0])], range(3, 4)), settings=MatchSettings(extra={"heads": heads}))
+    asked = replace(request(beetles, [label(images[0], truth[0])], range(3, 4)), settings=MatchSettings(heads=heads))
     for index, name in enumerate(SCHEMA.names[:2]):
         seen = keypoint_map(session, asked, name)
         rows, columns = seen.values.shape
@@ -250,7 +251,7 @@ def test_the_map_of_a_keypoint_peaks_where_it_is(session: EngineSession, beetles
 
 def test_heads_can_be_switched_off(session: EngineSession, beetles: tuple) -> None:
     images, points = beetles
-    asked = request(beetles, [label(images[0], points[0])], range(1, 3), extra={"heads": False})
+    asked = request(beetles, [label(images[0], points[0])], range(1, 3), heads=False)
     for answer in propose_keypoints(session, asked):
         assert isinstance(answer, InstanceProposal)
         assert all(np.isnan(k.signals.head) for k in answer.keypoints)

@@ -19,7 +19,7 @@ from tests.engine.instances.conftest import RED
 from tests.engine.instances.test_find import request_for  # noqa: F401 - fixture
 from tests.support.toy_segmenters import make_toy_segmenter
 
-KINDS = ["sam", "sam_hq", "sam2", "edgetam"]
+KINDS = ["sam", "sam_hq", "sam2", "sam3_tracker", "edgetam"]
 
 
 @pytest.fixture(scope="module")

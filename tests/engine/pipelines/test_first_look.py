@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from engine.api import (
-    SEARCH_METHOD,
+    FIRST_LOOK,
     EngineConfig,
     Exemplar,
     ImageInput,
@@ -31,7 +31,8 @@ from engine.matching.bank import WHOLE
 from engine.matching.plan.plan import Plan
 from engine.matching.reader import FeatureReader
 from engine.pipelines.first_look import FIT_PHOTOS
-from engine.pipelines.sweep import choose_settings, open_matcher, propose_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
+from engine.pipelines.sweep import open_matcher
 from engine.session import EngineSession
 from tests.engine.pipelines.test_sweep import SCHEMA, draw
 
@@ -75,7 +76,7 @@ def request_(photos: list[tuple[ImageInput, np.ndarray]], backbone: str) -> Prop
     (image, points), *others = photos
     return ProposeRequest(
         "r", "arrow", SCHEMA, (Exemplar(image, InstanceKeypoints(points, np.full(4, 2))),),
-        tuple(Target(other) for other, _ in others), MatchSettings(method=SEARCH_METHOD), backbone,
+        tuple(Target(other) for other, _ in others), MatchSettings(pipeline=FIRST_LOOK), backbone,
     )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_it_finds_the_cells_of_a_full_search_and_mostly_the_right_ones(
     session: EngineSession, request_: ProposeRequest, photos: list[tuple[ImageInput, np.ndarray]]
 ) -> None:
     choice = choose_settings(session, request_)
-    assert choice.settings.method == SEARCH_METHOD
+    assert choice.settings.pipeline == FIRST_LOOK
     answers = looked(session, request_)
     assert [a.image_id for a in answers] == [t.image.image_id for t in request_.targets]
     matcher = open_matcher(session, request_, None)
@@ -105,7 +106,7 @@ def test_it_finds_the_cells_of_a_full_search_and_mostly_the_right_ones(
         cell = np.linalg.norm(parts.to_image([1.0, 0.0]) - parts.to_image([0.0, 0.0]))
         near.append(np.linalg.norm(found - plain, axis=1) <= 1.5 * cell)
         right.append(np.linalg.norm(found - truth, axis=1) <= 6)
-        assert all(0 <= k.confidence <= 1 for k in answer.keypoints) and answer.spec.method == SEARCH_METHOD
+        assert all(0 <= k.confidence <= 1 for k in answer.keypoints) and answer.spec.method == FIRST_LOOK
     assert np.mean(near) > 0.9
     assert np.mean(right) > 0.6
 
@@ -160,7 +161,7 @@ def test_bad_photos_are_named_and_regions_are_matched_the_ordinary_way(
     assert [a.image_id for a in answers] == [t.image.image_id for t in targets]
     assert isinstance(answers[0], TargetFailure) and isinstance(answers[2], TargetFailure)
     assert isinstance(answers[1], InstanceProposal) and answers[1].spec.method == "match"
-    assert all(isinstance(a, InstanceProposal) and a.spec.method == SEARCH_METHOD for a in answers[3:])
+    assert all(isinstance(a, InstanceProposal) and a.spec.method == FIRST_LOOK for a in answers[3:])
 
 
 def test_few_photos_and_no_cache_leave_nothing_behind(request_: ProposeRequest, tmp_path: Path) -> None:

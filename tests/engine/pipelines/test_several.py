@@ -11,7 +11,7 @@ from engine.api import MAX_INSTANCES, MatchSettings, Target
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.proposals import InstanceProposal
-from engine.pipelines.sweep import propose_keypoints
+from engine.pipelines.registry import propose_keypoints
 from engine.session import EngineSession
 from tests.engine.pipelines.test_sweep import backbone_dir, request, scene  # noqa: F401
 
@@ -24,7 +24,7 @@ def placed(proposal: InstanceProposal) -> InstanceKeypoints:
 def test_what_is_taken_is_not_proposed_again(toy_session: EngineSession, scene, backbone_dir) -> None:  # noqa: F811
     asked = request(scene, backbone_dir, 1)
     asked = replace(asked, targets=asked.targets[:2], settings=MatchSettings(method="nn", stages=1, rotations=8))
-    for settings in (asked.settings, MatchSettings(method="search")):
+    for settings in (asked.settings, MatchSettings(pipeline="search")):
         plain = replace(asked, settings=settings)
         first, second = propose_keypoints(toy_session, plain)
         assert isinstance(first, InstanceProposal) and isinstance(second, InstanceProposal)

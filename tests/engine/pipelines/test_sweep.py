@@ -16,7 +16,7 @@ from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal
 from engine.pipelines.pairwise import match_points
-from engine.pipelines.sweep import choose_settings, propose_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
 from engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
@@ -125,7 +125,7 @@ def test_an_animal_that_faces_the_other_way(toy_session: EngineSession, backbone
         images.append(ImageInput(str(index), path))
         points.append(xy)
     asked = replace(
-        request((images, points), backbone_dir, 1), settings=MatchSettings(rotations=1, stages=1, location_prior=0)
+        request((images, points), backbone_dir, 1), settings=MatchSettings(rotations=1, stages=1, location=0)
     )
     answers = list(propose_keypoints(toy_session, asked))
     assert [a.spec.settings["plan"]["flip"] for a in answers] == [True, False, True, False]
@@ -249,11 +249,11 @@ def test_a_cut_and_enlarged_photo_is_matched_at_its_size(
         path = tmp_path / f"{index}.png"
         cv2.imwrite(str(path), np.clip(photo.astype(int) + tone, 0, 255).astype(np.uint8))
         moving.append(ImageInput(str(index), path))
-    fixed = {"method": "nn", "rotations": 1, "flip": False, "fuse_exemplars": "mean", "fusion_weight": 1.0}
+    fixed = {"method": "nn", "rotations": 1, "flip": False, "fuse": "mean", "fusion_weight": 1.0}
     asked = replace(request(scene, backbone_dir, 1), targets=tuple(Target(m) for m in moving[1:]))
     errors_at: dict[int, list[float]] = {}
     for sizes in (1, 3):
-        settings = MatchSettings(stages=1, shape_weight=1.0, location_prior=0.0, extra={"sizes": sizes}, **fixed)
+        settings = MatchSettings(stages=1, shape=1.0, location=0.0, sizes=sizes, **fixed)
         for answer, shift in zip(
             propose_keypoints(toy_session, replace(asked, settings=settings)), ((x, y), (x + 3, y + 2)), strict=True
         ):
@@ -262,7 +262,7 @@ def test_a_cut_and_enlarged_photo_is_matched_at_its_size(
             errors_at.setdefault(sizes, []).append(float(np.linalg.norm(found - (points[0] - shift), axis=1).mean()))
     assert max(errors_at[3]) < 4 and np.mean(errors_at[3]) <= np.mean(errors_at[1])
     with pytest.raises(UserInputError, match="one or three sizes"):
-        list(propose_keypoints(toy_session, replace(asked, settings=replace(settings, extra={"sizes": 2}))))
+        list(propose_keypoints(toy_session, replace(asked, settings=replace(settings, sizes=2))))
 
 
 def test_a_keypoint_names_the_exemplar_that_it_resembles(

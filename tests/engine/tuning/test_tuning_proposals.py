@@ -16,7 +16,7 @@ from engine.domain.prompt_card import PromptCard
 from engine.matching.plan.plan import Plan
 from engine.matching.pose.votes import shape_penalty
 from engine.matching.predict import SHAPE_UNIT
-from engine.pipelines.sweep import choose_settings, propose_keypoints
+from engine.pipelines.registry import choose_settings, propose_keypoints
 from engine.prompts.files import read_card
 from engine.session import EngineSession
 from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise

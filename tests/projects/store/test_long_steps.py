@@ -67,11 +67,12 @@ def test_a_cancelled_undo_can_be_repeated(project: Project, monkeypatch: pytest.
 def test_the_next_steps_tell_how_large_they_are(project: Project) -> None:
     project.operations.tag("x", project.queries.image_ids())
     project.operations.tag("y", project.queries.image_ids()[:1])
-    (last, small), (before, large) = project.upcoming_steps(limit=2)
+    steps = project.upcoming_steps(limit=2)
+    (last, small), (before, large) = ((step.name, step.rows) for step in steps)
     assert (last, before) == ("Tag y", "Tag x")
     assert small == 2 and large == 61
     project.undo()
-    assert project.upcoming_steps(forward=True) == [("Tag y", 2)]
+    assert [(step.name, step.rows) for step in project.upcoming_steps(forward=True)] == [("Tag y", 2)]
 
 
 def test_an_impatient_writer_is_told_and_nothing_changes(project: Project) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.domain.texts import Text
 from projects.project import Project
 from projects.store import database, undo
 from projects.store.database import DATABASE_NAME
@@ -182,3 +183,23 @@ def test_history_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert sum(step.rows for step in kept) <= 40 and len(kept) >= 3
         assert project.undo() is not None
         assert project.check_integrity() == []
+
+
+def test_a_step_keeps_what_its_name_was_made_from_and_who_took_it(tmp_path: Path) -> None:
+    with make_project(tmp_path / "p.kinmark", images=2) as project:
+        ids = project.queries.image_ids()
+        project.operations.tag("3 {name} & Improve it", ids)
+        with project.by_itself():
+            project.operations.tag("own", ids)
+        project.operations.tag("x", ids)
+    with Project.open(tmp_path / "p.kinmark") as project:
+        last, own, first = project.upcoming_steps(limit=3)
+        assert isinstance(first.name, Text) and first.name.template == "Tag {name}"
+        assert first.name.values == {"name": "3 {name} & Improve it"} and first.name == "Tag 3 {name} & Improve it"
+        assert [step.by_program for step in (last, own, first)] == [False, True, False]
+        changes = project.undo()
+        assert changes is not None and not changes.by_program and isinstance(changes.name, Text)
+        changes = project.undo()
+        assert changes is not None and changes.by_program
+        [again] = project.upcoming_steps(forward=True)
+        assert again.by_program and again.name == "Tag own"

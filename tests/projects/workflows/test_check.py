@@ -14,12 +14,13 @@ from engine.paths import resources_dir
 from projects.store.inputs import NewKeypoint
 from projects.workflows.check import CheckOptions, check
 
-DATA = json.loads((resources_dir() / "samples" / "annotations.json").read_text(encoding="utf-8"))
+SAMPLES = resources_dir() / "samples"
+DATA = json.loads((SAMPLES / "annotations.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("kind", ["mask", "duplicate"])
 def test_wrong_masks_and_double_labels_are_named_without_a_model(kind: str) -> None:
-    score = measure([3], plain=True, scenarios=[kind])[kind][kind]
+    score = measure([3], plain=True, scenarios=[kind], samples=SAMPLES)[kind][kind]
     assert score.planted == 5
     assert score.recall is not None and score.recall >= 0.8
     assert score.precision is not None and score.precision >= 0.8

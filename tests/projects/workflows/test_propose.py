@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import SEARCH_METHOD, Calibration, MatchSettings, SettingsChoice, TargetFailure
+from engine.api import FIRST_LOOK, Calibration, CategoryAnswer, MatchSettings, SettingsChoice, TargetFailure
 from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken
@@ -25,7 +25,8 @@ from projects.store.inputs import NewKeypoint
 from projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
 from projects.workflows.propose import Pace, ProposeSweep, options_of, propose
 from projects.workflows.propose_all import needing_proposals, sweep_outcome
-from projects.workflows.propose_plan import ProposeOptions, keypoint_map
+from projects.workflows.propose_options import ProposeOptions
+from projects.workflows.propose_plan import keypoint_map
 
 CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
 
@@ -40,6 +41,11 @@ class PlacingEngine:
     def choose_settings(self, request, *, progress=None, cancel=None):
         self.choices += 1
         return SettingsChoice(CHOSEN, (("plain", 0.5, 0.1),), len(request.exemplars), "plain wins")
+
+    def tell_apart(self, request, *, progress=None, cancel=None):
+        names = tuple(name for name, _ in request.categories)
+        for image in request.targets:
+            yield CategoryAnswer(request.request_id, image.image_id, dict.fromkeys(names, 0.0), names)
 
     def calibrate(self, records):
         self.records = records
@@ -365,9 +371,9 @@ def test_a_first_look_leaves_what_waits_alone_and_does_not_calibrate(project, mo
     class Looking(PlacingEngine):
         def propose_keypoints(self, request, *, progress=None, cancel=None):
             for answer in super().propose_keypoints(request, progress=progress, cancel=cancel):
-                yield replace(answer, spec=RunSpec(SEARCH_METHOD, "toy"))
+                yield replace(answer, spec=RunSpec(FIRST_LOOK, "toy"))
 
-    quick = ProposeOptions(settings=MatchSettings(method=SEARCH_METHOD))
+    quick = ProposeOptions(settings=MatchSettings(pipeline=FIRST_LOOK))
     propose(project, PlacingEngine(), ProposeOptions(image_ids=tuple(project.image_ids[1:3])))
     waiting = [p.id for p in project.queries.proposals()]
     engine = Looking(confidence=0.3)

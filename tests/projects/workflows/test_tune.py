@@ -17,7 +17,7 @@ from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.kept import kept_jobs
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 from projects.workflows.tune import TuneOptions, Tuning, discard, options_of, pending_images, tune, work_dir
 from tests.support.labelled import SCHEMA, draw_exemplar
 from tests.support.toy_pipeline import make_toy_pipeline
@@ -193,7 +193,7 @@ def test_optimise_through_propose(folder: Path, model: Path, engine) -> None:
     extra = {"steps": 2, "restarts": 2, "target_crops": 4}
     with Project.open(folder) as project:
         options = ProposeOptions(
-            backbone=str(model), only_keypoints=("tail",), settings=MatchSettings(method="optimise", extra=extra)
+            backbone=str(model), only_keypoints=("tail",), settings=MatchSettings(pipeline="optimise", options=extra)
         )
         (outcome,) = propose(project, engine, options)
         assert outcome.proposals == 3 and outcome.keypoints == 3

@@ -1,0 +1,125 @@
+"""The pipelines by name: which way a request for keypoints is answered, and how its settings are chosen.
+
+Thread: the engine thread. A further way is one module of this package and one row of `PIPELINES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from engine.domain.errors import UserInputError
+from engine.domain.progress import CancelToken, Progress
+from engine.domain.proposals import InstanceProposal
+from engine.domain.texts import said
+from engine.matching.several import only_new
+from engine.pipelines.first_look import search_keypoints
+from engine.pipelines.optimised import propose_optimised
+from engine.pipelines.pairs import choose_for_pairs, pair_prompt, propose_pairs
+from engine.pipelines.sweep import MAX_EXEMPLARS, choose_for_sweep, spread_exemplars, sweep, usable_exemplars
+from engine.requests import FIRST_LOOK, OPTIMISED, PAIRS, SWEEP, ProposeRequest, SettingsChoice, TargetFailure
+
+if TYPE_CHECKING:
+    from engine.session import EngineSession
+
+Answer = InstanceProposal | TargetFailure
+
+
+class Propose(Protocol):
+    """Answers per target in the order of the request."""
+
+    def __call__(
+        self, session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[Answer]:  # fmt: skip
+        """Errors as the engine's `propose_keypoints`."""
+        ...
+
+
+class Choose(Protocol):
+    """The settings that a request leaves open."""
+
+    def __call__(
+        self, session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> SettingsChoice:  # fmt: skip
+        """Errors as the engine's `choose_settings`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One way to answer a request for keypoints.
+
+    Attributes:
+        together: it looks at all photos of a request at once, so that these are not shared out to workers.
+        knows_taken: it leaves out what lies at a taken place itself; the answers of the others are looked through.
+    """
+
+    propose: Propose
+    choose: Choose
+    together: bool = False
+    knows_taken: bool = False
+
+
+def _first_look(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[Answer]:  # fmt: skip
+    few = spread_exemplars(usable_exemplars(request), MAX_EXEMPLARS)
+    return search_keypoints(
+        session, request, few, lambda r: propose_keypoints(session, r, cancel=cancel), progress=progress, cancel=cancel
+    )
+
+
+def nothing_to_choose(reason: str) -> Choose:
+    """For a pipeline whose settings are the request's."""
+
+    def choose(
+        session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> SettingsChoice:  # fmt: skip
+        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason=reason)
+
+    return choose
+
+
+PIPELINES: Mapping[str, Pipeline] = {
+    SWEEP: Pipeline(sweep, choose_for_sweep, knows_taken=True),
+    FIRST_LOOK: Pipeline(_first_look, nothing_to_choose("A first look at small maps."), together=True),
+    OPTIMISED: Pipeline(propose_optimised, nothing_to_choose("one prompt per point"), together=True),
+    PAIRS: Pipeline(propose_pairs, choose_for_pairs),
+}
+
+
+def pipeline_of(session: EngineSession, request: ProposeRequest) -> Pipeline:
+    """The pipeline that a request names, else pairs where its prompt is made for pairs, else the sweep.
+
+    Raises:
+        UserInputError: there is no such pipeline.
+    """
+    name = request.settings.pipeline
+    if name is None:
+        name = SWEEP if pair_prompt(session, request) is None else PAIRS
+    if name not in PIPELINES:
+        raise UserInputError(said("There is no pipeline '{0}'.", name), said("Known: {0}.", ", ".join(PIPELINES)))
+    return PIPELINES[name]
+
+
+def propose_keypoints(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[Answer]:  # fmt: skip
+    """Per target, in the order of the request, what is new there; see `engine.api.Engine.propose_keypoints`."""
+    pipeline = pipeline_of(session, request)
+    answers = pipeline.propose(session, request, progress=progress, cancel=cancel)
+    yield from answers if pipeline.knows_taken else only_new(session, request, answers)
+
+
+def choose_settings(
+    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> SettingsChoice:  # fmt: skip
+    """What the request leaves open, chosen; fields of `request.settings` that are set stay as they are."""
+    return pipeline_of(session, request).choose(session, request, progress=progress, cancel=cancel)
