@@ -316,8 +316,8 @@ def measure_bulk(window: Any, folder: Path) -> list[Row]:
     rows = [row(f"open {pending} photos with proposals to first paint", opened, OPEN_S, "s")]
     for name, begin in (
         ("accept all", dialog.take),
-        ("undo it", lambda: window.commands.undo(space)),
-        ("redo it", lambda: window.commands.redo(space)),
+        ("undo it", lambda: window.commands.project.undo(space)),
+        ("redo it", lambda: window.commands.project.redo(space)),
     ):
         meter = Meter()
         pager = QTimer()

@@ -33,7 +33,7 @@ from projects.workflows.demo.truth import instance_box, nearest_instance, placed
 from projects.workflows.find import find
 from projects.workflows.find_plan import FindOptions, ReferenceSpec
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 CAT = ("ear_1", "ear_2", "eye_1", "eye_2", "nose")
 GUITAR = ("sound_hole", "bridge", "left_bulge", "right_bulge", "bottom")

@@ -51,7 +51,7 @@ from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 Floats = NDArray[np.float64]
 POOL = 20

@@ -35,7 +35,7 @@ from projects.workflows.demo.truth import (
     read_truth,
 )
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 SWEEP, AHEAD = 6, 2
 """Photos per request of the window's sweep, and of its improvement of the photos ahead."""

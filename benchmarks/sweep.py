@@ -23,7 +23,7 @@ from engine.paths import resources_dir
 from projects.project import Project
 from projects.workflows.importing import ImportOptions, import_file
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 CATEGORY = "dog"
 CUT = 0.08

@@ -13,6 +13,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from kinmark.model import Model
 from kinmark.records import (
     VISIBILITIES,
@@ -37,7 +38,7 @@ from projects.workflows.find import find
 from projects.workflows.find_plan import FindOptions, ReferenceSpec
 from projects.workflows.importing import ImportOptions, import_file
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 from projects.workflows.telling_apart import left_out_text
 
 Placed = Keypoint | tuple[float, float] | None
@@ -139,7 +140,7 @@ class Project:
         rows = self._stored.queries.images_by_id(added.image_ids)
         if not added.image_ids and added.skipped and not self._stored.queries.counts().all:
             raise UserInputError(
-                f"None of these is a photo: {', '.join(added.skipped[:3])}.", "Give photos or a folder."
+                said("None of these is a photo: {0}.", ', '.join(added.skipped[:3])), "Give photos or a folder."
             )
         return [_photo(rows[id_]) for id_ in added.image_ids]
 
@@ -159,7 +160,7 @@ class Project:
             for one, other in links:
                 for word in (one, other):
                     if word not in names:
-                        raise UserInputError(f'The {what} {one}, {other} names "{word}", which is no keypoint.')
+                        raise UserInputError(said('The {0} {1}, {2} names "{3}", which is no keypoint.', what, one, other, word))
                 made.append((names.index(one), names.index(other)))
             return tuple(made)
 
@@ -186,7 +187,7 @@ class Project:
         ids = {definition.name: definition.id for definition in kind.definitions}
         unknown = [name for name in keypoints or () if name not in ids]
         if unknown:
-            raise UserInputError(f"{category} has no keypoint {unknown[0]}.", f"It has: {', '.join(ids)}.")
+            raise UserInputError(said("{0} has no keypoint {1}.", category, unknown[0]), said("It has: {0}.", ', '.join(ids)))
         placed = tuple(_new_keypoint(ids[name], value) for name, value in (keypoints or {}).items())
         encoded = _encoded(mask, image)
         with self._stored.group(f"Label {category}"):
@@ -328,7 +329,7 @@ class Project:
             row = queries.image_named(Path(which).absolute())  # a path as seen from the present folder
         if row is None:
             raise UserInputError(
-                f"There is no photo {which} in the project.",
+                said("There is no photo {0} in the project.", which),
                 "Give its path, or its name below the folder it came from.",
             )
         return row
@@ -410,17 +411,17 @@ def _new_keypoint(definition_id: int, value: Placed) -> NewKeypoint:
     point = value if isinstance(value, Keypoint) else Keypoint(float(value[0]), float(value[1]))
     if not (math.isfinite(point.x) and math.isfinite(point.y)):
         raise UserInputError(
-            f"({point.x}, {point.y}) is no place.", "Give two numbers, or None for an absent keypoint."
+            said("({0}, {1}) is no place.", point.x, point.y), "Give two numbers, or None for an absent keypoint."
         )
     if point.visibility not in VISIBILITIES:
-        raise UserInputError(f'There is no visibility "{point.visibility}".', f"One of: {', '.join(VISIBILITIES)}.")
+        raise UserInputError(said('There is no visibility "{0}".', point.visibility), said("One of: {0}.", ', '.join(VISIBILITIES)))
     return NewKeypoint(definition_id, point.x, point.y, VISIBILITIES.index(point.visibility))
 
 
 def _encoded(mask: Mask | None, image: ImageRow) -> MaskRLE | None:
     if mask is not None and np.shape(mask) != (image.height, image.width):
         raise UserInputError(
-            f"The mask has the size {np.shape(mask)}, the photo {(image.height, image.width)} (height, width).",
+            said("The mask has the size {0}, the photo {1} (height, width).", np.shape(mask), (image.height, image.width)),
             "Give a mask of the photo as it is shown.",
         )
     return MaskRLE.encode(np.asarray(mask, bool)) if mask is not None else None

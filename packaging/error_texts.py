@@ -27,7 +27,8 @@ PIECES = {"message", "hint", "what", "why"}
 UNKNOWN = "f-string: "
 """Before a sentence of which nobody can tell what it was made from."""
 NOT_SHOWN = (
-    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/pictures",
+    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/workflows/annotator.py",
+    "projects/pictures",
     "engine/evaluation",
 )  # fmt: skip
 """Commands only: the window does not use them."""

@@ -1,7 +1,6 @@
 """The review queue: which photo a person should look at next.
 
-`review_order` sorts once; `ReviewQueue` walks that order so that it stays put while one works: decided photos drop out, new
-ones are appended, nothing is reshuffled under the cursor until `refresh`.
+`review_order` sorts once; the window walks that order (`desktop/session/queue.py`).
 
 Strategies:
     uncertain     the least sure pending keypoint first; photos on which the thing was hardly found at all come last
@@ -166,54 +165,3 @@ def _positions(
         np.array([place[int(id_)] for id_ in ids], dtype=np.int64),
         np.array([place[id_] for id_ in labelled], dtype=np.int64),
     )
-
-
-class ReviewQueue:
-    """A frozen order that is walked; any thread of its owner.
-
-    Attributes:
-        ids: the order now, decided photos included until they are dropped.
-    """
-
-    def __init__(self, ids: Sequence[int]) -> None:
-        self.ids: list[int] = list(dict.fromkeys(ids))
-        self._passed: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def drop(self, image_ids: Sequence[int]) -> None:
-        """These photos were decided: they leave, the others keep their places."""
-        gone = set(image_ids)
-        self.ids = [id_ for id_ in self.ids if id_ not in gone]
-
-    def extend(self, image_ids: Sequence[int]) -> None:
-        """New pending photos (of a running sweep) go to the end; those already queued keep their places."""
-        there = set(self.ids)
-        self.ids += [id_ for id_ in dict.fromkeys(image_ids) if id_ not in there]
-
-    def update(self, pending: Sequence[int]) -> None:
-        """Bring the queue up to date with all photos that are pending now, without reshuffling."""
-        now = set(pending)
-        self.ids = [id_ for id_ in self.ids if id_ in now]
-        self.extend(pending)
-
-    def next(self, current: int | None) -> int | None:
-        """The photo after `current`; photos that were passed over come again at the end. None when nothing is left."""
-        if current is not None:
-            self._passed.add(current)
-        start = self.ids.index(current) + 1 if current in self.ids else 0
-        after = [id_ for id_ in (*self.ids[start:], *self.ids[:start]) if id_ != current]
-        fresh = [id_ for id_ in after if id_ not in self._passed]
-        if not fresh:
-            # A round is over: what was passed over comes again.
-            self._passed = {current} if current is not None else set()
-            fresh = after
-        return fresh[0] if fresh else None
-
-    def previous(self, current: int | None) -> int | None:
-        """The photo before `current` in the queue (the last one when `current` is not in it)."""
-        if current in self.ids:
-            place = self.ids.index(current)
-            return self.ids[place - 1] if place > 0 else None
-        return self.ids[-1] if self.ids else None

@@ -34,7 +34,7 @@ from projects.workflows.demo.steps import score_proposals
 from projects.workflows.demo.truth import Score, exemplar_image, read_truth, samples_dir
 from projects.workflows.exporting import ExportOptions, export_project
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 CATEGORY = "dog"
 TARGETS = 3

@@ -1,10 +1,9 @@
-"""Several instances of a category in one photo: how many there may be, and which places are taken."""
+"""Several instances of a category in one photo: how many a setting allows, and how rejected places are kept."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,7 @@ from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints
 from engine.domain.texts import said
 
-if TYPE_CHECKING:
-    from projects.store.queries import Queries
-    from projects.store.rows import CategoryRow
-
 AUTO, ONE = "auto", "one"
-LEARNED_LEAST = 10
-"""Where labels show several in a photo, at least so many are looked for in others; twice the most that are labelled, if more."""
 
 
 def checked_instances(text: str) -> str:
@@ -41,20 +34,6 @@ def checked_instances(text: str) -> str:
     )
 
 
-def instance_limit(queries: Queries, category: CategoryRow, instances: str = "") -> int:
-    """How many instances of the category a photo may hold, labelled ones included.
-
-    `instances`: in place of the category's own setting. "auto" learns from the labels: one, until a photo holds two.
-    """
-    word = checked_instances(instances or category.instances)
-    if word == ONE:
-        return 1
-    if word != AUTO:
-        return int(word)
-    most = queries.most_in_a_photo(category.id)
-    return 1 if most < 2 else min(MAX_INSTANCES, max(LEARNED_LEAST, 2 * most))
-
-
 def points_to_json(rows: Iterable[tuple[int, float | None, float | None, int]]) -> list[list[float]]:
     """(definition id, x, y, visibility) of the placed keypoints of a rejected proposal, as its decision keeps them."""
     return [[d, round(x, 2), round(y, 2), v] for d, x, y, v in rows if x is not None and y is not None and v]
@@ -70,30 +49,6 @@ def keypoints_from_json(points: list[list[float]], definition_ids: tuple[int, ..
         if i is not None:
             xy[i], visibility[i] = (x, y), int(seen)
     return InstanceKeypoints(xy, visibility)
-
-
-def taken_places(
-    queries: Queries, category: CategoryRow, image_ids: Iterable[int], *, rejected: bool = True, pending: bool = False
-) -> dict[int, tuple[InstanceKeypoints, ...]]:
-    """{image id: instances where none is to be proposed}: the labelled ones, `[K, 2]` in the schema's order.
-
-    Args:
-        rejected: also the places of proposals that a person rejected as a whole.
-        pending: also proposals that wait (a sweep replaces those of the photos that it looks at).
-    """
-    wanted, ids = list(dict.fromkeys(image_ids)), category.definition_ids
-    found: dict[int, list[InstanceKeypoints]] = {}
-    for instance in queries.instances(image_ids=wanted, category_id=category.id):
-        found.setdefault(instance.image_id, []).append(instance.aligned(ids))
-    if rejected:
-        for image_id, points in queries.rejected_places(category.id, wanted):
-            found.setdefault(image_id, []).append(keypoints_from_json(points, ids))
-    if pending:
-        for proposal in queries.proposals(image_ids=wanted, category_id=category.id, kind="keypoints"):
-            if proposal.instance_id is None:
-                rows = ((k.definition_id, k.x, k.y, k.visibility) for k in proposal.keypoints)
-                found.setdefault(proposal.image_id, []).append(keypoints_from_json(points_to_json(rows), ids))
-    return {image_id: tuple(places) for image_id, places in found.items()}
 
 
 def rejected_points(detail: str) -> list[list[float]]:

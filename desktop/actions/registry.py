@@ -9,7 +9,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QPlainTextEdit, QTextEdit, QWidget
 
 from desktop.actions.catalogue import ACTIONS, CONTEXT, ActionSpec
-from desktop.actions.keymap import Keys
+from desktop.actions.keymap import DEFAULT_PRESET, Keys
 from desktop.theme.icons import icon
 
 
@@ -30,9 +30,10 @@ EVERY_PAGE = frozenset({"review.accept", "review.reject", "edit.delete"})
 
 
 class ActionRegistry:
-    """GUI thread; owned by the main window. `actions` maps catalogue ids to QActions."""
+    """GUI thread; owned by the main window. `actions` maps catalogue ids to QActions; `preset`: where the keys come from."""
 
-    def __init__(self, window: QWidget, keys: Keys) -> None:
+    def __init__(self, window: QWidget, keys: Keys, preset: str = DEFAULT_PRESET) -> None:
+        self.preset = preset
         self.actions: dict[str, QAction] = {}
         self._specs = {spec.id: spec for spec in ACTIONS}
         self._typing = False

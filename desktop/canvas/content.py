@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from desktop.states import PointState
 from engine.domain.geometry import Box, FloatArray
 from engine.domain.keypoints import Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.proposals import Peak, SimilarityMap
-
-
-class PointState(enum.Enum):
-    """Where a keypoint stands between model and truth."""
-
-    HUMAN = "human"
-    ACCEPTED = "accepted"
-    PENDING = "pending"
-    DOUBTFUL = "doubtful"
-    ABSENT = "absent"
-    EMPTY = "empty"
-
-    @property
-    def is_proposal(self) -> bool:
-        """Whether it still waits for a decision."""
-        return self in (PointState.PENDING, PointState.DOUBTFUL)
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it has a place on the photo."""
-        return self not in (PointState.ABSENT, PointState.EMPTY)
 
 
 @dataclass(frozen=True)
@@ -125,6 +104,15 @@ class CanvasContent:
     def selected_instance(self) -> InstanceContent | None:
         """The selected instance, or None."""
         return self.instance(self.selected)
+
+    @property
+    def focused_xy(self) -> tuple[float, float] | None:
+        """The place of the focused keypoint (xy_image) when it is drawn."""
+        instance, focused = self.selected_instance, self.focused
+        if instance is None or focused is None or focused >= len(instance.names) or not instance.drawn[focused]:
+            return None
+        x, y = instance.xy_image[focused].tolist()
+        return x, y
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QTransform
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
-from desktop.canvas.content import CanvasContent, InstanceContent, Overlays, PointState
+from desktop.canvas.content import CanvasContent, InstanceContent, Overlays
 from desktop.canvas.hit import box_handles, place_labels
-from desktop.canvas.marks import draw_halo_text, draw_mark
+from desktop.canvas.marks import MarkLook, draw_halo_text, draw_mark
 from desktop.canvas.outline import mask_path
 from desktop.canvas.tags import paint_tags
 from desktop.canvas.viridis import heat_image
+from desktop.states import PointState
 from desktop.theme.colours import STATE_COLOURS, instance_colour
 from engine.domain.geometry import apply_affine
 
@@ -171,13 +172,11 @@ class MarksItem(QGraphicsItem):
             painter,
             QPointF(*points[index].tolist()),
             instance.states[index],
-            hidden=instance.is_hidden(index),
-            selected=focused,
-            hovered=self.hovered == (instance.key, index),
-            size_px=size,
-            outline=instance.colour_of(index),
-            side=instance.side_of(index),
-        )
+            MarkLook(
+                instance.is_hidden(index), focused, self.hovered == (instance.key, index), float(size),
+                instance.colour_of(index), instance.side_of(index),
+            ),
+        )  # fmt: skip
 
     @staticmethod
     def _paint_skeleton(

@@ -8,13 +8,13 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
 if TYPE_CHECKING:
-    from desktop.canvas.view import CanvasView
+    from desktop.canvas.surface import Surface
 
 SIDE_PX = 148
 MAGNIFY = 4.0
 
 
-def draw_loupe(painter: QPainter, view: CanvasView, cursor: QPointF) -> None:
+def draw_loupe(painter: QPainter, view: Surface, cursor: QPointF) -> None:
     """Draw the loupe for `cursor` (viewport pixels), on whichever side has room."""
     if view.pyramid is None:
         return

@@ -3,64 +3,60 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPixmap
 
-from desktop.canvas.content import PointState
+from desktop.states import PointState
 from desktop.theme.colours import STATE_COLOURS
 
 POINT_PX = 9.0
 _DASH = [2.2, 1.6]
 
 
+@dataclass(frozen=True)
+class MarkLook:
+    """What a mark says beside its state.
+
+    Attributes:
+        side: "l" and "r" of a pair are triangles that point to the left and to the right, the middle "" is round.
+        outline: the keypoint's own colour "#rrggbb" in place of the white outline; shape and filling still tell the state.
+    """
+
+    hidden: bool = False
+    selected: bool = False
+    hovered: bool = False
+    size_px: float = POINT_PX
+    outline: str = ""
+    side: str = ""
+
+
 @functools.lru_cache(maxsize=512)
-def _mark_picture(
-    state: PointState,
-    hidden: bool,
-    selected: bool,
-    hovered: bool,
-    size_px: float,
-    ratio: float,
-    outline: str,
-    side: str,
-) -> QPixmap:
+def _mark_picture(state: PointState, look: MarkLook, ratio: float) -> QPixmap:
     """One mark drawn once: stroking antialiased rings anew for every point and frame is what made panning slow."""
-    width = int(size_px * 1.45 * 1.25) + 16
+    width = int(look.size_px * 1.45 * 1.25) + 16
     pixmap = QPixmap(round(width * ratio), round(width * ratio))
     pixmap.setDevicePixelRatio(ratio)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     middle = QPointF(width / 2, width / 2)
-    size = size_px * (1.45 if selected else 1.2 if hovered else 1.0)
-    _paint_mark(painter, middle, state, hidden=hidden, selected=selected, size=size, outline=outline, side=side)
+    size = look.size_px * (1.45 if look.selected else 1.2 if look.hovered else 1.0)
+    _paint_mark(
+        painter, middle, state, hidden=look.hidden, selected=look.selected, size=size, outline=look.outline, side=look.side
+    )
     painter.end()
     return pixmap
 
 
-def draw_mark(
-    painter: QPainter,
-    centre: QPointF,
-    state: PointState,
-    *,
-    hidden: bool = False,
-    selected: bool = False,
-    hovered: bool = False,
-    size_px: float = POINT_PX,
-    outline: str = "",
-    side: str = "",
-) -> None:
-    """One keypoint at `centre` (viewport pixels): halo, then disc, ring or dashed ring, a slash when hidden.
-
-    `side`: "l" and "r" of a pair are triangles that point to the left and to the right, the middle "" is round.
-    `outline`: the keypoint's own colour "#rrggbb" in place of the white outline; shape and filling still tell the state.
-    """
+def draw_mark(painter: QPainter, centre: QPointF, state: PointState, look: MarkLook = MarkLook()) -> None:
+    """One keypoint at `centre` (viewport pixels): halo, then disc, ring or dashed ring, a slash when hidden."""
     if not state.is_drawn:
         return
     device = painter.device()
     ratio = device.devicePixelRatio() if device is not None else 1.0
-    pixmap = _mark_picture(state, hidden, selected, hovered, float(size_px), float(ratio), outline, side)
+    pixmap = _mark_picture(state, look, float(ratio))
     half = pixmap.width() / ratio / 2
     painter.drawPixmap(QPointF(centre.x() - half, centre.y() - half), pixmap)
 
@@ -150,7 +146,7 @@ def draw_list_mark(
     """The mark of a list row, centred in `rect`; absent is a cross, empty a small dot."""
     centre = rect.center()
     if state.is_drawn:
-        draw_mark(painter, centre, state, hidden=hidden, outline=outline, side=side)
+        draw_mark(painter, centre, state, MarkLook(hidden=hidden, outline=outline, side=side))
         return
     pen = QPen(colour_text, 1.4)
     painter.setPen(pen)

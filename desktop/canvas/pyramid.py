@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage, QPainter
 
+from engine.domain.texts import said
+
 SMALLEST_SIDE = 512
 
 
@@ -20,7 +22,7 @@ def to_qimage(rgb: NDArray[np.uint8]) -> QImage:
     height, width = rgb.shape[:2]
     image = QImage(width, height, QImage.Format.Format_RGB32)
     if image.isNull():
-        raise MemoryError(f"a picture of {width} x {height} pixels does not fit in memory")
+        raise MemoryError(said("a picture of {0} x {1} pixels does not fit in memory", width, height))
     # Written in place: a photo of 100 megapixels would otherwise take its 400 MB three times over.
     bgra = np.frombuffer(image.bits(), dtype=np.uint8).reshape(height, image.bytesPerLine())[:, : width * 4]
     bgra = bgra.reshape(height, width, 4)

@@ -46,3 +46,10 @@ def turned_instance(instance: InstanceContent, *, angle_deg: float = 0.0, scale:
     back = np.asarray(centre) - turn.apply(centre)
     turn = Similarity(turn.scale, turn.angle_rad, (float(back[0]), float(back[1])))
     return MoveInstance(instance.key, turn.apply(instance.xy_image), moved_box(instance.box, turn))
+
+
+def scrolled_instance(instance: InstanceContent | None, steps: float, *, scale: bool) -> MoveInstance | None:
+    """The instance as the wheel leaves it after `steps`: scaled, or turned; None when there is nothing to do."""
+    if instance is None or not steps:
+        return None
+    return turned_instance(instance, scale=1.04**steps) if scale else turned_instance(instance, angle_deg=3.0 * steps)

@@ -26,7 +26,7 @@ from desktop.canvas.pyramid import ImagePyramid
 from desktop.canvas.tone import Tone, draw_toned
 from desktop.canvas.tools.base import Tool, ToolEvent
 from desktop.canvas.tools.select import SelectTool
-from desktop.canvas.transforms import turned_instance
+from desktop.canvas.transforms import scrolled_instance
 from desktop.theme.colours import CANVAS_GREY, instance_colour
 
 MIN_SCALE, MAX_SCALE = 0.005, 64.0
@@ -332,15 +332,7 @@ class CanvasView(QGraphicsView):
         return point.x(), point.y()
 
     def _tool_event(self, event: QMouseEvent, double: bool = False) -> ToolEvent:
-        position = event.position()
-        return ToolEvent(
-            xy_image=self.to_image(position),
-            position=position,
-            button=event.button(),
-            buttons=event.buttons(),
-            modifiers=event.modifiers(),
-            double=double,
-        )
+        return ToolEvent.of(event, self.to_image(event.position()), double)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.setFocus(Qt.FocusReason.MouseFocusReason)
@@ -396,11 +388,7 @@ class CanvasView(QGraphicsView):
             self.zoom_by(ZOOM_STEP**steps, event.position())
 
     def _turn_or_scale(self, steps: float, scale: bool) -> None:
-        instance = self.content.selected_instance
-        if instance is None or not steps:
-            return
-        change = {"scale": 1.04**steps} if scale else {"angle_deg": 3.0 * steps}
-        moved = turned_instance(instance, **change)
+        moved = scrolled_instance(self.content.selected_instance, steps, scale=scale)
         if moved is not None:
             self.intent.emit(moved)
 
@@ -443,9 +431,9 @@ class CanvasView(QGraphicsView):
         if event.reason() != QContextMenuEvent.Reason.Keyboard or self._pyramid is None:
             return
         instance, focused = self.content.selected_instance, self.content.focused
-        place = self.viewport().rect().center()
-        if instance is not None and focused is not None and focused < len(instance.names) and instance.drawn[focused]:
-            place = self.viewportTransform().map(QPointF(*instance.xy_image[focused].tolist())).toPoint()
+        place, xy = self.viewport().rect().center(), self.content.focused_xy
+        if xy is not None:
+            place = self.viewportTransform().map(QPointF(*xy)).toPoint()
         key = instance.key if instance is not None else None
         self.menu_wanted.emit(key, focused if instance is not None else None, self.viewport().mapToGlobal(place))
 

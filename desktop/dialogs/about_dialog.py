@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from desktop.theme.icons import icon
 from desktop.widgets.message_bar import plain_label
-
-if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
 
 
 def version() -> str:
@@ -26,8 +22,8 @@ def version() -> str:
 class AboutDialog(QDialog):
     """GUI thread. Not modal."""
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
         self.setWindowTitle(self.tr("About Kinmark"))
         self.setMinimumWidth(400)
         mark = QLabel()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QPixmap
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
 from desktop.widgets.message_bar import plain_label, plain_tip
@@ -14,8 +14,7 @@ from engine.domain.geometry import Box
 from projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 CROP = 104
 
@@ -23,8 +22,8 @@ CROP = 104
 class BulkAcceptDialog(QDialog):
     """GUI thread. Not modal; one undo takes everything back."""
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
         self._space = workspace
         self.setWindowTitle(self.tr("Accept all sure proposals"))
         self.resize(640, 360)
@@ -182,8 +181,8 @@ def _with_cross(pixmap: QPixmap) -> QPixmap:
     from PySide6.QtCore import QPointF
     from PySide6.QtGui import QPainter
 
-    from desktop.canvas.content import PointState
     from desktop.canvas.marks import draw_mark
+    from desktop.states import PointState
 
     marked = QPixmap(pixmap)
     painter = QPainter(marked)

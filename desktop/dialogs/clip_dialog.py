@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSpinBox,
     QVBoxLayout,
+    QWidget,
 )
 
 from desktop.dialogs.clip_engine import Lent
@@ -29,8 +30,7 @@ from desktop.widgets.message_bar import plain_label
 from desktop.widgets.scrolled import Scrolled
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
     from projects.videos import FrameChoice, FramePreview
 
 GROUP = "clip"
@@ -48,8 +48,8 @@ class ClipDialog(QDialog):
 
     chosen = Signal(object, object)
 
-    def __init__(self, window: MainWindow, workspace: Workspace, clip: Path | None = None) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace, clip: Path | None = None) -> None:
+        super().__init__(parent)
         self._engine = workspace.program.engine
         self._found: FramePreview | None = None
         self.setWindowTitle(self.tr("Add frames of a clip"))

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtGui import QFontDatabase, QGuiApplication
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from desktop.engine_thread.jobs import Priority
 from desktop.error_texts import text_of
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.engine_thread.service import EngineService
 
 
 class DoctorDialog(QDialog):
     """GUI thread. The look runs on the engine thread (it loads the default model)."""
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._engine = window.program.engine
+    def __init__(self, parent: QWidget, engine: EngineService) -> None:
+        super().__init__(parent)
+        self._engine = engine
         self.setWindowTitle(self.tr("Doctor"))
         self.resize(680, 520)
         self.state = plain_label(self.tr("Looking; this loads the default model ..."), name="dim")

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
+    QWidget,
 )
 
 from desktop.engine_thread.jobs import Priority
@@ -26,8 +27,7 @@ from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 SHOWN_ITEMS = 400
 
@@ -35,8 +35,8 @@ SHOWN_ITEMS = 400
 class ExportDialog(QDialog):
     """GUI thread. Not modal; the work runs on the engine thread (its own connection)."""
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
         from projects.formats.registry import FORMATS
 
         self._space = workspace
@@ -59,6 +59,21 @@ class ExportDialog(QDialog):
         self.report.setReadOnly(True)
         self.report.setAccessibleName(self.tr("Report"))
         self.state = plain_label(name="dim")
+        self.export = QPushButton(self.tr("Export"))
+        self.export.setDefault(True)
+        self.export.clicked.connect(lambda _: self.start())
+        self.show_folder = QPushButton(self.tr("Open the folder"))
+        self.show_folder.setAutoDefault(False)
+        self.show_folder.hide()
+        self.show_folder.clicked.connect(lambda _: _open_folder(self._written))
+        self._build()
+        self.format.currentIndexChanged.connect(lambda _: self._preview())
+        self.categories.currentIndexChanged.connect(lambda _: self._preview())
+        self.proposals.toggled.connect(lambda _: self._preview())
+        self.only_labelled.toggled.connect(lambda _: self._preview())
+        self._preview()
+
+    def _build(self) -> None:
         choose = QPushButton(self.tr("Choose..."))
         choose.setAutoDefault(False)
         choose.clicked.connect(self._choose)
@@ -75,17 +90,10 @@ class ExportDialog(QDialog):
         copy = QPushButton(self.tr("Copy report"))
         copy.setAutoDefault(False)
         copy.clicked.connect(lambda _: QGuiApplication.clipboard().setText(self.report.toPlainText()))
-        self.export = QPushButton(self.tr("Export"))
-        self.export.setDefault(True)
-        self.export.clicked.connect(lambda _: self.start())
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
         buttons = QHBoxLayout()
         buttons.addWidget(copy)
-        self.show_folder = QPushButton(self.tr("Open the folder"))
-        self.show_folder.setAutoDefault(False)
-        self.show_folder.hide()
-        self.show_folder.clicked.connect(lambda _: _open_folder(self._written))
         buttons.addWidget(self.state, 1)
         buttons.addWidget(self.show_folder)
         buttons.addWidget(close)
@@ -97,11 +105,6 @@ class ExportDialog(QDialog):
         layout.addWidget(plain_label(self.tr("What is lost or changed in this format"), name="dim"))
         layout.addWidget(self.report, 1)
         layout.addLayout(buttons)
-        self.format.currentIndexChanged.connect(lambda _: self._preview())
-        self.categories.currentIndexChanged.connect(lambda _: self._preview())
-        self.proposals.toggled.connect(lambda _: self._preview())
-        self.only_labelled.toggled.connect(lambda _: self._preview())
-        self._preview()
 
     def _choose(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, self.tr("Export into this folder"), self.place.text())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
@@ -12,18 +13,23 @@ from engine.domain.geometry import expand_box
 from projects.store.queries.images import ImageFilter
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 CROP = 150
 
 
 class FindDialog(QDialog):
-    """GUI thread. Not modal."""
+    """GUI thread. Not modal.
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
-        self._window, self._space = window, workspace
+    Signals:
+        searching(str): an individual is searched; its name.
+    """
+
+    searching = Signal(str)
+
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
+        self._space = workspace
         self.setWindowTitle(self.tr("Find this instance"))
         self.setMinimumWidth(480)
         self.crop = QLabel()
@@ -124,8 +130,4 @@ class FindDialog(QDialog):
         self._space.jobs.find_identity(name, self._image_ids())
         self._space.jobs.learn_device()
         self.accept()
-        self._window.show_page("identities")
-        page = self._window.page("identities")
-        choose = getattr(getattr(page, "inner", None), "choose_name", None)
-        if callable(choose):
-            choose(name)
+        self.searching.emit(name)

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
+    QWidget,
 )
 
 from desktop.dialogs.export_dialog import _items_text
@@ -26,16 +27,15 @@ from desktop.widgets.scrolled import Scrolled
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
     from projects.formats.recognise import Recognised
 
 
 class ImportDialog(QDialog):
     """GUI thread. Not modal; reading runs on the engine thread."""
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
         from projects.formats.registry import FORMATS
 
         self._space = workspace
@@ -71,6 +71,18 @@ class ImportDialog(QDialog):
         )
         self.report.setAccessibleName(self.tr("Report"))
         self.state = plain_label(name="dim")
+        self.look = QPushButton(self.tr("Preview"))
+        self.look.setAutoDefault(False)
+        self.look.clicked.connect(lambda _: self.start(dry=True))
+        self.take = QPushButton(self.tr("Import"))
+        self.take.setDefault(True)
+        self.take.clicked.connect(lambda _: self.start(dry=False))
+        self._build()
+        self.file.textChanged.connect(lambda _: self._check())
+        self.file.editingFinished.connect(self._chosen)
+        self._check()
+
+    def _build(self) -> None:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Format"), self.format)
@@ -80,12 +92,6 @@ class ImportDialog(QDialog):
         form.addRow(self.tr("Rotated photos"), self.exif)
         form.addRow("", self.overwrite)
         form.addRow("", self.skip_bad)
-        self.look = QPushButton(self.tr("Preview"))
-        self.look.setAutoDefault(False)
-        self.look.clicked.connect(lambda _: self.start(dry=True))
-        self.take = QPushButton(self.tr("Import"))
-        self.take.setDefault(True)
-        self.take.clicked.connect(lambda _: self.start(dry=False))
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
         buttons = QHBoxLayout()
@@ -98,9 +104,6 @@ class ImportDialog(QDialog):
         layout.addWidget(Scrolled(form))  # on a small screen
         layout.addWidget(self.report, 1)
         layout.addLayout(buttons)
-        self.file.textChanged.connect(lambda _: self._check())
-        self.file.editingFinished.connect(self._chosen)
-        self._check()
 
     def _row(self, field: QLineEdit, choose: object) -> QHBoxLayout:
         row = QHBoxLayout()

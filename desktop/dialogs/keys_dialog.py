@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -14,7 +14,7 @@ from desktop.texts import marked
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.actions.registry import ActionRegistry
 
 MOUSE = (
     (marked("KeysDialog", "Click"), marked("KeysDialog", "Focus a keypoint, select an instance")),
@@ -59,10 +59,17 @@ PAGE_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 class KeysDialog(QDialog):
-    """GUI thread. Not modal."""
+    """GUI thread. Not modal.
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
+    Signals:
+        change_wanted(): open the window where keys are changed.
+    """
+
+    change_wanted = Signal()
+
+    def __init__(self, parent: QWidget, registry: ActionRegistry, page_name: str) -> None:
+        super().__init__(parent)
+        self._registry, self._page_name = registry, page_name
         self.setWindowTitle(self.tr("Keys"))
         self.resize(1040, 680)
         columns = QHBoxLayout()
@@ -70,13 +77,13 @@ class KeysDialog(QDialog):
         stacks = [QVBoxLayout() for _ in range(3)]
         for stack in stacks:
             columns.addLayout(stack, 1)
-        on_canvas = window.page_name == "label"
-        groups: list[tuple[str, list[tuple[str, str]]]] = [(self.tr("This page"), self._page_rows(window))]
+        on_canvas = page_name == "label"
+        groups: list[tuple[str, list[tuple[str, str]]]] = [(self.tr("This page"), self._page_rows())]
         for menu_id, title in MENUS:
             rows = []
             for spec in ACTIONS:
                 keys = [
-                    k.toString(QKeySequence.SequenceFormat.NativeText) for k in window.registry[spec.id].shortcuts()
+                    k.toString(QKeySequence.SequenceFormat.NativeText) for k in registry[spec.id].shortcuts()
                 ]
                 shown = spec.menu == menu_id and keys and (on_canvas or spec.scope == "window")
                 if shown and not spec.id.startswith(("point.pick", "point.peak")):
@@ -100,7 +107,7 @@ class KeysDialog(QDialog):
         area.setWidgetResizable(True)
         area.setWidget(host)
         change = QPushButton(self.tr("Change..."))
-        change.clicked.connect(lambda _: window.commands.dialogs.shortcuts())
+        change.clicked.connect(lambda _: self.change_wanted.emit())
         close = QPushButton(self.tr("Close"))
         close.setDefault(True)
         close.clicked.connect(self.accept)
@@ -113,13 +120,13 @@ class KeysDialog(QDialog):
         layout.addWidget(area, 1)
         layout.addLayout(buttons)
 
-    def _page_rows(self, window: MainWindow) -> list[tuple[str, str]]:
+    def _page_rows(self) -> list[tuple[str, str]]:
         rows = []
-        for keys, text in PAGE_KEYS.get(window.page_name, ()):
+        for keys, text in PAGE_KEYS.get(self._page_name, ()):
             shown = self.tr(keys)
             if keys.startswith("@"):
                 native = QKeySequence.SequenceFormat.NativeText
-                shown = ", ".join(k.toString(native) for k in window.registry[keys[1:]].shortcuts())
+                shown = ", ".join(k.toString(native) for k in self._registry[keys[1:]].shortcuts())
             rows.append((shown, self.tr(text)))
         return rows
 

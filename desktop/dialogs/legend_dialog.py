@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QDialog, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
-from desktop.canvas.content import PointState
 from desktop.canvas.marks import draw_list_mark
 from desktop.panels.image_delegate import draw_state_dot
+from desktop.states import PointState
 from desktop.theme.colours import CANVAS_GREY, STATE_COLOURS
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.scrolled import Scrolled
-
-if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
 
 
 class _Mark(QWidget):
@@ -47,8 +42,8 @@ class _Mark(QWidget):
 class LegendDialog(QDialog):
     """GUI thread. Not modal."""
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
         self.setWindowTitle(self.tr("Legend"))
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)

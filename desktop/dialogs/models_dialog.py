@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
@@ -29,7 +30,8 @@ from engine.domain.errors import AppError
 from engine.domain.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.program import Program
+    from desktop.session.project_session import ProjectSession
 
 
 def size_text(count: int) -> str:
@@ -112,10 +114,11 @@ class ModelCard(QFrame):
 class ModelsDialog(QDialog):
     """GUI thread. Not modal; files and network in the pool, self-tests on the engine thread."""
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
-        self._program = window.program
+    def __init__(self, parent: QWidget, program: Program, session: Callable[[], ProjectSession | None]) -> None:
+        """`session`: that of the open project, which a model can be chosen for; asked each time."""
+        super().__init__(parent)
+        self._session = session
+        self._program = program
         self._downloads: dict[str, tuple[Progress, CancelToken, ModelCard]] = {}
         self.setWindowTitle(self.tr("Models"))
         self.resize(700, 620)
@@ -152,7 +155,8 @@ class ModelsDialog(QDialog):
     @property
     def has_project(self) -> bool:
         """Whether a project is open that a model can be chosen for."""
-        return self._window.workspace is not None and not self._window.workspace.session.read_only
+        session = self._session()
+        return session is not None and not session.read_only
 
     def _advice_row(self) -> QVBoxLayout:
         """ "Which should I take?": a task, and one answer for this machine."""
@@ -211,8 +215,8 @@ class ModelsDialog(QDialog):
             widget = item.widget() if item is not None else None
             if widget is not None:
                 widget.deleteLater()
-        workspace = self._window.workspace
-        default = workspace.jobs.backbone if workspace is not None else ""
+        session = self._session()
+        default = str(session.queries.setting("backbone", "embedded")) if session is not None else ""
         ordered = sorted(rows, key=lambda r: (not r.installed, r.title))
         self.cards = [ModelCard(self, row, row.id == default) for row in ordered]
         for card in self.cards:
@@ -241,9 +245,9 @@ class ModelsDialog(QDialog):
 
     def use(self, card: ModelCard) -> None:
         """The project's backbone from now on."""
-        workspace = self._window.workspace
-        if workspace is not None:
-            workspace.session.write(lambda do: do.set_setting("backbone", card.row.id), self)
+        session = self._session()
+        if session is not None:
+            session.write(lambda do: do.set_setting("backbone", card.row.id), self)
             self.refresh()
 
     def convert(self, card: ModelCard) -> None:

@@ -29,7 +29,7 @@ from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.messages import Messages
 
 
 def folder_name(name: str) -> str:
@@ -47,12 +47,12 @@ class NewProjectDialog(QDialog):
 
     created = Signal(object, object)
 
-    def __init__(self, window: MainWindow, photos: Path | None = None) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, messages: Messages, photos: Path | None = None) -> None:
+        super().__init__(parent)
         self.setWindowTitle(self.tr("New project"))
         self.setAcceptDrops(True)
         self.resize(700, 640)
-        self._messages = window.program.messages
+        self._messages = messages
         self._template: CategoryTemplate = TEMPLATES[0]
         self._named = False
         self.photos = QLineEdit(str(photos) if photos else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, QSize, Qt
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QColor, QPixmap
 from PySide6.QtWidgets import (
     QColorDialog,
@@ -15,18 +15,19 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QMenu,
-    QMessageBox,
     QPushButton,
     QToolButton,
     QVBoxLayout,
+    QWidget,
 )
 
 from desktop.error_texts import text_of
 from desktop.io.photos import Photo
 from desktop.session.schema_draft import SchemaDraft
-from desktop.session.template import layout_key, template_points
+from desktop.session.schema_picture import schema_picture
+from desktop.session.template import layout_key
 from desktop.session.templates import TEMPLATES
-from desktop.theme.icons import icon
+from desktop.widgets.buttons import is_sure, tool_button
 from desktop.widgets.fields import Choice
 from desktop.widgets.instances_field import InstancesField
 from desktop.widgets.message_bar import plain_label
@@ -35,18 +36,18 @@ from desktop.widgets.skeleton_editor import SkeletonEditor
 from desktop.widgets.twin_delegate import TWIN, TwinDelegate
 from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema
-from projects.store.rows import CategoryRow
+from projects.store.rows import CategoryRow, ImageRow
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
+    from engine.domain.geometry import Box
 
 
 class SchemaDialog(QDialog):
     """GUI thread. Not modal. Saving makes one undoable operation; closing saves, only "Discard" throws edits away."""
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
         self._space = workspace
         self.setWindowTitle(self.tr("Categories and keypoints"))
         self.resize(860, 580)
@@ -91,12 +92,32 @@ class SchemaDialog(QDialog):
         self.new_name.setFocus()
 
     def _build(self) -> None:
+        hint = self.tr("Click two keypoints to join them; the same again parts them. Drag to arrange them.")
+        right = QVBoxLayout()
+        right.addWidget(plain_label(hint, name="dim"))
+        right.addWidget(self.editor, 1)
+        middle = QHBoxLayout()
+        middle.setSpacing(14)
+        middle.addLayout(self._left(), 2)
+        middle.addLayout(right, 3)
+        close = QPushButton(self.tr("Close"))
+        close.setAutoDefault(False)
+        close.clicked.connect(self.reject)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.note, 1)
+        buttons.addWidget(self.discard)
+        buttons.addWidget(close)
+        buttons.addWidget(self.save)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(18, 16, 18, 14)
+        layout.addWidget(Scrolled(middle), 1)
+        layout.addLayout(buttons)
+
+    def _left(self) -> QVBoxLayout:
+        """The category, its keypoints, and what is done with them."""
         top = QHBoxLayout()
         top.addWidget(self.category, 1)
-        add = QToolButton()
-        add.setIcon(icon("plus"))
-        add.setToolTip(self.tr("New category"))
-        add.setAccessibleName(self.tr("New category"))
+        add = tool_button("plus", self.tr("New category"), lambda: None)
         add.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(add)
         for template in TEMPLATES:
@@ -106,13 +127,13 @@ class SchemaDialog(QDialog):
             )
         add.setMenu(menu)
         top.addWidget(add)
-        top.addWidget(self._tool("pencil", self.tr("Rename the category"), self.rename_category))
-        top.addWidget(self._tool("trash", self.tr("Remove the category with its labels"), self.remove_category))
+        top.addWidget(tool_button("pencil", self.tr("Rename the category"), self.rename_category))
+        top.addWidget(tool_button("trash", self.tr("Remove the category with its labels"), self.remove_category))
         tools = QHBoxLayout()
-        tools.addWidget(self._tool("up", self.tr("Move up"), lambda: self._move(-1)))
-        tools.addWidget(self._tool("down", self.tr("Move down"), lambda: self._move(1)))
-        tools.addWidget(self._tool("palette", self.tr("Colour"), self._colour))
-        tools.addWidget(self._tool("archive", self.tr("Retire: ask for it no more, keep its labels"), self.retire))
+        tools.addWidget(tool_button("up", self.tr("Move up"), lambda: self._move(-1)))
+        tools.addWidget(tool_button("down", self.tr("Move down"), lambda: self._move(1)))
+        tools.addWidget(tool_button("palette", self.tr("Colour"), self._colour))
+        tools.addWidget(tool_button("archive", self.tr("Retire: ask for it no more, keep its labels"), self.retire))
         tools.addStretch(1)
         pairs = QHBoxLayout()
         side = plain_label(self.tr("Other side"))
@@ -131,35 +152,7 @@ class SchemaDialog(QDialog):
         left.addLayout(tools)
         left.addLayout(pairs)
         left.addWidget(self.instances)
-        right = QVBoxLayout()
-        hint = self.tr("Click two keypoints to join them; the same again parts them. Drag to arrange them.")
-        right.addWidget(plain_label(hint, name="dim"))
-        right.addWidget(self.editor, 1)
-        middle = QHBoxLayout()
-        middle.setSpacing(14)
-        middle.addLayout(left, 2)
-        middle.addLayout(right, 3)
-        close = QPushButton(self.tr("Close"))
-        close.setAutoDefault(False)
-        close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.note, 1)
-        buttons.addWidget(self.discard)
-        buttons.addWidget(close)
-        buttons.addWidget(self.save)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(18, 16, 18, 14)
-        layout.addWidget(Scrolled(middle), 1)
-        layout.addLayout(buttons)
-
-    def _tool(self, name: str, tip: str, work: object) -> QToolButton:
-        button = QToolButton()
-        button.setIcon(icon(name))
-        button.setIconSize(QSize(18, 18))
-        button.setToolTip(tip)
-        button.setAccessibleName(tip)
-        button.clicked.connect(lambda _=False: work())  # type: ignore[operator]
-        return button
+        return left
 
     # -- categories ------------------------------------------------------------------------------------------------
 
@@ -269,14 +262,9 @@ class SchemaDialog(QDialog):
         if row is None:
             return
         count = self._space.session.queries.instance_counts().get(row.id, 0)
-        box = QMessageBox(self)
-        box.setTextFormat(Qt.TextFormat.PlainText)
         title = self.tr("Remove the category")
-        box.setWindowTitle(title)
         text = self.tr("Remove {name} with %n labelled instances? One Undo brings them back.", "", count)
-        box.setText(text.format(name=row.name))
-        box.setStandardButtons(QMessageBox.StandardButton.Cancel | QMessageBox.StandardButton.Yes)
-        if count == 0 or box.exec() == QMessageBox.StandardButton.Yes:
+        if count == 0 or is_sure(self, title, text.format(name=row.name)):
             rows = count * (2 + len(row.definitions)) + self._space.session.queries.counts().pending
             self._space.session.write_sized(rows, title, lambda do: do.remove_category(row.id), self)
 
@@ -361,10 +349,7 @@ class SchemaDialog(QDialog):
         row = self.names.currentRow()
         if row < 0:
             return
-        name, other = self.draft.names[row], self.pair.itemData(place)
-        # The one called "right" (or the later one) stands on the right of the pair.
-        left, right = (other, name) if other and ("right" in name.lower() or "left" in other.lower()) else (name, other)
-        self.draft.set_pair(left, right)
+        self.draft.pair_up(row, str(self.pair.itemData(place) or ""))
         self._changed(row)
 
     def suggest_pairs(self) -> None:
@@ -395,29 +380,15 @@ class SchemaDialog(QDialog):
     def _load_picture(self, row: CategoryRow | None) -> None:
         self._places, self._fixed, self._moved = {}, set(), False
         self.editor.show_picture(QPixmap())
-        if row is None:
-            self._show_skeleton()
-            return
-        queries = self._space.session.queries
-        best, count = None, 1
-        for instance in queries.instances(ids=queries.exemplar_ids(row.id, limit=40)):
-            labelled = int(instance.aligned(row.definition_ids).labelled.sum())
-            if labelled > count:
-                best, count = instance, labelled
-        image = queries.image(best.image_id) if best is not None else None
-        if best is None or image is None:
-            self._places = _silhouette(row, self._space.session.queries.setting(layout_key(row.id)))
-            self._show_skeleton()
-            return
-        keypoints = best.aligned(row.definition_ids)
-        x0, y0, x1, y1 = keypoints.box_or_extent()
-        margin = 0.08 * max(x1 - x0, y1 - y0)
-        x0, y0 = max(0.0, x0 - margin), max(0.0, y0 - margin)
-        x1, y1 = min(float(image.width), x1 + margin), min(float(image.height), y1 + margin)
-        for definition, xy, there in zip(row.definitions, keypoints.xy_image, keypoints.labelled, strict=True):
-            if there:
-                self._places[definition.name] = (float(xy[0] - x0) / (x1 - x0), float(xy[1] - y0) / (y1 - y0))
-                self._fixed.add(definition.name)
+        if row is not None:
+            picture = schema_picture(self._space.session.queries, row)
+            self._places, self._fixed = dict(picture.places), set(picture.fixed)
+            if picture.image is not None:
+                self._show_photo(picture.image, picture.box)
+        self._show_skeleton()
+
+    def _show_photo(self, image: ImageRow, box: Box) -> None:
+        x0, y0, x1, y1 = box
 
         def loaded(photo: Photo) -> None:
             level = photo.pyramid.levels[0]
@@ -426,12 +397,13 @@ class SchemaDialog(QDialog):
             self.editor.show_picture(QPixmap.fromImage(part))
 
         self._space.program.photos.load(image.path, loaded, lambda _error: None)
-        self._show_skeleton()
+
+    def _named_places(self) -> dict[str, tuple[float, float]]:
+        places = self._places
+        return {k.name: places[k.was or k.name] for k in self.draft.keypoints if (k.was or k.name) in places}
 
     def _show_skeleton(self) -> None:
-        places = {
-            k.name: self._places[k.was or k.name] for k in self.draft.keypoints if (k.was or k.name) in self._places
-        }
+        places = self._named_places()
         missing = [n for n in self.draft.names if n not in places]
         for place, name in enumerate(missing):
             # Keypoints without a place yet wait in a row along the lower edge.
@@ -453,7 +425,7 @@ class SchemaDialog(QDialog):
         except AppError as error:
             self.note.setText(text_of(error))
             return False
-        places = {k.name: self._places[k.was or k.name] for k in draft.keypoints if (k.was or k.name) in self._places}
+        places = self._named_places()
         moved, labelled = self._moved, bool(self._fixed)
         self._set_edited(False)  # so that the answer of the project is read again
         done = self._space.session.write(
@@ -474,11 +446,3 @@ class SchemaDialog(QDialog):
         layout = {str(d.id): places[d.name] for d in row.definitions if d.name in places}
         self._space.session.write(lambda do: do.set_setting(layout_key(category_id), layout), self)
         self._load_picture(row)
-
-
-def _silhouette(row: CategoryRow, kept: object) -> dict[str, tuple[float, float]]:
-    """Places without a labelled photo: as arranged by hand, else a template with the same names, else an ellipse."""
-    if not row.definitions:
-        return {}
-    points = template_points(row, (), kept) * 0.5 + 0.5
-    return {d.name: (float(x), float(y)) for d, (x, y) in zip(row.definitions, points, strict=True)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -23,15 +23,21 @@ from desktop.widgets.fields import Choice, indented
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.settings import SettingsStore
 
 
 class SettingsDialog(QDialog):
-    """GUI thread. Not modal."""
+    """GUI thread. Not modal.
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._store = window.program.settings
+    Signals:
+        shortcuts_wanted(): open the window where keys are changed.
+    """
+
+    shortcuts_wanted = Signal()
+
+    def __init__(self, parent: QWidget, settings: SettingsStore) -> None:
+        super().__init__(parent)
+        self._store = settings
         self._rows: list[tuple[str, QWidget]] = []
         self._headings: list[tuple[QWidget, list[QWidget]]] = []
         self.setWindowTitle(self.tr("Settings"))
@@ -56,7 +62,7 @@ class SettingsDialog(QDialog):
         close.clicked.connect(self.accept)
         keys = QPushButton(self.tr("Shortcuts..."))
         keys.setAutoDefault(False)
-        keys.clicked.connect(lambda _: window.commands.dialogs.shortcuts())
+        keys.clicked.connect(lambda _: self.shortcuts_wanted.emit())
         buttons = QHBoxLayout()
         buttons.addWidget(plain_label(self.tr("Changes apply at once."), name="dim"), 1)
         buttons.addWidget(keys)

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QPushButton,
     QTableView,
     QVBoxLayout,
+    QWidget,
 )
 
 from desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
@@ -26,7 +27,7 @@ from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
+    from desktop.actions.registry import ActionRegistry
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -86,9 +87,9 @@ class ShortcutModel(QAbstractTableModel):
 class ShortcutsDialog(QDialog):
     """GUI thread. Not modal."""
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
+    def __init__(self, parent: QWidget, registry: ActionRegistry) -> None:
+        super().__init__(parent)
+        self._registry = registry
         self.setWindowTitle(self.tr("Shortcuts"))
         self.resize(780, 640)
         self.preset = Choice()
@@ -96,12 +97,12 @@ class ShortcutsDialog(QDialog):
         titles = {"kinmark": "Kinmark", "labelme": "labelme", "cvat": "CVAT", "sleap": "SLEAP"}
         for name in presets():
             self.preset.addItem(titles.get(name, name), name)
-        self.preset.setCurrentIndex(max(0, self.preset.findData(window.preset)))
+        self.preset.setCurrentIndex(max(0, self.preset.findData(registry.preset)))
         self.preset.activated.connect(lambda _: self.use_preset(self.preset.currentData()))
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search actions"))
         self.search.setAccessibleName(self.tr("Search actions"))
-        self.model = ShortcutModel(window.registry.keys, self)
+        self.model = ShortcutModel(registry.keys, self)
         self.proxy = QSortFilterProxyModel(self)
         self.proxy.setSourceModel(self.model)
         self.proxy.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
@@ -202,7 +203,7 @@ class ShortcutsDialog(QDialog):
     def use_preset(self, name: str) -> None:
         """All keys of a preset."""
         self.model.set_keys(preset_keys(name))
-        self._window.preset = name
+        self._registry.preset = name
         self._apply()
 
     def _change(self, action: str, keys: tuple[str, ...]) -> None:
@@ -220,6 +221,6 @@ class ShortcutsDialog(QDialog):
             self.note.setText(self.tr("{key} starts more than one action: {names}").format(key=key, names=names))
         else:
             self.note.setText(self.tr("No clash."))
-        if self.model.keys != self._window.registry.keys or self._window.preset != self.preset.currentData():
-            self._window.registry.apply_keys(self.model.keys)
+        if self.model.keys != self._registry.keys or self._registry.preset != self.preset.currentData():
+            self._registry.apply_keys(self.model.keys)
             save_keys(self.preset.currentData(), self.model.keys)

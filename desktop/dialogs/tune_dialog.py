@@ -15,10 +15,10 @@ from desktop.widgets.before_after import BeforeAfterGallery
 from desktop.widgets.fields import Choice, indented
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
+from engine.api import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 
@@ -26,8 +26,8 @@ LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 class TuneDialog(QDialog):
     """GUI thread. Not modal. It shows the project's `PromptTuning`, which goes on when this window is closed."""
 
-    def __init__(self, window: MainWindow, workspace: Workspace) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, workspace: Workspace) -> None:
+        super().__init__(parent)
         self._space = workspace
         self._tuning = workspace.tuning
         self._note = ""
@@ -55,6 +55,7 @@ class TuneDialog(QDialog):
         self.estimate = plain_label(name="dim")
         self.steps.valueChanged.connect(lambda _: self._count())
         self.curve = Plot(self.tr("Loss and held-out PCK@0.1"))
+        self.curve.setMinimumHeight(110)
         self.verdict = plain_label(name="heading")
         self.detail = plain_label(name="dim")
         self.alone = plain_label(name="dim")
@@ -87,6 +88,10 @@ class TuneDialog(QDialog):
         form.addRow(self.tr("Steps"), self.steps)
         form.addRow("", self.pairs)
         form.addRow("", self.estimate)
+        if self._space.jobs.backbone == DEFAULT_BACKBONE:
+            # Measured: docs/lab/real-sets.md, prompts on the new features.
+            text = self.tr("Prompts change little with this model. More labels, or Stable Diffusion, gain more.")
+            form.addRow("", plain_label(text, name="dim"))
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
         buttons = QHBoxLayout()

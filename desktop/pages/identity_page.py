@@ -15,18 +15,18 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.canvas.content import PointState
 from desktop.canvas.outline import trace_borders
 from desktop.canvas.simplify import simplify_ring
 from desktop.io.looks import Look, LookStore
 from desktop.pages.stacks import stacked
 from desktop.session.reviewer import ROWS_EACH
+from desktop.states import PointState
 from desktop.theme.icons import icon
 from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.fields import Choice
 from desktop.widgets.flow import FlowLayout
 from desktop.widgets.message_bar import plain_label, plain_tip
-from desktop.window.workspace import Workspace
+from desktop.workspace import Workspace
 from engine.domain.geometry import Box, expand_box
 from engine.domain.masks import MaskRLE
 from projects.store.rows import IdentityRow, ImageRow, InstanceRow, ProposalRow

@@ -6,12 +6,12 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
-from desktop.canvas.content import PointState
 from desktop.session.reviewer import ROWS_EACH
+from desktop.states import PointState
 from desktop.widgets.crop_grid import CropCard, CropGrid
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
-from desktop.window.workspace import Workspace
+from desktop.workspace import Workspace
 from engine.domain.geometry import Box, box_of_points, longer_side
 from projects.store.rows import ProposalRow
 

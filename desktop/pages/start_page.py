@@ -196,29 +196,12 @@ class StartPage(QWidget):
         self._program = program
         self._cards: dict[str, ProjectCard] = {}
         self._wanted_job = ""
-        mark = QLabel()
-        mark.setPixmap(icon("kinmark").pixmap(QSize(40, 40)))
-        title = plain_label("Kinmark", name="title")
-        lead = plain_label(self.tr("Mark once, find its kin everywhere."), name="dim")
-        words = QVBoxLayout()
-        words.setSpacing(0)
-        words.addWidget(title)
-        words.addWidget(lead)
-        head = QHBoxLayout()
-        head.addWidget(mark)
-        head.addLayout(words, 1)
         self.new = QPushButton(icon("folder-plus"), self.tr("New project"))
         self.new.clicked.connect(lambda _: self.new_wanted.emit())
         self.choose = QPushButton(icon("folder-open"), self.tr("Open..."))
         self.choose.clicked.connect(lambda _: self.choose_wanted.emit())
         self.sample = QPushButton(icon("sparkle"), self.tr("Try the sample project"))
         self.sample.clicked.connect(lambda _: self.open_sample())
-        buttons = QHBoxLayout()
-        buttons.setSpacing(8)
-        for button in (self.new, self.choose, self.sample):
-            button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-            buttons.addWidget(button)
-        buttons.addStretch(1)
         self.hint = plain_label(
             self.tr("Drop a folder of photos here to start a project with it. The photos stay where they are."),
             name="dim",
@@ -235,14 +218,35 @@ class StartPage(QWidget):
                 self.tr("Box it once, it is found on the other photos with its mask. Shown in a minute."),
             ),
         )
+        self._caption = plain_label(self.tr("RECENT"), name="caption")
+        self._flow_host = QWidget()
+        self._flow = FlowLayout(self._flow_host)
+        self._build()
+        self.refresh()
+
+    def _build(self) -> None:
+        mark = QLabel()
+        mark.setPixmap(icon("kinmark").pixmap(QSize(40, 40)))
+        title = plain_label("Kinmark", name="title")
+        lead = plain_label(self.tr("Mark once, find its kin everywhere."), name="dim")
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        words.addWidget(title)
+        words.addWidget(lead)
+        head = QHBoxLayout()
+        head.addWidget(mark)
+        head.addLayout(words, 1)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        for button in (self.new, self.choose, self.sample):
+            button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            buttons.addWidget(button)
+        buttons.addStretch(1)
         jobs = QWidget()
         flow = FlowLayout(jobs)
         for card in self.jobs:
             card.chosen.connect(self.show_job)
             flow.addWidget(card)
-        self._caption = plain_label(self.tr("RECENT"), name="caption")
-        self._flow_host = QWidget()
-        self._flow = FlowLayout(self._flow_host)
         column = QWidget()
         layout = QVBoxLayout(column)
         layout.setContentsMargins(48, 40, 48, 24)
@@ -260,7 +264,6 @@ class StartPage(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
-        self.refresh()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

@@ -26,7 +26,7 @@ from desktop.widgets.crop_row import Crop, CropRow
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
-from desktop.window.workspace import Workspace
+from desktop.workspace import Workspace
 
 BLUE, GREEN, ORANGE, GREY = QColor("#0072B2"), QColor("#009E73"), QColor("#E69F00"), QColor("#8a8f98")
 
@@ -184,6 +184,11 @@ class StatisticsPage(QWidget):
         self.detail.setText("   ".join(parts + self._several(f)) or self.tr("No proposal was decided yet."))
         self._show_wrong(f)
         self._show_counts(f)
+        self._show_states(f)
+        self._show_quality(f)
+
+    def _show_states(self, f: Figures) -> None:
+        """How far the photos are, and what was done by day."""
         names = [self.tr("unseen"), self.tr("pending"), self.tr("nothing here"), self.tr("partly"), self.tr("done")]
         values = (f.unseen, f.pending, f.nothing, f.partly, f.done)
         self.states.show_series(
@@ -202,6 +207,9 @@ class StatisticsPage(QWidget):
             [Series("", tuple((float(i), float(v)) for i, (_, v) in enumerate(f.per_day)), BLUE, "bars")],
             bar_labels=[day[5:] for day, _ in f.per_day],
         )
+
+    def _show_quality(self, f: Figures) -> None:
+        """How well the proposals fit: by keypoint, by labelled photos, by confidence."""
         self.parts.show_series(
             [Series("", tuple((float(i), r) for i, (_, r, _) in enumerate(f.per_keypoint)), GREEN, "bars")],
             y_range=(0, 1),

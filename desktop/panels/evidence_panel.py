@@ -8,11 +8,11 @@ from PySide6.QtCore import QDate, QLocale, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from desktop.canvas.content import PointState
 from desktop.io.thumbnails import ThumbnailStore
 from desktop.session.labelling import Labelling
 from desktop.session.queue import ReviewQueue
 from desktop.session.reviewer import CALIBRATED_FROM
+from desktop.states import PointState
 from desktop.widgets.crop_row import Crop, CropRow
 from desktop.widgets.later import Later
 from desktop.widgets.message_bar import plain_label, show_if
@@ -56,7 +56,7 @@ class EvidencePanel(QWidget):
         self.exemplars = CropRow(thumbnails, side=EXEMPLAR_PX, state=PointState.HUMAN)
         self.exemplars.opened.connect(self.image_wanted)
         self.exemplars.setToolTip(self.tr("The labelled photos that this place was taken over from; a click goes there"))
-        self.exemplars_title = plain_label(self.tr("From"), name="dim")
+        self.exemplars_title = plain_label(name="dim")
         self._strip: tuple[int, tuple[InstanceRow, ...], dict[int, ImageRow]] = (0, (), {})
         self.title = plain_label()
         self.note = plain_label(name="dim")
@@ -188,10 +188,10 @@ class EvidencePanel(QWidget):
 
     def _show_exemplars(self, proposal: KeypointProposalRow | None) -> None:
         """The labelled photos that the focused proposal was made from, cropped around the same keypoint."""
-        crops = []
+        crops, nearest = [], ""
         if proposal is not None:
             instances, images = self._sources(proposal.proposal_id)
-            for instance in instances:
+            for instance in sorted(instances, key=lambda i: str(i.image_id) != proposal.source):
                 row = next((k for k in instance.keypoints if k.definition_id == proposal.definition_id), None)
                 image = images.get(instance.image_id)
                 if row is None or row.x is None or row.y is None or image is None:
@@ -199,9 +199,13 @@ class EvidencePanel(QWidget):
                 box = instance.aligned(tuple(k.definition_id for k in instance.keypoints)).box_or_extent()
                 half = max(box[2] - box[0], box[3] - box[1], 16.0) * EXEMPLAR_SHARE
                 around = (row.x - half, row.y - half, row.x + half, row.y + half)
-                crops.append(Crop(image.id, image.path, around, image.file_name.rsplit("/", 1)[-1], ""))
+                name = image.file_name.rsplit("/", 1)[-1]
+                nearest = nearest or (name if str(image.id) == proposal.source else "")
+                crops.append(Crop(image.id, image.path, around, name, ""))
         self.exemplars.show_crops(crops[:MOST_EXEMPLARS])
         show_if(self.exemplars, bool(crops))
+        text = self.tr("Most like {photo}:") if nearest and len(crops) > 1 else self.tr("From {photo}:")
+        self.exemplars_title.setText(text.format(photo=nearest or crops[0].title) if crops else "")
         show_if(self.exemplars_title, bool(crops))
 
     def _sources(self, proposal_id: int) -> tuple[tuple[InstanceRow, ...], dict[int, ImageRow]]:

@@ -126,7 +126,13 @@ class InstancePanel(QWidget):
         return ""
 
     def _summary(self) -> str:
-        return "   ".join(text for text in (self._progress(), self._tags()) if text)
+        return "   ".join(text for text in (self._progress(), self._said(), self._tags()) if text)
+
+    def _said(self) -> str:
+        """Whether all of the category are labelled in the photo, where a person said so."""
+        category = self._at.current_category
+        said = self._at.exhaustive(category.id) if category is not None else None
+        return "" if said is None else self.tr("all labelled") if said else self.tr("not all labelled")
 
     def _tags(self) -> str:
         selected = self._at.selected

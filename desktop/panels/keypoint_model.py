@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from desktop.canvas.content import PointState
 from desktop.session.labelling import Labelling
 from desktop.session.shown import sides_of
+from desktop.states import PointState
 from desktop.widgets.message_bar import plain_tip
 
 LINE_ROLE = int(Qt.ItemDataRole.UserRole) + 1

@@ -247,7 +247,7 @@ class QueuePanel(QWidget):
         ids = self._queue.upcoming(current, SHOWN)
         rows = queries.images_by_id(ids)
         regions: dict[int, Box] = self._suspicious(ids) if self._queue.strategy == "check" else {}
-        for proposal in queries.proposals(image_ids=ids) if ids else ():
+        for proposal in queries.proposals(image_id=ids) if ids else ():
             least = min((k for k in proposal.keypoints if k.x is not None), key=lambda k: k.confidence, default=None)
             if proposal.image_id in rows and proposal.image_id not in regions:
                 box = proposal.box or _whole(rows[proposal.image_id])

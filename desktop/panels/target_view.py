@@ -73,6 +73,18 @@ class TargetView(QWidget):
         self.mask_bar = MaskBar()
         self.mask_bar.size_wanted.connect(self.set_brush_size)
         self.mask_bar.subtract_wanted.connect(self._set_subtract)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self._build()
+        self._source_on = labelling.settings.current.show_source
+        self.source.setVisible(self._source_on)
+        self._watch = FileWatch(self)
+        self._watch.touched.connect(self._file_touched)
+        self._file_gone = False
+        self._shown_ns = 0
+        self.canvas.set_point_size(labelling.settings.current.point_px)
+        self._connect()
+
+    def _build(self) -> None:
         target = QWidget()
         column = QVBoxLayout(target)
         column.setContentsMargins(0, 0, 0, 0)
@@ -88,7 +100,6 @@ class TargetView(QWidget):
         header.addWidget(self.zoom)
         column.addLayout(header)
         column.addWidget(self.canvas, 1)
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(self.source)
         self.splitter.addWidget(target)
         self.splitter.setStretchFactor(0, 1)
@@ -99,17 +110,13 @@ class TargetView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)
-        self._source_on = labelling.settings.current.show_source
-        self.source.setVisible(self._source_on)
-        self._watch = FileWatch(self)
-        self._watch.touched.connect(self._file_touched)
-        self._file_gone = False
-        self._shown_ns = 0
+
+    def _connect(self) -> None:
+        labelling = self._at
         labelling.image_changed.connect(self.show_image)
         labelling.content_changed.connect(self._content_changed)
         labelling.settings.changed.connect(self._settings_changed)
         labelling.session.changed.connect(self._project_changed)
-        self.canvas.set_point_size(labelling.settings.current.point_px)
         self.canvas.zoomed.connect(self._zoomed)
         self.canvas.cursor_moved.connect(self._cursor_moved)
         self.canvas.view_changed.connect(lambda: self._follow(self.canvas, self.source.view))

@@ -73,7 +73,7 @@ class TileOverlays(QObject):
         ids = list(self._wanted)[-AT_ONCE:]  # what is on screen now was asked for last
         sizes = {id_: self._wanted.pop(id_) for id_ in ids}
         queries, at = self._at.session.queries, self._at
-        instances, proposals = queries.instances(image_ids=ids), queries.proposals(image_ids=ids)
+        instances, proposals = queries.instances(image_ids=ids), queries.proposals(image_id=ids)
         if len(self._known) > KEPT:
             self._known.clear()
         for id_ in ids:

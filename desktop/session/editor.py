@@ -6,10 +6,10 @@ import numpy as np
 from PySide6.QtCore import QObject
 
 from desktop.canvas import intents as it
-from desktop.canvas.content import PointState
 from desktop.session.clipboard import CopiedInstance, copied_from
 from desktop.session.labelling import NEW, Labelling
 from desktop.session.shown import ShownInstance
+from desktop.states import PointState
 from engine.domain.geometry import Box, Similarity, fit_similarity
 from engine.domain.keypoints import Visibility
 from engine.domain.masks import MaskRLE

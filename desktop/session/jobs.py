@@ -32,7 +32,7 @@ from projects.workflows.find_plan import FindOptions
 from projects.workflows.kept import KeptJob, forget, kept_job
 from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 if TYPE_CHECKING:
     from projects.workflows.copying import CopyOutcome
@@ -353,7 +353,7 @@ class EngineJobs(QObject):
 
         def run(context: JobContext) -> object:
             from projects.workflows.propose import propose
-            from projects.workflows.propose_plan import ProposeOptions
+            from projects.workflows.propose_options import ProposeOptions
 
             options = ProposeOptions(
                 category=category,

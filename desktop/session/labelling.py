@@ -8,13 +8,14 @@ from contextlib import contextmanager
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.canvas.content import CanvasContent, PointState
+from desktop.canvas.content import CanvasContent
 from desktop.session.next_step import NextStep
 from desktop.session.project_session import ProjectSession
 from desktop.session.shown import ShownInstance, canvas_content, shown_instances
 from desktop.settings import SettingsStore
+from desktop.states import PointState
 from engine.domain.proposals import SimilarityMap
-from projects.several import instance_limit
+from projects.places import instance_limit
 from projects.store.changes import OpChanges
 from projects.store.rows import CategoryRow, ImageRow
 
@@ -61,7 +62,7 @@ class Labelling(QObject):
         self.marked: frozenset[int] = frozenset()
         self.settled: int | None = None
         self._several: dict[int, bool] = {}
-        self._words = NextStep(self)
+        self._words = NextStep(self, self)
         self._holding = 0
         self._held = False
         self.photo_problem = ""

@@ -2,23 +2,85 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from PySide6.QtCore import QObject
 
+from desktop.session.project_session import ProjectSession
 from desktop.session.shown import ShownInstance
 from projects.review import HARDLY_FOUND
+from projects.store.rows import CategoryRow, ImageRow
 
-if TYPE_CHECKING:
-    from desktop.session.labelling import Labelling
+
+class Situation(Protocol):
+    """What is in front of the person: the state of `Labelling` that the sentence depends on."""
+
+    session: ProjectSession
+    image: ImageRow | None
+    shown: tuple[ShownInstance, ...]
+    focused: int | None
+    placing: bool
+    tool: str
+    marked: frozenset[int]
+    settled: int | None
+    remark: Callable[[], str]
+
+    @property
+    def category(self) -> CategoryRow | None:
+        """The category of new instances."""
+        ...
+
+    @property
+    def current_category(self) -> CategoryRow | None:
+        """The category of the selected instance, else of new ones."""
+        ...
+
+    @property
+    def selected(self) -> ShownInstance | None:
+        """The selected instance."""
+        ...
+
+    @property
+    def focused_name(self) -> str:
+        """Name of the focused keypoint, or ""."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Whether the focus is on the selected instance as a whole."""
+        ...
+
+    @property
+    def waiting(self) -> tuple[ShownInstance, ...]:
+        """Instances of the photo of which keypoints wait."""
+        ...
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether anything in the photo waits for a decision."""
+        ...
+
+    @property
+    def has_exemplar(self) -> bool:
+        """Whether the current category can be proposed."""
+        ...
+
+    def next_pending(self, shown: ShownInstance, after: int | None) -> int | None:
+        """Schema index of the next keypoint that waits for a decision."""
+        ...
+
+    def next_empty(self, after: int | None) -> int | None:
+        """Schema index of the next keypoint without an accepted place."""
+        ...
 
 
 class NextStep(QObject):
     """GUI thread; owned by `Labelling`, whose state it puts into words."""
 
-    def __init__(self, labelling: Labelling) -> None:
-        super().__init__(labelling)
-        self._at = labelling
+    def __init__(self, situation: Situation, parent: QObject) -> None:
+        super().__init__(parent)
+        self._at = situation
 
     def next_step(self) -> str:
         """The next thing to do, in one sentence that names the key."""
@@ -36,7 +98,11 @@ class NextStep(QObject):
         selected = at.selected
         if at.marked:
             count = len(at.marked)
-            return self.tr("Shift+J splits the %n marked keypoints off. Y or Ctrl+click marks more, or takes a mark off.", "", count)
+            return self.tr(
+                "Shift+J splits the %n marked keypoints off. Y or Ctrl+click marks more, or takes a mark off.",
+                "",
+                count,
+            )
         if selected is not None and at.focused is not None and selected.proposal(at.focused) is not None:
             return self._review_step(selected, at.focused)
         if at.placing:
@@ -44,7 +110,9 @@ class NextStep(QObject):
         if at.whole:
             return self._whole_step()
         if at.settled == at.image.id and not at.has_pending and current is not None:
-            text = self.tr("Is every {name} of this photo labelled? U says so and goes on, Enter goes on, I labels another one.")
+            text = self.tr(
+                "Is every {name} of this photo labelled? U says so and goes on, Enter goes on, I labels another one."
+            )
             return text.format(name=current.name)
         if selected is not None and selected.mask_proposal is not None:
             return self.tr("Enter accepts the mask, X rejects it.")
@@ -58,7 +126,9 @@ class NextStep(QObject):
         counts = at.session.queries.counts()
         if not at.remark() and counts.unseen and not counts.pending and at.has_exemplar:
             if at.session.queries.count_decisions(at.category.id, at_most=1):  # it was proposed and decided already
-                text = self.tr("Nothing waits here. Ctrl+E exports what is labelled; Ctrl+P proposes {name} again, D next photo.")
+                text = self.tr(
+                    "Nothing waits here. Ctrl+E exports what is labelled; Ctrl+P proposes {name} again, D next photo."
+                )
             else:
                 text = self.tr("Ctrl+P proposes {name} on the other photos. D goes to the next photo.")
             return text.format(name=at.category.name)
@@ -76,7 +146,9 @@ class NextStep(QObject):
         name = at.current_category.name if at.current_category is not None else ""
         if at.tool == "box":
             if selected is not None and selected.instance is not None and selected.box is not None:
-                text = self.tr("Ctrl+Shift+F finds this {name} on the other photos, Ctrl+M cuts it out, K places its keypoints.")
+                text = self.tr(
+                    "Ctrl+Shift+F finds this {name} on the other photos, Ctrl+M cuts it out, K places its keypoints."
+                )
                 return text.format(name=name)
             return self.tr("Drag a box around {name}.").format(name=name)
         if at.tool == "polygon":
@@ -110,7 +182,9 @@ class NextStep(QObject):
                 "Enter accepts {title} ({c:.0%} sure), Shift+Enter all {n}. X rejects it, Tab goes to the next, S into its keypoints."
             )
         else:
-            text = self.tr("Enter accepts {title} ({c:.0%} sure), the last one here. X rejects it, S goes into its keypoints.")
+            text = self.tr(
+                "Enter accepts {title} ({c:.0%} sure), the last one here. X rejects it, S goes into its keypoints."
+            )
         title = f"{selected.category.name} {selected.number + 1}"
         return text.format(title=title, c=confidence, n=len(waiting))
 
@@ -124,12 +198,16 @@ class NextStep(QObject):
         if following is not None and following != focused:
             if at.session.queries.count_decisions(selected.category.id, at_most=1):  # one knows how it goes by now
                 text = self.tr(
-                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Ctrl+E exports."
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n} ({c:.0%} right). "
+                    "X rejects, drag corrects, Ctrl+E exports."
                 )
             else:
                 text = self.tr(
-                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n}. X rejects, drag corrects, Alt+2 takes peak 2."
+                    "Enter accepts {name} and goes to {next}, Ctrl+Enter all {n} ({c:.0%} right). "
+                    "X rejects, drag corrects, Alt+2 takes peak 2."
                 )
-            return text.format(name=names[focused], next=names[following], n=len(selected.pending))
+            return text.format(
+                name=names[focused], next=names[following], n=len(selected.pending), c=selected.expected_precision
+            )
         text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
         return text.format(name=names[focused])

@@ -155,6 +155,13 @@ class SchemaDraft:
         """The other side of a keypoint, or ""."""
         return next((b if a == name else a for a, b in self.pairs if name in (a, b)), "")
 
+    def pair_up(self, row: int, other: str) -> None:
+        """Make a keypoint and `other` ("": nobody) sides of each other: the one called "right", or the later, is right."""
+        name = self.names[row]
+        turned = bool(other) and ("right" in name.lower() or "left" in other.lower())
+        left, right = (other, name) if turned else (name, other)
+        self.set_pair(left, right)
+
     def set_pair(self, left: str, right: str) -> None:
         """Make a left/right pair; older pairs of either are dropped. `right` "" only drops."""
         self.pairs = [p for p in self.pairs if left not in p and (not right or right not in p)]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from desktop.canvas.content import CanvasContent, InstanceContent, PointState
+from desktop.canvas.content import CanvasContent, InstanceContent
+from desktop.states import PointState
 from engine.domain.geometry import Box, box_of_points, expand_box
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
@@ -77,6 +78,12 @@ class ShownInstance:
     def mask_proposal(self) -> ProposalRow | None:
         """The pending mask, if any."""
         return next((p for p in self.proposals if p.mask is not None), None)
+
+    @property
+    def expected_precision(self) -> float:
+        """Share of the pending keypoints that should be right if they are taken as they stand: confidence means just that."""
+        sure = [row.confidence for row in self.pending.values()]
+        return sum(sure) / len(sure) if sure else 0.0
 
     @property
     def has_pending(self) -> bool:

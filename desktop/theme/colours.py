@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from PySide6.QtGui import QColor, QPalette
 
-from desktop.canvas.content import PointState
+from desktop.states import PointState
 
 CANVAS_GREY = QColor("#26282b")
 ACCENT = QColor("#2f6fed")
@@ -47,7 +47,7 @@ def instance_colour(index: int) -> QColor:
 def warning_text(palette: QPalette) -> QColor:
     """Colour for words that warn: vermillion itself is too pale to read on white and too dark on black."""
     dark = palette.color(QPalette.ColorRole.Base).lightness() < 128
-    return QColor("#ff9d66" if dark else "#ad4b00")
+    return QColor("#ff9d66" if dark else "#9c4300")
 
 
 def _palette(window: str, base: str, alternate: str, text: str, button: str, mid: str, dim: str) -> QPalette:
@@ -74,10 +74,11 @@ def _palette(window: str, base: str, alternate: str, text: str, button: str, mid
         palette.setColor(key, QColor(value))
     palette.setColor(role.Highlight, ACCENT)
     palette.setColor(role.HighlightedText, QColor("#ffffff"))
-    palette.setColor(role.Link, ACCENT)
+    palette.setColor(role.Link, QColor("#2460d6" if palette.color(role.Base).lightness() > 128 else "#86b4ff"))
     for key in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, key, QColor(dim))
     palette.setColor(QPalette.ColorGroup.Disabled, role.Highlight, QColor(mid))
+    palette.setColor(QPalette.ColorGroup.Disabled, role.HighlightedText, QColor(text))
     return palette
 
 

@@ -22,9 +22,9 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
-from desktop.canvas.content import PointState
-from desktop.canvas.marks import draw_mark
+from desktop.canvas.marks import MarkLook, draw_mark
 from desktop.io.thumbnails import ThumbnailStore
+from desktop.states import PointState
 from desktop.theme.colours import ACCENT, STATE_COLOURS
 from desktop.widgets.message_bar import plain_tip
 from engine.domain.geometry import Box
@@ -150,7 +150,7 @@ class _CropDelegate(QStyledItemDelegate):
             place = QPointF(
                 picture.left() + (card.mark[0] - left) * scale, picture.top() + (card.mark[1] - top) * scale
             )
-            draw_mark(painter, place, card.state, hidden=card.hidden)
+            draw_mark(painter, place, card.state, MarkLook(hidden=card.hidden))
         painter.setClipping(False)
 
     def _words(self, painter: QPainter, card: CropCard, rect: QRect, picture: QRect) -> None:

@@ -16,8 +16,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QFrame, QWidget
 
-from desktop.canvas.content import PointState
-from desktop.canvas.marks import draw_mark
+from desktop.canvas.marks import MarkLook, draw_mark
+from desktop.states import PointState
 from desktop.theme.colours import ACCENT, CANVAS_GREY
 
 KEYPOINTS, FIND = "keypoints", "find"
@@ -98,7 +98,7 @@ def _draw_animal(painter: QPainter, area: QRectF, *, by_hand: bool, turned: bool
     for a, b in _BONES:
         painter.drawLine(points[a], points[b])
     for point in points:
-        draw_mark(painter, point, PointState.HUMAN if by_hand else PointState.PENDING, size_px=6.0)
+        draw_mark(painter, point, PointState.HUMAN if by_hand else PointState.PENDING, MarkLook(size_px=6.0))
 
 
 def _draw_cups(painter: QPainter, area: QRectF, place: int) -> None:

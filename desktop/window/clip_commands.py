@@ -13,8 +13,8 @@ from desktop.dialogs.clip_engine import Lent
 
 if TYPE_CHECKING:
     from desktop.io.dropped import Dropped
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import Frame
+    from desktop.workspace import Workspace
     from projects.videos import FrameChoice
 
 FEW_DROPPED = 100
@@ -24,7 +24,7 @@ FEW_DROPPED = 100
 class ClipCommands(QObject):
     """GUI thread; owned by the commands that open windows. `show` shows a dialog beside the work."""
 
-    def __init__(self, window: MainWindow, show: Callable[[str, QDialog], QDialog]) -> None:
+    def __init__(self, window: Frame, show: Callable[[str, QDialog], QDialog]) -> None:
         super().__init__(window)
         self._window, self._show = window, show
 

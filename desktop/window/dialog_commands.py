@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from desktop.widgets.scrolled import fit_to_screen
 from desktop.window.clip_commands import ClipCommands
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.session.project_session import ProjectSession
+    from desktop.window.frame import Frame
+    from desktop.workspace import Workspace
     from projects.formats.recognise import Recognised
 
 
@@ -26,9 +28,9 @@ WITHOUT_PROJECT = ("new", "settings", "models", "keys", "shortcuts", "legend", "
 class DialogCommands(QObject):
     """GUI thread; owned by the main window's commands."""
 
-    def __init__(self, window: MainWindow) -> None:
+    def __init__(self, window: Frame, add_images: Callable[[list[Path]], object]) -> None:
         super().__init__(window)
-        self._window = window
+        self._window, self._add_images = window, add_images
         self.open: dict[str, QDialog] = {}
         self.clips = ClipCommands(window, self._show)
 
@@ -51,7 +53,7 @@ class DialogCommands(QObject):
         """Make a project."""
         from desktop.dialogs.new_project import NewProjectDialog
 
-        dialog = NewProjectDialog(self._window, photos)
+        dialog = NewProjectDialog(self._window, self._window.program.messages, photos)
         dialog.created.connect(self._project_created)
         self._show("new", dialog)
 
@@ -59,7 +61,7 @@ class DialogCommands(QObject):
         if not self._window.open_project(folder) or self._window.workspace is None:
             return
         if photos is not None:
-            self._window.commands.add_images([photos])
+            self._add_images([photos])
         if not any(c.definitions for c in self._window.workspace.labelling.categories):
             self.schema(self._window.workspace)
 
@@ -104,7 +106,15 @@ class DialogCommands(QObject):
         """Search the selected instance elsewhere."""
         from desktop.dialogs.find_dialog import FindDialog
 
-        self._show("find", FindDialog(self._window, workspace))
+        dialog = FindDialog(self._window, workspace)
+        dialog.searching.connect(self._show_identity)
+        self._show("find", dialog)
+
+    def _show_identity(self, name: str) -> None:
+        self._window.show_page("identities")
+        choose = getattr(getattr(self._window.page("identities"), "inner", None), "choose_name", None)
+        if callable(choose):
+            choose(name)
 
     def tune(self, workspace: Workspace) -> None:
         """Tune a prompt."""
@@ -116,25 +126,33 @@ class DialogCommands(QObject):
         """Settings."""
         from desktop.dialogs.settings_dialog import SettingsDialog
 
-        self._show("settings", SettingsDialog(self._window))
+        dialog = SettingsDialog(self._window, self._window.program.settings)
+        dialog.shortcuts_wanted.connect(self.shortcuts)
+        self._show("settings", dialog)
 
     def models(self) -> None:
         """Models."""
         from desktop.dialogs.models_dialog import ModelsDialog
 
-        self._show("models", ModelsDialog(self._window))
+        def session() -> ProjectSession | None:
+            workspace = self._window.workspace
+            return workspace.session if workspace is not None else None
+
+        self._show("models", ModelsDialog(self._window, self._window.program, session))
 
     def keys(self) -> None:
         """Keys of the current view."""
         from desktop.dialogs.keys_dialog import KeysDialog
 
-        self._show("keys", KeysDialog(self._window))
+        dialog = KeysDialog(self._window, self._window.registry, self._window.page_name)
+        dialog.change_wanted.connect(self.shortcuts)
+        self._show("keys", dialog)
 
     def shortcuts(self) -> None:
         """Change keys."""
         from desktop.dialogs.shortcuts_dialog import ShortcutsDialog
 
-        self._show("shortcuts", ShortcutsDialog(self._window))
+        self._show("shortcuts", ShortcutsDialog(self._window, self._window.registry))
 
     def legend(self) -> None:
         """What the marks mean."""
@@ -146,7 +164,7 @@ class DialogCommands(QObject):
         """Diagnostics."""
         from desktop.dialogs.doctor_dialog import DoctorDialog
 
-        self._show("doctor", DoctorDialog(self._window))
+        self._show("doctor", DoctorDialog(self._window, self._window.program.engine))
 
     def about(self) -> None:
         """Version and licences."""

@@ -13,8 +13,7 @@ from desktop.widgets.job_card import FIND
 from desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 LOOK_MS = 300
 
@@ -55,20 +54,19 @@ class GuideBar(QFrame):
 class Guide(QObject):
     """GUI thread; owned by the main window. `start` when the sample project is open; ends with it."""
 
-    def __init__(self, window: MainWindow, bar: GuideBar) -> None:
-        super().__init__(window)
-        self._window, self.bar = window, bar
+    def __init__(self, bar: GuideBar, workspace: Callable[[], Workspace | None], parent: QObject) -> None:
+        super().__init__(parent)
+        self._workspace, self.bar = workspace, bar
         self.steps: tuple[GuideStep, ...] = ()
         self.place = 0
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look)
         bar.leave.clicked.connect(lambda _: self.end())
-        window.project_changed.connect(self.end)
 
     def start(self, job: str) -> None:
         """Guide through one of the two jobs."""
-        workspace = self._window.workspace
+        workspace = self._workspace()
         if workspace is None:
             return
         self.steps = self._find_steps(workspace) if job == FIND else self._keypoint_steps(workspace)
@@ -83,7 +81,7 @@ class Guide(QObject):
         self.bar.hide()
 
     def _look(self) -> None:
-        workspace = self._window.workspace
+        workspace = self._workspace()
         if workspace is None or not self.steps:
             self.end()
             return

@@ -136,17 +136,7 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
     bar.setObjectName("mainToolBar")
     bar.setMovable(False)
     bar.setIconSize(QSize(20, 20))
-    project = QToolButton()
-    project.setIcon(icon("kinmark"))
-    project.setText("Kinmark")
-    project.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    project.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    project.setAccessibleName(QCoreApplication.translate("MainWindow", "Project"))
-    menu = QMenu(project)
-    for spec in ACTIONS:
-        if spec.menu == "project" or spec.id == "edit.settings":
-            menu.addAction(registry[spec.id])
-    project.setMenu(menu)
+    project = _project_button(registry)
     bar.addWidget(project)
     bar.name_button = project
     bar.addSeparator()
@@ -184,6 +174,28 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
         [registry[f"page.{name}"] for name in ("label", "parts", "identities", "statistics")],
         [registry["edit.undo"], registry["edit.redo"]],
     ]
+    search = _search_field()
+    bar.addWidget(search)
+    window.addToolBar(bar)
+    return bar, search, project
+
+
+def _project_button(registry: ActionRegistry) -> QToolButton:
+    project = QToolButton()
+    project.setIcon(icon("kinmark"))
+    project.setText("Kinmark")
+    project.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    project.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    project.setAccessibleName(QCoreApplication.translate("MainWindow", "Project"))
+    menu = QMenu(project)
+    for spec in ACTIONS:
+        if spec.menu == "project" or spec.id == "edit.settings":
+            menu.addAction(registry[spec.id])
+    project.setMenu(menu)
+    return project
+
+
+def _search_field() -> SearchField:
     search = SearchField()
     search.setPlaceholderText(QCoreApplication.translate("MainWindow", "Search   conf:<0.5  lacks:nose  tag:x"))
     search.setClearButtonEnabled(True)
@@ -191,6 +203,4 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
     search.setMaximumWidth(270)
     search.setMinimumWidth(110)
     search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
-    bar.addWidget(search)
-    window.addToolBar(bar)
-    return bar, search, project
+    return search

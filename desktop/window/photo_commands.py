@@ -13,8 +13,9 @@ from desktop.error_texts import in_language, text_of
 from engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import Frame
+    from desktop.window.several_commands import SeveralCommands
+    from desktop.workspace import Workspace
 
 ROWS_OF_A_PHOTO = 12
 """Rows that go with a photo (labels, proposals, states), for telling large steps from small ones."""
@@ -23,9 +24,10 @@ ROWS_OF_A_PHOTO = 12
 class PhotoCommands(QObject):
     """GUI thread; owned by the main window's commands."""
 
-    def __init__(self, window: MainWindow) -> None:
+    def __init__(self, window: Frame, several: SeveralCommands, propose: Callable[..., object]) -> None:
+        """`propose(workspace, image_ids=...)` sweeps some photos."""
         super().__init__(window)
-        self._window = window
+        self._window, self._several, self._propose = window, several, propose
 
     @staticmethod
     def _chosen(workspace: Workspace) -> list[int]:
@@ -69,14 +71,14 @@ class PhotoCommands(QObject):
         name.triggered.connect(lambda *_: self._copy_paths(workspace, ids))
         menu.addSeparator()
         here = menu.addAction(self.tr("Propose on the selected photos"))
-        here.triggered.connect(lambda *_: self._window.commands.propose(workspace, image_ids=ids))
+        here.triggered.connect(lambda *_: self._propose(workspace, image_ids=ids))
         take = menu.addAction(self.tr("Accept the proposals of the selected photos as they stand"))
         take.triggered.connect(lambda *_: self.accept(workspace, ids))
         reject = menu.addAction(self.tr("Reject the proposals of the selected photos"))
         reject.triggered.connect(lambda *_: self.reject(workspace, ids))
         nothing = menu.addAction(self.tr("Nothing here, on the selected photos"))
         nothing.triggered.connect(lambda *_: self.nothing(workspace, ids))
-        several = self._window.commands.several
+        several = self._several
         complete = menu.addAction(self.tr("All are labelled, on the selected photos"))
         complete.triggered.connect(lambda *_: several.photos(workspace, ids, True))
         not_all = menu.addAction(self.tr("Not all are labelled, on the selected photos"))

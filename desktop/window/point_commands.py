@@ -8,14 +8,14 @@ from PySide6.QtCore import QObject, QPoint
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QColorDialog, QMenu
 
-from desktop.canvas.content import PointState
 from desktop.canvas.intents import ToggleHidden
 from desktop.error_texts import in_language
 from desktop.session.shown import ShownInstance, instance_title
+from desktop.states import PointState
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import Frame
+    from desktop.workspace import Workspace
 
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#FFFFFF")
 """Okabe-Ito: told apart without colour vision; any other colour can be mixed."""
@@ -24,7 +24,7 @@ PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D
 class PointCommands(QObject):
     """GUI thread; owned by the main window's commands."""
 
-    def __init__(self, window: MainWindow) -> None:
+    def __init__(self, window: Frame) -> None:
         super().__init__(window)
         self._window = window
 

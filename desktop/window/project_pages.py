@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.workspace import Workspace
 
 
 class LazyPage(QWidget):
@@ -51,29 +50,31 @@ class LazyPage(QWidget):
             function()
 
 
-def make_pages(window: MainWindow, workspace: Workspace) -> dict[str, QWidget]:
-    """All pages by name."""
+def make_pages(
+    workspace: Workspace, show_page: Callable[[str], object], find: Callable[[Workspace], object]
+) -> dict[str, QWidget]:
+    """All pages by name; they ask for another page with `show_page(name)`, and for a search with `find(workspace)`."""
 
     def parts() -> QWidget:
         from desktop.pages.part_grid import PartGridPage
 
         page = PartGridPage(workspace)
-        page.open_image.connect(lambda image_id: (window.show_page("label"), workspace.go_to(image_id)))
+        page.open_image.connect(lambda image_id: (show_page("label"), workspace.go_to(image_id)))
         return page
 
     def identities() -> QWidget:
         from desktop.pages.identity_page import IdentityPage
 
         page = IdentityPage(workspace)
-        page.open_image.connect(lambda image_id: (window.show_page("label"), workspace.go_to(image_id)))
-        page.find_wanted.connect(lambda: window.commands.dialogs.find(workspace))
+        page.open_image.connect(lambda image_id: (show_page("label"), workspace.go_to(image_id)))
+        page.find_wanted.connect(lambda: find(workspace))
         return page
 
     def statistics() -> QWidget:
         from desktop.pages.statistics_page import StatisticsPage
 
         page = StatisticsPage(workspace)
-        page.open_image.connect(lambda image_id: (window.show_page("label"), workspace.go_to(image_id)))
+        page.open_image.connect(lambda image_id: (show_page("label"), workspace.go_to(image_id)))
         return page
 
     return {

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QMenu
 from desktop.session.shown import ShownInstance, instance_title
 
 if TYPE_CHECKING:
-    from desktop.window.main_window import MainWindow
-    from desktop.window.workspace import Workspace
+    from desktop.window.frame import Frame
+    from desktop.workspace import Workspace
 
 Chosen = Callable[[ShownInstance], object]
 
@@ -20,7 +20,7 @@ Chosen = Callable[[ShownInstance], object]
 class SeveralCommands(QObject):
     """GUI thread; owned by the main window's commands."""
 
-    def __init__(self, window: MainWindow) -> None:
+    def __init__(self, window: Frame) -> None:
         super().__init__(window)
         self._window = window
         self.menu: QMenu | None = None

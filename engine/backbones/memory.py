@@ -52,7 +52,7 @@ def is_device_lost(error: BaseException) -> bool:
 def device_lost(device: torch.device, error: BaseException) -> DeviceLostError:
     """The message for a lost device."""
     return DeviceLostError(
-        f"The graphics device {device} stopped answering; nothing accepted is lost.",
+        said("The graphics device {0} stopped answering; nothing accepted is lost.", device),
         "Run the job again: it continues on the CPU until the program is restarted.",
         repr(error)[:2000],
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from engine.domain.errors import KnownError
+from engine.domain.texts import said
 
 CARD_VERSION = 1
 KINDS = ("single", "class", "hidden", "conditional", "point")
@@ -85,7 +86,7 @@ class PromptCard:
     @staticmethod
     def from_json(text: str, where: str) -> PromptCard:
         """Parse and check; raises PromptFileError naming `where`."""
-        damaged = PromptFileError(f"The prompt card {where} is damaged.", "Export the prompt again where it was made.")
+        damaged = PromptFileError(said("The prompt card {0} is damaged.", where), "Export the prompt again where it was made.")
         if len(text) > _MAX_CARD_BYTES:
             raise damaged
         try:
@@ -96,7 +97,7 @@ class PromptCard:
         if not isinstance(data, dict):
             raise damaged
         if isinstance(data.get("version"), int) and data["version"] > CARD_VERSION:
-            raise PromptFileError(f"The prompt {where} was made by a newer Kinmark.", "Update Kinmark to use it.")
+            raise PromptFileError(said("The prompt {0} was made by a newer Kinmark.", where), "Update Kinmark to use it.")
         try:
             card = PromptCard(**{f.name: _parse(f.name, data[f.name]) for f in fields(PromptCard) if f.name in data})
         except (TypeError, ValueError, KeyError) as error:
@@ -129,11 +130,11 @@ def _parse(name: str, value: Any) -> Any:
     """One field of a card from JSON; TypeError/ValueError when it has another type."""
     if name in _TEXT:
         if not isinstance(value, str):
-            raise TypeError(f"{name} is not text")
+            raise TypeError(said("{0} is not text", name))
         return value
     if name in _INTEGERS:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} is not an integer")
+            raise TypeError(said("{0} is not an integer", name))
         return value
     if name in _NUMBERS:
         return _number(value)
@@ -148,7 +149,7 @@ def _parse(name: str, value: Any) -> Any:
     if name == "images":
         return tuple(str(v) for v in value)
     if not isinstance(value, dict):
-        raise TypeError(f"{name} is not an object")
+        raise TypeError(said("{0} is not an object", name))
     return value
 
 

@@ -76,7 +76,10 @@ class KeypointSignals:
 
 @dataclass(frozen=True)
 class KeypointProposal:
-    """One keypoint: position in xy_image, confidence = expected precision (0..1), other peaks best first."""
+    """One keypoint: position in xy_image, confidence = expected precision (0..1), other peaks best first.
+
+    `source` is the image_id of the exemplar that the place resembles most, "" when unknown.
+    """
 
     name: str
     x: float
@@ -85,6 +88,7 @@ class KeypointProposal:
     visibility: Visibility
     signals: KeypointSignals
     peaks: tuple[Peak, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import continuous_to_index, index_to_continuous
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.evaluation.datasets import EvaluationPair, read_pairs
 from engine.evaluation.pck import PairResult, PckScore, score_categories, score_pairs
 from engine.evaluation.protocols import get_protocol, judge_pair
@@ -37,7 +38,7 @@ def evaluate_correspondence(
     pairs: Iterator[EvaluationPair] = read_pairs(request.dataset, request.root, request.split)
     chosen = list(islice(pairs, request.limit) if request.limit else pairs)
     if not chosen:
-        raise UserInputError(f"{request.root} holds no pair of the split '{request.split}'.", "Name another split.")
+        raise UserInputError(said("{0} holds no pair of the split '{1}'.", request.root, request.split), "Name another split.")
     if progress is not None:
         progress.start(f"Evaluating {request.dataset}", len(chosen))
     done = _Done(request)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from engine.domain.errors import ImportFileError, UserInputError
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from engine.imaging import is_image_path, load_image
 
 BoolMask = NDArray[np.bool_]
@@ -55,7 +56,7 @@ def require_folder(root: Path, inside: str = "") -> Path:
     """`root / inside` when it is a folder; UserInputError else."""
     folder = root / inside if inside else root
     if not folder.is_dir():
-        raise UserInputError(f"There is no folder {folder}.", "Give the root folder of the data set.")
+        raise UserInputError(said("There is no folder {0}.", folder), "Give the root folder of the data set.")
     return folder
 
 
@@ -64,7 +65,7 @@ def read_mask(path: Path, size_wh: tuple[int, int] | None = None) -> BoolMask:
     mask = load_image(path).rgb.max(axis=2) > 0
     if size_wh is not None and mask.shape != (size_wh[1], size_wh[0]):
         raise ImportFileError(
-            f"The mask {path} is {mask.shape[1]} x {mask.shape[0]}, its photo {size_wh[0]} x {size_wh[1]}.",
+            said("The mask {0} is {1} x {2}, its photo {3} x {4}.", path, mask.shape[1], mask.shape[0], size_wh[0], size_wh[1]),
             "Masks must have the photo's own size.",
         )
     return mask
@@ -85,7 +86,7 @@ def read_identity_folder(root: Path) -> list[LabelledPhoto]:
         photos.append(LabelledPhoto(path, path.stem.split("__", 1)[0], next((m for m in masks if m.is_file()), None)))
     if len(photos) < 2:
         raise UserInputError(
-            f"The folder {root} has {len(photos)} photos named identity__*.jpg.",
+            said("The folder {0} has {1} photos named identity__*.jpg.", root, len(photos)),
             "Name them like rex__1.jpg, rex__2.jpg, mug__1.jpg.",
         )
     return photos
@@ -103,13 +104,13 @@ def read_perseg(root: Path) -> list[SegmentationTask]:
             if (annotations / folder.name / f"{stem}.png").is_file()
         }
         if "00" not in pairs:
-            raise ImportFileError(f"PerSeg's object {folder.name} has no reference 00 with a mask in {root}.")
+            raise ImportFileError(said("PerSeg's object {0} has no reference 00 with a mask in {1}.", folder.name, root))
         targets = tuple((path, read_mask(mask)) for stem, (path, mask) in pairs.items() if stem != "00")
         reference, reference_mask = pairs["00"]
         class_name = folder.name.rstrip("0123456789").replace("_", " ").strip()
         tasks.append(SegmentationTask(folder.name, class_name, reference, read_mask(reference_mask), targets))
     if not tasks:
-        raise UserInputError(f"There is no object in {images}.", "Give the folder that holds Images and Annotations.")
+        raise UserInputError(said("There is no object in {0}.", images), "Give the folder that holds Images and Annotations.")
     return tasks
 
 
@@ -118,10 +119,10 @@ def _palette(path: Path) -> NDArray[np.int64]:
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L"):
-                raise ImportFileError(f"The annotation {path} is no palette image ({image.mode}).")
+                raise ImportFileError(said("The annotation {0} is no palette image ({1}).", path, image.mode))
             return np.asarray(image, dtype=np.int64)
     except OSError as error:
-        raise ImportFileError(f"The annotation {path} cannot be read.", "Restore it.", repr(error)) from None
+        raise ImportFileError(said("The annotation {0} cannot be read.", path), "Restore it.", repr(error)) from None
 
 
 def read_davis(root: Path, split: str = "val") -> list[SegmentationTask]:
@@ -138,14 +139,14 @@ def read_davis(root: Path, split: str = "val") -> list[SegmentationTask]:
     for name in names:
         frames = sorted(p for p in (frames_root / name).glob("*.jpg"))
         if len(frames) < 3:
-            raise ImportFileError(f"The DAVIS video {name} in {root} has fewer than three frames.")
+            raise ImportFileError(said("The DAVIS video {0} in {1} has fewer than three frames.", name, root))
         maps = {p.stem: _palette(masks_root / name / f"{p.stem}.png") for p in frames}
         first = maps[frames[0].stem]
         for number in sorted(int(v) for v in np.unique(first) if v not in (0, 255)):
             targets = tuple((p, maps[p.stem] == number) for p in frames[1:-1])
             tasks.append(SegmentationTask(f"{name}/{number}", "", frames[0], first == number, targets))
     if not tasks:
-        raise UserInputError(f"There is no DAVIS video in {root}.", "Give the folder with JPEGImages and Annotations.")
+        raise UserInputError(said("There is no DAVIS video in {0}.", root), "Give the folder with JPEGImages and Annotations.")
     return tasks
 
 
@@ -162,14 +163,14 @@ def read_prepared(root: Path) -> list[PreparedVideo]:
         if not card.is_file():
             if list(folder.glob("*.npy")):
                 raise ImportFileError(
-                    f"{folder} holds pickled masks, which are not read because a pickle can run any program.",
+                    said("{0} holds pickled masks, which are not read because a pickle can run any program.", folder),
                     "Prepare the set from BURST: python -m engine.evaluation.prepare_burst.",
                 )
             continue
         videos.append(_prepared_video(folder, card))
     if not videos:
         raise UserInputError(
-            f"There is no prepared video in {root}.", "Prepare it: python -m engine.evaluation.prepare_burst."
+            said("There is no prepared video in {0}.", root), "Prepare it: python -m engine.evaluation.prepare_burst."
         )
     return videos
 
@@ -187,4 +188,4 @@ def _prepared_video(folder: Path, card: Path) -> PreparedVideo:
             raise ValueError("three frames with a mask each are needed")
         return PreparedVideo(str(data["name"]), str(data.get("category", "")), frames, tuple(masks))  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise ImportFileError(f"The prepared video {card} is damaged.", "Prepare it again.", repr(error)) from None
+        raise ImportFileError(said("The prepared video {0} is damaged.", card), "Prepare it again.", repr(error)) from None

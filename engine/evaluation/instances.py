@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.domain.errors import UnreadableImageError, UserInputError
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.evaluation import instance_metrics as metrics
 from engine.evaluation import instance_sets as sets
 from engine.instances.attention import AttentionExtractor
@@ -72,7 +73,7 @@ def evaluate_instances(
         "davis": evaluate_davis,
     }
     if dataset not in runs:
-        raise UserInputError(f"Unknown data set '{dataset}'.", f"Use one of: {', '.join(runs)}.")
+        raise UserInputError(said("Unknown data set '{0}'.", dataset), said("Use one of: {0}.", ', '.join(runs)))
     started = time.monotonic()
     with session.guarded():
         report = runs[dataset](session, Path(root), options, progress or Progress(), cancel or CancelToken())
@@ -272,7 +273,7 @@ def evaluate_permis(
         if v.masks[1].mean() >= MIN_TARGET_SHARE and v.masks[0].any()
     ]
     if not videos:
-        raise UserInputError(f"No video in {root} has a target of 0.5 % of the frame.", "Prepare the set again.")
+        raise UserInputError(said("No video in {0} has a target of 0.5 % of the frame.", root), "Prepare the set again.")
     progress.start("Segmenting frames", len(videos))
     rows, means, edges = [], [], []
     for video in videos:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from engine.domain.errors import AppError, ImportFileError, UserInputError
 from engine.domain.masks import MaskRLE
+from engine.domain.texts import said
 from engine.imaging import load_image
 
 LEFT_OUT = ("HACS", "AVA", "LaSOT")
@@ -79,7 +80,7 @@ def _cut(path: Path, mask: MaskRLE) -> tuple[Image.Image, NDArray[np.bool_]]:
     rgb = load_image(path).rgb
     if rgb.shape[:2] != (mask.height, mask.width):
         raise ImportFileError(
-            f"The frame {path} is {rgb.shape[1]} x {rgb.shape[0]}, its mask {mask.width} x {mask.height}."
+            said("The frame {0} is {1} x {2}, its mask {3} x {4}.", path, rgb.shape[1], rgb.shape[0], mask.width, mask.height)
         )
     mask.validate()
     pixels = mask.decode()
@@ -96,7 +97,7 @@ def _sequences(path: Path) -> tuple[list[dict[str, Any]], dict[Any, str]]:
         names = {c["id"]: str(c["name"]) for c in data.get("categories", ())}
         return list(data["sequences"]), names
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImportFileError(f"{path} is no BURST annotation file.", "Give all_classes.json.", repr(error)) from None
+        raise ImportFileError(said("{0} is no BURST annotation file.", path), "Give all_classes.json.", repr(error)) from None
 
 
 def prepare(annotations: Path, frames: Path, out: Path) -> Iterator[str]:
@@ -106,7 +107,7 @@ def prepare(annotations: Path, frames: Path, out: Path) -> Iterator[str]:
         ImportFileError: a damaged annotation file, a frame of another size. UserInputError: `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
-        raise UserInputError(f"The folder {out} is not empty.", "Choose a new folder.")
+        raise UserInputError(said("The folder {0} is not empty.", out), "Choose a new folder.")
     sequences, names = _sequences(annotations)
     number = 0
     for sequence in sequences:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box, longer_side
+from engine.domain.texts import said
 from engine.evaluation.datasets.base import EvaluationPair
 from engine.evaluation.pck import ALPHAS, PairResult, hits
 
@@ -74,7 +75,7 @@ PROTOCOLS: dict[str, Protocol] = {
 def get_protocol(name: str) -> Protocol:
     """By name; UserInputError for an unknown one."""
     if name not in PROTOCOLS:
-        raise UserInputError(f"There is no protocol '{name}'.", f"Known: {', '.join(PROTOCOLS)}.")
+        raise UserInputError(said("There is no protocol '{0}'.", name), said("Known: {0}.", ', '.join(PROTOCOLS)))
     return PROTOCOLS[name]
 
 
@@ -106,7 +107,7 @@ def reference_length(pair: EvaluationPair, protocol: Protocol) -> float:
     from_source = protocol.length_from == "source" and pair.dataset == "spair"
     box, size = (pair.source_box, pair.source_wh) if from_source else (pair.target_box, pair.target_wh)
     if box is None:
-        raise UserInputError(f"The pair {pair.name} has no box, so PCK has no reference length.", "Check the archive.")
+        raise UserInputError(said("The pair {0} has no box, so PCK has no reference length.", pair.name), "Check the archive.")
     return _box_length(box, size, protocol, pair.dataset)
 
 

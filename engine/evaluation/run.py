@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.domain.errors import UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from engine.evaluation.datasets import DATASETS
 from engine.requests import EvaluateRequest
 
@@ -32,4 +33,4 @@ def evaluate(
             session, request.dataset, request.root, options=options, progress=progress, cancel=cancel
         )
     known = ", ".join([*DATASETS, *INSTANCE_SETS])
-    raise UserInputError(f"There is no data set '{request.dataset}'.", f"Known: {known}.")
+    raise UserInputError(said("There is no data set '{0}'.", request.dataset), said("Known: {0}.", known))

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.domain.texts import said
+
 NEAREST = 100
 """Published number of target tokens that each reference token votes for."""
 
@@ -35,7 +37,7 @@ def vote_counts(
         similarity = F.normalize(reference_foreground, dim=1) @ F.normalize(target, dim=1).T
         chosen = similarity.topk(nearest, dim=1).indices
     else:
-        raise ValueError(f"unknown metric {metric!r}: use 'euclidean' or 'cosine'")
+        raise ValueError(said("unknown metric {0}: use 'euclidean' or 'cosine'", f"{metric!r}"))
     return torch.bincount(chosen.flatten(), minlength=len(target)).float()
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 PEAKS_PER_VARIANT = 12
+"""Of the votes, or twice as many as are wanted."""
 TURNS_PER_PLACE = 2
 """Candidates of different turns about one centre that are looked at."""
 NEAR = 0.35
@@ -67,7 +68,10 @@ BAR, FIRST_BAR = 0.0, -2.0
 """Log-odds that an individual beside others, and the first of a photo, must reach."""
 SHARE_OF_BEST = 0.2
 """Those beside others must come so near to the best place's log-odds, too: copies of one kind in one light fit about alike."""
+MIRRORED = 0.5
+"""Log-odds that a mirrored place costs where the settings do not mirror."""
 LEAST_SHOWN = 0.4
+"""Share of the known keypoints that must lie inside the picture."""
 MARGIN = 0.15
 """About an individual that is matched again, longer sides."""
 FACTS = ("support", "strain", "unusual", "heads", "least", "body", "contrast", "usual", "vote", "inside", "spread")
@@ -161,13 +165,20 @@ class Seeker:
             return float("-inf")
         return max(place.odds for place in self.look(target, [(pose, False, float("nan"))]))
 
+    @property
+    def may_mirror(self) -> bool:
+        """Whether somebody may face the other way though the settings do not say so: of a herd some always face as the exemplars do,
+        so the collection's best places never ask for mirrored ones. (Turned exemplars would be twice eight views each.)"""
+        return self.plan.mirror_targets and not self.plan.flip and self.plan.rotations == 1 and not self.rivals
+
     # ---- candidates ------------------------------------------------------------------------------------------
 
     def candidates(self, target: Target) -> list[tuple[Floats, bool, float]]:
         """(pose from xy_image to the frame, mirrored, vote) of the peaks of all variants and sizes, best first."""
         size = self.matcher.reader.size_wh(target.image)
+        plan = replace(self.plan, flip=True) if self.may_mirror else self.plan
         found = []
-        for peak in distinct_peaks(whole_peaks(self.matcher, target, self.plan), TURNS_PER_PLACE):
+        for peak in distinct_peaks(whole_peaks(self.matcher, target, plan), TURNS_PER_PLACE):
             into = pose_at(self.heads, self.schema, peak.expected, peak.known, peak.flip, size)
             if into is not None:
                 found.append((into, peak.flip, peak.vote))
@@ -211,7 +222,8 @@ class Seeker:
         order = list(self.schema.flip_index) if look.mirrored else list(range(len(self.schema)))
         shown = inside[order]
         keypoints = InstanceKeypoints(np.where(shown[:, None], back[order], np.nan), np.where(shown, 2, 0))
-        return Place(look, keypoints, facts, log_odds(facts), length_of(self.heads, look.into))
+        odds = log_odds(facts) - (MIRRORED if look.mirrored and not self.plan.flip else 0.0)
+        return Place(look, keypoints, facts, odds, length_of(self.heads, look.into))
 
     def _answers(self, look: Look) -> Floats:
         """`[K]` answers of the heads at the places, as they were taught (1 = the keypoint, 0 = not), best of the neighbouring cells."""
@@ -276,7 +288,7 @@ def _peaks(run: MatchRun) -> list[Peak]:
     votes = votes + torch.linspace(0, 1e-5, votes[0].numel()).reshape(votes[0].shape)
     votes = votes if region is None else restrict(votes, region)
     radius = max(1, round(0.2 * float(run.length_cells.median())))
-    found = top_peaks(votes, k=PEAKS_PER_VARIANT, radius_cells=radius)
+    found = top_peaks(votes, k=max(PEAKS_PER_VARIANT, 2 * run.target.limit), radius_cells=radius)
     per_cell = float(np.linalg.norm(run.parts.to_image([1.0, 0.0]) - run.parts.to_image([0.0, 0.0])))
     peaks = []
     for v in range(len(votes)):

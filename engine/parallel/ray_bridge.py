@@ -44,7 +44,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Alive:
-    """A word every second."""
+    """A word every second, with the processes of a cluster of our own: (id, when it began) each.
+
+    Ray's agents outlive a raylet that was killed; the caller ends what is left by these.
+    """
+
+    processes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,30 @@ def _redirect_output(log: Path) -> None:
     sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
 
 
+def descendants(process: int) -> tuple[tuple[int, str], ...]:
+    """(id, when it began) of all processes below one; () where there is no /proc."""
+    parents: dict[int, tuple[int, str]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            fields = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            parents[int(entry.name)] = int(fields[1]), fields[19]
+    found: dict[int, str] = {}
+    wave = {process}
+    while wave:
+        wave = {child for child, (parent, _) in parents.items() if parent in wave}
+        found |= {child: parents[child][1] for child in wave}
+    return tuple(found.items())
+
+
+def end_left(processes: tuple[tuple[int, str], ...]) -> None:
+    """End those that still run and are the same; another one may have got the number since."""
+    for process, began in processes:
+        with contextlib.suppress(OSError, IndexError):
+            text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+            if text.rpartition(")")[2].split()[19] == began:
+                os.kill(process, signal.SIGKILL)
+
+
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return (text.splitlines()[0] if text else type(error).__name__)[:300].rstrip(".") + "."
@@ -137,7 +166,7 @@ class _Bridge:
     """Moves messages to and fro; one thread."""
 
     def __init__(self, ray: Any, pipe: Connection, settings: BridgeSettings) -> None:
-        self.ray, self.pipe = ray, pipe
+        self.ray, self.pipe, self.joined = ray, pipe, bool(settings.address)
         on_gpu = settings.config.device.startswith("cuda")
         kind = "GPU" if on_gpu else "CPU"
         offered = int(ray.cluster_resources().get(kind, 0))
@@ -172,7 +201,7 @@ class _Bridge:
                 self.pipe.poll(TICK_S)
             if time.monotonic() - self._alive > ALIVE_S:
                 self._alive = time.monotonic()
-                self.pipe.send(Alive())
+                self.pipe.send(Alive(() if self.joined else descendants(os.getpid())))
 
     def _start_one(self) -> None:
         number = self._next

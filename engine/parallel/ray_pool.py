@@ -21,7 +21,7 @@ from engine.domain.texts import said
 from engine.parallel.messages import Control, Job, Reply, Shard
 from engine.parallel.pool import LOST_HINT, WorkersLostError
 from engine.parallel.processes import END_S, _end
-from engine.parallel.ray_bridge import Alive, BridgeSettings, Refused, Started, bridge
+from engine.parallel.ray_bridge import Alive, BridgeSettings, Refused, Started, bridge, end_left
 from engine.requests import EngineConfig
 
 SILENCE_S = 60.0
@@ -58,6 +58,7 @@ class RayPool:
         self._pipe: Any = None
         self._log: Path | None = None
         self._heard = 0.0
+        self._processes: tuple[tuple[int, str], ...] = ()
         self._waiting: list[tuple[int, Reply]] = []
         self.cluster: Started | None = None
 
@@ -123,7 +124,9 @@ class RayPool:
                     raise error
                 if isinstance(message, Started):
                     self.cluster = message
-                elif not isinstance(message, Alive):
+                elif isinstance(message, Alive):
+                    self._processes = message.processes
+                else:
                     replies.append(message)
         except (EOFError, OSError):
             if replies:
@@ -152,6 +155,8 @@ class RayPool:
             pipe.close()
             process.join(4 * END_S)
             _end(process)
+            left, self._processes = self._processes, ()
+            end_left(left)
         if self._log is not None:
             with contextlib.suppress(OSError):
                 self._log.unlink()

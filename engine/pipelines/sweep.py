@@ -25,6 +25,7 @@ from engine.matching.evidence.cycle import with_cycle_errors
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.evidence.maps import similarity_maps_of
 from engine.matching.evidence.presence import with_presence
+from engine.matching.evidence.sources import best_exemplars
 from engine.matching.facing import predict_facing
 from engine.matching.plan.context import make_context
 from engine.matching.plan.plan import Plan, apply_settings, is_decided
@@ -133,8 +134,20 @@ class Prepared:
             yield asked(self.matcher, self.heads, target, predict_facing(self.matcher, target, self.plan))
             return
         if self.seeker is None:
-            self.seeker = open_seeker(self.matcher, self.request, self.plan, self.heads, self.session.heads, cancel)
+            self.seeker = self._kept_seeker(cancel)
         yield from several_raw(self.matcher, self.seeker, target, self.plan)
+
+    def _kept_seeker(self, cancel: CancelToken | None) -> Seeker | None:
+        """That of the last request while labels, plan and rivals are the same: a window asks for a few photos at a time."""
+        request = self.request
+        told = tuple((e.absent, e.denied) for e in request.exemplars)
+        rivals = tuple((r.category, r.schema, _fingerprint(r.exemplars)) for r in request.rivals)
+        key = (id(self.matcher), self.plan, _fingerprint(request.exemplars), told, request.complete, rivals)
+        kept = self.session.last.get("seeker")
+        if kept is None or kept[0] != key:
+            made = open_seeker(self.matcher, request, self.plan, self.heads, self.session.heads, cancel)
+            kept = self.session.last["seeker"] = (key, made)  # it holds the matcher, so no other one gets its id
+        return cast("Seeker | None", kept[1])
 
 
 def prepare_proposals(
@@ -342,6 +355,7 @@ def to_proposal(
     confidence, present = judge(calibration, raw.signals)
     wanted = range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints
     used = plan if raw.run is None else raw.run.plan
+    sources = best_exemplars(raw)
     keypoints = []
     for k in wanted:
         if not raw.known[k]:
@@ -351,7 +365,9 @@ def to_proposal(
             visibility, sure = Visibility.ABSENT, float(1 - present[k])
         signals = replace(raw.signals[k], present=float(present[k]))
         x, y = (float(v) for v in raw.xy_image[k])
-        keypoints.append(KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k]))
+        keypoints.append(
+            KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k], sources[k])
+        )
     if not keypoints:
         raise KnownError(said("No exemplar shows any of the wanted keypoints of '{0}'.", request.category), "Label one first.")
     swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0

@@ -53,7 +53,7 @@ def save_prompt(folder: Path, card: PromptCard, tensors: dict[str, Tensor]) -> P
         work.replace(target)
     except OSError as error:
         raise PromptFileError(
-            f"The prompt could not be saved in {folder}.", "Check free space and permissions.", repr(error)
+            said("The prompt could not be saved in {0}.", folder), "Check free space and permissions.", repr(error)
         ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -68,7 +68,7 @@ def rewrite_card(folder: Path, card: PromptCard) -> None:
         part.replace(folder / CARD)
     except OSError as error:
         raise PromptFileError(
-            f"The prompt {card.id} could not be changed.", "Check free space and permissions.", repr(error)
+            said("The prompt {0} could not be changed.", card.id), "Check free space and permissions.", repr(error)
         ) from None
 
 
@@ -80,16 +80,16 @@ def read_card(path: Path) -> PromptCard:
         text = _header(path).get("__metadata__", {}).get("kinmark_prompt")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptFileError(
-            f"The saved prompt {path} cannot be read.", "Check that it is there.", repr(error)
+            said("The saved prompt {0} cannot be read.", path), "Check that it is there.", repr(error)
         ) from None
     if not isinstance(text, str):
-        raise PromptFileError(f"{path} is not a prompt exported by Kinmark.", "Choose a file made by `prompts export`.")
+        raise PromptFileError(said("{0} is not a prompt exported by Kinmark.", path), "Choose a file made by `prompts export`.")
     return PromptCard.from_json(text, str(path))
 
 
 def _header(path: Path) -> dict[str, dict[str, str]]:
     """The safetensors header, size-checked before it is parsed (the file may come from a stranger)."""
-    broken = PromptFileError(f"The prompt file {path} is damaged.", "Export the prompt again where it was made.")
+    broken = PromptFileError(said("The prompt file {0} is damaged.", path), "Export the prompt again where it was made.")
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -115,10 +115,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise PromptFileError(
-            f"The prompt file {file} is missing or damaged.", "Tune or import the prompt again.", repr(error)
+            said("The prompt file {0} is missing or damaged.", file), "Tune or import the prompt again.", repr(error)
         ) from None
     if not tensors or not all(bool(t.isfinite().all()) for t in tensors.values() if t.is_floating_point()):
-        raise PromptFileError(f"The prompt file {file} holds no usable numbers.", "Tune or import the prompt again.")
+        raise PromptFileError(said("The prompt file {0} holds no usable numbers.", file), "Tune or import the prompt again.")
     return tensors
 
 
@@ -159,19 +159,19 @@ def find_prompt(prompt_id: str, folders: Iterable[Path]) -> Path:
         raise UserInputError(
             said("Several saved prompts begin with {0}.", f"{wanted!r}"), said("Write one of: {0}.", names)
         )
-    raise PromptFileError(f"There is no saved prompt {wanted!r}.", f"Saved prompts: {names}.")
+    raise PromptFileError(said("There is no saved prompt {0}.", f"{wanted!r}"), said("Saved prompts: {0}.", names))
 
 
 def delete_prompt(path: Path) -> None:
     """Remove a prompt's folder; raises PromptFileError when `path` is none."""
     card = read_card(path)
     if not path.is_dir() or card.id != path.name:
-        raise PromptFileError(f"{path} is not a saved prompt's folder.")
+        raise PromptFileError(said("{0} is not a saved prompt's folder.", path))
     try:
         shutil.rmtree(path)
     except OSError as error:
         raise PromptFileError(
-            f"The prompt {card.id} could not be deleted.", "Check permissions.", repr(error)
+            said("The prompt {0} could not be deleted.", card.id), "Check permissions.", repr(error)
         ) from None
 
 
@@ -186,7 +186,7 @@ def export_prompt(path: Path, out: Path) -> Path:
         shutil.copyfile(path / WEIGHTS, part)
         part.replace(out)
     except OSError as error:
-        raise PromptFileError(f"The prompt could not be written to {out}.", "Check the folder.", repr(error)) from None
+        raise PromptFileError(said("The prompt could not be written to {0}.", out), "Check the folder.", repr(error)) from None
     return out
 
 
@@ -195,5 +195,5 @@ def import_exported(file: Path, folder: Path) -> Path:
     card = read_card(file)
     tensors = read_tensors(file)
     if make_id(card.kind, card.category, tensors) != card.id:
-        raise PromptFileError(f"The prompt file {file} does not hold what its card says.", "Export it again.")
+        raise PromptFileError(said("The prompt file {0} does not hold what its card says.", file), "Export it again.")
     return save_prompt(folder, card, tensors)

@@ -90,7 +90,7 @@ class PromptLibrary:
             PromptFileError: not a prompt, damaged, or refused. UserInputError: something is missing.
         """
         if not path.exists():
-            raise PromptFileError(f"There is no file {path}.", "Check the path.")
+            raise PromptFileError(said("There is no file {0}.", path), "Check the path.")
         if path.suffix.lower() not in PUBLISHED_SUFFIXES:
             folder = files.import_exported(path, self.folders[0])
             return [SavedPrompt(folder, files.read_card(folder))]

@@ -59,7 +59,7 @@ def read_published(
         return [_conditional(module, common, patches)]
     found = [_tokens(name, value, common) for name, value in tensors.items() if _is_prompt(value)]
     if not found:
-        raise PromptFileError(f"{path} holds no prompt of the published code.", "Expected caption.pt or ckpt.pt.")
+        raise PromptFileError(said("{0} holds no prompt of the published code.", path), "Expected caption.pt or ckpt.pt.")
     return found
 
 
@@ -84,22 +84,22 @@ def safe_load(path: Path) -> Any:
     try:
         size = path.stat().st_size
         if size == 0 or size > MAX_BYTES:
-            raise PromptFileError(f"{path} is empty or larger than {MAX_BYTES >> 20} MB.", "Choose a prompt file.")
+            raise PromptFileError(said("{0} is empty or larger than {1} MB.", path, MAX_BYTES >> 20), "Choose a prompt file.")
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > 2 * MAX_BYTES:
-                    raise PromptFileError(f"{path} unpacks to far more than a prompt.", "Choose a prompt file.")
+                    raise PromptFileError(said("{0} unpacks to far more than a prompt.", path), "Choose a prompt file.")
         return torch.load(path, map_location="cpu", weights_only=True)
     except PromptFileError:
         raise
     except pickle.UnpicklingError as error:
         raise PromptFileError(
-            f"{path} holds more than tensors and was not opened, because that could run code.",
+            said("{0} holds more than tensors and was not opened, because that could run code.", path),
             "Ask for a safetensors file, or for a file that holds tensors only.",
             repr(error)[:2000],
         ) from None
     except Exception as error:  # noqa: BLE001 - damaged archives raise many types
-        raise PromptFileError(f"{path} cannot be read.", "Check that it is a torch file.", repr(error)[:2000]) from None
+        raise PromptFileError(said("{0} cannot be read.", path), "Check that it is a torch file.", repr(error)[:2000]) from None
 
 
 def flatten_tensors(data: Any, prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
@@ -163,14 +163,17 @@ def _conditional(state: dict[str, Tensor], common: _Common, patches: str) -> Con
         )
     weight = state.get("linear_C.weight", state.get("linear.weight"))
     if weight is None or weight.dim() != 2:
-        raise PromptFileError(f"{common.path} lacks the linear layer of the conditional prompt.")
+        raise PromptFileError(said("{0} lacks the linear layer of the conditional prompt.", common.path))
     if is_head(patches):
         return _head(state, common, patches)
     pair = "linear_C.weight" in state
     if not pair and weight.shape[1] not in _PATCH_WIDTHS:
         raise PromptFileError(
-            f"The conditional prompt in {common.path} is a 'Head' variant: it takes one vector of {weight.shape[1]} "
-            "numbers per image, and the file does not say which network made it.",
+            said(
+                "The conditional prompt in {0} is a 'Head' variant: it takes one vector of {1} numbers per image, and the file does "
+                "not say which network made it.",
+                common.path, weight.shape[1],
+            ),
             "Name the folder of that network: --dino-head FOLDER or --clip-head FOLDER.",
         )
     config = CPMConfig(
@@ -190,8 +193,8 @@ def _head(state: dict[str, Tensor], common: _Common, patches: str) -> Converted:
     given = int(state["linear.weight"].shape[1]) if "linear.weight" in state else 0
     if given not in (width, 2 * width):
         raise PromptFileError(
-            f"The conditional prompt in {common.path} takes {given or 'patch features, not'} numbers per image; the network in "
-            f"{patches.split(':', 1)[1]} gives {width}.",
+            said("The conditional prompt in {0} takes {1} numbers per image; the network in {2} gives {3}.",
+                 common.path, given or "patch features, not", patches.split(":", 1)[1], width),
             "Name the network that it was trained with.",
         )
     config = CPMConfig(
@@ -211,7 +214,7 @@ def _converted(state: dict[str, Tensor], common: _Common, patches: str, config: 
         module.load_reference(state)
     except (RuntimeError, KeyError) as error:
         raise PromptFileError(
-            f"The conditional prompt in {common.path} has an unknown shape.", "Only the published variants are known.",
+            said("The conditional prompt in {0} has an unknown shape.", common.path), "Only the published variants are known.",
             repr(error)[:2000],
         ) from None  # fmt: skip
     tensors = {f"module.{name}": value.clone() for name, value in module.state_dict().items()}

@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.backbones.backbone import Backbone
 from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
 from engine.domain.prompt_card import PromptCard, PromptFileError
+from engine.domain.texts import said
 from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
 from engine.prompts.files import list_prompts, read_card, read_tensors
 from engine.prompts.learners import ConditionalLearner
@@ -25,19 +26,19 @@ def check_belongs(card: PromptCard, backbone: Backbone, where: Path | str) -> No
     mine = backbone.spec.id
     if card.backbone != mine:
         raise PromptFileError(
-            f"The prompt {card.id} was made for the backbone '{card.backbone}', not for '{mine}'.",
-            f"Choose the backbone '{card.backbone}', or tune a prompt for this one.",
+            said("The prompt {0} was made for the backbone '{1}', not for '{2}'.", card.id, card.backbone, mine),
+            said("Choose the backbone '{0}', or tune a prompt for this one.", card.backbone),
             str(where),
         )
     if card.revision and card.revision != backbone.revision:
         raise PromptFileError(
-            f"The prompt {card.id} was made for other weights of '{mine}' ({card.revision}, here {backbone.revision}).",
+            said("The prompt {0} was made for other weights of '{1}' ({2}, here {3}).", card.id, mine, card.revision, backbone.revision),
             "Tune it again for these weights.",
             str(where),
         )
     if card.width and card.width != backbone.text_dim:
         raise PromptFileError(
-            f"The prompt {card.id} is {card.width} wide, but '{mine}' needs {backbone.text_dim}.",
+            said("The prompt {0} is {1} wide, but '{2}' needs {3}.", card.id, card.width, mine, backbone.text_dim),
             "Choose the backbone that it was made for.",
             str(where),
         )
@@ -53,7 +54,7 @@ def load_saved(path: Path, backbone: Backbone) -> Prompt:
     check_belongs(card, backbone, path)
     if card.kind == "point":
         raise PromptFileError(
-            f"The prompt {card.id} was optimised for one keypoint and makes no features.",
+            said("The prompt {0} was optimised for one keypoint and makes no features.", card.id),
             "It is used by itself with the method 'optimise'.",
         )
     tensors = read_tensors(path)
@@ -61,7 +62,7 @@ def load_saved(path: Path, backbone: Backbone) -> Prompt:
         return assemble_prompt(card, tensors, backbone)
     except (KeyError, TypeError, RuntimeError) as error:
         raise PromptFileError(
-            f"The prompt file {path} does not hold what its card says.", "Tune or import the prompt again.", repr(error)
+            said("The prompt file {0} does not hold what its card says.", path), "Tune or import the prompt again.", repr(error)
         ) from None
 
 
@@ -84,7 +85,7 @@ def hidden_states(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbo
     shape = (1, backbone.prompt_tokens, backbone.text_dim)
     if tuple(embeds.shape) != shape:
         raise PromptFileError(
-            f"The prompt {card.id} has the shape {tuple(embeds.shape)}, this backbone needs {shape}.",
+            said("The prompt {0} has the shape {1}, this backbone needs {2}.", card.id, tuple(embeds.shape), shape),
             "Choose the backbone that it was made for.",
         )
     return embeds.to(backbone.device, backbone.dtype)
@@ -102,8 +103,8 @@ def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbon
     patches = open_patches(str(card.settings.get("patch_option", "backbone")), backbone)
     if patches.width != module.config.patch_width:
         raise PromptFileError(
-            f"The prompt {card.id} needs patch features {module.config.patch_width} wide; {patches.name} gives "
-            f"{patches.width}.",
+            said("The prompt {0} needs patch features {1} wide; {2} gives {3}.",
+                 card.id, module.config.patch_width, patches.name, patches.width),
             "Use the model that it was trained with.",
         )
 

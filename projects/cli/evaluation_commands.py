@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,9 +17,13 @@ from engine.api import (
 )
 from engine.domain.errors import UserInputError
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.interrupt import cancellable
 from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
+
+if TYPE_CHECKING:
+    from projects.workflows.evaluate import ProjectEvaluation
 
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Backbone id or folder (see: kinmark models list).")]
 PromptOption = Annotated[str, typer.Option("--prompt", help="auto, empty, text:..., or a saved prompt's id.")]
@@ -56,57 +60,66 @@ def evaluate(
     json_output: JsonOption = False,
 ) -> None:
     """Measure on a published data set under a named protocol, or on a project's own labels."""
-    from projects.workflows.evaluate import ProjectEvaluation, evaluate_dataset, evaluate_project, write_report
+    from projects.workflows.evaluate import ProjectEvaluation, write_report
 
     if bool(dataset) == (project is not None):
         raise typer.BadParameter("give either --dataset with --root, or --project")
     if dataset and root is None:
         raise typer.BadParameter("--dataset needs --root, the folder of the unpacked data set")
     settings = settings_of(method, "--method")
+    if project is not None:
+        report = _on_project(project, ProjectEvaluation(category, backbone=backbone, prompt=prompt, settings=settings), device)
+        if out is not None:
+            write_report(report, out)
+    else:
+        request = EvaluateRequest(dataset, root or Path(), split, protocol, settings, backbone, prompt, limit)
+        report = _on_dataset(request, out, device)
+    emit(report, as_json=json_output, render=lambda: _show_evaluation(report))
+
+
+def _on_project(project: Path, options: ProjectEvaluation, device: str) -> dict[str, Any]:
+    from projects.project import Project
+    from projects.workflows.evaluate import evaluate_project
+
+    progress = Progress("Evaluating")
+    with cancellable() as cancel, progress_bar(progress), Project.open(project, read_only=True) as opened:
+        engine = open_engine(EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,)))
+        try:
+            return evaluate_project(opened, engine, options, progress=progress, cancel=cancel)
+        finally:
+            engine.close()
+
+
+def _on_dataset(request: EvaluateRequest, out: Path | None, device: str) -> dict[str, Any]:
+    from projects.workflows.evaluate import evaluate_dataset
+
     progress = Progress("Evaluating")
     with cancellable() as cancel, progress_bar(progress):
-        if project is not None:
-            from projects.project import Project
+        engine = open_engine(EngineConfig(device=device))
+        try:
+            return evaluate_dataset(engine, request, out, progress=progress, cancel=cancel)
+        finally:
+            engine.close()
 
-            with Project.open(project, read_only=True) as opened:
-                engine = open_engine(EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,)))
-                try:
-                    options = ProjectEvaluation(category, backbone=backbone, prompt=prompt, settings=settings)
-                    report = evaluate_project(opened, engine, options, progress=progress, cancel=cancel)
-                finally:
-                    engine.close()
-            if out is not None:
-                write_report(report, out)
-        elif root is not None:
-            engine = open_engine(EngineConfig(device=device))
-            try:
-                request = EvaluateRequest(dataset, root, split, protocol, settings, backbone, prompt, limit)
-                report = evaluate_dataset(engine, request, out, progress=progress, cancel=cancel)
-            finally:
-                engine.close()
 
-    def render() -> None:
-        if project is not None:
-            for row in report["categories"]:
-                typer.echo(
-                    f"{row['category']}: {row['instances']} instances, {row['folds']} folds, PCK@"
-                    f"{'/'.join(f'{a:g}' for a in report['alphas'])} per point {_percent(row['per_point'])}"
-                )
-        elif "per_image" in report:
+def _show_evaluation(report: dict[str, Any]) -> None:
+    if "categories" in report:
+        for row in report["categories"]:
             typer.echo(
-                f"{report['dataset']}, protocol {report['protocol']}: {report['pairs']} pairs, {report['points']} points"
+                f"{row['category']}: {row['instances']} instances, {row['folds']} folds, PCK@"
+                f"{'/'.join(f'{a:g}' for a in report['alphas'])} per point {_percent(row['per_point'])}"
             )
-            typer.echo(
-                f"  PCK@{'/'.join(f'{a:g}' for a in report['alphas'])} per image {_percent(report['per_image'])}"
-            )
-            typer.echo(f"  per point {_percent(report['per_point'])}")
-            typer.echo(f"  {report['note']}")
-        else:
-            for key, value in report.items():
-                if not isinstance(value, (dict, list)):
-                    typer.echo(f"{key}: {value}")
-
-    emit(report, as_json=json_output, render=render)
+    elif "per_image" in report:
+        typer.echo(
+            f"{report['dataset']}, protocol {report['protocol']}: {report['pairs']} pairs, {report['points']} points"
+        )
+        typer.echo(f"  PCK@{'/'.join(f'{a:g}' for a in report['alphas'])} per image {_percent(report['per_image'])}")
+        typer.echo(f"  per point {_percent(report['per_point'])}")
+        typer.echo(f"  {report['note']}")
+    else:
+        for key, value in report.items():
+            if not isinstance(value, (dict, list)):
+                typer.echo(f"{key}: {value}")
 
 
 def simulate(
@@ -116,6 +129,9 @@ def simulate(
     category: Annotated[str, typer.Option("--category", help="Only this category.")] = "",
     tune: Annotated[bool, typer.Option("--tune", help="Tune a class prompt on the hand-labelled ones first.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many instances per category (0 = all).")] = 0,
+    instances: Annotated[
+        str, typer.Option("--instances", help="one: the person points at each; auto or N: so many of a photo at once.")
+    ] = "one",
     backbone: BackboneOption = DEFAULT_BACKBONE,
     prompt: PromptOption = "auto",
     device: DeviceOption = "auto",
@@ -128,11 +144,11 @@ def simulate(
     from projects.workflows.simulate import simulate as run
 
     if not dataset.is_file():
-        raise UserInputError(f"{dataset} is not there.", "Give a COCO keypoint file.")
+        raise UserInputError(said("{0} is not there.", dataset), "Give a COCO keypoint file.")
     if not images.is_dir():
-        raise UserInputError(f"{images} is no folder.", "Give the folder with the photos.")
+        raise UserInputError(said("{0} is no folder.", images), "Give the folder with the photos.")
     progress = Progress("Simulating")
-    options = SimulateOptions(exemplars, category, backbone, prompt, MatchSettings(), tune, limit)
+    options = SimulateOptions(exemplars, category, backbone, prompt, MatchSettings(), tune, limit, instances)
     with (
         tempfile.TemporaryDirectory(prefix="kinmark-") as folder,
         cancellable() as cancel,

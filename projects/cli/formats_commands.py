@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from projects.cli.output import EXIT_KNOWN_ERROR, JsonOption, emit, print_note, 
 from projects.formats.base import ReadOptions, WriteOptions
 from projects.formats.dataset import Report, ReportItem
 from projects.formats.registry import FORMATS
+
+if TYPE_CHECKING:
+    from projects.workflows.importing import ImportResult
 
 SHOWN = 20
 _READABLE = ", ".join(name for name, spec in FORMATS.items() if spec.reads)
@@ -95,23 +98,24 @@ def import_(
         run = preview if dry_run else import_file
         result = run(opened, file, options, progress=progress, cancel=cancel)
 
-    def render() -> None:
-        if result.nothing:
-            print_note(f"Nothing was imported from {file.name}: nothing in it fits this project.")
-            _show(result.report.items)
-            return
-        what = "Would import" if dry_run else "Imported"
-        typer.echo(
-            f"{what} {file.name}: {result.added} added, {result.changed} changed, {result.kept} kept, {result.skipped} skipped; "
-            f"{result.images_added} new photos, {result.images_matched} known ones."
-        )
-        if result.categories_added:
-            typer.echo(f"New categories: {', '.join(result.categories_added)}")
-        _show(result.report.items)
-
-    emit(result.to_json(), as_json=as_json, render=render)
+    emit(result.to_json(), as_json=as_json, render=lambda: _show_import(file, result, dry_run=dry_run))
     if result.nothing:
         raise typer.Exit(EXIT_KNOWN_ERROR)
+
+
+def _show_import(file: Path, result: ImportResult, *, dry_run: bool) -> None:
+    if result.nothing:
+        print_note(f"Nothing was imported from {file.name}: nothing in it fits this project.")
+        _show(result.report.items)
+        return
+    what = "Would import" if dry_run else "Imported"
+    typer.echo(
+        f"{what} {file.name}: {result.added} added, {result.changed} changed, {result.kept} kept, {result.skipped} skipped; "
+        f"{result.images_added} new photos, {result.images_matched} known ones."
+    )
+    if result.categories_added:
+        typer.echo(f"New categories: {', '.join(result.categories_added)}")
+    _show(result.report.items)
 
 
 def export(
@@ -168,18 +172,22 @@ def export(
             with progress_bar(progress):
                 report = export_project(opened, out, options, progress=progress, cancel=cancel)
 
-    def render() -> None:
-        if dry_run:
-            typer.echo("Nothing was written (--dry-run).")
-            return
-        typer.echo(f"Exported {report.extra.get('summary', '')}")
-        for file in report.files:
-            typer.echo(f"  {file}")
-        if "verified" in report.extra:
-            typer.echo(f"  {report.extra['verified']}")
-        _show([item for item in report.items if item not in losses])
+    emit(
+        {**report.to_json(), "dry_run": dry_run}, as_json=as_json,
+        render=lambda: _show_export(report, losses, dry_run=dry_run),
+    )  # fmt: skip
 
-    emit({**report.to_json(), "dry_run": dry_run}, as_json=as_json, render=render)
+
+def _show_export(report: Report, losses: list[ReportItem], *, dry_run: bool) -> None:
+    if dry_run:
+        typer.echo("Nothing was written (--dry-run).")
+        return
+    typer.echo(f"Exported {report.extra.get('summary', '')}")
+    for file in report.files:
+        typer.echo(f"  {file}")
+    if "verified" in report.extra:
+        typer.echo(f"  {report.extra['verified']}")
+    _show([item for item in report.items if item not in losses])
 
 
 def split(

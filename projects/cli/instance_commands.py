@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +13,13 @@ from engine.domain.errors import UserInputError
 from engine.domain.geometry import Box
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.engine_option import EngineOption, WorkersOption
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
+
+if TYPE_CHECKING:
+    from projects.workflows.find_plan import FindOptions, ReferenceSpec
 
 SHOWN = 20
 DirArgument = Annotated[Path, typer.Argument(help="The project folder (NAME.kinmark).", metavar="DIR")]
@@ -48,7 +52,7 @@ def read_mask(path: Path) -> MaskRLE:
 
     mask = load_image(path).rgb.max(axis=2) > 0
     if not mask.any():
-        raise UserInputError(f"The mask {path} is empty (all black).", "Paint the thing white, everything else black.")
+        raise UserInputError(said("The mask {0} is empty (all black).", path), "Paint the thing white, everything else black.")
     return MaskRLE.encode(mask)
 
 
@@ -134,47 +138,48 @@ def find(
             raise typer.BadParameter("--category goes without --image, --box, --mask, --point, --name and --identity")
         find_masks(project, category, targets, refine, device, json_output=json_output)
         return
-    from projects.project import Project
-    from projects.workflows.find import find as run_find
-    from projects.workflows.find_plan import FindOptions, ReferenceSpec
+    from projects.workflows.find_plan import FindOptions
+
+    if variant not in _VARIANTS or mode not in _MODES:
+        raise typer.BadParameter(f"--variant is one of {', '.join(_VARIANTS)}; --mode one of {', '.join(_MODES)}")
+    settings = InstanceSettings(
+        variant=variant, mode=mode, refine=refine, max_instances=instances,
+        inversion_steps=None if inversion < 0 else inversion, threshold=None if threshold < 0 else threshold,
+    )  # fmt: skip
+    shown = _reference(image, box, mask, point) + _references(references)
+    options = FindOptions(
+        shown, _references(exclude), name, identity, targets, None, everything, backbone, settings
+    )  # fmt: skip
+    data = _search(project, options, where, workers, device, top)
+    emit(data, as_json=json_output, render=lambda: _show(data))
+
+
+def _reference(image: str, box: str, mask: Path | None, point: str) -> tuple[ReferenceSpec, ...]:
+    """What --image and one of --box, --mask and --point say."""
+    from projects.workflows.find_plan import ReferenceSpec
 
     if sum(bool(x) for x in (box, mask, point)) > 1:
         raise typer.BadParameter("give only one of --box, --mask and --point")
-    if not image and (box or mask or point):
-        raise typer.BadParameter("--box, --mask and --point belong to --image")
-    if variant not in _VARIANTS or mode not in _MODES:
-        raise typer.BadParameter(f"--variant is one of {', '.join(_VARIANTS)}; --mode one of {', '.join(_MODES)}")
-    specs = []
-    if image:
-        xy = parse_numbers(point, 2, "--point") if point else None
-        specs.append(
-            ReferenceSpec(
-                image,
-                read_mask(mask) if mask else None,
-                parse_box(box) if box else None,
-                (xy[0], xy[1]) if xy else None,
-            )
-        )
-    specs += [ReferenceSpec(n, box=b) for n, b in map(parse_reference, references or ())]
-    settings = InstanceSettings(
-        variant=variant,
-        mode=mode,
-        refine=refine,
-        max_instances=instances,
-        inversion_steps=None if inversion < 0 else inversion,
-        threshold=None if threshold < 0 else threshold,
-    )
-    options = FindOptions(
-        tuple(specs),
-        tuple(ReferenceSpec(n, box=b) for n, b in map(parse_reference, exclude or ())),
-        name,
-        identity,
-        targets,
-        None,
-        everything,
-        backbone,
-        settings,
-    )
+    if not image:
+        if box or mask or point:
+            raise typer.BadParameter("--box, --mask and --point belong to --image")
+        return ()
+    xy = parse_numbers(point, 2, "--point") if point else None
+    place = (xy[0], xy[1]) if xy else None
+    return (ReferenceSpec(image, read_mask(mask) if mask else None, parse_box(box) if box else None, place),)
+
+
+def _references(texts: list[str] | None) -> tuple[ReferenceSpec, ...]:
+    """What --reference or --exclude say."""
+    from projects.workflows.find_plan import ReferenceSpec
+
+    return tuple(ReferenceSpec(name, box=box) for name, box in map(parse_reference, texts or ()))
+
+
+def _search(project: Path, options: FindOptions, where: str, workers: int, device: str, top: int) -> dict[str, Any]:
+    from projects.project import Project
+    from projects.workflows.find import find as run_find
+
     progress = Progress("Searching photos")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
         config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,))
@@ -184,8 +189,7 @@ def find(
             info = engine.info()
         finally:
             engine.close()
-    data = outcome_data(outcome, top) | {"device": info.device, "dtype": info.dtype, "backbone": info.backbone}
-    emit(data, as_json=json_output, render=lambda: _show(data))
+    return outcome_data(outcome, top) | {"device": info.device, "dtype": info.dtype, "backbone": info.backbone}
 
 
 def outcome_data(outcome: Any, top: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 from engine.domain.errors import KnownError, UserInputError
 from engine.domain.model_info import DownloadPlan, ModelRow
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects import models as service
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
@@ -82,7 +83,7 @@ def download(
     if not accept_licence:
         if not sys.stdin.isatty():
             raise UserInputError(
-                f"The licence of '{model_id}' was not accepted.", "Read it, then run again with --accept-licence."
+                said("The licence of '{0}' was not accepted.", model_id), "Read it, then run again with --accept-licence."
             )
         if not typer.confirm("Do you accept this licence and want to download?", err=True):
             raise UserInputError("The licence was not accepted, so nothing was downloaded.")
@@ -149,7 +150,7 @@ def verify(
     emit({**asdict(report), "ok": report.ok}, as_json=as_json and report.ok, render=render)
     if not report.ok:
         raise KnownError(
-            f"The model '{model_id}' is damaged: {report.problems[0]}",
+            said("The model '{0}' is damaged: {1}", model_id, report.problems[0]),
             "Download or copy it again.",
             "\n".join(report.problems),
         )

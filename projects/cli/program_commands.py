@@ -11,6 +11,7 @@ import typer
 
 from engine.domain.errors import KnownError
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, progress_bar
 
@@ -82,7 +83,7 @@ def benchmark(
     sys.path.insert(0, str(folder.parent))
     spec = importlib.util.spec_from_file_location(f"benchmarks.{name}", folder / f"{name}.py")
     if spec is None or spec.loader is None:
-        raise KnownError(f"The benchmark {name} cannot be loaded.", "Reinstall Kinmark.")
+        raise KnownError(said("The benchmark {0} cannot be loaded.", name), "Reinstall Kinmark.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -121,4 +122,4 @@ def demo(
 def app(project: Annotated[Path | None, typer.Argument(help="A .kinmark project folder.")] = None) -> None:
     """Open the window."""
     # The window lies above this layer: desktop/main.py answers `kinmark app` itself and comes here only for --help.
-    raise KnownError(f"The window cannot be opened from here ({project or 'no project'}).", "Run: kinmark app")
+    raise KnownError(said("The window cannot be opened from here ({0}).", project or 'no project'), "Run: kinmark app")

@@ -47,7 +47,9 @@ def _links(text: str, sign: str, index: dict[str, int]) -> tuple[tuple[int, int]
         fits = [(a, b) for a, b in cuts if a in index and b in index]
         if len(fits) != 1:
             known = ", ".join(index) or "none"
-            raise UserInputError(f"{item!r} does not join two keypoints.", f"Write A{sign}B with names of: {known}.")
+            raise UserInputError(
+                said("{0} does not join two keypoints.", f"{item!r}"), said("Write A{0}B with names of: {1}.", sign, known)
+            )
         links.append((index[fits[0][0]], index[fits[0][1]]))
     return tuple(links)
 
@@ -72,7 +74,7 @@ def new(
     paths = [*(images or []), *(more_images or [])]
     for path in paths:
         if not path.exists():
-            raise UserInputError(f"There is no file or folder {path}.", "Check the path.")
+            raise UserInputError(said("There is no file or folder {0}.", path), "Check the path.")
     existed = folder.exists()
     project = Project.create(folder)
     try:
@@ -277,12 +279,12 @@ def _print_status(data: dict[str, Any]) -> None:
 def _filters(project: Project, category: str | None, targets: str, kind: str | None) -> dict[str, Any]:
     kinds = {None: None, "keypoints": "keypoints", "mask": "mask", "masks": "mask"}
     if kind not in kinds:
-        raise UserInputError(f"There are no proposals of the kind {kind!r}.", "Use --kind keypoints or --kind mask.")
+        raise UserInputError(said("There are no proposals of the kind {0}.", f"{kind!r}"), "Use --kind keypoints or --kind mask.")
     category_id = project.queries.require_category(category).id if category else None
     image_ids = project.queries.image_ids(ImageFilter(glob=targets)) if targets else None
     if image_ids is not None and not image_ids:
         raise UserInputError(
-            f"No photo of the project fits {targets!r}.", "Patterns are of the path below the image root."
+            said("No photo of the project fits {0}.", f"{targets!r}"), "Patterns are of the path below the image root."
         )
     return {"category_id": category_id, "image_ids": image_ids, "kind": kinds[kind]}
 
@@ -375,7 +377,7 @@ def relink(
 ) -> None:
     """Point the project to photos that were moved: a whole image root, or every missing photo found by its content."""
     if not place.is_dir():
-        raise UserInputError(f"There is no folder {place}.", "Name the folder that holds the photos now.")
+        raise UserInputError(said("There is no folder {0}.", place), "Name the folder that holds the photos now.")
     with Project.open(folder) as project, cancellable() as cancel:
         check_files(project, cancel=cancel)
         roots = project.queries.roots()
@@ -383,7 +385,7 @@ def relink(
         if root is None and len(gone) == 1 and project.queries.root_fits(gone[0], place):
             root = gone[0]
         if root is not None and root not in roots:
-            raise UserInputError(f"There is no image root {root}.", f"The project has: {', '.join(map(str, roots))}.")
+            raise UserInputError(said("There is no image root {0}.", root), said("The project has: {0}.", ', '.join(map(str, roots))))
         report = (
             relink_folder(project, root, place) if root is not None else relink_missing(project, place, cancel=cancel)
         )

@@ -15,6 +15,7 @@ import typer
 from engine.api import DEFAULT_BACKBONE, EngineConfig, TuneProgress, open_engine, open_prompts
 from engine.domain.errors import UserInputError
 from engine.domain.progress import Progress
+from engine.domain.texts import said
 from engine.paths import data_dir
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
@@ -155,7 +156,7 @@ def _folders(project: Path | None) -> tuple[Path, ...]:
         return (data_dir() / "prompts",)
     if not (project / "project.sqlite").is_file():
         raise UserInputError(
-            f"{project} is not a Kinmark project.", "Give the .kinmark folder, or leave --project out."
+            said("{0} is not a Kinmark project.", project), "Give the .kinmark folder, or leave --project out."
         )
     return (project / "prompts",)
 

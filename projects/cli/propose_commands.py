@@ -17,7 +17,9 @@ from projects.cli.match_option import HELP, settings_of
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
+    from engine.api import EngineInfo
     from projects.workflows.propose import CategoryOutcome
+    from projects.workflows.propose_options import ProposeOptions
 
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
@@ -89,10 +91,8 @@ def propose(
     json_output: JsonOption = False,
 ) -> None:
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
-    from projects.project import Project
     from projects.several import checked_instances
-    from projects.workflows.propose import propose as run_propose
-    from projects.workflows.propose_plan import ProposeOptions
+    from projects.workflows.propose_options import ProposeOptions
 
     settings = settings_of(match, "--match")
     if quick and match != "auto":
@@ -107,15 +107,8 @@ def propose(
         category, backbone, prompt, targets, None, settings, tuple(keypoint or ()),
         apart=apart, instances=wanted,
     )  # fmt: skip
-    progress = Progress("Proposing")
-    with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
-        config = EngineConfig(device=device, prompt_dirs=(opened.prompts_dir,), compile=compile_model)
-        engine = engine_factory(where, config, workers=workers).open()
-        try:
-            outcomes = run_propose(opened, engine, options, progress=progress, cancel=cancel)
-            info = engine.info()
-        finally:
-            engine.close()
+    config = EngineConfig(device=device, compile=compile_model)
+    outcomes, info = _sweep(project, options, where, workers, config)
     data = {
         "device": info.device,
         "dtype": info.dtype,
@@ -124,6 +117,21 @@ def propose(
         "categories": [asdict(o) for o in outcomes],
     }
     emit(data, as_json=json_output, render=lambda: _say(outcomes, f"{info.device} {info.dtype}"))
+
+
+def _sweep(
+    project: Path, options: ProposeOptions, where: str, workers: int, config: EngineConfig
+) -> tuple[tuple[CategoryOutcome, ...], EngineInfo]:
+    from projects.project import Project
+    from projects.workflows.propose import propose as run_propose
+
+    progress = Progress("Proposing")
+    with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
+        engine = engine_factory(where, replace(config, prompt_dirs=(opened.prompts_dir,)), workers=workers).open()
+        try:
+            return run_propose(opened, engine, options, progress=progress, cancel=cancel), engine.info()
+        finally:
+            engine.close()
 
 
 def _say(outcomes: Sequence[CategoryOutcome], where: str) -> None:

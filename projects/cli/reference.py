@@ -14,8 +14,9 @@ from projects.cli.app import COMMANDS, build_app
 
 HEAD = """# Commands
 
-Made from the program by `python -m projects.cli.reference`. Exit codes: 0 ok, 1 fault of the program, 2 usage, 3 known error (the message
-says what to do), 130 cancelled. `--json` prints the result as JSON, errors too (`{"error": {...}}`). Progress is shown on terminals only.
+Made from the program by `python -m projects.cli.reference`. Exit codes: 0 ok, 1 fault of the program, 2 usage,
+3 known error (the message says what to do), 130 cancelled. `--json` prints the result as JSON, errors too (`{"error": {...}}`).
+Progress is shown on terminals only.
 """
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.texts import said
+
 HEADER = 128
 COMPRESSED, MATRIX = 15, 14
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -71,7 +73,7 @@ def _inflate(content: memoryview) -> bytes:
     try:
         data = machine.decompress(content, MAX_INFLATED)
     except zlib.error as error:
-        raise MatlabError(f"damaged compression ({error})") from None
+        raise MatlabError(said("damaged compression ({0})", error)) from None
     if machine.unconsumed_tail:
         raise MatlabError("an array too large for labels")
     return data
@@ -109,23 +111,23 @@ def _matrix(content: memoryview, order: str, names: tuple[str, ...]) -> tuple[st
         return None
     (word,) = struct.unpack_from(order + "I", flags[1], 0)
     if (word & 0xFF) not in NUMERIC_CLASSES or word & 0x0800:
-        raise MatlabError(f'"{title}" is no array of real numbers')
+        raise MatlabError(said('"{0}" is no array of real numbers', title))
     sizes = _numbers(shape, order).astype(np.int64).tolist()
     if len(sizes) != 2 or min(sizes) < 0 or sizes[0] * sizes[1] > MAX_NUMBERS:
-        raise MatlabError(f'"{title}" has the sizes {sizes}')
+        raise MatlabError(said('"{0}" has the sizes {1}', title, sizes))
     values = next(parts, None)
     if values is None:
-        raise MatlabError(f'"{title}" holds nothing')
+        raise MatlabError(said('"{0}" holds nothing', title))
     numbers = _numbers(values, order)
     if numbers.size != sizes[0] * sizes[1]:
-        raise MatlabError(f'"{title}" holds {numbers.size} numbers instead of {sizes[0]} x {sizes[1]}')
+        raise MatlabError(said('"{0}" holds {1} numbers instead of {2} x {3}', title, numbers.size, sizes[0], sizes[1]))
     return title, numbers.reshape(sizes, order="F")
 
 
 def _numbers(element: tuple[int, memoryview], order: str) -> NDArray[np.float64]:
     kind, content = element
     if kind not in NUMBERS:
-        raise MatlabError(f"numbers of the unknown type {kind}")
+        raise MatlabError(said("numbers of the unknown type {0}", kind))
     letters = NUMBERS[kind]
     if len(content) % int(letters[1]):
         raise MatlabError("half a number")

@@ -103,7 +103,8 @@ def write_pose(
     flip = _flip(categories, report)
     if flip is not None:
         extra["flip_idx"] = flip
-    _write_all(dataset, out, [c.name for c in categories], extra, line, report, options, progress, cancel)
+    names = {"names": {i: c.name for i, c in enumerate(categories)}}
+    _write_all(dataset, out, names | extra, line, report, options, progress, cancel)
     return report
 
 
@@ -129,7 +130,7 @@ def write_seg(
             ring = max(mask_rings(instance.mask.decode())[0], key=_area) / (image.width, image.height)
         return f"{index[instance.category]} " + " ".join(_number(v) for v in ring.reshape(-1))
 
-    _write_all(dataset, out, names, {}, line, report, options, progress, cancel)
+    _write_all(dataset, out, {"names": dict(enumerate(names))}, line, report, options, progress, cancel)
     return report
 
 
@@ -230,8 +231,7 @@ def _pose_line(
 def _write_all(
     dataset: Dataset,
     out: Path,
-    names: list[str],
-    extra: dict[str, Any],
+    head: dict[str, Any],
     line: _Line,
     report: Report,
     options: WriteOptions,
@@ -248,7 +248,7 @@ def _write_all(
     begin(progress, "Writing YOLO", len(dataset.images))
     with open_sink(out, report.format, options.archive) as sink:
         sink.add(
-            "data.yaml", yaml.safe_dump(data | {"names": dict(enumerate(names))} | extra, sort_keys=False).encode()
+            "data.yaml", yaml.safe_dump(data | head, sort_keys=False).encode()
         )
         sink.add(NAME_MAP, name_map_bytes(stems))
         for image in _large_enough(dataset, report):

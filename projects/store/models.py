@@ -15,13 +15,10 @@ from __future__ import annotations
 
 from sqlalchemy import (
     CheckConstraint,
-    Column,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
-    Table,
     Text,
     UniqueConstraint,
 )
@@ -42,7 +39,8 @@ class Base(DeclarativeBase):
     type_annotation_map = {str: Text}
 
 
-def _primary_key() -> Mapped[int]:
+def primary_key() -> Mapped[int]:
+    """An id that is never used twice."""
     return mapped_column(Integer, primary_key=True, autoincrement=True)
 
 
@@ -54,7 +52,7 @@ def _optional(table: str, *, index: bool = False) -> Mapped[int | None]:
     return mapped_column(ForeignKey(f"{table}.id", ondelete="SET NULL"), index=index)
 
 
-_AUTO = {"sqlite_autoincrement": True}
+AUTO = {"sqlite_autoincrement": True}
 STATES = ("unseen", "pending", "partly", "done", "nothing")
 DOUBT = 0.5
 """Pending confidence under which an image counts as doubtful."""
@@ -64,8 +62,8 @@ class ImageRoot(Base):
     """A folder that images were added from; `path` is POSIX, relative to the project folder when `relative` is 1."""
 
     __tablename__ = "image_root"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     path: Mapped[str]
     relative: Mapped[int] = mapped_column(default=0)
 
@@ -85,9 +83,10 @@ class Image(Base):
         Index("ix_image_sha256", "sha256"),
         Index("ix_image_state_min_confidence", "state", "min_confidence"),
         Index("ix_image_exhaustive_order", "exhaustive", "root_id", "lookup"),
-        _AUTO,
+        Index("ix_image_instance_count", "instance_count"),
+        AUTO,
     )
-    id: Mapped[int] = _primary_key()
+    id: Mapped[int] = primary_key()
     root_id: Mapped[int] = mapped_column(ForeignKey("image_root.id", ondelete="CASCADE"))
     rel_path: Mapped[str]
     lookup: Mapped[str]
@@ -130,8 +129,8 @@ class Category(Base):
     """
 
     __tablename__ = "category"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     name: Mapped[str]
     supercategory: Mapped[str] = mapped_column(default="")
     colour: Mapped[str] = mapped_column(default="")
@@ -145,8 +144,8 @@ class KeypointDefinition(Base):
     """A named keypoint of a category; its id stays the same through renames and reorderings. Retired, never deleted."""
 
     __tablename__ = "keypoint_definition"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     category_id: Mapped[int] = _parent("category")
     name: Mapped[str]
     position: Mapped[int] = mapped_column(default=0)
@@ -158,8 +157,8 @@ class SkeletonEdge(Base):
     """A line of the skeleton between two keypoint definitions."""
 
     __tablename__ = "skeleton_edge"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     category_id: Mapped[int] = _parent("category")
     from_id: Mapped[int] = _parent("keypoint_definition", index=False)
     to_id: Mapped[int] = _parent("keypoint_definition", index=False)
@@ -170,8 +169,8 @@ class SidePair(Base):
     """A left/right pair of keypoint definitions."""
 
     __tablename__ = "side_pair"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     category_id: Mapped[int] = _parent("category")
     left_id: Mapped[int] = _parent("keypoint_definition", index=False)
     right_id: Mapped[int] = _parent("keypoint_definition", index=False)
@@ -181,8 +180,8 @@ class Identity(Base):
     """The same individual or object in many images."""
 
     __tablename__ = "identity"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     name: Mapped[str]
     category_id: Mapped[int | None] = _optional("category", index=True)
     note: Mapped[str] = mapped_column(default="")
@@ -192,8 +191,8 @@ class Run(Base):
     """What made proposals: a RunSpec (canonical JSON) and its fingerprint, once per job."""
 
     __tablename__ = "run"
-    __table_args__ = (Index("ix_run_job_fingerprint", "job", "fingerprint"), _AUTO)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (Index("ix_run_job_fingerprint", "job", "fingerprint"), AUTO)
+    id: Mapped[int] = primary_key()
     fingerprint: Mapped[str]
     spec: Mapped[str]
     job: Mapped[str] = mapped_column(default="")
@@ -204,8 +203,8 @@ class Instance(Base):
     """One accepted object in one image. `origin`: human, proposal or imported."""
 
     __tablename__ = "instance"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (Index("ix_instance_category_id_image_id", "category_id", "image_id"), AUTO)
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image")
     category_id: Mapped[int] = _parent("category")
     identity_id: Mapped[int | None] = _optional("identity", index=True)
@@ -228,9 +227,9 @@ class Keypoint(Base):
         CheckConstraint("visibility IN (0, 1, 2)", name="visibility"),
         Index("ix_keypoint_image_id", "image_id"),
         Index("ix_keypoint_definition_id", "definition_id"),
-        _AUTO,
+        AUTO,
     )
-    id: Mapped[int] = _primary_key()
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image", index=False)
     instance_id: Mapped[int] = _parent("instance", index=False)
     definition_id: Mapped[int] = _parent("keypoint_definition", index=False)
@@ -246,8 +245,8 @@ class Mask(Base):
     """The accepted mask of an instance: COCO column-major compressed RLE."""
 
     __tablename__ = "mask"
-    __table_args__ = (UniqueConstraint("instance_id"), _AUTO)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (UniqueConstraint("instance_id"), AUTO)
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image")
     instance_id: Mapped[int] = _parent("instance", index=False)
     height: Mapped[int]
@@ -269,9 +268,9 @@ class Proposal(Base):
     __table_args__ = (
         Index("ix_proposal_image_id_category_id", "image_id", "category_id"),
         Index("ix_proposal_category_id_kind_confidence", "category_id", "kind", "here", "confidence"),
-        _AUTO,
+        AUTO,
     )
-    id: Mapped[int] = _primary_key()
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image", index=False)
     category_id: Mapped[int] = _parent("category", index=False)
     run_id: Mapped[int | None] = _optional("run")
@@ -298,9 +297,9 @@ class KeypointProposalRecord(Base):
         UniqueConstraint("proposal_id", "definition_id"),
         Index("ix_keypoint_proposal_image_id", "image_id"),
         Index("ix_keypoint_proposal_definition_id_confidence", "definition_id", "confidence"),
-        _AUTO,
+        AUTO,
     )
-    id: Mapped[int] = _primary_key()
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image", index=False)
     proposal_id: Mapped[int] = _parent("proposal", index=False)
     definition_id: Mapped[int] = _parent("keypoint_definition", index=False)
@@ -315,8 +314,8 @@ class MaskProposalRecord(Base):
     """The proposed mask of a proposal, pending."""
 
     __tablename__ = "mask_proposal"
-    __table_args__ = (UniqueConstraint("proposal_id"), _AUTO)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (UniqueConstraint("proposal_id"), AUTO)
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image")
     proposal_id: Mapped[int] = _parent("proposal", index=False)
     height: Mapped[int]
@@ -339,9 +338,9 @@ class Decision(Base):
         Index("ix_decision_image_id_category_id", "image_id", "category_id"),
         Index("ix_decision_category_id", "category_id"),
         Index("ix_decision_instance_id", "instance_id"),
-        _AUTO,
+        AUTO,
     )
-    id: Mapped[int] = _primary_key()
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image", index=False)
     category_id: Mapped[int] = _parent("category", index=False)
     definition_id: Mapped[int | None] = _optional("keypoint_definition")
@@ -364,21 +363,18 @@ class NothingHere(Base):
     """A person looked: no instance of this category (NULL: of any) is in the image."""
 
     __tablename__ = "nothing_here"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image")
     category_id: Mapped[int | None] = mapped_column(ForeignKey("category.id", ondelete="CASCADE"), index=True)
 
 
 class Exhaustive(Base):
-    """A person said of a category in an image that all of its instances are labelled (`holds` 1), or that some are not (0).
-
-    No row: nobody said. With 1, what is not labelled may be taken for background.
-    """
+    """Of a category in an image all instances are labelled (`holds` 1), or some are not (0), as a person said; no row: not said."""
 
     __tablename__ = "exhaustive"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image")
     category_id: Mapped[int] = _parent("category")
     holds: Mapped[int]
@@ -388,8 +384,8 @@ class Tag(Base):
     """A word that images or instances can carry."""
 
     __tablename__ = "tag"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     name: Mapped[str]
     colour: Mapped[str] = mapped_column(default="")
 
@@ -398,8 +394,8 @@ class TagLink(Base):
     """A tag on an image, or on one of its instances."""
 
     __tablename__ = "tag_link"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (AUTO,)
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image")
     tag_id: Mapped[int] = _parent("tag")
     instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id", ondelete="CASCADE"), index=True)
@@ -409,8 +405,8 @@ class Split(Base):
     """Which part of a data set (train, val, test) an image belongs to."""
 
     __tablename__ = "split"
-    __table_args__ = (UniqueConstraint("image_id"), _AUTO)
-    id: Mapped[int] = _primary_key()
+    __table_args__ = (UniqueConstraint("image_id"), AUTO)
+    id: Mapped[int] = primary_key()
     image_id: Mapped[int] = _parent("image", index=False)
     name: Mapped[str]
 
@@ -421,76 +417,3 @@ class Setting(Base):
     __tablename__ = "setting"
     key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str]
-
-
-class UndoStep(Base):
-    """One entry of the undo history; `undone` 1: it waits to be redone and its rows hold the state to go forward to.
-
-    `name` is English; `said` is what it was made from, as JSON (NULL: a plain sentence). `origin`: "person", or "program" for
-    what was done by itself in the background.
-    """
-
-    __tablename__ = "undo_step"
-    __table_args__ = (_AUTO,)
-    id: Mapped[int] = _primary_key()
-    name: Mapped[str]
-    said: Mapped[str | None]
-    merge_key: Mapped[str] = mapped_column(default="", index=True)
-    origin: Mapped[str] = mapped_column(server_default="person")
-    undone: Mapped[int] = mapped_column(default=0)
-    rows: Mapped[int] = mapped_column(default=0)
-    created_at: Mapped[str] = mapped_column(default="")
-
-
-UNDO_VALUES = 20
-"""Value columns of `undo_row`; no logged table may have more logged columns."""
-
-
-class UndoRow(Base):
-    """One row as it was before a step touched it (`existed` 0: it was not there). Values are untyped and exact.
-
-    `table_no` is of `TABLE_NUMBERS`; `v0`, `v1`, ... are the columns of `logged_columns`.
-    """
-
-    __tablename__ = "undo_row"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-    step_id: Mapped[int] = mapped_column(ForeignKey("undo_step.id", ondelete="CASCADE"), primary_key=True)
-    table_no: Mapped[int] = mapped_column(primary_key=True)
-    row_id: Mapped[int] = mapped_column(primary_key=True)
-    existed: Mapped[int]
-
-
-for _number in range(UNDO_VALUES):
-    # BLOB columns have no affinity in SQLite: a float, an integer, a text and NULL come back as exactly what went in.
-    UndoRow.__table__.append_column(Column(f"v{_number}", LargeBinary))  # type: ignore[attr-defined]
-
-UNLOGGED_TABLES = frozenset({"setting", "image_total", "undo_step", "undo_row"})
-DERIVED_COLUMNS = {
-    "image": frozenset({
-        "file_state", "state", "instance_count", "keypoint_count", "mask_count", "pending_count", "min_confidence",
-        "exhaustive",
-    })
-}  # fmt: skip
-"""Columns that follow from other rows (or from the disk) and are kept outside undo; refreshed after it."""
-
-
-TABLE_NUMBERS = {
-    name: number
-    for number, name in enumerate(
-        ("image_root", "image", "category", "keypoint_definition", "skeleton_edge", "side_pair", "identity", "run", "instance",
-         "keypoint", "mask", "proposal", "keypoint_proposal", "mask_proposal", "decision", "nothing_here", "tag", "tag_link",
-         "split", "exhaustive")
-    )
-}  # fmt: skip
-"""`undo_row.table_no`: part of the file format, only ever appended to."""
-
-
-def logged_tables() -> list[Table]:
-    """Tables under undo, parents before children."""
-    return [table for table in Base.metadata.sorted_tables if table.name not in UNLOGGED_TABLES]
-
-
-def logged_columns(table: Table) -> list[str]:
-    """Names of the columns of `table` that undo restores (without `id`), in the order of `undo_row.v0...`."""
-    derived = DERIVED_COLUMNS.get(table.name, frozenset())
-    return [column.name for column in table.columns if column.name != "id" and column.name not in derived]

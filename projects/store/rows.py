@@ -181,7 +181,7 @@ class PeakRow:
 
 @dataclass(frozen=True)
 class KeypointProposalRow:
-    """One pending proposed keypoint with its evidence; `peaks` best first."""
+    """One pending proposed keypoint with its evidence; `peaks` best first, `source` the id of the photo it resembles most."""
 
     id: int
     image_id: int
@@ -193,6 +193,7 @@ class KeypointProposalRow:
     confidence: float
     peaks: tuple[PeakRow, ...] = ()
     signals: dict[str, float] = field(default_factory=dict)
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ def copy_instances(
     *,
     backbone: str = DEFAULT_BACKBONE,
     prompt: str = "auto",
-    settings: MatchSettings = MatchSettings(),
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> CopyOutcome:
@@ -44,7 +43,7 @@ def copy_instances(
     scaled with the picture. The engine works before anything is written: the transaction is short, and a cancellation
     leaves nothing behind.
     """
-    return _copy(project, instance_ids, image_ids, _How(engine, backbone, prompt, settings, progress, cancel))
+    return _copy(project, instance_ids, image_ids, _How(engine, backbone, prompt, MatchSettings(), progress, cancel))
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from projects.formats.dataset import (
     ReportItem,
 )
 from projects.formats.registry import get_format
+from projects.places import instance_limit
 from projects.project import Project
-from projects.several import instance_limit
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
 from projects.videos import SETTING as VIDEOS
 from projects.videos import frame_of
@@ -227,7 +227,7 @@ class _Collector:
             if row.category_id in self._by_id:
                 result.setdefault(row.image_id, []).append(self._instance(row))
         if self._options.with_proposals:
-            for proposal in self._project.queries.proposals(image_ids=image_ids):
+            for proposal in self._project.queries.proposals(image_id=image_ids):
                 if proposal.category_id in self._by_id:
                     result.setdefault(proposal.image_id, []).append(self._proposal(proposal))
         return result

@@ -71,13 +71,7 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
         UserInputError: the sizes differ, or differ by the EXIF rotation and nobody said what to do.
     """
     image = match.image
-    size, orientation = (
-        (match.row.size_wh, match.row.orientation)
-        if match.row is not None
-        else ((match.new.width, match.new.height), match.new.orientation)
-        if match.new is not None
-        else ((0, 0), 1)
-    )
+    size, orientation = _shown_size(match)
     stored = size[::-1] if orientation >= 5 else size
     if image.y_up:
         image = downwards(image, stored if exif == "rotate" else size)
@@ -125,26 +119,41 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
     )
 
 
+def _shown_size(match: ImageMatch) -> tuple[tuple[int, int], int]:
+    """Size of the photo as it is shown, and its EXIF orientation."""
+    if match.row is not None:
+        return match.row.size_wh, match.row.orientation
+    if match.new is not None:
+        return (match.new.width, match.new.height), match.new.orientation
+    return (0, 0), 1
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Where photos are looked for, and what is done about differences.
+
+    Attributes:
+        root: folder that a person named; own_root: that of the file; beside: near the file.
+    """
+
+    root: Path | None
+    own_root: Path | None
+    beside: Path
+    exif: str = "ask"
+    overwrite: bool = False
+    skip_bad: bool = False
+    as_proposals: bool = False
+
+
 def make_plan(
-    project: Project,
-    dataset: Dataset,
-    report: Report,
-    *,
-    root: Path | None,
-    own_root: Path | None = None,
-    beside: Path,
-    exif: str = "ask",
-    overwrite: bool = False,
-    skip_bad: bool = False,
-    as_proposals: bool = False,
-    progress: Progress | None = None,
+    project: Project, dataset: Dataset, report: Report, options: PlanOptions, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> ImportPlan:
+) -> ImportPlan:  # fmt: skip
     """Decide everything; reads the project and image headers, writes nothing."""
     plan = ImportPlan(dataset, report)
     plan_categories(project, plan)
-    finder = ImageFinder(project, root, own_root, beside)
-    broken = BadItems(report, skip_bad)
+    finder = ImageFinder(project, options.root, options.own_root, options.beside)
+    broken = BadItems(report, options.skip_bad)
     taken: dict[Any, str] = {}
     oriented = report.extra.pop("oriented", False) is True
     begin(progress, "Looking at photos", len(dataset.images))
@@ -152,7 +161,7 @@ def make_plan(
         tick(progress, cancel, str(image.rel_path))
         try:
             found = finder.find(image, report)
-            match = fit_size(found, exif, report, oriented=oriented) if found is not None else None
+            match = fit_size(found, options.exif, report, oriented=oriented) if found is not None else None
         except AppError as error:
             broken.handle(str(image.rel_path), error)
             continue
@@ -166,7 +175,7 @@ def make_plan(
             continue
         taken[key] = told
         plan.images.append(match)
-    _plan_all_instances(project, plan, overwrite, as_proposals, progress, cancel)
+    _plan_all_instances(project, plan, options.overwrite, options.as_proposals, progress, cancel)
     return plan
 
 

@@ -25,7 +25,7 @@ from projects.store.changes import OpChanges
 from projects.store.inputs import NewInstance, NewKeypoint
 from projects.store.rows import CategoryRow
 from projects.workflows.image_match import ImageMatch
-from projects.workflows.import_plan import EXIF_CHOICES, ImportPlan, InstancePlan, differs, make_plan
+from projects.workflows.import_plan import EXIF_CHOICES, ImportPlan, InstancePlan, PlanOptions, differs, make_plan
 
 SOURCE_KEY = "formats.source"
 MAX_KEPT_EXTRAS = 20_000
@@ -141,13 +141,11 @@ def _plan(
     read = replace(options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif)
     dataset, report = get_format(options.format).reader(path, read, progress, cancel)
     own_root = report.extra.get("images_root")
-    return make_plan(
-        project, dataset, report,
-        root=root, own_root=Path(own_root) if own_root else None,
-        beside=path if path.is_dir() else path.absolute().parent,
-        exif=options.exif, overwrite=options.overwrite, skip_bad=options.skip_bad, as_proposals=options.as_proposals,
-        progress=progress, cancel=cancel,
+    wanted = PlanOptions(
+        root, Path(own_root) if own_root else None, path if path.is_dir() else path.absolute().parent,
+        options.exif, options.overwrite, options.skip_bad, options.as_proposals,
     )  # fmt: skip
+    return make_plan(project, dataset, report, wanted, progress=progress, cancel=cancel)
 
 
 def _scores(instance: DatasetInstance) -> int:

@@ -27,7 +27,8 @@ from projects.workflows.batches import Answers, Batches, OnStored
 from projects.workflows.calibrate import project_calibration
 from projects.workflows.kept import KeptJob, forget, keep, note_progress
 from projects.workflows.match_settings import AUTO_FIELDS, settings_for
-from projects.workflows.propose_plan import CategoryPlan, ProposeOptions, categories_to_propose, plan_category
+from projects.workflows.propose_options import ProposeOptions
+from projects.workflows.propose_plan import CategoryPlan, categories_to_propose, plan_category
 from projects.workflows.telling_apart import look_alikes, wants_apart
 
 BATCH_SIZE = 24

@@ -14,7 +14,6 @@ from engine.api import (
     Engine,
     Exemplar,
     ImageInput,
-    MatchSettings,
     ProposeRequest,
     Rival,
     Target,
@@ -24,11 +23,12 @@ from engine.domain.progress import CancelToken
 from engine.domain.proposals import SimilarityMap
 from engine.domain.texts import said
 from engine.remote import is_there
+from projects.places import instance_limit
 from projects.project import Project
-from projects.several import instance_limit
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
 from projects.workflows.match_settings import settings_for
+from projects.workflows.propose_options import ProposeOptions
 from projects.workflows.rivals import rival_of, rival_schema
 from projects.workflows.targets import Round, complete_images, rounds_of
 
@@ -36,40 +36,6 @@ COLLECTION = 24
 """Photos that stand for the project where matching takes its statistics and settings from the collection."""
 SAME_PLACE = 0.1
 """A keypoint placed so near (longer sides) to where its proposal was rejected takes the rejection back."""
-
-
-@dataclass(frozen=True)
-class ProposeOptions:
-    """What a person may ask for; the defaults need nothing.
-
-    Attributes:
-        category: by name; "" = every category with an exemplar.
-        targets_glob: only file names that fit; image_ids: only these (None = all), in this order.
-        settings: fields that are set override the automatic choice.
-        only_keypoints: names; () = all of the schema.
-        include_labelled: complete instances that lack keypoints, too.
-        apart: leave photos out that clearly look like another category (None: on a sweep, not on photos asked for by id).
-        instances: how many a photo may hold, in place of the category's own setting: auto, one, or a number ("" = its own).
-        other_kinds: also on photos that hold other categories only. Without it those are left out, as long as no photo of
-            the project holds this category together with another: then each photo shows one kind of thing.
-        by_itself: nobody asked for it (a background improvement); undo takes it back with the step of the person before it.
-        job: calls with the same name are one undo step ("" = this call alone); step_name: what the undo list calls it.
-    """
-
-    category: str = ""
-    backbone: str = DEFAULT_BACKBONE
-    prompt: str = "auto"
-    targets_glob: str = ""
-    image_ids: tuple[int, ...] | None = None
-    settings: MatchSettings = MatchSettings()
-    only_keypoints: tuple[str, ...] = ()
-    include_labelled: bool = True
-    other_kinds: bool = True
-    apart: bool | None = None
-    instances: str = ""
-    job: str = ""
-    step_name: str = ""
-    by_itself: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from projects.formats.schemas import guess_pairs
-from projects.several import taken_places
+from projects.places import taken_places
 from projects.store.queries import Queries
 from projects.store.rows import CategoryRow
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from engine.api import FIRST_LOOK, Target
 from engine.domain.geometry import expand_box
+from projects.places import taken_places
 from projects.project import Project
-from projects.several import taken_places
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, ImageRow, InstanceRow
 from projects.workflows.rivals import rival_of, rival_places
 
 if TYPE_CHECKING:
-    from projects.workflows.propose_plan import ProposeOptions
+    from projects.workflows.propose_options import ProposeOptions
 
 
 @dataclass(frozen=True)

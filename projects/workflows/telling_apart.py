@@ -23,7 +23,7 @@ from projects.store.rows import CategoryRow
 from projects.workflows.rivals import rival_of
 
 if TYPE_CHECKING:
-    from projects.workflows.propose_plan import ProposeOptions
+    from projects.workflows.propose_options import ProposeOptions
 
 COLLECTION = 24
 """Photos without labels, spread over the project, that stand for the collection."""

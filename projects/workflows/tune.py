@@ -35,7 +35,8 @@ from projects.store.rows import CategoryRow
 from projects.workflows.batches import OnStored
 from projects.workflows.kept import KeptJob, forget, keep, note_progress
 from projects.workflows.propose import CategoryOutcome, ProposeSweep
-from projects.workflows.propose_plan import ProposeOptions, collection_of, exemplars_of
+from projects.workflows.propose_options import ProposeOptions
+from projects.workflows.propose_plan import collection_of, exemplars_of
 
 MIN_INSTANCES = 3
 NOTE_EVERY_S = 0.5

@@ -124,7 +124,7 @@ def test_new_photos_are_described_while_nothing_else_runs(
     space.indexer.look()
     assert not service.busy, "nobody searches individuals here"
     space.session.write(lambda do: do.add_identity("Pip", space.labelling.category.id))
-    driver.window.commands.add_images([make_photos(tmp_path / "more", 6)])
+    driver.window.commands.project.add_images([make_photos(tmp_path / "more", 6)])
     driver.until(lambda: len(space.session.queries.image_ids()) > 4 and not service.busy)
     assert space.indexer._timer.isActive()
     space.indexer.look()

@@ -144,7 +144,7 @@ def test_two_windows_of_two_processes_on_one_project(
         assert "read-only" in driver.window.message_bar.text or "read" in driver.window.message_bar.text
         assert space.session.queries.counts().keypoints == 5
         driver.window.message_bar.hide()
-        driver.window.commands.take_dropped(dropped([make_photos(tmp_path / "more", 1)]))
+        driver.window.commands.project.take_dropped(dropped([make_photos(tmp_path / "more", 1)]))
         driver.until(lambda: "read-only" in driver.window.message_bar.text, 60)
         assert driver.window.findChildren(CrashDialog) == []
         # What the other window does is seen here.
@@ -184,7 +184,7 @@ def test_mixed_rubbish_adds_only_the_photos(driver: Driver, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     make_rubbish(tmp_path / "drop")
     make_photos(tmp_path / "drop" / "photos", 2)
-    driver.window.commands.take_dropped(dropped([tmp_path / "drop", tmp_path / "drop" / "paper.pdf"]))
+    driver.window.commands.project.take_dropped(dropped([tmp_path / "drop", tmp_path / "drop" / "paper.pdf"]))
     driver.until(lambda: "2 photos added" in driver.window.message_bar.text, 60)
     assert driver.space.session.queries.counts().all == 6
 
@@ -192,13 +192,13 @@ def test_mixed_rubbish_adds_only_the_photos(driver: Driver, tmp_path: Path, monk
 def test_a_pdf_on_the_start_page_is_refused_with_what_to_do(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
     driver = make_driver()
     (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.4 nothing")
-    driver.window.commands.take_dropped(dropped([tmp_path / "paper.pdf"]))
+    driver.window.commands.project.take_dropped(dropped([tmp_path / "paper.pdf"]))
     assert "Nothing that was dropped is a photo" in driver.window.message_bar.text
     assert driver.window.commands.dialogs.dialog("new") is None
 
 
 def test_a_path_that_vanished_between_drop_and_look_is_told(driver: Driver, tmp_path: Path) -> None:
-    driver.window.commands.take_dropped(dropped([tmp_path / "gone.jpg"]))
+    driver.window.commands.project.take_dropped(dropped([tmp_path / "gone.jpg"]))
     driver.until(lambda: "gone.jpg" in driver.window.message_bar.text, 60)
 
 
@@ -209,7 +209,7 @@ def test_thousands_of_dropped_files_leave_the_window_alive(driver: Driver, tmp_p
     one = (folder / "0.png").read_bytes()
     for number in range(1, 2000):
         (folder / f"{number}.png").write_bytes(one + number.to_bytes(4, "big"))
-    driver.window.commands.take_dropped(dropped(sorted(folder.iterdir())))
+    driver.window.commands.project.take_dropped(dropped(sorted(folder.iterdir())))
     # What is on screen gets in between the files.
     heard: list[object] = []
     driver.window.program.engine.submit("here", lambda context: heard.append(1), priority=0, quiet=True)

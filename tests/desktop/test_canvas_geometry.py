@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desktop.canvas.content import CanvasContent, InstanceContent, PointState
+from desktop.canvas.content import CanvasContent, InstanceContent
 from desktop.canvas.hit import (
     box_handles,
     drag_box_handle,
@@ -23,6 +23,7 @@ from desktop.canvas.pyramid import ImagePyramid, halve
 from desktop.canvas.simplify import simplify_ring
 from desktop.canvas.transforms import shifted_instance, turned_instance
 from desktop.canvas.viridis import heat_image, viridis
+from desktop.states import PointState
 from engine.domain.masks import MaskRLE
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])

@@ -119,7 +119,7 @@ def test_check_names_what_looks_wrong_on_the_photo_in_front(
     image = driver.space.labelling.image
     instance = driver.space.session.queries.instances(image_ids=[image.id])[0]
     finding = Finding("far", image.file_name, image.id, instance.id, "figure", "left_ear", 2.0, "left_ear looks odd")
-    driver.window.commands._check_done((finding,))
+    driver.window.commands.engine.check_done((finding,))
     assert driver.space.labelling.focused_name == "left_ear"
     assert driver.window.job_bar.step.whole_text.startswith("left_ear looks unlike that of the other photos")
     driver.space.step_image(1)

@@ -8,7 +8,7 @@ from PySide6.QtTest import QTest
 
 from desktop.session.place import Place, place_from_setting
 from desktop.window.docks import HEIGHTS
-from desktop.window.workspace import Workspace
+from desktop.workspace import Workspace
 from tests.support.window import Driver
 
 

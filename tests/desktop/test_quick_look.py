@@ -14,7 +14,7 @@ from projects.project import Project
 from projects.store.inputs import NewImage, NewKeypoint
 from projects.workflows.propose import Pace, ProposeSweep
 from projects.workflows.propose_all import sweep_outcome
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 
 class Looking:

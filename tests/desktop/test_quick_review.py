@@ -11,9 +11,9 @@ from PySide6.QtGui import QContextMenuEvent, QImage, QPainter
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
-from desktop.canvas.content import PointState
 from desktop.canvas.items import mark_size
-from desktop.canvas.marks import draw_mark
+from desktop.canvas.marks import MarkLook, draw_mark
+from desktop.states import PointState
 from tests.support.window import Driver
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -124,7 +124,7 @@ def silhouette(side: str, state: PointState, size: float = 9.0) -> np.ndarray:
     image = QImage(40, 40, QImage.Format.Format_RGB32)
     image.fill(0x808080)
     painter = QPainter(image)
-    draw_mark(painter, QPointF(20, 20), state, size_px=size, side=side)
+    draw_mark(painter, QPointF(20, 20), state, MarkLook(size_px=size, side=side))
     painter.end()
     pixels = np.frombuffer(image.constBits(), dtype=np.uint8).reshape(40, 40, 4)[..., :3].astype(int)
     return np.abs(pixels - 0x80).max(axis=-1) > 40

@@ -43,7 +43,7 @@ def test_labels_beside_the_photos_are_offered(make_driver: Callable[..., Driver]
     Project.create(empty, name="new").close()
     driver = make_driver()
     assert driver.window.open_project(empty)
-    driver.window.commands.take_dropped(dropped([folder]))
+    driver.window.commands.project.take_dropped(dropped([folder]))
     driver.until(lambda: "3 photos added" in driver.window.message_bar.text)
     assert "labels.json" in driver.window.message_bar._hint.text()
     offer = next(b for b in driver.window.message_bar.findChildren(QPushButton) if b.text() == "Import them...")
@@ -114,17 +114,17 @@ def test_a_label_that_is_fine_is_not_found_again_until_it_moves(
         Finding("far", "", i.image_id, i.id, "figure", "left_ear", 3.0 - n, "left_ear looks odd")
         for n, i in enumerate(instances)
     )
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert "Enter: it is fine" in driver.window.job_bar.step.whole_text
     first = space.labelling.image.id
     assert first == instances[0].image_id
     driver.key(Qt.Key.Key_Return)
     assert space.labelling.image.id == instances[1].image_id, "on to the next finding"
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert sorted(space.queue.findings) == [instances[1].image_id, instances[2].image_id]
     ear = next(k for k in instances[0].keypoints if k.definition_id == space.labelling.category.definition_ids[1])
     space.session.write(lambda do: do.move_keypoint(ear.id, ear.x + 9, ear.y))
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert first in space.queue.findings, "it was moved: what was said about it no longer holds"
 
 
@@ -134,9 +134,9 @@ def test_all_fine_says_so(make_driver: Callable[..., Driver], tmp_path: Path, ph
     driver.photo_shown()
     [instance] = driver.space.session.queries.instances()
     finding = Finding("far", "", instance.image_id, instance.id, "figure", "nose", 3.0, "nose looks odd")
-    driver.window.commands._check_done((finding,))
+    driver.window.commands.engine.check_done((finding,))
     driver.key(Qt.Key.Key_Return)
-    driver.window.commands._check_done((finding,))
+    driver.window.commands.engine.check_done((finding,))
     assert "called fine" in driver.window.message_bar.text
 
 
@@ -168,6 +168,42 @@ def test_the_photos_a_proposal_comes_from_are_shown_and_lead_there(proposed: Dri
     QTest.mouseClick(row.buttons[0], Qt.MouseButton.LeftButton)
     assert space.labelling.image.id == first
     proposed.until(lambda: not row.isVisible())
+
+
+def test_the_photo_that_a_point_resembles_most_comes_first(
+    make_driver: Callable[..., Driver], tmp_path: Path, photos: Path
+) -> None:
+    from tests.support.proposals import propose_figures
+
+    folder = make_project(tmp_path / "figures.kinmark", photos, labelled=3)
+    with Project.open(folder) as project:
+        ids = [row.id for row in project.queries.images()]
+    propose_figures(folder, exemplars=ids[:3], sources={0: ids[2], 1: ids[1]})
+    driver = make_driver()
+    assert driver.window.open_project(folder)
+    driver.photo_shown()
+    driver.space.labelling.show_image(ids[3])
+    evidence = driver.space.evidence
+    for focused, first in ((0, 2), (1, 1), (2, 0)):
+        driver.space.labelling.focus(focused)
+        driver.until(lambda: evidence.exemplars.isVisible())
+        driver.until(lambda f=first: evidence.exemplars._crops[0].image_id == ids[f])
+        assert len(evidence.exemplars._crops) == 3
+        told = evidence.exemplars_title.text()
+        assert told == (f"Most like photo_{first}.png:" if focused < 2 else "From photo_0.png:"), told
+    driver.space.labelling.focus(0)
+    driver.until(lambda: evidence.exemplars._crops[0].image_id == ids[2])
+    QTest.mouseClick(evidence.exemplars.buttons[0], Qt.MouseButton.LeftButton)
+    assert driver.space.labelling.image.id == ids[2]
+
+
+def test_the_status_line_says_how_many_of_an_instance_should_be_right(proposed: Driver) -> None:
+    proposed.key(Qt.Key.Key_N)
+    proposed.photo_shown()
+    selected = proposed.space.labelling.selected
+    mean = sum(k.confidence for k in selected.pending.values()) / len(selected.pending)
+    assert selected.expected_precision == pytest.approx(mean)
+    assert f"Ctrl+Enter all 5 ({mean:.0%} right)" in proposed.window.job_bar.step.whole_text
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver)
     far, double = add(1, 0.0), add(0, 2.0)
     first = queries.instances(image_id=row.id)[0].id
     findings = check(space.session.project, object(), CheckOptions(looks=False))
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert space.labelling.selected_key == f"i{double}"
     step = driver.window.job_bar.step.whole_text
     assert "labelled twice" in step and "J merges" in step
@@ -290,10 +290,10 @@ def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver)
     driver.key(Qt.Key.Key_J)
     assert {i.id for i in queries.instances(image_id=row.id)} == {double, far}, "no question: the check knows which"
     driver.key(Qt.Key.Key_Z, CONTROL)
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     driver.key(Qt.Key.Key_Return)
     assert {i.id for i in queries.instances(image_id=row.id)} == {first, far, double}
-    driver.window.commands._check_done(findings)
+    driver.window.commands.engine.check_done(findings)
     assert not space.queue.findings, "a person said that both are there"
 
 

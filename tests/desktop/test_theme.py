@@ -7,16 +7,16 @@ from collections import Counter
 import numpy as np
 import pytest
 from PySide6.QtGui import QColor, QImage, QPainter, QPalette
-from PySide6.QtWidgets import QComboBox, QStyleOptionGraphicsItem
+from PySide6.QtWidgets import QComboBox, QPushButton, QStyleOptionGraphicsItem
 
 from desktop.canvas.items import MaskItem
-from desktop.theme.apply import blend, is_dark, style_sheet
+from desktop.theme.apply import CHOSEN, blend, is_dark, style_sheet
 from desktop.theme.colours import ACCENT, dark_palette, instance_colour, light_palette, warning_text
 from desktop.widgets.fields import Choice
 from tests.desktop.test_accessible import DIALOGS, PAGES
 from tests.support.window import Driver
 
-ROLE = QPalette.ColorRole
+ROLE, GROUP = QPalette.ColorRole, QPalette.ColorGroup
 
 
 def luminance(colour: QColor) -> float:
@@ -47,8 +47,42 @@ def test_text_can_be_read(palette: QPalette) -> None:
             assert contrast(palette.color(role), ground) >= 4.5, (role, ground.name())
     for ground in [*grounds, rows[0]]:
         assert contrast(palette.color(ROLE.PlaceholderText), ground) >= 4.5, ground.name()
-    assert contrast(warning_text(palette), palette.color(ROLE.Base)) >= 4.5
     assert contrast(palette.color(ROLE.HighlightedText), palette.color(ROLE.Highlight)) >= 4.5
+
+
+def test_text_of_every_state_can_be_read(palette: QPalette) -> None:
+    """Dim words, warnings and links on grounds that are chosen, hovered or pressed; what is disabled or in the background."""
+    window, base, accent = (palette.color(role) for role in (ROLE.Window, ROLE.Base, ROLE.Highlight))
+    grounds = [window, base, palette.color(ROLE.AlternateBase), blend(accent, base, CHOSEN)]
+    grounds += [blend(accent, ground, 0.15) for ground in (window, base)]
+    words = [palette.color(ROLE.WindowText), palette.color(ROLE.PlaceholderText), warning_text(palette)]
+    for ground in grounds:
+        for word in words:
+            assert contrast(word, ground) >= 4.5, (word.name(), ground.name())
+    for ground in grounds[:3]:
+        assert contrast(palette.color(ROLE.Link), ground) >= 4.5, ground.name()
+    for group in (GROUP.Disabled, GROUP.Inactive):
+        for role in (ROLE.WindowText, ROLE.Text, ROLE.ButtonText):
+            for ground in grounds[:2]:
+                assert contrast(palette.color(group, role), ground) >= 4.5, (group, role, ground.name())
+        chosen = palette.color(group, ROLE.HighlightedText), palette.color(group, ROLE.Highlight)
+        assert contrast(*chosen) >= 4.5, (group, chosen)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_buttons_of_every_state_can_be_read(driver: Driver, theme: str) -> None:
+    """As they are painted: plain, the default one, and both switched off."""
+    driver.space.program.settings.change(theme=theme)
+    for default in (False, True):
+        for enabled in (True, False):
+            button = QPushButton("Accept HHH")
+            button.setDefault(default)
+            button.setObjectName("primary" if default else "")
+            button.setEnabled(enabled)
+            button.resize(button.sizeHint())
+            got = _readable(button.grab(button.rect().adjusted(8, 5, -8, -5)).toImage())
+            assert got >= 4.5, (default, enabled, got)
+            button.deleteLater()
 
 
 def test_focus_rings_can_be_seen(palette: QPalette) -> None:

@@ -95,12 +95,17 @@ def _step_names() -> dict[str, str]:
     places = (ROOT / "projects", ROOT / "desktop" / "session", ROOT / "desktop" / "window", ROOT / "kinmark")
     for path in (path for place in places for path in place.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+            texts: list[ast.expr] = []
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "op.name":
+                texts = [node.value]
+            elif not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
                 continue
-            texts: list[ast.expr] = [k.value for k in node.keywords if k.arg == "step_name"]
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            if called == "operation" or (called == "group" and "project" in ast.unparse(node.func)):
-                texts += node.args[:1]
+            else:
+                texts = [k.value for k in node.keywords if k.arg == "step_name"]
+            function = node.func if isinstance(node, ast.Call) else None
+            called = function.attr if isinstance(function, ast.Attribute) else ""
+            if called == "operation" or (called == "group" and function is not None and "project" in ast.unparse(function)):
+                texts += node.args[:1] if isinstance(node, ast.Call) else []
             for part in (p for text in texts for p in ast.walk(text)):
                 if isinstance(part, ast.JoinedStr):
                     found[ast.unparse(part)] = path.name

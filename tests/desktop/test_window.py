@@ -151,7 +151,7 @@ def test_dropping_rubbish_says_so_and_adds_nothing(driver: Driver, tmp_path: Pat
     folder.mkdir()
     (folder / "paper.pdf").write_bytes(b"%PDF-1.4 nothing")
     (folder / "loop").symlink_to(folder)
-    driver.window.commands.take_dropped(dropped([folder]))
+    driver.window.commands.project.take_dropped(dropped([folder]))
     driver.until(lambda: "0 photos added" in driver.window.message_bar.text)
     assert driver.space.session.queries.counts().all == 4
 

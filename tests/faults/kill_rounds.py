@@ -98,7 +98,7 @@ def choose(project: Project, rng: random.Random, name: str) -> list[Any]:
         return ["propose", rng.sample(free, min(3, len(free)))]
     if kind == "accept" and state["pending"]:
         images = rng.sample(state["pending"], min(2, len(state["pending"])))
-        xs = {str(p.image_id): p.keypoints[0].x for p in queries.proposals(image_ids=images)}
+        xs = {str(p.image_id): p.keypoints[0].x for p in queries.proposals(image_id=images)}
         return ["accept", images, xs]
     if kind == "undo" and len(queries.history(3)) > 2:
         return ["undo"]

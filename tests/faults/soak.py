@@ -30,7 +30,7 @@ from engine.domain.proposals import InstanceProposal
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 from tests.support.projects import keypoint_proposal, make_project
 
 

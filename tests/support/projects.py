@@ -17,8 +17,9 @@ from engine.domain.masks import MaskRLE
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal, Peak
 from engine.domain.runspec import RunSpec
 from projects.project import Project
+from projects.store.history import UNLOGGED_TABLES
 from projects.store.inputs import InstancePart, NewImage, NewInstance, NewKeypoint
-from projects.store.models import UNLOGGED_TABLES, Base
+from projects.store.models import Base
 
 SCHEMA = KeypointSchema(("nose", "l_ear", "r_ear", "tail"), ((0, 1), (0, 2), (0, 3)), ((1, 2),))
 SIZE_WH = (64, 48)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.domain.keypoints import Visibility
@@ -16,8 +17,17 @@ CONFIDENCE = (0.97, 0.92, 0.85, 0.40, 0.95)
 SPEC = RunSpec("match", "toy", settings={"labelled": 1})
 
 
-def propose_figures(folder: Path, category: str = "figure") -> None:
-    """Pending keypoints at the true places (the fourth 12 px off, its second peak right) on all unlabelled photos."""
+def propose_figures(
+    folder: Path,
+    category: str = "figure",
+    *,
+    exemplars: Sequence[int] = (1,),
+    sources: Mapping[int, int] | None = None,
+) -> None:
+    """Pending keypoints at the true places (the fourth 12 px off, its second peak right) on all unlabelled photos.
+
+    `exemplars` are ids of photos; `sources` says which of them a keypoint (by its place in the schema) comes from.
+    """
     with Project.open(folder) as project:
         kind = project.queries.category(category)
         assert kind is not None
@@ -33,10 +43,10 @@ def propose_figures(folder: Path, category: str = "figure") -> None:
                 points.append(
                     KeypointProposal(
                         names[k], first.x, first.y, CONFIDENCE[k] - 0.01 * index, Visibility.VISIBLE,
-                        KeypointSignals(0.8, 0.2, 0.02, 1.0), (first, second, Peak(5.0, 5.0, 0.2)),
+                        KeypointSignals(0.8, 0.2, 0.02, 1.0), (first, second, Peak(5.0, 5.0, 0.2)), str((sources or {}).get(k, "")),
                     )
                 )  # fmt: skip
             proposals.append(
-                InstanceProposal("r", str(row.id), category, tuple(points), 0.9, None, SPEC, ("1",))
+                InstanceProposal("r", str(row.id), category, tuple(points), 0.9, None, SPEC, tuple(map(str, exemplars)))
             )
         project.operations.add_keypoint_proposals(proposals, kind.id, job="test")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QKeyEvent, QPainter
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
 
 if TYPE_CHECKING:
-    from desktop.canvas.view import CanvasView
+    from desktop.canvas.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class ToolEvent:
     modifiers: Qt.KeyboardModifier
     double: bool = False
 
+    @staticmethod
+    def of(event: QMouseEvent, xy_image: tuple[float, float], double: bool = False) -> ToolEvent:
+        """A mouse event at `xy_image`."""
+        return ToolEvent(xy_image, event.position(), event.button(), event.buttons(), event.modifiers(), double)
+
     def has(self, modifier: Qt.KeyboardModifier) -> bool:
         """Whether a modifier key is held."""
         return bool(self.modifiers & modifier)
@@ -34,7 +39,7 @@ class Tool:
     name = "none"
     cursor: Qt.CursorShape = Qt.CursorShape.ArrowCursor
 
-    def __init__(self, view: CanvasView) -> None:
+    def __init__(self, view: Surface) -> None:
         self.view = view
 
     def activated(self) -> None:

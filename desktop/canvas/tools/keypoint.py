@@ -13,7 +13,7 @@ from desktop.canvas.tools.base import ToolEvent
 from desktop.canvas.tools.select import SelectTool
 
 if TYPE_CHECKING:
-    from desktop.canvas.view import CanvasView
+    from desktop.canvas.surface import Surface
 
 
 class KeypointTool(SelectTool):
@@ -26,7 +26,7 @@ class KeypointTool(SelectTool):
     name = "keypoint"
     cursor = Qt.CursorShape.CrossCursor
 
-    def __init__(self, view: CanvasView) -> None:
+    def __init__(self, view: Surface) -> None:
         super().__init__(view)
         self.next_name = ""
         self._ghost: QPointF | None = None

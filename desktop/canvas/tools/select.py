@@ -23,7 +23,7 @@ from desktop.canvas.transforms import shifted_instance
 from engine.domain.geometry import Box
 
 if TYPE_CHECKING:
-    from desktop.canvas.view import CanvasView
+    from desktop.canvas.surface import Surface
 
 DRAG_START_PX = 3.0
 _ARROWS = {
@@ -51,7 +51,7 @@ class SelectTool(Tool):
 
     name = "select"
 
-    def __init__(self, view: CanvasView) -> None:
+    def __init__(self, view: Surface) -> None:
         super().__init__(view)
         self._point: PointHit | None = None
         self._whole: InstanceContent | None = None

@@ -17,7 +17,7 @@ from desktop.theme.colours import instance_colour
 from engine.domain.geometry import apply_affine
 
 if TYPE_CHECKING:
-    from desktop.canvas.view import CanvasView
+    from desktop.canvas.surface import Surface
 
 
 class BoxTool(Tool):
@@ -26,7 +26,7 @@ class BoxTool(Tool):
     name = "box"
     cursor = Qt.CursorShape.CrossCursor
 
-    def __init__(self, view: CanvasView) -> None:
+    def __init__(self, view: Surface) -> None:
         super().__init__(view)
         self._start: tuple[float, float] | None = None
         self._end = (0.0, 0.0)
@@ -84,7 +84,7 @@ class BrushTool(Tool):
     cursor = Qt.CursorShape.CrossCursor
     erase = False
 
-    def __init__(self, view: CanvasView) -> None:
+    def __init__(self, view: Surface) -> None:
         super().__init__(view)
         self.radius_px = 12.0
         self._mask: np.ndarray | None = None
@@ -195,7 +195,7 @@ class PolygonTool(Tool):
     name = "polygon"
     cursor = Qt.CursorShape.CrossCursor
 
-    def __init__(self, view: CanvasView) -> None:
+    def __init__(self, view: Surface) -> None:
         super().__init__(view)
         self.points: list[tuple[float, float]] = []
         self._drag: int | None = None

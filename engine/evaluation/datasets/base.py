@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.domain.errors import ImportFileError
 from engine.domain.geometry import Box
+from engine.domain.texts import said
 from engine.imaging import read_header
 
 
@@ -39,7 +40,7 @@ class EvaluationPair:
 def missing(path: Path, what: str) -> ImportFileError:
     """A file or folder of the layout that is not there."""
     return ImportFileError(
-        f"{path} is not there ({what}).", "Give the folder that holds the archive as it is distributed."
+        said("{0} is not there ({1}).", path, what), "Give the folder that holds the archive as it is distributed."
     )
 
 
@@ -50,7 +51,7 @@ def load_json(path: Path) -> Any:
     except FileNotFoundError:
         raise missing(path, "an annotation file") from None
     except (OSError, ValueError) as error:
-        raise ImportFileError(f"{path} is no readable JSON.", "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(said("{0} is no readable JSON.", path), "Unpack the archive again.", repr(error)) from None
 
 
 def read_lines(path: Path) -> list[str]:
@@ -60,7 +61,7 @@ def read_lines(path: Path) -> list[str]:
     except FileNotFoundError:
         raise missing(path, "a list of the archive") from None
     except (OSError, ValueError) as error:
-        raise ImportFileError(f"{path} is no readable text.", "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(said("{0} is no readable text.", path), "Unpack the archive again.", repr(error)) from None
 
 
 def points_of(values: Any, where: str) -> NDArray[np.float64]:
@@ -69,7 +70,7 @@ def points_of(values: Any, where: str) -> NDArray[np.float64]:
         points = np.asarray(values, dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
         raise ImportFileError(
-            f"{where} holds points that are no pairs of numbers.", "Unpack the archive again."
+            said("{0} holds points that are no pairs of numbers.", where), "Unpack the archive again."
         ) from None
     return points
 

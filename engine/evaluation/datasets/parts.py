@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.domain.errors import ImportFileError
 from engine.domain.geometry import Box
+from engine.domain.texts import said
 from engine.evaluation.datasets.base import EvaluationPair, load_json, missing, read_lines, size_of
 
 CUB_CLASSES = 3
@@ -48,7 +49,7 @@ def _table(path: Path, columns: int) -> dict[int, list[list[str]]]:
         try:
             rows[int(cells[0])].append(cells[1:])
         except (ValueError, IndexError):
-            raise ImportFileError(f"{path} line {number} cannot be read.", "Unpack the archive again.") from None
+            raise ImportFileError(said("{0} line {1} cannot be read.", path, number), "Unpack the archive again.") from None
     return rows
 
 
@@ -70,7 +71,7 @@ def read_cub(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
                 base / "images" / rows[0][0], f"class{kind}", values[:, :2], values[:, 2] > 0, (x, y, x + w, y + h)
             )
         except (IndexError, ValueError, KeyError) as error:
-            raise ImportFileError(f"{base}: the lists say too little about image {number}.", "Unpack the archive again.",
+            raise ImportFileError(said("{0}: the lists say too little about image {1}.", base, number), "Unpack the archive again.",
                                   repr(error)) from None  # fmt: skip
         grouped[kind].append(photo)
     for photos in grouped.values():
@@ -98,7 +99,7 @@ def read_ap10k(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
             if photo is not None:
                 grouped[photo.category].append(photo)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ImportFileError(f"{file} is no COCO keypoint file.", "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(said("{0} is no COCO keypoint file.", file), "Unpack the archive again.", repr(error)) from None
     generator = np.random.default_rng(0)
     for _, photos in sorted(grouped.items()):
         every = list(combinations(photos, 2))

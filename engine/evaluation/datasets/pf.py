@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.domain.errors import ImportFileError
+from engine.domain.texts import said
 from engine.evaluation.datasets.base import EvaluationPair, missing, points_of, size_of
 
 VOC = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
@@ -22,7 +23,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     except FileNotFoundError:
         raise missing(path, "the list of pairs") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise ImportFileError(f"{path} is no readable CSV.", "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(said("{0} is no readable CSV.", path), "Unpack the archive again.", repr(error)) from None
 
 
 def _base(root: Path, *names: str) -> Path:
@@ -40,9 +41,9 @@ def read_pfpascal(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
             category = VOC[int(row["class"]) - 1]
             source, target = (images / Path(row[f"{side}_image"]).name for side in ("source", "target"))
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ImportFileError(f"{where} is no PF-Pascal pair.", "Use the published CSV.", repr(error)) from None
+            raise ImportFileError(said("{0} is no PF-Pascal pair.", where), "Use the published CSV.", repr(error)) from None
         if len({len(c) for c in columns}) != 1:
-            raise ImportFileError(f"{where} has coordinate lists of different lengths.", "Use the published CSV.")
+            raise ImportFileError(said("{0} has coordinate lists of different lengths.", where), "Use the published CSV.")
         a, b = np.array(columns[:2]).T.reshape(-1, 2), np.array(columns[2:]).T.reshape(-1, 2)
         use = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
         yield EvaluationPair(
@@ -61,7 +62,7 @@ def read_pfwillow(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
                       for s in "AB"}  # fmt: skip
             names = [row["imageA"], row["imageB"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise ImportFileError(f"{where} is no PF-Willow pair.", "Use the published CSV.", repr(error)) from None
+            raise ImportFileError(said("{0} is no PF-Willow pair.", where), "Use the published CSV.", repr(error)) from None
         paths = [_willow_path(base, name) for name in names]
         category = Path(names[0]).parts[-2]
         yield EvaluationPair(

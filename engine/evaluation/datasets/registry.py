@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.domain.errors import UserInputError
+from engine.domain.texts import said
 from engine.evaluation.datasets.base import EvaluationPair
 from engine.evaluation.datasets.parts import read_ap10k, read_cub
 from engine.evaluation.datasets.pf import read_pfpascal, read_pfwillow
@@ -23,7 +24,7 @@ DATASETS: dict[str, Callable[[Path, str], Iterator[EvaluationPair]]] = {
 def read_pairs(dataset: str, root: Path, split: str = "test") -> Iterator[EvaluationPair]:
     """Pairs of a published archive; UserInputError for an unknown name or a folder that is not there."""
     if dataset not in DATASETS:
-        raise UserInputError(f"There is no data set '{dataset}'.", f"Known: {', '.join(DATASETS)}.")
+        raise UserInputError(said("There is no data set '{0}'.", dataset), said("Known: {0}.", ', '.join(DATASETS)))
     if not root.is_dir():
-        raise UserInputError(f"{root} is no folder.", "Give the folder of the unpacked archive.")
+        raise UserInputError(said("{0} is no folder.", root), "Give the folder of the unpacked archive.")
     return DATASETS[dataset](root, split)

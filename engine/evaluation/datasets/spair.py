@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.domain.errors import ImportFileError
+from engine.domain.texts import said
 from engine.evaluation.datasets.base import EvaluationPair, load_json, missing, points_of, read_lines
 
 FOLDER = "SPair-71k"
@@ -42,4 +43,4 @@ def _read_pair(base: Path, folder: Path, name: str) -> EvaluationPair:
             sizes[0], sizes[1], boxes[0], boxes[1],  # type: ignore[arg-type]
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ImportFileError(f"{path} is no SPair pair.", "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(said("{0} is no SPair pair.", path), "Unpack the archive again.", repr(error)) from None

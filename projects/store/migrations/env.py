@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from projects.store import history  # noqa: F401 - its tables belong to the metadata
 from projects.store.models import Base
 
 connection = context.config.attributes["connection"]

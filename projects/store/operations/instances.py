@@ -160,12 +160,9 @@ class InstanceOperations(OperationGroup):
         identity_id: int | None = None,
         origin: str = HUMAN,
         source_id: str | None = None,
-        extra: dict[str, Any] | None = None,
     ) -> OpChanges:
         """Label one object; `ids[0]` is the instance. See `keypoints_of` for keypoints given as arrays."""
-        new = NewInstance(
-            image_id, category_id, tuple(keypoints), box, mask, identity_id, origin, source_id, extra or {}
-        )
+        new = NewInstance(image_id, category_id, tuple(keypoints), box, mask, identity_id, origin, source_id, {})
         return self.add_instances([new], name="Add an instance")
 
     def add_instances(self, instances: Sequence[NewInstance], *, name: str = "") -> OpChanges:
@@ -202,7 +199,7 @@ class InstanceOperations(OperationGroup):
         """Set a keypoint whether it exists or not (x, y None with visibility 0); a person's word, so origin human."""
         with self._runner.operation("Place a keypoint") as op:
             row = op.require("instance", instance_id, "instance")
-            op.name = f"Place {_definition_name(op, definition_id)}"
+            op.name = said("Place {name}", name=_definition_name(op, definition_id))
             new = NewKeypoint(definition_id, x, y, visibility, origin)
             self._own_definition(op, row["category_id"], [definition_id])
             values = keypoint_row(new, row["image_id"], instance_id, origin)
@@ -237,7 +234,7 @@ class InstanceOperations(OperationGroup):
         """
         with self._runner.operation("Move a keypoint", merge_key=merge_key) as op:
             row = op.require("keypoint", keypoint_id, "keypoint")
-            op.name = f"Move {_definition_name(op, row['definition_id'])}"
+            op.name = said("Move {name}", name=_definition_name(op, row["definition_id"]))
             new_x, new_y, visibility = checked_point(x, y, row["visibility"] or 2)
             op.run(
                 "UPDATE keypoint SET x = ?, y = ?, visibility = ? WHERE id = ?", (new_x, new_y, visibility, keypoint_id)

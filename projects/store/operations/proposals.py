@@ -41,7 +41,8 @@ def _number(value: float) -> float | None:
 def _detail(keypoint: KeypointProposal) -> str:
     signals = {name: _number(value) for name, value in vars(keypoint.signals).items()}
     peaks = [[peak.x, peak.y, peak.score] for peak in keypoint.peaks[:MAX_PEAKS]]
-    return to_json({"signals": {k: v for k, v in signals.items() if v is not None}, "peaks": peaks})
+    source = {"source": keypoint.source} if keypoint.source else {}
+    return to_json({"signals": {k: v for k, v in signals.items() if v is not None}, "peaks": peaks, **source})
 
 
 def run_id_for(op: Op, spec: RunSpec, job: str, cache: dict[str, int]) -> int:
@@ -353,9 +354,7 @@ class ProposalOperations(OperationGroup):
             instances = deciding.accept_keypoints(op, [row[0] for row in keypoints]) if keypoints else []
             instances += deciding.accept_masks(op, [row[0] for row in masks]) if masks else []
             op.ids, op.count = instances, len(keypoints) + len(masks)
-            op.name = name or ("Accept a keypoint" if len(keypoints) == 1 else f"Accept {len(keypoints)} keypoints")
-            if masks and not name:
-                op.name = f"Accept {op.count} keypoints and masks" if keypoints else f"Accept {len(masks)} masks"
+            op.name = name or _accepted(len(keypoints), len(masks))
         return op.changes
 
     def _choose(
@@ -385,9 +384,7 @@ class ProposalOperations(OperationGroup):
         `positions`: {keypoint proposal id: (x, y, visibility)} where the person dragged it or took another peak.
         """
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation(
-            "Accept a keypoint" if len(ids) == 1 else said("Accept %n keypoints", n=len(ids))
-        ) as op:
+        with self._runner.operation(_accepted(len(ids), 0)) as op:
             op.ids = deciding.accept_keypoints(op, ids, positions or {})
             op.count = len(ids)
         return op.changes
@@ -423,25 +420,17 @@ class ProposalOperations(OperationGroup):
             deciding.reject_keypoints(op, [row[0] for row in keypoints])
             op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in masks])}")
             op.count = len(keypoints) + len(masks)
-            op.name = f"Reject {len(keypoints)} keypoints" + (f" and {len(masks)} masks" if masks else "")
+            op.name = said("Reject %n keypoints and masks" if masks else "Reject %n keypoints", n=op.count)
         return op.changes
 
     def reject_keypoints(self, keypoint_proposal_ids: Iterable[int]) -> OpChanges:
         """Reject single keypoints of proposals; the rest stays pending."""
         ids = list(keypoint_proposal_ids)
-        with self._runner.operation(
-            "Reject a keypoint" if len(ids) == 1 else said("Reject %n keypoints", n=len(ids))
-        ) as op:
+        name = "Reject a keypoint" if len(ids) == 1 else said("Reject %n keypoints", n=len(ids))
+        with self._runner.operation(name) as op:
             deciding.reject_keypoints(op, ids)
             op.count = len(ids)
         return op.changes
-
-    def move_proposed_keypoint(
-        self, keypoint_proposal_id: int, x: float, y: float, visibility: int | None = None
-    ) -> OpChanges:
-        """Correct a pending keypoint by drag or by another peak: accepts it at its new place."""
-        shown = 2 if visibility is None else visibility
-        return self.accept_keypoints([keypoint_proposal_id], positions={keypoint_proposal_id: (x, y, shown)})
 
     def clear_proposals(
         self, proposal_ids: Iterable[int] | None = None, *, category_id: int | None = None,
@@ -452,3 +441,10 @@ class ProposalOperations(OperationGroup):
             chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
             op.count = op.run(f"DELETE FROM proposal WHERE id IN {chosen}")
         return op.changes
+
+
+def _accepted(keypoints: int, masks: int) -> str:
+    """The name of a step that accepted so many."""
+    if masks:
+        return said("Accept %n keypoints and masks", n=keypoints + masks) if keypoints else said("Accept %n masks", n=masks)
+    return "Accept a keypoint" if keypoints == 1 else said("Accept %n keypoints", n=keypoints)

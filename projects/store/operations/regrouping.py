@@ -94,7 +94,7 @@ class RegroupingOperations(OperationGroup):
         with self._runner.operation("Give a keypoint to another instance") as op:
             _one_photo(op, [giver, taker])
             name = str(op.require("keypoint_definition", definition_id, "keypoint")["name"])
-            op.name = f"Give {name} to another instance"
+            op.name = said("Give {name} to another instance", name=name)
             accepted = _accepted(op, giver, definition_id)
             if accepted is not None:
                 taker = _give_accepted(op, accepted, giver, taker, definition_id)

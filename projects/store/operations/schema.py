@@ -76,7 +76,7 @@ class SchemaOperations(OperationGroup):
         word = checked_instances(instances)
         with self._runner.operation("Change the number of instances") as op:
             row = op.require("category", category_id, "category")
-            op.name = f"Change the number of {row['name']} in a photo"
+            op.name = said("Change the number of {name} in a photo", name=row["name"])
             op.run("UPDATE category SET instances = ? WHERE id = ? AND instances <> ?", (word, category_id, word))
             op.ids, op.count = [category_id], 1
         return op.changes
@@ -85,7 +85,7 @@ class SchemaOperations(OperationGroup):
         """Remove a category with all its instances and proposals (one undo brings everything back)."""
         with self._runner.operation("Remove a category") as op:
             row = op.require("category", category_id, "category")
-            op.name = f"Remove the category {row['name']}"
+            op.name = said("Remove the category {name}", name=row["name"])
             op.count = op.run("DELETE FROM category WHERE id = ?", (category_id,))
         return op.changes
 
@@ -104,7 +104,7 @@ class SchemaOperations(OperationGroup):
         """
         with self._runner.operation("Edit the schema") as op:
             row = op.require("category", category_id, "category")
-            op.name = f"Edit the schema of {row['name']}"
+            op.name = said("Edit the schema of {name}", name=row["name"])
             self._write_schema(op, category_id, schema, renamed or {})
             for name, colour in (colours or {}).items():
                 op.run(
@@ -186,7 +186,7 @@ class SchemaOperations(OperationGroup):
             raise UserInputError(said("{0} is no colour.", f"{colour!r}"), "Write it as #rrggbb.")
         with self._runner.operation("Colour a keypoint") as op:
             row = op.require("keypoint_definition", definition_id, "keypoint")
-            op.name = f"Colour the keypoint {row['name']}"
+            op.name = said("Colour the keypoint {name}", name=row["name"])
             op.run("UPDATE keypoint_definition SET colour = ? WHERE id = ?", (colour, definition_id))
             op.ids, op.count = [definition_id], 1
         return op.changes
@@ -226,7 +226,7 @@ class SchemaOperations(OperationGroup):
         """Ask for this keypoint no more; its labels are kept and come back when it is added again."""
         with self._runner.operation("Retire a keypoint") as op:
             row = op.require("keypoint_definition", definition_id, "keypoint")
-            op.name = f"Retire the keypoint {row['name']}"
+            op.name = said("Retire the keypoint {name}", name=row["name"])
             op.run("UPDATE keypoint_definition SET retired = 1 WHERE id = ?", (definition_id,))
             op.ids, op.count = [definition_id], 1
         return op.changes

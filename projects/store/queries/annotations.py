@@ -175,11 +175,13 @@ class AnnotationQueries(QueryGroup):
         ))  # fmt: skip
 
     def most_in_a_photo(self, category_id: int) -> int:
-        """The most accepted instances of the category in one photo."""
-        return int(self._value(
-            "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id)",
-            (category_id,),
-        ))  # fmt: skip
+        """The most accepted instances of the category in one photo; where none holds two, that costs nothing."""
+        if self._value("SELECT EXISTS (SELECT 1 FROM image WHERE instance_count > 1)"):
+            return int(self._value(
+                "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id)",
+                (category_id,),
+            ))  # fmt: skip
+        return int(self._value("SELECT EXISTS (SELECT 1 FROM instance WHERE category_id = ?)", (category_id,)))
 
     def instance_counts(self) -> dict[int, int]:
         """{category id: accepted instances}."""

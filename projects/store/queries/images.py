@@ -119,16 +119,23 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
         add("image.instance_count > 0" if f.has_instances else "image.instance_count = 0")
     if f.exhaustive is not None:
         add(*_exhaustive(f.exhaustive, f.category_id))
-    count = "image.instance_count"
-    if f.category_id is not None:
-        count = f"(SELECT COUNT(*) FROM instance i WHERE i.image_id = image.id AND i.category_id = {int(f.category_id)})"
-    if f.at_least is not None:
-        add(f"{count} >= ?", f.at_least)
+    if f.at_least is not None and f.at_least > 0:
+        add(*_at_least(f.at_least, f.category_id))
     if f.at_most is not None:
-        add(f"{count} <= ?", f.at_most)
+        condition, *more = _at_least(f.at_most + 1, f.category_id)
+        add(f"NOT ({condition})", *more)
     if f.ids is not None:
         add("image.id IN (SELECT value FROM json_each(?))", json.dumps(f.ids))
     return " AND ".join(parts) or "1", values
+
+
+def _at_least(count: int, category_id: int | None) -> tuple[str, *tuple[int, ...]]:
+    """Images with so many accepted instances and more (`count` > 0), of the category where one is given."""
+    if category_id is None:
+        return "image.id IN (SELECT id FROM image WHERE instance_count >= ?)", count
+    # One pass over an index: counted per image, SQLite would look up every one of them.
+    own = "SELECT i.image_id FROM instance i WHERE i.category_id = ? GROUP BY i.image_id HAVING COUNT(*) >= ?"
+    return f"image.id IN ({own})", category_id, count
 
 
 def _exhaustive(which: str, category_id: int | None) -> tuple[str, *tuple[int, ...]]:

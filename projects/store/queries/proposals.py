@@ -26,8 +26,7 @@ class ProposalQueries(QueryGroup):
     def proposals(
         self,
         *,
-        image_id: int | None = None,
-        image_ids: Iterable[int] | None = None,
+        image_id: int | Iterable[int] | None = None,
         category_id: int | None = None,
         identity_id: int | None = None,
         kind: str | None = None,
@@ -35,26 +34,28 @@ class ProposalQueries(QueryGroup):
         not_here: bool = False,
         order: str = "id",
         limit: int | None = None,
-        offset: int = 0,
     ) -> tuple[ProposalRow, ...]:
         """Pending proposals that fit, with keypoints and masks; `not_here` includes the "not here" answers.
+
+        image_id: of one photo, or of several.
 
         `order`: id, confidence (highest first), uncertain (lowest first) or rank.
         """
         where, values = ["1"] if not_here else ["here = 1"], []
         for column, value in (
-            ("image_id", image_id), ("category_id", category_id), ("identity_id", identity_id), ("kind", kind),
+            ("category_id", category_id), ("identity_id", identity_id), ("kind", kind),
         ):  # fmt: skip
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
-        for column, wanted in (("id", ids), ("image_id", image_ids)):
+        images = None if image_id is None else [image_id] if isinstance(image_id, int) else image_id
+        for column, wanted in (("id", ids), ("image_id", images)):
             if wanted is not None:
                 # json_each takes lists of any length through one bound parameter.
                 where.append(f"{column} IN (SELECT value FROM json_each(?))")
                 values.append(json.dumps([int(value) for value in wanted]))
-        sql = f"SELECT {_PROPOSAL} FROM proposal WHERE {' AND '.join(where)} ORDER BY {PROPOSAL_ORDERS[order]} LIMIT ? OFFSET ?"
-        return self._proposal_rows(self._all(sql, [*values, -1 if limit is None else limit, offset]))
+        sql = f"SELECT {_PROPOSAL} FROM proposal WHERE {' AND '.join(where)} ORDER BY {PROPOSAL_ORDERS[order]} LIMIT ?"
+        return self._proposal_rows(self._all(sql, [*values, -1 if limit is None else limit]))
 
     def proposal(self, proposal_id: int) -> ProposalRow | None:
         """One pending proposal by id."""
@@ -283,4 +284,4 @@ class ProposalQueries(QueryGroup):
 def _keypoint(row: Sequence[Any]) -> KeypointProposalRow:
     detail = json.loads(row[8])
     peaks = tuple(PeakRow(*peak) for peak in detail.get("peaks", ()))
-    return KeypointProposalRow(*(*row[:8], peaks, detail.get("signals", {})))
+    return KeypointProposalRow(*(*row[:8], peaks, detail.get("signals", {}), detail.get("source", "")))

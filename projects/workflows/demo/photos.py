@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from engine.domain.errors import UnreadableImageError, UserInputError
+from engine.domain.texts import said
 from engine.imaging import is_image_path, read_header
 from projects.formats.base import ReadOptions
 from projects.formats.dataset import Dataset, DatasetImage
@@ -51,13 +52,13 @@ def own_photos(folder: Path, labels: Path | None = None, most: int = MOST_PHOTOS
             labelled photos of every category. ImportFileError: the file is damaged.
     """
     if not folder.is_dir():
-        raise UserInputError(f"There is no folder {folder}.", "Name the folder that holds the photos.")
+        raise UserInputError(said("There is no folder {0}.", folder), "Name the folder that holds the photos.")
     root = folder.resolve()
     file = labels or _only_coco_file(root)
     truth, _report = get_format("coco").reader(file, ReadOptions(images_root=root, skip_bad=True))
     if not any(category.schema.names for category in truth.categories):
         raise UserInputError(
-            f"{file} has no keypoints.", "The demo places keypoints: it needs a COCO file whose categories name some."
+            said("{0} has no keypoints.", file), "The demo places keypoints: it needs a COCO file whose categories name some."
         )
     images, notes = _with_photos(truth, root, file)
     return _enough(DemoPhotos(folder.name or str(folder), root, replace(truth, images=images), notes), file, most)
@@ -67,12 +68,12 @@ def _only_coco_file(root: Path) -> Path:
     found = [path for path in (*sorted(root.glob("*.json")), *sorted(root.glob("annotations/*.json"))) if _is_coco(path)]
     if not found:
         raise UserInputError(
-            f"There is no COCO file in {root}.",
+            said("There is no COCO file in {0}.", root),
             "Put it beside the photos (or into its folder annotations), or name it with --labels FILE.",
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(root)) for path in found[:SHOWN])
-        raise UserInputError(f"There are {len(found)} COCO files in {root}: {names}.", "Name one with --labels FILE.")
+        raise UserInputError(said("There are {0} COCO files in {1}: {2}.", len(found), root, names), "Name one with --labels FILE.")
     return found[0]
 
 
@@ -108,7 +109,7 @@ def _with_photos(truth: Dataset, root: Path, file: Path) -> tuple[tuple[DatasetI
     named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
     if not images:
         reason = f"none of the {len(missing)} photos of {file} is there ({named})" if missing else "; ".join(others[:SHOWN])
-        raise UserInputError(f"No labelled photo can be used in {root}: {reason or 'the file names none'}.",
+        raise UserInputError(said("No labelled photo can be used in {0}: {1}.", root, reason or 'the file names none'),
                              "Name the folder that the file names in the COCO file are relative to.")  # fmt: skip
     gone = [f"{len(missing)} photos of {file.name} are not in the folder: {named}"] if missing else []
     return tuple(images), (*gone, *others)
@@ -123,7 +124,7 @@ def _enough(found: DemoPhotos, file: Path, most: int) -> DemoPhotos:
     notes = [f"{c.name} is left out: {_how_many(photos[c.name])} with keypoints" for c in found.truth.categories if c not in usable]
     if not usable:
         raise UserInputError(
-            f"{file} has keypoints on {_how_many(sum(photos.values()))} only.",
+            said("{0} has keypoints on {1} only.", file, _how_many(sum(photos.values()))),
             "One is labelled and the others are proposed: at least two photos of one category need keypoints.",
         )
     names = {category.name for category in usable}

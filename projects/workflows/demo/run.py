@@ -11,6 +11,7 @@ from typing import Any
 from engine.api import EngineConfig, EngineInfo, open_engine
 from engine.domain.errors import BugError, UserInputError
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.dataset import DatasetImage
 from projects.images import add_paths
 from projects.project import Project
@@ -21,7 +22,7 @@ from projects.workflows.demo.photos import DemoPhotos, sample_photos
 from projects.workflows.demo.sheet import Ranking, draw_demo_sheet
 from projects.workflows.demo.truth import Score, exemplar_image, instance_of, samples_dir
 from projects.workflows.propose import CategoryOutcome, propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 
 MARKER = ".kinmark-demo"
 ACCEPT_FROM = 0.8
@@ -71,7 +72,7 @@ def prepare_folder(out: Path) -> None:
         UserInputError: `out` holds something that no demo made.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).exists())):
-        raise UserInputError(f"{out} exists and was not made by the demo.", "Choose another folder with --out.")
+        raise UserInputError(said("{0} exists and was not made by the demo.", out), "Choose another folder with --out.")
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
@@ -82,7 +83,7 @@ def label_exemplar(project: Project, category: CategoryRow, image: DatasetImage)
     """Do what a person does first: place the keypoints of one photo (here: taken from the true labels)."""
     row = project.queries.image_named(str(image.rel_path))
     if row is None:
-        raise BugError(f"The photo {image.rel_path} is not in the demo project.")
+        raise BugError(said("The photo {0} is not in the demo project.", image.rel_path))
     true = instance_of(image, category.name)
     keypoints = [
         NewKeypoint(definition.id, k.x, k.y, int(k.visibility))

@@ -15,6 +15,7 @@ from engine.api import Engine
 from engine.domain.errors import BugError
 from engine.domain.keypoints import Visibility
 from engine.domain.progress import CancelToken, Progress
+from engine.domain.texts import said
 from projects.formats.dataset import Dataset, DatasetInstance
 from projects.pictures.contact_sheet import HUMAN, Tile
 from projects.project import Project
@@ -88,7 +89,7 @@ def export_and_check(project: Project, coco: Path, spair: Path) -> dict[str, Any
         or sum(bool(a.get("segmentation")) for a in read.anns.values()) != expected.masks
     ):
         raise BugError(
-            f"pycocotools reads {len(read.anns)} instances from {coco}; the project holds {expected.instances}."
+            said("pycocotools reads {0} instances from {1}; the project holds {2}.", len(read.anns), coco, expected.instances)
         )
     return result
 

@@ -140,7 +140,8 @@ def test_cleandift_is_the_bases_folder_with_another_unet(
     assert not torch.equal(base["conv_in.weight"], state["conv_in.weight"]), "the base keeps its own"
     view = session.whole_view(toy_images[0], "cleandift-sd15")
     prompt = session.prompt("empty", extractor.backbone)
-    few, many = (extractor.extract([view], prompt=prompt, ensemble=n, seed=n)[0].features for n in (1, 4))
+    recipes = [extractor.recipe(ensemble=n, seed=n) for n in (1, 4)]
+    few, many = (extractor.extract([view], prompt=prompt, recipe=recipe)[0].features for recipe in recipes)
     torch.testing.assert_close(few, many, atol=0, rtol=0)  # no noise, so one pass whatever is asked for
     session.close()
 

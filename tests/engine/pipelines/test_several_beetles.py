@@ -160,3 +160,31 @@ def test_the_bar_is_learned_from_photos_that_are_labelled_completely(
         bars[name] = seeker.bar
     assert bars["nothing said"] == bars["elsewhere"] == BAR
     assert bars["all labelled"] < BAR < bars["one left out"] <= HIGHEST
+
+
+def test_one_that_faces_the_other_way_is_found_beside_one_that_does_not(
+    session: EngineSession, labelled: tuple, tmp_path: Path
+) -> None:
+    image = np.full((SIZE[1], SIZE[0], 3), 150, np.float32)
+    truth = [paint(image, 110, 120, 0.0, 1), paint(image, 340, 230, np.pi - 0.1, -1)]
+    cv2.imwrite(str(tmp_path / "both.png"), image.astype(np.uint8))
+    target = Target(ImageInput("8", tmp_path / "both.png"), limit=10)
+    settings = replace(SETTINGS, mirror_targets=True)
+    answers = list(propose_keypoints(session, ProposeRequest("r", "beetle", SCHEMA, labelled, (target,), settings)))
+    assert all(isinstance(a, InstanceProposal) for a in answers)
+    assert sorted(found_of(answers, truth)) == [0, 1]  # type: ignore[arg-type]
+    mirrored = next(a for a, beetle in zip(answers, found_of(answers, truth), strict=True) if beetle == 1)  # type: ignore[arg-type]
+    assert np.linalg.norm(proposed_keypoints(SCHEMA, mirrored).xy_image - truth[1], axis=1).max() < 15  # type: ignore[arg-type]
+
+
+def test_a_thing_of_one_keypoint(session: EngineSession, tmp_path: Path) -> None:
+    schema = KeypointSchema(("claw",))
+    labels = draw(tmp_path / "label.png", [(120, 120, 0.1), (340, 230, -0.1)], 11)
+    truth = draw(tmp_path / "many.png", THREE, 12)
+    exemplars = tuple(Exemplar(ImageInput("a", tmp_path / "label.png"), InstanceKeypoints(xy[3:], np.array([2]))) for xy in labels)
+    target = Target(ImageInput("b", tmp_path / "many.png"), limit=10)
+    answers = list(propose_keypoints(session, ProposeRequest("r", "claw", schema, exemplars, (target,), SETTINGS)))
+    assert answers and all(isinstance(a, InstanceProposal) for a in answers)
+    places = np.array([[a.keypoints[0].x, a.keypoints[0].y] for a in answers])  # type: ignore[union-attr]
+    apart = np.linalg.norm(places[:, None] - np.array([xy[3] for xy in truth])[None], axis=-1)
+    assert (apart.min(axis=1) < 12).mean() >= 0.5 and len(set(apart.argmin(axis=1))) >= 2

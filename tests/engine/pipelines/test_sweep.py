@@ -263,3 +263,16 @@ def test_a_cut_and_enlarged_photo_is_matched_at_its_size(
     assert max(errors_at[3]) < 4 and np.mean(errors_at[3]) <= np.mean(errors_at[1])
     with pytest.raises(UserInputError, match="one or three sizes"):
         list(propose_keypoints(toy_session, replace(asked, settings=replace(settings, sizes=2))))
+
+
+def test_a_keypoint_names_the_exemplar_that_it_resembles(
+    toy_session: EngineSession, scene, backbone_dir: Path
+) -> None:  # fmt: skip
+    """The same picture under another name: every keypoint comes from its twin among the exemplars."""
+    images, _ = scene
+    for twin in (0, 2):
+        asked = replace(request(scene, backbone_dir, 3), targets=(Target(ImageInput("copy", images[twin].path)),))
+        [answer] = list(propose_keypoints(toy_session, asked))
+        assert isinstance(answer, InstanceProposal)
+        assert [k.source for k in answer.keypoints] == [str(twin)] * 4
+        assert set(answer.exemplar_ids) == {"0", "1", "2"}

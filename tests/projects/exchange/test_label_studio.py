@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from engine.domain.errors import ImportFileError
-from projects.formats.label_studio import decode_brush, encode_brush
+from projects.formats.label_studio_read import decode_brush
+from projects.formats.label_studio_write import encode_brush
 from projects.formats.registry import get_format
 from projects.project import Project
 from projects.workflows.exporting import ExportOptions, export_project

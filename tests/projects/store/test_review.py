@@ -11,7 +11,7 @@ import pytest
 from engine.domain.errors import UserInputError
 from engine.domain.masks import MaskRLE
 from projects.project import Project
-from projects.review import QueueOptions, ReviewQueue, review_order
+from projects.review import QueueOptions, review_order
 from projects.store.inputs import NewKeypoint
 from projects.store.queries import ImageFilter
 from tests.support.projects import SIZE_WH, keypoint_proposal, make_project, mask_proposal
@@ -73,21 +73,6 @@ def test_informative_prefers_doubt_unlike_what_is_labelled(project: Project) -> 
     assert set(order) == {2, 3, 4, 5}
     without = review_order(project.queries, "informative")
     assert set(without) == {2, 3, 4, 5}
-
-
-def test_the_queue_stays_put_while_one_works() -> None:
-    queue = ReviewQueue([3, 1, 2, 4])
-    assert queue.next(None) == 3
-    assert queue.next(3) == 1
-    queue.drop([1])
-    assert queue.ids == [3, 2, 4] and queue.next(1) == 2, "1 was decided; 3 was passed over"
-    queue.update([2, 3, 4, 9])
-    assert queue.ids == [3, 2, 4, 9], "new ones at the end, the rest in place"
-    assert queue.next(2) == 4 and queue.next(4) == 9
-    assert queue.next(9) == 3, "what was passed over comes again"
-    assert queue.previous(4) == 2
-    queue.update([])
-    assert queue.next(9) is None and len(queue) == 0
 
 
 def test_counts_and_filters_follow_every_operation(project: Project) -> None:

@@ -15,7 +15,8 @@ from engine.domain.errors import ProjectError
 from projects.project import Project
 from projects.store import backup, migrate, models
 from projects.store.database import APPLICATION_ID, DATABASE_NAME
-from projects.store.models import TABLE_NUMBERS, UNDO_VALUES, Base, logged_columns, logged_tables
+from projects.store.history import TABLE_NUMBERS, UNDO_VALUES, logged_columns, logged_tables
+from projects.store.models import Base
 
 RELEASED = sorted((Path(__file__).parents[2] / "fixtures" / "projects").glob("v*.kinmark"))
 

@@ -13,13 +13,9 @@ from engine.api import MAX_INSTANCES
 from engine.domain.errors import UserInputError
 from engine.domain.keypoints import Visibility
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from projects.places import LEARNED_LEAST, instance_limit, taken_places
 from projects.project import Project
-from projects.several import (
-    LEARNED_LEAST,
-    checked_instances,
-    instance_limit,
-    taken_places,
-)
+from projects.several import checked_instances
 from projects.store import migrate
 from projects.store.database import DATABASE_NAME
 from projects.store.inputs import InstancePart, NewInstance, NewKeypoint

@@ -25,7 +25,8 @@ from projects.store.inputs import NewKeypoint
 from projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
 from projects.workflows.propose import Pace, ProposeSweep, options_of, propose
 from projects.workflows.propose_all import needing_proposals, sweep_outcome
-from projects.workflows.propose_plan import ProposeOptions, keypoint_map
+from projects.workflows.propose_options import ProposeOptions
+from projects.workflows.propose_plan import keypoint_map
 
 CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
 

@@ -158,3 +158,46 @@ def test_pointing_is_expected_to_pay_as_it_did_and_decisions_train_the_confidenc
 def test_too_few_instances_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserInputError, match="more than 5"):
         simulate(TableEngine(0.0), dataset(tmp_path, 3), tmp_path, SimulateOptions(exemplars=5))  # type: ignore[arg-type]
+
+
+def test_groups_are_proposed_at_once_and_nobody_points(tmp_path: Path) -> None:
+    """Three cats in each of four photos: one by hand, then two missing in its photo, nine in the others, one ghost a photo."""
+    from engine.domain.alike import is_taken
+
+    places = np.array([[0.0, 0.0], [60.0, 0.0], [0.0, 60.0]])
+
+    class GroupEngine(TableEngine):
+        def calibrate(self, records: tuple[DecisionRecord, ...]) -> Calibration:
+            self.records = len(records)
+            return Calibration("project", len(records))
+
+        def propose_keypoints(self, request: ProposeRequest, **_: Any) -> Iterator[InstanceProposal]:
+            self.given.append([len(t.taken) for t in request.targets])
+            for target in request.targets:
+                assert target.limit == 10 - len(target.taken)
+                for place in [*places[:2], np.array([60.0, 60.0])]:
+                    points = POINTS + place
+                    if not is_taken(InstanceKeypoints(points, np.full(3, 2)), target.taken):
+                        yield proposal(target.image.image_id, points)
+
+    images, annotations = [], []
+    for index in range(4):
+        Image.new("RGB", (120, 110), "grey").save(tmp_path / f"{index}.png")
+        images.append({"id": index + 1, "file_name": f"{index}.png", "width": 120, "height": 110})
+        for number, place in enumerate(places):
+            flat = [v for x, y in POINTS + place - 0.5 for v in (int(x), int(y), 2)]
+            annotations.append({"id": 3 * index + number + 1, "image_id": index + 1, "category_id": 1, "iscrowd": 0,
+                                "bbox": [*place.tolist(), 50, 40], "area": 1, "keypoints": flat, "num_keypoints": 3})  # fmt: skip
+    categories = [{"id": 1, "name": "cat", "keypoints": list(SCHEMA.names), "skeleton": []}]
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    engine = GroupEngine(0.0)
+    report = simulate(engine, file, tmp_path, SimulateOptions(exemplars=1, instances="auto"))  # type: ignore[arg-type]
+    parts = report["categories"][0]
+    assert engine.given[0] == [1] and [n for given in engine.given for n in given] == [1, 0, 0, 0]
+    # By hand 3; photo 1: one right (1), one missed (3), a ghost (1); each other photo: two right (2), one missed (3), a ghost (1).
+    assert report["actions"] == 3 + 5 + 3 * 6 and report["manual_actions"] == 36
+    assert (parts["ghosts"], parts["not_shown"], parts["pointings"], parts["accepts"]) == (4, 4, 0, 7)
+    assert report["correct_keypoints"] == 36
+    with pytest.raises(UserInputError, match="does not say"):
+        simulate(engine, file, tmp_path, SimulateOptions(exemplars=1, instances="few"))  # type: ignore[arg-type]

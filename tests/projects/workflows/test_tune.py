@@ -17,7 +17,7 @@ from projects.project import Project
 from projects.store.inputs import NewKeypoint
 from projects.workflows.kept import kept_jobs
 from projects.workflows.propose import propose
-from projects.workflows.propose_plan import ProposeOptions
+from projects.workflows.propose_options import ProposeOptions
 from projects.workflows.tune import TuneOptions, Tuning, discard, options_of, pending_images, tune, work_dir
 from tests.support.labelled import SCHEMA, draw_exemplar
 from tests.support.toy_pipeline import make_toy_pipeline

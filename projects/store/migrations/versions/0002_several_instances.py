@@ -31,6 +31,8 @@ def upgrade() -> None:
     op.add_column("category", sa.Column("instances", sa.Text(), server_default="auto", nullable=False))
     op.add_column("image", sa.Column("exhaustive", sa.Integer(), nullable=True))
     op.create_index("ix_image_exhaustive_order", "image", ["exhaustive", "root_id", "lookup"], unique=False)
+    op.create_index("ix_image_instance_count", "image", ["instance_count"], unique=False)
+    op.create_index("ix_instance_category_id_image_id", "instance", ["category_id", "image_id"], unique=False)
     for column in ("exhaustive", "not_exhaustive"):
         op.add_column("image_total", sa.Column(column, sa.Integer(), server_default="0", nullable=False))
     # Undo puts whole rows back: those that were noted before have no value for the new column yet.

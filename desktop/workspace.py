@@ -16,6 +16,7 @@ from desktop.panels.queue_panel import QueuePanel
 from desktop.panels.target_view import TargetView
 from desktop.program import Program
 from desktop.session.caretaker import Caretaker
+from desktop.session.cut_off import CutOffJobs
 from desktop.session.editor import Editor
 from desktop.session.finding_texts import finding_text
 from desktop.session.folder_watch import FolderWatch
@@ -29,7 +30,6 @@ from desktop.session.regrouper import Regrouper
 from desktop.session.reviewer import Reviewer
 from desktop.session.shown import ShownInstance
 from desktop.session.tuning import PromptTuning
-from desktop.window.cut_off import CutOffJobs
 from engine.domain.errors import AppError
 from engine.domain.proposals import SimilarityMap
 from projects.store.rows import ImageRow
