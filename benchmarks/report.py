@@ -44,6 +44,8 @@ FIGURES: dict[str, list[tuple[str, str, str]]] = {
         ("sweep", "first look, small maps stored", "first look, small maps kept"),
         ("index", "10000 photos, ours: shortlist of 400, median", "400 most alike of 10 000 photos, exact"),
         ("index", "100000 photos, ours: shortlist of 400, median", "400 most alike of 100 000 photos, exact"),
+        ("exchange", "coco, 100,000 annotations: import", "100 000 COCO annotations imported (processor time)"),
+        ("exchange", "coco: time of one annotation, largest to smallest file", "one of them, against one of 10 000"),
         ("check", "time per check of 47 instances", "labels of 47 instances checked"),
         ("hedlin", "keypoint on one target, batched", "one hard point by its own prompt"),
         ("hedlin", "keypoint on a further target, kept point prompt", "the same point on a further photo"),

@@ -25,7 +25,7 @@ from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
 from engine.domain.runspec import RunSpec
-from engine.installation import version_text
+from engine.installation import release_text
 from engine.matching.plan.plan import Plan
 from engine.parallel.dispatch import Dispatcher
 from engine.parallel.messages import Answered, Control, Job, Opened, Ready, Reply, Shard
@@ -47,7 +47,7 @@ class FakeWorkers:
     def start(self) -> None:
         """They are ready."""
         for worker in range(self.count):
-            self._reply(worker, Ready(f"fake {worker}", version_text()))
+            self._reply(worker, Ready(f"fake {worker}", release_text()))
 
     def _reply(self, worker: int, reply: Reply) -> None:
         self._replies.append((worker, pickle.dumps(reply)))

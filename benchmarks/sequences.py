@@ -184,6 +184,22 @@ def reach(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (832, 747),
     return Sequence("reach", KeypointSchema(names, ((0, 1), (3, 4))), tuple(frames))
 
 
+def _outdoors(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
+    """Sky, ground, bushes and posts, `[h, w, 3]` float32."""
+    sky = np.linspace(rng.uniform(150, 230), rng.uniform(90, 170), h, dtype=np.float32)[:, None, None]
+    image = sky * rng.uniform(0.8, 1.1, 3).astype(np.float32) + np.zeros((h, w, 3), np.float32)
+    horizon = int(rng.uniform(0.35, 0.6) * h)
+    ground = rng.uniform(60, 160) * rng.uniform(0.7, 1.1, 3).astype(np.float32)
+    image[horizon:] = ground + 10 * _noise(rng, (h - horizon, w), 2)[..., None]
+    for _ in range(8):
+        p, r = rng.uniform([0, 0.1 * h], [w, 0.7 * h]), rng.uniform(6, 30)
+        _blend(image, _shape((h, w), lambda m, p=p, r=r: _ellipse(m, p, (r, r * 0.8), 0)) * 0.8,
+               rng.uniform(20, 190, 3).astype(np.float32))  # fmt: skip
+    for x in np.arange(rng.uniform(0, 40), w, rng.uniform(25, 60)):
+        _blend(image, _shape((h, w), lambda m, x=x: _line(m, [(x, horizon - 20), (x, horizon + 12)], 2)), 220.0)
+    return image
+
+
 def side_views(
     count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (288, 162), mirrored: float = 0.3
 ) -> Sequence:
@@ -194,17 +210,7 @@ def side_views(
              "nearhindhock", "nearhindfoot", "offhindhock", "offhindfoot", "elbow")  # fmt: skip
     frames = []
     for _ in range(count):
-        sky = np.linspace(rng.uniform(150, 230), rng.uniform(90, 170), h, dtype=np.float32)[:, None, None]
-        image = sky * rng.uniform(0.8, 1.1, 3).astype(np.float32) + np.zeros((h, w, 3), np.float32)
-        horizon = int(rng.uniform(0.35, 0.6) * h)
-        ground = rng.uniform(60, 160) * rng.uniform(0.7, 1.1, 3).astype(np.float32)
-        image[horizon:] = ground + 10 * _noise(rng, (h - horizon, w), 2)[..., None]
-        for _ in range(8):
-            p, r = rng.uniform([0, 0.1 * h], [w, 0.7 * h]), rng.uniform(6, 30)
-            _blend(image, _shape((h, w), lambda m, p=p, r=r: _ellipse(m, p, (r, r * 0.8), 0)) * 0.8,
-                   rng.uniform(20, 190, 3).astype(np.float32))  # fmt: skip
-        for x in np.arange(rng.uniform(0, 40), w, rng.uniform(25, 60)):
-            _blend(image, _shape((h, w), lambda m, x=x: _line(m, [(x, horizon - 20), (x, horizon + 12)], 2)), 220.0)
+        image = _outdoors(rng, w, h)
         length = rng.uniform(0.33, 0.45) * w
         centre = np.array([rng.uniform(0.42, 0.58) * w, rng.uniform(0.42, 0.5) * h])
         tall = length * rng.uniform(0.75, 0.9)

@@ -17,7 +17,6 @@ are processor time, which other programs do not disturb; else wall time.
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,16 +24,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.common import Row, finish, parser
-from engine.api import EngineConfig, Exemplar, ImageInput, TuneRequest
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from benchmarks.tune_material import (
+    material,
+    photographed,
+    rendered_exemplars,
+)
+from benchmarks.tune_tables import gain_rows, gain_table, proposal_rows, proposal_table
+from engine.api import EngineConfig, Exemplar, TuneRequest
 
-SIDE = 288
-ALL = ("dog", "bird", "car")
-PUPPET = "puppet"
-TEST_SEED = 9000
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "single": ("single", {}),
     "class": ("class", {}),
@@ -42,55 +40,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "conditional": ("conditional", {"condition": "pair"}),
     "conditional-image": ("conditional", {"condition": "image"}),
 }
-
-
-def rendered_exemplars(category: str, count: int, first: int, folder: Path) -> tuple[list[Exemplar], KeypointSchema]:
-    """`count` pictures of a sample category with their true keypoints, from held-out seeds beginning at `first`."""
-    from PIL import Image
-
-    from benchmarks.training.bodies import keypoint_names, twin_pairs
-    from benchmarks.training.make_samples import AZIMUTH
-    from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene, scene_category
-
-    names = keypoint_names(category)
-    identities = [i for i in range(HELD_OUT, HELD_OUT + 4000) if scene_category(i) == category]
-    folder.mkdir(parents=True, exist_ok=True)
-    found: list[Exemplar] = []
-    number = first
-    while len(found) < count:
-        options = SceneOptions(
-            category=category,
-            identity=identities[number % len(identities)],
-            distractor=False,
-            azimuth=AZIMUTH[category],
-        )
-        scene = render_scene(HELD_OUT + 800_000 + number, SIDE, options)
-        number += 1
-        ys, xs = np.nonzero(scene.owner == 0)
-        if len(xs) < 400 or int((scene.objects[0].visibility == 2).sum()) < 5:
-            continue
-        path = folder / f"{category}-{number}.jpg"
-        Image.fromarray(scene.image).save(path, quality=95)
-        body = scene.objects[0]
-        xy = np.where(body.visibility[:, None] > 0, body.xy_image, np.nan).astype(np.float64)
-        box = (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
-        found.append(Exemplar(ImageInput(path.stem, path), InstanceKeypoints(xy, body.visibility.astype(int), box)))
-    return found, KeypointSchema(names, pairs=twin_pairs(names))
-
-
-def drawn_exemplars(count: int, seed: int, folder: Path) -> tuple[list[Exemplar], KeypointSchema]:
-    """`count` drawn side views of puppets (benchmarks/sequences.py): a kind of thing that the model never saw."""
-    from benchmarks.sequences import side_views
-    from engine.domain.geometry import box_of_points
-
-    film = side_views(count, seed)
-    found = []
-    for frame, path in zip(film.frames, film.write(folder / f"{PUPPET}{seed}"), strict=True):
-        xy = np.where(frame.visibility[:, None] > 0, frame.xy_image, np.nan)
-        box = box_of_points(frame.xy_image[frame.visibility > 0])
-        labels = InstanceKeypoints(xy, frame.visibility.astype(int), box)
-        found.append(Exemplar(ImageInput(f"{PUPPET}{seed}-{path.stem}", path), labels))
-    return found, film.schema
 
 
 def clock_of(options: Any, backbone: Any) -> Callable[[], float]:
@@ -186,105 +135,10 @@ def _propose_once(
     }  # fmt: skip
 
 
-def _groups_of(cells: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Cells of one category, number of labelled pictures, kind and options, under a name."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for cell in sorted(cells, key=lambda c: (c["set"], c["category"], c["labelled"], c["kind"], c["seed"])):
-        name = ", ".join([f"{cell['category']}, {cell['labelled']} labelled, {cell['kind']}", *cell["set"]])
-        groups.setdefault(name, []).append(cell)
-    return list(groups.items())
-
-
-def proposal_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
-    """Proposals before, their gain and its spread over seeds, and how many of the prompts would have been kept."""
-    rows: list[Row] = []
-    for name, group in _groups_of(cells):
-        gains = [100 * (c["after"] - c["before"]) for c in group]
-        spread = statistics.stdev(gains) if len(gains) > 1 else float("nan")
-        each = " ".join(f"{g:+.1f}" for g in gains)
-        soft = statistics.mean(100 * (c["soft_after"] - c["soft_before"]) for c in group)
-        kept = sum(c["better"] for c in group)
-        rows += [
-            Row(f"{name}: proposals before", 100 * statistics.mean(c["before"] for c in group), "PCK@0.1"),
-            Row(f"{name}: gain", statistics.mean(gains), "points", note=f"±{spread:.1f}, {len(gains)} seeds ({each})"),
-            Row(f"{name}: gain in the soft figure", soft, "points"),
-            Row(f"{name}: kept", kept, "prompts", note=f"of {len(group)}"),
-            Row(f"{name}: time", statistics.mean(c["seconds"] for c in group), "s"),
-        ]
-    return rows
-
-
-def proposal_table(cells: Sequence[dict[str, Any]]) -> str:
-    """The table of full proposals of docs/guide/tuning.md, as Markdown."""
-    lines = [
-        "| pictures, labelled, prompt | before, mean | gain of each seed | mean ± spread | soft | would be kept | s |"
-    ]
-    lines.append("|---|---|---|---|---|---|---|")
-    for name, group in _groups_of(cells):
-        gains = [100 * (c["after"] - c["before"]) for c in group]
-        mean = f"**{statistics.mean(gains):+.1f}**" + (f" ± {statistics.stdev(gains):.1f}" if len(gains) > 1 else "")
-        before = 100 * statistics.mean(c["before"] for c in group)
-        soft = statistics.mean(100 * (c["soft_after"] - c["soft_before"]) for c in group)
-        each = ", ".join(f"{100 * (c['after'] - c['before']):+.1f}{' (kept)' if c['better'] else ''}" for c in group)
-        kept, seconds = sum(c["better"] for c in group), statistics.mean(c["seconds"] for c in group)
-        lines.append(
-            f"| {name} | {before:.1f} | {each} | {mean} | {soft:+.1f} | {kept} of {len(group)} | {seconds:.0f} |"
-        )
-    return "\n".join(lines)
-
-
 def _known_cells(path: Path | None) -> list[dict[str, Any]]:
     if path is None or not path.is_file():
         return []
     return list(json.loads(path.read_text(encoding="utf-8")).get("cells", []))
-
-
-def material(
-    category: str, count: int, test: int, seed: int, folder: Path
-) -> tuple[list[Exemplar], list[Exemplar], KeypointSchema]:
-    """(labelled, measuring, schema) of a category; of "all", each with its own names in one schema; of drawn puppets."""
-    if category == PUPPET:
-        labelled, schema = drawn_exemplars(count, seed + 1, folder)
-        return labelled, drawn_exemplars(test, TEST_SEED, folder)[0], schema
-    categories = ALL if category == "all" else (category,)
-    drawn = [
-        (rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
-         rendered_exemplars(c, test, 0, folder / "test"))
-        for c in categories
-    ]  # fmt: skip
-    if len(drawn) == 1:
-        return drawn[0][0][0], drawn[0][1][0], drawn[0][0][1]
-    total = sum(len(schema) for (_, schema), _ in drawn)
-    labelled, measuring = [], []
-    names: list[str] = []
-    pairs: list[tuple[int, int]] = []
-    for name, ((own, schema), (others, _)) in zip(categories, drawn, strict=True):
-        first = len(names)
-        names += [f"{name}/{n}" for n in schema.names]
-        pairs += [(a + first, b + first) for a, b in schema.pairs]
-        labelled += [_shifted(e, first, total) for e in own]
-        measuring += [_shifted(e, first, total) for e in others]
-    return labelled, measuring, KeypointSchema(tuple(names), pairs=tuple(pairs))
-
-
-def photographed(file: Path, images: Path, category: str, count: int) -> tuple[list[Exemplar], KeypointSchema]:
-    """Up to `count` labelled instances of a COCO keypoint file with at least five keypoints, and their schema."""
-    from projects.formats import coco_read
-    from projects.formats.base import ReadOptions
-    from projects.workflows.simulate import samples_of
-
-    dataset, _ = coco_read.read(file, ReadOptions(images_root=images))
-    own = next(c for c in dataset.categories if c.name == category)
-    samples = [s for s in samples_of(dataset, own, images) if int(s.truth.labelled.sum()) >= 5]
-    return [Exemplar(s.image, s.truth) for s in samples[:count]], own.schema
-
-
-def _shifted(exemplar: Exemplar, first: int, total: int) -> Exemplar:
-    own = exemplar.keypoints
-    xy, visibility = np.full((total, 2), np.nan), np.zeros(total, dtype=int)
-    xy[first : first + len(own.visibility)] = own.xy_image
-    visibility[first : first + len(own.visibility)] = own.visibility
-    return replace(exemplar, keypoints=InstanceKeypoints(xy, visibility, own.box))
 
 
 def _tune_once(
@@ -329,49 +183,10 @@ def _given(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def gain_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
-    """Mean and spread over seeds of every category, number of labelled pictures and kind."""
-    rows: list[Row] = []
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for cell in cells:
-        key = (cell["category"], cell["labelled"], cell["kind"], cell["asked_steps"], *cell["set"])
-        groups.setdefault(key, []).append(cell)
-    for (category, count, kind, _, *given), group in groups.items():
-        before = [100 * c["before"] for c in group]
-        gains = [100 * (c["after"] - c["before"]) for c in group]
-        spread = statistics.stdev(gains) if len(gains) > 1 else float("nan")
-        name = ", ".join([f"{category}, {count} labelled, {kind}", *given])
-        each = " ".join(f"{g:+.1f}" for g in gains)
-        steps = statistics.mean(c["steps"] for c in group)
-        rows += [
-            Row(f"{name}: before", statistics.mean(before), "PCK@0.1"),
-            Row(f"{name}: gain", statistics.mean(gains), "points", note=f"±{spread:.1f}, {len(gains)} seeds ({each})"),
-            Row(f"{name}: time", statistics.mean(c["seconds"] for c in group), "s", note=f"{steps:.0f} steps"),
-        ]
-    return rows
-
-
-def gain_table(cells: Sequence[dict[str, Any]]) -> str:
-    """The gain table of docs/guide/tuning.md, as Markdown."""
-    lines = ["| pictures | labelled | prompt | before, mean | gain of each seed | mean ± spread | s of one core |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for cell in cells:
-        name = ", ".join([cell["kind"], *cell["set"]])
-        groups.setdefault((cell["category"], cell["labelled"], name), []).append(cell)
-    for (category, count, name), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
-        gains = [100 * (c["after"] - c["before"]) for c in group]
-        mean = f"**{statistics.mean(gains):+.1f}**" + (f" ± {statistics.stdev(gains):.1f}" if len(gains) > 1 else "")
-        before = 100 * statistics.mean(c["before"] for c in group)
-        each, seconds = ", ".join(f"{g:+.1f}" for g in gains), statistics.mean(c["seconds"] for c in group)
-        lines.append(f"| {category} | {count} | {name} | {before:.1f} | {each} | {mean} | {seconds:.0f} |")
-    return "\n".join(lines)
-
-
 def run_speed(options: Any, folder: Path) -> list[Row]:
     """Steps per second and memory of activations, with and without gradient checkpointing."""
     from engine.session import EngineSession
-    from engine.tuning.material import make_labelled, split_by_image, training_pairs
+    from engine.tuning.material import make_material
     from engine.tuning.options import TuningOptions
     from engine.tuning.run import TuningRun
     from engine.tuning.start import make_learner
@@ -384,14 +199,11 @@ def run_speed(options: Any, folder: Path) -> list[Row]:
     for checkpointing in (False, True):
         request = TuneRequest("b", "dog", schema, tuple(exemplars), backbone=options.backbone)
         settings = replace(TuningOptions.from_request(request, extractor.backbone.spec), checkpointing=checkpointing)
-        instances = make_labelled(exemplars, [session.source.size_wh(e.image) for e in exemplars])
-        split = split_by_image(instances, 0.3, 0)
-        pairs = training_pairs(instances, split.train, schema.flip_index)
+        sizes = [session.source.size_wh(e.image) for e in exemplars]
+        made = make_material(exemplars, sizes, schema, heldout_share=0.3, seed=0)
         learner = make_learner(extractor.backbone, "class", settings, category="dog", seed=0)
-        run = TuningRun(
-            extractor, request, settings, instances, split, pairs, learner.to(extractor.backbone.device), None
-        )
-        run.load([(i, v) for i in split.train for v in range(settings.variants)])
+        run = TuningRun(extractor, request, settings, made, learner.to(extractor.backbone.device), None)
+        run.load([(i, v) for i in made.split.train for v in range(settings.variants)])
         run.step()
         clock = clock_of(options, run.backbone)
         start = clock()

@@ -24,6 +24,12 @@ def version_text() -> str:
     return f"{version} (commit {commit})" if commit else version
 
 
+def release_text() -> str:
+    """As `version_text` of an installed package; of a checkout the version alone, because its commit changes under a running
+    program."""
+    return version_text() if (resources_dir() / "build.json").is_file() else version_text().partition(" (")[0]
+
+
 def commit_text() -> str:
     """Of an installed package: as written when it was built, "+" for files changed since. Of a checkout: its HEAD now."""
     stamp = resources_dir() / "build.json"

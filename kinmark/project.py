@@ -39,6 +39,7 @@ from projects.workflows.find_plan import FindOptions, ReferenceSpec
 from projects.workflows.importing import ImportOptions, import_file
 from projects.workflows.propose import propose
 from projects.workflows.propose_options import ProposeOptions
+from projects.workflows.telling_apart import left_out_text
 
 Placed = Keypoint | tuple[float, float] | None
 """A keypoint as given to `label`: (x, y) visible, a `Keypoint`, or None for absent."""
@@ -206,7 +207,8 @@ class Project:
     ) -> list[Proposal]:  # fmt: skip
         """Propose keypoints on the other photos from the labelled ones; returns what waits afterwards, best first.
 
-        Photos that fail are left out and named in `notes`. What was stored stays when it is cancelled.
+        Photos that fail are left out and named in `notes`; so are, in numbers, photos that were not asked because they clearly
+        look like another category (never those of `photos`). What was stored stays when it is cancelled.
 
         Args:
             category: "" = every category with a labelled photo. photos: only on these.
@@ -219,8 +221,10 @@ class Project:
         options = ProposeOptions(category=category, image_ids=ids, backbone=self.model.backbone, prompt=prompt)
         outcomes = propose(self._stored, self.model.engine, options, progress=progress, cancel=cancel)
         self.notes = tuple(
-            text for one in outcomes for text in (*(failure["error"] for failure in one.failures), *one.skipped)
-        )
+            text for one in outcomes
+            for text in (left_out_text(one.category, one.apart, one.apart_pending), *(f["error"] for f in one.failures), *one.skipped)
+            if text
+        )  # fmt: skip
         waiting = self.proposals(category)
         names = {self._photo(id_).file_name for id_ in ids} if ids is not None else None
         return [p for p in waiting if p.kind == "keypoints" and (names is None or p.photo in names)]

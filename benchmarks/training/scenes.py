@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.training.bodies import BUILDERS, CATEGORIES, CREATURE_CATEGORIES, Body
+from benchmarks.training.bodies import BUILDERS, CATEGORIES, CREATURE_CATEGORIES
+from benchmarks.training.body import Body
 from benchmarks.training.primitives import BOX, CYLINDER, Camera, Hits, Primitive, cast, look_at
 from benchmarks.training.textures import (
     BANK_PIXELS,

@@ -11,8 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,10 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from benchmarks.training.batches import Batch, BatchSource
-from benchmarks.training.bodies import BUILDERS, CATEGORIES
+from benchmarks.training.bodies import BUILDERS
+from benchmarks.training.captions import Prompts, draw_prompts
+from benchmarks.training.config import TrainConfig
+from benchmarks.training.latents import LatentStore, Sources, open_sources
 from benchmarks.training.losses import class_loss, correspondence_loss, identity_loss, prototype_loss
 from benchmarks.training.networks import (
     MAX_TOKENS,
@@ -37,39 +39,6 @@ from benchmarks.training.networks import (
 )
 from benchmarks.training.vae import measure_latents, train_vae, whiten
 from benchmarks.training.views import POINT_SLOTS
-from benchmarks.training.words import COMMON_WORDS
-
-TEMPLATES = ("{}", "a photo of a {}", "a photo of a {}", "a {}")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that shapes a run; stored in the checkpoint and on the model card."""
-
-    seed: int = 0
-    steps: int = 6000
-    minutes: float = 0.0
-    groups: int = 4
-    views: int = 8
-    rate: float = 1.0e-3
-    warmup: int = 200
-    weight_decay: float = 0.01
-    decay: float = 0.998
-    temperature: float = 0.06
-    parts: float = 0.65
-    strange_word: float = 0.35
-    texture_every: int = 3
-    texture_views: int = 12
-    warp: float = 1.0
-    clean_share: float = 0.65
-    diffusion: float = 0.5
-    coarse: float = 1.0
-    fine: float = 1.0
-    prototype: float = 0.3
-    identity: float = 0.4
-    klass: float = 0.5
-    vae_steps: int = 900
-    sync_every: int = 8
 
 
 class Taps:
@@ -118,58 +87,6 @@ class Model(nn.Module):
         return out
 
 
-def class_word(category: int) -> str:
-    """The word that stands for a category number in captions."""
-    name = list(BUILDERS)[category]
-    return name if name in CATEGORIES else "object"
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Distinct token ids [P, 77], per picture the prompt's number, position of the class token (-1 none) and the class
-    mask [B, N] of that word."""
-
-    ids: Tensor
-    which: Tensor
-    position: Tensor
-    mask: Tensor
-
-
-def draw_prompts(
-    batch: Batch, tokenizer: CLIPTokenizer, config: TrainConfig, rng: np.random.Generator, owner: Tensor
-) -> Prompts:
-    """One prompt for every group: none where it is asked for its object; its class, or a word that says nothing about
-    it (as a person's own category does), where it is asked for its parts. A word without a class of ours stands for any
-    object."""
-    texts: list[str] = []
-    words: list[str] = []
-    for k in range(len(batch.rows)):
-        if k % config.views:
-            words.append(words[-1])
-            texts.append(texts[-1])
-            continue
-        word = class_word(int(batch.category[k])) if batch.parts[k] else ""
-        if word and rng.random() < config.strange_word:
-            word = str(rng.choice(COMMON_WORDS))
-        words.append(word)
-        texts.append(str(rng.choice(TEMPLATES)).format(word) if word else "")
-    unique = sorted(set(texts))
-    ids = tokenizer(unique, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt").input_ids
-    which = torch.tensor([unique.index(text) for text in texts])
-    position = []
-    mask = torch.zeros(owner.shape)
-    for k, word in enumerate(words):
-        if not word:
-            position.append(-1)
-            continue
-        end = int((ids[which[k]] == tokenizer.eos_token_id).nonzero()[0])
-        position.append(end - 1)
-        for body, category in enumerate(batch.bodies[k].tolist()):
-            if category >= 0 and (word not in CATEGORIES or class_word(category) == word):
-                mask[k] = torch.maximum(mask[k], (owner[k] == body).float())
-    return Prompts(ids, which, torch.tensor(position), mask)
-
-
 def shrink_owner(owner: NDArray[np.int8], cells: int) -> Tensor:
     """Owner maps [B, 32, 32] -> [B, cells * cells] by taking the nearest cells."""
     at = ((np.arange(cells) + 0.5) * owner.shape[1] / cells).astype(np.int64)
@@ -216,54 +133,6 @@ def batch_loss(
     parts["klass"] = class_loss(taps["q_cross"], keys, prompts.mask, trust * (prompts.position >= 0))
     total = sum((getattr(config, name) * part for name, part in parts.items()), torch.zeros(()))
     return total, {**{k: v.item() for k, v in parts.items()}, **figures}
-
-
-class LatentStore:
-    """Whitened latents of rendered views, encoded on first use and kept in a memory map beside the set."""
-
-    def __init__(self, source: BatchSource, vae: AutoencoderKL, tag: str) -> None:
-        self.source, self.vae, self.maps = source, vae, []
-        for folder, one in zip(source.folders, source.sets, strict=True):
-            path = folder / f"latents_{tag}.npy"
-            cells = one.images.shape[1] // 4
-            shape = (len(one.images), 4, cells, cells)
-            mode = "r+" if path.exists() else "w+"
-            self.maps.append(np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=shape))
-
-    def fetch(self, rows: NDArray[np.int64]) -> Tensor:
-        """Latents [B, 4, h, w] float32 of (set, row) pairs."""
-        missing = [k for k, (s, r) in enumerate(rows) if not self.maps[s][r, 0, 0].any()]
-        if missing:
-            pixels = np.stack([self.source.sets[rows[k][0]].images[rows[k][1]] for k in missing])
-            x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-                z = self.vae.encode(x.contiguous(memory_format=torch.channels_last)).latent_dist.mean.float()
-            for k, one in zip(missing, z.numpy(), strict=True):
-                self.maps[rows[k][0]][rows[k][1]] = one
-        return torch.from_numpy(np.stack([self.maps[s][r] for s, r in rows]).astype(np.float32))
-
-
-Sources = Sequence[BatchSource]
-
-
-def open_sources(sets: list[Path], config: TrainConfig) -> Sources:
-    """The set folders as one source of objects and, where there are texture sets, one of textures."""
-    kinds: dict[str, list[Path]] = {}
-    sizes: dict[str, int] = {}
-    for folder in sets:
-        info = json.loads((folder / "set.json").read_text())
-        kind = str(info.get("kind", "objects"))
-        kinds.setdefault(kind, []).append(folder)
-        sizes[kind] = int(info["size"])
-    sources = [
-        BatchSource(
-            kinds["objects"], size=sizes["objects"], groups=config.groups, views=config.views, parts=config.parts
-        )
-    ]
-    if "textures" in kinds:
-        views = config.texture_views
-        sources.append(BatchSource(kinds["textures"], size=sizes["textures"], groups=1, views=views, parts=0.5))
-    return sources
 
 
 class Trainer:

@@ -129,7 +129,7 @@ class CanvasView(QGraphicsView):
         if heat_changed:
             self._heat.show_values(content.heat.values if content.heat else None, content.image_wh)
         self._tool.content_changed()
-        self.viewport().update()
+        self._scene.update()  # of the viewport itself would paint once more, after the items have painted
 
     def show_overlays(self, overlays: Overlays) -> None:
         """Choose the visible layers."""

@@ -31,7 +31,7 @@ from engine.domain.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
     from desktop.program import Program
-    from desktop.session.project_session import ProjectSession
+    from desktop.services.project_session import ProjectSession
 
 
 def size_text(count: int) -> str:

@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
 
 from desktop.error_texts import text_of
 from desktop.io.photos import Photo
-from desktop.session.schema_draft import SchemaDraft
 from desktop.session.schema_picture import schema_picture
 from desktop.session.template import layout_key
 from desktop.session.templates import TEMPLATES
@@ -36,6 +35,7 @@ from desktop.widgets.skeleton_editor import SkeletonEditor
 from desktop.widgets.twin_delegate import TWIN, TwinDelegate
 from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema
+from projects.schema_draft import SchemaDraft
 from projects.store.rows import CategoryRow, ImageRow
 
 if TYPE_CHECKING:

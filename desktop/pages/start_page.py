@@ -327,7 +327,7 @@ class StartPage(QWidget):
 
     def open_sample(self) -> None:
         """Open the sample project; it is made from the sample collection on the first wish."""
-        from desktop.session.sample import make_sample_project, sample_folder
+        from projects.sample import make_sample_project, sample_folder
 
         folder = sample_folder()
         if (folder / "project.sqlite").exists():

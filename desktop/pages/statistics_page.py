@@ -20,13 +20,13 @@ from PySide6.QtWidgets import (
 
 from desktop.error_texts import text_of
 from desktop.pages.part_grid import CONTEXT
-from desktop.session.figures import Figures, figures_of
 from desktop.theme.colours import IMAGE_STATE_COLOURS
 from desktop.widgets.crop_row import Crop, CropRow
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from desktop.widgets.plot import Plot, Series
 from desktop.workspace import Workspace
+from projects.figures import Figures, figures_of
 
 BLUE, GREEN, ORANGE, GREY = QColor("#0072B2"), QColor("#009E73"), QColor("#E69F00"), QColor("#8a8f98")
 

@@ -10,8 +10,8 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from desktop.panels.image_delegate import draw_state_dot
+from desktop.services.store_thread import StoreTask
 from desktop.session.labelling import Labelling
-from desktop.session.store_thread import StoreTask
 from desktop.widgets.fields import Choice
 from projects.store.queries.images import ImageFilter
 

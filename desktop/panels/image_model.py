@@ -9,7 +9,7 @@ from PySide6.QtGui import QPixmap
 
 from desktop.error_texts import message_of
 from desktop.io.thumbnails import ThumbnailStore
-from desktop.session.project_session import ProjectSession
+from desktop.services.project_session import ProjectSession
 from desktop.widgets.message_bar import plain_tip
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter

@@ -13,13 +13,16 @@ from desktop.panels.image_model import ImageModel
 from desktop.panels.tile_overlays import TileOverlays
 from desktop.session.labelling import Labelling
 from desktop.session.place import Place
-from desktop.session.search import parse_search
 from desktop.theme.icons import icon
 from desktop.widgets.message_bar import plain_label
+from desktop.widgets.steady_list import SteadyListView
+from projects.search import parse_search
 from projects.store.changes import OpChanges
 from projects.store.queries.images import ImageFilter
 
 COUNTS_DELAY_MS = 250
+MANY_ROWS = 60
+"""More rows than that are on no screen: the whole list is painted."""
 LAID_OUT_AT_ONCE = 4000
 LAYOUT_WAIT_MS = 20
 
@@ -49,7 +52,7 @@ class ImagePanel(QWidget):
         self._problems = ""
         self.model = ImageModel(self._session, thumbnails, self)
         self.filters = FilterList(labelling, self)
-        self.view = QListView()
+        self.view = SteadyListView()
         self.overlays = TileOverlays(labelling, thumbnails.pool, self)
         self.overlays.ready.connect(lambda: self.view.viewport().update())
         self._delegate = ImageDelegate(self.view, labelling.settings.current.doubt_below, self.overlays, self)
@@ -227,6 +230,7 @@ class ImagePanel(QWidget):
         """Mark a photo as the current one without announcing it."""
         place = self.model.place_of(image_id)
         selection = self.view.selectionModel()
+        before = [selection.currentIndex(), *selection.selectedIndexes()]
         blocked = selection.blockSignals(True)
         if place is None:
             selection.clear()
@@ -238,7 +242,15 @@ class ImagePanel(QWidget):
                 selection.select(index, QItemSelectionModel.SelectionFlag.Select)
             self._scroll_to(index)
         selection.blockSignals(blocked)
-        self.view.viewport().update()
+        after = [selection.currentIndex(), *selection.selectedIndexes()]
+        if before == after:
+            return  # a decision on the same photo: its row alone is painted again, by the model
+        if len(before) + len(after) > MANY_ROWS:
+            self.view.viewport().update()
+            return
+        for index in (*before, *after):
+            if index.isValid():
+                self.view.update(index)
 
     def _scroll_to(self, index: QModelIndex) -> None:
         """Bring a row into view, as soon as the list is laid out so far."""

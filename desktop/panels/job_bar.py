@@ -6,7 +6,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
 from desktop.engine_thread.service import JobState
-from desktop.session.store_thread import StoreTask
+from desktop.services.store_thread import StoreTask
 from desktop.theme.icons import icon
 from desktop.widgets.message_bar import plain_tip
 from engine.api import EngineInfo

@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
 SMALLEST_PX, LARGEST_PX = 1.5, 200.0
 STEPS = 100
+INDICATOR_PX = 32
+"""The box of a check box with the room around it."""
 
 
 class MaskBar(QWidget):
@@ -49,6 +51,9 @@ class MaskBar(QWidget):
         brush = tool in ("brush", "eraser")
         self.slider.setVisible(brush)
         self.text.setVisible(brush)
+        # The header squeezes what may be smaller, and Qt's own least width leaves out the box of the style sheet.
+        words = self.take_away.fontMetrics().horizontalAdvance(self.take_away.text())
+        self.take_away.setMinimumWidth(words + INDICATOR_PX)
         self.take_away.setVisible(tool == "polygon")
         self.setVisible(brush or tool == "polygon")
         self.show_size(radius_px)

@@ -24,7 +24,7 @@ from desktop.session.queue import OF_ONE_KEYPOINT, ReviewQueue
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label, plain_tip
 from engine.domain.geometry import Box, expand_box
-from projects.store.rows import ImageRow
+from projects.store.rows import ImageRow, ProposalRow
 
 SHOWN = 12
 CROP = 96
@@ -233,9 +233,13 @@ class QueuePanel(QWidget):
             wanted = definitions.get((finding.category, finding.keypoint))
             place = next((k for k in instance.keypoints if k.definition_id == wanted and k.x is not None), None)
             category = next((c for c in self._at.categories if c.id == instance.category_id), None)
-            if place is None or place.x is None or place.y is None or category is None:
+            shape = instance.aligned(category.definition_ids) if category is not None else None
+            if shape is None or not (shape.labelled.any() or shape.box is not None):
                 continue
-            x0, y0, x1, y1 = instance.aligned(category.definition_ids).box_or_extent()
+            if place is None or place.x is None or place.y is None:  # about the instance as a whole: labelled twice, its mask
+                regions[instance.image_id] = expand_box(shape.box_or_extent(), square=True)
+                continue
+            x0, y0, x1, y1 = shape.box_or_extent()
             half = max(x1 - x0, y1 - y0) * 0.25
             regions[instance.image_id] = (place.x - half, place.y - half, place.x + half, place.y + half)
         return regions
@@ -247,7 +251,8 @@ class QueuePanel(QWidget):
         ids = self._queue.upcoming(current, SHOWN)
         rows = queries.images_by_id(ids)
         regions: dict[int, Box] = self._suspicious(ids) if self._queue.strategy == "check" else {}
-        for proposal in queries.proposals(image_id=ids) if ids else ():
+        # Of several in a photo, the crop shows where a person is needed most.
+        for proposal in sorted(queries.proposals(image_id=ids) if ids else (), key=_least_sure):
             least = min((k for k in proposal.keypoints if k.x is not None), key=lambda k: k.confidence, default=None)
             if proposal.image_id in rows and proposal.image_id not in regions:
                 box = proposal.box or _whole(rows[proposal.image_id])
@@ -264,6 +269,10 @@ class QueuePanel(QWidget):
         if not cards:
             self.empty.setText(self._why_empty())
         self.view.setVisible(bool(cards))
+
+
+def _least_sure(proposal: ProposalRow) -> float:
+    return min((k.confidence for k in proposal.keypoints), default=proposal.confidence)
 
 
 def _whole(row: ImageRow) -> Box:

@@ -11,8 +11,8 @@ from projects.workflows.kept import KeptJob, kept_jobs
 
 if TYPE_CHECKING:
     from desktop.messages import Messages
+    from desktop.services.project_session import ProjectSession
     from desktop.session.jobs import EngineJobs
-    from desktop.session.project_session import ProjectSession
     from desktop.session.tuning import PromptTuning
 
 

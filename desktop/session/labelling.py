@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from PySide6.QtCore import QObject, Signal
 
 from desktop.canvas.content import CanvasContent
+from desktop.services.project_session import ProjectSession
 from desktop.session.next_step import NextStep
-from desktop.session.project_session import ProjectSession
 from desktop.session.shown import ShownInstance, canvas_content, shown_instances
 from desktop.settings import SettingsStore
 from desktop.states import PointState
 from engine.domain.proposals import SimilarityMap
 from projects.places import instance_limit
+from projects.several import AUTO
 from projects.store.changes import OpChanges
 from projects.store.rows import CategoryRow, ImageRow
 
@@ -244,7 +245,10 @@ class Labelling(QObject):
         if category.id not in self._several:
             limit = instance_limit(self.session.queries, category) if category.definitions else 1
             self._several[category.id] = limit > 1
-        return self._several[category.id] or sum(s.category.id == category.id for s in self.shown) > 1
+        here = [s for s in self.shown if s.category.id == category.id]
+        if category.instances == AUTO and sum(s.instance is not None for s in here) > 1:
+            self._several[category.id] = True  # learned from what was labelled meanwhile
+        return self._several[category.id] or len(here) > 1
 
     @property
     def whole(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject
 
-from desktop.session.project_session import ProjectSession
+from desktop.services.project_session import ProjectSession
 from desktop.session.shown import ShownInstance
 from projects.review import HARDLY_FOUND
 from projects.store.rows import CategoryRow, ImageRow

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from desktop.session.project_session import ProjectSession
-from desktop.session.store_thread import StoreTask
+from desktop.services.project_session import ProjectSession
+from desktop.services.store_thread import StoreTask
 from projects.called_fine import FINE, split_fine, with_fine
 from projects.review import QueueOptions, review_order
 from projects.store.changes import OpChanges

@@ -15,7 +15,7 @@ from desktop.widgets.scrolled import fit_to_screen
 from desktop.window.clip_commands import ClipCommands
 
 if TYPE_CHECKING:
-    from desktop.session.project_session import ProjectSession
+    from desktop.services.project_session import ProjectSession
     from desktop.window.frame import Frame
     from desktop.workspace import Workspace
     from projects.formats.recognise import Recognised

@@ -87,16 +87,15 @@ class FeatureExtractor:
             UnreadableImageError, ModelCorruptError (features that are no numbers), OutOfMemoryError, OperationCancelled.
         """
         name, weight = self._fusion(descriptor, fusion_weight)
-        common: dict[str, Any] = {"cancel": cancel, "progress": progress}
         diffusion: list[FeatureMap] = []
         if weight < 1.0 or not name:
-            diffusion = self.diffusion_maps(views, prompt, recipe or self.recipe(), **common)
+            chosen = recipe or self.recipe()
+            diffusion = self.diffusion_maps(views, prompt, chosen, cancel=cancel, progress=progress)
         if not name or weight == 0.0:
             return diffusion
-        described = self.descriptor_maps(views, name, **common)
-        if not diffusion:
-            return described
-        return [self.fused(d, s, weight) for d, s in zip(diffusion, described, strict=True)]
+        described = self.descriptor_maps(views, name, cancel=cancel, progress=progress)
+        pairs = zip(diffusion, described, strict=True) if diffusion else ()
+        return [self.fused(d, s, weight) for d, s in pairs] or described
 
     def recipe(
         self, *, timestep: int | None = None, up_block: int | None = None, ensemble: int | None = None, seed: int = 0

@@ -19,7 +19,7 @@ from torch import Tensor
 from engine.domain.geometry import apply_affine
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.limbs import limb_edges
-from engine.heads.frame import into_frame, labelled_points
+from engine.heads.frame import into_frame, is_mirror_image, labelled_points
 from engine.heads.model import STRIDE, KeypointHeads, head_view
 from engine.requests import Exemplar
 
@@ -84,7 +84,7 @@ def vectors_at(maps: Tensor, xy_cells: Tensor) -> Tensor:
 def body_model(heads: KeypointHeads, schema: KeypointSchema, exemplars: Sequence[Exemplar]) -> BodyModel:
     """From the exemplars' own views, which teaching has read before."""
     step = -(-len(exemplars) // MAX_EXEMPLARS)
-    exemplars = list(exemplars)[::step]
+    exemplars = [e for e in exemplars if not is_mirror_image(heads.frame, e)][::step] or list(exemplars)[::step]
     known = heads.shape.known
     edges = limb_edges(heads.shape.mean, known, schema.edges)
     index = np.flatnonzero(known)

@@ -23,6 +23,9 @@ FILL = 0.7
 """Share of the frame that the shape fills; the rest is for turned views and for what the shape lacks."""
 LEAST_SIDE, LARGEST_SIDE = 193, 385
 COMPLETE_ENOUGH = 0.6
+MISFITS, CLEARLY_LESS = 0.2, 0.6
+"""An exemplar that misfits the reference by more (longer sides, root mean square) is its mirror image where that misfits by less
+than such a share of it. Posture alone does not do that: no turning brings a mirror image to fit, no mirroring a bent leg."""
 LONE_SHARE = 0.25
 """One keypoint alone has no size: it is taken for a thing of so large a share of its photo."""
 
@@ -72,16 +75,29 @@ def instance_length(exemplar: Exemplar, image_wh: tuple[int, int]) -> float:
 
 
 def make_frame(exemplars: Sequence[Exemplar], sizes_wh: Sequence[tuple[int, int]]) -> HeadFrame:
-    """The frame of the first exemplar that shows nearly as many keypoints as the most complete one.
+    """The frame of the first exemplar that shows nearly as many keypoints as the most complete one, and that half of the others
+    agree with.
 
     Args:
         exemplars: with at least one labelled keypoint each.
         sizes_wh: of their images.
     """
     counts = [int(e.keypoints.labelled.sum()) for e in exemplars]
-    index = next(i for i, n in enumerate(counts) if n >= COMPLETE_ENOUGH * max(counts))
-    exemplar, points = exemplars[index], labelled_points(exemplars[index])
-    length = instance_length(exemplar, sizes_wh[index])
+    complete = [i for i, n in enumerate(counts) if n >= COMPLETE_ENOUGH * max(counts)]
+    first = _frame_of(exemplars[complete[0]], sizes_wh[complete[0]])
+    if len(exemplars) <= 2:
+        return first  # of two that differ nobody knows which is the odd one
+    for index in complete:
+        frame = first if index == complete[0] else _frame_of(exemplars[index], sizes_wh[index])
+        fellows = [not is_mirror_image(frame, e) for i, e in enumerate(exemplars) if i != index]
+        if sum(fellows) * 2 >= len(fellows):
+            return frame
+    return first
+
+
+def _frame_of(exemplar: Exemplar, image_wh: tuple[int, int]) -> HeadFrame:
+    points = labelled_points(exemplar)
+    length = instance_length(exemplar, image_wh)
     side = int(np.clip(input_side(length / FILL), LEAST_SIDE, LARGEST_SIDE))
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     unit = FILL * (side - 1)
@@ -93,12 +109,44 @@ def into_frame(frame: HeadFrame, exemplar: Exemplar, image_wh: tuple[int, int]) 
     points = labelled_points(exemplar)
     both = np.isfinite(points[:, 0]) & frame.known
     if both.sum() >= 2:
-        return fit_similarity(points[both], frame.points[both])
+        return fit_alike(points[both], frame.points[both])
     scale = frame.unit / instance_length(exemplar, image_wh)
     here = points[both][0] if both.any() else np.nanmean(points, axis=0)
     there = frame.points[both][0] if both.any() else np.full(2, (frame.side - 1) / 2)
     shift = there - scale * here
     return Similarity(scale, 0.0, (float(shift[0]), float(shift[1])))
+
+
+def fit_alike(source: Floats, target: Floats) -> Similarity:
+    """The similarity between two shapes `[N, 2]` that makes them equally large.
+
+    Least squares shrinks what does not fit, at worst to a point: a shape would fit anything a little.
+    """
+    fit = fit_similarity(source, target)
+    from_middle, to_middle = source.mean(axis=0), target.mean(axis=0)
+    spread = float(((source - from_middle) ** 2).sum())
+    if spread < 1e-12:
+        return fit
+    scale = float(np.sqrt(((target - to_middle) ** 2).sum() / spread))
+    shift = to_middle - Similarity(scale, fit.angle_rad).apply(from_middle)
+    return Similarity(scale, fit.angle_rad, (float(shift[0]), float(shift[1])))
+
+
+def misfit(frame: HeadFrame, points: Floats) -> float:
+    """Root mean square distance of points `[K, 2]` to the reference when laid on it, longer sides; 0 with fewer than three in common."""
+    both = np.isfinite(points[:, 0]) & frame.known
+    if both.sum() < 3:
+        return 0.0
+    apart = fit_alike(points[both], frame.points[both]).apply(points[both]) - frame.points[both]
+    return float(np.sqrt((apart**2).sum(axis=1).mean())) / frame.unit
+
+
+def is_mirror_image(frame: HeadFrame, exemplar: Exemplar, order: Sequence[int] | None = None) -> bool:
+    """Whether the exemplar shows the reference's mirror image (`order`: with these names in place of its own, left for right)."""
+    points = labelled_points(exemplar)
+    plain = misfit(frame, points)
+    seen = points if order is None else points[list(order)]
+    return plain > MISFITS and misfit(frame, seen * [-1.0, 1.0]) < CLEARLY_LESS * plain
 
 
 def about_centre(frame: HeadFrame, *, degrees: float, scale: float, shift: tuple[float, float]) -> Floats:
@@ -130,6 +178,6 @@ def realigned(aligned: Floats, rounds: int = 3) -> Floats:
         mean = np.where(known[..., None], result, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)[:, None]
         for index, own in enumerate(result):
             if known[index].sum() >= 2:
-                fit = fit_similarity(own[known[index]], mean[known[index]])
+                fit = fit_alike(own[known[index]], mean[known[index]])
                 result[index] = np.where(known[index][:, None], apply_affine(fit.matrix, np.nan_to_num(own)), np.nan)
     return result

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.domain.errors import ModelMissingError
-from engine.domain.geometry import ImageTransform, apply_affine, fit_similarity, invert_affine
+from engine.domain.geometry import ImageTransform, apply_affine, invert_affine
 from engine.domain.keypoints import KeypointSchema
 from engine.features.views import ImageView
 from engine.heads import ridge
@@ -25,10 +25,13 @@ from engine.heads.frame import (
     HeadFrame,
     about_centre,
     compose,
+    fit_alike,
     into_frame,
+    is_mirror_image,
     labelled_points,
     make_frame,
     mean_shape,
+    misfit,
     realigned,
 )
 from engine.heads.ridge import contribution, denial, solve
@@ -200,12 +203,17 @@ def fit_heads(
     source = features.extractor.source
     sizes = [source.size_wh(e.image) for e in exemplars]
     frame = make_frame(exemplars, sizes)
+    placed = [placements(frame, schema, e, s) for e, s in zip(exemplars, sizes, strict=True)]
+    if sum(map(bool, placed)) < 2:  # of two that differ nobody knows which is the odd one
+        placed = [own or [_upright(frame, e, s)] for own, e, s in zip(placed, exemplars, sizes, strict=True)]
     taught = []
-    for exemplar, size in zip(exemplars, sizes, strict=True):
+    for exemplar, poses in zip(exemplars, placed, strict=True):
+        if not poses:
+            continue
         key = _key(exemplar, source.sha256(exemplar.image), frame, features.version, schema)
         found = store.get(key)
         if found is None:
-            found = _teach(features, schema, exemplar, frame, size, cancel)
+            found = _teach(features, schema, exemplar, frame, poses, cancel)
             store.put(key, found)
         taught.append(found)
     rows = np.concatenate([t.aligned for t in taught])
@@ -216,11 +224,35 @@ def fit_heads(
     compared = taught[::step]
     known = torch.cat([t.shown.expand(len(t.cells), -1) for t in compared])
     local = torch.cat([t.local for t in compared if t.local is not None]) if features.local else None
-    poses = pose_prior([into_frame(frame, e, s).matrix for e, s in zip(exemplars, sizes, strict=True)], frame, sizes)
+    stand = [(own[0][0], size) for own, size in zip(placed, sizes, strict=True) if own]
+    prior = pose_prior([into for into, _ in stand], frame, [size for _, size in stand])
     return KeypointHeads(
-        frame, poses, shape, solve([p for t in taught for p in (t.part, *t.denials)]), torch.cat([t.cells for t in compared]), local, known,
-        len(exemplars), features,
+        frame, prior, shape, solve([p for t in taught for p in (t.part, *t.denials)]), torch.cat([t.cells for t in compared]), local, known,
+        len(taught), features,
     )  # fmt: skip
+
+
+Placement = tuple[Floats, Floats]
+"""`[2, 3]` from xy_image to the frame, and the exemplar's points `[K, 2]` (xy_image) under the names they have there."""
+
+
+def placements(
+    frame: HeadFrame, schema: KeypointSchema, exemplar: Exemplar, size: tuple[int, int]
+) -> list[Placement]:
+    """How an exemplar lies on the frame: as it is, mirrored with left and right exchanged (it faces the other way), or both (a body
+    that is its own mirror image). Empty for one that is seen from its other side, or labelled the other way round: whatever it
+    taught would be in the wrong place."""
+    mirrored = _mirrored_pose(frame, schema, labelled_points(exemplar), size)
+    if schema.pairs and mirrored is not None and is_mirror_image(frame, exemplar, schema.flip_index):
+        return [mirrored[:2]]
+    if is_mirror_image(frame, exemplar):
+        return []
+    plain = _upright(frame, exemplar, size)
+    return [plain, mirrored[:2]] if mirrored is not None and mirrored[2] <= SYMMETRIC else [plain]
+
+
+def _upright(frame: HeadFrame, exemplar: Exemplar, size: tuple[int, int]) -> Placement:
+    return into_frame(frame, exemplar, size).matrix, labelled_points(exemplar)
 
 
 def head_view(image: ImageInput, into: Floats, side: int) -> ImageView:
@@ -237,15 +269,10 @@ def _key(exemplar: Exemplar, sha: str, frame: HeadFrame, version: str, schema: K
 
 
 def _teach(
-    features: HeadFeatures, schema: KeypointSchema, exemplar: Exemplar, frame: HeadFrame, size: tuple[int, int],
+    features: HeadFeatures, schema: KeypointSchema, exemplar: Exemplar, frame: HeadFrame, poses: Sequence[Placement],
     cancel: CancelToken | None,
 ) -> Taught:  # fmt: skip
-    points = labelled_points(exemplar)
-    poses = [(into_frame(frame, exemplar, size).matrix, points)]
-    mirrored = _mirrored_pose(frame, schema, points, size)
-    if mirrored is not None:
-        poses.append(mirrored)
-    jitters = JITTERS if mirrored is None else JITTERS[: 1 + len(JITTERS) // 2]
+    jitters = JITTERS if len(poses) == 1 else JITTERS[: 1 + len(JITTERS) // 2]
     views, places, matrices = [], [], []
     for into, own in poses:
         for degrees, scale, shift in jitters:
@@ -255,18 +282,19 @@ def _teach(
             places.append(torch.from_numpy(apply_affine(matrix, np.nan_to_num(own)) / STRIDE).float())
     # What they teach is kept, not they.
     natural, local = features.read(views, cancel, keep=False)
-    shown = torch.from_numpy(np.isfinite(points[:, 0]))
-    lacking = torch.zeros_like(shown)
-    lacking[list(exemplar.absent)] = True
-    if mirrored is not None:
-        shown = shown & torch.from_numpy(np.isfinite(mirrored[1][:, 0]))
-        lacking = lacking & lacking[list(schema.flip_index)]
-    lacking = lacking & ~shown
+    shown = torch.from_numpy(np.all([np.isfinite(own[:, 0]) for _, own in poses], axis=0))
+    absent = torch.zeros_like(shown)
+    absent[list(exemplar.absent)] = True
+    flip, exchanged = list(schema.flip_index), [_is_mirrored(into) for into, _ in poses]
+    lacking = ~shown
+    for other in exchanged:
+        lacking = lacking & (absent[flip] if other else absent)
     for xy in places:
         xy[lacking] = torch.nan
     part = contribution(list(natural), places, shown | lacking)
     denials = []
-    for keypoint, x, y in exemplar.denied:
+    for given, x, y in exemplar.denied:
+        keypoint = flip[given] if exchanged[0] else given
         near = [torch.from_numpy(apply_affine(m, np.array([x, y])) / STRIDE).float() for m in matrices[: len(jitters)]]
         denials.append(denial(list(natural[: len(jitters)]), near, keypoint, len(shown)))
     chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
@@ -278,20 +306,22 @@ def _teach(
 
 def _mirrored_pose(
     frame: HeadFrame, schema: KeypointSchema, points: Floats, size: tuple[int, int]
-) -> tuple[Floats, Floats] | None:
-    """The mirrored photo with left and right exchanged, where that lies on the frame as well: bodies seen from above or ahead."""
+) -> tuple[Floats, Floats, float] | None:
+    """The mirrored photo with left and right exchanged on the frame, and how badly it fits (longer sides); None without pairs."""
     if not schema.pairs:
         return None
-    flip = list(schema.flip_index)
     mirror = np.array([[-1.0, 0.0, float(size[0])], [0.0, 1.0, 0.0]])
-    own = points[flip]
-    seen = apply_affine(mirror, np.nan_to_num(own))
+    own = points[list(schema.flip_index)]
     both = np.isfinite(own[:, 0]) & frame.known
     if both.sum() < 3:
         return None
-    fit = fit_similarity(seen[both], frame.points[both])
-    misfit = np.sqrt(((fit.apply(seen[both]) - frame.points[both]) ** 2).sum(axis=1).mean()) / frame.unit
-    return (compose(fit.matrix, mirror), own) if misfit <= SYMMETRIC else None
+    seen = apply_affine(mirror, np.nan_to_num(own))
+    fit = fit_alike(seen[both], frame.points[both])
+    return compose(fit.matrix, mirror), own, misfit(frame, np.where(both[:, None], seen, np.nan))
+
+
+def _is_mirrored(into: Floats) -> bool:
+    return float(np.linalg.det(into[:, :2])) < 0
 
 
 def _vectors(maps: Tensor, xy: Tensor) -> Tensor:

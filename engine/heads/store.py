@@ -19,7 +19,7 @@ from engine.heads.ridge import Contribution
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[np.generic]]
 KEEP_BYTES = 384 << 20
-VERSION = "1"
+VERSION = "2"
 """Raised when the same label teaches something else, so that what lies on disk is not used wrongly."""
 
 

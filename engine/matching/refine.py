@@ -22,7 +22,7 @@ from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.proposals import Peak, SimilarityMap
-from engine.heads.frame import about_centre, compose, into_frame
+from engine.heads.frame import MISFITS, about_centre, compose, into_frame, is_mirror_image
 from engine.heads.model import KeypointHeads, head_view
 from engine.heads.shape import WINDOWS, ShapeFit, fit_shape
 from engine.matching.evidence.gather import RawKeypoints
@@ -160,6 +160,11 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
         into = pose_at(heads, matcher.schema, xy_image, known, mirrored, size)
         if into is None:
             return
+        if matcher.schema.pairs and _misses(heads, matcher.schema, into, xy_image, known, mirrored) > MISFITS:
+            # An exemplar that faces the other way was found here: the frame may know it as its mirror image.
+            other = pose_at(heads, matcher.schema, xy_image, known, not mirrored, size)
+            if other is not None and _misses(heads, matcher.schema, other, xy_image, known, not mirrored) <= MISFITS:
+                into, mirrored = other, not mirrored
         expected = apply_affine(invert_affine(into), in_input(heads, heads.shape.mean))
         if all(np.linalg.norm(expected - e, axis=1).mean() > APART * length_of(heads, into) or m != mirrored for _, m, e in found):
             found.append((into, mirrored, expected))
@@ -177,6 +182,18 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
         if same is not None:
             return [*((into, mirrored) for into, mirrored, _ in found), (same, False)]
     return [(into, mirrored) for into, mirrored, _ in found]
+
+
+def _misses(
+    heads: KeypointHeads, schema: KeypointSchema, into: Floats, xy_image: Floats, known: NDArray[np.bool_], mirrored: bool
+) -> float:
+    """Median distance of points in a pose to the mean shape, longer sides."""
+    order = list(schema.flip_index) if mirrored else list(range(len(schema)))
+    points, use = xy_image[order], known[order] & heads.shape.known & np.isfinite(xy_image[order]).all(axis=1)
+    if not use.any():
+        return 0.0
+    apart = np.linalg.norm(apply_affine(into, points[use]) - in_input(heads, heads.shape.mean)[use], axis=1)
+    return float(np.median(apart)) / heads.frame.unit
 
 
 def pose_at(
@@ -226,7 +243,8 @@ def _same_place(matcher: Matcher, heads: KeypointHeads, target: Target) -> Float
     if any(matcher.reader.size_wh(e.image) != size for e in matcher.exemplars):
         return None
     mean = in_input(heads, heads.shape.mean)
-    poses = [into_frame(heads.frame, e, size).matrix for e in matcher.exemplars]
+    alike = [e for e in matcher.exemplars if not is_mirror_image(heads.frame, e)] or matcher.exemplars
+    poses = [into_frame(heads.frame, e, size).matrix for e in alike]
     places = np.stack([apply_affine(invert_affine(p), mean) for p in poses])
     middle = np.median(places, axis=0)
     return poses[int(np.linalg.norm(places - middle, axis=-1).mean(axis=1).argmin())]

@@ -13,7 +13,7 @@ from typing import Any
 from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.texts import said
-from engine.installation import version_text
+from engine.installation import release_text
 from engine.parallel.messages import (
     Answer,
     Answered,
@@ -176,7 +176,7 @@ class Dispatcher:
         return position < self._next or position in self._done
 
     def _welcome(self, worker: int, ready: Ready) -> None:
-        own = version_text()
+        own = release_text()
         if ready.version != own:
             raise KnownError(
                 said("The worker {0} runs Kinmark {1}, this is {2}.", ready.host, ready.version, own),

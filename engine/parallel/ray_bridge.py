@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +19,7 @@ from engine.parallel.messages import Control, Job, Lost, Reply, Shard
 from engine.requests import EngineConfig
 
 TICK_S = 0.05
+STARTS = 3
 ALIVE_S = 1.0
 RECONNECT_S = 15
 """How long Ray tries to reach a head that went away before it gives up."""
@@ -116,7 +118,7 @@ def descendants(process: int) -> tuple[tuple[int, str], ...]:
     return tuple(found.items())
 
 
-def end_left(processes: tuple[tuple[int, str], ...]) -> None:
+def end_left(processes: Iterable[tuple[int, str]]) -> None:
     """End those that still run and are the same; another one may have got the number since."""
     for process, began in processes:
         with contextlib.suppress(OSError, IndexError):
@@ -135,10 +137,20 @@ def _connect(ray: Any, settings: BridgeSettings) -> None:
         ray.init(address=settings.address, log_to_driver=False, logging_level="warning")
         return
     count = settings.workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else "1")
-    ray.init(**{
+    arguments = {
         "num_cpus": count, "include_dashboard": False, "log_to_driver": False, "logging_level": "warning",
         "_node_ip_address": "127.0.0.1", **settings.started,
-    })  # fmt: skip
+    }  # fmt: skip
+    for attempt in range(STARTS):
+        try:
+            ray.init(**arguments)
+            return
+        except Exception as error:
+            # Ray waits 30 s for its own processes and not a second longer: a busy machine needs another try.
+            if attempt == STARTS - 1 or "timed out during startup" not in str(error):
+                raise
+            with contextlib.suppress(Exception):
+                ray.shutdown()
 
 
 class _RayWorker:

@@ -58,7 +58,7 @@ class RayPool:
         self._pipe: Any = None
         self._log: Path | None = None
         self._heard = 0.0
-        self._processes: tuple[tuple[int, str], ...] = ()
+        self._processes: set[tuple[int, str]] = set()
         self._waiting: list[tuple[int, Reply]] = []
         self.cluster: Started | None = None
 
@@ -125,7 +125,8 @@ class RayPool:
                 if isinstance(message, Started):
                     self.cluster = message
                 elif isinstance(message, Alive):
-                    self._processes = message.processes
+                    # All that were ever seen: what outlives its parent is nobody's child any more.
+                    self._processes |= set(message.processes)
                 else:
                     replies.append(message)
         except (EOFError, OSError):
@@ -155,7 +156,7 @@ class RayPool:
             pipe.close()
             process.join(4 * END_S)
             _end(process)
-            left, self._processes = self._processes, ()
+            left, self._processes = self._processes, set()
             end_left(left)
         if self._log is not None:
             with contextlib.suppress(OSError):

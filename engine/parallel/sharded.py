@@ -13,7 +13,7 @@ from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, MaskProposal
 from engine.local import LocalEngine
 from engine.parallel.dispatch import Dispatcher
-from engine.parallel.messages import Answer, Opened
+from engine.parallel.messages import Answer
 from engine.parallel.pool import WorkerPool, WorkersLostError
 from engine.requests import (
     Descriptor,
@@ -42,11 +42,11 @@ class ShardedEngine(LocalEngine):
         self.pool = pool
         self._ready: set[int] = set()
         self._jobs = 0
-        self._opened: Opened | None = None
+        self._last: Dispatcher | None = None
 
     def info(self) -> EngineInfo:
         """Where sweeps run; before the first one, what runs here."""
-        opened = self._opened
+        opened = self._last.opened if self._last is not None else None
         if opened is None:
             return super().info()
         return EngineInfo(f"{opened.device}, {self.pool.name}", opened.dtype, opened.backbone)
@@ -92,15 +92,13 @@ class ShardedEngine(LocalEngine):
         cancel: CancelToken | None,
     ) -> Iterator[Answer]:  # fmt: skip
         self._jobs += 1
-        dispatcher = Dispatcher(self.pool, self._jobs, request, self._ready, progress=progress, cancel=cancel)
+        self._last = Dispatcher(self.pool, self._jobs, request, self._ready, progress=progress, cancel=cancel)
         try:
-            yield from dispatcher.answers()
+            yield from self._last.answers()
         except WorkersLostError:
             self.pool.close()  # the next sweep starts anew
             self._ready.clear()
             raise
-        finally:
-            self._opened = dispatcher.opened or self._opened
 
     def close(self) -> None:
         """See `engine.api.Engine.close`."""

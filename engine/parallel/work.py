@@ -42,9 +42,9 @@ class ShardWorker:
 
     def ready(self) -> Ready:
         """Who this is."""
-        from engine.installation import version_text
+        from engine.installation import release_text
 
-        return Ready(f"{platform.node()} (process {os.getpid()})", version_text())
+        return Ready(f"{platform.node()} (process {os.getpid()})", release_text())
 
     def control(self, control: Control) -> None:
         """Any thread: what the caller says about a job. It may come before the job was taken."""
@@ -110,5 +110,5 @@ def _proposer(engine: LocalEngine, request: ProposeRequest, cancel: CancelToken)
     if pair_prompt(engine.session, request) is not None:
         return lambda target: tuple(engine.propose_keypoints(replace(request, targets=(target,)), cancel=cancel))
     prepared = prepare_proposals(engine.session, request, cancel=cancel)
-    return lambda target: tuple(propose_one(prepared, target))
+    return lambda target: tuple(propose_one(prepared, target, cancel))
 

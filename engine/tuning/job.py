@@ -37,7 +37,7 @@ from engine.tuning.checkpoint import (
 )
 from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise, intervals
 from engine.tuning.joint import JointScore
-from engine.tuning.material import make_labelled, split_by_image, training_pairs
+from engine.tuning.material import make_material
 from engine.tuning.options import TuningOptions, default_steps, request_fingerprint
 from engine.tuning.proposals import ProposalJudge
 from engine.tuning.run import TuningRun
@@ -92,9 +92,11 @@ def tune_steps(
     backbone = extractor.backbone
     options = TuningOptions.from_request(request, backbone.spec)
     sizes = [session.source.size_wh(e.image) for e in request.exemplars]
-    instances = make_labelled(request.exemplars, sizes)
-    split = split_by_image(instances, options.heldout_share, request.seed, options.report_images)
-    pairs = training_pairs(instances, split.train, request.schema.flip_index)
+    material = make_material(
+        request.exemplars, sizes, request.schema, heldout_share=options.heldout_share, seed=request.seed,
+        report_images=options.report_images,
+    )  # fmt: skip
+    split = material.split
     if request.kind == "conditional" and options.condition == "pair" and not options.sources:
         options = replace(options, sources=3)
     patches: PatchSource | None = None
@@ -105,14 +107,14 @@ def tune_steps(
         patch_width=patches.width if patches else 0,
     ).to(backbone.device)  # fmt: skip
     before_prompt = session.prompt("auto", backbone, request.category)
-    judge = ProposalJudge(session, request, instances, split, before_prompt)
+    judge = ProposalJudge(session, request, material.instances, split, before_prompt)
     with session.guarded():
         if progress is not None:
             progress.start("Preparing the labelled images", 0)
         joint = JointScore(judge.plans(cancel)) if options.through == "proposals" else None
-        run = TuningRun(extractor, request, options, instances, split, pairs, learner, patches, joint)
+        run = TuningRun(extractor, request, options, material, learner, patches, joint)
         run.fit_joint(before_prompt.embeds, cancel)
-        total = _steps(request, len(pairs), options)
+        total = _steps(request, len(material.pairs), options)
         before = _Measured(
             run.evaluate(split.report, embeds=before_prompt.embeds, cancel=cancel),
             judge.measure(before_prompt, split.report, cancel) if options.propose else HeldOut(()),

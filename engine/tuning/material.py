@@ -75,6 +75,25 @@ class Split:
         return "held-out images that took no part in choosing the best step"
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a job learns from: its instances, which of them for what, and the pairs of those to learn from."""
+
+    instances: tuple[Labelled, ...]
+    split: Split
+    pairs: tuple[tuple[int, int], ...]
+
+
+def make_material(
+    exemplars: Sequence[Exemplar], sizes: Sequence[tuple[int, int]], schema: KeypointSchema, *, heldout_share: float,
+    seed: int, report_images: Sequence[str] = (),
+) -> Material:  # fmt: skip
+    """The material of a job; errors of `make_labelled` and `split_by_image`."""
+    instances = make_labelled(exemplars, sizes)
+    split = split_by_image(instances, heldout_share, seed, report_images)
+    return Material(tuple(instances), split, tuple(training_pairs(instances, split.train, schema.flip_index)))
+
+
 def make_labelled(exemplars: Sequence[Exemplar], sizes: Sequence[tuple[int, int]]) -> list[Labelled]:
     """Instances with at least two visible keypoints; UserInputError when fewer than three remain."""
     found = []

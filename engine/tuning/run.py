@@ -33,7 +33,16 @@ from engine.requests import TuneRequest
 from engine.tuning.heldout import HeldOut
 from engine.tuning.joint import JointScore
 from engine.tuning.loss import cross_entropy_of_maps, similarity_maps
-from engine.tuning.material import Key, Labelled, Split, Variant, base_region, make_variant, use_crops, variant_points
+from engine.tuning.material import (
+    Key,
+    Labelled,
+    Material,
+    Variant,
+    base_region,
+    make_variant,
+    use_crops,
+    variant_points,
+)
 from engine.tuning.options import TuningOptions
 
 if TYPE_CHECKING:
@@ -53,12 +62,11 @@ class TuningRun:
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, request: TuneRequest, options: TuningOptions,
-        instances: Sequence[Labelled], split: Split, pairs: Sequence[tuple[int, int]],
+        self, extractor: FeatureExtractor, request: TuneRequest, options: TuningOptions, material: Material,
         learner: PromptLearner, patches: PatchSource | None, joint: JointScore | None = None,
     ) -> None:  # fmt: skip
         self.extractor, self.request, self.options = extractor, request, options
-        self.instances, self.split, self.pairs = instances, split, list(pairs)
+        self.instances, self.split, self.pairs = material.instances, material.split, list(material.pairs)
         self.schema: KeypointSchema = request.schema
         self.learner, self.patch_source = learner, patches
         self.start = {k: v.detach().clone() for k, v in learner.state_dict().items()}
@@ -66,7 +74,7 @@ class TuningRun:
         self.adam = torch.optim.Adam(learner.groups(options.lr, options.lr_linear), lr=options.lr)
         self.recipe: Recipe = extractor.recipe(timestep=options.timestep)
         self.joint = joint
-        self.crop = joint.crop if joint is not None and options.view == "auto" else use_crops(instances, options.view)
+        self.crop = joint.crop if joint is not None and options.view == "auto" else use_crops(material.instances, options.view)
         self.done = 0
         self.micro = options.batch
         self.checkpointing = bool(options.checkpointing)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
+KeypointOption = Annotated[list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")]
 InstancesOption = Annotated[
     str,
     typer.Option(
@@ -75,9 +76,7 @@ def propose(
     ] = "auto",
     match: Annotated[str, typer.Option("--match", help=HELP)] = "auto",
     prompt: Annotated[str, typer.Option("--prompt", help="auto, empty, text:..., or a saved prompt's id.")] = "auto",
-    keypoint: Annotated[
-        list[str] | None, typer.Option("--keypoint", help="Only this keypoint (may be repeated).")
-    ] = None,
+    keypoint: KeypointOption = None,
     instances: InstancesOption = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     quick: QuickOption = False,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from desktop.session.caretaker import QUIET_FOR_S
-from desktop.session.store_thread import StoreTask
+from desktop.services.caretaker import QUIET_FOR_S
+from desktop.services.store_thread import StoreTask
 from engine.api import Descriptor, DescriptorRequest
 from engine.domain.runspec import RunSpec
 from projects.store import backup

@@ -157,7 +157,7 @@ def test_a_sweep_begins_beside_the_photo_that_is_looked_at(make_driver: Callable
 def test_the_sample_project_opens_at_a_labelled_photo_and_says_what_to_do(
     make_driver: Callable[..., Driver], tmp_path: Path
 ) -> None:
-    from desktop.session.sample import make_sample_project
+    from projects.sample import make_sample_project
 
     driver = make_driver()
     assert driver.window.open_project(make_sample_project(tmp_path / "sample.kinmark"))

@@ -13,8 +13,8 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from desktop.session import project_session
-from desktop.session.store_thread import StoreTask, wait_for_stores
+from desktop.services import project_session
+from desktop.services.store_thread import StoreTask, wait_for_stores
 from projects.project import Project
 from tests.support.window import Driver, make_project
 
@@ -187,7 +187,7 @@ def test_a_due_backup_is_written_behind_the_closing_window(driver: Driver, monke
 
 
 def test_the_thread_ends_without_work_and_starts_again(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    from desktop.session import store_thread
+    from desktop.services import store_thread
 
     monkeypatch.setattr(store_thread, "IDLE_S", 0.05)
     session = driver.space.session

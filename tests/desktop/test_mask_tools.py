@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QStyle, QStyleOptionButton
 
 from tests.support.window import Driver
 
@@ -108,3 +109,17 @@ def test_after_a_box_the_status_line_names_find(driver: Driver) -> None:
     assert driver.window.registry["engine.find"].shortcut().toString() == "Ctrl+Shift+F"
     assert driver.window.registry["tool.segment"].shortcut().toString() == "Ctrl+M"
     assert np.isfinite(driver.space.labelling.selected.box).all()
+
+
+def test_the_words_of_the_switch_are_whole_in_a_narrow_window(driver: Driver) -> None:
+    driver.window.resize(900, 650)
+    bar = driver.space.target.mask_bar
+    for words in ("take away", "wegnehmen"):
+        bar.take_away.setText(words)
+        driver.space.labelling.set_tool("polygon")
+        bar.show_tool("polygon", 10.0)
+        driver.wait(0.1)
+        option = QStyleOptionButton()
+        bar.take_away.initStyleOption(option)
+        room = bar.take_away.style().subElementRect(QStyle.SubElement.SE_CheckBoxContents, option, bar.take_away)
+        assert room.width() >= bar.take_away.fontMetrics().horizontalAdvance(words), (words, room.width())

@@ -172,6 +172,6 @@ def test_glued_letters_are_suggested_only_on_request(started: tuple[Driver, Any]
 
 
 def test_two_names_for_one_side_are_not_paired() -> None:
-    from desktop.session.schema_draft import pairs_of_mixed_names
+    from projects.schema_draft import pairs_of_mixed_names
 
     assert pairs_of_mixed_names(["left_ear", "l_ear", "right_ear", "brightness", "lightness", "upper_lip"]) == []

@@ -18,13 +18,13 @@ from desktop.actions.keymap import clashes, default_keys, load_keys, merged, pre
 from desktop.io.looks import LookStore, make_look, same_moment
 from desktop.io.pool import IoPool
 from desktop.pages.stacks import stacked
-from desktop.session.schema_draft import DraftKeypoint, SchemaDraft
-from desktop.session.search import parse_search
 from desktop.session.templates import TEMPLATES
 from desktop.settings import Settings, format_settings, parse_settings
 from desktop.widgets.crop_grid import CropCard
 from engine.domain.errors import KnownError, UserInputError
 from engine.paths import resources_dir
+from projects.schema_draft import DraftKeypoint, SchemaDraft
+from projects.search import parse_search
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow, DefinitionRow
 

@@ -253,7 +253,7 @@ def test_the_dialog_of_categories_says_how_many_a_photo_may_hold(herd: Driver) -
 
 
 def test_statistics_know_several(herd: Driver) -> None:
-    from desktop.session.figures import figures_of
+    from projects.figures import figures_of
 
     driver = herd
     driver.key(Qt.Key.Key_N)
@@ -284,6 +284,8 @@ def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver)
     findings = check(space.session.project, object(), CheckOptions(looks=False))
     driver.window.commands.engine.check_done(findings)
     assert space.labelling.selected_key == f"i{double}"
+    [(card, (x0, _, x1, _))] = space.review.model.cards or [(row, space.review._suspicious([row.id])[row.id])]
+    assert card.id == row.id and x1 - x0 < 100, "the crop shows the animal, not the whole photo"
     step = driver.window.job_bar.step.whole_text
     assert "labelled twice" in step and "J merges" in step
     driver.canvas.setFocus()
@@ -312,3 +314,27 @@ def test_left_and_right_individuals_are_two_categories_and_a_wrong_one_is_put_ri
     [instance] = queries.instances(image_id=here(driver))
     assert instance.category_id == other and len(instance.keypoints) == 3
     menu.close()
+
+
+def test_the_queue_shows_the_least_sure_animal_of_a_photo(herd: Driver) -> None:
+    driver = herd
+    driver.space.review.refresh()
+    cards = driver.space.review.model.cards
+    assert len(cards) == 2
+    for row, (x0, _, x1, _) in cards:
+        index = int(row.file_name.split("_")[1].split(".")[0])
+        assert x0 < animals(index)[2][0][0] < x1 and not x0 < animals(index)[0][0][0] < x1
+
+
+def test_what_was_learned_in_one_photo_holds_in_the_next(herd: Driver) -> None:
+    driver = herd
+    space, queries = driver.space, driver.space.session.queries
+    last = queries.images()[2].id
+    space.session.write(lambda do: do.reject_proposals([p.id for p in queries.proposals(image_id=last)[1:]]))
+    [category] = queries.categories()
+    assert not space.labelling.several(category), "one in this photo, one labelled at all"
+    space.go_to(queries.images()[1].id)
+    driver.key(Qt.Key.Key_Return)
+    driver.key(Qt.Key.Key_Return)
+    space.go_to(last)
+    assert len(space.labelling.waiting) == 1 and space.labelling.whole, "the only one here is looked at as a whole, too"

@@ -92,7 +92,7 @@ def test_steps_of_the_undo_list_are_translated(qapp: QApplication) -> None:
 def _step_names() -> dict[str, str]:
     """{what the store and the workflows call their undo steps: where}, from their source."""
     found: dict[str, str] = {}
-    places = (ROOT / "projects", ROOT / "desktop" / "session", ROOT / "desktop" / "window", ROOT / "kinmark")
+    places = (ROOT / "projects", ROOT / "desktop" / "session", ROOT / "desktop" / "services", ROOT / "desktop" / "window", ROOT / "kinmark")
     for path in (path for place in places for path in place.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             texts: list[ast.expr] = []

@@ -263,7 +263,7 @@ def test_a_crash_is_caught_reported_and_survived(driver: Driver) -> None:
 
 def test_figures_come_from_the_record(tmp_path: Path) -> None:
     # The figures page needs no window and no model.
-    from desktop.session.figures import figures_of
+    from projects.figures import figures_of
     from projects.project import Project
 
     folder = make_project(tmp_path / "p.kinmark", make_photos(tmp_path / "photos", 2), labelled=1)
@@ -274,7 +274,7 @@ def test_figures_come_from_the_record(tmp_path: Path) -> None:
 
 
 def test_the_learning_curve_counts_decisions_by_labels(proposed: Driver) -> None:
-    from desktop.session.figures import figures_of
+    from projects.figures import figures_of
     from projects.project import Project
 
     proposed.key(Qt.Key.Key_N)

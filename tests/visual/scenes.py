@@ -38,7 +38,7 @@ def run(studio: Any) -> None:
 
 def sample(studio: Any) -> Path:
     """The sample project with made-up proposals."""
-    from desktop.session.sample import make_sample_project, sample_folder
+    from projects.sample import make_sample_project, sample_folder
 
     folder = sample_folder()
     if not folder.exists():

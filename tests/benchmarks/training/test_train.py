@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.training.captions import class_word
+from benchmarks.training.config import TrainConfig
+from benchmarks.training.latents import open_sources
 from benchmarks.training.losses import bilinear_cells, class_loss, correspondence_loss, identity_loss
 from benchmarks.training.networks import NetworkConfig, build_tokenizer
 from benchmarks.training.render_sets import render_set
 from benchmarks.training.ship import ship
-from benchmarks.training.train import TrainConfig, Trainer, class_word, open_sources
+from benchmarks.training.train import Trainer
 from benchmarks.training.vae import build_vae, measure_latents, whiten
 from benchmarks.training.words import COMMON_WORDS
 from engine.backbones.loading import load_backbone

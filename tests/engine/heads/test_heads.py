@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Target
-from engine.domain.geometry import ImageTransform, apply_affine
+from engine.domain.geometry import ImageTransform, Similarity, apply_affine
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.proposals import InstanceProposal
 from engine.features import efficientnet, extractor
 from engine.features.cache import FeatureCache
 from engine.heads import ridge
-from engine.heads.frame import into_frame, make_frame
-from engine.heads.model import STRIDE, HeadFeatures, fit_heads, head_features, head_view, pose_prior
+from engine.heads.frame import fit_alike, into_frame, is_mirror_image, make_frame
+from engine.heads.model import STRIDE, HeadFeatures, fit_heads, head_features, head_view, placements, pose_prior
 from engine.heads.store import HeadStore
 from engine.pipelines.registry import choose_settings, propose_keypoints
 from engine.pipelines.sweep import keypoint_map
@@ -124,6 +124,48 @@ def test_a_corrected_or_taken_back_label_is_not_remembered(session: EngineSessio
     assert torch.equal(before.weights, fit_heads(features(session), SCHEMA, labels, store).weights)
     fewer = fit_heads(features(session), SCHEMA, labels[:2], store)
     assert torch.equal(fewer.weights, fit_heads(features(session), SCHEMA, labels[:2], HeadStore()).weights)
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_one_label_that_fits_none_of_the_others_spoils_nothing(session: EngineSession, beetles: tuple, place: int) -> None:
+    """A beetle seen from below, or labelled with its sides exchanged: a mirrored shape, which no turning brings to fit."""
+    images, truth = beetles
+    labels = [label(images[i], truth[i]) for i in range(4)]
+    labels[place] = label(images[place], truth[place][[0, 1, 3, 2]])
+    frame = make_frame(labels, [(320, 240)] * 4)
+    odd = [is_mirror_image(frame, e) for e in labels]
+    assert odd == [i == place for i in range(4)], "the frame is that of the others"
+    heads = fit_heads(features(session), SCHEMA, labels, HeadStore())
+    without = fit_heads(features(session), SCHEMA, [e for i, e in enumerate(labels) if i != place], HeadStore())
+    assert torch.equal(heads.weights, without.weights) and heads.exemplars == 3
+    assert (heads.shape.covariance == without.shape.covariance).all()
+    two = fit_heads(features(session), SCHEMA, labels[place : place + 2], HeadStore())
+    assert two.exemplars == 2, "of two nobody knows which is the odd one"
+
+
+def test_an_animal_that_faces_the_other_way_teaches_as_its_mirror_image(tmp_path: Path) -> None:
+    """Seen from the side, left and right being the near and the far legs: no turning lays one on the other."""
+    schema = KeypointSchema(("nose", "tail", "left foot", "right foot", "left knee", "right knee"), (), ((2, 3), (4, 5)))
+    one = np.array([[20.0, 40], [120, 50], [40, 90], [100, 80], [45, 70], [98, 62]]) + 20
+    other = (one * [-1, 1] + [200, 0])[[0, 1, 3, 2, 5, 4]]
+    image = ImageInput("x", tmp_path / "x.png")
+    labels = [label(image, one), label(image, other), label(image, one + 3)]
+    frame = make_frame(labels, [(220, 160)] * 3)
+    [[into, own]] = placements(frame, schema, labels[1], (220, 160))
+    assert np.linalg.det(into[:, :2]) < 0
+    assert apply_affine(into, own) == pytest.approx(frame.points, abs=1e-6)
+    [[plain, same]] = placements(frame, schema, labels[2], (220, 160))
+    assert np.linalg.det(plain[:, :2]) > 0 and (same == one + 3).all()
+
+
+def test_a_bad_fit_is_not_made_good_by_shrinking() -> None:
+    shape = np.array([[0.0, 0], [10, 0], [10, 5], [0, 20]])
+    mirrored = shape * [-1, 1]
+    fit = fit_alike(mirrored, shape)
+    assert fit.scale == pytest.approx(1.0) and np.linalg.norm(fit.apply(mirrored) - shape, axis=1).max() > 4
+    turned = Similarity(2.0, 0.7, (3.0, -4.0)).apply(shape)
+    assert fit_alike(turned, shape).apply(turned) == pytest.approx(shape)
+    assert fit_alike(np.ones((3, 2)), shape[:3]).scale == 1.0
 
 
 def test_the_next_start_knows_what_was_taught(session: EngineSession, beetles: tuple, tmp_path: Path, monkeypatch) -> None:

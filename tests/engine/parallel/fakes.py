@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from engine.api import TargetFailure
 from engine.domain.errors import KnownError
-from engine.installation import version_text
+from engine.installation import release_text
 from engine.parallel.messages import Answered, Control, Job, Lost, Opened, Ready, Reply, Shard
 
 FACTS = ("revision", "cpu", "fp32")
@@ -29,7 +29,7 @@ class FakePool:
         self.said: list[tuple[int, str]] = []
         self.sent: list[int] = []
         self.facts = dict.fromkeys(range(100), FACTS)
-        self.version = version_text()
+        self.version = release_text()
         self._next = 0
 
     def start(self) -> None:

@@ -17,7 +17,7 @@ from engine.prompts.learners import TokenLearner
 from engine.session import EngineSession
 from engine.tuning.heldout import HeldOut
 from engine.tuning.loss import cross_entropy_of_maps
-from engine.tuning.material import make_labelled, split_by_image, training_pairs
+from engine.tuning.material import make_material
 from engine.tuning.options import TuningOptions
 from engine.tuning.run import TuningRun
 from engine.tuning.start import make_learner
@@ -41,11 +41,10 @@ def make_run(session: EngineSession, exemplars: tuple[Exemplar, ...], folder: Pa
     request = TuneRequest("t", "cat", SCHEMA, exemplars, "class", str(folder), options={"view": "whole", **options})
     extractor = session.extractor(str(folder))
     settings = TuningOptions.from_request(request)
-    instances = make_labelled(exemplars, [session.source.size_wh(e.image) for e in exemplars])
-    split = split_by_image(instances, 0.3, 0)
-    pairs = training_pairs(instances, split.train, SCHEMA.flip_index)
+    sizes = [session.source.size_wh(e.image) for e in exemplars]
+    material = make_material(exemplars, sizes, SCHEMA, heldout_share=0.3, seed=0)
     learner = make_learner(extractor.backbone, "class", settings, category="cat", seed=0)
-    return TuningRun(extractor, request, settings, instances, split, pairs, learner, None)
+    return TuningRun(extractor, request, settings, material, learner, None)
 
 
 def test_maps_and_scores_are_those_of_the_matching(

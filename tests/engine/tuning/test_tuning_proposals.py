@@ -23,7 +23,7 @@ from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise
 from engine.tuning.job import tune_prompt
 from engine.tuning.joint import JointScore
 from engine.tuning.loss import cross_entropy_of_maps
-from engine.tuning.material import make_labelled, split_by_image, training_pairs
+from engine.tuning.material import make_labelled, make_material, split_by_image
 from engine.tuning.options import TuningOptions, request_fingerprint
 from engine.tuning.proposals import ProposalJudge
 from engine.tuning.run import TuningRun
@@ -176,12 +176,11 @@ def test_the_card_holds_both_figures(toy_session: EngineSession, request_: TuneR
 def make_run(session: EngineSession, request: TuneRequest, plan: Plan, **options: object) -> TuningRun:
     settings = TuningOptions.from_request(replace(request, options={**OPTIONS, "through": "proposals", **options}))
     extractor = session.extractor(request.backbone)
-    instances = make_labelled(request.exemplars, [session.source.size_wh(e.image) for e in request.exemplars])
-    split = split_by_image(instances, 0.3, 0)
-    pairs = training_pairs(instances, split.train, SCHEMA.flip_index)
+    sizes = [session.source.size_wh(e.image) for e in request.exemplars]
+    material = make_material(request.exemplars, sizes, SCHEMA, heldout_share=0.3, seed=0)
     learner = make_learner(extractor.backbone, "class", settings, category="cat", seed=0)
-    joint = JointScore(dict.fromkeys(range(len(instances)), plan))
-    return TuningRun(extractor, request, settings, instances, split, pairs, learner, None, joint)
+    joint = JointScore(dict.fromkeys(range(len(material.instances)), plan))
+    return TuningRun(extractor, request, settings, material, learner, None, joint)
 
 
 @pytest.mark.parametrize("fuse", ["mean", "max"])

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 
 from engine.domain.errors import ProjectError
 from projects.project import Project
-from projects.store import backup, migrate, models
+from projects.store import backup, history, migrate
 from projects.store.database import APPLICATION_ID, DATABASE_NAME
 from projects.store.history import TABLE_NUMBERS, UNDO_VALUES, logged_columns, logged_tables
 from projects.store.models import Base
@@ -52,7 +52,7 @@ def test_undo_knows_every_table() -> None:
         unique = [c for c in table.constraints if type(c).__name__ == "UniqueConstraint"]
         swappable = {"name", "position"}
         assert not any(swappable & {column.name for column in c.columns} for c in unique), table.name
-    assert set(Base.metadata.tables) >= models.UNLOGGED_TABLES
+    assert set(Base.metadata.tables) >= history.UNLOGGED_TABLES
 
 
 @pytest.mark.parametrize("released", RELEASED, ids=lambda path: path.stem)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
 
-from desktop.session.store_thread import StoreTask
+from desktop.services.store_thread import StoreTask
 from engine.domain.errors import AppError
 from engine.domain.progress import CancelToken
 
 if TYPE_CHECKING:
-    from desktop.session.project_session import ProjectSession
+    from desktop.services.project_session import ProjectSession
     from projects.project import Project
 
 LOOK_EVERY_MS = 60_000

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, QTimer
 
 from desktop.engine_thread.jobs import JobContext, Priority
 from desktop.engine_thread.service import EngineService
-from desktop.session.project_session import ProjectSession
+from desktop.services.project_session import ProjectSession
 from desktop.settings import SettingsStore
 from projects.store.changes import OpChanges
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from desktop.messages import Messages
-from desktop.session.store_thread import StoreTask, StoreThread
+from desktop.services.store_thread import StoreTask, StoreThread
 from engine.domain.errors import AppError
 from projects.store.changes import OpChanges
 

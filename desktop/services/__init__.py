@@ -1,0 +1,1 @@
+"""What keeps the open project going behind the window: its connection, the store thread, backups, watching files, the index."""
