@@ -374,9 +374,6 @@ class Workspace(QObject):
 
     def close(self) -> None:
         """Remember the place and close the connection; nothing may ask the project anything after this."""
-        for owner in (self, self.jobs, self.images, self.instances, self.evidence, self.review, self.target):
-            for timer in owner.findChildren(QTimer):
-                timer.stop()
         image = self.labelling.image
         if image is not None and not self.session.read_only:
             with contextlib.suppress(AppError):  # the disk may be gone; the place is not worth a message while closing
@@ -384,6 +381,12 @@ class Workspace(QObject):
                 place = self.target.place(self.images.place())
                 if place != place_from_setting(self.session.queries.setting("window.view")):
                     self.session.project.operations.set_setting("window.view", place.to_setting())
+        # After the last change that anybody may hear of: a refresh that it asks for would find the project closed. Settings
+        # may change before all this is deleted (the next project is remembered), so nothing is said any more either.
+        self.labelling.blockSignals(True)
+        for owner in (self, self.jobs, self.images, self.instances, self.evidence, self.review, self.target):
+            for timer in owner.findChildren(QTimer):
+                timer.stop()
         self.session.close()
 
     @property
