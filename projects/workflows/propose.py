@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine.api import Engine, MatchSettings, ProposeRequest, TargetFailure
+from engine.api import FIRST_LOOK, Engine, MatchSettings, ProposeRequest, TargetFailure
 from engine.domain.progress import CancelToken, PartProgress, Progress
 from engine.domain.proposals import InstanceProposal
 from engine.domain.texts import said
@@ -32,6 +32,8 @@ from projects.workflows.propose_plan import CategoryPlan, categories_to_propose,
 from projects.workflows.telling_apart import look_alikes, wants_apart
 
 BATCH_SIZE = 24
+APART_AT_ONCE, APART_UNWATCHED = 24, 240
+"""Photos in one question where categories are told apart: when somebody watches, and when nobody does."""
 RESTS_ON = frozenset(
     ("instance", "keypoint", "mask", "nothing_here", "exhaustive", "decision", "image", "image_root", "category",
      "keypoint_definition", "skeleton_edge", "side_pair")
@@ -202,7 +204,7 @@ class ProposeSweep:
         return asked
 
     def _ask(self, number: int, begin: int) -> _Asked:
-        end = len(self._ids) if self._at_once is None else min(len(self._ids), begin + self._at_once)
+        end = min(len(self._ids), begin + self._asked_at_once())
         revision = self._project.revision(RESTS_ON)
         category = self._project.queries.require_category(self._categories[number].name)
         outcome, ids = self.outcomes[number], self._ids[begin:end]
@@ -218,19 +220,29 @@ class ProposeSweep:
         self._asked[number] = asked
         return asked
 
+    def _asked_at_once(self) -> int:
+        """Photos in one question: few where each is looked at first to tell the categories apart, so that the first proposals, and
+        those after every decision that has the question asked anew, do not wait for hundreds of looks."""
+        at_once = self._at_once or len(self._ids)
+        if not self._apart or self.options.settings.pipeline == FIRST_LOOK:  # a first look takes its photos together
+            return at_once
+        if len(categories_to_propose(self._project, "")) < 2:
+            return at_once
+        return min(at_once, APART_AT_ONCE if self._at_once is not None else APART_UNWATCHED)
+
     def _leave_out(
         self, number: int, category: CategoryRow, ids: Sequence[int], outcome: CategoryOutcome
     ) -> frozenset[int]:
         """Photos among these that are not asked, because they look like another category; the outcome counts them."""
-        left = look_alikes(self._project, self._engine, category, ids, PartProgress(Progress()), self._cancel)
+        left = look_alikes(self._project, self._engine, category, ids, self._cancel)
         known = self._looks_like[number]
         for id_ in ids:
             known.pop(id_, None)  # labels that came in between may have changed what a photo looks like
-        known |= left.looks_like
+        known |= left
         outcome.apart = dict(Counter(known.values()).most_common())
         waiting = self._project.queries.images_with_proposals(category.id)
         outcome.apart_pending = len(waiting & known.keys())
-        return frozenset(left.looks_like)
+        return frozenset(left)
 
     def _go_through(self, asked: _Asked, outcome: CategoryOutcome, image_id: int) -> int:
         """One photo in all rounds; how many targets it had."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,7 +121,17 @@ def categories_to_propose(project: Project, name: str) -> tuple[CategoryRow, ...
 def collection_of(project: Project, category: CategoryRow, glob: str) -> tuple[ImageInput, ...]:
     """Photos without labels whose names fit, spread over the project; none where it is known that the category is not there."""
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
-    ids = [id_ for id_ in project.queries.image_ids(ImageFilter(glob=glob, has_instances=False)) if id_ not in nothing]
+    return spread_photos(project, (id_ for id_ in unlabelled_photos(project, glob) if id_ not in nothing))
+
+
+def unlabelled_photos(project: Project, glob: str = "") -> Sequence[int]:
+    """Ids of the photos without labels whose names fit."""
+    return project.queries.image_ids(ImageFilter(glob=glob, has_instances=False))
+
+
+def spread_photos(project: Project, image_ids: Iterable[int]) -> tuple[ImageInput, ...]:
+    """At most COLLECTION of these photos, evenly spread."""
+    ids = list(image_ids)
     chosen = [ids[i * len(ids) // COLLECTION] for i in range(COLLECTION)] if len(ids) > COLLECTION else ids
     rows = project.queries.images_by_id(chosen)
     return tuple(rows[id_].image_input for id_ in chosen)
@@ -167,7 +177,7 @@ def keypoint_map(
         UserInputError: unknown category or keypoint, no label to compare with.
     """
     [row] = categories_to_propose(project, category)
-    options = ProposeOptions(category, backbone, only_keypoints=(keypoint,))
+    options = ProposeOptions(category, backbone, image_ids=(image_id,), only_keypoints=(keypoint,))
     request = plan_category(project, row, options).request
     images = project.queries.images_by_id([image_id])
     if image_id not in images:

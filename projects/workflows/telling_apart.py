@@ -9,36 +9,19 @@ such a photo before stays.
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.api import CategoriesRequest, Engine, Exemplar, ImageInput, TargetFailure
-from engine.domain.progress import CancelToken, Progress
-from engine.remote import is_there
+from engine.api import CategoriesRequest, Engine, TargetFailure
+from engine.domain.progress import CancelToken
 from projects.project import Project
 from projects.store.queries.images import ImageFilter
 from projects.store.rows import CategoryRow
+from projects.workflows.propose_plan import exemplars_of, spread_photos, unlabelled_photos
 from projects.workflows.rivals import rival_of
 
 if TYPE_CHECKING:
     from projects.workflows.propose_options import ProposeOptions
-
-COLLECTION = 24
-"""Photos without labels, spread over the project, that stand for the collection."""
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """`looks_like`: image id to the category it looks like; `pending`: how many of them keep proposals of before."""
-
-    looks_like: dict[int, str] = field(default_factory=dict)
-    pending: int = 0
-
-    def counted(self, before: dict[str, int]) -> dict[str, int]:
-        """Photos by what they look like, added to an earlier count, most first."""
-        return dict((Counter(before) + Counter(self.looks_like.values())).most_common())
 
 
 def left_out_text(category: str, apart: dict[str, int], pending: int) -> str:
@@ -64,52 +47,28 @@ def wants_apart(project: Project, options: ProposeOptions) -> bool:
 
 
 def look_alikes(
-    project: Project, engine: Engine, category: CategoryRow, image_ids: Iterable[int] | None, progress: Progress | None,
-    cancel: CancelToken | None,
-) -> LeftOut:  # fmt: skip
-    """The photos among these (None: all) without an instance of the category that clearly look like another one."""
-    known = {name: found for name, found in _labelled(project).items() if found}
+    project: Project, engine: Engine, category: CategoryRow, image_ids: Iterable[int], cancel: CancelToken | None
+) -> dict[int, str]:
+    """The photos among these without an instance of the category that clearly look like another one: image id to that one."""
+    labelled = ((c.name, exemplars_of(project, c)) for c in project.queries.categories() if c.definitions)
+    known = {name: found for name, found in labelled if found}
     if category.name not in known or len(known) < 2:
-        return LeftOut()
+        return {}
     photos_of = {name: {int(exemplar.image.image_id) for exemplar in found} for name, found in known.items()}
     beside = {name for name, photos in photos_of.items() if photos & photos_of[category.name]}
     rival = rival_of(project.queries, category)
     beside |= {rival.name} if rival is not None else set()
     own = {instance.image_id for instance in project.queries.iter_instances(category_id=category.id)}
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
-    ids = project.queries.image_ids() if image_ids is None else image_ids
-    rows = project.queries.images_by_id(id_ for id_ in ids if id_ not in own | nothing)
+    rows = project.queries.images_by_id(id_ for id_ in image_ids if id_ not in own | nothing)
     request = CategoriesRequest(
-        uuid.uuid4().hex, tuple(known.items()), tuple(row.image_input for row in rows.values()), _collection(project)
-    )
+        uuid.uuid4().hex, tuple(known.items()), tuple(row.image_input for row in rows.values()),
+        spread_photos(project, unlabelled_photos(project)),
+    )  # fmt: skip
     looks_like = {}
-    for answer in engine.tell_apart(request, progress=progress, cancel=cancel):
+    for answer in engine.tell_apart(request, cancel=cancel):
         if isinstance(answer, TargetFailure):
             continue  # the sweep itself says what cannot be read
         if category.name not in answer.here and answer.likest not in beside:
             looks_like[int(answer.image_id)] = answer.likest
-    waiting = project.queries.images_with_proposals(category.id)
-    return LeftOut(looks_like, len(waiting & looks_like.keys()))
-
-
-def _labelled(project: Project) -> dict[str, tuple[Exemplar, ...]]:
-    """Labelled instances by category, on photos that are still there; where each lies is all that matters here."""
-    found: dict[str, tuple[Exemplar, ...]] = {}
-    for category in project.queries.categories():
-        instances = project.queries.exemplar_instances(category.id) if category.definitions else ()
-        images = project.queries.images_by_id(instance.image_id for instance in instances)
-        found[category.name] = tuple(
-            Exemplar(
-                images[i.image_id].image_input, i.aligned(category.definition_ids), i.mask.rle if i.mask else None
-            )
-            for i in instances
-            if i.image_id in images and is_there(images[i.image_id].path)
-        )
-    return found
-
-
-def _collection(project: Project) -> tuple[ImageInput, ...]:
-    ids = project.queries.image_ids(ImageFilter(has_instances=False))
-    chosen = [ids[i * len(ids) // COLLECTION] for i in range(COLLECTION)] if len(ids) > COLLECTION else ids
-    rows = project.queries.images_by_id(chosen)
-    return tuple(rows[id_].image_input for id_ in chosen)
+    return looks_like

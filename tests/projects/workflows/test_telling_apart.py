@@ -13,7 +13,7 @@ from engine.domain.keypoints import KeypointSchema
 from projects.images import add_paths
 from projects.project import Project
 from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
+from projects.workflows.propose import Pace, ProposeOptions, ProposeSweep, propose
 from projects.workflows.telling_apart import left_out_text
 from tests.projects.workflows.test_propose import PlacingEngine
 
@@ -137,3 +137,19 @@ def test_a_photo_that_cannot_be_read_is_left_to_the_sweep(project: Project) -> N
     engine = KnowingEngine(fail=("cat_1",))
     _cat, dog = propose(project, engine)
     assert "cat_1" in asked(engine)["dog"] and dog.apart == {"cat": 2}
+
+
+def test_where_somebody_watches_photos_are_looked_at_a_few_ahead(project, monkeypatch):
+    monkeypatch.setattr("projects.workflows.propose.APART_AT_ONCE", 3)
+    engine, ids = KnowingEngine(), tuple(project.queries.image_ids())
+    options = ProposeOptions("cat", image_ids=ids, other_kinds=False)
+    sweep = ProposeSweep(project, engine, options, pace=Pace(100, 2))
+    sweep.step(2)
+    assert len(engine.told) == 1 and len(engine.told[0].targets) <= 3
+    while sweep.left:
+        sweep.step(2)
+    assert max(len(request.targets) for request in engine.told) <= 3
+    whole = KnowingEngine()
+    [at_once] = propose(project, whole, options)
+    assert len(whole.told) == 1
+    assert sweep.outcomes[0].apart == at_once.apart == {"dog": 3}
