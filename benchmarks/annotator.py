@@ -18,7 +18,8 @@ from benchmarks.common import Row, finish, parser
 from benchmarks.hard import hard_samples
 from engine.api import DEFAULT_BACKBONE, EngineConfig, open_engine
 from engine.domain.errors import UserInputError
-from projects.workflows.simulate import SimulateOptions, simulate
+from projects.workflows.annotator import SimulateOptions
+from projects.workflows.simulate import simulate
 
 
 def data_sets(data: Path | None) -> Iterator[tuple[str, Path, Path]]:

@@ -33,7 +33,7 @@ from engine.pipelines.sweep import open_matcher
 from engine.session import EngineSession
 from projects.formats import coco_read
 from projects.formats.base import ReadOptions
-from projects.workflows.simulate import samples_of
+from projects.workflows.annotator import samples_of
 
 PLANS = (
     SetPlan("dog", 0, SIDE, False), SetPlan("horse", 0, SIDE, False), SetPlan("bird", 0), SetPlan("car", 0, None, False),

@@ -97,7 +97,7 @@ def photographed(file: Path, images: Path, category: str, count: int) -> tuple[l
     """Up to `count` labelled instances of a COCO keypoint file with at least five keypoints, and their schema."""
     from projects.formats import coco_read
     from projects.formats.base import ReadOptions
-    from projects.workflows.simulate import samples_of
+    from projects.workflows.annotator import samples_of
 
     dataset, _ = coco_read.read(file, ReadOptions(images_root=images))
     own = next(c for c in dataset.categories if c.name == category)

@@ -191,7 +191,7 @@ class PhotoImport:
         for _ in range(len(self._waiting) if limit is None else min(limit, len(self._waiting))):
             self._cancel.check()
             root, path = self._waiting.popleft()
-            image = _described(root, path, self._skipped)
+            image = described(root, path, self._skipped)
             if image is not None:
                 self._images.append(image)
                 if image.frames > 1 and path.suffix.lower() not in WITH_PREVIEWS:
@@ -226,18 +226,20 @@ def add_paths(
     return adding.report
 
 
-def _described(root: Path, path: Path, skipped: list[str]) -> NewImage | None:
+def described(root: Path, path: Path, skipped: list[str], *, named: object = None) -> NewImage | None:
+    """`describe`, or None and a line in `skipped` that says why (`named`: as the photo is called there, its path)."""
+    named = path if named is None else named
     try:
         if is_cut_off(path):
             skipped.append(
-                said("{0}: the file is cut off (a broken copy?); copy it again from where it came from", path)
+                said("{0}: the file is cut off (a broken copy?); copy it again from where it came from", named)
             )
             return None
         return describe(root, path)
     except KnownError as error:
         skipped.append(error.user_message)
     except OSError as error:
-        skipped.append(said("{0}: cannot be read ({1})", path, error.strerror or error))
+        skipped.append(said("{0}: cannot be read ({1})", named, error.strerror or error))
     return None
 
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import remote
-from engine.domain.errors import KnownError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.texts import said
-from engine.imaging import UNREADABLE_PHOTOS, is_cut_off, is_image_path
-from projects.images import AddReport, describe, duplicates_of
+from engine.imaging import UNREADABLE_PHOTOS, is_image_path
+from projects.images import AddReport, described, duplicates_of
 from projects.project import Project
 from projects.store.inputs import NewImage
 
@@ -68,13 +67,4 @@ def _described(root: Path, path: Path, url: str, skipped: list[str]) -> NewImage
     if not is_image_path(path):
         skipped.append(said("{0}: not an image", url))
         return None
-    try:
-        if is_cut_off(path):
-            skipped.append(
-                said("{0}: the file is cut off (a broken copy?); copy it again from where it came from", url)
-            )
-            return None
-        return describe(root, path)
-    except KnownError as error:
-        skipped.append(error.user_message)
-        return None
+    return described(root, path, skipped, named=url)

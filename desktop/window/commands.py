@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-
 from desktop.io.dropped import Dropped
+from desktop.window.command_group import CommandGroup
 from desktop.window.dialog_commands import DialogCommands
 from desktop.window.engine_commands import EngineCommands
 from desktop.window.photo_commands import PhotoCommands
@@ -23,12 +22,11 @@ if TYPE_CHECKING:
     from desktop.workspace import Workspace
 
 
-class Commands(QObject):
+class Commands(CommandGroup):
     """GUI thread; owned by the main window: the work of all actions, divided by what it is about."""
 
     def __init__(self, window: Frame) -> None:
         super().__init__(window)
-        self._window = window
         self.dialogs = DialogCommands(window, lambda photos: self.project.add_images(photos))
         self.project = ProjectCommands(window, self.dialogs)
         self.view = ViewCommands(window)
@@ -37,10 +35,6 @@ class Commands(QObject):
         self.several = SeveralCommands(window)
         self.photos = PhotoCommands(window, self.several, self.engine.propose)
         self.points = PointCommands(window)
-
-    @property
-    def _space(self) -> Workspace | None:
-        return self._window.workspace
 
     def _when_open(self, function: Callable[[Workspace], object]) -> Callable[[], None]:
         def run() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject
-
+from desktop.window.command_group import CommandGroup
 from desktop.window.sweep_said import say_sweep
 
 if TYPE_CHECKING:
@@ -17,16 +16,12 @@ if TYPE_CHECKING:
     from projects.workflows.propose_all import SweepOutcome
 
 
-class EngineCommands(QObject):
+class EngineCommands(CommandGroup):
     """GUI thread; owned by the commands: what the engine is asked for, and what is said when it has answered."""
 
     def __init__(self, window: Frame, dialogs: DialogCommands) -> None:
         super().__init__(window)
-        self._window, self._dialogs = window, dialogs
-
-    @property
-    def _space(self) -> Workspace | None:
-        return self._window.workspace
+        self._dialogs = dialogs
 
     def table(self) -> dict[str, Callable[[Workspace], object]]:
         """What each action does with an open project."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QFileDialog
 
 from desktop.engine_thread.jobs import JobContext
 from desktop.error_texts import in_language
 from desktop.io.dropped import Dropped
 from desktop.session.operation_names import operation_text
+from desktop.window.command_group import CommandGroup
 from engine.imaging import is_image_path
 
 if TYPE_CHECKING:
@@ -29,16 +29,12 @@ FEW_PHOTOS = 3
 LABEL_SUFFIXES = (".json", ".xml", ".csv", ".h5", ".yaml", ".yml", ".txt")
 
 
-class ProjectCommands(QObject):
+class ProjectCommands(CommandGroup):
     """GUI thread; owned by the commands: the project, its photos, what is dropped, undo."""
 
     def __init__(self, window: Frame, dialogs: DialogCommands) -> None:
         super().__init__(window)
-        self._window, self._dialogs = window, dialogs
-
-    @property
-    def _space(self) -> Workspace | None:
-        return self._window.workspace
+        self._dialogs = dialogs
 
     def table(self) -> dict[str, Callable[[Workspace], object]]:
         """What each action does with an open project."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
 from PySide6.QtGui import QKeySequence
+
+from desktop.window.command_group import CommandGroup
 
 if TYPE_CHECKING:
     from desktop.window.dialog_commands import DialogCommands
@@ -16,16 +17,12 @@ if TYPE_CHECKING:
 TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
 
 
-class ToolCommands(QObject):
+class ToolCommands(CommandGroup):
     """GUI thread; owned by the commands: tools in hand, keypoints in focus, going from photo to photo."""
 
     def __init__(self, window: Frame, dialogs: DialogCommands) -> None:
         super().__init__(window)
-        self._window, self._dialogs = window, dialogs
-
-    @property
-    def _space(self) -> Workspace | None:
-        return self._window.workspace
+        self._dialogs = dialogs
 
     def table(self) -> dict[str, Callable[[Workspace], object]]:
         """What each action does with an open project."""

@@ -6,26 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-
 from desktop.canvas.tone import STEP, Tone
+from desktop.window.command_group import CommandGroup
 
 if TYPE_CHECKING:
     from desktop.window.frame import Frame
     from desktop.workspace import Workspace
 
 
-class ViewCommands(QObject):
+class ViewCommands(CommandGroup):
     """GUI thread; owned by the commands: layers of the canvas, tone, panels."""
 
     def __init__(self, window: Frame) -> None:
         super().__init__(window)
-        self._window = window
         self.panels_hidden = False
-
-    @property
-    def _space(self) -> Workspace | None:
-        return self._window.workspace
 
     def table(self) -> dict[str, Callable[[Workspace], object]]:
         """What each action does with an open project."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from engine.domain.geometry import apply_affine
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.limbs import limb_edges
 from engine.heads.frame import into_frame, is_mirror_image, labelled_points
-from engine.heads.model import STRIDE, KeypointHeads, head_view
+from engine.heads.model import STRIDE, KeypointHeads, head_view, vectors_at
 from engine.requests import Exemplar
 
 Floats = NDArray[np.float64]
@@ -71,14 +70,6 @@ class BodyModel:
         cosine = torch.where(self.known[None, :, use], cosine, torch.full_like(cosine, -1.0))
         mean = cosine.amax(dim=1).mean(dim=1).double().numpy()
         return float(mean[0]), float((mean[0] - mean[1:].mean()) / (mean[1:].std() + 0.02))
-
-
-def vectors_at(maps: Tensor, xy_cells: Tensor) -> Tensor:
-    """`[N, C]` unit vectors of `[C, h, w]` at xy_feature `[N, 2]`, the border's outside."""
-    size = torch.tensor([max(maps.shape[-1] - 1, 1), max(maps.shape[-2] - 1, 1)], dtype=torch.float32)
-    grid = (xy_cells / size * 2 - 1)[None, :, None]
-    found = F.grid_sample(maps[None], grid, align_corners=True, padding_mode="border")[0, :, :, 0].T
-    return F.normalize(found, dim=1)
 
 
 def body_model(heads: KeypointHeads, schema: KeypointSchema, exemplars: Sequence[Exemplar]) -> BodyModel:

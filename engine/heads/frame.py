@@ -157,6 +157,11 @@ def about_centre(frame: HeadFrame, *, degrees: float, scale: float, shift: tuple
     return np.concatenate([turned.matrix[:, :2], moved[:, None]], axis=1)
 
 
+def mirroring(image_wh: tuple[int, int]) -> Floats:
+    """`[2, 3]`: xy_image of the photo mirrored left to right."""
+    return np.array([[-1.0, 0.0, float(image_wh[0])], [0.0, 1.0, 0.0]])
+
+
 def compose(outer: Floats, inner: Floats) -> Floats:
     """`[2, 3]`: the affine that applies `inner` first."""
     return np.concatenate([outer[:, :2] @ inner[:, :2], (outer[:, :2] @ inner[:, 2] + outer[:, 2])[:, None]], axis=1)

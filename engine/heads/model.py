@@ -31,6 +31,7 @@ from engine.heads.frame import (
     labelled_points,
     make_frame,
     mean_shape,
+    mirroring,
     misfit,
     realigned,
 )
@@ -299,8 +300,8 @@ def _teach(
         denials.append(denial(list(natural[: len(jitters)]), near, keypoint, len(shown)))
     chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     aligned = np.stack([np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses])
-    cells = torch.stack([_vectors(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
-    near_local = None if local is None else torch.stack([_vectors(local[i], places[i].nan_to_num(0.0)) for i in chosen])
+    cells = torch.stack([vectors_at(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
+    near_local = None if local is None else torch.stack([vectors_at(local[i], places[i].nan_to_num(0.0)) for i in chosen])
     return Taught(aligned, part, tuple(denials), shown, cells, near_local)
 
 
@@ -310,7 +311,7 @@ def _mirrored_pose(
     """The mirrored photo with left and right exchanged on the frame, and how badly it fits (longer sides); None without pairs."""
     if not schema.pairs:
         return None
-    mirror = np.array([[-1.0, 0.0, float(size[0])], [0.0, 1.0, 0.0]])
+    mirror = mirroring(size)
     own = points[list(schema.flip_index)]
     both = np.isfinite(own[:, 0]) & frame.known
     if both.sum() < 3:
@@ -324,8 +325,8 @@ def _is_mirrored(into: Floats) -> bool:
     return float(np.linalg.det(into[:, :2])) < 0
 
 
-def _vectors(maps: Tensor, xy: Tensor) -> Tensor:
-    """`[K, C]` unit vectors of `[C, h, w]` at xy_feature."""
+def vectors_at(maps: Tensor, xy: Tensor) -> Tensor:
+    """`[N, C]` unit vectors of `[C, h, w]` at xy_feature `[N, 2]`, the border's outside."""
     size = torch.tensor([max(maps.shape[-1] - 1, 1), max(maps.shape[-2] - 1, 1)], dtype=torch.float32)
     grid = (xy / size * 2 - 1)[None, :, None]
     found = F.grid_sample(maps[None], grid, align_corners=True, padding_mode="border")[0, :, :, 0].T

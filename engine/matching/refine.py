@@ -22,7 +22,7 @@ from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
 from engine.domain.keypoints import KeypointSchema
 from engine.domain.proposals import Peak, SimilarityMap
-from engine.heads.frame import MISFITS, about_centre, compose, into_frame, is_mirror_image
+from engine.heads.frame import MISFITS, about_centre, compose, into_frame, is_mirror_image, mirroring
 from engine.heads.model import KeypointHeads, head_view
 from engine.heads.shape import WINDOWS, ShapeFit, fit_shape
 from engine.matching.evidence.gather import RawKeypoints
@@ -201,7 +201,7 @@ def pose_at(
     image_wh: tuple[int, int],
 ) -> Floats | None:  # fmt: skip
     """`[2, 3]` from xy_image (through a mirroring where asked) to the frame, by keypoints `[K, 2]` expected in a photo."""
-    mirror = np.array([[-1.0, 0.0, float(image_wh[0])], [0.0, 1.0, 0.0]])
+    mirror = mirroring(image_wh)
     points = xy_image
     if mirrored:
         flip = list(schema.flip_index)

@@ -140,7 +140,7 @@ def simulate(
     """Count the human actions that a fully labelled set would have taken with proposals."""
     import tempfile
 
-    from projects.workflows.simulate import SimulateOptions
+    from projects.workflows.annotator import SimulateOptions
     from projects.workflows.simulate import simulate as run
 
     if not dataset.is_file():

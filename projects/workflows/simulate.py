@@ -13,10 +13,8 @@ from engine.domain.texts import said
 from projects.formats import coco_read
 from projects.formats.base import ReadOptions
 from projects.several import ONE, checked_instances
-from projects.workflows.annotator import RIGHT_WITHIN, SimulateOptions, Simulation, Tally, count_actions, samples_of
+from projects.workflows.annotator import RIGHT_WITHIN, SimulateOptions, Simulation, Tally, samples_of
 from projects.workflows.simulate_several import SeveralSimulation
-
-__all__ = ["SimulateOptions", "count_actions", "samples_of", "simulate"]
 
 
 def simulate(

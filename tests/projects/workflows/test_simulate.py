@@ -16,7 +16,8 @@ from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
 from engine.domain.runspec import RunSpec
-from projects.workflows.simulate import SimulateOptions, count_actions, simulate
+from projects.workflows.annotator import SimulateOptions, count_actions
+from projects.workflows.simulate import simulate
 
 SCHEMA = KeypointSchema(("a", "b", "c"))
 POINTS = np.array([[10.5, 10.5], [40.5, 12.5], [30.5, 30.5]])
