@@ -57,7 +57,7 @@ class AttentionTap:
     def __post_init__(self) -> None:
         unknown = set(self.what) - set(WHAT)
         if unknown or not self.what:
-            raise ValueError(said("AttentionTap.what must be of {0}, got {1}", WHAT, self.what))
+            raise ValueError(f"AttentionTap.what must be of {WHAT}, got {self.what}")
 
 
 @dataclass

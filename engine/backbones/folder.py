@@ -116,7 +116,7 @@ def check_safetensors(path: Path) -> None:
             header = json.loads(file.read(length))
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
         if 8 + length + max(ends, default=0) != size:
-            raise ValueError(said("{0} bytes instead of {1}", size, 8 + length + max(ends, default=0)))
+            raise ValueError(f"{size} bytes instead of {8 + length + max(ends, default=0)}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ModelCorruptError(
             said("The weight file {0} is cut off or damaged.", path), "Download or copy the model again.", repr(error)

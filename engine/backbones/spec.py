@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.domain.texts import said
-
 MAX_CARD_BYTES = 1 << 20
 
 
@@ -174,7 +172,7 @@ def apply_card(spec: BackboneSpec, values: dict[str, Any]) -> BackboneSpec:
 def _fill(base: Any, values: dict[str, Any]) -> Any:
     """`base` with `values`; what this version does not know is kept in `extra` (a newer model must still load)."""
     if not isinstance(values, dict):
-        raise TypeError(said("expected an object, got {0}", type(values).__name__))
+        raise TypeError(f"expected an object, got {type(values).__name__}")
     known = {f.name for f in dataclasses.fields(base)}
     unknown = {name: value for name, value in values.items() if name not in known}
     given = values.get("extra", {})
@@ -190,25 +188,25 @@ def _checked(base: Any, name: str, value: Any) -> Any:
     kind = type(getattr(base, name))
     if kind is bool or isinstance(value, bool):
         if not isinstance(value, bool) or kind is not bool:
-            raise TypeError(said("{0} must be {1}", name, kind.__name__))
+            raise TypeError(f"{name} must be {kind.__name__}")
         return value
     if kind is float:
         return _number(value)
     if not isinstance(value, kind):
-        raise TypeError(said("{0} must be {1}", name, kind.__name__))
+        raise TypeError(f"{name} must be {kind.__name__}")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(said("{0} is no number", f"{value!r}"))
+        raise TypeError(f"{value!r} is no number")
     return float(value)
 
 
 def _integer(low: int, high: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(said("{0} is not a whole number between {1} and {2}", f"{value!r}", low, high))
+            raise ValueError(f"{value!r} is not a whole number between {low} and {high}")
         return value
 
     return check
@@ -216,14 +214,14 @@ def _integer(low: int, high: int) -> Callable[[Any], int]:
 
 def _share(value: Any) -> float:
     if not 0.0 <= _number(value) <= 1.0:
-        raise ValueError(said("{0} is not between 0 and 1", f"{value!r}"))
+        raise ValueError(f"{value!r} is not between 0 and 1")
     return float(value)
 
 
 def _one_of(*names: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in names:
-            raise ValueError(said("{0} is none of {1}", f"{value!r}", ', '.join(names)))
+            raise ValueError(f"{value!r} is none of {', '.join(names)}")
         return str(value)
 
     return check

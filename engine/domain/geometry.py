@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.domain.texts import said
-
 FloatArray = NDArray[np.float64]
 
 
@@ -24,7 +22,7 @@ def as_points(points: ArrayLike) -> FloatArray:
     """Return `[..., 2]` float64; raises ValueError for any other last dimension."""
     array = np.asarray(points, dtype=np.float64)
     if array.shape[-1:] != (2,):
-        raise ValueError(said("points need shape [..., 2], got {0}", array.shape))
+        raise ValueError(f"points need shape [..., 2], got {array.shape}")
     return array
 
 
@@ -114,7 +112,7 @@ class ImageTransform:
         """`box` (xy_image) scaled to `input_wh`, turned about its centre by `rotation_rad`, then mirrored if `flip`."""
         x0, y0, x1, y1 = box
         if x1 <= x0 or y1 <= y0:
-            raise ValueError(said("empty crop box {0}", box))
+            raise ValueError(f"empty crop box {box}")
         to_origin = np.array([[1, 0, -(x0 + x1) / 2], [0, 1, -(y0 + y1) / 2], [0, 0, 1]], dtype=np.float64)
         c, s = np.cos(rotation_rad), np.sin(rotation_rad)
         turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float64)

@@ -28,7 +28,7 @@ class MaskRLE:
         """From boolean `[H, W]`; raises ValueError for any other number of dimensions."""
         array = np.asarray(mask)
         if array.ndim != 2:
-            raise ValueError(said("a mask needs shape [H, W], got {0}", array.shape))
+            raise ValueError(f"a mask needs shape [H, W], got {array.shape}")
         rle = coco_mask.encode(np.asfortranarray(array.astype(np.uint8)))
         return MaskRLE(array.shape[0], array.shape[1], rle["counts"].decode("ascii"))
 

@@ -130,11 +130,11 @@ def _parse(name: str, value: Any) -> Any:
     """One field of a card from JSON; TypeError/ValueError when it has another type."""
     if name in _TEXT:
         if not isinstance(value, str):
-            raise TypeError(said("{0} is not text", name))
+            raise TypeError(f"{name} is not text")
         return value
     if name in _INTEGERS:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(said("{0} is not an integer", name))
+            raise TypeError(f"{name} is not an integer")
         return value
     if name in _NUMBERS:
         return _number(value)
@@ -149,7 +149,7 @@ def _parse(name: str, value: Any) -> Any:
     if name == "images":
         return tuple(str(v) for v in value)
     if not isinstance(value, dict):
-        raise TypeError(said("{0} is not an object", name))
+        raise TypeError(f"{name} is not an object")
     return value
 
 

@@ -12,15 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.texts import said
-
 BoolMask = NDArray[np.bool_]
 
 
 def overlap(prediction: BoolMask, truth: BoolMask) -> tuple[int, int, int]:
     """(intersection, union, target area) in pixels; a 0/255 mask counts as true/false."""
     if prediction.shape != truth.shape:
-        raise ValueError(said("masks differ in size: {0} and {1}", prediction.shape, truth.shape))
+        raise ValueError(f"masks differ in size: {prediction.shape} and {truth.shape}")
     p, t = prediction.astype(bool), truth.astype(bool)
     return int((p & t).sum()), int((p | t).sum()), int(t.sum())
 

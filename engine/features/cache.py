@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from engine.domain.texts import said
-
 log = logging.getLogger(__name__)
 
 FORMAT = "kinmark-features-1"
@@ -68,7 +66,7 @@ def encode_map(features: NDArray[np.float32], codec: str = "auto") -> dict[str, 
     if codec == "int8":
         scale = np.maximum(np.abs(features).max(axis=0), 1e-12) / 127.0
         return {"int8": np.rint(features / scale).astype(np.int8), "scale": scale.astype(np.float32)}
-    raise ValueError(said("unknown codec {0}", codec))
+    raise ValueError(f"unknown codec {codec}")
 
 
 def _worst_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -83,7 +81,7 @@ def decode_map(arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
     else:
         features = arrays["int8"].astype(np.float32) * arrays["scale"].astype(np.float32)
     if features.ndim != 3:
-        raise ValueError(said("a feature map needs shape [C, h, w], got {0}", features.shape))
+        raise ValueError(f"a feature map needs shape [C, h, w], got {features.shape}")
     return features
 
 

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.domain.texts import said
-
 FOREGROUND_TAU = 0.7
 """Published threshold of the class-attention foreground of a reference without a mask."""
 
@@ -21,7 +19,7 @@ FOREGROUND_TAU = 0.7
 def appearance_tokens(self_q: Tensor, self_k: Tensor) -> Tensor:
     """`F_A = (Q_self + K_self) / 2`, `[N, C]`."""
     if self_q.shape != self_k.shape:
-        raise ValueError(said("queries {0} and keys {1} differ in shape", tuple(self_q.shape), tuple(self_k.shape)))
+        raise ValueError(f"queries {tuple(self_q.shape)} and keys {tuple(self_k.shape)} differ in shape")
     return (self_q + self_k) / 2
 
 

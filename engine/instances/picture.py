@@ -56,7 +56,7 @@ class Picture:
     def to_image_mask(self, mask: BoolMask) -> MaskRLE:
         """A working mask at the photo's own size, edges smoothed by interpolation."""
         if mask.shape != self.size_hw:
-            raise ValueError(said("the mask is {0}, the working picture {1}", mask.shape, self.size_hw))
+            raise ValueError(f"the mask is {mask.shape}, the working picture {self.size_hw}")
         full = cv2.resize(mask.astype(np.float32), self.image_wh, interpolation=cv2.INTER_LINEAR)
         return MaskRLE.encode(full >= 0.5)
 

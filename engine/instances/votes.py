@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.domain.texts import said
-
 NEAREST = 100
 """Published number of target tokens that each reference token votes for."""
 
@@ -37,7 +35,7 @@ def vote_counts(
         similarity = F.normalize(reference_foreground, dim=1) @ F.normalize(target, dim=1).T
         chosen = similarity.topk(nearest, dim=1).indices
     else:
-        raise ValueError(said("unknown metric {0}: use 'euclidean' or 'cosine'", f"{metric!r}"))
+        raise ValueError(f"unknown metric {metric!r}: use 'euclidean' or 'cosine'")
     return torch.bincount(chosen.flatten(), minlength=len(target)).float()
 
 

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.domain.texts import said
-
 NORM_EPS = 1e-6
 
 
@@ -25,7 +23,7 @@ def sample_features(maps: Tensor, xy_feature: Tensor) -> Tensor:
         ValueError: shapes that do not belong together.
     """
     if maps.ndim != 4 or xy_feature.ndim != 3 or xy_feature.shape[-1] != 2 or len(maps) != len(xy_feature):
-        raise ValueError(said("need maps [B,C,h,w] and points [B,N,2], got {0}, {1}", tuple(maps.shape), tuple(xy_feature.shape)))
+        raise ValueError(f"need maps [B,C,h,w] and points [B,N,2], got {tuple(maps.shape)}, {tuple(xy_feature.shape)}")
     height, width = maps.shape[-2:]
     size = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=maps.dtype, device=maps.device)
     grid = xy_feature.to(maps) / size * 2 - 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.domain.texts import said
 from engine.matching.sampling import l2_normalise, sample_features
 
 TEMPERATURE = 0.04
@@ -94,4 +93,4 @@ def select(maps: Tensor, method: str, *, temperature: float = TEMPERATURE, sigma
         return soft_argmax(maps, temperature=temperature)
     if method == "kernel_softargmax":
         return kernel_soft_argmax(maps, temperature=temperature, sigma_cells=sigma_cells)
-    raise ValueError(said("unknown matching method {0}", f"{method!r}"))
+    raise ValueError(f"unknown matching method {method!r}")

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from engine.domain.geometry import Box, ImageTransform
-from engine.domain.texts import said
 from engine.matching.sampling import l2_normalise
 
 OUTSIDE = float("-inf")
@@ -24,7 +23,7 @@ def similarity_maps(queries: Tensor, target: Tensor, *, normalise: bool = True) 
         `[N, h, w]`.
     """
     if queries.ndim != 2 or target.ndim != 3 or queries.shape[1] != target.shape[0]:
-        raise ValueError(said("need [N,C] and [C,h,w], got {0} and {1}", tuple(queries.shape), tuple(target.shape)))
+        raise ValueError(f"need [N,C] and [C,h,w], got {tuple(queries.shape)} and {tuple(target.shape)}")
     if normalise:
         queries, target = l2_normalise(queries), l2_normalise(target, dim=0)
     channels, height, width = target.shape
@@ -43,7 +42,7 @@ def fuse_exemplars(maps: Tensor, weights: Tensor | None = None, *, how: str = "m
         `[N, h, w]`; -inf where no exemplar has a say.
     """
     if how not in ("max", "mean"):
-        raise ValueError(said("exemplars are fused by 'max' or 'mean', not {0}", f"{how!r}"))
+        raise ValueError(f"exemplars are fused by 'max' or 'mean', not {how!r}")
     weight = torch.ones(maps.shape[:2]) if weights is None else weights.to(torch.float32)
     weight = (weight[:, None].expand(maps.shape[:2]) if weight.ndim == 1 else weight)[..., None, None].to(maps.device)
     known = torch.isfinite(maps)

@@ -14,7 +14,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.domain.texts import said
 from engine.parallel.messages import Control, Job, Lost, Reply, Shard
 from engine.requests import EngineConfig
 
@@ -184,7 +183,7 @@ class _Bridge:
         offered = int(ray.cluster_resources().get(kind, 0))
         self.count = min(settings.workers or offered, offered)
         if self.count < 1:
-            raise RuntimeError(said("it has no {0}", kind))
+            raise RuntimeError(f"it has no {kind}")
         threads = settings.config.threads or 1
         self.config = replace(settings.config, threads=threads)
         # A word in the middle of a photo is heard in a thread of its own.

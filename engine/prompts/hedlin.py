@@ -16,7 +16,6 @@ from torch import Tensor
 from engine.backbones.attention import AttentionTap
 from engine.backbones.backbone import Backbone
 from engine.domain.progress import CancelToken
-from engine.domain.texts import said
 from engine.prompts.attention_target import (
     HedlinConfig,
     argmax_xy,
@@ -62,7 +61,7 @@ class TokenAttention:
         for name in self.layers:
             capture = output.attention[name]
             if capture.q is None or capture.k is None:
-                raise RuntimeError(said("layer {0} was not captured", name))
+                raise RuntimeError(f"layer {name} was not captured")
             attention = token_attention(capture.q, capture.k, capture.layer.heads, self.config.token)
             maps.append(head_mean(attention, capture.grid_hw, self.config.heads))
         return maps

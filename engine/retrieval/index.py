@@ -21,8 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.texts import said
-
 log = logging.getLogger(__name__)
 
 Layout = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -106,10 +104,10 @@ class VectorIndex:
         """
         rows = np.array(np.atleast_2d(vectors), dtype=np.float32)
         if not 1 <= len(rows) <= MAX_ROWS or not np.isfinite(rows).all():
-            raise ValueError(said("image {0}: descriptors {1} are not 1 to {2} finite rows", image_id, rows.shape, MAX_ROWS))
+            raise ValueError(f"image {image_id}: descriptors {rows.shape} are not 1 to {MAX_ROWS} finite rows")
         if self._dimensions and rows.shape[1] != self._dimensions:
             raise ValueError(
-                said("image {0}: descriptors of length {1}, the index has {2}", image_id, rows.shape[1], self._dimensions)
+                f"image {image_id}: descriptors of length {rows.shape[1]}, the index has {self._dimensions}"
             )
         self._dimensions = rows.shape[1]
         self._places[image_id] = _Place(self._next_row, len(rows), sha256)
@@ -146,7 +144,7 @@ class VectorIndex:
             return []
         rows = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         if rows.shape[1] != self._dimensions:
-            raise ValueError(said("queries of length {0}, the index has {1}", rows.shape[1], self._dimensions))
+            raise ValueError(f"queries of length {rows.shape[1]}, the index has {self._dimensions}")
         if distinctive:
             rows = self._distinctive(rows)
         ids, first, last = self._layout()
@@ -304,5 +302,5 @@ def _open_rows(path: Path, rows: int, dimensions: int) -> NDArray[np.float32] | 
     if rows == 0:
         return None
     if path.stat().st_size < rows * dimensions * 4:
-        raise ValueError(said("{0} holds fewer than {1} rows", path.name, rows))
+        raise ValueError(f"{path.name} holds fewer than {rows} rows")
     return np.memmap(path, dtype=np.float32, mode="r", shape=(rows, dimensions))

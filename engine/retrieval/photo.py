@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.progress import CancelToken
-from engine.domain.texts import said
 from engine.features.views import ImageSource
 from engine.instances.attention import AttentionExtractor, AttentionFeatures
 from engine.instances.evidence import grid_of
@@ -70,7 +69,7 @@ def describe_photo(
     picture = load_picture(source, image)
     if mask is not None:
         if mask.shape != (picture.image_wh[1], picture.image_wh[0]):
-            raise ValueError(said("the mask is {0}, the photo {1}", mask.shape, picture.image_wh[::-1]))
+            raise ValueError(f"the mask is {mask.shape}, the photo {picture.image_wh[::-1]}")
         rows, columns = grid_of(picture.size_hw)
         weights = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
         # The surroundings keep a little weight: photos of one thing often share its place.

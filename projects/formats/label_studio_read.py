@@ -19,7 +19,6 @@ from engine.domain.errors import AppError
 from engine.domain.keypoints import KeypointSchema, Visibility
 from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
 from engine.imaging import is_image_path
 from projects.formats import checks
 from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
@@ -274,7 +273,7 @@ def decode_brush(data: bytes, size: int) -> NDArray[np.uint8]:
 
     total = take(32)
     if total != size:
-        raise ValueError(said("it holds {0} pixels, the photo has {1}", total // 4, size // 4))
+        raise ValueError(f"it holds {total // 4} pixels, the photo has {size // 4}")
     word = take(5) + 1
     lengths = [take(4) + 1 for _ in range(4)]
     out = np.zeros(size, dtype=np.uint8)
