@@ -41,7 +41,7 @@ def _efficientnet(name: str, device: torch.device | str) -> DenseDescriptor:
 
 
 _DESCRIPTORS: dict[str, DenseDescriptor] = {
-    "dense_sift": DenseDescriptor("dense_sift", "1", _dense_sift),
+    "dense_sift": DenseDescriptor("dense_sift", "2", _dense_sift),
     "colour": DenseDescriptor("colour", "1", _colour),
 }
 

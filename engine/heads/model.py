@@ -84,18 +84,19 @@ class HeadFeatures:
         self, views: Sequence[ImageView], cancel: CancelToken | None = None, *, keep: bool = True, local: bool = True
     ) -> tuple[Tensor, Tensor | None]:
         """Maps `[B, C, h, w]` of views of one size, natural and (if `local`) local, on the CPU; `keep`: in the feature cache."""
+        natural = self._read(self.natural, views, cancel, keep)
+        return natural, (self._read(self.local, views, cancel, keep) if local and self.local else None)
+
+    def read_local(self, views: Sequence[ImageView], cancel: CancelToken | None = None) -> Tensor | None:
+        """The local maps alone, past the feature cache; None where the backbone has none."""
+        return self._read(self.local, views, cancel, False) if self.local else None
+
+    def _read(self, name: str, views: Sequence[ImageView], cancel: CancelToken | None, keep: bool) -> Tensor:
         side = views[0].input_wh[0]
         cells = [((side - 1) // STRIDE + 1,) * 2] * len(views)
         sizes = [view.input_wh for view in views]
-        read = [
-            torch.stack([
-                m.features.float().cpu()
-                for m in self.extractor.dense_maps(views, name, sizes, cells, keep=keep, cancel=cancel)
-            ])
-            for name in (self.natural, self.local if local else "")
-            if name
-        ]
-        return read[0], (read[1] if len(read) > 1 else None)
+        found = self.extractor.dense_maps(views, name, sizes, cells, keep=keep, cancel=cancel)
+        return torch.stack([m.features.float().cpu() for m in found])
 
 
 @dataclass(frozen=True)
@@ -281,8 +282,10 @@ def _teach(
             matrices.append(matrix)
             views.append(head_view(exemplar.image, matrix, frame.side))
             places.append(torch.from_numpy(apply_affine(matrix, np.nan_to_num(own)) / STRIDE).float())
+    chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     # What they teach is kept, not they.
-    natural, local = features.read(views, cancel, keep=False)
+    natural, _ = features.read(views, cancel, keep=False, local=False)
+    local = features.read_local([views[i] for i in chosen], cancel)
     shown = torch.from_numpy(np.all([np.isfinite(own[:, 0]) for _, own in poses], axis=0))
     absent = torch.zeros_like(shown)
     absent[list(exemplar.absent)] = True
@@ -298,10 +301,11 @@ def _teach(
         keypoint = flip[given] if exchanged[0] else given
         near = [torch.from_numpy(apply_affine(m, np.array([x, y])) / STRIDE).float() for m in matrices[: len(jitters)]]
         denials.append(denial(list(natural[: len(jitters)]), near, keypoint, len(shown)))
-    chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     aligned = np.stack([np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses])
     cells = torch.stack([vectors_at(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
-    near_local = None if local is None else torch.stack([vectors_at(local[i], places[i].nan_to_num(0.0)) for i in chosen])
+    near_local = None
+    if local is not None:
+        near_local = torch.stack([vectors_at(m, places[i].nan_to_num(0.0)) for m, i in zip(local, chosen, strict=True)])
     return Taught(aligned, part, tuple(denials), shown, cells, near_local)
 
 
@@ -335,13 +339,10 @@ def vectors_at(maps: Tensor, xy: Tensor) -> Tensor:
 
 def _best_cells(vectors: Tensor, maps: Tensor, known: Tensor) -> Tensor:
     """`[B, K, h, w]`: the highest cosine over the vectors `[V, K, C]` that are known `[V, K]`."""
-    count = vectors.shape[1]
-    result = torch.full((len(maps), count, *maps.shape[-2:]), -1.0)
-    unit = F.normalize(maps, dim=1)
-    for own, use in zip(vectors, known, strict=True):
-        scores = torch.einsum("kc,bchw->bkhw", own, unit)
-        result = torch.where(use[None, :, None, None], torch.maximum(result, scores), result)
-    return result
+    unit = F.normalize(maps, dim=1).flatten(2)
+    scores = torch.matmul(vectors.flatten(0, 1), unit).unflatten(1, known.shape)
+    scores.masked_fill_(~known[None, :, :, None], -1.0)
+    return scores.amax(dim=1).unflatten(2, maps.shape[-2:])
 
 
 def _finer(maps: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from engine.domain.errors import UnreadableImageError
 from engine.domain.geometry import fit_similarity
 from engine.domain.progress import CancelToken, Progress
+from engine.heads.model import head_features
 from engine.matching.bank import WHOLE, Variant, exemplar_length
-from engine.matching.facing import CLEARLY_BETTER, mirrored_gains
+from engine.matching.facing import CLEARLY_BETTER, MINIMUM_ASKED, mirrored_gains
 from engine.matching.plan.plan import Plan, apply_settings
 from engine.matching.predict import Matcher, best_run
 from engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
@@ -32,7 +33,6 @@ UPRIGHT_SHARE_MOVING_CAMERA = 0.45
 MIRRORED_SHARE = 0.2
 """Mirrored copies are used for all where so large a share of the targets fits one clearly better. Measured: 0.25 to 0.5 of
 drawn animals that face both ways, at most 0.17 of views from all round, where mirroring harms."""
-MINIMUM_ASKED = 5
 ASKED_EXEMPLARS = 4
 """So many, evenly chosen, are turned and mirrored to ask the targets: all may face one way because they are of one film."""
 LARGER_SHARE = 0.2
@@ -195,6 +195,8 @@ def ask_sizes(
     if plan.stages == 2:
         return replace(plan, sizes=3)  # two more crops of a place that is known are cheap
     wide = replace(plan, sizes=3)
+    if head_features(matcher.reader.extractor, matcher.reader.descriptor) is not None:
+        wide = replace(wide, fusion_weight=1.0)  # what has seen photographs tells sizes alone, at a quarter of the time
     bank = matcher.bank(WHOLE, wide)
     larger = []
     for image in _some(targets):
@@ -205,7 +207,9 @@ def ask_sizes(
         except UnreadableImageError:
             continue  # reported when its turn comes
         larger.append(best_run(runs) is not runs[0])
-    return wide if larger and float(np.mean(larger)) >= LARGER_SHARE else plan
+        if len(larger) == MINIMUM_ASKED and not any(larger):
+            break  # where a third of the photos shows it larger, so many in a row that do not are rare (one in eight)
+    return replace(plan, sizes=3) if larger and float(np.mean(larger)) >= LARGER_SHARE else plan
 
 
 class _Chooser:
