@@ -29,7 +29,7 @@ class HelperSpec:
 
     Attributes:
         id, title, kind: name, what a person reads, PART, SEGMENTER or ADAPTER.
-        repo_id, revision: on the hub; "" revision = the newest at the time of the download, which is recorded.
+        repo_id, revision: on the hub; the commit that is taken ("" = the newest at the time of the download, which is recorded).
         licence, licence_url, notice: shown before a download. gated: its publisher must grant access first.
         size_bytes: of the download. good_for: one sentence. published: the publisher's figures, said to be theirs.
         input_wh, cells_wh: size at which a part looks at a photo, and the grid of its map.
@@ -63,30 +63,35 @@ _P14, _P16, _G40 = (560, 560), (640, 640), (40, 40)
 
 HELPERS: tuple[HelperSpec, ...] = (
     HelperSpec(
-        "dinov2-base", "DINOv2 base", PART, "facebook/dinov2-base", licence=_APACHE,
+        "dinov2-base", "DINOv2 base", PART, "facebook/dinov2-base",
+        "f9e44c814b77203eaa57a6bdbbd535f21ede1415", licence=_APACHE,
         licence_url="https://github.com/facebookresearch/dinov2/blob/main/LICENSE", size_bytes=346_000_000,
         input_wh=_P14, cells_wh=_G40,
         good_for="Keypoints on photos of the same kind of thing, also without a graphics card.",
         published="SPair-71k PCK@0.1 55.6, nearest neighbours (the table of A Tale of Two Features)",
     ),
     HelperSpec(
-        "dinov2-large", "DINOv2 large", PART, "facebook/dinov2-large", licence=_APACHE,
+        "dinov2-large", "DINOv2 large", PART, "facebook/dinov2-large",
+        "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c", licence=_APACHE,
         licence_url="https://github.com/facebookresearch/dinov2/blob/main/LICENSE", size_bytes=1_217_000_000,
         input_wh=_P14, cells_wh=_G40, good_for="What MARCO's adapters change; three times the size of base.",
     ),
     HelperSpec(
         "dinov2-registers-large", "DINOv2 large with registers", PART, "facebook/dinov2-with-registers-large",
-        licence=_APACHE, licence_url="https://github.com/facebookresearch/dinov2/blob/main/LICENSE", size_bytes=1_217_000_000,
+        "e4c89a4e05589de9b3e188688a303d0f3c04d0f3", licence=_APACHE,
+        licence_url="https://github.com/facebookresearch/dinov2/blob/main/LICENSE", size_bytes=1_217_000_000,
         input_wh=_P14, cells_wh=_G40, good_for="DINOv2 large without the outlier cells that its publisher found in it: masks and search.",
     ),
     HelperSpec(
-        "dinov3-base", "DINOv3 base (ViT-B/16)", PART, "facebook/dinov3-vitb16-pretrain-lvd1689m", licence=_DINOV3,
+        "dinov3-base", "DINOv3 base (ViT-B/16)", PART, "facebook/dinov3-vitb16-pretrain-lvd1689m",
+        "5931719e67bbdb9737e363e781fb0c67687896bc", licence=_DINOV3,
         licence_url=_DINOV3_URL, notice=_GATED, gated=True, size_bytes=343_000_000, input_wh=_P16, cells_wh=_G40,
         good_for="Sharp dense maps; its features of the place in the photo are projected out here.",
         published="SPair-71k PCK@0.1 46.8, 52.6 with the positional part removed (INSID3, its own table)",
     ),
     HelperSpec(
-        "dinov3-large", "DINOv3 large (ViT-L/16)", PART, "facebook/dinov3-vitl16-pretrain-lvd1689m", licence=_DINOV3,
+        "dinov3-large", "DINOv3 large (ViT-L/16)", PART, "facebook/dinov3-vitl16-pretrain-lvd1689m",
+        "ea8dc2863c51be0a264bab82070e3e8836b02d51", licence=_DINOV3,
         licence_url=_DINOV3_URL, notice=_GATED, gated=True, size_bytes=1_213_000_000, input_wh=_P16, cells_wh=_G40,
         good_for="As DINOv3 base, larger.",
     ),
@@ -118,17 +123,20 @@ HELPERS: tuple[HelperSpec, ...] = (
         published="SPair-71k PCK@0.1 87.2, SPair-U 67.5 (the publisher's table; trained on SPair-71k)",
     ),
     HelperSpec(
-        "sam2.1-small", "SAM 2.1 small", SEGMENTER, "facebook/sam2.1-hiera-small", licence=_APACHE,
+        "sam2.1-small", "SAM 2.1 small", SEGMENTER, "facebook/sam2.1-hiera-small",
+        "ee5bba1d82bb8749febdf90f45e84b687142ba03", licence=_APACHE,
         licence_url="https://github.com/facebookresearch/sam2/blob/main/LICENSE", size_bytes=184_000_000,
         good_for="Masks with exact edges from a click, a box or a search, without a graphics card.",
     ),
     HelperSpec(
-        "sam2.1-large", "SAM 2.1 large", SEGMENTER, "facebook/sam2.1-hiera-large", licence=_APACHE,
+        "sam2.1-large", "SAM 2.1 large", SEGMENTER, "facebook/sam2.1-hiera-large",
+        "665f8e2ad61cf5f53d65644ff27c8ee525124610", licence=_APACHE,
         licence_url="https://github.com/facebookresearch/sam2/blob/main/LICENSE", size_bytes=898_000_000,
         good_for="The same with finer edges, for graphics cards.",
     ),
     HelperSpec(
-        "sam3", "SAM 3", SEGMENTER, "facebook/sam3", licence="SAM License",
+        "sam3", "SAM 3", SEGMENTER, "facebook/sam3",
+        "3c879f39826c281e95690f02c7821c4de09afae7", licence="SAM License",
         licence_url="https://github.com/facebookresearch/sam3/blob/main/LICENSE", notice=_GATED, gated=True,
         size_bytes=3_440_000_000, good_for="Masks from clicks and boxes by its tracker half; for graphics cards.",
     ),
