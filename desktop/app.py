@@ -15,6 +15,7 @@ from PySide6.QtGui import QImageReader
 from PySide6.QtWidgets import QApplication
 
 from desktop.error_texts import use_language
+from desktop.file_open import Application
 from desktop.program import Program
 from desktop.signals import SignalDoor
 from desktop.theme.icons import icon
@@ -53,7 +54,7 @@ def make_application(arguments: list[str]) -> QApplication:
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
         return existing
-    app = QApplication(["kinmark", *arguments])
+    app = Application(["kinmark", *arguments])
     app.setApplicationName("kinmark")
     app.setApplicationDisplayName("Kinmark")
     app.setWindowIcon(icon("kinmark"))
@@ -81,6 +82,8 @@ def make_window(argv: list[str]) -> MainWindow:
     window = MainWindow(program)
     program.translators = translators  # type: ignore[attr-defined]
     window.show()
+    if isinstance(app, Application):
+        app.asked_to_open.connect(lambda folder: window.open_project(Path(folder)))
     if arguments.project is not None:
         folder, read_only = arguments.project, arguments.read_only
         QTimer.singleShot(0, lambda: window.open_project(folder, read_only=read_only))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 
@@ -26,14 +25,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{problem.what}\nWhat to do: {problem.todo}\n")
         return 3
     from desktop.app import run_window
+    from desktop.file_open import project_of
 
-    return run_window([_project_of(argument) for argument in (arguments[1:] if arguments[:1] == ["app"] else arguments)])
-
-
-def _project_of(argument: str) -> str:
-    """A project's database, which file managers can open by its type, stands for its folder."""
-    folder, name = os.path.split(argument)
-    return folder or os.curdir if name == "project.sqlite" else argument
+    return run_window([project_of(argument) for argument in (arguments[1:] if arguments[:1] == ["app"] else arguments)])
 
 
 if __name__ == "__main__":

@@ -3,12 +3,16 @@
 
     python packaging/freeze.py                 # dist/frozen/kinmark: the program, its interpreter, everything it needs
     python packaging/freeze.py --deb           # and dist/kinmark_VERSION_ARCH.deb (needs dpkg-deb)
-    python packaging/freeze.py --appimage      # and dist/Kinmark-VERSION-ARCH.AppImage (needs appimagetool)
+    python packaging/freeze.py --appimage      # and dist/Kinmark-VERSION-ARCH.AppImage (needs appimagetool, or the next line)
+    python packaging/freeze.py --appimage --runtime runtime-x86_64     # the same with mksquashfs and AppImage's own start program
+    python packaging/freeze.py --dmg           # on macOS: and dist/Kinmark-VERSION-ARCH.dmg with Kinmark.app
+    python packaging/freeze.py --setup         # on Windows: and dist/Kinmark-VERSION-setup.exe (needs Inno Setup)
 
 PyInstaller brings the interpreter, the standard library and the start program; the installed packages lie beside them as they
 are. Nothing is analysed or picked out, because transformers and diffusers find their modules by looking at their own files.
 PyInstaller (GPL with an exception for what it makes) is installed into the build's own environment only and is no dependency.
-The try-out runs `--version` and `selfcheck`: on Linux under Xvfb where there is no screen but `xvfb-run`.
+The try-out runs `--version` and `selfcheck`: on Linux under Xvfb where there is no screen but `xvfb-run`. An AppImage is tried
+twice: unpacked by itself into a temporary folder, and mounted where the machine has FUSE.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import check_wheel
+import installers
 
 from projects.qt_platform import LIBRARIES
 
@@ -37,6 +42,7 @@ ROOT = check_wheel.ROOT
 DIST = ROOT / "dist"
 QT_DEBIAN = tuple(dict.fromkeys(debian for _, debian, _, _ in LIBRARIES))
 PYINSTALLER = "pyinstaller==6.22.3"
+APPIMAGE_MAGIC = b"AI\x02"
 LEFT_OUT = ("pip", "setuptools", "_distutils_hack", "pkg_resources", "PyInstaller", "_pyinstaller_hooks_contrib", "altgraph")
 USELESS = ("torch/include", "torch/test", "torch/share", "torch/_inductor/codegen/cuda", "pandas/tests", "sklearn/tests")
 STDLIB_LEFT_OUT = {
@@ -66,9 +72,14 @@ def version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 
 
+def python_of(environment: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
 def make_environment(folder: Path, torch: str) -> Path:
     """An environment with the wheel, its pinned dependencies and PyInstaller; returns its interpreter. Reused when there."""
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = python_of(folder)
     if not python.exists():
         check_wheel.run([sys.executable, "-m", "venv", folder], cwd=ROOT)
     pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
@@ -106,7 +117,9 @@ def freeze(python: Path) -> Path:
         hidden = [part for module in standard_library() for part in ("--hidden-import", module)]
         packages = sorted({path.name.split(".")[0] for path in site.iterdir() if not path.name.endswith(".dist-info")})
         excluded = [part for package in packages for part in ("--exclude-module", package)]
-        icon = [] if sys.platform == "linux" else ["--icon", "NONE"]
+        icon: list[str | Path] = [] if sys.platform == "linux" else ["--icon", "NONE"]
+        if sys.platform == "win32":  # started from a menu, the program hides the console that Windows opens for it
+            icon = ["--icon", installers.write_icon(python, work / "kinmark.ico"), "--hide-console", "hide-early"]
         check_wheel.run(
             [python, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", "--onedir", "--name", "kinmark",
              "--distpath", target.parent, "--workpath", work / "work", "--specpath", work, *icon, *hidden, *excluded,
@@ -130,9 +143,13 @@ def _copy_packages(site: Path, target: Path) -> None:
     shutil.copytree(site, target, ignore=ignore, symlinks=True, dirs_exist_ok=True)
 
 
-def try_out(folder: Path) -> None:
-    """Start the program where nothing of the checkout or of Python is in sight."""
-    program = folder / ("kinmark.exe" if os.name == "nt" else "kinmark")
+def program_of(folder: Path) -> Path:
+    """The start program of a frozen folder."""
+    return folder / ("kinmark.exe" if os.name == "nt" else "kinmark")
+
+
+def try_out(program: Path, *options: str) -> None:
+    """Start the program, with `options` first, where nothing of the checkout or of Python is in sight."""
     with tempfile.TemporaryDirectory(prefix="kinmark try ") as name:
         environment = {"PATH": os.environ.get("PATH", ""), "KINMARK_HOME": name, "HOME": name, "HF_HUB_OFFLINE": "1"}
         for key in ("SYSTEMROOT", "TEMP", "TMP", "DISPLAY", "QT_QPA_PLATFORM", "XAUTHORITY"):
@@ -140,11 +157,13 @@ def try_out(folder: Path) -> None:
                 environment[key] = os.environ[key]
         screen: list[str | Path] = []
         if sys.platform == "linux" and not os.environ.get("DISPLAY") and shutil.which("xvfb-run"):
-            screen = ["xvfb-run", "-a"]
+            screen = ["xvfb-run", "-a"]  # in the ordinary temporary folder: it does not quote its own path
         started = time.monotonic()
-        told = check_wheel.run([program, "--version"], cwd=Path(name), environment=environment).strip()
+        told = check_wheel.run([program, *options, "--version"], cwd=Path(name), environment=environment).strip()
         say(f"{told}; start of the program: {time.monotonic() - started:.1f} s")
-        result = json.loads(check_wheel.run([*screen, program, "selfcheck", "--json"], cwd=Path(name), environment=environment))
+        own = [] if os.name == "nt" else ["env", f"TMPDIR={name}"]  # an AppImage unpacks itself there
+        command = [*screen, *own, program, *options, "selfcheck", "--json"]
+        result = json.loads(check_wheel.run(command, cwd=Path(name), environment=environment))
         say(f"selfcheck {'under Xvfb' if screen else 'without Xvfb'}:")
         for step in result["steps"]:
             say(f"  {step['name']:<10} {step['seconds']:6.1f} s  {step['detail']}")
@@ -191,24 +210,96 @@ def _link_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True, copy_function=os.link)
 
 
-def make_appimage(folder: Path) -> Path:
-    """One executable file of the folder, by AppImage's own tool (which brings the part that starts it)."""
+def appimage_parts(runtime: Path | None) -> Path | None:
+    """Path of appimagetool, None: pack with mksquashfs and `runtime`. WheelError says what to get when neither is possible."""
+    if runtime is not None:
+        head = runtime.read_bytes()[:11]
+        if head[:4] != b"\x7fELF" or head[8:11] != APPIMAGE_MAGIC:
+            raise check_wheel.WheelError(
+                f"{runtime} is not the start program of an AppImage (type 2). Take runtime-{platform.machine()} from "
+                "https://github.com/AppImage/type2-runtime/releases."
+            )
     tool = shutil.which("appimagetool")
-    if tool is None:
+    if tool is not None:
+        return Path(tool)
+    if runtime is None:
         raise check_wheel.WheelError(
-            "appimagetool is not there. Get it from https://github.com/AppImage/appimagetool/releases and put it on the PATH."
+            "appimagetool is not there. Get it from https://github.com/AppImage/appimagetool/releases and put it on the PATH, or "
+            f"name AppImage's start program with --runtime (runtime-{platform.machine()} from "
+            "https://github.com/AppImage/type2-runtime/releases), which needs mksquashfs (squashfs-tools) only."
         )
+    if shutil.which("mksquashfs") is None:
+        raise check_wheel.WheelError("mksquashfs is not there. Install squashfs-tools.")
+    return None
+
+
+def make_appimage(folder: Path, runtime: Path | None = None) -> Path:
+    """One executable file of the folder: AppImage's start program (`runtime`, or what appimagetool brings) and a packed folder."""
+    tool = appimage_parts(runtime)
     out = DIST / f"Kinmark-{version()}-{platform.machine()}.AppImage"
     with tempfile.TemporaryDirectory(prefix="kinmark-appdir-", dir=DIST) as name:
         tree = Path(name) / "Kinmark.AppDir"
         _link_tree(folder, tree / "usr" / "lib" / "kinmark")
         for file in ("kinmark.desktop", "kinmark.svg"):
             shutil.copyfile(ROOT / "packaging" / "linux" / file, tree / file)
+        (tree / ".DirIcon").symlink_to("kinmark.svg")
         start = tree / "AppRun"
         start.write_text('#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/usr/lib/kinmark/kinmark" "$@"\n', encoding="utf-8")
         start.chmod(0o755)
-        check_wheel.run([tool, "--no-appstream", tree, out], cwd=DIST, environment={**os.environ, "ARCH": platform.machine()})
+        tree.chmod(0o755)  # it becomes "/" of what is mounted
+        if tool is not None:
+            own = [] if runtime is None else ["--runtime-file", runtime]
+            environment = {**os.environ, "ARCH": platform.machine()}
+            check_wheel.run([tool, "--no-appstream", *own, tree, out], cwd=DIST, environment=environment)
+        else:
+            assert runtime is not None
+            packed = Path(name) / "packed"
+            check_wheel.run(["mksquashfs", tree, packed, "-root-owned", "-noappend", "-comp", "zstd", "-no-progress"], cwd=DIST)
+            with out.open("wb") as file:
+                for part in (runtime, packed):
+                    with part.open("rb") as source:
+                        shutil.copyfileobj(source, file, 1 << 20)
+            out.chmod(0o755)
     return out
+
+
+def try_appimage(file: Path) -> None:
+    """Start the AppImage unpacked, which works everywhere, and mounted, which needs FUSE."""
+    say("the AppImage, unpacked by itself:")
+    try_out(file, "--appimage-extract-and-run")
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        say("not tried mounted: this machine has no FUSE for this account")
+        return
+    say("the AppImage, mounted:")
+    try_out(file)
+
+
+def make_packages(options: argparse.Namespace, folder: Path, python: Path) -> None:
+    """The packages that were asked for, each started as a person gets it."""
+    if options.deb:
+        tell_size(make_deb(folder))
+    if options.appimage:
+        file = make_appimage(folder, options.runtime)
+        tell_size(file)
+        try_appimage(file)
+    if options.dmg:
+        icon = installers.write_icon(python, DIST / "kinmark.icns")
+        bundle = installers.make_bundle(folder, icon, DIST / "Kinmark.app", version())
+        file = installers.make_dmg(bundle, DIST / f"Kinmark-{version()}-{platform.machine()}.dmg")
+        tell_size(file)
+        with installers.attached(file) as program:
+            try_out(program)
+    if options.setup:
+        icon = installers.write_icon(python, DIST / "kinmark.ico")
+        file = installers.make_setup(folder, icon, DIST, version())
+        tell_size(file)
+        with installers.installed(file) as program:
+            try_out(program)
+
+
+def tell_size(file: Path) -> None:
+    """One line about a package that was made."""
+    say(f"{file.relative_to(ROOT)}: {file.stat().st_size >> 20} MB")
 
 
 def main() -> int:
@@ -218,21 +309,25 @@ def main() -> int:
     parser.add_argument("--environment", type=Path, default=DIST / "freeze-env", help="where the build's environment is")
     parser.add_argument("--reuse", action="store_true", help="take the folder that is there, do not freeze again")
     parser.add_argument("--deb", action="store_true", help="make a Debian package")
-    parser.add_argument("--appimage", action="store_true", help="make an AppImage (needs appimagetool)")
+    parser.add_argument("--dmg", action="store_true", help="make Kinmark.app and a disk image of it (on macOS)")
+    parser.add_argument("--setup", action="store_true", help="make a set-up program (on Windows; needs Inno Setup)")
+    parser.add_argument("--appimage", action="store_true", help="make an AppImage (needs appimagetool or --runtime)")
+    parser.add_argument("--runtime", type=Path, help="the start program of the AppImage; with it, mksquashfs is enough")
     options = parser.parse_args()
+    if options.runtime is not None:
+        options.runtime = options.runtime.absolute()
     DIST.mkdir(exist_ok=True)
     try:
+        if options.appimage:
+            appimage_parts(options.runtime)  # what is missing is said now, not after the minutes that freezing takes
         started = time.monotonic()
         folder = DIST / "frozen" / "kinmark"
         if not options.reuse:
             folder = freeze(make_environment(options.environment.absolute(), options.torch))
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
         say(f"{folder.relative_to(ROOT)}: {size >> 20} MB, after {time.monotonic() - started:.0f} s")
-        try_out(folder)
-        for wanted, make in ((options.deb, make_deb), (options.appimage, make_appimage)):
-            if wanted:
-                file = make(folder)
-                say(f"{file.relative_to(ROOT)}: {file.stat().st_size >> 20} MB")
+        try_out(program_of(folder))
+        make_packages(options, folder, python_of(options.environment.absolute()))
     except (check_wheel.WheelError, subprocess.SubprocessError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +37,28 @@ def test_a_database_named_without_its_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path / "otters.kinmark")
     entry.main(["project.sqlite"])
     assert seen == [["."]]
+
+
+def test_a_request_of_the_system_opens_the_project_in_the_running_window(tmp_path: Path) -> None:
+    """macOS sends it to the application object; there is one per process, so this one is a process of its own."""
+    Project.create(tmp_path / "otters.kinmark").close()
+    script = (
+        "import sys\n"
+        "from PySide6.QtGui import QFileOpenEvent\n"
+        "from PySide6.QtWidgets import QApplication\n"
+        "from desktop.app import make_window\n"
+        "window = make_window([])\n"
+        "app = QApplication.instance()\n"
+        "assert app.sendEvent(app, QFileOpenEvent(sys.argv[1]))\n"
+        "print(window.workspace.folder)\n"
+        "window.close()\n"
+    )
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "KINMARK_HOME": str(tmp_path / "home")}
+    asked = str(tmp_path / "otters.kinmark" / "project.sqlite")
+    done = subprocess.run(
+        [sys.executable, "-c", script, asked], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == str(tmp_path / "otters.kinmark"), done.stderr
 
 
 def test_the_first_paint_is_seen_and_everything_is_closed_again(qapp: object) -> None:
