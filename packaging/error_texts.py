@@ -60,7 +60,7 @@ def texts_of(tree: ast.AST) -> Iterator[str]:
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             if name in ERRORS:
                 parts = [*node.args[:2], *(k.value for k in node.keywords if k.arg in ("user_message", "hint"))]
-            elif name == "HelperSpec":
+            elif name in ("HelperSpec", "BackboneSpec"):
                 parts = [k.value for k in node.keywords if k.arg in ("good_for", "published", "notice")]
             elif name in HELPERS:
                 parts = [*node.args[HELPERS[name] :], *(k.value for k in node.keywords)]

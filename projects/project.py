@@ -434,7 +434,8 @@ def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = T
     if version < migrate.VERSION and not upgradable:
         if read_only:
             raise ProjectError(
-                said("The project {0} has an older format.", folder), "Open it for writing once to bring it up to date."
+                said("The project {0} has an older format.", folder),
+                said("Bring it up to date: open it in the window, or run kinmark backup {0} (a copy is kept).", folder),
             )
         backup.make(folder, reason=f"v{version}")
         migrate.upgrade(path)

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMessageBox,
-    QPlainTextEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -329,9 +328,7 @@ class ModelsDialog(QDialog):
                 licence=plan.licence,
             )
         )
-        box.setInformativeText(plan.notice or plan.licence_url)
-        licence = QPlainTextEdit(plan.licence_text or plan.licence_url)
-        licence.setReadOnly(True)
+        box.setInformativeText("\n".join(part for part in (in_language(plan.notice), plan.licence_url) if part))
         box.setDetailedText(plan.licence_text or plan.licence_url)
         box.setStandardButtons(QMessageBox.StandardButton.Cancel | QMessageBox.StandardButton.Yes)
         box.button(QMessageBox.StandardButton.Yes).setText(self.tr("Accept the licence and download"))

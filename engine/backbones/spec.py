@@ -87,6 +87,7 @@ class BackboneSpec:
         id, title: registry name and what a person reads.
         repo_id, revision: where a download comes from ("" = never downloaded); the revision is pinned.
         licence, licence_url, notice: shown before a download and recorded with it.
+        good_for, published: one sentence each, for a person who chooses: what it is good for, its publisher's figures.
         input_wh: network input in pixels; `resize` "squash" (published) or "fit" (keep the aspect ratio).
         timestep, up_block, ensemble: of the feature extraction; `clean` True adds no noise at all.
         extra_blocks: further up-blocks joined to the main one; extra_scales: further passes at other input sizes.
@@ -124,6 +125,8 @@ class BackboneSpec:
     variant: str = ""
     size_bytes: int = 0
     opt_in: bool = False
+    good_for: str = ""
+    published: str = ""
     folder: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 

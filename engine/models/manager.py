@@ -97,6 +97,8 @@ class ModelManager:
             input_wh=spec.input_wh,
             opt_in=spec.opt_in,
             problem=problem,
+            good_for=spec.good_for,
+            published=spec.published,
         )
 
     @staticmethod

@@ -55,7 +55,7 @@ _ROWS = (
     CommandRow("export", "formats_commands", "export", "Export annotations.", _DATA),
     CommandRow("merge", "merge_commands", "merge", "Take the labels of another project into this one.", _DATA),
     CommandRow("split", "formats_commands", "split", "Divide the photos into train, val and test.", _DATA),
-    CommandRow("models", "models_commands", "models", "List, add, download, verify or remove backbones.", _MODELS),
+    CommandRow("models", "models_commands", "models", "List, recommend, download, add or remove models.", _MODELS),
     CommandRow("prompts", "prompt_commands", "prompts", "List, show, export, import or delete saved prompts.", _MODELS),
     CommandRow("evaluate", "evaluation_commands", "evaluate", "Measure on a published data set or a project.", _MODELS),
     CommandRow(

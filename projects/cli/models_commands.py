@@ -17,7 +17,7 @@ from projects import models as service
 from projects.cli.interrupt import cancellable
 from projects.cli.output import JsonOption, emit, print_note, progress_bar
 
-models = typer.Typer(no_args_is_help=True, help="List, add, download, verify, test or remove backbones.")
+models = typer.Typer(no_args_is_help=True, help="List, recommend, add, download, convert, verify, test or remove models.")
 
 
 def _size(count: int) -> str:
@@ -26,7 +26,7 @@ def _size(count: int) -> str:
 
 @models.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Show every known backbone and whether it is installed."""
+    """Show every known backbone and helper: what it is good for, its licence and size, whether it is here."""
     rows = service.list_models()
     emit([asdict(row) for row in rows], as_json=as_json, render=lambda: _print_rows(rows))
 
@@ -35,20 +35,20 @@ def _print_rows(rows: tuple[ModelRow, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("id", "what", "kind", "installed", "size", "input", "licence")
+    table = Table()
+    for name in ("id", "kind", "here", "size", "licence"):
+        # The id is what other commands want: it is never cut. The licence goes on in the next line on narrow terminals.
+        table.add_column(name, no_wrap=name != "licence", overflow="fold")
     for row in rows:
-        state = "problem" if row.problem else "yes" if row.installed else "no"
-        size = _size(row.disk_bytes or row.download_bytes)
-        seen = f"{row.input_wh[0]} x {row.input_wh[1]}" if row.input_wh[0] else ""
+        state = "broken" if row.problem else "yes" if row.installed else "no"
         licence = row.licence + (" (gated)" if row.gated else "")
-        table.add_row(row.id, row.title, row.kind, state, size, seen, licence)
+        table.add_row(row.id, row.kind, state, _size(row.disk_bytes or row.download_bytes), licence)
     console = Console()
     console.print(table)
     for row in rows:
-        if row.good_for:
-            console.print(f"{row.id}: {row.good_for}", markup=False)
+        console.print(f"{row.id}: {row.title}. {row.good_for}".rstrip(), markup=False, highlight=False)
         if row.published:
-            console.print(f"  published: {row.published}", markup=False)
+            console.print(f"  published: {row.published}", markup=False, highlight=False)
     for row in rows:
         if row.problem:
             console.print(f"{row.id}: {row.problem}", markup=False)

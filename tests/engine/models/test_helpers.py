@@ -51,6 +51,14 @@ def test_every_helper_says_what_a_person_must_know() -> None:
         assert not any(c in spec.id for c in "+@* "), "stands in the name of a descriptor"
 
 
+def test_every_backbone_says_what_a_person_must_know(manager: ModelManager) -> None:
+    rows = [row for row in manager.list() if row.kind == "backbone"]
+    assert {"embedded", "sd15", "sd21", "cleandift-sd15", "cleandift-sd21"} <= {row.id for row in rows}
+    for row in rows:
+        assert row.licence and row.good_for, row.id
+        assert row.source != "download" or (row.licence_url and row.download_bytes and row.notice), row.id
+
+
 def test_a_helper_is_downloaded_resumed_verified_and_removed(hub: tuple[str, HubState], manager: ModelManager) -> None:
     endpoint, state = hub
     state.cut["model.safetensors"] = 5000

@@ -46,6 +46,18 @@ def test_add_list_verify_test_remove(pipeline_dir: Path, capsys: pytest.CaptureF
     assert "toy" not in capsys.readouterr().out
 
 
+def test_names_and_sizes_are_whole_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["models", "list"]) == 0
+    shown = capsys.readouterr().out
+    table = [line for line in shown.splitlines() if line.startswith("│")]
+    names = {line.split("│")[1].strip() for line in table} - {""}
+    assert names == {row["id"] for row in _json(capsys, "models", "list")}  # type: ignore[index, call-overload]
+    assert "…" not in shown and "dinov2-registers-large: DINOv2 large with registers." in shown
+
+
 def test_pickled_folder_is_a_known_error(
     pipeline_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from engine.domain.errors import ProjectError
+from projects.cli.app import run
 from projects.project import Project
 from projects.store import backup, history, migrate
 from projects.store.database import APPLICATION_ID, DATABASE_NAME
@@ -82,8 +83,18 @@ def test_an_older_project_is_not_opened_read_only(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "p.kinmark" / DATABASE_NAME)
     connection.execute("PRAGMA user_version=0")
     connection.close()
-    with pytest.raises(ProjectError, match="older format"):
+    with pytest.raises(ProjectError, match="older format") as caught:
         Project.open(tmp_path / "p.kinmark", read_only=True)
+    assert f"kinmark backup {tmp_path / 'p.kinmark'}" in caught.value.hint
+
+
+@pytest.mark.parametrize("stored", RELEASED[:-1], ids=lambda path: path.stem)
+def test_the_command_that_is_named_brings_it_up_to_date(stored: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(stored, tmp_path / "p.kinmark"))
+    assert run(["status", str(folder)]) == 3
+    assert run(["backup", str(folder)]) == 0
+    assert run(["status", str(folder)]) == 0
+    assert len(backup.backups_of(folder)) == 2, "the old state and the asked for one"
 
 
 def test_there_is_a_fixture_of_every_version() -> None:
