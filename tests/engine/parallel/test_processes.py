@@ -32,13 +32,21 @@ def engine(tmp_path_factory: pytest.TempPathFactory):
     made.close()
 
 
-def test_proposals_are_those_of_the_local_engine(engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory):
+    """One thread that holds its models from test to test, as the workers do; its cache is its own."""
+    made = LocalEngine(config(tmp_path_factory.mktemp("local-cache")))
+    yield made
+    made.close()
+
+
+def test_proposals_are_those_of_the_local_engine(
+    engine: ShardedEngine, local: LocalEngine, toy_pipeline_dir: Path, tmp_path: Path
+) -> None:
     request = make_request(tmp_path / "photos", str(toy_pipeline_dir), 9)
     progress = Progress()
     ours = list(engine.propose_keypoints(request, progress=progress))
-    local = LocalEngine(config(tmp_path / "cache"))
     theirs = list(local.propose_keypoints(request))
-    local.close()
     assert comparable(ours) == comparable(theirs)
     assert any("truncated" in str(getattr(a, "error", "")) for a in ours), "the damaged photo is reported, not fatal"
     assert progress.snapshot().done == 9
@@ -46,28 +54,24 @@ def test_proposals_are_those_of_the_local_engine(engine: ShardedEngine, toy_pipe
 
 
 def test_settings_that_are_open_are_decided_once_by_the_caller(
-    engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path
+    engine: ShardedEngine, local: LocalEngine, toy_pipeline_dir: Path, tmp_path: Path
 ) -> None:
     request = make_request(tmp_path / "photos", str(toy_pipeline_dir), 4, MatchSettings(method="nn"))
     ours = list(engine.propose_keypoints(request))
-    local = LocalEngine(config(tmp_path / "cache"))
     theirs = list(local.propose_keypoints(request))
-    local.close()
     assert comparable(ours) == comparable(theirs)
 
 
 def test_found_instances_and_descriptors_are_those_of_the_local_engine(
-    engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path
+    engine: ShardedEngine, local: LocalEngine, toy_pipeline_dir: Path, tmp_path: Path
 ) -> None:
     asked = make_request(tmp_path / "photos", str(toy_pipeline_dir), 3)
     images = tuple(target.image for target in asked.targets)
     find = FindRequest("f", (Reference(asked.exemplars[0].image, box=(20.0, 20, 90, 90)),), images, "toy",
                        backbone=str(toy_pipeline_dir))  # fmt: skip
-    local = LocalEngine(config(tmp_path / "cache"))
     assert comparable(list(engine.find_instance(find))) == comparable(list(local.find_instance(find)))
     describe = DescriptorRequest("d", asked.targets, str(toy_pipeline_dir))
     ours, theirs = list(engine.descriptors(describe)), list(local.descriptors(describe))
-    local.close()
     assert [a.image_id for a in ours] == [a.image_id for a in theirs]
     good = [(a, b) for a, b in zip(ours, theirs, strict=True) if hasattr(a, "vectors")]
     assert len(good) == 2
