@@ -40,6 +40,11 @@ class EngineFactory:
             raise UserInputError(said("{0} workers cannot be started.", workers), said("Ask for 1 to {0}.", MAX_WORKERS))
         if kind == "local" and not rest:
             return EngineFactory(config=config)
+        if kind == "local":
+            raise UserInputError(
+                said("'{0}' is no way to run the engine: local is one thread.", text),
+                said("Write processes:{0} for worker processes on this machine.", rest if rest.isdecimal() else "K"),
+            )
         if kind == "processes":
             return EngineFactory("processes", _count(text, rest) if rest else workers, config=config)
         if kind == "ray":

@@ -143,7 +143,7 @@ def test_the_way_is_read(text: str, kind: str, workers: int, address: str) -> No
     assert (factory.kind, factory.workers, factory.address) == (kind, workers, address)
 
 
-@pytest.mark.parametrize("text", ["", "processes:0", "processes:x", "processes:-1", "ray:node1", "ray:node1:0", "ray://a/b:1", "dask"])
+@pytest.mark.parametrize("text", ["", "local:2", "local:x", "processes:0", "processes:x", "processes:-1", "ray:node1", "ray:node1:0", "ray://a/b:1", "dask"])
 def test_a_way_that_is_none_is_refused_with_what_can_be_written(text: str) -> None:
     with pytest.raises(UserInputError, match="Write "):
         EngineFactory.parse(text)
