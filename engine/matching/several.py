@@ -45,7 +45,8 @@ from engine.requests import ProposeRequest, Target, TargetFailure
 
 if TYPE_CHECKING:
     from engine.matching.plan.plan import Plan
-    from engine.matching.predict import Matcher, MatchRun
+    from engine.matching.predict import Matcher
+    from engine.matching.run import MatchRun
     from engine.session import EngineSession
 
 Floats = NDArray[np.float64]
@@ -269,7 +270,7 @@ def whole_peaks(matcher: Matcher, target: Target, plan: Plan) -> list[Peak]:
     """Peaks of the votes of all variants over the whole photo, at all sizes that the plan looks at; best first."""
     sizes = plan if plan.stages == 1 else replace(plan, sizes=1)
     runs = matcher.whole_runs(target, sizes, matcher.bank(WHOLE, plan))
-    return sorted((peak for run in runs for peak in _peaks(run)), key=lambda peak: -peak.vote)
+    return sorted((peak for run in runs for peak in _peaks(matcher, run)), key=lambda peak: -peak.vote)
 
 
 def distinct_peaks(peaks: Sequence[Peak], per_place: int) -> list[Peak]:
@@ -292,8 +293,8 @@ def _same_pose(first: Peak, second: Peak) -> bool:
     return bool(apart < APART * max(first.length, second.length))
 
 
-def _peaks(run: MatchRun) -> list[Peak]:
-    region = run.matcher.region(run.parts, run.target)
+def _peaks(matcher: Matcher, run: MatchRun) -> list[Peak]:
+    region = matcher.region(run.parts, run.target)
     # The slack of the shape makes plateaus: rounded, and sloped by a hair, each has one top instead of taking all places.
     votes = avg_pool2d(run.votes[None], 3, stride=1, padding=1, count_include_pad=False)[0]
     votes = votes + torch.linspace(0, 1e-5, votes[0].numel()).reshape(votes[0].shape)
