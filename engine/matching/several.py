@@ -1,9 +1,10 @@
 """Every individual of a category in one photo (ours; docs/lab/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
-looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well heads, cells
-and what lies between the keypoints fit there. A logistic model of them says whether an individual lies there; the likeliest is
-taken, places too much like it fall away (`engine.domain.alike`), and so on until nothing is likely any more or enough are found.
+looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well
+heads, cells and what lies between the keypoints fit there. A logistic model of them says whether an individual lies there; the
+likeliest is taken, places too much like it fall away (`engine.domain.alike`), and so on until nothing is likely any more or enough
+are found.
 Further candidates are looked at as long as the last ones held somebody. Where another category competes for the same places (left
 hand, right hand), every place is looked at with its heads, too: who explains it better has it.
 
