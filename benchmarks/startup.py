@@ -22,7 +22,7 @@ _PAINT = """
 import sys, time
 start = time.perf_counter()
 from PySide6.QtCore import QEvent, QTimer
-from desktop import app
+from kinmark.desktop import app
 painted = []
 class Watch(app.Application):
     def notify(self, receiver, event):
@@ -37,10 +37,10 @@ sys.stdout.write(f"PAINT {painted[0]}")
 """
 WORK = (
     ("empty Python process", ["-c", "pass"]),
-    ("kinmark --help", ["-m", "desktop.main", "--help"]),
-    ("import engine", ["-c", "import engine"]),
-    ("import engine.api", ["-c", "import engine.api"]),
-    ("import projects.project", ["-c", "import projects.project"]),
+    ("kinmark --help", ["-m", "kinmark.desktop.main", "--help"]),
+    ("import kinmark.engine", ["-c", "import kinmark.engine"]),
+    ("import kinmark.engine.api", ["-c", "import kinmark.engine.api"]),
+    ("import kinmark.projects.project", ["-c", "import kinmark.projects.project"]),
 )
 
 
