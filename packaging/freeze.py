@@ -43,11 +43,36 @@ DIST = ROOT / "dist"
 QT_DEBIAN = tuple(dict.fromkeys(debian for _, debian, _, _ in LIBRARIES))
 PYINSTALLER = "pyinstaller==6.22.3"
 APPIMAGE_MAGIC = b"AI\x02"
-LEFT_OUT = ("pip", "setuptools", "_distutils_hack", "pkg_resources", "PyInstaller", "_pyinstaller_hooks_contrib", "altgraph")
-USELESS = ("torch/include", "torch/test", "torch/share", "torch/_inductor/codegen/cuda", "pandas/tests", "sklearn/tests")
+LEFT_OUT = (
+    "pip",
+    "setuptools",
+    "_distutils_hack",
+    "pkg_resources",
+    "PyInstaller",
+    "_pyinstaller_hooks_contrib",
+    "altgraph",
+)
+USELESS = (
+    "torch/include",
+    "torch/test",
+    "torch/share",
+    "torch/_inductor/codegen/cuda",
+    "pandas/tests",
+    "sklearn/tests",
+)
 STDLIB_LEFT_OUT = {
-    "test", "idlelib", "tkinter", "turtledemo", "turtle", "lib2to3", "ensurepip", "venv", "antigravity", "this", "pydoc_data",
-}  # fmt: skip
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "turtle",
+    "lib2to3",
+    "ensurepip",
+    "venv",
+    "antigravity",
+    "this",
+    "pydoc_data",
+}
 ENTRY = '''
 """Start program of the frozen folder: the packages lie beside the interpreter, in "site"."""
 import multiprocessing
@@ -121,11 +146,29 @@ def freeze(python: Path) -> Path:
         if sys.platform == "win32":  # started from a menu, the program hides the console that Windows opens for it
             icon = ["--icon", installers.write_icon(python, work / "kinmark.ico"), "--hide-console", "hide-early"]
         check_wheel.run(
-            [python, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", "--onedir", "--name", "kinmark",
-             "--distpath", target.parent, "--workpath", work / "work", "--specpath", work, *icon, *hidden, *excluded,
-             work / "start.py"],
+            [
+                python,
+                "-m",
+                "PyInstaller",
+                "--noconfirm",
+                "--log-level",
+                "WARN",
+                "--onedir",
+                "--name",
+                "kinmark",
+                "--distpath",
+                target.parent,
+                "--workpath",
+                work / "work",
+                "--specpath",
+                work,
+                *icon,
+                *hidden,
+                *excluded,
+                work / "start.py",
+            ],
             cwd=work,
-        )  # fmt: skip
+        )
     _copy_packages(site, target / "_internal" / "site")
     return target
 
@@ -244,7 +287,9 @@ def make_appimage(folder: Path, runtime: Path | None = None) -> Path:
             shutil.copyfile(ROOT / "packaging" / "linux" / file, tree / file)
         (tree / ".DirIcon").symlink_to("kinmark.svg")
         start = tree / "AppRun"
-        start.write_text('#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/usr/lib/kinmark/kinmark" "$@"\n', encoding="utf-8")
+        start.write_text(
+            '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/usr/lib/kinmark/kinmark" "$@"\n', encoding="utf-8"
+        )
         start.chmod(0o755)
         tree.chmod(0o755)  # it becomes "/" of what is mounted
         if tool is not None:
@@ -254,7 +299,9 @@ def make_appimage(folder: Path, runtime: Path | None = None) -> Path:
         else:
             assert runtime is not None
             packed = Path(name) / "packed"
-            check_wheel.run(["mksquashfs", tree, packed, "-root-owned", "-noappend", "-comp", "zstd", "-no-progress"], cwd=DIST)
+            check_wheel.run(
+                ["mksquashfs", tree, packed, "-root-owned", "-noappend", "-comp", "zstd", "-no-progress"], cwd=DIST
+            )
             with out.open("wb") as file:
                 for part in (runtime, packed):
                     with part.open("rb") as source:
@@ -306,7 +353,9 @@ def main() -> int:
     """Parse the command line and run the steps."""
     parser = argparse.ArgumentParser(description="Freeze Kinmark into a folder, start it, pack it.")
     parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu", help="which torch build goes in")
-    parser.add_argument("--environment", type=Path, default=DIST / "freeze-env", help="where the build's environment is")
+    parser.add_argument(
+        "--environment", type=Path, default=DIST / "freeze-env", help="where the build's environment is"
+    )
     parser.add_argument("--reuse", action="store_true", help="take the folder that is there, do not freeze again")
     parser.add_argument("--deb", action="store_true", help="make a Debian package")
     parser.add_argument("--dmg", action="store_true", help="make Kinmark.app and a disk image of it (on macOS)")

@@ -72,15 +72,24 @@ def make_bundle(folder: Path, icon: Path, out: Path, version: str) -> Path:
         "LSApplicationCategoryType": "public.app-category.graphics-design",
         "LSMinimumSystemVersion": "13.0",
         "NSHighResolutionCapable": True,
-        "CFBundleDocumentTypes": [{
-            "CFBundleTypeName": "Kinmark project", "CFBundleTypeRole": "Editor", "LSHandlerRank": "Owner",
-            "LSTypeIsPackage": True, "LSItemContentTypes": [project_type],
-        }],
-        "UTExportedTypeDeclarations": [{
-            "UTTypeIdentifier": project_type, "UTTypeDescription": "Kinmark project",
-            "UTTypeConformsTo": ["com.apple.package"], "UTTypeTagSpecification": {"public.filename-extension": ["kinmark"]},
-        }],
-    }  # fmt: skip
+        "CFBundleDocumentTypes": [
+            {
+                "CFBundleTypeName": "Kinmark project",
+                "CFBundleTypeRole": "Editor",
+                "LSHandlerRank": "Owner",
+                "LSTypeIsPackage": True,
+                "LSItemContentTypes": [project_type],
+            }
+        ],
+        "UTExportedTypeDeclarations": [
+            {
+                "UTTypeIdentifier": project_type,
+                "UTTypeDescription": "Kinmark project",
+                "UTTypeConformsTo": ["com.apple.package"],
+                "UTTypeTagSpecification": {"public.filename-extension": ["kinmark"]},
+            }
+        ],
+    }
     (contents / "Info.plist").write_bytes(plistlib.dumps(information))
     return out
 
@@ -94,7 +103,8 @@ def make_dmg(bundle: Path, out: Path) -> Path:
         shutil.move(bundle, tree / bundle.name)
         (tree / "Applications").symlink_to("/Applications")
         check_wheel.run(
-            ["hdiutil", "create", "-volname", "Kinmark", "-srcfolder", tree, "-format", "UDZO", "-ov", out], cwd=out.parent
+            ["hdiutil", "create", "-volname", "Kinmark", "-srcfolder", tree, "-format", "UDZO", "-ov", out],
+            cwd=out.parent,
         )
     return out
 

@@ -17,7 +17,9 @@ from kinmark.projects import models as service
 from kinmark.projects.cli.interrupt import cancellable
 from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
-models = typer.Typer(no_args_is_help=True, help="List, recommend, add, download, convert, verify, test or remove models.")
+models = typer.Typer(
+    no_args_is_help=True, help="List, recommend, add, download, convert, verify, test or remove models."
+)
 
 
 def _size(count: int) -> str:
@@ -83,7 +85,8 @@ def download(
     if not accept_licence:
         if not sys.stdin.isatty():
             raise UserInputError(
-                said("The licence of '{0}' was not accepted.", model_id), "Read it, then run again with --accept-licence."
+                said("The licence of '{0}' was not accepted.", model_id),
+                "Read it, then run again with --accept-licence.",
             )
         if not typer.confirm("Do you accept this licence and want to download?", err=True):
             raise UserInputError("The licence was not accepted, so nothing was downloaded.")
