@@ -247,7 +247,7 @@ class EvidencePanel(QWidget):
             (self.tr("Similarity at the peak"), signals.get("peak", math.nan), "{:.2f}"),
             (self.tr("Lead over the next peak"), signals.get("margin", math.nan), "{:.2f}"),
             (self.tr("Agreement of exemplars"), signals.get("agreement", math.nan), "{:.0%}"),
-            (self.tr("Off when matched back"), signals.get("cycle_px", math.nan), "{:.0%}"),
+            (self.tr("Off when matched back"), signals.get("cycle", math.nan), "{:.0%}"),
         ]
         for (name, value), (text, number, pattern) in zip(self._rows, values, strict=True):
             known = number is not None and math.isfinite(number)
