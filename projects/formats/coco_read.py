@@ -14,16 +14,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from engine.domain.errors import AppError
 from engine.domain.geometry import Box, index_to_continuous
 from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
 from engine.domain.progress import CancelToken, Progress
+from engine.imaging import read_header
 from projects.formats import checks, exhaustive
-from projects.formats.base import BadItems, ReadOptions, begin, tick
+from projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
 from projects.formats.checks import Item
+from projects.formats.coco_masks import read_mask
 from projects.formats.dataset import (
     Dataset,
     DatasetCategory,
@@ -33,7 +33,7 @@ from projects.formats.dataset import (
     Report,
 )  # fmt: skip
 from projects.formats.finish import finish
-from projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
+from projects.formats.polygons import reaches_far_outside
 from projects.formats.rotated import box_around
 from projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
 
@@ -52,10 +52,11 @@ class _Reading:
     path: Path
     report: Report
     bad: BadItems
+    options: ReadOptions
     pixel_indices: bool
     guessed: bool
-    categories: dict[int, DatasetCategory]
-    lvis: set[int] = field(default_factory=set)
+    categories: dict[int | str, DatasetCategory]
+    lvis: set[int | str] = field(default_factory=set)
 
 
 def read(
@@ -78,13 +79,13 @@ def read_data(
             "Import the annotation file that the results belong to.",
         )  # fmt: skip
     top = Item(path, "top level", data)
-    reading = _Reading(path, report, BadItems(report, options.skip_bad), True, True, {})
+    reading = _Reading(path, report, BadItems(report, options.skip_bad), options, True, True, {})
     reading.categories = _read_categories(top, reading)
     reading.pixel_indices, reading.guessed = _uses_pixel_indices(top, options.keypoint_frame)
     annotations = top.items("annotations", [])
     begin(progress, "Reading annotations", len(annotations))
     images = _read_images(top, reading)
-    instances: dict[int, list[DatasetInstance]] = {key: [] for key in images}
+    instances: dict[int | str, list[DatasetInstance]] = {key: [] for key in images}
     for number, raw in enumerate(annotations):
         _read_one(raw, number, images, instances, reading)
         if number % 200 == 199:
@@ -124,12 +125,15 @@ def _remark(annotations: list[Any], reading: _Reading) -> None:
 
 
 def _read_one(
-    raw: Any, number: int, images: dict[int, DatasetImage], instances: dict[int, list[DatasetInstance]], reading: _Reading
+    raw: Any, number: int, images: dict[int | str, DatasetImage],
+    instances: dict[int | str, list[DatasetInstance]], reading: _Reading,
 ) -> None:  # fmt: skip
-    where = f"annotation {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"annotation {number}"
+    where = _place_of("annotation", raw, number)
     try:
         item = Item(reading.path, where, raw)
-        image_id = item.integer("image_id")
+        if "segments_info" in item.data:
+            raise item.error("it is a COCO panoptic file", "Only instances and keypoints are read.")
+        image_id = item.key("image_id")
         if image_id not in images:
             raise item.error(f"its image_id {image_id} is not among the images")
         instances[image_id].append(_read_annotation(item, images[image_id], reading))
@@ -137,17 +141,29 @@ def _read_one(
         reading.bad.handle(where, error)
 
 
-def _read_categories(top: Item, reading: _Reading) -> dict[int, DatasetCategory]:
-    result: dict[int, DatasetCategory] = {}
+def _place_of(what: str, raw: Any, number: int) -> str:
+    told = raw.get("id") if isinstance(raw, dict) else None
+    return f"{what} {str(told)[:80]}" if told is not None else f"{what} at position {number}"
+
+
+def _say_id(key: int | str, where: str, report: Report) -> None:
+    """COCO's ids are whole numbers from 1; others are read, and said."""
+    if isinstance(key, str):
+        report.count("changed", "id that is a text", where, "it gets a number on export")
+    elif key < 1:
+        report.add("changed", where, f"its id {key} is below 1; it gets a new one on export")
+
+
+def _read_categories(top: Item, reading: _Reading) -> dict[int | str, DatasetCategory]:
+    result: dict[int | str, DatasetCategory] = {}
     names: set[str] = set()
     for number, raw in enumerate(top.items("categories")):
         item = Item(reading.path, f"category {number}", raw)
-        key = item.integer("id")
+        key = item.key("id")
         item.where = f"category {key}"
         if key in result:
             raise item.error("its id stands twice among the categories")
-        if key < 1:
-            reading.report.add("changed", item.where, f"its id {key} is below 1; it gets a new one on export")
+        _say_id(key, item.where, reading.report)
         category = _read_category(item, reading.report)
         if category.name in names:
             fresh = f"{category.name} ({key})"
@@ -180,7 +196,7 @@ def _read_category(item: Item, report: Report) -> DatasetCategory:
     extra = {k: checks.plain(v) for k, v in item.data.items() if k not in _CATEGORY_FIELDS}
     super_name = item.text("supercategory", "") if item.data.get("supercategory") is not None else ""
     return DatasetCategory(
-        name, schema, super_name, item.integer("id"), sigmas if len(sigmas) == len(names) else (),
+        name, schema, super_name, _number(item.key("id")), sigmas if len(sigmas) == len(names) else (),
         {"coco": extra, "has_keypoints": "keypoints" in item.data},
     )  # fmt: skip
 
@@ -199,14 +215,18 @@ def _read_pairs(item: Item, names: list[str]) -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
-    result: dict[int, DatasetImage] = {}
-    first_of: dict[PurePosixPath, int] = {}
+def _number(key: int | str) -> int | None:
+    return key if isinstance(key, int) else None
+
+
+def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
+    result: dict[int | str, DatasetImage] = {}
+    first_of: dict[PurePosixPath, int | str] = {}
     for number, raw in enumerate(top.items("images")):
-        where = f"image {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"image {number}"
+        where = _place_of("image", raw, number)
         try:
             item = Item(reading.path, where, raw)
-            key = item.integer("id")
+            key = item.key("id")
             if key in result:
                 raise item.error("its id stands twice among the images")
             image = _read_image(item, reading)
@@ -215,8 +235,7 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
             if image.rel_path in first_of:
                 raise item.error(f"its file_name {image.rel_path} is also that of image {first_of[image.rel_path]}")
             first_of[image.rel_path] = key
-            if key < 1:
-                reading.report.add("changed", where, f"its id {key} is below 1; it gets a new one on export")
+            _say_id(key, where, reading.report)
             result[key] = image
         except AppError as error:
             reading.bad.handle(where, error)
@@ -225,7 +244,11 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
 
 def _read_image(item: Item, reading: _Reading) -> DatasetImage:
     relative, pointer = checks.photo_path(item.text("file_name"), item)
-    width, height = checks.image_size(item, item.required("width"), item.required("height"))
+    told = any(item.data.get(side) for side in ("width", "height"))
+    if told:
+        width, height = checks.image_size(item, item.required("width"), item.required("height"))
+    else:
+        width, height = _size_of_photo(item, relative, reading)
     split = item.data.get("split")
     names = {key: category.name for key, category in reading.categories.items()}
     return exhaustive.read_fields(DatasetImage(
@@ -233,10 +256,26 @@ def _read_image(item: Item, reading: _Reading) -> DatasetImage:
         split=split if isinstance(split, str) else "",
         tags=_strings(item.data.get("tags")),
         nothing_here=_strings(item.data.get("nothing_here")),
-        original_id=item.integer("id"),
+        original_id=_number(item.key("id")),
         extra={"coco": {k: checks.plain(v) for k, v in item.data.items() if k not in _IMAGE_FIELDS}},
         pointer=pointer,
+        size_told=told,
     ), item, names)  # fmt: skip
+
+
+def _size_of_photo(item: Item, relative: PurePosixPath, reading: _Reading) -> tuple[int, int]:
+    """Files of other tools may leave width and height out, or 0: they are asked of the photo."""
+    root, near = reading.options.images_root, reading.path.parent
+    folders = [root] if root is not None else [near, near / "images"]
+    path = next((p for f in folders if (p := checks.resolve_inside(f, relative)) is not None), None)
+    if path is None:
+        raise item.error(
+            "it has no width and height, and the photo does not lie beside the file",
+            "Write them into the file, or say with --images where the photos are.",
+        )
+    header = read_header(path)
+    reading.report.count("note", "photo without width and height", item.where, "taken from the photo itself")
+    return drawn_size(header.size_wh, header.orientation, reading.options, relative)
 
 
 def _strings(value: Any) -> tuple[str, ...]:
@@ -262,15 +301,18 @@ def _uses_pixel_indices(top: Item, wanted: str) -> tuple[bool, bool]:
 
 
 def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> DatasetInstance:
-    category_id = item.integer("category_id")
+    category_id = item.key("category_id")
     if category_id not in reading.categories:
         raise item.error(f"its category_id {category_id} is not among the categories")
     category = reading.categories[category_id]
     crowd = bool(item.integer("iscrowd", 0, low=0, high=1)) if item.data.get("iscrowd") is not None else False
-    original = item.integer("id", -1) if item.data.get("id") is not None else -1
-    if original < 1:
+    told = item.key("id") if item.data.get("id") is not None else -1
+    original = told if isinstance(told, int) else -1
+    if isinstance(told, str):
+        _say_id(told, item.where, reading.report)
+    elif original < 1:
         reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
-    mask = _read_mask(item, image, reading.report)
+    mask = read_mask(item, image, reading.report)
     score = item.optional_number("score")
     attributes = item.data.get("attributes")
     identity = item.data.get("identity") or (attributes.get("identity") if isinstance(attributes, dict) else None)
@@ -376,60 +418,3 @@ def _read_box(item: Item) -> Box | None:
     if w < 0 or h < 0:
         raise item.error(f'"bbox" has the negative size {w} x {h} (COCO boxes are [x, y, width, height])')
     return x, y, x + w, y + h
-
-
-def _read_mask(item: Item, image: DatasetImage, report: Report) -> MaskRLE | None:
-    segmentation = item.data.get("segmentation")
-    if segmentation is None or segmentation == []:
-        return None
-    if isinstance(segmentation, dict):
-        return _read_rle(Item(item.path, item.where, segmentation), image)
-    polygons = _read_polygons(item, report)
-    item.data = {**item.data, "segmentation": polygons}
-    if not polygons:
-        return None
-    try:
-        return polygons_to_mask(polygons, image.height, image.width)
-    except ValueError as error:
-        raise item.error(f"its polygons cannot be drawn: {error}") from None
-
-
-def _read_polygons(item: Item, report: Report) -> list[list[float]]:
-    raw = item.items("segmentation")
-    if raw and not isinstance(raw[0], list):
-        report.add("changed", item.where, "its polygon is not inside a list of polygons; read as one polygon")
-        raw = [raw]
-    if sum(len(ring) for ring in raw if isinstance(ring, list)) > 2 * MAX_POINTS:
-        raise item.error(f"its polygons have more than {MAX_POINTS} points")
-    polygons: list[list[float]] = []
-    for ring in raw:
-        if not isinstance(ring, list) or len(ring) % 2:
-            raise item.error("each polygon must be a list with an even count of numbers")
-        if len(ring) < 6:
-            report.add("skipped", item.where, f"a polygon of {len(ring)} numbers encloses nothing (6 are needed)")
-            continue
-        polygons.append([checks.coordinate(v, item, "a polygon") for v in ring])
-    return polygons
-
-
-def _read_rle(item: Item, image: DatasetImage) -> MaskRLE:
-    height, width = (
-        checks.whole(v, item, "the RLE size", low=1, high=checks.MAX_SIDE) for v in item.numbers("size", 2)
-    )
-    if (height, width) != (image.height, image.width):
-        raise item.error(f"the RLE size [{height}, {width}] is not the image's [{image.height}, {image.width}]")
-    counts = item.required("counts")
-    if isinstance(counts, str):
-        mask = MaskRLE(height, width, counts)
-        try:
-            mask.validate()
-        except AppError as error:
-            raise item.error(error.user_message) from None
-        return mask
-    if not isinstance(counts, list):
-        raise item.error('the RLE "counts" must be text or a list')
-    runs = [checks.whole(v, item, "an RLE run", low=0, high=height * width) for v in counts]
-    if sum(runs) != height * width:
-        raise item.error(f"the RLE runs add up to {sum(runs)}, the image has {height * width} pixels")
-    packed = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return MaskRLE(height, width, packed["counts"].decode("ascii"))

@@ -26,6 +26,7 @@ from projects.formats.base import BadItems, ReadOptions, bad, begin, drawn_size,
 from projects.formats.checks import Item
 from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
 from projects.formats.finish import finish, say_unlabelled
+from projects.formats.orientation import fits_one
 from projects.formats.schemas import guess_pairs
 from projects.formats.yamlfile import load_yaml
 
@@ -154,7 +155,9 @@ def _read_csv(file: Path, report: Report, broken: BadItems) -> _Table:
         row = rows.pop(0)
         header[row[0].strip()] = row
     if "bodyparts" not in header or "coords" not in header:
-        raise bad(file, "header", "the rows scorer, bodyparts, coords are expected")
+        semicolons = bool(rows) and rows[0][0].startswith("scorer;")
+        hint = "Its columns are separated by semicolons: save it with commas." if semicolons else ""
+        raise bad(file, "header", "the rows scorer, bodyparts, coords are expected", hint)
     coords = header["coords"]
     first = next((i for i, cell in enumerate(coords) if i and cell.strip() in ("x", "y", "likelihood")), len(coords))
     width = len(coords)
@@ -195,7 +198,7 @@ def _cell(item: Item, text: str) -> float | None:
     try:
         return checks.coordinate(float(text), item, "a coordinate")
     except ValueError:
-        raise item.error(f"{text[:40]!r} is no number") from None
+        raise item.error(f"{text[:40]!r} is no number", checks.comma_hint(text)) from None
 
 
 def _read_hdf(file: Path, broken: BadItems) -> _Table:
@@ -310,7 +313,6 @@ def _image(
             )
         own[axis], by[animal, part, axis] = value, scorer
     width, height, orientation = _size(root, relative)
-    width, height = drawn_size((width, height), orientation, options)
     instances = []
     for animal, found in points.items():
         for part, cells in found.items():
@@ -322,6 +324,8 @@ def _image(
         if any(k.visibility for k in keypoints.values()):
             identity = "" if ours and _OURS.match(animal) else animal
             instances.append(DatasetInstance(category, keypoints, identity=identity, origin="imported"))
+    if orientation < 5 or fits_one(instances, (width, height)) != "shown":
+        width, height = drawn_size((width, height), orientation, options, relative)
     local = checks.resolve_inside(root, relative) is not None
     return DatasetImage(
         relative, width, height, tuple(instances), orientation=orientation, size_told=False,

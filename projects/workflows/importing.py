@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import UserInputError
+from engine.domain.errors import ImportFileError, UserInputError
 from engine.domain.progress import CancelToken, Progress
 from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
 from engine.domain.runspec import RunSpec
@@ -19,6 +19,7 @@ from engine.domain.texts import said
 from engine.imaging import file_sha256
 from projects.formats.base import ReadOptions
 from projects.formats.dataset import DatasetInstance, Report
+from projects.formats.recognise import recognise
 from projects.formats.registry import get_format
 from projects.project import Project
 from projects.store.changes import OpChanges
@@ -43,6 +44,7 @@ class ImportOptions:
         overwrite: where an accepted value differs from the file's, take the file's (else the project's stays).
         skip_bad: leave damaged items out (each is reported) instead of refusing the whole file.
         exif: what to do when sizes say that labels were drawn on the unrotated picture: ask (refuse), rotate, keep.
+        exif_of: (pattern, choice) for photos of which something else is true than `exif` says; the first that fits counts.
         read: further options of the reader.
     """
 
@@ -52,6 +54,7 @@ class ImportOptions:
     overwrite: bool = False
     skip_bad: bool = False
     exif: str = "ask"
+    exif_of: tuple[tuple[str, str], ...] = ()
     read: ReadOptions = ReadOptions()
 
 
@@ -131,21 +134,36 @@ def import_file(
 def _plan(
     project: Project, path: Path, options: ImportOptions, progress: Progress | None, cancel: CancelToken | None
 ) -> ImportPlan:
-    if options.exif not in EXIF_CHOICES:
-        raise UserInputError(
-            said('There is no EXIF choice "{0}".', options.exif), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
-        )
+    for choice in (options.exif, *(choice for _, choice in options.exif_of)):
+        if choice not in EXIF_CHOICES:
+            raise UserInputError(
+                said('There is no EXIF choice "{0}".', choice), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
+            )
     root = options.images_root
     if root is not None and not root.is_dir():
         raise UserInputError(said("The image folder {0} is not there.", root), "Check --images.")
-    read = replace(options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif)
-    dataset, report = get_format(options.format).reader(path, read, progress, cancel)
+    read = replace(
+        options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif, exif_of=options.exif_of
+    )
+    try:
+        dataset, report = get_format(options.format).reader(path, read, progress, cancel)
+    except ImportFileError as error:
+        _say_other_format(path, options.format, error)
+        raise
     own_root = report.extra.get("images_root")
     wanted = PlanOptions(
         root, Path(own_root) if own_root else None, path if path.is_dir() else path.absolute().parent,
-        options.exif, options.overwrite, options.skip_bad, options.as_proposals,
+        options.exif, options.overwrite, options.skip_bad, options.as_proposals, options.exif_of,
     )  # fmt: skip
     return make_plan(project, dataset, report, wanted, progress=progress, cancel=cancel)
+
+
+def _say_other_format(path: Path, wanted: str, error: ImportFileError) -> None:
+    """A file that looks like one of another format gets that as hint: mostly --format was forgotten."""
+    found = recognise(path)
+    alike = {"coco": "coco-wholebody", "yolo-pose": "yolo-seg"}
+    if found is not None and wanted not in (found.format, alike.get(found.format)):
+        error.hint = said("It looks like {0}: try --format {0}. {1}", found.format, error.hint)
 
 
 def _scores(instance: DatasetInstance) -> int:
