@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pycocotools import mask as coco_mask
 
-from engine.domain.errors import AppError
-from engine.domain.masks import MaskRLE
-from projects.formats import checks
-from projects.formats.checks import Item
-from projects.formats.dataset import DatasetImage, Report
-from projects.formats.polygons import MAX_POINTS, polygons_to_mask
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import DatasetImage, Report
+from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
 
 
 def read_mask(item: Item, image: DatasetImage, report: Report) -> MaskRLE | None:

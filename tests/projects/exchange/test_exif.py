@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from engine.domain.errors import UserInputError
-from projects.cli.app import run
-from projects.formats.base import exif_choice
-from projects.formats.dataset import DatasetInstance, DatasetKeypoint
-from projects.formats.orientation import fits_one
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.projects.cli.app import run
+from kinmark.projects.formats.base import exif_choice
+from kinmark.projects.formats.dataset import DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.orientation import fits_one
 from tests.support.exchange import Imported, labelme, photo, places, shape, take_in, write_json
 
 STORED, SHOWN = (10.25, 5.25), (94.75, 10.25)

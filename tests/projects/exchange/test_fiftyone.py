@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from projects.formats import coco, yolo_seg
-from projects.formats.dataset import Dataset
-from projects.formats.outlines import outline_of
+from kinmark.projects.formats import coco, yolo_seg
+from kinmark.projects.formats.dataset import Dataset
+from kinmark.projects.formats.outlines import outline_of
 from tests.support.datasets import sample_dataset
 
 PYTHON = os.environ.get("KINMARK_FIFTYONE", "")

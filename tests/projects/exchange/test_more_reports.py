@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from engine.domain.errors import ImportFileError
-from projects.formats import tps
-from projects.formats.registry import get_format
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, preview_export
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.projects.formats import tps
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, preview_export
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.exchange import coco, cvat, labelme, photo, places, shape, take_in, write_json, yolo
 
 POSE = "kpt_shape: [2, 3]\nnames: [dog]"
