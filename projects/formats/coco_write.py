@@ -33,8 +33,9 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     rounded = options.keypoint_frame == "integer"
     empty = sum(
         n.box is None and n.mask is None and not any(k.visibility for k in n.keypoints.values())
-        for i in dataset.images for n in i.instances
-    )  # fmt: skip
+        for i in dataset.images
+        for n in i.instances
+    )
     told = lost([("sub-pixel keypoint positions", rounded, "integer keypoints were asked for")])
     if empty:
         why = "their bbox is [0, 0, 0, 0], which some readers refuse"

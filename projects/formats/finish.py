@@ -115,7 +115,9 @@ def _say_twins(instances: list[DatasetInstance], where: str, report: Report) -> 
         places = tuple((name, k.x, k.y, k.visibility) for name, k in n.keypoints.items())
         key = (n.category, n.box, n.mask.counts if n.mask is not None else "", places, n.proposal, n.identity)
         if key in seen:
-            report.count("flagged", "instance that stands twice", where, f'the same "{n.category}" in the same place; both kept')
+            report.count(
+                "flagged", "instance that stands twice", where, f'the same "{n.category}" in the same place; both kept'
+            )
         seen.add(key)
 
 
@@ -129,9 +131,13 @@ def _check_names(category: DatasetCategory, source: str) -> None:
 
 
 def _check_instance(
-    instance: DatasetInstance, image: DatasetImage, names: dict[str, frozenset[str]], where: str, source: str,
+    instance: DatasetInstance,
+    image: DatasetImage,
+    names: dict[str, frozenset[str]],
+    where: str,
+    source: str,
     report: Report,
-) -> DatasetInstance:  # fmt: skip
+) -> DatasetInstance:
     known = names.get(instance.category)
     if known is None:
         raise bad(source, where, said('its category "{0}" is not among the categories', instance.category[:80]))

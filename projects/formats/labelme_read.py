@@ -47,10 +47,22 @@ DEFAULT_CATEGORY = "object"
 _TURNED = ("rotation", "oriented_rectangle")
 _OUTLINES = ("polygon", "quadrilateral")
 _SHAPES = ("rectangle", *_OUTLINES, "mask", *_TURNED)
-_KNOWN = frozenset({
-    "label", "points", "group_id", "shape_type", "flags", "mask", "description", "kie_linking", "direction", "version",
-    "line_color", "fill_color",
-})  # fmt: skip
+_KNOWN = frozenset(
+    {
+        "label",
+        "points",
+        "group_id",
+        "shape_type",
+        "flags",
+        "mask",
+        "description",
+        "kie_linking",
+        "direction",
+        "version",
+        "line_color",
+        "fill_color",
+    }
+)
 """Fields of a shape that are used, or say nothing of their own."""
 
 
@@ -91,7 +103,9 @@ def read(
         report.count("skipped", "JSON file of another kind", strangers[0], "it has no shapes", len(strangers))
     if path.is_dir():
         told = {Path(os.path.normpath(Path(i.label_folder) / i.pointer.replace("\\", "/"))) for i in images}
-        pairs = {Path(i.label_folder) / i.label_file for i in images if checks.is_absolute(i.pointer.replace("\\", "/"))}
+        pairs = {
+            Path(i.label_folder) / i.label_file for i in images if checks.is_absolute(i.pointer.replace("\\", "/"))
+        }
         told |= {pair.with_suffix(suffix) for pair in pairs for suffix in IMAGE_SUFFIXES}
         say_unlabelled(root.absolute(), told, report)
     report.extra["images_root"] = str(root)
@@ -105,8 +119,13 @@ def _is_candidate(file: Path, folder: Path) -> bool:
 
 
 def _read_file(
-    top: Item, relative: PurePosixPath, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
-) -> DatasetImage:  # fmt: skip
+    top: Item,
+    relative: PurePosixPath,
+    options: ReadOptions,
+    collector: SchemaCollector,
+    report: Report,
+    broken: BadItems,
+) -> DatasetImage:
     if "shapes" not in top.data:
         raise top.error('it is no labelme file (the field "shapes" is missing)')
     file = Path(top.path)
@@ -121,15 +140,25 @@ def _read_file(
     for number, raw in enumerate(own.items("categories", [])):
         _own_category(Item(file, f"{OWN_KEY} category {number}", raw), collector)
     image = DatasetImage(
-        rel_path, width, height, pointer=pointer, label_folder=str(file.absolute().parent), label_file=file.name,
+        rel_path,
+        width,
+        height,
+        pointer=pointer,
+        label_folder=str(file.absolute().parent),
+        label_file=file.name,
         size_told=told,
-    )  # fmt: skip
+    )
     _count_flags(top, "flag of the photo", report)
-    if top.data.get("imageData") and checks.resolve_inside(file.absolute().parent, checks.photo_path(pointer, top)[0]) is None:
+    if (
+        top.data.get("imageData")
+        and checks.resolve_inside(file.absolute().parent, checks.photo_path(pointer, top)[0]) is None
+    ):
         report.count(
-            "note", "photo inside the JSON (imageData)", str(relative),
+            "note",
+            "photo inside the JSON (imageData)",
+            str(relative),
             "pictures are not taken from there; save them as files beside the JSON, where they are not yet",
-        )  # fmt: skip
+        )
     groups = _read_groups(top, image, options, report, broken)
     fields = own.items("instances", [])
     instances = []
@@ -194,9 +223,7 @@ def _own_category(item: Item, collector: SchemaCollector) -> None:
 
     edges, pairs = (checks.index_pairs(item, key, len(names)) for key in ("skeleton", "pairs"))
     collector.declare(
-        DatasetCategory(
-            item.text("name"), KeypointSchema(names, edges, pairs), item.text("supercategory", "")
-        )
+        DatasetCategory(item.text("name"), KeypointSchema(names, edges, pairs), item.text("supercategory", ""))
     )
 
 
@@ -346,11 +373,13 @@ def _instance(group: Part, own: Item | None, options: ReadOptions, collector: Sc
         score = own.data.get("score")
         proposal = own.data.get("proposal") is True
         extra = {
-            "identity": own.text("identity", ""), "crowd": own.data.get("crowd") is True, "proposal": proposal,
+            "identity": own.text("identity", ""),
+            "crowd": own.data.get("crowd") is True,
+            "proposal": proposal,
             "score": checks.finite(score, own, '"score"') if score is not None else None,
             "original_id": own.data.get("id") if isinstance(own.data.get("id"), int) else None,
             "origin": "proposal" if proposal else "imported",
-        }  # fmt: skip
+        }
     collector.see(category, keypoints)
     ordered = {n: keypoints[n] for n in collector.order(category) if n in keypoints}
     return DatasetInstance(

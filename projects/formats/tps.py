@@ -229,7 +229,7 @@ def _image(specimen: _Specimen, category: str, names: list[str], item: Item, rep
     identity = "" if not who or who.isdigit() or who == relative.stem else who
     instance = DatasetInstance(
         category, keypoints, identity=identity, origin="imported", extra={"tps": dict(specimen.fields)}
-    )  # fmt: skip
+    )
     return DatasetImage(relative, 0, 0, (instance,), pointer=pointer, size_told=False, y_up=True)
 
 
@@ -242,13 +242,17 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     instances = [n for i in dataset.images for n in i.instances]
     negative = sum(
         k.x is not None and k.y is not None and k.x < 0 and i.height - k.y < 0
-        for i in dataset.images for n in i.instances for k in n.keypoints.values()
-    )  # fmt: skip
-    return lost([
-        ("keypoints left of and below the photo", negative, "negative numbers mean missing"),
-        *_common(dataset, "TPS"),
-        ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are -1 -1"),
-    ])
+        for i in dataset.images
+        for n in i.instances
+        for k in n.keypoints.values()
+    )
+    return lost(
+        [
+            ("keypoints left of and below the photo", negative, "negative numbers mean missing"),
+            *_common(dataset, "TPS"),
+            ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are -1 -1"),
+        ]
+    )
 
 
 def _common(dataset: Dataset, name: str) -> list[tuple[str, int, str]]:
@@ -336,9 +340,14 @@ _TextOf = Callable[[_Rows, DatasetCategory], tuple[str, _Rows]]
 
 
 def _write_each(
-    dataset: Dataset, out: Path, report: Report, suffix: str, text_of: _TextOf, progress: Progress | None,
+    dataset: Dataset,
+    out: Path,
+    report: Report,
+    suffix: str,
+    text_of: _TextOf,
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> None:  # fmt: skip
+) -> None:
     """One file a category; `text_of` gives its text and the instances that it holds."""
     used: set[str] = set()
     found = _with_landmarks(dataset)
@@ -353,9 +362,11 @@ def _write_each(
         used.add(stem.lower())
         schema = category.schema
         names = {
-            "category": category.name, "keypoints": list(schema.names), "skeleton": [list(e) for e in schema.edges],
+            "category": category.name,
+            "keypoints": list(schema.names),
+            "skeleton": [list(e) for e in schema.edges],
             "pairs": [list(p) for p in schema.pairs],
-        }  # fmt: skip
+        }
         rows = [(i, n) for i in dataset.images for n in i.instances if n.category == category.name and _labelled(n)]
         text, written = text_of(rows, category)
         write_atomically(out / (stem + suffix), text.encode("utf-8"))

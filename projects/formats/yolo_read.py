@@ -63,9 +63,11 @@ def _read(
     file = path / "data.yaml" if path.is_dir() else path
     if path.is_dir() and not file.is_file():
         raise checks.bad(
-            file, "", "the file is not there",
+            file,
+            "",
+            "the file is not there",
             "A YOLO data set needs it: a text with the lines train: images and names: [first class, second class].",
-        )  # fmt: skip
+        )
     top = load_yaml(file)
     root = file.parent
     categories, count, dims = _categories(top, pose, report)
@@ -81,7 +83,9 @@ def _read(
         try:
             header = read_header(root / relative)
             size = drawn_size(header.size_wh, header.orientation, options, relative)  # what the shares are of
-            image = DatasetImage(relative, *size, split=split, orientation=header.orientation, size_told=False, shares=True)
+            image = DatasetImage(
+                relative, *size, split=split, orientation=header.orientation, size_told=False, shares=True
+            )
             labels = root / label_path(relative)
             if labels.is_file():
                 if labels in used:
@@ -102,9 +106,13 @@ def _read(
 
 
 def _account(
-    root: Path, found: list[tuple[PurePosixPath, str]], used: dict[Path, PurePosixPath],
-    unlabelled: list[PurePosixPath], lists: set[Path], report: Report,
-) -> None:  # fmt: skip
+    root: Path,
+    found: list[tuple[PurePosixPath, str]],
+    used: dict[Path, PurePosixPath],
+    unlabelled: list[PurePosixPath],
+    lists: set[Path],
+    report: Report,
+) -> None:
     """Say which label files belong to no photo, and how many photos have none."""
     orphans = [
         file.relative_to(root).as_posix()
@@ -114,9 +122,10 @@ def _account(
     if orphans:
         names = ", ".join(orphans[:MAX_NAMED]) + (" ..." if len(orphans) > MAX_NAMED else "")
         report.add(
-            "skipped", f"{len(orphans)} label files were not used: {names}",
+            "skipped",
+            f"{len(orphans)} label files were not used: {names}",
             "no photo of data.yaml has them: labels lie in labels/ where the photo lies in images/, with the photo's name",
-        )  # fmt: skip
+        )
     if unlabelled:
         names = ", ".join(map(str, unlabelled[:MAX_NAMED])) + (" ..." if len(unlabelled) > MAX_NAMED else "")
         report.add(
@@ -148,7 +157,8 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
     numbers = sorted(checks.whole(k, top, 'a key of "names"', low=0, high=100_000) for k in entries)
     if numbers != list(range(len(numbers))):
         raise top.error(
-            '"names" must number the classes 0, 1, 2 ...', "Give every number up to the last one a name, also unused ones."
+            '"names" must number the classes 0, 1, 2 ...',
+            "Give every number up to the last one a name, also unused ones.",
         )
     names = unique_names([Item(top.path, "names", {"n": entries[i]}).text("n") for i in numbers], "names", report)
     if not pose:
@@ -169,9 +179,12 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
         chosen = pairs or guess_pairs(points)
         if name in own_pairs.data:
             chosen = tuple(
-                (checks.whole(a, top, "a pair", low=0, high=len(points) - 1), checks.whole(b, top, "a pair", low=0, high=len(points) - 1))
+                (
+                    checks.whole(a, top, "a pair", low=0, high=len(points) - 1),
+                    checks.whole(b, top, "a pair", low=0, high=len(points) - 1),
+                )
                 for a, b in (e for e in own_pairs.items(name) if isinstance(e, list) and len(e) == 2)
-            )  # fmt: skip
+            )
         result.append(DatasetCategory(name, KeypointSchema(tuple(points), pairs=chosen)))
     return result, shape[0], shape[1]
 
@@ -182,7 +195,9 @@ def _keypoint_names(top: Item, index: int, count: int, report: Report) -> list[s
     if not isinstance(raw, list) or len(raw) != count:
         if raw is not None:
             found = len(raw) if isinstance(raw, list) else 0
-            report.add("skipped", f"kpt_names of class {index}", f"{found} names for {count} keypoints; called kp0, kp1 ...")
+            report.add(
+                "skipped", f"kpt_names of class {index}", f"{found} names for {count} keypoints; called kp0, kp1 ..."
+            )
         return [f"kp{i}" for i in range(count)]
     names = [Item(top.path, "kpt_names", {"n": n}).text("n") for n in raw]
     while names and names[-1] == f"unused_{len(names) - 1}":
@@ -342,9 +357,12 @@ class _Lines:
             zeros = sum(x == 0 and y == 0 for x, y in zip(points[::2], points[1::2], strict=True))
             if zeros:
                 self.report.count(
-                    "changed", "keypoint at 0 0", f"{self.file}: {item.where}",
-                    "kpt_shape has no visibility: taken as absent", zeros,
-                )  # fmt: skip
+                    "changed",
+                    "keypoint at 0 0",
+                    f"{self.file}: {item.where}",
+                    "kpt_shape has no visibility: taken as absent",
+                    zeros,
+                )
         return _pose(item, values[1:], self.image, category, self.dims)
 
 

@@ -26,10 +26,33 @@ from kinmark.projects.project import Project
 from kinmark.projects.store.rows import ImageRow
 from kinmark.projects.workflows.image_match import ImageMatch
 
-_NEUTRAL = frozenset({
-    "images", "image", "imgs", "img", "photos", "photo", "pictures", "jpegimages", "data", "dataset", "upload", "uploads",
-    "media", "train", "val", "valid", "test", "export", "files", "frames", "raw", "all", "",
-})  # fmt: skip
+_NEUTRAL = frozenset(
+    {
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "photos",
+        "photo",
+        "pictures",
+        "jpegimages",
+        "data",
+        "dataset",
+        "upload",
+        "uploads",
+        "media",
+        "train",
+        "val",
+        "valid",
+        "test",
+        "export",
+        "files",
+        "frames",
+        "raw",
+        "all",
+        "",
+    }
+)
 """Folder names that say nothing about which photo is meant (numbers neither)."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-.")
 """Label Studio puts eight digits before the names of uploaded photos: cb0618f6-photo.png."""
@@ -161,7 +184,9 @@ class ImageFinder:
         if found is None:
             report.add("skipped", told, self._why_not(image))
         else:
-            report.count("changed", "photo that is not there", told, "the one that is named like the label file is taken")
+            report.count(
+                "changed", "photo that is not there", told, "the one that is named like the label file is taken"
+            )
         return found
 
     def _stems(self, folder: Path) -> dict[str, list[str]]:

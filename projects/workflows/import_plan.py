@@ -95,7 +95,9 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
         return replace(match, image=orient_image(replace(image, width=stored[0], height=stored[1]), orientation))
     if exif == "rotate":
         sized = image.size_told and image.width
-        why = "its size in the file is that of the turned picture" if sized else "its labels fit the turned picture only"
+        why = (
+            "its size in the file is that of the turned picture" if sized else "its labels fit the turned picture only"
+        )
         report.count("flagged", "photo not turned", where, why)
     elif frame == "stored" and exif == "keep":
         report.add("changed", where, "width and height exchanged, labels taken as they are")
@@ -103,9 +105,11 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
         raise _drawn_unrotated(image, size, told)
     elif not frame and exif == "ask":
         report.count(
-            "flagged", "photo with an EXIF rotation", where,
+            "flagged",
+            "photo with an EXIF rotation",
+            where,
             "no size tells on which picture its labels were drawn; taken as on the turned one, else --exif rotate",
-        )  # fmt: skip
+        )
     return same
 
 
@@ -126,15 +130,21 @@ def _drawn_unrotated(image: DatasetImage, size: tuple[int, int], told: tuple[int
     what = (
         said(
             "{0} is {1} x {2} once its EXIF rotation is applied, the file says {3} x {4}.",
-            image.rel_path, size[0], size[1], told[0], told[1],
+            image.rel_path,
+            size[0],
+            size[1],
+            told[0],
+            told[1],
         )
         if image.size_told and image.width
         else said(
             "{0} is {1} x {2} once its EXIF rotation is applied; its labels lie outside of that, and inside the "
             "unrotated picture.",
-            image.rel_path, size[0], size[1],
+            image.rel_path,
+            size[0],
+            size[1],
         )
-    )  # fmt: skip
+    )
     return UserInputError(what, said(hint, image.rel_path))
 
 
@@ -166,9 +176,14 @@ class PlanOptions:
 
 
 def make_plan(
-    project: Project, dataset: Dataset, report: Report, options: PlanOptions, *, progress: Progress | None = None,
+    project: Project,
+    dataset: Dataset,
+    report: Report,
+    options: PlanOptions,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> ImportPlan:  # fmt: skip
+) -> ImportPlan:
     """Decide everything; reads the project and image headers, writes nothing."""
     plan = ImportPlan(dataset, report)
     plan_categories(project, plan)

@@ -48,9 +48,12 @@ def _labelme(folder: Path, sizes: list[tuple[int, int]], spots: list[tuple[float
     _photos(folder)
     for name, (width, height), spot in zip(("cam1/a", "cam2/b"), sizes, spots, strict=True):
         labelme(
-            folder / f"{name}.json", [shape("n", "point", [spot])], f"{Path(name).name}.jpg",
-            imageWidth=width, imageHeight=height,
-        )  # fmt: skip
+            folder / f"{name}.json",
+            [shape("n", "point", [spot])],
+            f"{Path(name).name}.jpg",
+            imageWidth=width,
+            imageHeight=height,
+        )
     return "."
 
 
@@ -153,7 +156,13 @@ def test_the_first_pattern_that_fits_counts(path: str, choice: str) -> None:
 
 @pytest.mark.parametrize(
     ("place", "answer"),
-    [((180.0, 90.0), "stored"), ((90.0, 180.0), "shown"), ((50.0, 50.0), ""), ((300.0, 300.0), ""), ((100.9, 50.0), "")],
+    [
+        ((180.0, 90.0), "stored"),
+        ((90.0, 180.0), "shown"),
+        ((50.0, 50.0), ""),
+        ((300.0, 300.0), ""),
+        ((100.9, 50.0), ""),
+    ],
 )
 def test_which_picture_the_places_lie_in(place: tuple[float, float], answer: str) -> None:
     instance = DatasetInstance("dog", {"n": DatasetKeypoint(2, *place)})

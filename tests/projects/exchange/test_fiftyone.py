@@ -60,9 +60,13 @@ def _asked(kind: str, folder: Path, photos: Path) -> dict[str, Any]:
     """{photo's path: {kind of label: [...]}} as FiftyOne's importer gives it."""
     environment = os.environ | {"FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "true"}
     done = subprocess.run(
-        [PYTHON, "-c", SCRIPT, kind, str(folder), str(photos)], capture_output=True, text=True, check=False, timeout=600,
+        [PYTHON, "-c", SCRIPT, kind, str(folder), str(photos)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
         env=environment,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -74,7 +74,10 @@ def test_messages_about_masks_and_kinds_of_coco(tmp_path: Path) -> None:
 def test_an_instance_of_nothing_is_said_before_the_export(tmp_path: Path) -> None:
     photo(tmp_path / "a.png")
     joints = '<points label="n" outside="1" occluded="0" points="1,1"/>'
-    cvat(tmp_path / "c.xml", f'<skeleton label="dog">{joints}</skeleton><box label="dog" xtl="1" ytl="1" xbr="9" ybr="9"/>')
+    cvat(
+        tmp_path / "c.xml",
+        f'<skeleton label="dog">{joints}</skeleton><box label="dog" xtl="1" ytl="1" xbr="9" ybr="9"/>',
+    )
     with Project.create(tmp_path / "p.kinmark") as project:
         import_file(project, tmp_path / "c.xml", ImportOptions("cvat"))
         told = [i.where for i in preview_export(project, ExportOptions("coco"))]
@@ -91,8 +94,10 @@ def test_archives_pictures_and_other_encodings_are_called_so(tmp_path: Path) -> 
     (tmp_path / "a.png").rename(tmp_path / "c.json")
     (tmp_path / "d.json").write_bytes(json.dumps({}).encode("utf-16"))
     for name, kind, what in (
-        ("job.xml", "cvat", "an archive"), ("c.json", "coco", "a picture"), ("d.json", "coco", "UTF-16 text"),
-    ):  # fmt: skip
+        ("job.xml", "cvat", "an archive"),
+        ("c.json", "coco", "a picture"),
+        ("d.json", "coco", "UTF-16 text"),
+    ):
         with pytest.raises(ImportFileError, match=f"it is {what}"):
             take_in(tmp_path, name, kind)
 
@@ -129,7 +134,9 @@ def test_landmarks_with_decimal_commas_are_read(tmp_path: Path) -> None:
 
 
 def test_a_table_with_semicolons_says_so(tmp_path: Path) -> None:
-    (tmp_path / "CollectedData_A.csv").write_text("scorer;;;A;A\nbodyparts;;;n;n\ncoords;;;x;y\nlabeled-data;v;a.png;1,5;2\n")
+    (tmp_path / "CollectedData_A.csv").write_text(
+        "scorer;;;A;A\nbodyparts;;;n;n\ncoords;;;x;y\nlabeled-data;v;a.png;1,5;2\n"
+    )
     with pytest.raises(ImportFileError) as error:
         take_in(tmp_path, "CollectedData_A.csv", "deeplabcut")
     assert "semicolons" in error.value.hint
