@@ -12,16 +12,15 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from desktop.engine_thread.jobs import Priority
 from desktop.error_texts import hint_of, message_of
+from desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from desktop.widgets.fields import Choice
 from desktop.widgets.message_bar import plain_label
 from engine.domain.errors import AppError
@@ -74,16 +73,10 @@ class ExportDialog(QDialog):
         self._preview()
 
     def _build(self) -> None:
-        choose = QPushButton(self.tr("Choose..."))
-        choose.setAutoDefault(False)
-        choose.clicked.connect(self._choose)
-        place = QHBoxLayout()
-        place.addWidget(self.place, 1)
-        place.addWidget(choose)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Format"), self.format)
-        form.addRow(self.tr("Folder"), place)
+        form.addRow(self.tr("Folder"), with_button(self.place, self.tr("Choose..."), self._choose))
         form.addRow(self.tr("Category"), self.categories)
         form.addRow("", self.proposals)
         form.addRow("", self.only_labelled)
@@ -92,19 +85,8 @@ class ExportDialog(QDialog):
         copy.clicked.connect(lambda _: QGuiApplication.clipboard().setText(self.report.toPlainText()))
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addWidget(copy)
-        buttons.addWidget(self.state, 1)
-        buttons.addWidget(self.show_folder)
-        buttons.addWidget(close)
-        buttons.addWidget(self.export)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addLayout(form)
-        layout.addWidget(plain_label(self.tr("What is lost or changed in this format"), name="dim"))
-        layout.addWidget(self.report, 1)
-        layout.addLayout(buttons)
+        foot = foot_of(self.state, self.show_folder, close, self.export, before=copy)
+        lay_out(self, form, foot, plain_label(self.tr("What is lost or changed in this format"), name="dim"), self.report)
 
     def _choose(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, self.tr("Export into this folder"), self.place.text())
