@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, QTimer
-from PySide6.QtGui import QGuiApplication, QPalette, Qt
+from PySide6.QtGui import QGuiApplication, QMouseEvent, QPalette, Qt
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from desktop.theme.icons import icon
@@ -40,7 +40,8 @@ def show_if(widget: QWidget, visible: bool) -> None:
 class MessageBar(QFrame):
     """GUI thread; owned by the main window. Shows the newest message; information goes away by itself.
 
-    It lies over the page instead of above it: nothing moves under a hand that places keypoints when it comes or goes.
+    It lies over the page instead of above it: nothing moves under a hand that places keypoints when it comes or goes. A click
+    on it takes it away, so that nobody has to wait for what lies below.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -83,10 +84,12 @@ class MessageBar(QFrame):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.hide)
+        self._foot: Callable[[], int] = lambda: 0
         self.hide()
 
-    def float_over(self, page: QWidget) -> None:
-        """Stay at the foot of `page`."""
+    def float_over(self, page: QWidget, foot: Callable[[], int] = lambda: 0) -> None:
+        """Stay at the foot of `page`, above the `foot()` pixels that it must not cover."""
+        self._foot = foot
         self.setParent(page)
         page.installEventFilter(self)
         self.hide()
@@ -96,6 +99,16 @@ class MessageBar(QFrame):
             self._place()
         return super().eventFilter(watched, event)
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click beside its buttons: it was read, and what lies below is wanted."""
+        self.hide()
+        event.accept()
+
+    def place_again(self) -> None:
+        """Another page is in front."""
+        if self.isVisible():
+            self._place()
+
     def _place(self) -> None:
         page = self.parentWidget()
         if page is None:
@@ -104,7 +117,7 @@ class MessageBar(QFrame):
         direction = QBoxLayout.Direction
         self._row.setDirection(direction.LeftToRight if width >= ONE_ROW_PX else direction.TopToBottom)
         height = self._row.totalHeightForWidth(width)
-        self.setGeometry((page.width() - width) // 2, page.height() - height - MARGIN_PX, width, height)
+        self.setGeometry((page.width() - width) // 2, page.height() - height - MARGIN_PX - self._foot(), width, height)
         self.raise_()
 
     def show_message(self, level: str, text: str, hint: str, details: str, retry: object, other: object = None) -> None:

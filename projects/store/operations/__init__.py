@@ -2,6 +2,7 @@
 
 from projects.store.operations.images import ImageOperations
 from projects.store.operations.instances import InstanceOperations
+from projects.store.operations.placing import PlacingOperations
 from projects.store.operations.proposals import ProposalOperations, evidence_of
 from projects.store.operations.regrouping import RegroupingOperations
 from projects.store.operations.review import ReviewOperations
@@ -9,7 +10,7 @@ from projects.store.operations.schema import SchemaOperations
 
 
 class Operations(
-    ImageOperations, SchemaOperations, InstanceOperations, RegroupingOperations, ProposalOperations, ReviewOperations
+    ImageOperations, SchemaOperations, InstanceOperations, PlacingOperations, RegroupingOperations, ProposalOperations, ReviewOperations
 ):
     """All operations of a project; every method returns `OpChanges`."""
 

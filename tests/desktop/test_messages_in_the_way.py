@@ -1,0 +1,43 @@
+"""A message lies over the page: one click takes it away, and it never covers the line with the page's keys."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtTest import QTest
+
+from tests.support.window import Driver
+
+
+def test_a_click_takes_it_away_and_the_next_one_places(driver: Driver) -> None:
+    window, bar = driver.window, driver.window.message_bar
+    driver.key(Qt.Key.Key_K)
+    for _ in range(3):
+        driver.key(Qt.Key.Key_Plus, Qt.KeyboardModifier.ControlModifier)  # the photo fills the canvas
+    window.program.messages.info("4 photos added.")
+    spot = bar.mapTo(window, QPoint(bar.width() // 2, bar.height() // 2))
+    below = driver.canvas.viewport().mapFrom(window, spot)
+    under = window.childAt(spot)
+    assert under is not None and bar.isAncestorOf(under), "the message is on top"
+    QTest.mouseClick(under, Qt.MouseButton.LeftButton)
+    assert not bar.isVisible() and driver.space.session.queries.instances() == ()
+    x, y = driver.canvas.to_image(below.toPointF())
+    w, h = driver.space.labelling.image.size_wh
+    if not (0 <= x <= w and 0 <= y <= h):
+        pytest.fail(f"the message lies beside the photo: {(x, y)}")
+    QTest.mouseClick(driver.canvas.viewport(), Qt.MouseButton.LeftButton, pos=below)
+    assert len(driver.space.session.queries.instances()) == 1
+
+
+@pytest.mark.parametrize("page", ["parts", "identities"])
+def test_the_keys_of_a_page_are_not_covered(proposed: Driver, page: str) -> None:
+    window, bar = proposed.window, proposed.window.message_bar
+    space = proposed.space
+    instance = space.session.queries.instances()[0]
+    space.session.write(lambda do: do.assign_identity([instance.id], do.add_identity("Pip", instance.category_id).ids[0]))
+    window.program.messages.info("41 keypoints accepted.", "Ctrl+Z takes all of them back.")
+    window.show_page(page)
+    proposed.wait(0.1)
+    hint = window.page(page).inner.hint
+    line = QRect(hint.mapTo(window, QPoint(0, 0)), hint.size())
+    assert hint.isVisible() and hint.text() and not line.intersects(QRect(bar.mapTo(window, QPoint(0, 0)), bar.size()))
