@@ -178,8 +178,13 @@ class Meter:
 
     def percentile(self, share: float) -> float:
         """Lateness in milliseconds that `share` of the ticks stay under."""
-        ordered = sorted(self.late_ms)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+        return percentile(self.late_ms, share)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """What `share` of the values stay under."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
 def script(window: Any, meter: Meter) -> Callable[[], None]:
@@ -351,6 +356,8 @@ def figures(meter: Meter, name: str, note: str) -> list[Row]:
     return [
         row(f"{name}: delay p99", meter.percentile(0.99), P99_MS, "ms", note),
         row(f"{name}: delay max", max(late), MAX_MS, "ms", f"worst by action: {worst}"),
+        row(f"{name}: own work between ticks, p99", percentile(meter.own_ms, 0.99), P99_MS, "ms", "processor time of the window"),
+        row(f"{name}: own work between ticks, max", max(meter.own_ms), MAX_MS, "ms"),
         Row(f"{name}: delay median", statistics.median(late), "ms", None, f"{len(late)} ticks"),
         Row(
             f"{name}: own processor time per action, median",
@@ -379,7 +386,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = options.parse_args(argv)
     os.environ["QT_QPA_PLATFORM"] = arguments.platform
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:  # the engine thread may still write
         base = Path(temporary)
         os.environ["KINMARK_HOME"] = str(base / "home")
         make_project(base / "small.kinmark", make_photos(base / "photos", arguments.images))

@@ -104,6 +104,7 @@ def test_after_a_box_the_status_line_names_find(driver: Driver) -> None:
     driver.key(Qt.Key.Key_R)
     assert driver.window.job_bar.step.whole_text.startswith("Drag a box around figure")
     driver.drag((30, 40), (120, 130))
+    assert driver.space.labelling.image.state == "partly", "a bare box is not done: its keypoints are missing"
     assert driver.window.job_bar.step.whole_text.startswith("Ctrl+Shift+F finds this figure")
     assert driver.window.registry["engine.find"].shortcut().toString() == "Ctrl+Shift+F"
     assert driver.window.registry["tool.segment"].shortcut().toString() == "Ctrl+M"
