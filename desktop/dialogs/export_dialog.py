@@ -147,7 +147,7 @@ class ExportDialog(QDialog):
         )  # fmt: skip
 
     def _done(self, report: Any) -> None:
-        summary = report.extra.get("summary", "")
+        summary = self._summary(report)
         files = "\n".join(report.files[:20])
         self.state.setText(self.tr("Done."))
         texts = (summary, self._partly(), files, _items_text(report.items))
@@ -160,6 +160,13 @@ class ExportDialog(QDialog):
             str(written),
             other=(self.tr("Open the folder"), lambda: _open_folder(written)),
         )
+
+    def _summary(self, report: Any) -> str:
+        parts = [self.tr("%n photos", "", report.images), self.tr("%n instances", "", report.instances)]
+        left_out = sum(item.kind == "skipped" for item in report.items)
+        if left_out:
+            parts.append(self.tr("%n left out", "", left_out))
+        return ", ".join(parts)
 
     def _failed(self, error: AppError) -> None:
         self.state.setText(self.tr("Not exported."))

@@ -23,7 +23,8 @@ from engine.api import DEFAULT_BACKBONE
 if TYPE_CHECKING:
     from desktop.workspace import Workspace
 
-WITH_PICTURES = 780
+CURVE_BESIDE_PICTURES = 150
+WITH_PICTURES = 820
 """Height that shows the pictures of before and after whole."""
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 
@@ -133,6 +134,7 @@ class TuneDialog(QDialog):
         self.alone.setText(self._alone())
         self.alone.setVisible(bool(self.alone.text()))
         self.gallery.show_pictures(tuning.pictures)
+        self.curve.setMaximumHeight(CURVE_BESIDE_PICTURES if self.gallery.count else 16_777_215)
         if self.gallery.count and self.gallery.isHidden():
             self.resize(self.size().expandedTo(QSize(self.width(), WITH_PICTURES)))
             keep_on_screen(self)

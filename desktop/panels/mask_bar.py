@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
 SMALLEST_PX, LARGEST_PX = 1.5, 200.0
 STEPS = 100
-INDICATOR_PX = 32
+INDICATOR_PX = 40
 """The box of a check box with the room around it."""
 
 

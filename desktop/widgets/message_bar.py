@@ -48,6 +48,7 @@ class MessageBar(QFrame):
         super().__init__(parent)
         self.setObjectName("messageBar")
         self._details = ""
+        self._level = ""
         self._retry: Callable[[], object] | None = None
         self._other_work: Callable[[], object] | None = None
         self._icon = QLabel()
@@ -122,6 +123,7 @@ class MessageBar(QFrame):
 
     def show_message(self, level: str, text: str, hint: str, details: str, retry: object, other: object = None) -> None:
         """Replace what is shown; `other` is (text, work) of one more button."""
+        self._level = level
         self._other_work = other[1] if isinstance(other, tuple) else None
         self._other.setText(str(other[0]) if isinstance(other, tuple) else "")
         self._other.setVisible(self._other_work is not None)
@@ -146,6 +148,16 @@ class MessageBar(QFrame):
             self._timer.start(INFO_MS)
         else:
             self._timer.stop()
+
+    def withdraw(self, text: str) -> None:
+        """Take the message with this text away, if it is shown."""
+        if self.text == text:
+            self.hide()
+
+    def end_information(self) -> None:
+        """A step was taken back or done again: what was said about it holds no longer."""
+        if self._level == "info":
+            self.hide()
 
     @property
     def text(self) -> str:

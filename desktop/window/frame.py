@@ -125,6 +125,7 @@ class Frame(QMainWindow):
         messages, engine = self.program.messages, self.program.engine
         self.program.app.focusChanged.connect(self._say_step)
         messages.shown.connect(self.message_bar.show_message)
+        messages.withdrawn.connect(self.message_bar.withdraw)
         messages.crashed.connect(self._show_crash)
         engine.polled.connect(self.job_bar.show_job)
         engine.failed.connect(lambda job, error: messages.error(error))

@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from projects.project import Project
-from projects.workflows.kept import kept_jobs
+from projects.workflows.kept import KeptJob, keep, kept_jobs
 from tests.support.window import Driver, leave, make_photos, make_project
 
 pytestmark = pytest.mark.e2e
@@ -80,6 +80,23 @@ def test_a_sweep_that_a_person_stops_is_not_offered(
     driver.key(Qt.Key.Key_P, Qt.KeyboardModifier.ControlModifier)
     driver.until(lambda: driver.space.session.queries.counts().pending > 0, 300)
     QTest.mouseClick(driver.window.job_bar.cancel, Qt.MouseButton.LeftButton)
+    driver.until(lambda: not driver.window.program.engine.busy, 60)
+    leave(driver.window)
+    assert left(folder) == []
+
+
+def test_the_offer_leaves_when_the_same_is_begun_anew(
+    make_driver: Callable[..., Driver], toy_dir: Path, tmp_path: Path
+) -> None:
+    folder = make_project(tmp_path / "figures.kinmark", make_photos(tmp_path / "photos"), labelled=1, backbone=str(toy_dir))
+    with Project.open(folder) as project:
+        ids = project.queries.image_ids()
+        keep(project, KeptJob("propose", "figure", {"category": "figure"}, ids, len(ids), 1))
+    driver = opened(make_driver, folder)
+    assert offer(driver).text.startswith("Proposing figure was cut off: 1 of 4")
+    driver.key(Qt.Key.Key_P, Qt.KeyboardModifier.ControlModifier)
+    assert offer(driver).text == ""
+    driver.until(lambda: driver.space.session.queries.counts().pending == 3, 300)
     driver.until(lambda: not driver.window.program.engine.busy, 60)
     leave(driver.window)
     assert left(folder) == []
