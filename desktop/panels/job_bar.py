@@ -46,10 +46,11 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(40, super().minimumSizeHint().height())
+        return QSize(min(40, self.sizeHint().width()), super().minimumSizeHint().height())  # one without text needs none
 
     def sizeHint(self) -> QSize:
-        return QSize(self.fontMetrics().horizontalAdvance(self._whole) + 4, super().sizeHint().height())
+        wide = self.fontMetrics().horizontalAdvance(self._whole) + 4 if self._whole else 0
+        return QSize(wide, super().sizeHint().height())
 
     @property
     def whole_text(self) -> str:

@@ -51,6 +51,7 @@ class MaskBar(QWidget):
         brush = tool in ("brush", "eraser")
         self.slider.setVisible(brush)
         self.text.setVisible(brush)
+        self.take_away.ensurePolished()  # its font is that of the style sheet only then
         # The header squeezes what may be smaller, and Qt's own least width leaves out the box of the style sheet.
         words = self.take_away.fontMetrics().horizontalAdvance(self.take_away.text())
         self.take_away.setMinimumWidth(words + INDICATOR_PX)
