@@ -16,7 +16,8 @@ from engine.domain.progress import CancelToken, Progress
 from engine.matching.bank import WHOLE, Variant, exemplar_length
 from engine.matching.facing import CLEARLY_BETTER, mirrored_gains
 from engine.matching.plan.plan import Plan, apply_settings
-from engine.matching.predict import Matcher, best_run
+from engine.matching.predict import Matcher
+from engine.matching.run import best_run
 from engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 
 SMALL_SHARE = 0.6
