@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_project(base / "small.kinmark", make_photos(base / "photos", PHOTOS))
         from PySide6.QtWidgets import QApplication
 
-        from desktop.app import make_window
+        from kinmark.desktop.app import make_window
 
         window = make_window([])
         window.program.settings.change(live_improve=False)

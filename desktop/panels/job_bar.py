@@ -6,12 +6,12 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
-from desktop.engine_thread.service import JobState
-from desktop.services.store_thread import StoreTask
-from desktop.theme.icons import icon
-from desktop.widgets.message_bar import plain_tip, show_if
-from engine.api import EngineInfo
-from engine.domain.progress import ProgressSnapshot
+from kinmark.desktop.engine_thread.service import JobState
+from kinmark.desktop.services.store_thread import StoreTask
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.message_bar import plain_tip, show_if
+from kinmark.engine.api import EngineInfo
+from kinmark.engine.domain.progress import ProgressSnapshot
 
 BAR_PX, SHORT_BAR_PX = 110, 40
 MOST_OF_THE_BAR = 0.3

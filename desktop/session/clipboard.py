@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from desktop.session.labelling import Labelling
-from desktop.session.shown import ShownInstance, shown_instances
-from engine.domain.geometry import Box
-from projects.store.inputs import NewInstance, NewKeypoint
-from projects.store.rows import KeypointProposalRow, KeypointRow
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.shown import ShownInstance, shown_instances
+from kinmark.engine.domain.geometry import Box
+from kinmark.projects.store.inputs import NewInstance, NewKeypoint
+from kinmark.projects.store.rows import KeypointProposalRow, KeypointRow
 
 
 @dataclass(frozen=True)

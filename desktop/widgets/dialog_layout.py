@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QHBoxLayout, QLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from desktop.widgets.scrolled import Scrolled
+from kinmark.desktop.widgets.scrolled import Scrolled
 
 
 def lay_out(window: QWidget, fields: QLayout, foot: QLayout, *middle: QWidget) -> None:

@@ -6,9 +6,9 @@ import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtTest import QTest
 
-from desktop.engine_thread.jobs import Job
-from desktop.engine_thread.service import JobState
-from engine.domain.progress import ProgressSnapshot
+from kinmark.desktop.engine_thread.jobs import Job
+from kinmark.desktop.engine_thread.service import JobState
+from kinmark.engine.domain.progress import ProgressSnapshot
 from tests.support.window import Driver
 
 BOTH = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier

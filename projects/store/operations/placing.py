@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from projects.store.changes import OpChanges
-from projects.store.inputs import HUMAN, InstancePart, NewInstance, NewKeypoint
-from projects.store.operations.base import Op, OperationGroup
-from projects.store.operations.instances import (
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import HUMAN, InstancePart, NewInstance, NewKeypoint
+from kinmark.projects.store.operations.base import Op, OperationGroup
+from kinmark.projects.store.operations.instances import (
     PLACE_SQL,
     add_instances,
     check_own_definitions,
     definition_name,
     keypoint_row,
 )
-from projects.store.operations.joining import hosts_of_keypoints
+from kinmark.projects.store.operations.joining import hosts_of_keypoints
 
 
 class PlacingOperations(OperationGroup):

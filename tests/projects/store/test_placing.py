@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.errors import AppError
-from engine.domain.masks import MaskRLE
-from projects.project import Project
-from projects.store.inputs import InstancePart, NewKeypoint
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import InstancePart, NewKeypoint
 from tests.support.proposals import propose_figures
 from tests.support.window import SCHEMA, make_photos, make_project
 
