@@ -209,9 +209,18 @@ def script(window: Any, meter: Meter) -> Callable[[], None]:
         space.labelling.focus_step(1)
 
     actions: list[tuple[str, Callable[[], None]]] = [
-        ("pan", pan), ("pan", pan), ("zoom", zoom(1.25)), ("pan", pan), ("zoom", zoom(0.8)), ("focus", focus),
-        ("accept", accept), ("pan", pan), ("accept", accept), ("page", page), ("fit", canvas.fit),
-    ]  # fmt: skip
+        ("pan", pan),
+        ("pan", pan),
+        ("zoom", zoom(1.25)),
+        ("pan", pan),
+        ("zoom", zoom(0.8)),
+        ("focus", focus),
+        ("accept", accept),
+        ("pan", pan),
+        ("accept", accept),
+        ("page", page),
+        ("fit", canvas.fit),
+    ]
 
     def step() -> None:
         name, action = actions[turn[0] % len(actions)]
@@ -356,7 +365,13 @@ def figures(meter: Meter, name: str, note: str) -> list[Row]:
     return [
         row(f"{name}: delay p99", meter.percentile(0.99), P99_MS, "ms", note),
         row(f"{name}: delay max", max(late), MAX_MS, "ms", f"worst by action: {worst}"),
-        row(f"{name}: own work between ticks, p99", percentile(meter.own_ms, 0.99), P99_MS, "ms", "processor time of the window"),
+        row(
+            f"{name}: own work between ticks, p99",
+            percentile(meter.own_ms, 0.99),
+            P99_MS,
+            "ms",
+            "processor time of the window",
+        ),
         row(f"{name}: own work between ticks, max", max(meter.own_ms), MAX_MS, "ms"),
         Row(f"{name}: delay median", statistics.median(late), "ms", None, f"{len(late)} ticks"),
         Row(

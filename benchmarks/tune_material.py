@@ -74,10 +74,12 @@ def material(
         return labelled, drawn_exemplars(test, TEST_SEED, folder)[0], schema
     categories = ALL if category == "all" else (category,)
     drawn = [
-        (rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
-         rendered_exemplars(c, test, 0, folder / "test"))
+        (
+            rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
+            rendered_exemplars(c, test, 0, folder / "test"),
+        )
         for c in categories
-    ]  # fmt: skip
+    ]
     if len(drawn) == 1:
         return drawn[0][0][0], drawn[0][1][0], drawn[0][0][1]
     total = sum(len(schema) for (_, schema), _ in drawn)

@@ -46,7 +46,9 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(min(40, self.sizeHint().width()), super().minimumSizeHint().height())  # one without text needs none
+        return QSize(
+            min(40, self.sizeHint().width()), super().minimumSizeHint().height()
+        )  # one without text needs none
 
     def sizeHint(self) -> QSize:
         wide = self.fontMetrics().horizontalAdvance(self._whole) + 4 if self._whole else 0

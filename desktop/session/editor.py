@@ -129,7 +129,11 @@ class Editor(QObject):
         part = selected.part
         if not rest:
             self._session.messages.info(self.tr("Every keypoint of this instance is placed or proposed."))
-        if not rest or not at.photo_is_there() or self._session.write(lambda do: do.mark_absent(part, rest), self) is None:
+        if (
+            not rest
+            or not at.photo_is_there()
+            or self._session.write(lambda do: do.mark_absent(part, rest), self) is None
+        ):
             return 0
         at.reload()
         at.focus(self._following(at.focused) if at.focused is not None and selected.pending else at.next_empty(None))
@@ -386,7 +390,13 @@ class Editor(QObject):
                 at.select(f"i{changes.ids[0]}")
 
     def _add(
-        self, shown: ShownInstance | None, image_id: int, category_id: int, *, box: Box | None = None, mask: MaskRLE | None = None
+        self,
+        shown: ShownInstance | None,
+        image_id: int,
+        category_id: int,
+        *,
+        box: Box | None = None,
+        mask: MaskRLE | None = None,
     ) -> OpChanges | None:
         """A box or mask on an object that only waits makes an instance of it, elsewhere a new one."""
         if shown is None:

@@ -205,9 +205,7 @@ class NextStep(QObject):
                 "Ctrl+Enter accepts the {n} that wait ({c:.0%} right)."
             )
         else:
-            text = self.tr(
-                "Enter goes to {next}, Ctrl+Enter accepts the {n} that wait ({c:.0%} right). Drag corrects."
-            )
+            text = self.tr("Enter goes to {next}, Ctrl+Enter accepts the {n} that wait ({c:.0%} right). Drag corrects.")
         return text.format(
             name=_short(at.focused_name), next=names[following], n=len(selected.pending), c=selected.expected_precision
         )
@@ -234,7 +232,9 @@ class NextStep(QObject):
         at = self._at
         if selected.instance is None and all(p.confidence < HARDLY_FOUND for p in selected.proposals):
             text = self.tr("Maybe there is no {name} here: O says so. Else Enter accepts {keypoint}, drag corrects it.")
-            return text.format(name=_short(selected.category.name), keypoint=_short(selected.category.definitions[focused].name))
+            return text.format(
+                name=_short(selected.category.name), keypoint=_short(selected.category.definitions[focused].name)
+            )
         names = [_short(d.name) for d in selected.category.definitions]
         following = at.next_pending(selected, focused)
         if following is not None and following != focused:
@@ -254,9 +254,12 @@ class NextStep(QObject):
                     "X rejects, drag corrects, Alt+2 takes peak 2."
                 )
             return text.format(
-                name=names[focused], next=names[following], n=len(selected.pending), c=selected.expected_precision,
+                name=names[focused],
+                next=names[following],
+                n=len(selected.pending),
+                c=selected.expected_precision,
                 lacks=selected.lacks,
-            )  # fmt: skip
+            )
         text = self.tr("Enter accepts {name}, the last one here. X rejects, drag corrects.")
         return text.format(name=names[focused])
 

@@ -39,7 +39,9 @@ def test_the_keys_of_a_page_are_not_covered(proposed: Driver, page: str) -> None
     window, bar = proposed.window, proposed.window.message_bar
     space = proposed.space
     instance = space.session.queries.instances()[0]
-    space.session.write(lambda do: do.assign_identity([instance.id], do.add_identity("Pip", instance.category_id).ids[0]))
+    space.session.write(
+        lambda do: do.assign_identity([instance.id], do.add_identity("Pip", instance.category_id).ids[0])
+    )
     window.program.messages.info("41 keypoints accepted.", "Ctrl+Z takes all of them back.")
     window.show_page(page)
     proposed.wait(0.1)

@@ -88,7 +88,9 @@ def test_a_sweep_that_a_person_stops_is_not_offered(
 def test_the_offer_leaves_when_the_same_is_begun_anew(
     make_driver: Callable[..., Driver], toy_dir: Path, tmp_path: Path
 ) -> None:
-    folder = make_project(tmp_path / "figures.kinmark", make_photos(tmp_path / "photos"), labelled=1, backbone=str(toy_dir))
+    folder = make_project(
+        tmp_path / "figures.kinmark", make_photos(tmp_path / "photos"), labelled=1, backbone=str(toy_dir)
+    )
     with Project.open(folder) as project:
         ids = project.queries.image_ids()
         keep(project, KeptJob("propose", "figure", {"category": "figure"}, ids, len(ids), 1))

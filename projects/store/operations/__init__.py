@@ -10,7 +10,13 @@ from kinmark.projects.store.operations.schema import SchemaOperations
 
 
 class Operations(
-    ImageOperations, SchemaOperations, InstanceOperations, PlacingOperations, RegroupingOperations, ProposalOperations, ReviewOperations
+    ImageOperations,
+    SchemaOperations,
+    InstanceOperations,
+    PlacingOperations,
+    RegroupingOperations,
+    ProposalOperations,
+    ReviewOperations,
 ):
     """All operations of a project; every method returns `OpChanges`."""
 

@@ -24,7 +24,12 @@ class PlacingOperations(OperationGroup):
     """place_on_proposed, mark_absent."""
 
     def place_on_proposed(
-        self, part: InstancePart, keypoints: Sequence[NewKeypoint] = (), *, box: Box | None = None, mask: MaskRLE | None = None
+        self,
+        part: InstancePart,
+        keypoints: Sequence[NewKeypoint] = (),
+        *,
+        box: Box | None = None,
+        mask: MaskRLE | None = None,
     ) -> OpChanges:
         """Place something on an object of which nothing is accepted yet: it becomes the instance `ids[0]`.
 
@@ -51,9 +56,7 @@ class PlacingOperations(OperationGroup):
         return op.changes
 
 
-def _begin(
-    op: Op, part: InstancePart, keypoints: Sequence[NewKeypoint], box: Box | None, mask: MaskRLE | None
-) -> int:
+def _begin(op: Op, part: InstancePart, keypoints: Sequence[NewKeypoint], box: Box | None, mask: MaskRLE | None) -> int:
     """The instance that a proposed object becomes; one with a mask but no keypoints that it lies on is the same animal."""
     if part.instance_id is not None or not part.proposal_ids:
         raise ValueError("only an object of which nothing is accepted becomes an instance")
