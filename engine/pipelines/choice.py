@@ -39,6 +39,8 @@ LARGER_SHARE = 0.2
 """From this share of targets that fit better at another size, all are looked at in three."""
 TRY_TURNING = 0.35
 """Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
+ENOUGH_UPRIGHT = 8
+"""Photos with upright exemplars that speak for all: if a third lay turned, so many upright ones would be a chance of one in 25."""
 MINIMUM_GAIN = 0.02
 CLEARLY, LEAST_SPREAD = 1.5, 0.1
 """A setting changes where it is better by so many standard errors over the held-out photos; their differences are taken to
@@ -101,6 +103,11 @@ def turn_spread(matcher: Matcher) -> float:
         return 0.0
     mean = np.abs(np.mean(np.exp(1j * np.array([0.0, *angles]))))
     return float(np.sqrt(max(0.0, -2 * np.log(max(mean, 1e-6)))))
+
+
+def all_upright(matcher: Matcher) -> bool:
+    """Whether so many exemplars stand alike that the other photos need not be asked whether the thing lies turned there."""
+    return len(exemplar_photos(matcher.exemplars)) >= ENOUGH_UPRIGHT and turn_spread(matcher) < TRY_TURNING
 
 
 def _turn(source: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, bool]:

@@ -34,7 +34,7 @@ from engine.matching.reader import open_reader
 from engine.matching.refine import evidence_map, refine, turned_share
 from engine.matching.several import Seeker, is_new, several_raw
 from engine.matching.several_bar import learned_bar
-from engine.pipelines.choice import choose, default_plan, first_settings
+from engine.pipelines.choice import all_upright, choose, default_plan, first_settings
 from engine.requests import (
     Exemplar,
     MatchSettings,
@@ -238,7 +238,7 @@ def _choose(
     if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(settings):
         return choose(matcher, settings, images, progress=progress, cancel=cancel)
     plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
-    if plan.rotations == 1 and "rotations" not in settings.decided():
+    if plan.rotations == 1 and "rotations" not in settings.decided() and not all_upright(matcher):
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
