@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the commit a package is built from is written into it (`resources/build.json`).
+"""What pyproject.toml cannot say: which packages lie in the folders, and the commit a package is built from (`resources/build.json`).
 
 A checkout is asked for its commit when it is built; a source archive carries the file that was written when it was made.
 """
@@ -9,12 +9,20 @@ import json
 import subprocess
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_namespace_packages, setup
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 STAMP = Path("resources") / "build.json"
+FOLDERS = ("engine", "projects", "desktop", "resources")
+"""At the top of the tree, and `kinmark.FOLDER` where they are installed (`package-dir` in pyproject.toml)."""
+
+
+def packages() -> list[str]:
+    """`kinmark` and every folder of files below it, by its installed name."""
+    found = find_namespace_packages(str(ROOT), include=[f"{folder}{end}" for folder in FOLDERS for end in ("", ".*")])
+    return ["kinmark", *(f"kinmark.{name}" for name in found if "__pycache__" not in name)]
 
 
 def write_stamp(folder: Path) -> None:
@@ -47,7 +55,7 @@ class BuildWithCommit(build_py):
         """Copy the packages, then write the stamp (not into the checkout of an editable installation)."""
         super().run()
         if not self.editable_mode:
-            write_stamp(Path(self.build_lib))
+            write_stamp(Path(self.build_lib) / "kinmark")
 
 
 class SourceWithCommit(sdist):
@@ -59,4 +67,4 @@ class SourceWithCommit(sdist):
         write_stamp(Path(base_dir))
 
 
-setup(cmdclass={"build_py": BuildWithCommit, "sdist": SourceWithCommit})
+setup(packages=packages(), cmdclass={"build_py": BuildWithCommit, "sdist": SourceWithCommit})

@@ -6,8 +6,8 @@
 Sets: folders of FOLDER with a `keypoints.json` (COCO) in which photos hold several instances; `--people` a COCO file of people beside
 its photos; `--mosaics` one to three photos of a set with one animal each, on one canvas; `--scenes` one to four rendered bodies of
 one identity before a blurred background. K photos are labelled with all their instances, and on the others up to 20 are asked
-for. A proposal is right if it lies on an instance that no surer proposal lies on: similarity (`engine.domain.alike`, named) of 0.5, or
-half of the keypoints within 0.1 of the longer side of its box. PCK@0.1 is that of the instances that were found. "one" is what the same
+for. A proposal is right if it lies on an instance that no surer proposal lies on: similarity of 0.5 (`engine.domain.alike`, named),
+or half of the keypoints within 0.1 of the longer side of its box. PCK@0.1 is that of the instances that were found. "one" is what the same
 engine takes with one proposal a photo.
 
 `--fit` writes the model of log-odds (`engine.matching.several`) instead, from all candidate places of these runs, and says what is

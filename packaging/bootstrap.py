@@ -217,9 +217,7 @@ def test(arguments: list[str]) -> int:
     # One torch thread per test process: two processes with two threads each on two cores slow each other down.
     environment = {"QT_QPA_PLATFORM": "offscreen", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     steps = [] if arguments else [
-        ("style (ruff)", [python, "-m", "ruff", "check", "."]),
-        ("types (mypy)", [python, "-m", "mypy"]),
-        ("import contracts (import-linter)", [str(venv_python().parent / "lint-imports")]),
+        ("style, types, import contracts (ruff, mypy, import-linter)", [python, str(ROOT / "packaging" / "checks.py")]),
     ]  # fmt: skip
     parallel = ["-n", str(min(cpus, 4)), "--dist", "loadfile"] if cpus > 1 else []
     steps.append(("tests (pytest)", [python, "-m", "pytest", *parallel, *arguments]))

@@ -69,19 +69,24 @@ def build(out: Path, *, isolated: bool = True) -> Path:
     return max(out.glob("kinmark-*.whl"), key=lambda file: file.stat().st_mtime)
 
 
+def installed_name(name: str) -> str:
+    """Where a file of the checkout lies in the wheel: everything below `kinmark/`, so that nothing else is on a path."""
+    return name if name.startswith("kinmark/") else f"kinmark/{name}"
+
+
 def problems_of(wheel: Path) -> list[str]:
     """What is missing in the wheel or does not belong there."""
-    expected = {name for name in tracked_files() if name.split("/")[0] in PACKAGES}
+    expected = {installed_name(name) for name in tracked_files() if name.split("/")[0] in PACKAGES}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
         info = next(name.split("/")[0] for name in names if ".dist-info/" in name)
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
         metadata = archive.read(f"{info}/METADATA").decode()
-        stamp = json.loads(archive.read(STAMP)) if STAMP in names else {}
+        stamp = json.loads(archive.read(installed_name(STAMP))) if installed_name(STAMP) in names else {}
     found = {name for name in names if not name.startswith(f"{info}/")}
     problems = [f"missing: {name}" for name in sorted(expected - found)]
-    problems += [f"does not belong there: {name}" for name in sorted(found - expected - {STAMP})]
-    if "kinmark = desktop.main:main" not in entry_points:
+    problems += [f"does not belong there: {name}" for name in sorted(found - expected - {installed_name(STAMP)})]
+    if "kinmark = kinmark.desktop.main:main" not in entry_points:
         problems.append("the console script kinmark is missing")
     if len(str(stamp.get("commit", ""))) != 40:
         problems.append(f"{STAMP} names no commit")

@@ -102,7 +102,7 @@ def freeze(python: Path) -> Path:
     )
     with tempfile.TemporaryDirectory(prefix="kinmark-freeze-") as name:
         work = Path(name)
-        (work / "kinmark.py").write_text(ENTRY, encoding="utf-8")
+        (work / "start.py").write_text(ENTRY, encoding="utf-8")
         hidden = [part for module in standard_library() for part in ("--hidden-import", module)]
         packages = sorted({path.name.split(".")[0] for path in site.iterdir() if not path.name.endswith(".dist-info")})
         excluded = [part for package in packages for part in ("--exclude-module", package)]
@@ -110,7 +110,7 @@ def freeze(python: Path) -> Path:
         check_wheel.run(
             [python, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", "--onedir", "--name", "kinmark",
              "--distpath", target.parent, "--workpath", work / "work", "--specpath", work, *icon, *hidden, *excluded,
-             work / "kinmark.py"],
+             work / "start.py"],
             cwd=work,
         )  # fmt: skip
     _copy_packages(site, target / "_internal" / "site")

@@ -14,13 +14,8 @@ queue up. A second *process* is told who holds the project and may open it read-
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
-import shutil
-import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,9 +27,10 @@ from sqlalchemy import Connection, Engine
 from engine.domain.errors import ProjectError, UserInputError
 from engine.domain.progress import CancelToken
 from engine.domain.texts import said
-from projects.store import backup, derived, inspection, lock, migrate, undo
+from projects import opening
+from projects.store import backup, derived, lock, migrate, undo
 from projects.store.changes import HUB, OpChanges
-from projects.store.database import DATABASE_NAME, WITHOUT_LOCK, connect, read_engine, translated_errors, write_engine
+from projects.store.database import DATABASE_NAME, WITHOUT_LOCK, read_engine, translated_errors, write_engine
 from projects.store.operations import Operations
 from projects.store.operations.base import Op, Runner
 from projects.store.queries import Queries
@@ -43,14 +39,6 @@ from projects.store.undo import Step
 log = logging.getLogger(__name__)
 
 SUFFIX = ".kinmark"
-CLEAN_NOTE = "closed.json"
-MAX_PATH_BYTES = 480
-"""SQLite opens paths of up to 512 bytes, its journal's name included."""
-ALWAYS_CHECKED = 8 << 20
-"""Databases up to this size are checked at every opening (a fraction of a second), larger ones after a crash only.
-
-The window checks every project once more while nothing goes on (`check_integrity`).
-"""
 ChangeListener = Callable[[OpChanges, Any], None]
 
 
@@ -78,7 +66,7 @@ class Project:
         self._shared = self._path.resolve()
         self._listener = HUB.join(self._shared)
         frozen = read_only and not os.access(folder, os.W_OK)
-        self._copy = _copy_with_journal(self._path) if frozen else None
+        self._copy = opening.copy_with_journal(self._path) if frozen else None
         source = Path(self._copy.name) / DATABASE_NAME if self._copy is not None else self._path
         self._reader: Engine = read_engine(source, immutable=frozen and self._copy is None)
         self._writer: Engine | None = None if read_only else write_engine(self._path)
@@ -98,7 +86,7 @@ class Project:
     @classmethod
     def create(cls, folder: Path | str, *, name: str = "") -> Project:
         """Make a new project folder and open it. UserInputError when the folder holds something already."""
-        folder = _usable(folder)
+        folder = opening.usable(folder)
         if (folder / DATABASE_NAME).exists():
             raise UserInputError(
                 said("There is already a project in {0}.", folder), "Open it, or choose another folder."
@@ -126,7 +114,7 @@ class Project:
             ProjectError: not a project, newer than this program, damaged (the hint names the last good backup), locked by
                 another process (its message names it), or not reachable.
         """
-        folder = _usable(folder)
+        folder = opening.usable(folder)
         path = folder / DATABASE_NAME
         if not path.is_file():
             raise ProjectError(
@@ -134,15 +122,15 @@ class Project:
                 "Open a folder that ends in .kinmark, or make a new project.",
             )
         if read_only:
-            check = not (checked or lock.is_held(folder) or _closed_cleanly(path))
-            _check_version(folder, path, read_only=True, check=check)
+            check = not (checked or lock.is_held(folder) or opening.closed_cleanly(path))
+            opening.check_version(folder, path, read_only=True, check=check)
             with translated_errors(path, "Opening the project"):
                 return cls(folder, read_only=True)
         first = lock.acquire(folder) == 1
         try:
-            check = first and not checked and not _closed_cleanly(path)
-            _check_version(folder, path, read_only=False, check=check)
-            (folder / CLEAN_NOTE).unlink(missing_ok=True)
+            check = first and not checked and not opening.closed_cleanly(path)
+            opening.check_version(folder, path, read_only=False, check=check)
+            (folder / opening.CLEAN_NOTE).unlink(missing_ok=True)
             with translated_errors(path, "Opening the project"):
                 return cls(folder)
         except BaseException:
@@ -157,16 +145,16 @@ class Project:
         """
         path = folder.absolute() / DATABASE_NAME
         try:
-            large = path.stat().st_size > ALWAYS_CHECKED
+            large = path.stat().st_size > opening.ALWAYS_CHECKED
         except OSError:
             return False
-        return large and not lock.is_held(folder.absolute()) and not _closed_cleanly(path)
+        return large and not lock.is_held(folder.absolute()) and not opening.closed_cleanly(path)
 
     @staticmethod
     def check_file(folder: Path) -> None:
         """Look through the whole file as `open` does after a crash; any thread. ProjectError when it is damaged."""
-        folder = _usable(folder)
-        _check_version(folder, folder / DATABASE_NAME, read_only=True, check=True, upgradable=True)
+        folder = opening.usable(folder)
+        opening.check_version(folder, folder / DATABASE_NAME, read_only=True, check=True, upgradable=True)
 
     def close(self, *, back_up: bool = True) -> None:
         """Give the files and the lock back; `back_up`: write a backup first when one is due. May be called twice."""
@@ -184,7 +172,7 @@ class Project:
             self._copy.cleanup()
         if self._writer is not None:
             self._writer.dispose()
-            _note_clean_close(self._path)
+            opening.note_clean_close(self._path)
             lock.release(self.folder)
 
     def __enter__(self) -> Project:
@@ -347,7 +335,7 @@ class Project:
 
     def damage(self, problems: list[str]) -> ProjectError:
         """The error that says so and names the last good backup."""
-        return _damaged(self.folder, "; ".join(problems))
+        return opening.damaged(self.folder, "; ".join(problems))
 
     @staticmethod
     def restore_backup(folder: Path | str, which: Path | None = None) -> Path:
@@ -367,84 +355,3 @@ class Project:
         if self._read_connection is None:
             self._read_connection = self._reader.connect()
         return self._read_connection
-
-
-def _usable(folder: Path | str) -> Path:
-    """The absolute folder; UserInputError when its path is longer than SQLite can open."""
-    folder = Path(folder).absolute()
-    if len(os.fsencode(folder)) > MAX_PATH_BYTES:
-        raise UserInputError(
-            said("The path of the project folder {0} is too long ({1} bytes).", folder.name, len(os.fsencode(folder))),
-            said("Use a place with a path of at most {0} bytes.", MAX_PATH_BYTES),
-        )
-    return folder
-
-
-def _copy_with_journal(path: Path) -> tempfile.TemporaryDirectory[str] | None:
-    """On read-only media a journal that was never merged can only be read from a copy; None when there is none."""
-    journal = path.with_name(DATABASE_NAME + "-wal")
-    if not journal.exists() or journal.stat().st_size == 0:
-        return None
-    place = tempfile.TemporaryDirectory(prefix="kinmark-")
-    for file in (path, journal):
-        shutil.copyfile(file, Path(place.name) / file.name)
-    return place
-
-
-def _note_clean_close(path: Path) -> None:
-    """Leave a note of how the database looked when its last connection was closed (then its journal is gone)."""
-    if path.with_name(DATABASE_NAME + "-wal").exists():
-        return
-    with contextlib.suppress(OSError):
-        info = path.stat()
-        note = json.dumps({"size": info.st_size, "mtime_ns": info.st_mtime_ns})
-        (path.parent / CLEAN_NOTE).write_text(note, encoding="utf-8")
-
-
-def _closed_cleanly(path: Path) -> bool:
-    """Whether a large database is as its last connection left it; small ones are checked at every opening anyway."""
-    note = path.parent / CLEAN_NOTE
-    try:
-        info, data = path.stat(), json.loads(note.read_text(encoding="utf-8"))
-        same = data == {"size": info.st_size, "mtime_ns": info.st_mtime_ns}
-        return same and info.st_size > ALWAYS_CHECKED and not path.with_name(DATABASE_NAME + "-wal").exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _check_version(folder: Path, path: Path, *, read_only: bool, check: bool = True, upgradable: bool = False) -> None:
-    """Refuse what is not ours, too new or damaged; bring an older format up to date after a backup.
-
-    `upgradable`: leave an older format as it is, whoever opens it next brings it up to date.
-    """
-    writable = os.access(folder, os.W_OK)
-    with translated_errors(path, "Opening the project"):
-        connection = connect(path, mode="rw" if writable else "ro", immutable=not writable)
-        try:
-            version = migrate.version_of(connection, folder)
-            problems = inspection.structure_problems(connection, older=version < migrate.VERSION)
-            if check and not problems:
-                problems = inspection.content_problems(connection)
-        except (sqlite3.DatabaseError, ValueError) as error:  # names that are no UTF-8 are a ValueError
-            problems, version = [str(error)], migrate.VERSION
-        finally:
-            connection.close()
-    if problems:
-        raise _damaged(folder, "; ".join(problems))
-    if version < migrate.VERSION and not upgradable:
-        if read_only:
-            raise ProjectError(
-                said("The project {0} has an older format.", folder), "Open it for writing once to bring it up to date."
-            )
-        backup.make(folder, reason=f"v{version}")
-        migrate.upgrade(path)
-
-
-def _damaged(folder: Path, details: str) -> ProjectError:
-    good = backup.newest_good(folder)
-    hint = (
-        said("Put back its last good copy with: kinmark backup {0} --restore {1}", folder, good.name)
-        if good
-        else "It has no good backup; look for a copy of the folder elsewhere."
-    )
-    return ProjectError(said("The project file in {0} is damaged.", folder), hint, details)

@@ -7,6 +7,8 @@ may only shrink: a new entry is refused, so is a larger number, and an entry tha
 from __future__ import annotations
 
 import ast
+import importlib.util
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -16,6 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("engine", "projects", "desktop", "kinmark", "benchmarks", "packaging")
 FILE_LINES, FUNCTION_LINES, PARAMETERS, MEDIAN_LINES = 450, 60, 8, 130
+INSIDE = ("engine", "projects", "desktop", "resources")
+"""Folders whose packages are named `kinmark.FOLDER`."""
 COMMANDS = "projects/cli/"
 """The parameters of a command are its options."""
 WRITTEN_BY_TOOLS = ("projects/store/migrations/versions/",)
@@ -90,3 +94,34 @@ def test_files_are_short_in_general() -> None:
 def test_the_measures_see_what_they_should() -> None:
     tree = ast.parse("class A:\n    def f(self, a, *, b):\n        def g(): pass\n    async def h(cls): ...\n")
     assert {name: parameters(node) for name, node in functions(tree)} == {"A.f": 2, "A.f.g": 0, "A.h": 0}
+
+
+def test_our_packages_are_imported_by_their_full_names() -> None:
+    """`import engine` works where the checkout is the working folder, and is then another module than `kinmark.engine`."""
+    short = []
+    for folder in (*FOLDERS, "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+                names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                short += [f"{path.relative_to(ROOT)}:{node.lineno}" for n in names if n.split(".")[0] in INSIDE]
+    assert not short
+
+
+def test_the_tools_see_the_packages_as_they_are_installed(tmp_path: Path) -> None:
+    for name in ("kinmark", "engine/domain", "projects", "desktop", "resources", "benchmarks", "packaging"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(ROOT / "packaging" / "checks.py", tmp_path / "packaging")
+    (tmp_path / "kinmark" / "gone.py").touch()
+    spec = importlib.util.spec_from_file_location("checks_of_a_copy", tmp_path / "packaging" / "checks.py")
+    assert spec is not None and spec.loader is not None
+    checks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checks)
+    checks.link_packages()
+    links = tmp_path / ".packages" / "kinmark"
+    assert (links / "gone.py").is_file()
+    (tmp_path / "kinmark" / "gone.py").unlink()
+    (tmp_path / "engine" / "domain" / "new.py").touch()
+    checks.link_packages()
+    assert sorted(p.name for p in links.iterdir()) == ["desktop", "engine", "projects", "resources"]
+    assert (links / "engine" / "domain" / "new.py").is_file()

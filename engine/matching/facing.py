@@ -18,8 +18,9 @@ from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibilit
 from engine.domain.progress import CancelToken
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.plan.plan import Plan
-from engine.matching.pose.sides import mirrored_gain, mirrored_lead
+from engine.matching.pose.sides import mirrored_lead
 from engine.matching.predict import Matcher
+from engine.matching.run import MatchRun
 from engine.requests import Exemplar, ImageInput, Target
 
 CLEARLY_BETTER = 0.055
@@ -38,12 +39,26 @@ def predict_facing(matcher: Matcher, target: Target, plan: Plan) -> RawKeypoints
     raw = matcher.predict(target, plan)
     if raw.run is None:
         return raw
-    gain = mirrored_gain(raw.run)
+    gain = mirrored_gain(matcher, raw.run)
     if plan.flip:
         return replace(raw, swap_gain=-abs(gain))
     if not plan.mirror_targets or gain <= CLEARLY_BETTER:
         return replace(raw, swap_gain=gain)
     return replace(matcher.predict(target, replace(plan, flip=True)), swap_gain=-gain)
+
+
+def mirrored_gain(matcher: Matcher, run: MatchRun) -> float:
+    """How much better (score of the pose) a mirrored copy of an exemplar, left and right exchanged, fits this view than an
+    unmirrored one; 0 where that says nothing: no twins, no common shape, exemplars that are turned anyway."""
+    plan = run.plan
+    if not matcher.schema.pairs or plan.shape == 0 or plan.rotations > 1:
+        return 0.0
+    if not plan.flip:
+        both = matcher.bank(run.frame, replace(plan, flip=True))
+        mirrored = both.subset([v.flip for v in both.variants])
+        other = matcher.match(mirrored, run.parts, run.target, plan, run.frame)
+        return float(other.poses.score.max() - run.poses.score.max())
+    return mirrored_lead(run)
 
 
 def inner_points(exemplar: Exemplar) -> NDArray[np.float64]:

@@ -16,22 +16,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.domain.errors import UnreadableImageError
-from engine.domain.geometry import Box, ImageTransform
-from engine.domain.keypoints import KeypointSchema
+from engine.domain.geometry import ImageTransform
 from engine.domain.progress import CancelToken
 from engine.features.fusion import kernel_scores
 from engine.features.views import ImageView
-from engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, crop_side, square_about
-from engine.matching.evidence.gather import RawKeypoints, gather_evidence
-from engine.matching.plan.context import MatchContext
+from engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, square_about
+from engine.matching.evidence.gather import RawKeypoints, read_keypoints
 from engine.matching.plan.plan import Plan
-from engine.matching.pose.votes import PoseHypotheses, best_poses, pose_votes, shape_penalty
-from engine.matching.reader import DESCRIPTOR, FeatureReader, ViewParts
+from engine.matching.reader import DESCRIPTOR, ViewParts
+from engine.matching.run import MatchInputs, MatchRun, best_run
 from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
-from engine.requests import Exemplar, ImageInput, Target
+from engine.matching.votes import best_poses, pose_votes
+from engine.requests import ImageInput, Target
 
-SHAPE_UNIT = 0.3
-"""Similarity that the shape may cost a keypoint at most, at weight 1."""
 CANDIDATES = 2
 LARGER = (1.35, 1.75)
 """Sides of a view of a whole photo, in photos: what fills more of the photo than in the exemplars looks as large as there."""
@@ -40,13 +37,9 @@ CROP_SIZES = (0.75, 1.35)
 
 
 @dataclass
-class Matcher:
+class Matcher(MatchInputs):
     """Set once (exemplars, features, context), ask many (targets, plans)."""
 
-    reader: FeatureReader
-    schema: KeypointSchema
-    exemplars: Sequence[Exemplar]
-    context: MatchContext
     _banks: dict[tuple, ExemplarBank] = field(default_factory=dict)
 
     def bank(self, frame: str, plan: Plan, without: frozenset[int] = frozenset()) -> ExemplarBank:
@@ -78,7 +71,7 @@ class Matcher:
             return self._second_stage(target, plan, found, without)
         bank = self.bank(WHOLE, plan, without)
         if plan.stages == 1:
-            return best_run(self.whole_runs(target, plan, bank)).keypoints()
+            return read_keypoints(best_run(self.whole_runs(target, plan, bank)))
         first = self.whole_runs(target, replace(plan, sizes=1), bank)[0]
         found = first.places(plan.crop_margin, CANDIDATES)
         if plan.sizes > 1:
@@ -118,7 +111,7 @@ class Matcher:
         bank = self.bank(CROP, plan, without)
         views = [self._crop(target, centre, side) for centre, side in found]
         parts = self.reader.read(views, self.context.reading_weight(plan))
-        return best_run([self.match(bank, part, target, plan, CROP) for part in parts]).keypoints()
+        return read_keypoints(best_run([self.match(bank, part, target, plan, CROP) for part in parts]))
 
     def _crop(self, target: Target, centre: NDArray[np.float64], side: float) -> ImageView:
         # Snapped, so that plans which find the same place share the features of its crop.
@@ -180,72 +173,3 @@ class Matcher:
         outside = inside_region(centres, image_wh=parts.image_wh)
         sims = restrict(sims, outside)
         return sims if region is None else restrict(sims, region)
-
-
-@dataclass(frozen=True)
-class MatchRun:
-    """Everything about one view matched with one bank; `sims` `[V, K, h, w]` with priors, `votes` `[V, h, w]`."""
-
-    matcher: Matcher
-    bank: ExemplarBank
-    parts: ViewParts
-    target: Target
-    plan: Plan
-    frame: str
-    sims: Tensor
-    votes: Tensor
-    poses: PoseHypotheses
-    offsets_cells: Tensor
-    length_cells: Tensor
-
-    def places(self, margin: float, count: int) -> list[tuple[NDArray[np.float64], float]]:
-        """Up to `count` distinct places (centre in xy_image, side of the crop) where the instance may be."""
-        order = self.poses.score.argsort(descending=True).tolist()
-        found: list[tuple[NDArray[np.float64], float]] = []
-        for v in order:
-            centre = self.parts.to_image(self.poses.centre[v].double().numpy())
-            side = self._side(v, margin)
-            if all(np.linalg.norm(centre - c) > 0.35 * max(side, s) for c, s in found):
-                found.append((centre, side))
-            if len(found) == count:
-                break
-        return found
-
-    def _side(self, variant: int, margin: float) -> float:
-        exemplar = self.bank.exemplars[self.bank.variants[variant].exemplar]
-        source = np.asarray(self.matcher.reader.size_wh(exemplar.image), float)
-        ratio = float(np.sqrt(np.prod(np.asarray(self.parts.image_wh) / source)))
-        return crop_side(exemplar, margin) * ratio
-
-    def fused(self) -> Tensor:
-        """`[K, h, w]`: the maps of all variants joined, each with its shape and the score of its pose."""
-        maps = torch.where(self.bank.known[..., None, None], self.sims, torch.full_like(self.sims, float("-inf")))
-        gap = self.poses.score - self.poses.score.max()
-        if self.plan.shape > 0:
-            expected = self.poses.centre[:, None] + self.offsets_cells.float()
-            sigma = (self.length_cells.float() * self.plan.slack).clamp(min=1.0)
-            maps = maps - self.plan.shape * SHAPE_UNIT * shape_penalty(expected, self.parts.cells_wh, sigma_cells=sigma)
-            maps = maps + self.plan.shape * gap[:, None, None, None]
-        if self.plan.fuse == "max":
-            return maps.amax(dim=0)
-        share = torch.softmax(gap / self.plan.evidence, dim=0)[:, None, None, None]
-        known = self.bank.known[..., None, None]
-        total = (share * known).sum(0)
-        mean = torch.where(known, maps * share, torch.zeros_like(maps)).sum(0) / total.clamp(min=1e-9)
-        return torch.where(total > 0, mean, torch.full_like(mean, float("-inf")))
-
-    def box_image(self) -> Box:
-        """Where the best pose puts the instance (xy_image), square of the exemplar's longer side."""
-        best = self.poses.best
-        centre = self.parts.to_image(self.poses.centre[best].double().numpy())
-        per_cell = np.linalg.norm(self.parts.to_image([1.0, 0.0]) - self.parts.to_image([0.0, 0.0]))
-        return square_about(centre, float(self.length_cells[best]) * float(per_cell))
-
-    def keypoints(self) -> RawKeypoints:
-        """Positions and evidence."""
-        return gather_evidence(self, self.fused())
-
-
-def best_run(runs: Sequence[MatchRun]) -> MatchRun:
-    """The one whose best pose fits best; the first of equals."""
-    return max(runs, key=lambda run: float(run.poses.score.max()))

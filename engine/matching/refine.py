@@ -32,7 +32,8 @@ from engine.requests import Target
 
 if TYPE_CHECKING:
     from engine.matching.plan.plan import Plan
-    from engine.matching.predict import Matcher, MatchRun
+    from engine.matching.predict import Matcher
+    from engine.matching.run import MatchRun
 
 Floats = NDArray[np.float64]
 POSES = 3

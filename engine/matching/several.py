@@ -1,9 +1,10 @@
 """Every individual of a category in one photo (ours; docs/lab/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
-looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well heads, cells
-and what lies between the keypoints fit there. A logistic model of them says whether an individual lies there; the likeliest is
-taken, places too much like it fall away (`engine.domain.alike`), and so on until nothing is likely any more or enough are found.
+looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well
+heads, cells and what lies between the keypoints fit there. A logistic model of them says whether an individual lies there; the
+likeliest is taken, places too much like it fall away (`engine.domain.alike`), and so on until nothing is likely any more or enough
+are found.
 Further candidates are looked at as long as the last ones held somebody. Where another category competes for the same places (left
 hand, right hand), every place is looked at with its heads, too: who explains it better has it.
 
@@ -45,7 +46,8 @@ from engine.requests import ProposeRequest, Target, TargetFailure
 
 if TYPE_CHECKING:
     from engine.matching.plan.plan import Plan
-    from engine.matching.predict import Matcher, MatchRun
+    from engine.matching.predict import Matcher
+    from engine.matching.run import MatchRun
     from engine.session import EngineSession
 
 Floats = NDArray[np.float64]
@@ -269,7 +271,7 @@ def whole_peaks(matcher: Matcher, target: Target, plan: Plan) -> list[Peak]:
     """Peaks of the votes of all variants over the whole photo, at all sizes that the plan looks at; best first."""
     sizes = plan if plan.stages == 1 else replace(plan, sizes=1)
     runs = matcher.whole_runs(target, sizes, matcher.bank(WHOLE, plan))
-    return sorted((peak for run in runs for peak in _peaks(run)), key=lambda peak: -peak.vote)
+    return sorted((peak for run in runs for peak in _peaks(matcher, run)), key=lambda peak: -peak.vote)
 
 
 def distinct_peaks(peaks: Sequence[Peak], per_place: int) -> list[Peak]:
@@ -292,8 +294,8 @@ def _same_pose(first: Peak, second: Peak) -> bool:
     return bool(apart < APART * max(first.length, second.length))
 
 
-def _peaks(run: MatchRun) -> list[Peak]:
-    region = run.matcher.region(run.parts, run.target)
+def _peaks(matcher: Matcher, run: MatchRun) -> list[Peak]:
+    region = matcher.region(run.parts, run.target)
     # The slack of the shape makes plateaus: rounded, and sloped by a hair, each has one top instead of taking all places.
     votes = avg_pool2d(run.votes[None], 3, stride=1, padding=1, count_include_pad=False)[0]
     votes = votes + torch.linspace(0, 1e-5, votes[0].numel()).reshape(votes[0].shape)

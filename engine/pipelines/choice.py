@@ -17,7 +17,8 @@ from engine.heads.model import head_features
 from engine.matching.bank import WHOLE, Variant, exemplar_length
 from engine.matching.facing import CLEARLY_BETTER, MINIMUM_ASKED, mirrored_gains
 from engine.matching.plan.plan import Plan, apply_settings
-from engine.matching.predict import Matcher, best_run
+from engine.matching.predict import Matcher
+from engine.matching.run import best_run
 from engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 
 SMALL_SHARE = 0.6

@@ -20,9 +20,9 @@ from torch.nn.functional import interpolate
 
 from engine.features.fusion import kernel_scores
 from engine.matching.plan.plan import Plan
-from engine.matching.pose.votes import shape_penalty
-from engine.matching.predict import SHAPE_UNIT
+from engine.matching.run import SHAPE_UNIT
 from engine.matching.sampling import l2_normalise, sample_features
+from engine.matching.votes import shape_penalty
 from engine.matching.whitening import Whitener, fit_whitener
 from engine.tuning.loss import cross_entropy_of_maps
 from engine.tuning.material import Key

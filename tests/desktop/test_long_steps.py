@@ -202,9 +202,9 @@ def test_the_thread_ends_without_work_and_starts_again(driver: Driver, monkeypat
 def test_a_large_file_is_checked_after_a_crash_while_the_window_lives(
     make_driver: Callable[..., Driver], tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from projects import project as project_module
+    from projects import opening
 
-    monkeypatch.setattr(project_module, "ALWAYS_CHECKED", 0)
+    monkeypatch.setattr(opening, "ALWAYS_CHECKED", 0)
     folder = make_project(tmp_path / "figures.kinmark", photos)
     crashed, again = tmp_path / "crashed.kinmark", tmp_path / "again.kinmark"
     other = make_project(tmp_path / "other.kinmark", photos)

@@ -9,7 +9,7 @@ import pytest
 from defusedxml import ElementTree as ET
 from PySide6.QtCore import QEventLoop, QTimer
 
-import desktop.app
+from desktop import app
 from desktop import main as entry
 from desktop.first_paint import first_paint
 from engine.domain.errors import KnownError
@@ -22,7 +22,7 @@ from projects.store.database import APPLICATION_ID
 def test_the_database_stands_for_its_project(how: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Project.create(tmp_path / "otters.kinmark").close()
     folder, seen = tmp_path / "otters.kinmark", []
-    monkeypatch.setattr(desktop.app, "run_window", lambda arguments: seen.append(arguments) or 0)
+    monkeypatch.setattr(app, "run_window", lambda arguments: seen.append(arguments) or 0)
     words = {"DB": str(folder / "project.sqlite"), "FOLDER": str(folder)}
     assert entry.main([words.get(part, part) for part in how]) == 0
     assert seen[0][0] == str(folder) and seen[0][1:] == how[2:]
@@ -31,7 +31,7 @@ def test_the_database_stands_for_its_project(how: list[str], tmp_path: Path, mon
 def test_a_database_named_without_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Project.create(tmp_path / "otters.kinmark").close()
     seen: list[list[str]] = []
-    monkeypatch.setattr(desktop.app, "run_window", lambda arguments: seen.append(arguments) or 0)
+    monkeypatch.setattr(app, "run_window", lambda arguments: seen.append(arguments) or 0)
     monkeypatch.chdir(tmp_path / "otters.kinmark")
     entry.main(["project.sqlite"])
     assert seen == [["."]]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from engine.matching.bank import exemplar_length, variant_view
 from engine.matching.evidence.gather import RawKeypoints
+from engine.matching.run import MatchInputs
 from engine.matching.sampling import l2_normalise, sample_features
 
-if TYPE_CHECKING:
-    from engine.matching.predict import Matcher
 
-
-def with_cycle_errors(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
+def with_cycle_errors(inputs: MatchInputs, raw: RawKeypoints) -> RawKeypoints:
     """The same keypoints with `cycle_px`: how far from the exemplar's own keypoint the way back ends, relative to its
     box's longer side; NaN for keypoints that this exemplar does not show."""
     run = raw.run
@@ -24,20 +21,20 @@ def with_cycle_errors(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
         return raw
     plan, best = run.plan, run.poses.best
     variant = run.bank.variants[best]
-    exemplar = matcher.exemplars[variant.exemplar]
-    view = variant_view(matcher.reader, exemplar, variant, run.frame, plan.crop_margin)
-    back = matcher.reader.read([view], matcher.context.reading_weight(plan))[0]
-    order = list(matcher.schema.flip_index) if variant.flip else list(range(len(matcher.schema)))
+    exemplar = inputs.exemplars[variant.exemplar]
+    view = variant_view(inputs.reader, exemplar, variant, run.frame, plan.crop_margin)
+    back = inputs.reader.read([view], inputs.context.reading_weight(plan))[0]
+    order = list(inputs.schema.flip_index) if variant.flip else list(range(len(inputs.schema)))
     truth = np.asarray(exemplar.keypoints.xy_image, np.float64)[order]
     asked = np.nan_to_num(raw.xy_image, nan=float(np.nanmean(raw.xy_image)) if np.isfinite(raw.xy_image).any() else 0.0)
     total: torch.Tensor | None = None
-    for name, weight in matcher.context.part_weights(plan).items():
+    for name, weight in inputs.context.part_weights(plan).items():
         if name not in back.maps:
             continue
         here, there = run.parts.maps[name], back.maps[name]
         cells = run.parts.transform.to_feature(asked, (here.shape[-1], here.shape[-2]))
         vectors = l2_normalise(sample_features(here[None], torch.from_numpy(cells).to(here)[None])[0])
-        whitener = matcher.context.whitener(run.frame, name, plan)
+        whitener = inputs.context.whitener(run.frame, name, plan)
         sims = torch.einsum("kc,chw->khw", whitener(vectors), whitener.maps(there))[:, None]
         width, height = back.cells_wh
         sims = torch.nn.functional.interpolate(sims, size=(height, width), mode="bilinear", align_corners=True)[:, 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +13,8 @@ from engine.domain.geometry import Box
 from engine.domain.proposals import KeypointSignals, Peak
 from engine.matching.peaks import top_peaks, value_at
 from engine.matching.pose.sides import separate_twins
+from engine.matching.run import MatchRun
 from engine.matching.selection import kernel_soft_argmax, soft_argmax
-
-if TYPE_CHECKING:
-    from engine.matching.predict import MatchRun
 
 AGREEMENT_RADIUS = 0.1
 
@@ -55,6 +52,11 @@ def positions(maps: Tensor, method: str, *, temperature: float, sigma_cells: flo
     if method == "kernel_softargmax":
         return kernel_soft_argmax(maps, temperature=temperature, sigma_cells=sigma_cells)
     return top_peaks(maps, k=1, radius_cells=1).xy[:, 0]
+
+
+def read_keypoints(run: MatchRun) -> RawKeypoints:
+    """Positions and evidence of a run, from the maps of all its variants joined."""
+    return gather_evidence(run, run.fused())
 
 
 def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
@@ -117,7 +119,7 @@ def _agreement(run: MatchRun, xy: Tensor, length: float) -> Tensor:
 
 def _twins(run: MatchRun, fused: Tensor, xy: Tensor) -> Tensor:
     """`[K]`: margin of each keypoint over its left/right twin at the same place, NaN without one."""
-    flip = torch.tensor(run.matcher.schema.flip_index)
+    flip = torch.tensor(run.inputs.schema.flip_index)
     own = value_at(fused, xy)
     twin_here = value_at(fused[flip], xy)
     has_twin = flip != torch.arange(len(flip))

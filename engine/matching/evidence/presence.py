@@ -8,7 +8,6 @@ are laid out alike do not show it either.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,16 +16,14 @@ from numpy.typing import NDArray
 from engine.matching.evidence.gather import RawKeypoints
 from engine.matching.peaks import value_at
 from engine.matching.pose.consensus import Consensus, find_consensus, raw_maps
-
-if TYPE_CHECKING:
-    from engine.matching.predict import Matcher, MatchRun
+from engine.matching.run import MatchInputs, MatchRun
 
 Floats = NDArray[np.float64]
 PSEUDO_COUNT = 0.5
 COMPARED_VARIANTS = 8
 
 
-def with_presence(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
+def with_presence(inputs: MatchInputs, raw: RawKeypoints) -> RawKeypoints:
     """The same keypoints with the signals `raw`, `usual`, `outside`, `fit`, `support`, `shown` and `crowded`."""
     run = raw.run
     if run is None:
@@ -37,7 +34,7 @@ def with_presence(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
     cells = torch.from_numpy(run.parts.to_cells(np.nan_to_num(raw.xy_image))).float()
     similarity = value_at(raw_maps(run), cells).double().numpy()
     similarity = np.where(np.isfinite(similarity) & raw.known, similarity, np.nan)
-    usual = similarity - usual_similarity(matcher, run)
+    usual = similarity - usual_similarity(inputs, run)
     outside = nothing if consensus is None else consensus.outside(run.parts.image_wh)
     fit = nothing if consensus is None else consensus.stray(raw.xy_image)
     support = float("nan") if consensus is None else consensus.support
@@ -51,7 +48,7 @@ def with_presence(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
     return replace(raw, signals=signals)
 
 
-def usual_similarity(matcher: Matcher, run: MatchRun) -> Floats:
+def usual_similarity(inputs: MatchInputs, run: MatchRun) -> Floats:
     """`[K]`: similarity of each keypoint's vectors between different exemplars (best direction), mean over the pairs;
     NaN where fewer than two exemplars show it."""
     bank, plan = run.bank, run.plan
@@ -65,10 +62,10 @@ def usual_similarity(matcher: Matcher, run: MatchRun) -> Floats:
     order = run.poses.score.argsort(descending=True)[:COMPARED_VARIANTS].tolist()
     fixed = list(upright.values())
     total = torch.zeros(len(order), len(fixed), count)
-    for name, weight in matcher.context.part_weights(plan).items():
+    for name, weight in inputs.context.part_weights(plan).items():
         if name not in bank.queries:
             continue
-        whitener = matcher.context.whitener(run.frame, name, plan)
+        whitener = inputs.context.whitener(run.frame, name, plan)
         total += weight * torch.einsum(
             "akc,bkc->abk", whitener(bank.queries[name][order]), whitener(bank.queries[name][fixed])
         )

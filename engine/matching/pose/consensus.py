@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engine.matching.peaks import max_within, top_peaks
-
-if TYPE_CHECKING:
-    from engine.matching.predict import MatchRun
+from engine.matching.run import MatchRun
 
 Floats = NDArray[np.float64]
 VARIANTS = 4
@@ -120,7 +117,7 @@ def find_consensus(run: MatchRun, *, exchanged: bool = False) -> Consensus | Non
     """
     if run.plan.shape <= 0:
         return None
-    order = list(run.matcher.schema.flip_index) if exchanged else list(range(run.bank.known.shape[1]))
+    order = list(run.inputs.schema.flip_index) if exchanged else list(range(run.bank.known.shape[1]))
     maps = raw_maps(run)
     finite = torch.isfinite(maps)
     safe = torch.where(finite, maps, torch.full_like(maps, FAR_BELOW))

@@ -7,18 +7,13 @@ the chosen places cannot tell, since they were chosen with the names; a mirrored
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.matching.peaks import top_peaks, value_at
-
-if TYPE_CHECKING:
-    from engine.matching.predict import MatchRun
+from engine.matching.run import MatchRun
 
 Floats = NDArray[np.float64]
 CANDIDATES = 4
@@ -39,7 +34,7 @@ def separate_twins(run: MatchRun, maps: Tensor, xy: Tensor) -> Tensor:
     apart = _apart(run)
     result = xy.clone()
     found = top_peaks(maps, k=CANDIDATES, radius_cells=max(1, run.plan.nms_cells))
-    for left, right in run.matcher.schema.pairs:
+    for left, right in run.inputs.schema.pairs:
         if not (bool(known[left]) and bool(known[right])) or not np.isfinite(apart[left]):
             continue
         near = NEAR_SHARE * float(apart[left])
@@ -48,20 +43,6 @@ def separate_twins(run: MatchRun, maps: Tensor, xy: Tensor) -> Tensor:
         pair = _best_pair(maps[[left, right]], torch.stack([xy[left], xy[right]]), found.xy[[left, right]], near)
         result[left], result[right] = pair[0], pair[1]
     return result
-
-
-def mirrored_gain(run: MatchRun) -> float:
-    """How much better (score of the pose) a mirrored copy of an exemplar, left and right exchanged, fits this view than an
-    unmirrored one; 0 where that says nothing: no twins, no common shape, exemplars that are turned anyway."""
-    plan, matcher = run.plan, run.matcher
-    if not matcher.schema.pairs or plan.shape == 0 or plan.rotations > 1:
-        return 0.0
-    if not plan.flip:
-        both = matcher.bank(run.frame, replace(plan, flip=True))
-        mirrored = both.subset([v.flip for v in both.variants])
-        other = matcher.match(mirrored, run.parts, run.target, plan, run.frame)
-        return float(other.poses.score.max() - run.poses.score.max())
-    return mirrored_lead(run)
 
 
 def mirrored_lead(run: MatchRun) -> float:
@@ -83,7 +64,7 @@ def _best_pair(maps: Tensor, own: Tensor, peaks: Tensor, near: float) -> Tensor:
 
 def _apart(run: MatchRun) -> Floats:
     """`[K]` cells: how far each keypoint lies from its twin, the median over the exemplars that show both."""
-    flip = list(run.matcher.schema.flip_index)
+    flip = list(run.inputs.schema.flip_index)
     offsets = run.offsets_cells.double().numpy()
     both = (run.bank.known & run.bank.known[:, flip]).numpy()
     distance = np.where(both, np.linalg.norm(offsets - offsets[:, flip], axis=-1), np.nan)

@@ -16,7 +16,7 @@ from projects.several import points_to_json
 from projects.store.inputs import FROM_PROPOSAL, checked_point
 from projects.store.models import Decision, Instance, Mask
 from projects.store.operations.base import Op, now_text, to_json
-from projects.store.operations.instances import clear_nothing_here, clear_nothing_here_since, mask_row
+from projects.store.operations.instance_rows import clear_nothing_here, clear_nothing_here_since, mask_row
 from projects.store.operations.joining import host_of_mask, hosts_of_keypoints
 
 _DECIDE = """

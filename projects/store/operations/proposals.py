@@ -21,7 +21,7 @@ from projects.store.inputs import checked_box
 from projects.store.models import KeypointProposalRecord, MaskProposalRecord, Proposal, Run
 from projects.store.operations import deciding
 from projects.store.operations.base import Op, OperationGroup, now_text, to_json
-from projects.store.operations.instances import check_mask, image_sizes
+from projects.store.operations.instance_rows import check_mask, image_sizes
 from projects.store.undo import JOB
 
 MAX_PEAKS = 5

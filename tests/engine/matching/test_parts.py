@@ -13,9 +13,9 @@ from torch.nn import functional
 from engine.api import ImageInput
 from engine.matching.peaks import max_within, top_peaks
 from engine.matching.plan.scene import detect_fixed_scene
-from engine.matching.pose.votes import best_poses, pose_votes
 from engine.matching.sampling import l2_normalise
 from engine.matching.similarity import fuse_exemplars, inside_region, restrict
+from engine.matching.votes import best_poses, pose_votes
 from engine.matching.whitening import fit_whitener, identity_whitener
 from engine.pipelines.label_check import CheckWeights, Witnesses, exchanged_layouts, judge_labels
 from engine.pipelines.label_layout import layout_residuals

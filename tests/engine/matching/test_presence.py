@@ -18,9 +18,9 @@ from engine.matching.evidence.presence import crowding, shown_share
 from engine.matching.plan.plan import Plan
 from engine.matching.pose.consensus import find_consensus
 from engine.matching.pose.sides import separate_twins
-from engine.matching.pose.votes import PoseHypotheses
-from engine.matching.predict import MatchRun
 from engine.matching.reader import ViewParts
+from engine.matching.run import MatchRun
+from engine.matching.votes import PoseHypotheses
 
 SIZE = 64
 SHAPE = np.array([[-12.0, -8], [12, -8], [-12, 8], [12, 8], [0, 0], [0, -14]])

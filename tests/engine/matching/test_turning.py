@@ -128,7 +128,7 @@ class OneTarget:
     ],
 )
 def test_a_target_is_mirrored_only_where_that_is_clearly_better(monkeypatch, plan, gain, mirrored, swap_gain):
-    monkeypatch.setattr("engine.matching.facing.mirrored_gain", lambda _run: gain)
+    monkeypatch.setattr("engine.matching.facing.mirrored_gain", lambda _matcher, _run: gain)
     answer = predict_facing(OneTarget(), None, plan)  # type: ignore[arg-type]
     assert answer.run.plan.flip is mirrored and answer.swap_gain == pytest.approx(swap_gain)
 

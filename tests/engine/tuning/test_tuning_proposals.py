@@ -14,8 +14,8 @@ from engine.domain.errors import UserInputError
 from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from engine.domain.prompt_card import PromptCard
 from engine.matching.plan.plan import Plan
-from engine.matching.pose.votes import shape_penalty
-from engine.matching.predict import SHAPE_UNIT
+from engine.matching.run import SHAPE_UNIT
+from engine.matching.votes import shape_penalty
 from engine.pipelines.registry import choose_settings, propose_keypoints
 from engine.prompts.files import read_card
 from engine.session import EngineSession

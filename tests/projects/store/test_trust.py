@@ -378,10 +378,10 @@ def test_closing_twice_and_use_after_closing(folder: Path) -> None:
 
 
 def test_a_large_project_is_checked_after_a_crash_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from projects import project as project_module
+    from projects import opening
     from projects.store import inspection
 
-    monkeypatch.setattr(project_module, "ALWAYS_CHECKED", 0)
+    monkeypatch.setattr(opening, "ALWAYS_CHECKED", 0)
     checks: list[str] = []
     real = inspection.content_problems
     monkeypatch.setattr(inspection, "content_problems", lambda connection: checks.append("checked") or real(connection))

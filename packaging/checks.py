@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Style, types and import contracts: what a commit must pass before its tests.
+
+    .venv/bin/python packaging/checks.py                   # all of them
+    .venv/bin/python packaging/checks.py types contracts   # some
+
+mypy and import-linter follow folders, not a package's `__path__`. So they are shown the packages as they lie where they are
+installed: `.packages/kinmark/engine` is a link to `engine`, and so on. Nothing else reads these links.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINKS = ROOT / ".packages"
+FOLDERS = ("engine", "projects", "desktop", "resources")
+"""Folders that are `kinmark.FOLDER`."""
+
+
+def wanted_links() -> dict[Path, Path]:
+    """{link: what it leads to}."""
+    own = [path for path in (ROOT / "kinmark").iterdir() if path.name != "__pycache__"]
+    below = {LINKS / "kinmark" / path.name: path for path in [*own, *(ROOT / folder for folder in FOLDERS)]}
+    return {**below, LINKS / "benchmarks": ROOT / "benchmarks"}
+
+
+def link_packages() -> None:
+    """Make what is missing in `.packages` and take away what no longer belongs there."""
+    wanted = wanted_links()
+    (LINKS / "kinmark").mkdir(parents=True, exist_ok=True)
+    for place in [*LINKS.iterdir(), *(LINKS / "kinmark").iterdir()]:
+        if place.name.startswith(".") or place in (LINKS / "kinmark", *wanted):
+            continue
+        place.unlink()
+    for link, target in wanted.items():
+        if os.name == "nt":
+            _link_on_windows(link, target)
+        elif not link.exists():
+            link.unlink(missing_ok=True)  # it leads nowhere
+            link.symlink_to(os.path.relpath(target, link.parent))
+
+
+def _link_on_windows(link: Path, target: Path) -> None:
+    """Symbolic links need a privilege there: folders are joined, the few files copied each time."""
+    if target.is_file():
+        shutil.copyfile(target, link)
+    elif not link.exists():
+        subprocess.run(["cmd", "/c", "mklink", "/J", str(link), str(target)], check=True, capture_output=True)
+
+
+def commands() -> dict[str, tuple[list[str], Path]]:
+    """{name of a check: (command, folder to run it in)}."""
+    lint_imports = Path(sys.executable).parent / "lint-imports"
+    return {
+        "style": ([sys.executable, "-m", "ruff", "check", "."], ROOT),
+        "types": ([sys.executable, "-m", "mypy"], ROOT),
+        "contracts": ([str(lint_imports), "--config", str(ROOT / "pyproject.toml")], LINKS),
+    }
+
+
+def main() -> int:
+    """Run what was asked for; every check runs, the exit code tells whether all passed."""
+    parser = argparse.ArgumentParser(description="Style, types and import contracts.")
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"one of: {', '.join(commands())}; all without one")
+    wanted = parser.parse_args().checks or list(commands())
+    if unknown := sorted(set(wanted) - set(commands())):
+        parser.error(f"there is no check {', '.join(unknown)}; there are: {', '.join(commands())}")
+    link_packages()
+    code = 0
+    for name in wanted:
+        command, folder = commands()[name]
+        started = time.monotonic()
+        done = subprocess.run(command, cwd=folder, check=False).returncode
+        print(f"[checks] {name}: {'ok' if done == 0 else 'failed'} after {time.monotonic() - started:.0f} s", flush=True)
+        code = code or done
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
