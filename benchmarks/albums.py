@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
-from engine.imaging import is_image_path, load_image
+from kinmark.engine.imaging import is_image_path, load_image
 
 SIDE = 400
 KINDS = ("dog", "cat", "chair", "car", "guitar", "bird", "horse", "mouse")

@@ -16,10 +16,10 @@ from typing import Any
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.hard import hard_samples
-from engine.api import DEFAULT_BACKBONE, EngineConfig, open_engine
-from engine.domain.errors import UserInputError
-from projects.workflows.annotator import SimulateOptions
-from projects.workflows.simulate import simulate
+from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig, open_engine
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.projects.workflows.annotator import SimulateOptions
+from kinmark.projects.workflows.simulate import simulate
 
 
 def data_sets(data: Path | None) -> Iterator[tuple[str, Path, Path]]:

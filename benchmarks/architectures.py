@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from engine.backbones.backbone import Backbone
-from engine.backbones.registry import BackboneSpec, FusionSpec, built_in
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.registry import BackboneSpec, FusionSpec, built_in
 
 _BLOCKS = ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D")
 _UP_BLOCKS = ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D")

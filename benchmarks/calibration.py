@@ -20,10 +20,10 @@ from benchmarks.real_sets import choose, load_set, proposed
 from benchmarks.sequences import SEQUENCES
 from benchmarks.training.bodies import twin_pairs
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
-from engine.api import EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.proposals import KeypointSignals
-from engine.matching.confidence import (
+from kinmark.engine.api import EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.engine.matching.confidence import (
     CORRECT_WITHIN,
     add_isotonic_steps,
     auroc,
@@ -35,11 +35,11 @@ from engine.matching.confidence import (
     signal_matrix,
     threshold_for_precision,
 )
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.facing import predict_facing
-from engine.paths import resources_dir
-from engine.pipelines.sweep import asked, decide_plan, gather_all, open_heads, open_matcher, swap_probability
-from engine.session import EngineSession
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.facing import predict_facing
+from kinmark.engine.paths import resources_dir
+from kinmark.engine.pipelines.sweep import asked, decide_plan, gather_all, open_heads, open_matcher, swap_probability
+from kinmark.engine.session import EngineSession
 
 SIZE = 256
 STRENGTH = 3.0

@@ -27,11 +27,19 @@ from PIL import Image
 from benchmarks.common import Row, finish, parser
 from benchmarks.hard import hard_samples
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
-from engine.api import CategoriesRequest, CategoryAnswer, Engine, EngineConfig, Exemplar, ImageInput, open_engine
-from engine.domain.geometry import Box
-from engine.domain.keypoints import InstanceKeypoints
-from engine.imaging import load_image
-from engine.paths import resources_dir
+from kinmark.engine.api import (
+    CategoriesRequest,
+    CategoryAnswer,
+    Engine,
+    EngineConfig,
+    Exemplar,
+    ImageInput,
+    open_engine,
+)
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.imaging import load_image
+from kinmark.engine.paths import resources_dir
 
 PARTS = ("samples", "hard", "scenes", "real")
 SCENES = ("horse", "person", "mouse", "chair", "airplane", "guitar", "cat", "hand")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from benchmarks.common import Row, finish, parser
 from benchmarks.hard import hard_samples
 from benchmarks.planted import KINDS, Planted, Score, plant
-from engine.api import DEFAULT_BACKBONE, Engine, EngineConfig, open_engine
+from kinmark.engine.api import DEFAULT_BACKBONE, Engine, EngineConfig, open_engine
 
 if TYPE_CHECKING:
-    from projects.workflows.check import Finding
+    from kinmark.projects.workflows.check import Finding
 
 SHARE = 0.1
 SCENARIOS: dict[str, dict[str, float]] = {
@@ -36,9 +36,9 @@ KEYPOINT_KINDS = ("far", "outside-image", "same-place", "outside-mask", "swapped
 
 def findings_of(planted: Planted, images: Path, folder: Path, engine: Engine | None, backbone: str) -> list[Finding]:
     """Import the damaged file into a new project in `folder` and check it; `source` of a finding is set to the file's ids."""
-    from projects.project import Project
-    from projects.workflows.check import CheckOptions, check
-    from projects.workflows.importing import ImportOptions, import_file
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.check import CheckOptions, check
+    from kinmark.projects.workflows.importing import ImportOptions, import_file
 
     file = folder / "damaged.json"
     file.write_text(json.dumps(planted.data), encoding="utf-8")

@@ -4,7 +4,7 @@
 
 Sets: the sample collection (starting at two places of its list; where a photo shows two of a kind the target's box is
 given), rendered bodies from the side and from all round, and the three filmed sets. First = what sizes, scene and targets say;
-chosen = after holding labelled photos out (`engine.pipelines.choice`). `--grid` also measures a grid of settings on the
+chosen = after holding labelled photos out (`kinmark.engine.pipelines.choice`). `--grid` also measures a grid of settings on the
 targets themselves, which nobody can know beforehand: how much there is to win. PCK@0.1 of the target's box, mean over photos.
 """
 
@@ -22,18 +22,18 @@ from benchmarks.calibration import SIDE, LabelledSet, SetPlan, filmed_set, rende
 from benchmarks.common import Row, finish, mean_and_error, parser
 from benchmarks.hard import hard_samples
 from benchmarks.sequences import SEQUENCES
-from engine.api import EngineConfig, Exemplar, ProposeRequest, SettingsChoice, Target
-from engine.domain.geometry import expand_box
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.matching.bank import exemplar_length
-from engine.matching.plan.plan import Plan, apply_settings
-from engine.matching.predict import Matcher
-from engine.pipelines.choice import choose, first_settings
-from engine.pipelines.sweep import open_matcher
-from engine.session import EngineSession
-from projects.formats import coco_read
-from projects.formats.base import ReadOptions
-from projects.workflows.annotator import samples_of
+from kinmark.engine.api import EngineConfig, Exemplar, ProposeRequest, SettingsChoice, Target
+from kinmark.engine.domain.geometry import expand_box
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.matching.bank import exemplar_length
+from kinmark.engine.matching.plan.plan import Plan, apply_settings
+from kinmark.engine.matching.predict import Matcher
+from kinmark.engine.pipelines.choice import choose, first_settings
+from kinmark.engine.pipelines.sweep import open_matcher
+from kinmark.engine.session import EngineSession
+from kinmark.projects.formats import coco_read
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.workflows.annotator import samples_of
 
 PLANS = (
     SetPlan("dog", 0, SIDE, False), SetPlan("horse", 0, SIDE, False), SetPlan("bird", 0), SetPlan("car", 0, None, False),

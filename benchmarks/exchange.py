@@ -20,13 +20,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import Row, finish, parser
-from engine.domain.keypoints import KeypointSchema, Visibility
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
-from projects.formats.registry import get_format
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.importing import ImportOptions, ImportResult, import_file
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import ImportOptions, ImportResult, import_file
 
 PER_PHOTO = 50
 MOST_GROWTH = 1.5

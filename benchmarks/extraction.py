@@ -23,14 +23,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.architectures import embeds_for, random_backbone
 from benchmarks.common import Row, finish, parser, peak_memory_mb
 from benchmarks.published import dift_features, sd4match_features
-from engine.api import ImageInput
-from engine.backbones.backbone import Backbone
-from engine.backbones.devices import choose_device, choose_dtype, cpu_has_bf16, dtype_name
-from engine.backbones.prompt import Prompt
-from engine.backbones.registry import FusionSpec
-from engine.features.extractor import FeatureExtractor
-from engine.features.noise import image_noise
-from engine.features.views import whole_view
+from kinmark.engine.api import ImageInput
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.devices import choose_device, choose_dtype, cpu_has_bf16, dtype_name
+from kinmark.engine.backbones.prompt import Prompt
+from kinmark.engine.backbones.registry import FusionSpec
+from kinmark.engine.features.extractor import FeatureExtractor
+from kinmark.engine.features.noise import image_noise
+from kinmark.engine.features.views import whole_view
 
 MEMBERS = 8
 
@@ -61,7 +61,7 @@ class Bench:
 
     def published(self, procedure: Callable[..., Tensor]) -> Tensor:
         """Decode, preprocess, extract: one image, nothing kept, as the published scripts do."""
-        from engine.features.views import ImageSource, render_view, to_network
+        from kinmark.engine.features.views import ImageSource, render_view, to_network
 
         source = ImageSource()
         pixels = render_view(self.view, self.backbone.spec.input_wh, source)
@@ -263,7 +263,7 @@ def compiled(name: str, bench: Bench) -> list[Row]:
 
 def whole_recipe(bench: Bench) -> list[Row]:
     """What a sweep costs per photo: every pass that the shipped card asks for, the second descriptor, fused."""
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     backbone = load_backbone("embedded", bench.backbone.device, "auto")
     extractor = FeatureExtractor(backbone)
@@ -285,7 +285,7 @@ def whole_recipe(bench: Bench) -> list[Row]:
 
 def embedded_rows(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     """The shipped model through the same comparison, and its batch sizes."""
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     backbone = load_backbone("embedded", arguments.device, "fp32")
     backbone.spec = replace(backbone.spec, fusion=FusionSpec(), extra_blocks=(), extra_scales=())

@@ -18,13 +18,13 @@ import torch
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.sequences import Sequence, arena, reach, side_views
-from engine.api import Engine, open_engine
-from engine.domain.geometry import box_of_points, longer_side
-from engine.features.local_descriptor import dense_descriptor
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import propose
+from kinmark.engine.api import Engine, open_engine
+from kinmark.engine.domain.geometry import box_of_points, longer_side
+from kinmark.engine.features.local_descriptor import dense_descriptor
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.propose import propose
 
 SETS = {"arena from above": arena, "reaching hand": reach, "side views": side_views}
 SIFT_PX, SIFT_CELLS = 384, 96

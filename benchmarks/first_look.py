@@ -19,12 +19,12 @@ import numpy as np
 
 from benchmarks.calibration import LabelledSet, Table, all_sets, fit_prior, measure, request_of
 from benchmarks.common import Row, finish, mean_and_error, parser
-from engine.api import FIRST_LOOK, EngineConfig, MatchSettings, ProposeRequest, TargetFailure
-from engine.domain.proposals import KeypointSignals
-from engine.matching.confidence import CORRECT_WITHIN
-from engine.paths import resources_dir
-from engine.pipelines.registry import choose_settings, propose_keypoints
-from engine.session import EngineSession
+from kinmark.engine.api import FIRST_LOOK, EngineConfig, MatchSettings, ProposeRequest, TargetFailure
+from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.engine.matching.confidence import CORRECT_WITHIN
+from kinmark.engine.paths import resources_dir
+from kinmark.engine.pipelines.registry import choose_settings, propose_keypoints
+from kinmark.engine.session import EngineSession
 
 FILE = resources_dir() / "calibration" / "search.json"
 

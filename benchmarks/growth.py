@@ -44,7 +44,7 @@ def store_costs(images: int) -> dict[str, tuple[float, str]]:
 
 def index_costs(images: int) -> dict[str, tuple[float, str]]:
     """The vector index of instance search: add every photo, save, open and search once, search when open."""
-    from engine.api import open_vector_index
+    from kinmark.engine.api import open_vector_index
 
     table = np.random.default_rng(0).normal(size=(images, DIMENSIONS)).astype(np.float32)
     table /= np.linalg.norm(table, axis=1, keepdims=True)
@@ -76,8 +76,8 @@ def index_costs(images: int) -> dict[str, tuple[float, str]]:
 
 def make_linked_project(folder: Path, base: Path, count: int) -> None:
     """A project of `count` photos that are names of a few files (`base/photos`), in `base/linked`."""
-    from projects.project import Project
-    from projects.store.inputs import NewImage
+    from kinmark.projects.project import Project
+    from kinmark.projects.store.inputs import NewImage
 
     root = base / "linked"
     root.mkdir(exist_ok=True)
@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "window" in parts:
             os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
             os.environ["KINMARK_HOME"] = str(base / "home")
-            from desktop.app import make_window
+            from kinmark.desktop.app import make_window
 
             make_photos(base / "photos", 1 + max(arguments.images) // LINKS)
             window = make_window([])

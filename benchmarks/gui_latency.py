@@ -33,7 +33,7 @@ def make_photos(folder: Path, count: int) -> Path:
     import numpy as np
     from PIL import Image
 
-    from engine.paths import resources_dir
+    from kinmark.engine.paths import resources_dir
 
     folder.mkdir(parents=True)
     sources = sorted((resources_dir() / "samples" / "images").glob("*.jpg"))
@@ -49,8 +49,8 @@ def make_photos(folder: Path, count: int) -> Path:
 
 def make_project(folder: Path, photos: Path) -> None:
     """A project with a labelled photo and pending proposals on the others."""
-    from projects.images import add_paths
-    from projects.project import Project
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
 
     with Project.create(folder) as project:
         add_paths(project, [photos])
@@ -61,10 +61,10 @@ def fill_with_proposals(project: Any, *, parts: int, lowest: float = 0.2) -> Non
     """A labelled instance on the first photo, a pending proposal of `parts` keypoints on every other one."""
     import numpy as np
 
-    from engine.domain.keypoints import KeypointSchema, Visibility
-    from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
-    from engine.domain.runspec import RunSpec
-    from projects.store.inputs import NewKeypoint
+    from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+    from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
+    from kinmark.engine.domain.runspec import RunSpec
+    from kinmark.projects.store.inputs import NewKeypoint
 
     names = tuple(f"part_{n}" for n in range(parts))
     schema = KeypointSchema(names, tuple((n, n + 1) for n in range(parts - 1)))
@@ -91,8 +91,8 @@ def fill_with_proposals(project: Any, *, parts: int, lowest: float = 0.2) -> Non
 
 def make_big_project(folder: Path, root: Path, count: int, *, pending: bool = False) -> None:
     """`count` photos that are links to one file; `pending`: each but the first with a proposal of eight keypoints."""
-    from projects.project import Project
-    from projects.store.inputs import NewImage
+    from kinmark.projects.project import Project
+    from kinmark.projects.store.inputs import NewImage
 
     root.mkdir(exist_ok=True)
     source = next((folder.parent / "photos").glob("*.jpg"))
@@ -400,7 +400,7 @@ def measure(base: Path, arguments: Any) -> list[Row]:
     start = time.perf_counter()
     from PySide6.QtWidgets import QApplication
 
-    from desktop.app import make_window
+    from kinmark.desktop.app import make_window
 
     window = make_window([])
     app = QApplication.instance()

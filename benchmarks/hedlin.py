@@ -22,8 +22,8 @@ def measure(backbone: Any, steps: int, clock: Callable[[], float]) -> list[Row]:
     """Rows of one backbone; `clock` gives seconds."""
     import torch
 
-    from engine.prompts.attention_target import HedlinConfig
-    from engine.prompts.hedlin import locate, optimise_embedding
+    from kinmark.engine.prompts.attention_target import HedlinConfig
+    from kinmark.engine.prompts.hedlin import locate, optimise_embedding
 
     def timed(work: Callable[[], Any]) -> tuple[Any, float]:
         start = clock()
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import torch
 
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
-from engine.retrieval.index import VectorIndex
+from kinmark.engine.retrieval.index import VectorIndex
 
 QUERIES = 50
 TOP = 400
 ROWS_PER_PHOTO = 6
-"""The subject's descriptor and five of sub-regions, as `engine.retrieval.descriptors` makes them."""
+"""The subject's descriptor and five of sub-regions, as `kinmark.engine.retrieval.descriptors` makes them."""
 DIMENSIONS = 363
 """Of the embedded backbone's descriptors: 192 of patches, 75 of colour, 96 learned."""
 

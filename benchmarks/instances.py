@@ -20,7 +20,7 @@ from benchmarks.common import Row, finish, mean_and_error, parser
 from benchmarks.ranking import describe_folder, ranking_rows
 from benchmarks.rendered.instances import InstanceCase, instance_cases, judge
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     DescriptorRequest,
     EngineConfig,
@@ -31,14 +31,14 @@ from engine.api import (
     Target,
     TargetFailure,
 )
-from engine.domain.masks import MaskRLE
-from engine.evaluation import instance_metrics as metrics
-from engine.instances.by_reference import InstanceFinder
-from engine.instances.decision import DEFAULT_THRESHOLD, confidence_of
-from engine.instances.picture import load_picture
-from engine.retrieval.descriptors import descriptors
-from engine.retrieval.index import VectorIndex
-from engine.session import EngineSession
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.evaluation import instance_metrics as metrics
+from kinmark.engine.instances.by_reference import InstanceFinder
+from kinmark.engine.instances.decision import DEFAULT_THRESHOLD, confidence_of
+from kinmark.engine.instances.picture import load_picture
+from kinmark.engine.retrieval.descriptors import descriptors
+from kinmark.engine.retrieval.index import VectorIndex
+from kinmark.engine.session import EngineSession
 
 ATTENTION = {"attention": 1.0, "colour": 0.0, "local": 0.0, "natural": 0.0}
 VARIANTS: dict[str, tuple[str, dict[str, float] | None]] = {

@@ -144,9 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="kinmark-large-") as temporary:
         folder = Path(temporary)
         os.environ["KINMARK_HOME"] = str(folder / "home")
-        from desktop.app import make_application, make_window
-        from projects.images import add_paths
-        from projects.project import Project
+        from kinmark.desktop.app import make_application, make_window
+        from kinmark.projects.images import add_paths
+        from kinmark.projects.project import Project
 
         with Project.create(folder / "large.kinmark") as project:
             add_paths(project, [make_large(folder / "photos", width, height)])

@@ -33,9 +33,9 @@ STAGES = {
 def make_project(folder: Path) -> Path:
     """The dogs of the sample collection; four are labelled by their truth (tuning needs them), the others wait."""
     from benchmarks.second_label import label
-    from projects.images import add_paths
-    from projects.project import Project
-    from projects.workflows.demo.truth import read_truth, samples_dir
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.demo.truth import read_truth, samples_dir
 
     truth = read_truth()
     dogs = [i for i in truth.images if any(o.category == "dog" for o in i.instances)]

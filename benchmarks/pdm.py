@@ -15,11 +15,11 @@ from PIL import Image
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
-from engine.api import DEFAULT_BACKBONE, EngineConfig, ImageInput, InstanceSettings
-from engine.instances.attention import AttentionExtractor
-from engine.instances.maps import appearance_tokens
-from engine.instances.settings import resolve
-from engine.session import EngineSession
+from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig, ImageInput, InstanceSettings
+from kinmark.engine.instances.attention import AttentionExtractor
+from kinmark.engine.instances.maps import appearance_tokens
+from kinmark.engine.instances.settings import resolve
+from kinmark.engine.session import EngineSession
 
 VARIANTS = (("one-step", "pdm", 0), ("4-step inversion", "pdm", 4), ("50-step inversion", "pdm", 50),
             ("votes, 50 steps there and back", "pdm-votes", 50))  # fmt: skip

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 from benchmarks.common import Row, finish, parser, peak_memory_mb
-from engine.imaging import load_image
-from projects.images import add_paths
-from projects.project import Project
+from kinmark.engine.imaging import load_image
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
 
 SIZE = (4000, 3000)
 WISH_MS = 25.0
@@ -40,7 +40,7 @@ def make_photos(folder: Path, count: int) -> None:
 def measure(base: Path, count: int) -> list[Row]:
     """All rows."""
     os.environ["KINMARK_HOME"] = str(base / "home")
-    from desktop.io.thumbnails import make_thumbnail
+    from kinmark.desktop.io.thumbnails import make_thumbnail
 
     folder = base / "photos"
     make_photos(folder, count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.backbone import Backbone
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
-from engine.domain.errors import KnownError
+from kinmark.engine.domain.errors import KnownError
 
 PHOTOS = (
     "astronaut.png", "chelsea.png", "coffee.png", "camera.png", "rocket.jpg", "motorcycle_left.png", "coins.png",
@@ -64,7 +64,7 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
     import torch
 
     from benchmarks.rendered import keypoints as q
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     backbones = {n: load_backbone(f, "cpu", torch.float32) for n, f in (("model", folder), ("untrained", blank))}
     card, side = backbones["model"].spec.fusion, backbones["model"].spec.input_wh[0]
@@ -106,7 +106,7 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
 def instance_rows(folder: Path, blank: Path, work: Path, chosen: Any) -> list[Row]:
     """IoU, peak and choice of every arm on scenes with a double."""
     from benchmarks.rendered import instances as iq
-    from engine.api import EngineConfig, open_engine
+    from kinmark.engine.api import EngineConfig, open_engine
 
     cases = iq.instance_cases(work / "cases", chosen.scenes, 256)
     engine = open_engine(EngineConfig(cache_dir=work / "cache"))
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--model", type=Path, default=None, help="model folder (default: the shipped one)")
     options.add_argument("--part", choices=("all", "matching", "instances"), default="all")
     chosen = options.parse_args(argv)
-    from engine.paths import resources_dir
+    from kinmark.engine.paths import resources_dir
 
     folder = chosen.model or resources_dir() / "models" / "embedded"
     if not (folder / "unet").is_dir():

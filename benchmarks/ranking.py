@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Row, finish, parser
-from engine.api import DEFAULT_BACKBONE, EngineConfig, ImageInput, InstanceSettings
-from engine.evaluation.instance_sets import read_identity_folder
-from engine.evaluation.instances import retrieval_report
-from engine.instances.attention import AttentionExtractor
-from engine.instances.settings import resolve
-from engine.retrieval.photo import PhotoFeatures, describe_photo
-from engine.retrieval.ranking import LikenessParts, RankingWeights, combine_parts, likeness_parts
-from engine.session import EngineSession
+from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig, ImageInput, InstanceSettings
+from kinmark.engine.evaluation.instance_sets import read_identity_folder
+from kinmark.engine.evaluation.instances import retrieval_report
+from kinmark.engine.instances.attention import AttentionExtractor
+from kinmark.engine.instances.settings import resolve
+from kinmark.engine.retrieval.photo import PhotoFeatures, describe_photo
+from kinmark.engine.retrieval.ranking import LikenessParts, RankingWeights, combine_parts, likeness_parts
+from kinmark.engine.session import EngineSession
 
 _NONE = RankingWeights(0.0, 0.0, 0.0, 0.0, 0, points=0.0, natural=0.0)
 WAYS: dict[str, RankingWeights] = {

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.ranking import WAYS, compare_folder
-from engine.api import DEFAULT_BACKBONE, EngineConfig
-from engine.evaluation.instance_metrics import area_under_roc
-from engine.evaluation.instances import retrieval_report
-from engine.retrieval.ranking import LikenessParts, RankingWeights, combine_parts, standardise
-from engine.session import EngineSession
+from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig
+from kinmark.engine.evaluation.instance_metrics import area_under_roc
+from kinmark.engine.evaluation.instances import retrieval_report
+from kinmark.engine.retrieval.ranking import LikenessParts, RankingWeights, combine_parts, standardise
+from kinmark.engine.session import EngineSession
 
 SETS = ("cats_named", "grocery_products")
 FITTED = ("points", "colour", "natural")

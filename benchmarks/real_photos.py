@@ -18,22 +18,22 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row, finish, parser
-from engine.api import Engine, EngineConfig, open_engine
-from engine.domain.geometry import longer_side
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.imaging import read_header
-from projects.formats.base import ReadOptions
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
-from projects.formats.registry import get_format
-from projects.images import add_paths
-from projects.pictures.contact_sheet import ACCEPTED, HUMAN, DrawnPoint, Section, Tile, draw_contact_sheet
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.demo.truth import instance_box, nearest_instance, placed
-from projects.workflows.find import find
-from projects.workflows.find_plan import FindOptions, ReferenceSpec
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.api import Engine, EngineConfig, open_engine
+from kinmark.engine.domain.geometry import longer_side
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.imaging import read_header
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.images import add_paths
+from kinmark.projects.pictures.contact_sheet import ACCEPTED, HUMAN, DrawnPoint, Section, Tile, draw_contact_sheet
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.demo.truth import instance_box, nearest_instance, placed
+from kinmark.projects.workflows.find import find
+from kinmark.projects.workflows.find_plan import FindOptions, ReferenceSpec
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 CAT = ("ear_1", "ear_2", "eye_1", "eye_2", "nose")
 GUITAR = ("sound_hole", "bridge", "left_bulge", "right_bulge", "bottom")

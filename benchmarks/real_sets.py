@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     Engine,
     EngineConfig,
@@ -39,19 +39,19 @@ from engine.api import (
     Target,
     open_engine,
 )
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.proposals import InstanceProposal, KeypointProposal
-from engine.features.efficientnet import input_side, load_network, to_pixels
-from engine.features.local_descriptor import dense_descriptor
-from engine.matching.confidence import auroc, expected_calibration_error
-from engine.matching.sampling import sample_features
-from engine.pipelines.registry import propose_keypoints
-from engine.session import EngineSession
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal
+from kinmark.engine.features.efficientnet import input_side, load_network, to_pixels
+from kinmark.engine.features.local_descriptor import dense_descriptor
+from kinmark.engine.matching.confidence import auroc, expected_calibration_error
+from kinmark.engine.matching.sampling import sample_features
+from kinmark.engine.pipelines.registry import propose_keypoints
+from kinmark.engine.session import EngineSession
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 Floats = NDArray[np.float64]
 POOL = 20

@@ -6,11 +6,11 @@
 Sets: folders of FOLDER with a `keypoints.json` (COCO) in which photos hold several instances; `--people` a COCO file of people beside
 its photos; `--mosaics` one to three photos of a set with one animal each, on one canvas; `--scenes` one to four rendered bodies of
 one identity before a blurred background. K photos are labelled with all their instances, and on the others up to 20 are asked
-for. A proposal is right if it lies on an instance that no surer proposal lies on: similarity of 0.5 (`engine.domain.alike`, named),
+for. A proposal is right if it lies on an instance that no surer proposal lies on: similarity of 0.5 (`kinmark.engine.domain.alike`, named),
 or half of the keypoints within 0.1 of the longer side of its box. PCK@0.1 is that of the instances that were found. "one" is what the same
 engine takes with one proposal a photo.
 
-`--fit` writes the model of log-odds (`engine.matching.several`) instead, from all candidate places of these runs, and says what is
+`--fit` writes the model of log-odds (`kinmark.engine.matching.several`) instead, from all candidate places of these runs, and says what is
 found on every set with a model fitted on the others (keypoints of the looks, not of the final answers).
 
 Where FOLDER is absent the benchmark says so and ends with 0.
@@ -33,15 +33,15 @@ from numpy.typing import NDArray
 from benchmarks.common import Row, finish, parser
 from benchmarks.real_sets import load_set, twins
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
-from engine.api import DEFAULT_BACKBONE, EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
-from engine.domain.alike import named_similarity
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.proposals import InstanceProposal
-from engine.matching.confidence import fit_logistic
-from engine.matching.several import FACTS, LOOKS, Place, Seeker, log_odds, proposed_keypoints
-from engine.pipelines.registry import choose_settings, propose_keypoints
-from engine.pipelines.sweep import open_seeker, prepare_proposals
-from engine.session import EngineSession
+from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig, Exemplar, ImageInput, ProposeRequest, Target
+from kinmark.engine.domain.alike import named_similarity
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.matching.confidence import fit_logistic
+from kinmark.engine.matching.several import FACTS, LOOKS, Place, Seeker, log_odds, proposed_keypoints
+from kinmark.engine.pipelines.registry import choose_settings, propose_keypoints
+from kinmark.engine.pipelines.sweep import open_seeker, prepare_proposals
+from kinmark.engine.session import EngineSession
 
 Floats = NDArray[np.float64]
 LIMIT = 20

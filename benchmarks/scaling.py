@@ -20,18 +20,18 @@ from typing import Any
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.sweep import CATEGORY, make_project
-from engine.api import EngineConfig, ProposeRequest, Target, engine_factory
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from engine.domain.runspec import RunSpec
-from engine.installation import release_text
-from engine.matching.plan.plan import Plan
-from engine.parallel.dispatch import Dispatcher
-from engine.parallel.messages import Answered, Control, Job, Opened, Ready, Reply, Shard
-from projects.project import Project
-from projects.store.inputs import NewImage, NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
+from kinmark.engine.api import EngineConfig, ProposeRequest, Target, engine_factory
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.installation import release_text
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.parallel.dispatch import Dispatcher
+from kinmark.engine.parallel.messages import Answered, Control, Job, Opened, Ready, Reply, Shard
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewImage, NewKeypoint
+from kinmark.projects.workflows.propose import ProposeOptions, propose
 
 KEYPOINTS = tuple(f"k{i}" for i in range(10))
 MODELLED = (1, 2, 4, 8, 16, 32, 64)
@@ -92,7 +92,7 @@ class _FakeEngine:
         self.pool, self.ready = FakeWorkers(workers), set[int]()
 
     def choose_settings(self, request: ProposeRequest, **_: Any) -> Any:
-        from engine.api import SettingsChoice
+        from kinmark.engine.api import SettingsChoice
 
         return SettingsChoice(Plan().to_settings(), exemplars=1, reason="fake")
 

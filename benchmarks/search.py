@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.common import Row, finish, parser
-from engine.features.compress import SharedBasis
-from engine.features.fusion import kernel_scores, l2_normalise
-from engine.features.packed import PackedMaps, PackedPart, search_parts
+from kinmark.engine.features.compress import SharedBasis
+from kinmark.engine.features.fusion import kernel_scores, l2_normalise
+from kinmark.engine.features.packed import PackedMaps, PackedPart, search_parts
 
 CHANNELS = (384, 128)
 CELLS, KEYPOINTS = 48, 17

@@ -21,21 +21,21 @@ import numpy as np
 
 from benchmarks.common import Row, finish, mean_and_error, parser
 from benchmarks.hard import hard_samples
-from engine.api import Engine, EngineConfig, open_engine
-from engine.domain.geometry import longer_side
-from projects.formats.dataset import Dataset, DatasetImage
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.demo.truth import (
+from kinmark.engine.api import Engine, EngineConfig, open_engine
+from kinmark.engine.domain.geometry import longer_side
+from kinmark.projects.formats.dataset import Dataset, DatasetImage
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.demo.truth import (
     exemplar_image,
     instance_box,
     nearest_instance,
     placed,
     read_truth,
 )
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 SWEEP, AHEAD = 6, 2
 """Photos per request of the window's sweep, and of its improvement of the photos ahead."""

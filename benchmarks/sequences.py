@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.keypoints import KeypointSchema
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import sys, time
 start = time.perf_counter()
 from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtWidgets import QApplication
-from desktop import app
+from kinmark.desktop import app
 painted = []
 class Watch(QApplication):
     def notify(self, receiver, event):
@@ -38,10 +38,10 @@ sys.stdout.write(f"PAINT {painted[0]}")
 """
 WORK = (
     ("empty Python process", ["-c", "pass"]),
-    ("kinmark --help", ["-m", "desktop.main", "--help"]),
-    ("import engine", ["-c", "import engine"]),
-    ("import engine.api", ["-c", "import engine.api"]),
-    ("import projects.project", ["-c", "import projects.project"]),
+    ("kinmark --help", ["-m", "kinmark.desktop.main", "--help"]),
+    ("import kinmark.engine", ["-c", "import kinmark.engine"]),
+    ("import kinmark.engine.api", ["-c", "import kinmark.engine.api"]),
+    ("import kinmark.projects.project", ["-c", "import kinmark.projects.project"]),
 )
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.rendered import keypoints as q
-from engine.evaluation.pck import hits
-from engine.features.cache import decode_map, encode_map
-from engine.features.compress import SharedBasis, quantise
+from kinmark.engine.evaluation.pck import hits
+from kinmark.engine.features.cache import decode_map, encode_map
+from kinmark.engine.features.compress import SharedBasis, quantise
 
 DIMS = ((32, 32), (64, 64), (96, 64), (128, 96), (192, 96))
 """Dimensions kept of the diffusion part and of the second descriptor."""
@@ -32,7 +32,7 @@ class Storage:
     """The shipped model and every way of storing its maps; results are collected pair by pair."""
 
     def __init__(self) -> None:
-        from engine.backbones.loading import load_backbone
+        from kinmark.engine.backbones.loading import load_backbone
 
         backbone = load_backbone("embedded", "cpu", "fp32")
         card = backbone.spec.fusion

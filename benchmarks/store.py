@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.common import Row, finish, parser
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from engine.domain.runspec import RunSpec
-from projects.project import Project
-from projects.store.inputs import NewImage, NewInstance, NewKeypoint
-from projects.store.queries import ImageFilter
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewImage, NewInstance, NewKeypoint
+from kinmark.projects.store.queries import ImageFilter
 
 KEYPOINTS = tuple(f"k{i}" for i in range(20))
 BATCH = 5000

@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import Row, finish, parser
-from engine.api import FIRST_LOOK, Engine, EngineConfig, MatchSettings, open_engine
-from engine.paths import resources_dir
-from projects.project import Project
-from projects.workflows.importing import ImportOptions, import_file
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.api import FIRST_LOOK, Engine, EngineConfig, MatchSettings, open_engine
+from kinmark.engine.paths import resources_dir
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 CATEGORY = "dog"
 CUT = 0.08
@@ -58,7 +58,7 @@ def make_photos(folder: Path, count: int) -> tuple[Path, dict]:
 
 def make_project(base: Path, count: int) -> Project:
     """A project of the crops with one labelled photo."""
-    from projects.images import add_paths
+    from kinmark.projects.images import add_paths
 
     folder, labels = make_photos(base / "photos", count)
     (base / "labels.json").write_text(json.dumps(labels), encoding="utf-8")

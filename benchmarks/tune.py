@@ -32,7 +32,7 @@ from benchmarks.tune_material import (
     rendered_exemplars,
 )
 from benchmarks.tune_tables import gain_rows, gain_table, proposal_rows, proposal_table
-from engine.api import EngineConfig, Exemplar, TuneRequest
+from kinmark.engine.api import EngineConfig, Exemplar, TuneRequest
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "single": ("single", {}),
@@ -76,7 +76,7 @@ def _run_cells(
     rows_of: Callable[[Sequence[dict[str, Any]]], list[Row]],
 ) -> list[Row]:  # fmt: skip
     """Measure the cells that the JSON file does not hold yet; it is written after each."""
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
     known = _known_cells(options.json)
     session = EngineSession(EngineConfig(device=options.device, cache_dir=folder / "cache", threads=options.threads))
@@ -96,12 +96,12 @@ def _propose_once(
     session: Any, options: Any, category: str, count: int, kind: str, seed: int, folder: Path
 ) -> dict[str, Any]:
     """Tune as a project does, then propose on the other pictures from all labelled ones under both prompts."""
-    from engine.prompts.files import read_card
-    from engine.prompts.saved import load_saved
-    from engine.tuning.heldout import figures
-    from engine.tuning.job import tune_prompt
-    from engine.tuning.material import Split, make_labelled
-    from engine.tuning.proposals import ProposalJudge
+    from kinmark.engine.prompts.files import read_card
+    from kinmark.engine.prompts.saved import load_saved
+    from kinmark.engine.tuning.heldout import figures
+    from kinmark.engine.tuning.job import tune_prompt
+    from kinmark.engine.tuning.material import Split, make_labelled
+    from kinmark.engine.tuning.proposals import ProposalJudge
 
     if options.data is None:
         labelled, test, schema = material(category, count, options.test, seed, folder)
@@ -148,8 +148,8 @@ def _known_cells(path: Path | None) -> list[dict[str, Any]]:
 def _tune_once(
     session: Any, options: Any, category: str, count: int, kind: str, seed: int, folder: Path
 ) -> dict[str, Any]:
-    from engine.prompts.files import read_card
-    from engine.tuning.job import tune_prompt
+    from kinmark.engine.prompts.files import read_card
+    from kinmark.engine.tuning.job import tune_prompt
 
     test: list[Exemplar] = []
     if options.dataset is not None:
@@ -189,11 +189,11 @@ def _given(pairs: Sequence[str]) -> dict[str, Any]:
 
 def run_speed(options: Any, folder: Path) -> list[Row]:
     """Steps per second and memory of activations, with and without gradient checkpointing."""
-    from engine.session import EngineSession
-    from engine.tuning.material import make_material
-    from engine.tuning.options import TuningOptions
-    from engine.tuning.run import TuningRun
-    from engine.tuning.start import make_learner
+    from kinmark.engine.session import EngineSession
+    from kinmark.engine.tuning.material import make_material
+    from kinmark.engine.tuning.options import TuningOptions
+    from kinmark.engine.tuning.run import TuningRun
+    from kinmark.engine.tuning.start import make_learner
 
     session = EngineSession(EngineConfig(device=options.device, cache_bytes=0, threads=options.threads))
     exemplars, schema = rendered_exemplars("dog", 8, 0, folder / "speed")

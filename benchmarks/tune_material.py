@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.api import Exemplar, ImageInput
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.api import Exemplar, ImageInput
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 SIDE = 288
 ALL = ("dog", "bird", "car")
@@ -54,7 +54,7 @@ def rendered_exemplars(category: str, count: int, first: int, folder: Path) -> t
 def drawn_exemplars(count: int, seed: int, folder: Path) -> tuple[list[Exemplar], KeypointSchema]:
     """`count` drawn side views of puppets (benchmarks/sequences.py): a kind of thing that the model never saw."""
     from benchmarks.sequences import side_views
-    from engine.domain.geometry import box_of_points
+    from kinmark.engine.domain.geometry import box_of_points
 
     film = side_views(count, seed)
     found = []
@@ -96,9 +96,9 @@ def material(
 
 def photographed(file: Path, images: Path, category: str, count: int) -> tuple[list[Exemplar], KeypointSchema]:
     """Up to `count` labelled instances of a COCO keypoint file with at least five keypoints, and their schema."""
-    from projects.formats import coco_read
-    from projects.formats.base import ReadOptions
-    from projects.workflows.annotator import samples_of
+    from kinmark.projects.formats import coco_read
+    from kinmark.projects.formats.base import ReadOptions
+    from kinmark.projects.workflows.annotator import samples_of
 
     dataset, _ = coco_read.read(file, ReadOptions(images_root=images))
     own = next(c for c in dataset.categories if c.name == category)

@@ -14,12 +14,12 @@ from PySide6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
 from PySide6.QtGui import QImageReader
 from PySide6.QtWidgets import QApplication
 
-from desktop.error_texts import use_language
-from desktop.program import Program
-from desktop.signals import SignalDoor
-from desktop.theme.icons import icon
-from desktop.window.main_window import MainWindow
-from engine.paths import resources_dir
+from kinmark.desktop.error_texts import use_language
+from kinmark.desktop.program import Program
+from kinmark.desktop.signals import SignalDoor
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.window.main_window import MainWindow
+from kinmark.engine.paths import resources_dir
 
 SWITCH_INTERVAL_S = 0.001
 LEAVE_AGAIN_MS = 200

@@ -11,9 +11,9 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from engine.domain.errors import AppError
-from engine.domain.texts import Text, filled
-from engine.paths import resources_dir
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.texts import Text, filled
+from kinmark.engine.paths import resources_dir
 
 _language = "en"
 

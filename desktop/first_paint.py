@@ -6,9 +6,9 @@ import os
 import sys
 import time
 
-from engine.domain.errors import KnownError
-from engine.domain.texts import said
-from projects.qt_platform import LIBRARIES, install_hint, libraries_problem
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.qt_platform import LIBRARIES, install_hint, libraries_problem
 
 TIMEOUT_MS = 120_000
 
@@ -26,7 +26,7 @@ def first_paint() -> float:
         from PySide6.QtCore import QEvent, QEventLoop, QObject, QTimer
         from PySide6.QtWidgets import QWidget
 
-        from desktop.app import make_application, make_window
+        from kinmark.desktop.app import make_application, make_window
     except ImportError as error:
         raise KnownError(said("The window cannot open: {0}", error), install_hint(LIBRARIES)) from None
 

@@ -11,8 +11,8 @@ from types import TracebackType
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.error_texts import hint_of, message_of
-from engine.domain.errors import AppError, BugError
+from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.engine.domain.errors import AppError, BugError
 
 log = logging.getLogger("kinmark.window")
 
@@ -71,7 +71,7 @@ class Messages(QObject):
 
     def bug(self, error: BaseException) -> None:
         """Anything unexpected: a report file and the crash window. Nothing accepted is lost: it is in the database."""
-        from projects.crash import write_crash_report
+        from kinmark.projects.crash import write_crash_report
 
         report = write_crash_report(error, getattr(error, "user_message", "using the window"))
         details = getattr(error, "details", "") or "".join(traceback.format_exception(error))

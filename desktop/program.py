@@ -8,20 +8,20 @@ from typing import Any
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
 
-from desktop.engine_thread.service import EngineService
-from desktop.io.photos import PhotoStore
-from desktop.io.pool import IoPool
-from desktop.io.thumbnails import ThumbnailStore
-from desktop.messages import Messages
-from desktop.settings import Settings, SettingsStore
-from desktop.theme.apply import apply_theme
+from kinmark.desktop.engine_thread.service import EngineService
+from kinmark.desktop.io.photos import PhotoStore
+from kinmark.desktop.io.pool import IoPool
+from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.messages import Messages
+from kinmark.desktop.settings import Settings, SettingsStore
+from kinmark.desktop.theme.apply import apply_theme
 
 
 def engine_config(settings: Settings, prompts_dir: Path | None) -> Any:
     """How the engine thread opens its engine: one processor is left to the window."""
     import os
 
-    from engine.api import EngineConfig
+    from kinmark.engine.api import EngineConfig
 
     threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
     return EngineConfig(
@@ -59,12 +59,12 @@ class Program(QObject):
         self.apply_theme()
 
     def _make_engine(self) -> Any:
-        from engine.api import open_engine
+        from kinmark.engine.api import open_engine
 
         return open_engine(engine_config(self.settings.current, self._prompts_dir))
 
     def _open_project(self, folder: Path) -> Any:
-        from projects.project import Project
+        from kinmark.projects.project import Project
 
         return Project.open(folder, read_only=self._read_only)
 

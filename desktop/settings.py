@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from engine.paths import settings_dir
+from kinmark.engine.paths import settings_dir
 
 
 @dataclass(frozen=True)

@@ -8,31 +8,31 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from desktop.canvas.intents import FinishPlacing
-from desktop.panels.evidence_panel import EvidencePanel
-from desktop.panels.image_panel import ImagePanel
-from desktop.panels.instance_panel import InstancePanel
-from desktop.panels.queue_panel import QueuePanel
-from desktop.panels.target_view import TargetView
-from desktop.program import Program
-from desktop.services.caretaker import Caretaker
-from desktop.services.folder_watch import FolderWatch
-from desktop.services.indexer import Indexer
-from desktop.services.project_session import ProjectSession
-from desktop.session.cut_off import CutOffJobs
-from desktop.session.editor import Editor
-from desktop.session.finding_texts import finding_text
-from desktop.session.jobs import EngineJobs
-from desktop.session.labelling import Labelling
-from desktop.session.place import place_from_setting
-from desktop.session.queue import ReviewQueue
-from desktop.session.regrouper import Regrouper
-from desktop.session.reviewer import Reviewer
-from desktop.session.shown import ShownInstance
-from desktop.session.tuning import PromptTuning
-from engine.domain.errors import AppError
-from engine.domain.proposals import SimilarityMap
-from projects.store.rows import ImageRow
+from kinmark.desktop.canvas.intents import FinishPlacing
+from kinmark.desktop.panels.evidence_panel import EvidencePanel
+from kinmark.desktop.panels.image_panel import ImagePanel
+from kinmark.desktop.panels.instance_panel import InstancePanel
+from kinmark.desktop.panels.queue_panel import QueuePanel
+from kinmark.desktop.panels.target_view import TargetView
+from kinmark.desktop.program import Program
+from kinmark.desktop.services.caretaker import Caretaker
+from kinmark.desktop.services.folder_watch import FolderWatch
+from kinmark.desktop.services.indexer import Indexer
+from kinmark.desktop.services.project_session import ProjectSession
+from kinmark.desktop.session.cut_off import CutOffJobs
+from kinmark.desktop.session.editor import Editor
+from kinmark.desktop.session.finding_texts import finding_text
+from kinmark.desktop.session.jobs import EngineJobs
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.place import place_from_setting
+from kinmark.desktop.session.queue import ReviewQueue
+from kinmark.desktop.session.regrouper import Regrouper
+from kinmark.desktop.session.reviewer import Reviewer
+from kinmark.desktop.session.shown import ShownInstance
+from kinmark.desktop.session.tuning import PromptTuning
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.proposals import SimilarityMap
+from kinmark.projects.store.rows import ImageRow
 
 HEAT_DELAY_MS = 180
 PREFETCH_DELAY_MS = 40
@@ -219,7 +219,7 @@ class Workspace(QObject):
 
     def next_unseen(self) -> None:
         """The next photo that nobody looked at."""
-        from projects.store.queries.images import ImageFilter
+        from kinmark.projects.store.queries.images import ImageFilter
 
         current = self.labelling.image.id if self.labelling.image else None
         unseen = [i for i in self.session.queries.image_ids(ImageFilter(state="unseen")) if i != current]
@@ -269,7 +269,7 @@ class Workspace(QObject):
 
     def _source_intent(self, intent: object) -> None:
         """The source is looked at, not edited: a click on a keypoint focuses it on both sides."""
-        from desktop.canvas.intents import FocusPoint
+        from kinmark.desktop.canvas.intents import FocusPoint
 
         if isinstance(intent, FocusPoint):
             self.labelling.focus(intent.index)

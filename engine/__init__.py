@@ -1,6 +1,6 @@
 """The models: diffusion features, matching, prompts, instances, retrieval, evaluation.
 
-Importing this package loads no torch. `engine.api` is the door for the layers above.
+Importing this package loads no torch. `kinmark.engine.api` is the door for the layers above.
 """
 
 import os

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from engine.domain.errors import UnreadableImageError
-from engine.domain.texts import said
-from engine.remote import local_file, url_of
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.remote import local_file, url_of
 
 IMAGE_SUFFIXES = frozenset(
     {

@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from engine.paths import resources_dir
+from kinmark.engine.paths import resources_dir
 
 COMMIT_DIGITS = 12
 
@@ -98,9 +98,9 @@ def explain_torch() -> dict[str, str]:
 
 
 def load_plugins() -> None:
-    """Ask for the engine's kinds of plug-ins once, so that `engine.plugins.problems` names the broken ones. Imports torch."""
-    from engine.backbones.registry import list_specs
-    from engine.features.descriptors import descriptor_names
+    """Ask for the engine's kinds of plug-ins once, so that `kinmark.engine.plugins.problems` names the broken ones. Imports torch."""
+    from kinmark.engine.backbones.registry import list_specs
+    from kinmark.engine.features.descriptors import descriptor_names
 
     list_specs()
     descriptor_names()

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from engine.domain.errors import AppError
+from kinmark.engine.domain.errors import AppError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

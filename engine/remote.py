@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
-from engine.domain.texts import said
-from engine.paths import cache_dir, settings_dir
+from kinmark.engine.domain.errors import KnownError, UnreadableImageError, UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import cache_dir, settings_dir
 
 FOLDER = "kinmark-remote"
 """Name of the cache's folder: a path below a folder of this name stands for an address, on every machine."""

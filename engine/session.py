@@ -13,33 +13,33 @@ from pathlib import Path
 
 import torch
 
-from engine.backbones.backbone import Backbone
-from engine.backbones.devices import choose_device, choose_dtype, dtype_name, memory_bytes
-from engine.backbones.loading import load_backbone
-from engine.backbones.memory import (
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.devices import choose_device, choose_dtype, dtype_name, memory_bytes
+from kinmark.engine.backbones.loading import load_backbone
+from kinmark.engine.backbones.memory import (
     DeviceLostError,
     MemoryLadder,
     device_lost,
     is_device_lost,
     is_out_of_memory,
 )
-from engine.backbones.prompt import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
-from engine.domain.errors import (
+from kinmark.engine.backbones.prompt import AUTO_PROMPT, EMPTY_PROMPT, SAVED_PREFIX, TEXT_PREFIX, Prompt
+from kinmark.engine.domain.errors import (
     ModelCorruptError,
     ModelMissingError,
     OutOfMemoryError,
     UnreadableImageError,
     UserInputError,
 )
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.features.cache import FeatureCache
-from engine.features.efficientnet import NaturalFeatures, open_natural
-from engine.features.extractor import FeatureExtractor
-from engine.features.views import ImageSource, ImageView, whole_view
-from engine.heads.store import HeadStore
-from engine.paths import cache_dir, data_dir
-from engine.requests import DEFAULT_BACKBONE, EngineConfig, EngineInfo, ImageInput
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.cache import FeatureCache
+from kinmark.engine.features.efficientnet import NaturalFeatures, open_natural
+from kinmark.engine.features.extractor import FeatureExtractor
+from kinmark.engine.features.views import ImageSource, ImageView, whole_view
+from kinmark.engine.heads.store import HeadStore
+from kinmark.engine.paths import cache_dir, data_dir
+from kinmark.engine.requests import DEFAULT_BACKBONE, EngineConfig, EngineInfo, ImageInput
 
 log = logging.getLogger(__name__)
 
@@ -180,13 +180,13 @@ class EngineSession:
         return (*self.config.prompt_dirs, data_dir() / "prompts")
 
     def _saved_class_prompt(self, category: str, model: Backbone) -> Prompt | None:
-        from engine.prompts.saved import kept_prompt
+        from kinmark.engine.prompts.saved import kept_prompt
 
         return kept_prompt(category, model, self.prompt_dirs)
 
     def _saved_prompt(self, prompt_id: str, model: Backbone) -> Prompt:
-        from engine.prompts.files import find_prompt
-        from engine.prompts.saved import load_saved
+        from kinmark.engine.prompts.files import find_prompt
+        from kinmark.engine.prompts.saved import load_saved
 
         return load_saved(find_prompt(prompt_id, self.prompt_dirs), model)
 
@@ -236,7 +236,7 @@ class EngineSession:
 
     def _all_decode(self, views: Sequence[ImageView]) -> bool:
         """Whether every image of a batch decodes (one truncated file must not cost its neighbours)."""
-        from engine.features.views import needed_side
+        from kinmark.engine.features.views import needed_side
 
         try:
             for view in views:

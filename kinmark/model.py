@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.api import DEFAULT_BACKBONE, Engine, EngineConfig, ImageInput, MatchRequest, MatchSettings, Target
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import ImageTransform
+from kinmark.engine.api import DEFAULT_BACKBONE, Engine, EngineConfig, ImageInput, MatchRequest, MatchSettings, Target
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import ImageTransform
 
 if TYPE_CHECKING:
-    from engine.local import LocalEngine
+    from kinmark.engine.local import LocalEngine
 
 Method = Literal["nn", "bilinear", "softargmax", "kernel_softargmax"]
 
@@ -50,7 +50,7 @@ class Features:
 
     def at(self, xy: ArrayLike) -> NDArray[np.float32]:
         """Feature vectors `[N, C]` at photo pixels `[N, 2]`, read bilinearly and L2-normalised."""
-        from engine.pipelines.photo import vectors_at
+        from kinmark.engine.pipelines.photo import vectors_at
 
         return vectors_at(self.array, self.to_cells(_points(xy)))
 
@@ -77,7 +77,7 @@ class Model:
         self, backbone: str = DEFAULT_BACKBONE, *, device: str = "auto", dtype: str = "auto", threads: int = 0,
         cache_dir: Path | str | None = None, prompt_dirs: tuple[Path, ...] = (),
     ) -> None:  # fmt: skip
-        from engine.local import LocalEngine
+        from kinmark.engine.local import LocalEngine
 
         self.backbone = str(backbone)
         folder = Path(cache_dir) if cache_dir is not None else None
@@ -86,7 +86,7 @@ class Model:
 
     @property
     def engine(self) -> Engine:
-        """The engine behind it, for what has no verb here (`engine.api.Engine`)."""
+        """The engine behind it, for what has no verb here (`kinmark.engine.api.Engine`)."""
         return self._engine
 
     def features(self, photo: Path | str, *, prompt: str = "empty", diffusion_only: bool = False) -> Features:
@@ -99,7 +99,7 @@ class Model:
         Raises:
             UnreadableImageError: not there, or no photo. UserInputError: an unknown backbone or prompt.
         """
-        from engine.pipelines.photo import photo_features
+        from kinmark.engine.pipelines.photo import photo_features
 
         made = photo_features(
             self._local().session, _image(photo), backbone=self.backbone, prompt=prompt,

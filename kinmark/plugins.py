@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.backbones.spec import BackboneSpec, FusionSpec, InstanceSpec
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.keypoints import Visibility as KeypointVisibility
-from engine.domain.masks import MaskRLE
-from projects.formats.base import ReadOptions, WriteOptions, bad, tick
-from projects.formats.dataset import (
+from kinmark.engine.backbones.spec import BackboneSpec, FusionSpec, InstanceSpec
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.keypoints import Visibility as KeypointVisibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats.base import ReadOptions, WriteOptions, bad, tick
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -21,10 +21,10 @@ from projects.formats.dataset import (
     Report,
     ReportItem,
 )
-from projects.formats.registry import FormatSpec
+from kinmark.projects.formats.registry import FormatSpec
 
 if TYPE_CHECKING:
-    from engine.features.fusion import DenseDescriptor
+    from kinmark.engine.features.fusion import DenseDescriptor
 
 __all__ = [
     "BackboneSpec", "Dataset", "DatasetCategory", "DatasetImage", "DatasetInstance", "DatasetKeypoint", "DenseDescriptor",
@@ -35,7 +35,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "DenseDescriptor":
-        from engine.features.fusion import DenseDescriptor
+        from kinmark.engine.features.fusion import DenseDescriptor
 
         return DenseDescriptor
     raise AttributeError(name)

@@ -9,12 +9,24 @@ from types import TracebackType
 
 import numpy as np
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.model import Model
+from kinmark.projects.formats.dataset import Report
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project as StoredProject
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.find import find
+from kinmark.projects.workflows.find_plan import FindOptions, ReferenceSpec
+from kinmark.projects.workflows.importing import ImportOptions, import_file
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
+from kinmark.projects.workflows.telling_apart import left_out_text
 from kinmark.records import (
     VISIBILITIES,
     Box,
@@ -28,18 +40,6 @@ from kinmark.records import (
     Photo,
     Proposal,
 )
-from projects.formats.dataset import Report
-from projects.images import add_paths
-from projects.project import Project as StoredProject
-from projects.store.inputs import NewKeypoint
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.find import find
-from projects.workflows.find_plan import FindOptions, ReferenceSpec
-from projects.workflows.importing import ImportOptions, import_file
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
-from projects.workflows.telling_apart import left_out_text
 
 Placed = Keypoint | tuple[float, float] | None
 """A keypoint as given to `label`: (x, y) visible, a `Keypoint`, or None for absent."""
@@ -73,7 +73,7 @@ class Project:
 
     @property
     def stored(self) -> StoredProject:
-        """The class behind it (`projects.project.Project`), for what has no verb here."""
+        """The class behind it (`kinmark.projects.project.Project`), for what has no verb here."""
         return self._stored
 
     @property

@@ -240,7 +240,7 @@ def main() -> int:
         check_python()
         extras = ("test",) if options.command == "test" else ()
         install(extras, wants_cuda(options.torch))
-        kinmark = [str(venv_python()), "-m", "desktop.main"]
+        kinmark = [str(venv_python()), "-m", "kinmark.desktop.main"]
         if options.command == "test":
             check_qt("offscreen")
             return test(options.arguments)

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import check_wheel
 
-from projects.qt_platform import LIBRARIES
+from kinmark.projects.qt_platform import LIBRARIES
 
 ROOT = check_wheel.ROOT
 DIST = ROOT / "dist"
@@ -50,7 +50,7 @@ import sys
 
 sys.path.insert(0, os.path.join(sys._MEIPASS, "site"))
 multiprocessing.freeze_support()  # a worker process is this program, started again
-from desktop.main import main
+from kinmark.desktop.main import main
 
 sys.exit(main())
 '''

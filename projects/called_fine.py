@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from projects.store.queries import Queries
+from kinmark.projects.store.queries import Queries
 
 if TYPE_CHECKING:
-    from projects.workflows.check import Finding
+    from kinmark.projects.workflows.check import Finding
 
 FINE = "check.fine"
 """Setting: name of the finding -> `[x, y]` (xy_image) of its keypoint then, None for findings about a whole instance."""

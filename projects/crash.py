@@ -9,7 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
-from engine.paths import log_dir
+from kinmark.engine.paths import log_dir
 
 
 def write_crash_report(error: BaseException, doing: str) -> Path:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from engine import plugins
-from engine.api import EngineConfig, open_engine
-from engine.domain.errors import AppError
-from engine.installation import explain_torch, load_plugins, version_text
-from engine.paths import cache_dir, data_dir, log_dir, resources_dir, settings_dir
-from projects.qt_platform import install_hint, missing_libraries, window_problem
+from kinmark.engine import plugins
+from kinmark.engine.api import EngineConfig, open_engine
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.installation import explain_torch, load_plugins, version_text
+from kinmark.engine.paths import cache_dir, data_dir, log_dir, resources_dir, settings_dir
+from kinmark.projects.qt_platform import install_hint, missing_libraries, window_problem
 
 _PACKAGES = (
     "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
@@ -80,7 +80,7 @@ def _torch(report: Diagnosis) -> dict[str, str]:
 
 def plugin_rows(report: Diagnosis) -> dict[str, str]:
     """Every entry of other packages; all are loaded here, so that a broken one is seen."""
-    from projects.formats.registry import FORMATS
+    from kinmark.projects.formats.registry import FORMATS
 
     with contextlib.suppress(ImportError):  # without torch the section above says so
         load_plugins()

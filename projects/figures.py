@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from engine.domain.runspec import RunSpec
+from kinmark.engine.domain.runspec import RunSpec
 
 BINS = 10
 HISTORY = 200_000

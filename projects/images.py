@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import remote
-from engine.domain.errors import KnownError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
-from projects.project import Project
-from projects.store.changes import OpChanges
-from projects.store.inputs import NewImage
-from projects.store.queries import ImageFilter
-from projects.store.rows import ImageRow
+from kinmark.engine import remote
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
+from kinmark.projects.project import Project
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import NewImage
+from kinmark.projects.store.queries import ImageFilter
+from kinmark.projects.store.rows import ImageRow
 
 BATCH = 500
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv"})

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api import open_models
-from engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
-from engine.domain.progress import CancelToken, Progress
+from kinmark.engine.api import open_models
+from kinmark.engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
+from kinmark.engine.domain.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
-    from engine.models.recommend import Recommendation
+    from kinmark.engine.models.recommend import Recommendation
 
 
 def list_models() -> tuple[ModelRow, ...]:

@@ -10,10 +10,10 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from engine.domain.errors import ProjectError, UserInputError
-from engine.domain.texts import said
-from projects.store import backup, inspection, migrate
-from projects.store.database import DATABASE_NAME, connect, translated_errors
+from kinmark.engine.domain.errors import ProjectError, UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store import backup, inspection, migrate
+from kinmark.projects.store.database import DATABASE_NAME, connect, translated_errors
 
 CLEAN_NOTE = "closed.json"
 MAX_PATH_BYTES = 480

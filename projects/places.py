@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.api import MAX_INSTANCES
-from engine.domain.keypoints import InstanceKeypoints
-from projects.several import AUTO, ONE, checked_instances, keypoints_from_json, points_to_json
-from projects.store.queries import Queries
-from projects.store.rows import CategoryRow
+from kinmark.engine.api import MAX_INSTANCES
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.projects.several import AUTO, ONE, checked_instances, keypoints_from_json, points_to_json
+from kinmark.projects.store.queries import Queries
+from kinmark.projects.store.rows import CategoryRow
 
 LEARNED_LEAST = 10
 """Where labels show several in a photo, at least so many are looked for in others; twice the most that are labelled, if more."""

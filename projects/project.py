@@ -2,7 +2,7 @@
 
     with Project.create(folder) as project:
         [category] = project.operations.add_category("otter", KeypointSchema(("nose", "tail"))).ids
-        add_paths(project, [photos])                      # projects.images
+        add_paths(project, [photos])                      # kinmark.projects.images
         image = project.queries.images(limit=1)[0]
         nose, tail = project.queries.category(category).definition_ids
         project.operations.add_instance(image.id, category, [NewKeypoint(nose, 10.5, 20.0)])
@@ -24,17 +24,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from engine.domain.errors import ProjectError, UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.texts import said
-from projects import opening
-from projects.store import backup, derived, lock, migrate, undo
-from projects.store.changes import HUB, OpChanges
-from projects.store.database import DATABASE_NAME, WITHOUT_LOCK, read_engine, translated_errors, write_engine
-from projects.store.operations import Operations
-from projects.store.operations.base import Op, Runner
-from projects.store.queries import Queries
-from projects.store.undo import Step
+from kinmark.engine.domain.errors import ProjectError, UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.texts import said
+from kinmark.projects import opening
+from kinmark.projects.store import backup, derived, lock, migrate, undo
+from kinmark.projects.store.changes import HUB, OpChanges
+from kinmark.projects.store.database import DATABASE_NAME, WITHOUT_LOCK, read_engine, translated_errors, write_engine
+from kinmark.projects.store.operations import Operations
+from kinmark.projects.store.operations.base import Op, Runner
+from kinmark.projects.store.queries import Queries
+from kinmark.projects.store.undo import Step
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ class Project:
     Attributes:
         folder: the project folder (absolute).
         read_only: whether writing is refused.
-        queries: everything that can be asked (frozen rows out); see `projects.store.queries`.
-        operations: everything that can be done (each returns `OpChanges`); see `projects.store.operations`.
+        queries: everything that can be asked (frozen rows out); see `kinmark.projects.store.queries`.
+        operations: everything that can be done (each returns `OpChanges`); see `kinmark.projects.store.operations`.
         on_change: called as `listener(changes, initiator)` in this thread after every change made through this object.
     """
 

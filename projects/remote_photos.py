@@ -1,17 +1,17 @@
-"""Adding photos that lie at an address; after that they are photos like any other (`engine.remote`: fetched when they are read)."""
+"""Adding photos that lie at an address; after that they are photos like any other (`kinmark.engine.remote`: fetched when they are read)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine import remote
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import UNREADABLE_PHOTOS, is_image_path
-from projects.images import AddReport, described, duplicates_of
-from projects.project import Project
-from projects.store.inputs import NewImage
+from kinmark.engine import remote
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import UNREADABLE_PHOTOS, is_image_path
+from kinmark.projects.images import AddReport, described, duplicates_of
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewImage
 
 
 def split_addresses(given: Sequence[str]) -> tuple[list[str], list[Path]]:
@@ -31,7 +31,7 @@ def add_addresses(
 ) -> AddReport:
     """Add every photo at and below the addresses in one undoable step; each is read once, for its size and its hash.
 
-    The addresses are allowed from now on (see `engine.remote`). What was read before a cancellation is not added.
+    The addresses are allowed from now on (see `kinmark.engine.remote`). What was read before a cancellation is not added.
 
     Raises:
         UserInputError: an address with a password, or nothing there. KnownError: not reachable, or its driver is missing.

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from projects.store.queries import ImageFilter, Queries
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.queries import ImageFilter, Queries
 
 STRATEGIES = ("uncertain", "sure", "name", "informative", "disagreement", "sides", "missing", "check")
 HARDLY_FOUND = 0.25

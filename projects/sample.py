@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from engine.paths import data_dir
+from kinmark.engine.paths import data_dir
 
 
 def sample_folder() -> Path:
@@ -16,10 +16,10 @@ def sample_folder() -> Path:
 
 def make_sample_project(folder: Path) -> Path:
     """Make it (pool thread): photos, categories, one labelled photo of each; complete or not there at all."""
-    from projects.images import add_paths
-    from projects.project import Project
-    from projects.store.inputs import NewKeypoint
-    from projects.workflows.demo.truth import exemplar_image, read_truth, samples_dir
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
+    from kinmark.projects.store.inputs import NewKeypoint
+    from kinmark.projects.workflows.demo.truth import exemplar_image, read_truth, samples_dir
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="sample-") as temporary:

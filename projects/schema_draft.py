@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema
-from projects.formats.schemas import guess_pairs
-from projects.store.rows import CategoryRow
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.formats.schemas import guess_pairs
+from kinmark.projects.store.rows import CategoryRow
 
 _SIDE_WORDS = {"left": "l", "lft": "l", "l": "l", "right": "r", "rgt": "r", "r": "r", "links": "l", "rechts": "r"}
 

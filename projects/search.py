@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from projects.store.models import DOUBT
-from projects.store.queries.images import EXHAUSTIVE, ImageFilter
-from projects.store.rows import CategoryRow
+from kinmark.projects.store.models import DOUBT
+from kinmark.projects.store.queries.images import EXHAUSTIVE, ImageFilter
+from kinmark.projects.store.rows import CategoryRow
 
 KEYS = ("conf", "kp", "lacks", "tag", "state", "id", "split", "category", "file", "all", "n")
 

@@ -18,23 +18,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.api import Engine, EngineConfig, ImageInput, MatchRequest, MatchSettings, Target, open_engine
-from engine.domain.errors import AppError, OperationCancelled
-from engine.domain.geometry import longer_side
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken
-from engine.installation import version_text
-from engine.paths import resources_dir
-from projects.formats.base import ReadOptions
-from projects.formats.registry import get_format
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.demo.run import label_exemplar
-from projects.workflows.demo.steps import score_proposals
-from projects.workflows.demo.truth import Score, exemplar_image, read_truth, samples_dir
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.api import Engine, EngineConfig, ImageInput, MatchRequest, MatchSettings, Target, open_engine
+from kinmark.engine.domain.errors import AppError, OperationCancelled
+from kinmark.engine.domain.geometry import longer_side
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.installation import version_text
+from kinmark.engine.paths import resources_dir
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.demo.run import label_exemplar
+from kinmark.projects.workflows.demo.steps import score_proposals
+from kinmark.projects.workflows.demo.truth import Score, exemplar_image, read_truth, samples_dir
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 CATEGORY = "dog"
 TARGETS = 3

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.api import MAX_INSTANCES
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import InstanceKeypoints
-from engine.domain.texts import said
+from kinmark.engine.api import MAX_INSTANCES
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.texts import said
 
 AUTO, ONE = "auto", "one"
 

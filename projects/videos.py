@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.api import DEFAULT_BACKBONE, DescriptorRequest, Engine, ImageInput, Target, TargetFailure
-from engine.domain.errors import KnownError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.clips import clip_stem
-from projects.images import VIDEO_SUFFIXES, AddReport, add_paths
-from projects.project import Project
+from kinmark.engine.api import DEFAULT_BACKBONE, DescriptorRequest, Engine, ImageInput, Target, TargetFailure
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.clips import clip_stem
+from kinmark.projects.images import VIDEO_SUFFIXES, AddReport, add_paths
+from kinmark.projects.project import Project
 
 SETTING = "videos"
 FOLDER = "frames"

@@ -97,7 +97,7 @@ def test_the_measures_see_what_they_should() -> None:
 
 
 def test_our_packages_are_imported_by_their_full_names() -> None:
-    """`import engine` works where the checkout is the working folder, and is then another module than `kinmark.engine`."""
+    """`import kinmark.engine` works where the checkout is the working folder, and is then another module than `kinmark.engine`."""
     short = []
     for folder in (*FOLDERS, "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):

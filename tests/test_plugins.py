@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import plugins
+from kinmark.engine import plugins
 from tests.support.datasets import HORSE, sample_dataset
 
 EXAMPLE = Path("docs") / "examples" / "kinmark-points"
@@ -39,12 +39,12 @@ def environment(site: Path, repository: Path, **more: str) -> dict[str, str]:
 def kinmark(
     arguments: list[str], site: Path, repository: Path, cwd: Path, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "desktop.main", *arguments]
+    command = [sys.executable, "-m", "kinmark.desktop.main", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment(site, repository, **more), capture_output=True, text=True)
 
 
 def test_the_format_goes_out_and_in_by_the_command_line(installed: Path, repository: Path, tmp_path: Path) -> None:
-    from projects.formats import coco
+    from kinmark.projects.formats import coco
 
     dataset = sample_dataset(tmp_path / "photos", count=3)
     coco.write(dataset, tmp_path / "coco")
@@ -75,7 +75,7 @@ def test_descriptor_and_backbone_are_known_and_doctor_names_them(
 ) -> None:
     code = """
 import json, numpy as np
-from engine.features.descriptors import get_descriptor
+from kinmark.engine.features.descriptors import get_descriptor
 made = get_descriptor("gradients").compute(np.random.default_rng(0).integers(0, 255, (2, 40, 60, 3), dtype=np.uint8), (12, 8))
 print(json.dumps([list(made.shape), float(made.norm(dim=1).min()), float(made.norm(dim=1).max())]))
 """
@@ -90,7 +90,7 @@ print(json.dumps([list(made.shape), float(made.norm(dim=1).min()), float(made.no
     assert shape == [2, 72, 8, 12] and low == pytest.approx(1, abs=1e-5) and high == pytest.approx(1, abs=1e-5)
     listed = kinmark(["models", "list", "--json"], installed, repository, tmp_path)
     assert any(row["id"] == "lab-sd" and not row["installed"] for row in json.loads(listed.stdout))
-    code = "import json; from projects.diagnostics import Diagnosis, plugin_rows; print(json.dumps(plugin_rows(Diagnosis())))"
+    code = "import json; from kinmark.projects.diagnostics import Diagnosis, plugin_rows; print(json.dumps(plugin_rows(Diagnosis())))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -140,7 +140,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_is_broken_is_named_and_left_out(broken: None, caplog: pytest.LogCaptureFixture) -> None:
-    from projects.formats import registry
+    from kinmark.projects.formats import registry
 
     formats = registry._Formats()
     assert formats["good"].title == "Good"
@@ -160,7 +160,7 @@ def test_what_is_broken_is_named_and_left_out(broken: None, caplog: pytest.LogCa
 
 
 def test_the_switch_leaves_all_out(broken: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from projects.formats import registry
+    from kinmark.projects.formats import registry
 
     monkeypatch.setenv("KINMARK_PLUGINS", "off")
     assert "good" not in registry._Formats() and not plugins.installed() and not plugins.problems()

@@ -16,9 +16,9 @@ from PIL import Image
 
 from benchmarks.training.bodies import CATEGORIES
 from benchmarks.training.scenes import HELD_OUT, SCENES_PER_IDENTITY, SceneOptions, render_scene
-from engine.api import Engine, FindRequest, ImageInput, InstanceSettings, Reference
-from engine.domain.masks import MaskRLE, mask_iou
-from engine.domain.proposals import MaskProposal
+from kinmark.engine.api import Engine, FindRequest, ImageInput, InstanceSettings, Reference
+from kinmark.engine.domain.masks import MaskRLE, mask_iou
+from kinmark.engine.domain.proposals import MaskProposal
 
 SCENE_SEEDS = HELD_OUT + 950_000
 SCENE_IDENTITIES = HELD_OUT + 20_000

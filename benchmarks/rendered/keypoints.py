@@ -2,7 +2,7 @@
 
 Three sets: held-out rendered scenes (same category, other identity, other view: semantic matching), warped real photos
 (local matching under changes of view and light), and a rectified stereo pair. All matching goes through the project's
-own functions (`engine.matching`, `engine.features.fusion`); distances are measured in the square network frame.
+own functions (`kinmark.engine.matching`, `kinmark.engine.features.fusion`); distances are measured in the square network frame.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from torch import Tensor
 from benchmarks.training.bodies import CATEGORIES
 from benchmarks.training.scenes import HELD_OUT, SCENES_PER_IDENTITY, Scene, SceneOptions, render_scene
 from benchmarks.training.views import apply_homography, jitter_colours, random_homography, warp_image
-from engine.backbones.backbone import Backbone
-from engine.domain.geometry import ImageTransform
-from engine.evaluation.pck import PairResult, hits
-from engine.features.descriptors import get_descriptor, parse_parts
-from engine.features.fusion import DenseDescriptor, join_blocks, kernel_scores, l2_normalise
-from engine.features.views import render_pixels, to_network
-from engine.matching.sampling import sample_features
-from engine.matching.selection import select
-from engine.matching.similarity import similarity_maps
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.geometry import ImageTransform
+from kinmark.engine.evaluation.pck import PairResult, hits
+from kinmark.engine.features.descriptors import get_descriptor, parse_parts
+from kinmark.engine.features.fusion import DenseDescriptor, join_blocks, kernel_scores, l2_normalise
+from kinmark.engine.features.views import render_pixels, to_network
+from kinmark.engine.matching.sampling import sample_features
+from kinmark.engine.matching.selection import select
+from kinmark.engine.matching.similarity import similarity_maps
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.floating]
@@ -161,7 +161,7 @@ class Describer:
 
     Attributes:
         backbones: part name -> backbone ("model", "untrained").
-        parts: names of second descriptors, plain or sums (`engine.features.descriptors.parse_parts`).
+        parts: names of second descriptors, plain or sums (`kinmark.engine.features.descriptors.parse_parts`).
         category_prompts: use the card's prompt with the picture's category; else the empty prompt.
     """
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from benchmarks.training.bodies import SKELETONS, keypoint_names, twin_pairs
 from benchmarks.training.scenes import HELD_OUT, Scene, SceneObject, SceneOptions, render_scene
-from engine.domain.masks import MaskRLE
+from kinmark.engine.domain.masks import MaskRLE
 
 Range = tuple[float, float]
 SIZES = ((480, 360), (400, 400), (360, 480), (512, 384), (560, 372), (384, 384))

@@ -18,7 +18,7 @@ from transformers import CLIPTokenizer
 
 from benchmarks.training.networks import MAX_TOKENS, NetworkConfig, save_pipeline
 from benchmarks.training.train import Model
-from engine.backbones.folder import write_checksums
+from kinmark.engine.backbones.folder import write_checksums
 
 LIMIT_BYTES = 20_000_000
 DEFAULT_SETTINGS: dict[str, Any] = {

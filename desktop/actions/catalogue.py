@@ -6,8 +6,8 @@ single letters can be typed there. Texts are marked for translation with `_()` a
 
 from __future__ import annotations
 
-from desktop.actions.several import SEVERAL
-from desktop.actions.spec import CONTEXT, ActionSpec, _, _a
+from kinmark.desktop.actions.several import SEVERAL
+from kinmark.desktop.actions.spec import CONTEXT, ActionSpec, _, _a
 
 MENUS: tuple[tuple[str, str], ...] = (
     ("project", _("Project")),

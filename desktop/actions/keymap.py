@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from desktop.actions.catalogue import ACTIONS, BY_ID
-from engine.domain.errors import KnownError
-from engine.domain.texts import said
-from engine.paths import resources_dir, settings_dir
+from kinmark.desktop.actions.catalogue import ACTIONS, BY_ID
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import resources_dir, settings_dir
 
 Keys = dict[str, tuple[str, ...]]
 DEFAULT_PRESET = "kinmark"

@@ -8,9 +8,9 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QPlainTextEdit, QTextEdit, QWidget
 
-from desktop.actions.catalogue import ACTIONS, CONTEXT, ActionSpec
-from desktop.actions.keymap import DEFAULT_PRESET, Keys
-from desktop.theme.icons import icon
+from kinmark.desktop.actions.catalogue import ACTIONS, CONTEXT, ActionSpec
+from kinmark.desktop.actions.keymap import DEFAULT_PRESET, Keys
+from kinmark.desktop.theme.icons import icon
 
 
 def translated(text: str) -> str:

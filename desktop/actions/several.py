@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desktop.actions.spec import ActionSpec, _, _a
+from kinmark.desktop.actions.spec import ActionSpec, _, _a
 
 C = "canvas"
 SEVERAL: dict[str, tuple[ActionSpec, ...]] = {

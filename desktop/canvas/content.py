@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from desktop.states import PointState
-from engine.domain.geometry import Box, FloatArray
-from engine.domain.keypoints import Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.proposals import Peak, SimilarityMap
+from kinmark.desktop.states import PointState
+from kinmark.engine.domain.geometry import Box, FloatArray
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.proposals import Peak, SimilarityMap
 
 
 @dataclass(frozen=True)

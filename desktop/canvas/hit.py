@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from desktop.canvas.content import CanvasContent
-from engine.domain.geometry import Box, FloatArray, apply_affine, as_points
+from kinmark.desktop.canvas.content import CanvasContent
+from kinmark.engine.domain.geometry import Box, FloatArray, apply_affine, as_points
 
 POINT_RADIUS_PX = 11.0
 HANDLE_RADIUS_PX = 8.0

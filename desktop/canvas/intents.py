@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.domain.geometry import Box, FloatArray
+from kinmark.engine.domain.geometry import Box, FloatArray
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QTransform
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
-from desktop.canvas.content import CanvasContent, InstanceContent, Overlays
-from desktop.canvas.hit import box_handles, place_labels
-from desktop.canvas.marks import MarkLook, draw_halo_text, draw_mark
-from desktop.canvas.outline import mask_path
-from desktop.canvas.tags import paint_tags
-from desktop.canvas.viridis import heat_image
-from desktop.states import PointState
-from desktop.theme.colours import STATE_COLOURS, instance_colour
-from engine.domain.geometry import apply_affine
+from kinmark.desktop.canvas.content import CanvasContent, InstanceContent, Overlays
+from kinmark.desktop.canvas.hit import box_handles, place_labels
+from kinmark.desktop.canvas.marks import MarkLook, draw_halo_text, draw_mark
+from kinmark.desktop.canvas.outline import mask_path
+from kinmark.desktop.canvas.tags import paint_tags
+from kinmark.desktop.canvas.viridis import heat_image
+from kinmark.desktop.states import PointState
+from kinmark.desktop.theme.colours import STATE_COLOURS, instance_colour
+from kinmark.engine.domain.geometry import apply_affine
 
 NAMES_FROM_SCALE = 2.0
 FULL_SIZE_FROM_PX = 160.0

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
 if TYPE_CHECKING:
-    from desktop.canvas.surface import Surface
+    from kinmark.desktop.canvas.surface import Surface
 
 SIDE_PX = 148
 MAGNIFY = 4.0

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPixmap
 
-from desktop.states import PointState
-from desktop.theme.colours import STATE_COLOURS
+from kinmark.desktop.states import PointState
+from kinmark.desktop.theme.colours import STATE_COLOURS
 
 POINT_PX = 9.0
 _DASH = [2.2, 1.6]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF
 from PySide6.QtGui import QPainterPath, QPolygonF
 
-from engine.domain.geometry import FloatArray, continuous_to_pixel, index_to_continuous
+from kinmark.engine.domain.geometry import FloatArray, continuous_to_pixel, index_to_continuous
 
 MAX_SIDE = 640
 

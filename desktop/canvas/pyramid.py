@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage, QPainter
 
-from engine.domain.texts import said
+from kinmark.engine.domain.texts import said
 
 SMALLEST_SIDE = 512
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.domain.geometry import FloatArray
+from kinmark.engine.domain.geometry import FloatArray
 
 
 def simplify_ring(ring: FloatArray, tolerance: float) -> FloatArray:

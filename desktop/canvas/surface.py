@@ -8,9 +8,9 @@ from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QWidget
 
-from desktop.canvas.content import CanvasContent, Overlays
-from desktop.canvas.pyramid import ImagePyramid
-from engine.domain.geometry import FloatArray
+from kinmark.desktop.canvas.content import CanvasContent, Overlays
+from kinmark.desktop.canvas.pyramid import ImagePyramid
+from kinmark.engine.domain.geometry import FloatArray
 
 
 class Surface(Protocol):

@@ -7,9 +7,9 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
-from desktop.canvas.content import CanvasContent, InstanceContent
-from desktop.theme.colours import instance_colour
-from engine.domain.geometry import apply_affine
+from kinmark.desktop.canvas.content import CanvasContent, InstanceContent
+from kinmark.desktop.theme.colours import instance_colour
+from kinmark.engine.domain.geometry import apply_affine
 
 PAD_PX = 12.0
 """Between the outermost marks and the frame."""

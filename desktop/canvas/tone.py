@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage, QPainter
 
-from desktop.canvas.pyramid import ImagePyramid
-from desktop.theme.colours import CANVAS_GREY
+from kinmark.desktop.canvas.pyramid import ImagePyramid
+from kinmark.desktop.theme.colours import CANVAS_GREY
 
 STEP = 0.1
 

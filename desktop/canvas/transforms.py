@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from desktop.canvas.content import InstanceContent
-from desktop.canvas.intents import MoveInstance
-from engine.domain.geometry import Box, Similarity
+from kinmark.desktop.canvas.content import InstanceContent
+from kinmark.desktop.canvas.intents import MoveInstance
+from kinmark.engine.domain.geometry import Box, Similarity
 
 
 def instance_centre(instance: InstanceContent) -> tuple[float, float] | None:

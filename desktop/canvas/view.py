@@ -19,15 +19,15 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QFrame, QGraphicsScene, QGraphicsView, QWidget
 
-from desktop.canvas.content import CanvasContent, Overlays
-from desktop.canvas.items import HeatItem, MarksItem, MaskItem, matrix_of
-from desktop.canvas.loupe import draw_loupe
-from desktop.canvas.pyramid import ImagePyramid
-from desktop.canvas.tone import Tone, draw_toned
-from desktop.canvas.tools.base import Tool, ToolEvent
-from desktop.canvas.tools.select import SelectTool
-from desktop.canvas.transforms import scrolled_instance
-from desktop.theme.colours import CANVAS_GREY, instance_colour
+from kinmark.desktop.canvas.content import CanvasContent, Overlays
+from kinmark.desktop.canvas.items import HeatItem, MarksItem, MaskItem, matrix_of
+from kinmark.desktop.canvas.loupe import draw_loupe
+from kinmark.desktop.canvas.pyramid import ImagePyramid
+from kinmark.desktop.canvas.tone import Tone, draw_toned
+from kinmark.desktop.canvas.tools.base import Tool, ToolEvent
+from kinmark.desktop.canvas.tools.select import SelectTool
+from kinmark.desktop.canvas.transforms import scrolled_instance
+from kinmark.desktop.theme.colours import CANVAS_GREY, instance_colour
 
 MIN_SCALE, MAX_SCALE = 0.005, 64.0
 ZOOM_STEP = 1.25
@@ -37,7 +37,7 @@ class CanvasView(QGraphicsView):
     """GUI thread. Shows one photo and what is known about it; changes nothing itself.
 
     Signals:
-        intent(object): one of `desktop.canvas.intents`.
+        intent(object): one of `kinmark.desktop.canvas.intents`.
         zoomed(float): screen pixels per image pixel after any change of the view.
         view_changed(): zoom or position changed by the person (for linked views).
         cursor_moved(float, float): xy_image under the mouse; NaN when it left.

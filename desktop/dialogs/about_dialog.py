@@ -7,8 +7,8 @@ from importlib import metadata
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from desktop.theme.icons import icon
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.message_bar import plain_label
 
 
 def version() -> str:

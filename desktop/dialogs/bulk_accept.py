@@ -8,13 +8,13 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
-from desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
-from desktop.widgets.message_bar import plain_label, plain_tip
-from engine.domain.geometry import Box
-from projects.store.changes import OpChanges
+from kinmark.desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
+from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
+from kinmark.engine.domain.geometry import Box
+from kinmark.projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 CROP = 104
 
@@ -181,8 +181,8 @@ def _with_cross(pixmap: QPixmap) -> QPixmap:
     from PySide6.QtCore import QPointF
     from PySide6.QtGui import QPainter
 
-    from desktop.canvas.marks import draw_mark
-    from desktop.states import PointState
+    from kinmark.desktop.canvas.marks import draw_mark
+    from kinmark.desktop.states import PointState
 
     marked = QPixmap(pixmap)
     painter = QPainter(marked)

@@ -23,15 +23,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.dialogs.clip_engine import Lent
-from desktop.error_texts import text_of
-from desktop.widgets.fields import Choice, indented
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.scrolled import Scrolled
+from kinmark.desktop.dialogs.clip_engine import Lent
+from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.widgets.fields import Choice, indented
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.scrolled import Scrolled
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
-    from projects.videos import FrameChoice, FramePreview
+    from kinmark.desktop.workspace import Workspace
+    from kinmark.projects.videos import FrameChoice, FramePreview
 
 GROUP = "clip"
 PICTURE_PX = 128
@@ -119,7 +119,7 @@ class ClipDialog(QDialog):
         layout.addLayout(buttons)
 
     def _choose(self) -> None:
-        from projects.images import VIDEO_SUFFIXES
+        from kinmark.projects.images import VIDEO_SUFFIXES
 
         kinds = " ".join(f"*{s} *{s.upper()}" for s in sorted(VIDEO_SUFFIXES))
         path, _ = QFileDialog.getOpenFileName(self, self.tr("Clip"), "", f"{self.tr('Clips')} ({kinds})")
@@ -146,7 +146,7 @@ class ClipDialog(QDialog):
 
     def start(self) -> None:
         """Look at the frames that would be added."""
-        from projects.videos import FrameChoice
+        from kinmark.projects.videos import FrameChoice
 
         wish = self._wish()
         run = _looking(Path(wish[0]), FrameChoice(wish[1], wish[2]))
@@ -159,7 +159,7 @@ class ClipDialog(QDialog):
 
     def add(self) -> None:
         """Add the frames that are shown, or those that are asked for when none are shown; it goes on without this window."""
-        from projects.videos import FrameChoice
+        from kinmark.projects.videos import FrameChoice
 
         clip, kind, number = self._wish()
         choice = self._found.choice if self._found is not None else FrameChoice(kind, number)
@@ -198,7 +198,7 @@ class ClipDialog(QDialog):
 
 def _looking(path: Path, choice: FrameChoice) -> Any:
     def run(context: Any) -> FramePreview:
-        from projects.videos import preview_clip
+        from kinmark.projects.videos import preview_clip
 
         return preview_clip(
             path, choice, engine=lambda: Lent(context.engine),  # type: ignore[arg-type, return-value]

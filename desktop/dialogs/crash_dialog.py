@@ -7,7 +7,7 @@ from pathlib import Path
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.message_bar import plain_label
 
 
 class CrashDialog(QDialog):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
-from desktop.engine_thread.jobs import Priority
-from desktop.error_texts import text_of
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.engine_thread.jobs import Priority
+from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.engine_thread.service import EngineService
+    from kinmark.desktop.engine_thread.service import EngineService
 
 
 class DoctorDialog(QDialog):
@@ -58,6 +58,6 @@ class DoctorDialog(QDialog):
 
 
 def _diagnose(_context: Any) -> Any:
-    from projects.diagnostics import diagnose
+    from kinmark.projects.diagnostics import diagnose
 
     return diagnose()

@@ -20,14 +20,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.engine_thread.jobs import Priority
-from desktop.error_texts import hint_of, message_of
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label
-from engine.domain.errors import AppError
+from kinmark.desktop.engine_thread.jobs import Priority
+from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 SHOWN_ITEMS = 400
 
@@ -37,7 +37,7 @@ class ExportDialog(QDialog):
 
     def __init__(self, parent: QWidget, workspace: Workspace) -> None:
         super().__init__(parent)
-        from projects.formats.registry import FORMATS
+        from kinmark.projects.formats.registry import FORMATS
 
         self._space = workspace
         self._writing = self._written = Path()
@@ -112,7 +112,7 @@ class ExportDialog(QDialog):
             self.place.setText(folder)
 
     def _options(self) -> Any:
-        from projects.workflows.exporting import ExportOptions
+        from kinmark.projects.workflows.exporting import ExportOptions
 
         category = self.categories.currentData()
         return ExportOptions(
@@ -126,7 +126,7 @@ class ExportDialog(QDialog):
         options = self._options()
 
         def run(context: Any) -> Any:
-            from projects.workflows.exporting import preview_export
+            from kinmark.projects.workflows.exporting import preview_export
 
             return preview_export(context.project, options)
 
@@ -152,7 +152,7 @@ class ExportDialog(QDialog):
         options, out = self._options(), Path(self.place.text().strip())
 
         def run(context: Any) -> Any:
-            from projects.workflows.exporting import export_project
+            from kinmark.projects.workflows.exporting import export_project
 
             return export_project(context.project, out, options, progress=context.progress, cancel=context.cancel)
 

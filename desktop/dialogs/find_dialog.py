@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label
-from engine.domain.geometry import expand_box
-from projects.store.queries.images import ImageFilter
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.engine.domain.geometry import expand_box
+from kinmark.projects.store.queries.images import ImageFilter
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 CROP = 150
 

@@ -18,17 +18,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.dialogs.export_dialog import _items_text
-from desktop.engine_thread.jobs import Priority
-from desktop.error_texts import hint_of, message_of
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.scrolled import Scrolled
-from engine.domain.errors import AppError
+from kinmark.desktop.dialogs.export_dialog import _items_text
+from kinmark.desktop.engine_thread.jobs import Priority
+from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.scrolled import Scrolled
+from kinmark.engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
-    from projects.formats.recognise import Recognised
+    from kinmark.desktop.workspace import Workspace
+    from kinmark.projects.formats.recognise import Recognised
 
 
 class ImportDialog(QDialog):
@@ -36,7 +36,7 @@ class ImportDialog(QDialog):
 
     def __init__(self, parent: QWidget, workspace: Workspace) -> None:
         super().__init__(parent)
-        from projects.formats.registry import FORMATS
+        from kinmark.projects.formats.registry import FORMATS
 
         self._space = workspace
         self._engine = workspace.program.engine
@@ -138,7 +138,7 @@ class ImportDialog(QDialog):
 
     def _chosen(self) -> None:
         """Another file: its format is recognised where that is possible."""
-        from projects.formats.recognise import recognise
+        from kinmark.projects.formats.recognise import recognise
 
         text = self.file.text().strip()
         if text == self._looked_at:
@@ -155,7 +155,7 @@ class ImportDialog(QDialog):
 
     def start(self, *, dry: bool) -> None:
         """Look (dry run) or import, in one undoable step."""
-        from projects.workflows.importing import ImportOptions
+        from kinmark.projects.workflows.importing import ImportOptions
 
         images = self.images.text().strip()
         options = ImportOptions(
@@ -169,7 +169,7 @@ class ImportDialog(QDialog):
         path = Path(self.file.text().strip())
 
         def run(context: Any) -> Any:
-            from projects.workflows.importing import import_file, preview
+            from kinmark.projects.workflows.importing import import_file, preview
 
             work = preview if dry else import_file
             return work(context.project, path, options, progress=context.progress, cancel=context.cancel)

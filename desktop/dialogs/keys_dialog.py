@@ -8,13 +8,13 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from desktop.actions.catalogue import ACTIONS, MENUS
-from desktop.actions.registry import translated
-from desktop.texts import marked
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.actions.catalogue import ACTIONS, MENUS
+from kinmark.desktop.actions.registry import translated
+from kinmark.desktop.texts import marked
+from kinmark.desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.actions.registry import ActionRegistry
+    from kinmark.desktop.actions.registry import ActionRegistry
 
 MOUSE = (
     (marked("KeysDialog", "Click"), marked("KeysDialog", "Focus a keypoint, select an instance")),

@@ -6,12 +6,12 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QDialog, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
-from desktop.canvas.marks import draw_list_mark
-from desktop.panels.image_delegate import draw_state_dot
-from desktop.states import PointState
-from desktop.theme.colours import CANVAS_GREY, STATE_COLOURS
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.scrolled import Scrolled
+from kinmark.desktop.canvas.marks import draw_list_mark
+from kinmark.desktop.panels.image_delegate import draw_state_dot
+from kinmark.desktop.states import PointState
+from kinmark.desktop.theme.colours import CANVAS_GREY, STATE_COLOURS
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.scrolled import Scrolled
 
 
 class _Mark(QWidget):

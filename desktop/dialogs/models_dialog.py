@@ -22,16 +22,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.engine_thread.jobs import Priority
-from desktop.error_texts import in_language, text_of
-from desktop.io.pool import IDLE
-from desktop.widgets.message_bar import plain_label
-from engine.domain.errors import AppError
-from engine.domain.progress import CancelToken, Progress
+from kinmark.desktop.engine_thread.jobs import Priority
+from kinmark.desktop.error_texts import in_language, text_of
+from kinmark.desktop.io.pool import IDLE
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
-    from desktop.program import Program
-    from desktop.services.project_session import ProjectSession
+    from kinmark.desktop.program import Program
+    from kinmark.desktop.services.project_session import ProjectSession
 
 
 def size_text(count: int) -> str:
@@ -186,7 +186,7 @@ class ModelsDialog(QDialog):
         task, device = str(self.task.currentData()), self._program.settings.current.device
 
         def run(_context: Any) -> Any:
-            from projects.models import recommend_model
+            from kinmark.projects.models import recommend_model
 
             return recommend_model(task, device=device)
 
@@ -202,7 +202,7 @@ class ModelsDialog(QDialog):
         """Look at what is installed, in the pool."""
 
         def work() -> Any:
-            from projects.models import list_models
+            from kinmark.projects.models import list_models
 
             return list_models()
 
@@ -228,7 +228,7 @@ class ModelsDialog(QDialog):
         if folder:
             from pathlib import Path
 
-            from projects.models import add_model
+            from kinmark.projects.models import add_model
 
             self._in_pool("add-model", lambda: add_model(Path(folder)), lambda _row: self.refresh())
 
@@ -260,7 +260,7 @@ class ModelsDialog(QDialog):
         def run(_context: Any) -> Any:
             from pathlib import Path
 
-            from projects.models import convert_model
+            from kinmark.projects.models import convert_model
 
             return convert_model(Path(file), model_id)
 
@@ -271,7 +271,7 @@ class ModelsDialog(QDialog):
 
     def verify(self, card: ModelCard) -> None:
         """Compare the files with their recorded hashes."""
-        from projects.models import verify_model
+        from kinmark.projects.models import verify_model
 
         def done(report: Any) -> None:
             text = self.tr("%n files, {m} compared: all right.", "", report.files).format(m=report.compared)
@@ -286,7 +286,7 @@ class ModelsDialog(QDialog):
         model_id = card.row.id
 
         def run(_context: Any) -> Any:
-            from projects.models import test_model
+            from kinmark.projects.models import test_model
 
             return test_model(model_id, device=settings.device, dtype=settings.dtype)
 
@@ -305,13 +305,13 @@ class ModelsDialog(QDialog):
 
     def remove(self, card: ModelCard) -> None:
         """Forget a folder or delete a download."""
-        from projects.models import remove_model
+        from kinmark.projects.models import remove_model
 
         self._in_pool(f"remove:{card.row.id}", lambda: remove_model(card.row.id), lambda _done: self.refresh(), card)
 
     def ask_download(self, card: ModelCard) -> None:
         """Look up size and licence first; download only after both were shown."""
-        from projects.models import plan_download
+        from kinmark.projects.models import plan_download
 
         card.note.setText(self.tr("Asking for size and licence..."))
         self._in_pool(f"plan:{card.row.id}", lambda: plan_download(card.row.id), lambda p: self._confirm(card, p), card)
@@ -339,7 +339,7 @@ class ModelsDialog(QDialog):
             self._download(card, plan)
 
     def _download(self, card: ModelCard, plan: Any) -> None:
-        from projects.models import download_model
+        from kinmark.projects.models import download_model
 
         progress, cancel = Progress(), CancelToken()
         self._downloads[card.row.id] = (progress, cancel, card)
@@ -348,7 +348,7 @@ class ModelsDialog(QDialog):
         self._timer.start()
 
         def work() -> Any:
-            from engine.domain.errors import OperationCancelled
+            from kinmark.engine.domain.errors import OperationCancelled
 
             try:
                 return download_model(plan, licence_accepted=True, progress=progress, cancel=cancel)

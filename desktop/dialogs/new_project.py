@@ -19,17 +19,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.error_texts import text_of
-from desktop.session.templates import TEMPLATES, CategoryTemplate
-from desktop.widgets.flow import FlowLayout
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.scrolled import Scrolled
-from desktop.widgets.skeleton_picture import TemplateCard
-from engine.domain.errors import AppError
-from engine.domain.keypoints import KeypointSchema
+from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.session.templates import TEMPLATES, CategoryTemplate
+from kinmark.desktop.widgets.flow import FlowLayout
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.scrolled import Scrolled
+from kinmark.desktop.widgets.skeleton_picture import TemplateCard
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.keypoints import KeypointSchema
 
 if TYPE_CHECKING:
-    from desktop.messages import Messages
+    from kinmark.desktop.messages import Messages
 
 
 def folder_name(name: str) -> str:
@@ -164,7 +164,7 @@ class NewProjectDialog(QDialog):
 
     def make(self) -> None:
         """Create the project and close."""
-        from projects.project import Project
+        from kinmark.projects.project import Project
 
         if self._problem():
             self._check()

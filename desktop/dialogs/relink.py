@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtWidgets import QDialog, QFileDialog, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from desktop.engine_thread.jobs import Priority
-from desktop.error_texts import text_of
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.engine_thread.jobs import Priority
+from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 
 class RelinkDialog(QDialog):
@@ -80,7 +80,7 @@ class RelinkDialog(QDialog):
 
     def _run(self, function: str, *arguments: Any) -> None:
         def run(context: Any) -> Any:
-            from projects import images
+            from kinmark.projects import images
 
             return getattr(images, function)(context.project, *arguments)
 

@@ -21,26 +21,26 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.error_texts import text_of
-from desktop.io.photos import Photo
-from desktop.session.schema_picture import schema_picture
-from desktop.session.template import layout_key
-from desktop.session.templates import TEMPLATES
-from desktop.widgets.buttons import is_sure, tool_button
-from desktop.widgets.fields import Choice
-from desktop.widgets.instances_field import InstancesField
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.scrolled import Scrolled
-from desktop.widgets.skeleton_editor import SkeletonEditor
-from desktop.widgets.twin_delegate import TWIN, TwinDelegate
-from engine.domain.errors import AppError
-from engine.domain.keypoints import KeypointSchema
-from projects.schema_draft import SchemaDraft
-from projects.store.rows import CategoryRow, ImageRow
+from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.io.photos import Photo
+from kinmark.desktop.session.schema_picture import schema_picture
+from kinmark.desktop.session.template import layout_key
+from kinmark.desktop.session.templates import TEMPLATES
+from kinmark.desktop.widgets.buttons import is_sure, tool_button
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.instances_field import InstancesField
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.scrolled import Scrolled
+from kinmark.desktop.widgets.skeleton_editor import SkeletonEditor
+from kinmark.desktop.widgets.twin_delegate import TWIN, TwinDelegate
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.schema_draft import SchemaDraft
+from kinmark.projects.store.rows import CategoryRow, ImageRow
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
-    from engine.domain.geometry import Box
+    from kinmark.desktop.workspace import Workspace
+    from kinmark.engine.domain.geometry import Box
 
 
 class SchemaDialog(QDialog):

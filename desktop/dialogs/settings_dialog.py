@@ -18,12 +18,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.settings import Settings
-from desktop.widgets.fields import Choice, indented
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.settings import Settings
+from kinmark.desktop.widgets.fields import Choice, indented
+from kinmark.desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.settings import SettingsStore
+    from kinmark.desktop.settings import SettingsStore
 
 
 class SettingsDialog(QDialog):

@@ -19,15 +19,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
-from desktop.actions.keymap import Keys, clashes, preset_keys, presets, save_keys
-from desktop.actions.registry import translated
-from desktop.theme.colours import warning_text
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
+from kinmark.desktop.actions.keymap import Keys, clashes, preset_keys, presets, save_keys
+from kinmark.desktop.actions.registry import translated
+from kinmark.desktop.theme.colours import warning_text
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.actions.registry import ActionRegistry
+    from kinmark.desktop.actions.registry import ActionRegistry
 
 Index = QModelIndex | QPersistentModelIndex
 

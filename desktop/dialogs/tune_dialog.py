@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from desktop.error_texts import hint_of, message_of
-from desktop.panels.job_bar import duration_text
-from desktop.session.tuning import TuneWish
-from desktop.widgets.before_after import BeforeAfterGallery
-from desktop.widgets.fields import Choice, indented
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.plot import Plot, Series
-from engine.api import DEFAULT_BACKBONE
+from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.panels.job_bar import duration_text
+from kinmark.desktop.session.tuning import TuneWish
+from kinmark.desktop.widgets.before_after import BeforeAfterGallery
+from kinmark.desktop.widgets.fields import Choice, indented
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.plot import Plot, Series
+from kinmark.engine.api import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 
@@ -168,7 +168,7 @@ class TuneDialog(QDialog):
         self._tuning.look_for_undecided(str(self.category.currentData() or ""))
 
     def _count(self) -> None:
-        from projects.workflows.tune import MIN_INSTANCES
+        from kinmark.projects.workflows.tune import MIN_INSTANCES
 
         everything = self.kind.currentData() == "single"
         queries, name = self._space.session.queries, self.category.currentData()

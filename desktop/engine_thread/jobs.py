@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.domain.errors import AppError, BugError
-from engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.errors import AppError, BugError
+from kinmark.engine.domain.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
-    from engine.api import Engine
-    from projects.project import Project
+    from kinmark.engine.api import Engine
+    from kinmark.projects.project import Project
 
 _numbers = itertools.count(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 
-from desktop.engine_thread.jobs import Job
+from kinmark.desktop.engine_thread.jobs import Job
 
 
 class JobQueue:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from desktop.engine_thread.jobs import Answer, Job, JobContext, Priority
-from desktop.engine_thread.worker import EngineWorker
-from desktop.io.pool import is_late
-from engine.domain.errors import AppError
-from engine.domain.progress import ProgressSnapshot
+from kinmark.desktop.engine_thread.jobs import Answer, Job, JobContext, Priority
+from kinmark.desktop.engine_thread.worker import EngineWorker
+from kinmark.desktop.io.pool import is_late
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.progress import ProgressSnapshot
 
 if TYPE_CHECKING:
-    from engine.api import Engine
-    from projects.project import Project
+    from kinmark.engine.api import Engine
+    from kinmark.projects.project import Project
 
 POLL_MS = 100
 

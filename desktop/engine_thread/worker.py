@@ -11,15 +11,15 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop.engine_thread.jobs import Answer, Job, JobContext
-from desktop.engine_thread.queue import JobQueue
-from desktop.settled import settle
-from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
-from engine.domain.texts import said
+from kinmark.desktop.engine_thread.jobs import Answer, Job, JobContext
+from kinmark.desktop.engine_thread.queue import JobQueue
+from kinmark.desktop.settled import settle
+from kinmark.engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
+from kinmark.engine.domain.texts import said
 
 if TYPE_CHECKING:
-    from engine.api import Engine
-    from projects.project import Project
+    from kinmark.engine.api import Engine
+    from kinmark.projects.project import Project
 
 NICENESS = 10
 

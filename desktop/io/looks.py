@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from desktop.io.pool import AHEAD, IoPool
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box
-from engine.imaging import load_image, read_taken
+from kinmark.desktop.io.pool import AHEAD, IoPool
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.imaging import load_image, read_taken
 
 SIDE = 16
 """Cells along a small picture: a breath of movement between two shots stays inside one."""

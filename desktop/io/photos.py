@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from desktop.canvas.pyramid import ImagePyramid
-from desktop.io.pool import AHEAD, URGENT, IoPool
-from engine.domain.errors import AppError
-from engine.imaging import load_image, read_header
-from engine.remote import local_file
+from kinmark.desktop.canvas.pyramid import ImagePyramid
+from kinmark.desktop.io.pool import AHEAD, URGENT, IoPool
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.imaging import load_image, read_header
+from kinmark.engine.remote import local_file
 
 CACHE_BYTES = 768 << 20
 PREVIEW_FROM_PIXELS = 24_000_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from engine.domain.errors import AppError, BugError
+from kinmark.engine.domain.errors import AppError, BugError
 
 URGENT, AHEAD, THUMBNAIL, IDLE = 0, 10, 20, 30
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from PIL import Image
 from PySide6.QtGui import QImage, QPixmap
 
-from desktop.canvas.pyramid import to_qimage
-from desktop.io.pool import THUMBNAIL, IoPool
-from engine.domain.errors import AppError, UnreadableImageError
-from engine.domain.geometry import Box
-from engine.domain.texts import said
-from engine.imaging import load_image
-from engine.paths import cache_dir
-from engine.remote import local_file
+from kinmark.desktop.canvas.pyramid import to_qimage
+from kinmark.desktop.io.pool import THUMBNAIL, IoPool
+from kinmark.engine.domain.errors import AppError, UnreadableImageError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import load_image
+from kinmark.engine.paths import cache_dir
+from kinmark.engine.remote import local_file
 
 SIDE = 256
 KEEP = 1500

@@ -15,21 +15,21 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.canvas.outline import trace_borders
-from desktop.canvas.simplify import simplify_ring
-from desktop.io.looks import Look, LookStore
-from desktop.pages.stacks import stacked
-from desktop.session.reviewer import ROWS_EACH
-from desktop.states import PointState
-from desktop.theme.icons import icon
-from desktop.widgets.crop_grid import CropCard, CropGrid
-from desktop.widgets.fields import Choice
-from desktop.widgets.flow import FlowLayout
-from desktop.widgets.message_bar import plain_label, plain_tip
-from desktop.workspace import Workspace
-from engine.domain.geometry import Box, expand_box
-from engine.domain.masks import MaskRLE
-from projects.store.rows import IdentityRow, ImageRow, InstanceRow, ProposalRow
+from kinmark.desktop.canvas.outline import trace_borders
+from kinmark.desktop.canvas.simplify import simplify_ring
+from kinmark.desktop.io.looks import Look, LookStore
+from kinmark.desktop.pages.stacks import stacked
+from kinmark.desktop.session.reviewer import ROWS_EACH
+from kinmark.desktop.states import PointState
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.crop_grid import CropCard, CropGrid
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.flow import FlowLayout
+from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
+from kinmark.desktop.workspace import Workspace
+from kinmark.engine.domain.geometry import Box, expand_box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.store.rows import IdentityRow, ImageRow, InstanceRow, ProposalRow
 
 SUGGESTED_LIMIT = 200
 SHARPEN_AHEAD = 24

@@ -6,14 +6,14 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
-from desktop.session.reviewer import ROWS_EACH
-from desktop.states import PointState
-from desktop.widgets.crop_grid import CropCard, CropGrid
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label
-from desktop.workspace import Workspace
-from engine.domain.geometry import Box, box_of_points, longer_side
-from projects.store.rows import ProposalRow
+from kinmark.desktop.session.reviewer import ROWS_EACH
+from kinmark.desktop.states import PointState
+from kinmark.desktop.widgets.crop_grid import CropCard, CropGrid
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.workspace import Workspace
+from kinmark.engine.domain.geometry import Box, box_of_points, longer_side
+from kinmark.projects.store.rows import ProposalRow
 
 LIMIT = 200
 ALL = "category "

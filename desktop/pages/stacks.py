@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from desktop.io.looks import Look, same_moment
-from desktop.widgets.crop_grid import CropCard
+from kinmark.desktop.io.looks import Look, same_moment
+from kinmark.desktop.widgets.crop_grid import CropCard
 
 LookOf = Callable[[CropCard], Look | None]
 

@@ -20,16 +20,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.error_texts import message_of
-from desktop.io.pool import IDLE
-from desktop.io.thumbnails import make_thumbnail
-from desktop.program import Program
-from desktop.theme.colours import IMAGE_STATE_COLOURS
-from desktop.theme.icons import draw_icon, icon
-from desktop.widgets.flow import FlowLayout
-from desktop.widgets.job_card import FIND, KEYPOINTS, JobCard
-from desktop.widgets.message_bar import plain_label, plain_tip
-from engine.domain.errors import AppError
+from kinmark.desktop.error_texts import message_of
+from kinmark.desktop.io.pool import IDLE
+from kinmark.desktop.io.thumbnails import make_thumbnail
+from kinmark.desktop.program import Program
+from kinmark.desktop.theme.colours import IMAGE_STATE_COLOURS
+from kinmark.desktop.theme.icons import draw_icon, icon
+from kinmark.desktop.widgets.flow import FlowLayout
+from kinmark.desktop.widgets.job_card import FIND, KEYPOINTS, JobCard
+from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
+from kinmark.engine.domain.errors import AppError
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ProjectSummary:
 
 def summarise(folder: Path) -> ProjectSummary:
     """Look into a project without locking it (pool thread)."""
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     try:
         with Project.open(folder, read_only=True) as project:
@@ -327,7 +327,7 @@ class StartPage(QWidget):
 
     def open_sample(self) -> None:
         """Open the sample project; it is made from the sample collection on the first wish."""
-        from projects.sample import make_sample_project, sample_folder
+        from kinmark.projects.sample import make_sample_project, sample_folder
 
         folder = sample_folder()
         if (folder / "project.sqlite").exists():

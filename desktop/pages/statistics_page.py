@@ -18,15 +18,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.error_texts import text_of
-from desktop.pages.part_grid import CONTEXT
-from desktop.theme.colours import IMAGE_STATE_COLOURS
-from desktop.widgets.crop_row import Crop, CropRow
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.plot import Plot, Series
-from desktop.workspace import Workspace
-from projects.figures import Figures, figures_of
+from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.pages.part_grid import CONTEXT
+from kinmark.desktop.theme.colours import IMAGE_STATE_COLOURS
+from kinmark.desktop.widgets.crop_row import Crop, CropRow
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.plot import Plot, Series
+from kinmark.desktop.workspace import Workspace
+from kinmark.projects.figures import Figures, figures_of
 
 BLUE, GREEN, ORANGE, GREY = QColor("#0072B2"), QColor("#009E73"), QColor("#E69F00"), QColor("#8a8f98")
 
@@ -115,7 +115,7 @@ class StatisticsPage(QWidget):
         folder, category_id = self._space.folder, self.category.currentData()
 
         def work() -> Figures:
-            from projects.project import Project
+            from kinmark.projects.project import Project
 
             with Project.open(folder, read_only=True) as project:
                 return figures_of(project, category_id)

@@ -8,16 +8,16 @@ from PySide6.QtCore import QDate, QLocale, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from desktop.io.thumbnails import ThumbnailStore
-from desktop.session.labelling import Labelling
-from desktop.session.queue import ReviewQueue
-from desktop.session.reviewer import CALIBRATED_FROM
-from desktop.states import PointState
-from desktop.widgets.crop_row import Crop, CropRow
-from desktop.widgets.later import Later
-from desktop.widgets.message_bar import plain_label, show_if
-from engine.domain.runspec import RunSpec
-from projects.store.rows import ImageRow, InstanceRow, KeypointProposalRow
+from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.queue import ReviewQueue
+from kinmark.desktop.session.reviewer import CALIBRATED_FROM
+from kinmark.desktop.states import PointState
+from kinmark.desktop.widgets.crop_row import Crop, CropRow
+from kinmark.desktop.widgets.later import Later
+from kinmark.desktop.widgets.message_bar import plain_label, show_if
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.store.rows import ImageRow, InstanceRow, KeypointProposalRow
 
 MOST_OF_THE_WINDOW = 0.33
 WIDEST_WISH_PX = 300

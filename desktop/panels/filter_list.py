@@ -9,14 +9,14 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette
 from PySide6.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
-from desktop.panels.image_delegate import draw_state_dot
-from desktop.services.store_thread import StoreTask
-from desktop.session.labelling import Labelling
-from desktop.widgets.fields import Choice
-from projects.store.queries.images import ImageFilter
+from kinmark.desktop.panels.image_delegate import draw_state_dot
+from kinmark.desktop.services.store_thread import StoreTask
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.projects.store.queries.images import ImageFilter
 
 if TYPE_CHECKING:
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF,
 from PySide6.QtGui import QColor, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from desktop.panels.image_model import ROW_ROLE, ImageModel
-from desktop.panels.tile_overlays import TileOverlays, draw_overlay
-from desktop.theme.colours import IMAGE_STATE_COLOURS
-from desktop.theme.icons import draw_icon
-from projects.store.rows import ImageRow
+from kinmark.desktop.panels.image_model import ROW_ROLE, ImageModel
+from kinmark.desktop.panels.tile_overlays import TileOverlays, draw_overlay
+from kinmark.desktop.theme.colours import IMAGE_STATE_COLOURS
+from kinmark.desktop.theme.icons import draw_icon
+from kinmark.projects.store.rows import ImageRow
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QPixmap
 
-from desktop.error_texts import message_of
-from desktop.io.thumbnails import ThumbnailStore
-from desktop.services.project_session import ProjectSession
-from desktop.widgets.message_bar import plain_tip
-from projects.store.changes import OpChanges
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import ImageRow
+from kinmark.desktop.error_texts import message_of
+from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.services.project_session import ProjectSession
+from kinmark.desktop.widgets.message_bar import plain_tip
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import ImageRow
 
 PAGE = 100
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1

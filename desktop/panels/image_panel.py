@@ -6,19 +6,19 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, QSize, Qt, 
 from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QListView, QToolButton, QVBoxLayout, QWidget
 
-from desktop.io.thumbnails import ThumbnailStore
-from desktop.panels.filter_list import FilterList
-from desktop.panels.image_delegate import ImageDelegate
-from desktop.panels.image_model import ImageModel
-from desktop.panels.tile_overlays import TileOverlays
-from desktop.session.labelling import Labelling
-from desktop.session.place import Place
-from desktop.theme.icons import icon
-from desktop.widgets.message_bar import plain_label
-from desktop.widgets.steady_list import SteadyListView
-from projects.search import parse_search
-from projects.store.changes import OpChanges
-from projects.store.queries.images import ImageFilter
+from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.panels.filter_list import FilterList
+from kinmark.desktop.panels.image_delegate import ImageDelegate
+from kinmark.desktop.panels.image_model import ImageModel
+from kinmark.desktop.panels.tile_overlays import TileOverlays
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.place import Place
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.steady_list import SteadyListView
+from kinmark.projects.search import parse_search
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.queries.images import ImageFilter
 
 COUNTS_DELAY_MS = 250
 MANY_ROWS = 60

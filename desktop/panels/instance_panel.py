@@ -5,14 +5,14 @@ from __future__ import annotations
 from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QListView, QToolButton, QVBoxLayout, QWidget
 
-from desktop.panels.keypoint_delegate import KeypointDelegate
-from desktop.panels.keypoint_model import KeypointModel
-from desktop.session.labelling import NEW, Labelling
-from desktop.session.shown import instance_title
-from desktop.theme.icons import icon
-from desktop.widgets.fields import Choice
-from desktop.widgets.later import Later
-from desktop.widgets.message_bar import plain_label, show_if
+from kinmark.desktop.panels.keypoint_delegate import KeypointDelegate
+from kinmark.desktop.panels.keypoint_model import KeypointModel
+from kinmark.desktop.session.labelling import NEW, Labelling
+from kinmark.desktop.session.shown import instance_title
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.later import Later
+from kinmark.desktop.widgets.message_bar import plain_label, show_if
 
 NARROWEST_CHOICE = 60
 """Pixels; in a very narrow window two letters must do."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
-from desktop.engine_thread.service import JobState
-from desktop.services.store_thread import StoreTask
-from desktop.theme.icons import icon
-from desktop.widgets.message_bar import plain_tip
-from engine.api import EngineInfo
-from engine.domain.progress import ProgressSnapshot
+from kinmark.desktop.engine_thread.service import JobState
+from kinmark.desktop.services.store_thread import StoreTask
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.message_bar import plain_tip
+from kinmark.engine.api import EngineInfo
+from kinmark.engine.domain.progress import ProgressSnapshot
 
 QUIET_START_S = 2.0
 """A job that shows nothing for longer says that it is getting ready (the model is loaded, for example)."""

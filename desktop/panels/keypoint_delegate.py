@@ -6,8 +6,8 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QListView, QStyledItemDelegate, QStyleOptionViewItem
 
-from desktop.canvas.marks import draw_list_mark
-from desktop.panels.keypoint_model import LINE_ROLE, KeypointLine, KeypointModel
+from kinmark.desktop.canvas.marks import draw_list_mark
+from kinmark.desktop.panels.keypoint_model import LINE_ROLE, KeypointLine, KeypointModel
 
 NARROW_PX = 230
 """Below this width the state is told by its mark alone."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from desktop.session.labelling import Labelling
-from desktop.session.shown import sides_of
-from desktop.states import PointState
-from desktop.widgets.message_bar import plain_tip
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.shown import sides_of
+from kinmark.desktop.states import PointState
+from kinmark.desktop.widgets.message_bar import plain_tip
 
 LINE_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 Index = QModelIndex | QPersistentModelIndex

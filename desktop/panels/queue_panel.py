@@ -18,13 +18,13 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QPainter, QPalette
 from PySide6.QtWidgets import QComboBox, QListView, QStyledItemDelegate, QStyleOptionViewItem, QVBoxLayout, QWidget
 
-from desktop.io.thumbnails import ThumbnailStore
-from desktop.session.labelling import Labelling
-from desktop.session.queue import OF_ONE_KEYPOINT, ReviewQueue
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label, plain_tip
-from engine.domain.geometry import Box, expand_box
-from projects.store.rows import ImageRow, ProposalRow
+from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.queue import OF_ONE_KEYPOINT, ReviewQueue
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
+from kinmark.engine.domain.geometry import Box, expand_box
+from kinmark.projects.store.rows import ImageRow, ProposalRow
 
 SHOWN = 12
 CROP = 96

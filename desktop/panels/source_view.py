@@ -7,19 +7,19 @@ from dataclasses import replace
 from PySide6.QtCore import QSize, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from desktop.canvas.content import CanvasContent
-from desktop.canvas.view import CanvasView
-from desktop.error_texts import message_of
-from desktop.io.photos import Photo, PhotoStore
-from desktop.session.labelling import Labelling
-from desktop.session.shown import canvas_content, shown_instances
-from desktop.theme.icons import icon
-from desktop.widgets.later import Later
-from desktop.widgets.message_bar import plain_label, plain_tip
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box
-from projects.store.changes import OpChanges
-from projects.store.rows import ImageRow, InstanceRow
+from kinmark.desktop.canvas.content import CanvasContent
+from kinmark.desktop.canvas.view import CanvasView
+from kinmark.desktop.error_texts import message_of
+from kinmark.desktop.io.photos import Photo, PhotoStore
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.shown import canvas_content, shown_instances
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.later import Later
+from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.rows import ImageRow, InstanceRow
 
 HEADER_PX = 30
 """Height of the lines above both views: the photos begin at one height."""

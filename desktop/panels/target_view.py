@@ -8,27 +8,27 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QToolButton, QVBoxLayout, QWidget
 
-from desktop.canvas.content import CanvasContent
-from desktop.canvas.tone import Tone
-from desktop.canvas.tools.base import Tool
-from desktop.canvas.tools.keypoint import KeypointTool
-from desktop.canvas.tools.select import SelectTool
-from desktop.canvas.tools.shapes import BoxTool, BrushTool, EraserTool, PanTool, PolygonTool
-from desktop.canvas.view import CanvasView
-from desktop.error_texts import hint_of, message_of
-from desktop.io.photos import Photo, PhotoStore
-from desktop.io.watch import FileWatch
-from desktop.panels.job_bar import ElidedLabel
-from desktop.panels.mask_bar import MaskBar
-from desktop.panels.source_view import SourceView, header_height
-from desktop.panels.tone_button import ToneButton
-from desktop.session.labelling import Labelling
-from desktop.session.place import Place
-from desktop.settings import Settings
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box
-from projects.store.changes import OpChanges
-from projects.store.rows import ImageRow
+from kinmark.desktop.canvas.content import CanvasContent
+from kinmark.desktop.canvas.tone import Tone
+from kinmark.desktop.canvas.tools.base import Tool
+from kinmark.desktop.canvas.tools.keypoint import KeypointTool
+from kinmark.desktop.canvas.tools.select import SelectTool
+from kinmark.desktop.canvas.tools.shapes import BoxTool, BrushTool, EraserTool, PanTool, PolygonTool
+from kinmark.desktop.canvas.view import CanvasView
+from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.io.photos import Photo, PhotoStore
+from kinmark.desktop.io.watch import FileWatch
+from kinmark.desktop.panels.job_bar import ElidedLabel
+from kinmark.desktop.panels.mask_bar import MaskBar
+from kinmark.desktop.panels.source_view import SourceView, header_height
+from kinmark.desktop.panels.tone_button import ToneButton
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.place import Place
+from kinmark.desktop.settings import Settings
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.rows import ImageRow
 
 TOOLS: dict[str, type[Tool]] = {
     "select": SelectTool,

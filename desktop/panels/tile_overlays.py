@@ -8,15 +8,15 @@ import numpy as np
 from PySide6.QtCore import QLineF, QObject, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QTransform
 
-from desktop.canvas.content import InstanceContent
-from desktop.canvas.items import mark_size
-from desktop.canvas.outline import mask_path
-from desktop.io.pool import IoPool
-from desktop.session.labelling import Labelling
-from desktop.session.shown import instance_content, shown_instances
-from desktop.theme.colours import STATE_COLOURS, instance_colour
-from engine.domain.masks import MaskRLE
-from projects.store.changes import OpChanges
+from kinmark.desktop.canvas.content import InstanceContent
+from kinmark.desktop.canvas.items import mark_size
+from kinmark.desktop.canvas.outline import mask_path
+from kinmark.desktop.io.pool import IoPool
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.shown import instance_content, shown_instances
+from kinmark.desktop.theme.colours import STATE_COLOURS, instance_colour
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.store.changes import OpChanges
 
 AT_ONCE = 24
 KEPT = 2000

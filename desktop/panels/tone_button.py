@@ -7,8 +7,8 @@ from dataclasses import replace
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QFormLayout, QMenu, QPushButton, QSlider, QToolButton, QWidget, QWidgetAction
 
-from desktop.canvas.tone import Tone
-from desktop.theme.icons import icon
+from kinmark.desktop.canvas.tone import Tone
+from kinmark.desktop.theme.icons import icon
 
 
 class ToneButton(QToolButton):

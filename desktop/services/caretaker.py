@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
 
-from desktop.services.store_thread import StoreTask
-from engine.domain.errors import AppError
-from engine.domain.progress import CancelToken
+from kinmark.desktop.services.store_thread import StoreTask
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.progress import CancelToken
 
 if TYPE_CHECKING:
-    from desktop.services.project_session import ProjectSession
-    from projects.project import Project
+    from kinmark.desktop.services.project_session import ProjectSession
+    from kinmark.projects.project import Project
 
 LOOK_EVERY_MS = 60_000
 QUIET_FOR_S = 20.0

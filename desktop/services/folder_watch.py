@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer
 
-from desktop.io.pool import AHEAD, IoPool
-from desktop.messages import Messages
-from projects.project import DATABASE_NAME
+from kinmark.desktop.io.pool import AHEAD, IoPool
+from kinmark.desktop.messages import Messages
+from kinmark.projects.project import DATABASE_NAME
 
 LOOK_MS = 3000
 

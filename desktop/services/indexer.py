@@ -6,11 +6,11 @@ from collections.abc import Generator
 
 from PySide6.QtCore import QObject, QTimer
 
-from desktop.engine_thread.jobs import JobContext, Priority
-from desktop.engine_thread.service import EngineService
-from desktop.services.project_session import ProjectSession
-from desktop.settings import SettingsStore
-from projects.store.changes import OpChanges
+from kinmark.desktop.engine_thread.jobs import JobContext, Priority
+from kinmark.desktop.engine_thread.service import EngineService
+from kinmark.desktop.services.project_session import ProjectSession
+from kinmark.desktop.settings import SettingsStore
+from kinmark.projects.store.changes import OpChanges
 
 AFTER_MS = 20_000
 """After the last photo was added, and again while the engine has something better to do."""
@@ -19,7 +19,7 @@ CHUNK = 4
 
 def describe(context: JobContext, backbone: str, title: str) -> Generator[None, None, int]:
     """The steps of an index job, a few photos each; returns how many photos were described. Engine thread."""
-    from projects.workflows.index import IndexUpdate
+    from kinmark.projects.workflows.index import IndexUpdate
 
     update = IndexUpdate(context.project, context.engine, backbone, cancel=context.cancel)
     context.progress.start(title, update.left)
@@ -58,7 +58,7 @@ class Indexer(QObject):
 
     def wanted(self) -> bool:
         """Whether this project is searched by index."""
-        from projects.workflows.find import SHORTLIST_FROM
+        from kinmark.projects.workflows.find import SHORTLIST_FROM
 
         queries = self._session.queries
         return not self._session.read_only and queries.counts().all > SHORTLIST_FROM and bool(queries.identities())

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from desktop.messages import Messages
-from desktop.services.store_thread import StoreTask, StoreThread
-from engine.domain.errors import AppError
-from projects.store.changes import OpChanges
+from kinmark.desktop.messages import Messages
+from kinmark.desktop.services.store_thread import StoreTask, StoreThread
+from kinmark.engine.domain.errors import AppError
+from kinmark.projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
-    from projects.project import Project
-    from projects.store.operations import Operations
-    from projects.store.queries import Queries
+    from kinmark.projects.project import Project
+    from kinmark.projects.store.operations import Operations
+    from kinmark.projects.store.queries import Queries
 
 POLL_MS = 100
 LARGE_STEP = 300

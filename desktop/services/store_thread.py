@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from desktop.io.pool import is_late
-from engine.domain.errors import AppError, BugError, OperationCancelled
-from engine.domain.progress import CancelToken
-from engine.domain.texts import said
+from kinmark.desktop.io.pool import is_late
+from kinmark.engine.domain.errors import AppError, BugError, OperationCancelled
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.texts import said
 
 if TYPE_CHECKING:
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
 THREAD_NAME = "kinmark-store"
 IDLE_S = 8.0
@@ -173,7 +173,7 @@ class StoreThread(QObject):
                         return None
 
     def _open(self) -> Project:
-        from projects.project import Project
+        from kinmark.projects.project import Project
 
         return Project.open(self._folder)
 

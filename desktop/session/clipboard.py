@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from desktop.session.shown import ShownInstance
-from engine.domain.geometry import Box
-from projects.store.inputs import NewInstance, NewKeypoint
-from projects.store.rows import KeypointProposalRow, KeypointRow
+from kinmark.desktop.session.shown import ShownInstance
+from kinmark.engine.domain.geometry import Box
+from kinmark.projects.store.inputs import NewInstance, NewKeypoint
+from kinmark.projects.store.rows import KeypointProposalRow, KeypointRow
 
 
 @dataclass(frozen=True)

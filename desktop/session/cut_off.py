@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from engine.domain.errors import AppError
-from projects.workflows.kept import KeptJob, kept_jobs
+from kinmark.engine.domain.errors import AppError
+from kinmark.projects.workflows.kept import KeptJob, kept_jobs
 
 if TYPE_CHECKING:
-    from desktop.messages import Messages
-    from desktop.services.project_session import ProjectSession
-    from desktop.session.jobs import EngineJobs
-    from desktop.session.tuning import PromptTuning
+    from kinmark.desktop.messages import Messages
+    from kinmark.desktop.services.project_session import ProjectSession
+    from kinmark.desktop.session.jobs import EngineJobs
+    from kinmark.desktop.session.tuning import PromptTuning
 
 
 class CutOffJobs(QObject):

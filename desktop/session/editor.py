@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QObject
 
-from desktop.canvas import intents as it
-from desktop.session.clipboard import CopiedInstance, copied_from
-from desktop.session.labelling import NEW, Labelling
-from desktop.session.shown import ShownInstance
-from desktop.states import PointState
-from engine.domain.geometry import Box, Similarity, fit_similarity
-from engine.domain.keypoints import Visibility
-from engine.domain.masks import MaskRLE
-from projects.store.changes import OpChanges
-from projects.store.inputs import NewInstance, NewKeypoint
+from kinmark.desktop.canvas import intents as it
+from kinmark.desktop.session.clipboard import CopiedInstance, copied_from
+from kinmark.desktop.session.labelling import NEW, Labelling
+from kinmark.desktop.session.shown import ShownInstance
+from kinmark.desktop.states import PointState
+from kinmark.engine.domain.geometry import Box, Similarity, fit_similarity
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import NewInstance, NewKeypoint
 
 _CYCLE = {2: 1, 1: 0, 0: 2}
 
@@ -400,7 +400,7 @@ class Editor(QObject):
         other = self._session.queries.image(image_id)
         if other is None:
             return
-        from desktop.session.shown import shown_instances
+        from kinmark.desktop.session.shown import shown_instances
 
         shown = shown_instances(
             categories=self._at.categories,
@@ -415,7 +415,7 @@ class Editor(QObject):
 
         Near the photo's edge the whole shape moves inside; it keeps its form.
         """
-        from desktop.session.template import layout_key, template_points
+        from kinmark.desktop.session.template import layout_key, template_points
 
         at = self._at
         category, image = at.category, at.image

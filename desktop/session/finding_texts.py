@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from desktop.texts import marked
+from kinmark.desktop.texts import marked
 
 if TYPE_CHECKING:
-    from projects.workflows.check import Finding
+    from kinmark.projects.workflows.check import Finding
 
 CONTEXT = "Findings"
 TEXTS: dict[str, str] = {

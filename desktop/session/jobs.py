@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from desktop.engine_thread.jobs import Job, JobContext, Priority
-from desktop.engine_thread.service import EngineService
-from desktop.session.labelling import Labelling
-from desktop.session.queue import ReviewQueue
-from desktop.settings import SettingsStore
-from engine.api import (
+from kinmark.desktop.engine_thread.jobs import Job, JobContext, Priority
+from kinmark.desktop.engine_thread.service import EngineService
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.queue import ReviewQueue
+from kinmark.desktop.settings import SettingsStore
+from kinmark.engine.api import (
     FIRST_LOOK,
     OPTIMISED,
     EngineInfo,
     MatchSettings,
     SegmentRequest,
 )
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.geometry import Box
-from engine.domain.proposals import MaskProposal, SimilarityMap
-from projects.store.rows import ImageRow
-from projects.workflows import find as finding
-from projects.workflows import propose as proposing
-from projects.workflows.find import FindOutcome, FindSweep
-from projects.workflows.find_plan import FindOptions
-from projects.workflows.kept import KeptJob, forget, kept_job
-from projects.workflows.propose import Pace, ProposeSweep
-from projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.proposals import MaskProposal, SimilarityMap
+from kinmark.projects.store.rows import ImageRow
+from kinmark.projects.workflows import find as finding
+from kinmark.projects.workflows import propose as proposing
+from kinmark.projects.workflows.find import FindOutcome, FindSweep
+from kinmark.projects.workflows.find_plan import FindOptions
+from kinmark.projects.workflows.kept import KeptJob, forget, kept_job
+from kinmark.projects.workflows.propose import Pace, ProposeSweep
+from kinmark.projects.workflows.propose_all import SweepOutcome, needing_proposals, sweep_outcome
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 if TYPE_CHECKING:
-    from projects.workflows.copying import CopyOutcome
+    from kinmark.projects.workflows.copying import CopyOutcome
 
 CHUNK, IMPROVE_CHUNK, FIND_CHUNK = 6, 2, 4
 """Photos between which more urgent work gets in."""
@@ -276,7 +276,7 @@ class EngineJobs(QObject):
         backbone = self.backbone
 
         def run(context: JobContext) -> object:
-            from projects.workflows.check import CheckOptions, check
+            from kinmark.projects.workflows.check import CheckOptions, check
 
             options = CheckOptions(category=category, backbone=backbone)
             return check(context.project, context.engine, options, progress=context.progress, cancel=context.cancel)
@@ -293,7 +293,7 @@ class EngineJobs(QObject):
         backbone, image_id = self.backbone, target.id
 
         def run(context: JobContext) -> object:
-            from projects.workflows.propose_plan import keypoint_map
+            from kinmark.projects.workflows.propose_plan import keypoint_map
 
             return keypoint_map(
                 context.project, context.engine, image_id, category, keypoint, backbone=backbone, cancel=context.cancel
@@ -336,7 +336,7 @@ class EngineJobs(QObject):
         backbone = self.backbone
 
         def run(context: JobContext) -> object:
-            from projects.workflows.copying import copy_instances
+            from kinmark.projects.workflows.copying import copy_instances
 
             return copy_instances(
                 context.project, context.engine, instance_ids, image_ids, backbone=backbone,
@@ -352,8 +352,8 @@ class EngineJobs(QObject):
         backbone = self.backbone
 
         def run(context: JobContext) -> object:
-            from projects.workflows.propose import propose
-            from projects.workflows.propose_options import ProposeOptions
+            from kinmark.projects.workflows.propose import propose
+            from kinmark.projects.workflows.propose_options import ProposeOptions
 
             options = ProposeOptions(
                 category=category,

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.canvas.content import CanvasContent
-from desktop.services.project_session import ProjectSession
-from desktop.session.next_step import NextStep
-from desktop.session.shown import ShownInstance, canvas_content, shown_instances
-from desktop.settings import SettingsStore
-from desktop.states import PointState
-from engine.domain.proposals import SimilarityMap
-from projects.places import instance_limit
-from projects.several import AUTO
-from projects.store.changes import OpChanges
-from projects.store.rows import CategoryRow, ImageRow
+from kinmark.desktop.canvas.content import CanvasContent
+from kinmark.desktop.services.project_session import ProjectSession
+from kinmark.desktop.session.next_step import NextStep
+from kinmark.desktop.session.shown import ShownInstance, canvas_content, shown_instances
+from kinmark.desktop.settings import SettingsStore
+from kinmark.desktop.states import PointState
+from kinmark.engine.domain.proposals import SimilarityMap
+from kinmark.projects.places import instance_limit
+from kinmark.projects.several import AUTO
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.rows import CategoryRow, ImageRow
 
 NEW = "new"
 """Selection key of the instance that the next placed keypoint will create."""

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject
 
-from desktop.services.project_session import ProjectSession
-from desktop.session.shown import ShownInstance
-from projects.review import HARDLY_FOUND
-from projects.store.rows import CategoryRow, ImageRow
+from kinmark.desktop.services.project_session import ProjectSession
+from kinmark.desktop.session.shown import ShownInstance
+from kinmark.projects.review import HARDLY_FOUND
+from kinmark.projects.store.rows import CategoryRow, ImageRow
 
 
 class Situation(Protocol):

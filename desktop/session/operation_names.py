@@ -1,6 +1,6 @@
 """What a step of the undo list is called in the person's language.
 
-The store names its steps in English (`projects.store.operations`): a plain sentence, or a `Text` that knows its template, its
+The store names its steps in English (`kinmark.projects.store.operations`): a plain sentence, or a `Text` that knows its template, its
 count and its name. A name that is not known stays as it is.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from PySide6.QtCore import QCoreApplication
 
-from desktop.texts import marked
-from engine.domain.texts import Text
+from kinmark.desktop.texts import marked
+from kinmark.engine.domain.texts import Text
 
 CONTEXT = "Operations"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from desktop.services.project_session import ProjectSession
-from desktop.services.store_thread import StoreTask
-from projects.called_fine import FINE, split_fine, with_fine
-from projects.review import QueueOptions, review_order
-from projects.store.changes import OpChanges
+from kinmark.desktop.services.project_session import ProjectSession
+from kinmark.desktop.services.store_thread import StoreTask
+from kinmark.projects.called_fine import FINE, split_fine, with_fine
+from kinmark.projects.review import QueueOptions, review_order
+from kinmark.projects.store.changes import OpChanges
 
 if TYPE_CHECKING:
-    from projects.workflows.check import Finding
+    from kinmark.projects.workflows.check import Finding
 
 STRATEGIES = ("uncertain", "informative", "disagreement", "sides", "sure", "name", "missing", "check")
 READ_ALL_EVIDENCE = ("informative", "disagreement", "sides")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QObject
 
-from desktop.error_texts import in_language
-from desktop.session.labelling import Labelling
-from desktop.session.shown import ShownInstance
-from projects.store.changes import OpChanges
+from kinmark.desktop.error_texts import in_language
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.shown import ShownInstance
+from kinmark.projects.store.changes import OpChanges
 
 
 class Regrouper(QObject):

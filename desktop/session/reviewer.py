@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from PySide6.QtCore import QCoreApplication
 
-from desktop.canvas import intents as it
-from desktop.error_texts import in_language
-from desktop.session.labelling import Labelling
-from desktop.session.shown import ShownInstance
-from projects.store.rows import KeypointProposalRow
+from kinmark.desktop.canvas import intents as it
+from kinmark.desktop.error_texts import in_language
+from kinmark.desktop.session.labelling import Labelling
+from kinmark.desktop.session.shown import ShownInstance
+from kinmark.projects.store.rows import KeypointProposalRow
 
 
 @dataclass(frozen=True)

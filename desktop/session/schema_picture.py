@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from desktop.session.template import layout_key, template_points
-from engine.domain.geometry import Box
-from projects.store.queries import Queries
-from projects.store.rows import CategoryRow, ImageRow
+from kinmark.desktop.session.template import layout_key, template_points
+from kinmark.engine.domain.geometry import Box
+from kinmark.projects.store.queries import Queries
+from kinmark.projects.store.rows import CategoryRow, ImageRow
 
 LOOKED_AT = 40
 """Exemplars among which the most completely labelled one is taken."""

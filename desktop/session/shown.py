@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from desktop.canvas.content import CanvasContent, InstanceContent
-from desktop.states import PointState
-from engine.domain.geometry import Box, box_of_points, expand_box
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.proposals import Peak, SimilarityMap
-from projects.store.inputs import InstancePart
-from projects.store.rows import (
+from kinmark.desktop.canvas.content import CanvasContent, InstanceContent
+from kinmark.desktop.states import PointState
+from kinmark.engine.domain.geometry import Box, box_of_points, expand_box
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.proposals import Peak, SimilarityMap
+from kinmark.projects.store.inputs import InstancePart
+from kinmark.projects.store.rows import (
     CategoryRow,
     IdentityRow,
     ImageRow,

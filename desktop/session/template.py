@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from desktop.session.templates import TEMPLATES
-from engine.domain.geometry import FloatArray
-from projects.store.rows import CategoryRow, InstanceRow
+from kinmark.desktop.session.templates import TEMPLATES
+from kinmark.engine.domain.geometry import FloatArray
+from kinmark.projects.store.rows import CategoryRow, InstanceRow
 
 
 def layout_key(category_id: int) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.domain.keypoints import KeypointSchema
-from projects.formats.schemas import guess_pairs
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.formats.schemas import guess_pairs
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PySide6.QtGui import QImage
 
-from desktop.engine_thread.jobs import JobContext
-from desktop.io.thumbnails import make_crop
-from engine.api import Exemplar, MatchRequest, Target, open_prompts
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box, FloatArray, expand_box, longer_side
+from kinmark.desktop.engine_thread.jobs import JobContext
+from kinmark.desktop.io.thumbnails import make_crop
+from kinmark.engine.api import Exemplar, MatchRequest, Target, open_prompts
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box, FloatArray, expand_box, longer_side
 
 SIDE = 300
 """Pixels of a crop: twice its size on screen, for high-density displays."""
@@ -48,7 +48,7 @@ def make_gallery(
 
     Category "" (a prompt for all of them): the first one with labels.
     """
-    from projects.workflows.propose_plan import categories_to_propose, exemplars_of
+    from kinmark.projects.workflows.propose_plan import categories_to_propose, exemplars_of
 
     row = categories_to_propose(context.project, category)[0]
     card = open_prompts((context.project.prompts_dir,)).find(prompt).card

@@ -10,13 +10,13 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from desktop.engine_thread.jobs import JobContext, Priority
-from desktop.engine_thread.service import EngineService
-from desktop.session.tune_gallery import GalleryPicture, make_gallery
-from engine.api import TuneProgress
-from engine.domain.errors import AppError
-from projects.workflows.kept import KeptJob, forget, kept_jobs
-from projects.workflows.tune import (
+from kinmark.desktop.engine_thread.jobs import JobContext, Priority
+from kinmark.desktop.engine_thread.service import EngineService
+from kinmark.desktop.session.tune_gallery import GalleryPicture, make_gallery
+from kinmark.engine.api import TuneProgress
+from kinmark.engine.domain.errors import AppError
+from kinmark.projects.workflows.kept import KeptJob, forget, kept_jobs
+from kinmark.projects.workflows.tune import (
     TuneOptions,
     TuneOutcome,
     Tuning,

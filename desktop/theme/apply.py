@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication
 
-from desktop.theme.colours import dark_palette, light_palette, warning_text
-from desktop.theme.sheet import SHEET
-from engine.paths import resources_dir
+from kinmark.desktop.theme.colours import dark_palette, light_palette, warning_text
+from kinmark.desktop.theme.sheet import SHEET
+from kinmark.engine.paths import resources_dir
 
 BASE_FONT_PX = 13
 

@@ -1,13 +1,13 @@
 """Colours with a meaning (Okabe-Ito, readable without colour vision) and the light and dark palettes.
 
-A state is never told by colour alone: `desktop.canvas.marks` gives each one its own shape and outline too.
+A state is never told by colour alone: `kinmark.desktop.canvas.marks` gives each one its own shape and outline too.
 """
 
 from __future__ import annotations
 
 from PySide6.QtGui import QColor, QPalette
 
-from desktop.states import PointState
+from kinmark.desktop.states import PointState
 
 CANVAS_GREY = QColor("#26282b")
 ACCENT = QColor("#2f6fed")

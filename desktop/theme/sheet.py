@@ -1,4 +1,4 @@
-"""The rules that a palette cannot say: spacing, hairlines, focus rings. `$name` is filled in by `desktop.theme.apply`."""
+"""The rules that a palette cannot say: spacing, hairlines, focus rings. `$name` is filled in by `kinmark.desktop.theme.apply`."""
 
 from __future__ import annotations
 

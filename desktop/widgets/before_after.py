@@ -9,8 +9,8 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QWidget
 
-from desktop.session.tune_gallery import GalleryPicture
-from engine.domain.geometry import longer_side
+from kinmark.desktop.session.tune_gallery import GalleryPicture
+from kinmark.engine.domain.geometry import longer_side
 
 RIGHT, WRONG = QColor("#009E73"), QColor("#D55E00")
 SIDE = 150

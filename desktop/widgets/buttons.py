@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QMessageBox, QToolButton, QWidget
 
-from desktop.theme.icons import icon
+from kinmark.desktop.theme.icons import icon
 
 ICON_PX = 18
 

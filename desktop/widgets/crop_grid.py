@@ -22,12 +22,12 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
-from desktop.canvas.marks import MarkLook, draw_mark
-from desktop.io.thumbnails import ThumbnailStore
-from desktop.states import PointState
-from desktop.theme.colours import ACCENT, STATE_COLOURS
-from desktop.widgets.message_bar import plain_tip
-from engine.domain.geometry import Box
+from kinmark.desktop.canvas.marks import MarkLook, draw_mark
+from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.states import PointState
+from kinmark.desktop.theme.colours import ACCENT, STATE_COLOURS
+from kinmark.desktop.widgets.message_bar import plain_tip
+from kinmark.engine.domain.geometry import Box
 
 CARD_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 Index = QModelIndex | QPersistentModelIndex

@@ -11,12 +11,12 @@ from PySide6.QtCore import QPointF, QSize, Qt, Signal
 from PySide6.QtGui import QIcon, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QToolButton, QWidget
 
-from desktop.canvas.marks import draw_mark
-from desktop.io.thumbnails import ThumbnailStore
-from desktop.states import PointState
-from desktop.widgets.flow import FlowLayout
-from desktop.widgets.message_bar import plain_tip
-from engine.domain.geometry import Box
+from kinmark.desktop.canvas.marks import draw_mark
+from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.states import PointState
+from kinmark.desktop.widgets.flow import FlowLayout
+from kinmark.desktop.widgets.message_bar import plain_tip
+from kinmark.engine.domain.geometry import Box
 
 SIDE = 96
 SMALLEST_WITH_WORDS = 60

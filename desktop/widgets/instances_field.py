@@ -5,10 +5,10 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSpinBox, QWidget
 
-from desktop.widgets.fields import Choice
-from desktop.widgets.message_bar import plain_label
-from engine.api import MAX_INSTANCES
-from projects.several import AUTO, ONE
+from kinmark.desktop.widgets.fields import Choice
+from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.engine.api import MAX_INSTANCES
+from kinmark.projects.several import AUTO, ONE
 
 SEVERAL = "several"
 FIRST_NUMBER = 5

@@ -16,9 +16,9 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QFrame, QWidget
 
-from desktop.canvas.marks import MarkLook, draw_mark
-from desktop.states import PointState
-from desktop.theme.colours import ACCENT, CANVAS_GREY
+from kinmark.desktop.canvas.marks import MarkLook, draw_mark
+from kinmark.desktop.states import PointState
+from kinmark.desktop.theme.colours import ACCENT, CANVAS_GREY
 
 KEYPOINTS, FIND = "keypoints", "find"
 WIDTH, PICTURE = 330, 96

@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtGui import QGuiApplication, QPalette, Qt
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from desktop.theme.icons import icon
+from kinmark.desktop.theme.icons import icon
 
 INFO_MS = 9000
 MARGIN_PX, WIDEST_PX, ONE_ROW_PX = 14, 760, 520

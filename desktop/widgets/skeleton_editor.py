@@ -6,9 +6,9 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QGuiApplication, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from desktop.canvas.hit import nearest_point, place_labels
-from desktop.canvas.marks import draw_halo_text
-from desktop.theme.colours import ACCENT, CANVAS_GREY
+from kinmark.desktop.canvas.hit import nearest_point, place_labels
+from kinmark.desktop.canvas.marks import draw_halo_text
+from kinmark.desktop.theme.colours import ACCENT, CANVAS_GREY
 
 
 class SkeletonEditor(QWidget):

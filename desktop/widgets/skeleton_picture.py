@@ -8,9 +8,9 @@ from PySide6.QtCore import QCoreApplication, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QFrame, QWidget
 
-from desktop.session.templates import CategoryTemplate
-from desktop.theme.colours import ACCENT
-from engine.domain.keypoints import KeypointSchema
+from kinmark.desktop.session.templates import CategoryTemplate
+from kinmark.desktop.theme.colours import ACCENT
+from kinmark.engine.domain.keypoints import KeypointSchema
 
 
 def draw_skeleton(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QDialog
 
-from desktop.dialogs.clip_engine import Lent
+from kinmark.desktop.dialogs.clip_engine import Lent
 
 if TYPE_CHECKING:
-    from desktop.io.dropped import Dropped
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
-    from projects.videos import FrameChoice
+    from kinmark.desktop.io.dropped import Dropped
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
+    from kinmark.projects.videos import FrameChoice
 
 FEW_DROPPED = 100
 """So many of the dropped things are looked at."""
@@ -34,7 +34,7 @@ class ClipCommands(QObject):
 
     def open(self, workspace: Workspace, clip: Path | None = None) -> None:
         """Choose frames of a clip (one that was dropped)."""
-        from desktop.dialogs.clip_dialog import ClipDialog
+        from kinmark.desktop.dialogs.clip_dialog import ClipDialog
 
         dialog = ClipDialog(self._window, workspace, clip)
         dialog.chosen.connect(self.add)
@@ -42,7 +42,7 @@ class ClipCommands(QObject):
 
     def take(self, dropped: Dropped) -> bool:
         """Whether a clip was among what was dropped on an open project: then its window opens."""
-        from projects.videos import is_video_path
+        from kinmark.projects.videos import is_video_path
 
         workspace = self._window.workspace
         clip = next((p for p in dropped.first(FEW_DROPPED) if is_video_path(p)), None)
@@ -55,7 +55,7 @@ class ClipCommands(QObject):
         """Add frames in the background."""
 
         def run(context: Any) -> Any:
-            from projects.videos import add_clip
+            from kinmark.projects.videos import add_clip
 
             return add_clip(
                 context.project, clip, choice, engine=lambda: Lent(context.engine),  # type: ignore[arg-type, return-value]

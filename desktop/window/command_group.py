@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 if TYPE_CHECKING:
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
 
 
 class CommandGroup(QObject):

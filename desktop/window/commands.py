@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from desktop.io.dropped import Dropped
-from desktop.window.command_group import CommandGroup
-from desktop.window.dialog_commands import DialogCommands
-from desktop.window.engine_commands import EngineCommands
-from desktop.window.photo_commands import PhotoCommands
-from desktop.window.point_commands import PointCommands
-from desktop.window.project_commands import ProjectCommands
-from desktop.window.several_commands import SeveralCommands
-from desktop.window.tool_commands import TOOLS, ToolCommands
-from desktop.window.view_commands import ViewCommands
+from kinmark.desktop.io.dropped import Dropped
+from kinmark.desktop.window.command_group import CommandGroup
+from kinmark.desktop.window.dialog_commands import DialogCommands
+from kinmark.desktop.window.engine_commands import EngineCommands
+from kinmark.desktop.window.photo_commands import PhotoCommands
+from kinmark.desktop.window.point_commands import PointCommands
+from kinmark.desktop.window.project_commands import ProjectCommands
+from kinmark.desktop.window.several_commands import SeveralCommands
+from kinmark.desktop.window.tool_commands import TOOLS, ToolCommands
+from kinmark.desktop.window.view_commands import ViewCommands
 
 if TYPE_CHECKING:
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
 
 
 class Commands(CommandGroup):

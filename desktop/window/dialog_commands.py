@@ -10,15 +10,15 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog
 
-from desktop.widgets.accelerators import DialogAccelerators
-from desktop.widgets.scrolled import fit_to_screen
-from desktop.window.clip_commands import ClipCommands
+from kinmark.desktop.widgets.accelerators import DialogAccelerators
+from kinmark.desktop.widgets.scrolled import fit_to_screen
+from kinmark.desktop.window.clip_commands import ClipCommands
 
 if TYPE_CHECKING:
-    from desktop.services.project_session import ProjectSession
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
-    from projects.formats.recognise import Recognised
+    from kinmark.desktop.services.project_session import ProjectSession
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
+    from kinmark.projects.formats.recognise import Recognised
 
 
 WITHOUT_PROJECT = ("new", "settings", "models", "keys", "shortcuts", "legend", "doctor", "about")
@@ -51,7 +51,7 @@ class DialogCommands(QObject):
 
     def new_project(self, photos: Path | None = None) -> None:
         """Make a project."""
-        from desktop.dialogs.new_project import NewProjectDialog
+        from kinmark.desktop.dialogs.new_project import NewProjectDialog
 
         dialog = NewProjectDialog(self._window, self._window.program.messages, photos)
         dialog.created.connect(self._project_created)
@@ -71,13 +71,13 @@ class DialogCommands(QObject):
 
     def relink(self, workspace: Workspace) -> None:
         """Moved photos."""
-        from desktop.dialogs.relink import RelinkDialog
+        from kinmark.desktop.dialogs.relink import RelinkDialog
 
         self._show("relink", RelinkDialog(self._window, workspace))
 
     def import_labels(self, workspace: Workspace, found: Recognised | None = None) -> None:
         """Import; `found`: labels that were dropped on the window."""
-        from desktop.dialogs.import_dialog import ImportDialog
+        from kinmark.desktop.dialogs.import_dialog import ImportDialog
 
         dialog = ImportDialog(self._window, workspace)
         self._show("import", dialog)
@@ -86,25 +86,25 @@ class DialogCommands(QObject):
 
     def export(self, workspace: Workspace) -> None:
         """Export."""
-        from desktop.dialogs.export_dialog import ExportDialog
+        from kinmark.desktop.dialogs.export_dialog import ExportDialog
 
         self._show("export", ExportDialog(self._window, workspace))
 
     def schema(self, workspace: Workspace) -> None:
         """Categories and keypoints."""
-        from desktop.dialogs.schema_dialog import SchemaDialog
+        from kinmark.desktop.dialogs.schema_dialog import SchemaDialog
 
         self._show("schema", SchemaDialog(self._window, workspace))
 
     def accept_queue(self, workspace: Workspace) -> None:
         """Accept everything sure, after showing what that is."""
-        from desktop.dialogs.bulk_accept import BulkAcceptDialog
+        from kinmark.desktop.dialogs.bulk_accept import BulkAcceptDialog
 
         self._show("bulk", BulkAcceptDialog(self._window, workspace))
 
     def find(self, workspace: Workspace) -> None:
         """Search the selected instance elsewhere."""
-        from desktop.dialogs.find_dialog import FindDialog
+        from kinmark.desktop.dialogs.find_dialog import FindDialog
 
         dialog = FindDialog(self._window, workspace)
         dialog.searching.connect(self._show_identity)
@@ -118,13 +118,13 @@ class DialogCommands(QObject):
 
     def tune(self, workspace: Workspace) -> None:
         """Tune a prompt."""
-        from desktop.dialogs.tune_dialog import TuneDialog
+        from kinmark.desktop.dialogs.tune_dialog import TuneDialog
 
         self._show("tune", TuneDialog(self._window, workspace))
 
     def settings(self) -> None:
         """Settings."""
-        from desktop.dialogs.settings_dialog import SettingsDialog
+        from kinmark.desktop.dialogs.settings_dialog import SettingsDialog
 
         dialog = SettingsDialog(self._window, self._window.program.settings)
         dialog.shortcuts_wanted.connect(self.shortcuts)
@@ -132,7 +132,7 @@ class DialogCommands(QObject):
 
     def models(self) -> None:
         """Models."""
-        from desktop.dialogs.models_dialog import ModelsDialog
+        from kinmark.desktop.dialogs.models_dialog import ModelsDialog
 
         def session() -> ProjectSession | None:
             workspace = self._window.workspace
@@ -142,7 +142,7 @@ class DialogCommands(QObject):
 
     def keys(self) -> None:
         """Keys of the current view."""
-        from desktop.dialogs.keys_dialog import KeysDialog
+        from kinmark.desktop.dialogs.keys_dialog import KeysDialog
 
         dialog = KeysDialog(self._window, self._window.registry, self._window.page_name)
         dialog.change_wanted.connect(self.shortcuts)
@@ -150,25 +150,25 @@ class DialogCommands(QObject):
 
     def shortcuts(self) -> None:
         """Change keys."""
-        from desktop.dialogs.shortcuts_dialog import ShortcutsDialog
+        from kinmark.desktop.dialogs.shortcuts_dialog import ShortcutsDialog
 
         self._show("shortcuts", ShortcutsDialog(self._window, self._window.registry))
 
     def legend(self) -> None:
         """What the marks mean."""
-        from desktop.dialogs.legend_dialog import LegendDialog
+        from kinmark.desktop.dialogs.legend_dialog import LegendDialog
 
         self._show("legend", LegendDialog(self._window))
 
     def doctor(self) -> None:
         """Diagnostics."""
-        from desktop.dialogs.doctor_dialog import DoctorDialog
+        from kinmark.desktop.dialogs.doctor_dialog import DoctorDialog
 
         self._show("doctor", DoctorDialog(self._window, self._window.program.engine))
 
     def about(self) -> None:
         """Version and licences."""
-        from desktop.dialogs.about_dialog import AboutDialog
+        from kinmark.desktop.dialogs.about_dialog import AboutDialog
 
         self._show("about", AboutDialog(self._window))
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QByteArray, QCoreApplication, QEvent, QObject, QSetti
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QMenu, QWidget
 
-from engine.paths import settings_dir
+from kinmark.engine.paths import settings_dir
 
 NARROW_PX = 1100
 NARROWEST_PX = 230

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from desktop.window.command_group import CommandGroup
-from desktop.window.sweep_said import say_sweep
+from kinmark.desktop.window.command_group import CommandGroup
+from kinmark.desktop.window.sweep_said import say_sweep
 
 if TYPE_CHECKING:
-    from desktop.window.dialog_commands import DialogCommands
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
-    from projects.workflows.find import FindOutcome
-    from projects.workflows.propose_all import SweepOutcome
+    from kinmark.desktop.window.dialog_commands import DialogCommands
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
+    from kinmark.projects.workflows.find import FindOutcome
+    from kinmark.projects.workflows.propose_all import SweepOutcome
 
 
 class EngineCommands(CommandGroup):

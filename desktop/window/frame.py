@@ -19,24 +19,24 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
-from desktop.actions.keymap import load_keys
-from desktop.actions.registry import ActionRegistry
-from desktop.io.dropped import Dropped
-from desktop.io.pool import URGENT
-from desktop.pages.start_page import StartPage
-from desktop.panels.job_bar import JobBar
-from desktop.program import Program
-from desktop.settled import settle
-from desktop.widgets.message_bar import MessageBar, plain_tip
-from desktop.widgets.pages import Pages
-from desktop.window.action_work import ActionWork
-from desktop.window.docks import Docks
-from desktop.window.guide import Guide, GuideBar
-from desktop.window.menus import fill_menu_bar, make_tool_bar
-from engine.domain.errors import AppError, ProjectLockedError
+from kinmark.desktop.actions.keymap import load_keys
+from kinmark.desktop.actions.registry import ActionRegistry
+from kinmark.desktop.io.dropped import Dropped
+from kinmark.desktop.io.pool import URGENT
+from kinmark.desktop.pages.start_page import StartPage
+from kinmark.desktop.panels.job_bar import JobBar
+from kinmark.desktop.program import Program
+from kinmark.desktop.settled import settle
+from kinmark.desktop.widgets.message_bar import MessageBar, plain_tip
+from kinmark.desktop.widgets.pages import Pages
+from kinmark.desktop.window.action_work import ActionWork
+from kinmark.desktop.window.docks import Docks
+from kinmark.desktop.window.guide import Guide, GuideBar
+from kinmark.desktop.window.menus import fill_menu_bar, make_tool_bar
+from kinmark.engine.domain.errors import AppError, ProjectLockedError
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 PEEK_TAP_S = 0.25
 PAGES = ("label", "parts", "identities", "statistics")
@@ -112,7 +112,7 @@ class Frame(QMainWindow):
         raise NotImplementedError
 
     def _keys(self) -> tuple[str, dict[str, tuple[str, ...]]]:
-        from desktop.actions.keymap import DEFAULT_PRESET, preset_keys
+        from kinmark.desktop.actions.keymap import DEFAULT_PRESET, preset_keys
 
         try:
             return load_keys()
@@ -146,7 +146,7 @@ class Frame(QMainWindow):
 
         A large file that was not closed properly is looked through by a file thread first, and opened afterwards.
         """
-        from projects.project import Project
+        from kinmark.projects.project import Project
 
         self.close_project()
         self.message_bar.hide()
@@ -157,7 +157,7 @@ class Frame(QMainWindow):
         return self._open(folder, read_only)
 
     def _check_first(self, folder: Path, read_only: bool) -> None:
-        from projects.project import Project
+        from kinmark.projects.project import Project
 
         def done(_: object) -> None:
             if self._checking == folder:
@@ -177,8 +177,8 @@ class Frame(QMainWindow):
         self.program.pool.submit("check", lambda: Project.check_file(folder), done, failed=failed, priority=URGENT)
 
     def _open(self, folder: Path, read_only: bool, *, checked: bool = False) -> bool:
-        from desktop.workspace import Workspace  # the database comes with it: not before the first paint
-        from projects.project import Project
+        from kinmark.desktop.workspace import Workspace  # the database comes with it: not before the first paint
+        from kinmark.projects.project import Project
 
         try:
             project = Project.open(folder, read_only=read_only, checked=checked)
@@ -371,7 +371,7 @@ class Frame(QMainWindow):
         self.commands.refresh_undo()
 
     def _show_crash(self, report: str, text: str) -> None:
-        from desktop.dialogs.crash_dialog import show_crash
+        from kinmark.desktop.dialogs.crash_dialog import show_crash
 
         show_crash(self, report, text)
 

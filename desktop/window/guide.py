@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
-from desktop.widgets.job_card import FIND
-from desktop.widgets.message_bar import plain_label
+from kinmark.desktop.widgets.job_card import FIND
+from kinmark.desktop.widgets.message_bar import plain_label
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 LOOK_MS = 300
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QWidget
 
-from desktop.window.frame import Frame
+from kinmark.desktop.window.frame import Frame
 
 if TYPE_CHECKING:
-    from desktop.window.commands import Commands
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.commands import Commands
+    from kinmark.desktop.workspace import Workspace
 
 
 class MainWindow(Frame):
@@ -19,11 +19,11 @@ class MainWindow(Frame):
     commands: Commands
 
     def _make_commands(self) -> Commands:
-        from desktop.window.commands import connect_commands
+        from kinmark.desktop.window.commands import connect_commands
 
         return connect_commands(self)
 
     def _make_pages(self, workspace: Workspace) -> dict[str, QWidget]:
-        from desktop.window.project_pages import make_pages
+        from kinmark.desktop.window.project_pages import make_pages
 
         return make_pages(workspace, self.show_page, self.commands.dialogs.find)

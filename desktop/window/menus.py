@@ -6,10 +6,10 @@ from PySide6.QtCore import QCoreApplication, QSize, Qt
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QLineEdit, QMainWindow, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
 
-from desktop.actions.catalogue import ACTIONS, MENUS
-from desktop.actions.registry import ActionRegistry, translated
-from desktop.theme.icons import icon
-from desktop.widgets.accelerators import mark_menu_bar
+from kinmark.desktop.actions.catalogue import ACTIONS, MENUS
+from kinmark.desktop.actions.registry import ActionRegistry, translated
+from kinmark.desktop.theme.icons import icon
+from kinmark.desktop.widgets.accelerators import mark_menu_bar
 
 SEPARATED = {
     "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.brighter",

@@ -9,13 +9,13 @@ from PySide6.QtCore import QObject, QPoint, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QInputDialog, QMenu
 
-from desktop.error_texts import in_language, text_of
-from engine.domain.errors import AppError
+from kinmark.desktop.error_texts import in_language, text_of
+from kinmark.engine.domain.errors import AppError
 
 if TYPE_CHECKING:
-    from desktop.window.frame import Frame
-    from desktop.window.several_commands import SeveralCommands
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.window.several_commands import SeveralCommands
+    from kinmark.desktop.workspace import Workspace
 
 ROWS_OF_A_PHOTO = 12
 """Rows that go with a photo (labels, proposals, states), for telling large steps from small ones."""
@@ -105,7 +105,7 @@ class PhotoCommands(QObject):
 
     def tag(self, workspace: Workspace) -> None:
         """Add or remove a tag of the selected photos."""
-        from projects.store.queries.images import ImageFilter
+        from kinmark.projects.store.queries.images import ImageFilter
 
         ids = self._chosen(workspace)
         if not ids:

@@ -8,14 +8,14 @@ from PySide6.QtCore import QObject, QPoint
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QColorDialog, QMenu
 
-from desktop.canvas.intents import ToggleHidden
-from desktop.error_texts import in_language
-from desktop.session.shown import ShownInstance, instance_title
-from desktop.states import PointState
+from kinmark.desktop.canvas.intents import ToggleHidden
+from kinmark.desktop.error_texts import in_language
+from kinmark.desktop.session.shown import ShownInstance, instance_title
+from kinmark.desktop.states import PointState
 
 if TYPE_CHECKING:
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
 
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#FFFFFF")
 """Okabe-Ito: told apart without colour vision; any other colour can be mixed."""

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QFileDialog
 
-from desktop.engine_thread.jobs import JobContext
-from desktop.error_texts import in_language
-from desktop.io.dropped import Dropped
-from desktop.session.operation_names import operation_text
-from desktop.window.command_group import CommandGroup
-from engine.imaging import is_image_path
+from kinmark.desktop.engine_thread.jobs import JobContext
+from kinmark.desktop.error_texts import in_language
+from kinmark.desktop.io.dropped import Dropped
+from kinmark.desktop.session.operation_names import operation_text
+from kinmark.desktop.window.command_group import CommandGroup
+from kinmark.engine.imaging import is_image_path
 
 if TYPE_CHECKING:
-    from desktop.window.dialog_commands import DialogCommands
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
-    from projects.formats.recognise import Recognised
-    from projects.images import AddReport
-    from projects.store.changes import OpChanges
+    from kinmark.desktop.window.dialog_commands import DialogCommands
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
+    from kinmark.projects.formats.recognise import Recognised
+    from kinmark.projects.images import AddReport
+    from kinmark.projects.store.changes import OpChanges
 
 FEW_DROPPED = 100
 """So many of the dropped things are looked at; tens of thousands of questions to a network drive would take minutes."""
@@ -64,7 +64,7 @@ class ProjectCommands(CommandGroup):
             return
 
         def run(context: JobContext) -> Generator[None, None, tuple[AddReport, Recognised | None]]:
-            from projects.images import PhotoImport
+            from kinmark.projects.images import PhotoImport
 
             given = list(paths)
             adding = PhotoImport(context.project, given, progress=context.progress, cancel=context.cancel)
@@ -105,8 +105,8 @@ class ProjectCommands(CommandGroup):
 
     def take_dropped(self, dropped: Dropped) -> None:
         """A folder of photos, photos, labels or a project were dropped on the window."""
-        from projects.formats.recognise import recognise
-        from projects.project import DATABASE_NAME
+        from kinmark.projects.formats.recognise import recognise
+        from kinmark.projects.project import DATABASE_NAME
 
         few = dropped.first(FEW_DROPPED)
         project = next((p for p in few if p.is_dir() and (p / DATABASE_NAME).exists()), None)
@@ -173,7 +173,7 @@ class ProjectCommands(CommandGroup):
 
 def _labels_beside(paths: list[Path]) -> Recognised | None:
     """A label file or data set in one of the folders of photos (engine thread: it reads the heads of files)."""
-    from projects.formats.recognise import recognise
+    from kinmark.projects.formats.recognise import recognise
 
     for folder in (p for p in paths[:FEW_DROPPED] if p.is_dir()):
         found = recognise(folder)

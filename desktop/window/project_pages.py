@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
-    from desktop.workspace import Workspace
+    from kinmark.desktop.workspace import Workspace
 
 
 class LazyPage(QWidget):
@@ -56,14 +56,14 @@ def make_pages(
     """All pages by name; they ask for another page with `show_page(name)`, and for a search with `find(workspace)`."""
 
     def parts() -> QWidget:
-        from desktop.pages.part_grid import PartGridPage
+        from kinmark.desktop.pages.part_grid import PartGridPage
 
         page = PartGridPage(workspace)
         page.open_image.connect(lambda image_id: (show_page("label"), workspace.go_to(image_id)))
         return page
 
     def identities() -> QWidget:
-        from desktop.pages.identity_page import IdentityPage
+        from kinmark.desktop.pages.identity_page import IdentityPage
 
         page = IdentityPage(workspace)
         page.open_image.connect(lambda image_id: (show_page("label"), workspace.go_to(image_id)))
@@ -71,7 +71,7 @@ def make_pages(
         return page
 
     def statistics() -> QWidget:
-        from desktop.pages.statistics_page import StatisticsPage
+        from kinmark.desktop.pages.statistics_page import StatisticsPage
 
         page = StatisticsPage(workspace)
         page.open_image.connect(lambda image_id: (show_page("label"), workspace.go_to(image_id)))

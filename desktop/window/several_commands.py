@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QPoint, QPointF
 from PySide6.QtWidgets import QMenu
 
-from desktop.session.shown import ShownInstance, instance_title
+from kinmark.desktop.session.shown import ShownInstance, instance_title
 
 if TYPE_CHECKING:
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
 
 Chosen = Callable[[ShownInstance], object]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication
 
 if TYPE_CHECKING:
-    from desktop.messages import Messages
-    from projects.workflows.propose_all import SweepOutcome
+    from kinmark.desktop.messages import Messages
+    from kinmark.projects.workflows.propose_all import SweepOutcome
 
 SHOWN = 4
 """Pairs of categories that are named."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QKeySequence
 
-from desktop.window.command_group import CommandGroup
+from kinmark.desktop.window.command_group import CommandGroup
 
 if TYPE_CHECKING:
-    from desktop.window.dialog_commands import DialogCommands
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.dialog_commands import DialogCommands
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
 
 TOOLS = ("select", "keypoint", "box", "brush", "eraser", "polygon", "pan")
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from desktop.canvas.tone import STEP, Tone
-from desktop.window.command_group import CommandGroup
+from kinmark.desktop.canvas.tone import STEP, Tone
+from kinmark.desktop.window.command_group import CommandGroup
 
 if TYPE_CHECKING:
-    from desktop.window.frame import Frame
-    from desktop.workspace import Workspace
+    from kinmark.desktop.window.frame import Frame
+    from kinmark.desktop.workspace import Workspace
 
 
 class ViewCommands(CommandGroup):

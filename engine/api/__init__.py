@@ -8,8 +8,8 @@ Errors: KnownError (model missing/corrupt, unreadable image, out of memory), Use
 OperationCancelled. An unreadable *target* of a sweep does not stop it: it is reported through `TargetFailure`.
 """
 
-from engine.api.open import engine_factory, open_engine, open_models, open_prompts, open_vector_index
-from engine.requests import (
+from kinmark.engine.api.open import engine_factory, open_engine, open_models, open_prompts, open_vector_index
+from kinmark.engine.requests import (
     DEFAULT_BACKBONE,
     FIRST_LOOK,
     MATCH_METHODS,
@@ -48,7 +48,7 @@ from engine.requests import (
     TuneRequest,
     TuneResult,
 )
-from engine.requests.protocol import Engine, NeighbourDoor, VectorIndexDoor
+from kinmark.engine.requests.protocol import Engine, NeighbourDoor, VectorIndexDoor
 
 __all__ = [
     "DEFAULT_BACKBONE",

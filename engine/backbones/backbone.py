@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.backbones import text
-from engine.backbones.attention import (
+from kinmark.engine.backbones import text
+from kinmark.engine.backbones.attention import (
     AttentionCapture,
     AttentionLayer,
     AttentionTap,
@@ -25,11 +25,11 @@ from engine.backbones.attention import (
     record_attention,
     select_layers,
 )
-from engine.backbones.compiling import CompiledBlocks, is_compiler_failure
-from engine.backbones.devices import memory_format
-from engine.backbones.registry import BackboneSpec
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
+from kinmark.engine.backbones.compiling import CompiledBlocks, is_compiler_failure
+from kinmark.engine.backbones.devices import memory_format
+from kinmark.engine.backbones.registry import BackboneSpec
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Backbone:
         return self
 
     def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
-        """Compile the U-Net's blocks at their first use (minutes for large models); see `engine.backbones.compiling`."""
+        """Compile the U-Net's blocks at their first use (minutes for large models); see `kinmark.engine.backbones.compiling`."""
         self.compiled = CompiledBlocks(self.unet, backend)
 
     def _vae_dtype(self) -> torch.dtype:

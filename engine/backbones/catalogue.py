@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.backbones.folder import check_safetensors, file_digest
-from engine.domain.errors import AppError, ModelCorruptError, ModelMissingError, UserInputError
-from engine.domain.model_info import ModelRow
-from engine.domain.texts import said
-from engine.paths import data_dir
+from kinmark.engine.backbones.folder import check_safetensors, file_digest
+from kinmark.engine.domain.errors import AppError, ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.domain.model_info import ModelRow
+from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import data_dir
 
 PART, SEGMENTER, ADAPTER = "part", "segmenter", "adapter"
 ADAPTER_FILE = "kinmark-adapter.json"

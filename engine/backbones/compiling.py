@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.paths import cache_dir
+from kinmark.engine.paths import cache_dir
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from engine.domain.errors import KnownError, UserInputError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.domain.texts import said
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}

@@ -12,8 +12,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import ModelCorruptError, ModelMissingError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
+from kinmark.engine.domain.texts import said
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.backbones import folder as layout
-from engine.backbones.backbone import Backbone
-from engine.backbones.devices import choose_device, choose_dtype
-from engine.backbones.registry import BackboneSpec, get_spec
-from engine.backbones.text import token_ids
-from engine.domain.errors import AppError, ModelCorruptError, ModelMissingError
-from engine.domain.texts import said
+from kinmark.engine.backbones import folder as layout
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.devices import choose_device, choose_dtype
+from kinmark.engine.backbones.registry import BackboneSpec, get_spec
+from kinmark.engine.backbones.text import token_ids
+from kinmark.engine.domain.errors import AppError, ModelCorruptError, ModelMissingError
+from kinmark.engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def load_backbone(
 
     Args:
         id_or_path: registry id, added name, diffusers folder, or a spec that has a folder.
-        device, dtype: "auto" or a choice (see `engine.backbones.devices`).
+        device, dtype: "auto" or a choice (see `kinmark.engine.backbones.devices`).
         models_dir: where downloaded models lie (None = the platform's data folder).
         keep_decoder: keep the VAE's decoder (training, tests); features never need it.
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import torch
 
-from engine.backbones.backbone import Backbone
-from engine.backbones.devices import choose_dtype, dtype_name
-from engine.domain.errors import KnownError, OutOfMemoryError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.devices import choose_dtype, dtype_name
+from kinmark.engine.domain.errors import KnownError, OutOfMemoryError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

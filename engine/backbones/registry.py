@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from engine import plugins
-from engine.backbones.catalogue import ADAPTER, HELPERS, PART, helper
-from engine.backbones.spec import BackboneSpec, BlockWeight, FusionSpec, InstanceSpec, apply_card, read_card
-from engine.domain.errors import ModelCorruptError, ModelMissingError
-from engine.domain.texts import said
-from engine.paths import data_dir, resources_dir
+from kinmark.engine import plugins
+from kinmark.engine.backbones.catalogue import ADAPTER, HELPERS, PART, helper
+from kinmark.engine.backbones.spec import BackboneSpec, BlockWeight, FusionSpec, InstanceSpec, apply_card, read_card
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import data_dir, resources_dir
 
 __all__ = [
     "BackboneSpec", "BlockWeight", "FusionSpec", "InstanceSpec", "added_folders", "built_in", "get_spec", "home_folder",

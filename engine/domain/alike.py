@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from engine.domain.geometry import Box, FloatArray, box_iou, box_of_points, longer_side
-from engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.geometry import Box, FloatArray, box_iou, box_of_points, longer_side
+from kinmark.engine.domain.keypoints import InstanceKeypoints
 
 REACH = 0.1
 """Keypoints so far apart (longer sides) count 0.61."""

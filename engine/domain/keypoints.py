@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box, FloatArray, box_of_points, expand_box
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box, FloatArray, box_of_points, expand_box
+from kinmark.engine.domain.texts import said
 
 
 class Visibility(enum.IntEnum):

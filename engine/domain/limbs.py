@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.alike import extent, placed_points
-from engine.domain.geometry import FloatArray, longer_side
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.alike import extent, placed_points
+from kinmark.engine.domain.geometry import FloatArray, longer_side
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 THICKNESS = 0.06
 """Half the width of a limb, longer sides."""

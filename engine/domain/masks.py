@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.texts import said
 
 MAX_MASK_PIXELS = 2_000_000_000
 

@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from engine.domain.errors import OperationCancelled
+from kinmark.engine.domain.errors import OperationCancelled
 
 
 class CancelToken:

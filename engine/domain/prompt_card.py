@@ -8,8 +8,8 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from engine.domain.errors import KnownError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.domain.texts import said
 
 CARD_VERSION = 1
 KINDS = ("single", "class", "hidden", "conditional", "point")
@@ -34,7 +34,7 @@ class PromptCard:
         source: "tuned", "optimised", "imported sd4match ..." in plain words.
         pairs, pairs_hash, images: training pairs (ids of the exemplars), SHA-256 over ids and keypoints.
         before, after, before_interval, after_interval: PCK@0.1 on held-out images (NaN = not measured), of the score alone.
-        proposals: the figures of a sweep of proposals on the same images (`engine.api.HeldOutFigures`); {} = not measured.
+        proposals: the figures of a sweep of proposals on the same images (`kinmark.engine.api.HeldOutFigures`); {} = not measured.
         heldout: how the held-out figure was obtained, in words.
         module: shape of the conditional module; patches: where its patch features come from.
         settings: everything else that decides the result (JSON-able).

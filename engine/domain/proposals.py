@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.domain.geometry import Box, FloatArray
-from engine.domain.keypoints import Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.runspec import RunSpec
+from kinmark.engine.domain.geometry import Box, FloatArray
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.runspec import RunSpec
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import continuous_to_index, index_to_continuous
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.evaluation.datasets import EvaluationPair, read_pairs
-from engine.evaluation.pck import PairResult, PckScore, score_categories, score_pairs
-from engine.evaluation.protocols import get_protocol, judge_pair
-from engine.pipelines.pairwise import match_points
-from engine.requests import EvaluateRequest, ImageInput, MatchRequest, Target
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import continuous_to_index, index_to_continuous
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation.datasets import EvaluationPair, read_pairs
+from kinmark.engine.evaluation.pck import PairResult, PckScore, score_categories, score_pairs
+from kinmark.engine.evaluation.protocols import get_protocol, judge_pair
+from kinmark.engine.pipelines.pairwise import match_points
+from kinmark.engine.requests import EvaluateRequest, ImageInput, MatchRequest, Target
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 
 def evaluate_correspondence(

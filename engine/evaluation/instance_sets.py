@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.domain.errors import ImportFileError, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from engine.imaging import is_image_path, load_image
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import is_image_path, load_image
 
 BoolMask = NDArray[np.bool_]
 
@@ -164,13 +164,13 @@ def read_prepared(root: Path) -> list[PreparedVideo]:
             if list(folder.glob("*.npy")):
                 raise ImportFileError(
                     said("{0} holds pickled masks, which are not read because a pickle can run any program.", folder),
-                    "Prepare the set from BURST: python -m engine.evaluation.prepare_burst.",
+                    "Prepare the set from BURST: python -m kinmark.engine.evaluation.prepare_burst.",
                 )
             continue
         videos.append(_prepared_video(folder, card))
     if not videos:
         raise UserInputError(
-            said("There is no prepared video in {0}.", root), "Prepare it: python -m engine.evaluation.prepare_burst."
+            said("There is no prepared video in {0}.", root), "Prepare it: python -m kinmark.engine.evaluation.prepare_burst."
         )
     return videos
 

@@ -15,21 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UnreadableImageError, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.evaluation import instance_metrics as metrics
-from engine.evaluation import instance_sets as sets
-from engine.instances.attention import AttentionExtractor
-from engine.instances.by_reference import InstanceFinder
-from engine.instances.find import find_instance
-from engine.instances.picture import load_picture
-from engine.instances.settings import resolve
-from engine.requests import DEFAULT_BACKBONE, FindRequest, ImageInput, InstanceSettings, Reference, TargetFailure
-from engine.retrieval.photo import describe_photo
-from engine.retrieval.ranking import RankingWeights, rank_collection
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation import instance_metrics as metrics
+from kinmark.engine.evaluation import instance_sets as sets
+from kinmark.engine.instances.attention import AttentionExtractor
+from kinmark.engine.instances.by_reference import InstanceFinder
+from kinmark.engine.instances.find import find_instance
+from kinmark.engine.instances.picture import load_picture
+from kinmark.engine.instances.settings import resolve
+from kinmark.engine.requests import (
+    DEFAULT_BACKBONE,
+    FindRequest,
+    ImageInput,
+    InstanceSettings,
+    Reference,
+    TargetFailure,
+)
+from kinmark.engine.retrieval.photo import describe_photo
+from kinmark.engine.retrieval.ranking import RankingWeights, rank_collection
+from kinmark.engine.session import EngineSession
 
 RECALLS = (1, 5, 10, 50)
 MIN_TARGET_SHARE = 0.005

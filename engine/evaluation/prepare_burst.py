@@ -1,4 +1,4 @@
-"""Make PerMIR / PerMIS folders from BURST: `python -m engine.evaluation.prepare_burst JSON FRAMES OUT`.
+"""Make PerMIR / PerMIS folders from BURST: `python -m kinmark.engine.evaluation.prepare_burst JSON FRAMES OUT`.
 
 The published sets are pickles; this writes the same selection (methods/formats.md#permis) as JPEG and JSON instead, from BURST's own
 `all_classes.json` and its frames: videos of HACS, AVA and LaSOT are left out, a frame counts when it shows two tracks of one category, the
@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.domain.errors import AppError, ImportFileError, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from engine.imaging import load_image
+from kinmark.engine.domain.errors import AppError, ImportFileError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import load_image
 
 LEFT_OUT = ("HACS", "AVA", "LaSOT")
 APART = 15

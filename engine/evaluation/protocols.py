@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box, longer_side
-from engine.domain.texts import said
-from engine.evaluation.datasets.base import EvaluationPair
-from engine.evaluation.pck import ALPHAS, PairResult, hits
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box, longer_side
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation.datasets.base import EvaluationPair
+from kinmark.engine.evaluation.pck import ALPHAS, PairResult, hits
 
 Points = NDArray[np.float64]
 CLAMP = 1e-4

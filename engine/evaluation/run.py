@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.evaluation.datasets import DATASETS
-from engine.requests import EvaluateRequest
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation.datasets import DATASETS
+from kinmark.engine.requests import EvaluateRequest
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 INSTANCE_SETS = ("folder", "perseg", "permis", "permir", "davis")
 
@@ -22,11 +22,11 @@ def evaluate(
 ) -> dict[str, Any]:  # fmt: skip
     """Run the data set of the request; its errors are those of the module that does."""
     if request.dataset in DATASETS:
-        from engine.evaluation.correspondence import evaluate_correspondence
+        from kinmark.engine.evaluation.correspondence import evaluate_correspondence
 
         return evaluate_correspondence(session, request, progress=progress, cancel=cancel)
     if request.dataset in INSTANCE_SETS:
-        from engine.evaluation.instances import InstanceEvaluation, evaluate_instances
+        from kinmark.engine.evaluation.instances import InstanceEvaluation, evaluate_instances
 
         options = InstanceEvaluation(request.backbone, limit=request.limit)
         return evaluate_instances(

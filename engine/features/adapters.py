@@ -21,11 +21,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.backbones.catalogue import ADAPTER_FILE, HelperSpec, installed_folder
-from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
-from engine.domain.texts import said
-from engine.features.dino import BATCH, DinoModel, _format, folder_revision, open_dino
-from engine.features.fusion import DenseDescriptor, l2_normalise, resample
+from kinmark.engine.backbones.catalogue import ADAPTER_FILE, HelperSpec, installed_folder
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.dino import BATCH, DinoModel, _format, folder_revision, open_dino
+from kinmark.engine.features.fusion import DenseDescriptor, l2_normalise, resample
 
 MAX_BYTES = 2 << 30
 GROUPS = 32

@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.domain.errors import ModelCorruptError, UserInputError
-from engine.domain.texts import said
-from engine.features.fusion import l2_normalise
+from kinmark.engine.domain.errors import ModelCorruptError, UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.fusion import l2_normalise
 
 FORMAT = "kinmark-basis-1"
 

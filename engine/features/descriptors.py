@@ -10,28 +10,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine import plugins
-from engine.backbones.catalogue import ADAPTER, PART, HelperSpec, helper, installed_folder
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.features.fusion import DenseDescriptor
+from kinmark.engine import plugins
+from kinmark.engine.backbones.catalogue import ADAPTER, PART, HelperSpec, helper, installed_folder
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.fusion import DenseDescriptor
 
 NATURAL_BATCH = 8
 
 
 def _dense_sift(images: NDArray[np.uint8], cells_wh: tuple[int, int]) -> Tensor:
-    from engine.features import local_descriptor
+    from kinmark.engine.features import local_descriptor
 
     return local_descriptor.dense_descriptor(images, cells_wh=cells_wh)
 
 
 def _colour(images: NDArray[np.uint8], cells_wh: tuple[int, int]) -> Tensor:
-    module = importlib.import_module("engine.features.colour")
+    module = importlib.import_module("kinmark.engine.features.colour")
     return module.colour_map(images, cells_wh)
 
 
 def _efficientnet(name: str, device: torch.device | str) -> DenseDescriptor:
-    from engine.features.efficientnet import DESCRIPTOR_PREFIX, VARIANTS, open_natural
+    from kinmark.engine.features.efficientnet import DESCRIPTOR_PREFIX, VARIANTS, open_natural
 
     variant = name.removeprefix(DESCRIPTOR_PREFIX)
     if variant not in VARIANTS:
@@ -55,7 +55,7 @@ def get_descriptor(
         UserInputError: unknown name. ModelMissingError, ModelCorruptError: of its weights.
     """
     if name.startswith("dino:"):
-        from engine.features.dino import dino_descriptor
+        from kinmark.engine.features.dino import dino_descriptor
 
         return dino_descriptor(name, device, dtype)
     known = helper(name)
@@ -77,8 +77,8 @@ def get_descriptor(
 
 def _of_catalogue(known: HelperSpec, device: torch.device | str, dtype: torch.dtype) -> DenseDescriptor:
     """A named part or adapter of the catalogue; ModelMissingError says how to get it."""
-    from engine.features.adapters import adapted_descriptor
-    from engine.features.dino import dino_descriptor
+    from kinmark.engine.features.adapters import adapted_descriptor
+    from kinmark.engine.features.dino import dino_descriptor
 
     if known.kind == ADAPTER:
         return adapted_descriptor(known, device, dtype)

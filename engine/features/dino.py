@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.errors import ModelCorruptError, ModelMissingError
-from engine.domain.texts import said
-from engine.features.fusion import DenseDescriptor, l2_normalise, resample
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.fusion import DenseDescriptor, l2_normalise, resample
 
 PREFIX = "dino:"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")

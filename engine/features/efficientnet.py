@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from engine.backbones.devices import choose_dtype
-from engine.domain.errors import ModelCorruptError, ModelMissingError
-from engine.domain.texts import said
+from kinmark.engine.backbones.devices import choose_dtype
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
+from kinmark.engine.domain.texts import said
 
 STEP = 32
 """Inputs are whole steps plus one pixel: then padding is symmetric and every map is corner-aligned with its input."""

@@ -16,21 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.backbones.backbone import Backbone
-from engine.backbones.devices import dtype_name
-from engine.backbones.memory import MemoryLadder
-from engine.backbones.prompt import ConditionalPrompt, Prompt
-from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.runspec import RunSpec
-from engine.domain.texts import said
-from engine.features.cache import CacheKey, FeatureCache
-from engine.features.descriptors import DescriptorPart, get_descriptor, parse_parts
-from engine.features.fusion import DenseDescriptor, fuse, join_blocks
-from engine.features.maps import FeatureMap
-from engine.features.noise import image_noise
-from engine.features.recipe import Recipe, block_weights, scale_weights
-from engine.features.views import ImageSource, ImageView, render_view, to_network, with_input
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.devices import dtype_name
+from kinmark.engine.backbones.memory import MemoryLadder
+from kinmark.engine.backbones.prompt import ConditionalPrompt, Prompt
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.cache import CacheKey, FeatureCache
+from kinmark.engine.features.descriptors import DescriptorPart, get_descriptor, parse_parts
+from kinmark.engine.features.fusion import DenseDescriptor, fuse, join_blocks
+from kinmark.engine.features.maps import FeatureMap
+from kinmark.engine.features.noise import image_noise
+from kinmark.engine.features.recipe import Recipe, block_weights, scale_weights
+from kinmark.engine.features.views import ImageSource, ImageView, render_view, to_network, with_input
 
 log = logging.getLogger(__name__)
 OF_THE_SPEC = "spec"

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
 
 EPS = 1e-6
 DescriptorFunction = Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from engine.domain.geometry import ImageTransform
-from engine.domain.runspec import RunSpec
+from kinmark.engine.domain.geometry import ImageTransform
+from kinmark.engine.domain.runspec import RunSpec
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.errors import ModelCorruptError, UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.texts import said
-from engine.features.compress import SharedBasis, quantise
-from engine.features.fusion import kernel_scores
+from kinmark.engine.domain.errors import ModelCorruptError, UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.compress import SharedBasis, quantise
+from kinmark.engine.features.fusion import kernel_scores
 
 MAPS, INDEX, BASIS = "maps.i8", "index.json", "basis.safetensors"
 BLOCK_BYTES = 32 << 20
@@ -193,7 +193,7 @@ def search_parts(
     only: Rows | None = None,
     cancel: CancelToken | None = None,
 ) -> PackedHits:
-    """`PackedMaps.search` on a sum of parts, as `engine.matching` fuses them.
+    """`PackedMaps.search` on a sum of parts, as `kinmark.engine.matching` fuses them.
 
     Args:
         parts: stores of the same photos in the same order, on one grid.

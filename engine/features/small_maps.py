@@ -16,11 +16,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from engine.domain.errors import KnownError, ModelCorruptError
-from engine.domain.progress import CancelToken
-from engine.domain.texts import said
-from engine.features.compress import SharedBasis
-from engine.features.packed import PackedHits, PackedMaps, PackedPart, Rows, search_parts
+from kinmark.engine.domain.errors import KnownError, ModelCorruptError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.compress import SharedBasis
+from kinmark.engine.features.packed import PackedHits, PackedMaps, PackedPart, Rows, search_parts
 
 LOCK, PATIENCE_S = "lock", 60.0
 FOLDER = "small"

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from engine.domain.geometry import Box, ImageTransform, invert_affine
-from engine.imaging import LoadedImage, file_sha256, load_image, read_header
-from engine.remote import local_file
-from engine.requests import ImageInput
+from kinmark.engine.domain.geometry import Box, ImageTransform, invert_affine
+from kinmark.engine.imaging import LoadedImage, file_sha256, load_image, read_header
+from kinmark.engine.remote import local_file
+from kinmark.engine.requests import ImageInput
 
 DECODE_MARGIN = 2.0
 """Images are decoded at no less than this many times the resolution that a view needs."""

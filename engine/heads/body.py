@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.geometry import apply_affine
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.limbs import limb_edges
-from engine.heads.frame import into_frame, is_mirror_image, labelled_points
-from engine.heads.model import STRIDE, KeypointHeads, head_view, vectors_at
-from engine.requests import Exemplar
+from kinmark.engine.domain.geometry import apply_affine
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.limbs import limb_edges
+from kinmark.engine.heads.frame import into_frame, is_mirror_image, labelled_points
+from kinmark.engine.heads.model import STRIDE, KeypointHeads, head_view, vectors_at
+from kinmark.engine.requests import Exemplar
 
 Floats = NDArray[np.float64]
 SHARES = (0.25, 0.5, 0.75)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.geometry import Similarity, apply_affine, fit_similarity
-from engine.features.efficientnet import input_side
-from engine.requests import Exemplar
+from kinmark.engine.domain.geometry import Similarity, apply_affine, fit_similarity
+from kinmark.engine.features.efficientnet import input_side
+from kinmark.engine.requests import Exemplar
 
 Floats = NDArray[np.float64]
 FILL = 0.7

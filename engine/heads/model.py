@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.errors import ModelMissingError
-from engine.domain.geometry import ImageTransform, apply_affine, invert_affine
-from engine.domain.keypoints import KeypointSchema
-from engine.features.views import ImageView
-from engine.heads import ridge
-from engine.heads.frame import (
+from kinmark.engine.domain.errors import ModelMissingError
+from kinmark.engine.domain.geometry import ImageTransform, apply_affine, invert_affine
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.features.views import ImageView
+from kinmark.engine.heads import ridge
+from kinmark.engine.heads.frame import (
     HeadFrame,
     about_centre,
     compose,
@@ -35,14 +35,14 @@ from engine.heads.frame import (
     misfit,
     realigned,
 )
-from engine.heads.ridge import contribution, denial, solve
-from engine.heads.shape import ShapeModel, shape_model
-from engine.heads.store import HeadStore, Taught
-from engine.requests import Exemplar, ImageInput
+from kinmark.engine.heads.ridge import contribution, denial, solve
+from kinmark.engine.heads.shape import ShapeModel, shape_model
+from kinmark.engine.heads.store import HeadStore, Taught
+from kinmark.engine.requests import Exemplar, ImageInput
 
 if TYPE_CHECKING:
-    from engine.domain.progress import CancelToken
-    from engine.features.extractor import FeatureExtractor
+    from kinmark.engine.domain.progress import CancelToken
+    from kinmark.engine.features.extractor import FeatureExtractor
 
 Floats = NDArray[np.float64]
 STRIDE = 8

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.features.cache import CacheKey, FeatureCache
-from engine.heads.ridge import Contribution
+from kinmark.engine.features.cache import CacheKey, FeatureCache
+from kinmark.engine.heads.ridge import Contribution
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[np.generic]]

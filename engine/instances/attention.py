@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.backbones.attention import AttentionLayer, AttentionTap
-from engine.backbones.backbone import Backbone
-from engine.backbones.devices import dtype_name
-from engine.backbones.prompt import Prompt
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.runspec import RunSpec
-from engine.domain.texts import said
-from engine.features.cache import CacheKey
-from engine.features.noise import image_noise
-from engine.features.views import ImageView
-from engine.instances.inversion import generate, invert, noise_schedule
-from engine.instances.settings import TURBO_STEPS, VOTES_PROMPT, ResolvedSettings
-from engine.requests import ImageInput
-from engine.session import EngineSession
+from kinmark.engine.backbones.attention import AttentionLayer, AttentionTap
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.devices import dtype_name
+from kinmark.engine.backbones.prompt import Prompt
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.cache import CacheKey
+from kinmark.engine.features.noise import image_noise
+from kinmark.engine.features.views import ImageView
+from kinmark.engine.instances.inversion import generate, invert, noise_schedule
+from kinmark.engine.instances.settings import TURBO_STEPS, VOTES_PROMPT, ResolvedSettings
+from kinmark.engine.requests import ImageInput
+from kinmark.engine.session import EngineSession
 
 FIXED_POINT_STEPS = 3
 THING_WORDS = (

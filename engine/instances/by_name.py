@@ -14,22 +14,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import MaskProposal
-from engine.domain.runspec import RunSpec
-from engine.domain.texts import said
-from engine.instances import maps
-from engine.instances.attention import AttentionExtractor, class_token_rows
-from engine.instances.decision import RegionLikeness
-from engine.instances.evidence import grid_of, resize_map
-from engine.instances.found import WITHOUT_SEGMENTER, Region, distinct_regions, proposals_of
-from engine.instances.outline import component_at, grabcut, otsu
-from engine.instances.picture import BoolMask, Picture, load_picture
-from engine.instances.sam import Segmenter, load_segmenter
-from engine.instances.settings import resolve
-from engine.requests import FindRequest, ImageInput
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
+from kinmark.engine.instances import maps
+from kinmark.engine.instances.attention import AttentionExtractor, class_token_rows
+from kinmark.engine.instances.decision import RegionLikeness
+from kinmark.engine.instances.evidence import grid_of, resize_map
+from kinmark.engine.instances.found import WITHOUT_SEGMENTER, Region, distinct_regions, proposals_of
+from kinmark.engine.instances.outline import component_at, grabcut, otsu
+from kinmark.engine.instances.picture import BoolMask, Picture, load_picture
+from kinmark.engine.instances.sam import Segmenter, load_segmenter
+from kinmark.engine.instances.settings import resolve
+from kinmark.engine.requests import FindRequest, ImageInput
+from kinmark.engine.session import EngineSession
 
 
 def knows_word(session: EngineSession, word: str, backbone_id: str) -> bool:

@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import MaskProposal
-from engine.domain.runspec import RunSpec
-from engine.instances.attention import AttentionExtractor
-from engine.instances.decision import (
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.instances.attention import AttentionExtractor
+from kinmark.engine.instances.decision import (
     RegionLikeness,
     against_negatives,
     region_score,
 )
-from engine.instances.evidence import (
+from kinmark.engine.instances.evidence import (
     Evidence,
     NaturalView,
     ReferenceModel,
@@ -32,22 +32,22 @@ from engine.instances.evidence import (
     resize_map,
     thing_likeness,
 )
-from engine.instances.found import WITHOUT_SEGMENTER, Region, distinct_regions, proposals_of
-from engine.instances.outline import best_threshold, grabcut
-from engine.instances.picture import BoolMask, Picture, load_picture
-from engine.instances.reference import (
+from kinmark.engine.instances.found import WITHOUT_SEGMENTER, Region, distinct_regions, proposals_of
+from kinmark.engine.instances.outline import best_threshold, grabcut
+from kinmark.engine.instances.picture import BoolMask, Picture, load_picture
+from kinmark.engine.instances.reference import (
     ReferenceView,
     build_model,
     select_patches,
     thin_patches,
     view_reference,
 )
-from engine.instances.sam import Segmenter, load_segmenter
-from engine.instances.settings import ResolvedSettings, resolve
-from engine.regions.histogram import colour_histogram
-from engine.regions.likeness import patch_likeness
-from engine.requests import FindRequest, ImageInput, Reference
-from engine.session import EngineSession
+from kinmark.engine.instances.sam import Segmenter, load_segmenter
+from kinmark.engine.instances.settings import ResolvedSettings, resolve
+from kinmark.engine.regions.histogram import colour_histogram
+from kinmark.engine.regions.likeness import patch_likeness
+from kinmark.engine.requests import FindRequest, ImageInput, Reference
+from kinmark.engine.session import EngineSession
 
 CANDIDATES = 4
 """Places that are cut out and compared as whole regions, also when one is wanted: the map's peak is not always the best."""

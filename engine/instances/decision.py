@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.requests import Calibration
+from kinmark.engine.requests import Calibration
 
 MIN_DECISIONS = 8
 SLOPE_SPREAD, BIAS_SPREAD = 0.5, 1.5
@@ -43,7 +43,7 @@ class RegionLikeness:
     """How alike a found region and the reference are: each about 0..1; NaN when not computed.
 
     `attention` is the mean of the attention map over the region: the map of a photo without the thing peaks on many places,
-    so that whatever region is cut out of it holds little of it. `thing`: `engine.instances.evidence.thing_likeness`.
+    so that whatever region is cut out of it holds little of it. `thing`: `kinmark.engine.instances.evidence.thing_likeness`.
     """
 
     colour: float

@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from engine.features.efficientnet import NaturalFeatures
-from engine.instances import maps, votes
-from engine.instances.attention import AttentionFeatures, ClassKeys
-from engine.instances.picture import Picture
-from engine.instances.settings import ResolvedSettings
-from engine.regions.histogram import BINS, colour_histogram, soft_bins
-from engine.regions.likeness import patch_likeness
-from engine.regions.patches import Patches, dense_patches
-from engine.regions.saliency import lab_image
+from kinmark.engine.features.efficientnet import NaturalFeatures
+from kinmark.engine.instances import maps, votes
+from kinmark.engine.instances.attention import AttentionFeatures, ClassKeys
+from kinmark.engine.instances.picture import Picture
+from kinmark.engine.instances.settings import ResolvedSettings
+from kinmark.engine.regions.histogram import BINS, colour_histogram, soft_bins
+from kinmark.engine.regions.likeness import patch_likeness
+from kinmark.engine.regions.patches import Patches, dense_patches
+from kinmark.engine.regions.saliency import lab_image
 
 FloatMap = NDArray[np.float32]
 

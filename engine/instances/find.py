@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.domain.errors import AppError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import MaskProposal
-from engine.instances.by_name import NamedThingFinder
-from engine.instances.by_reference import InstanceFinder
-from engine.requests import FindRequest, ImageInput, TargetFailure
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.instances.by_name import NamedThingFinder
+from kinmark.engine.instances.by_reference import InstanceFinder
+from kinmark.engine.requests import FindRequest, ImageInput, TargetFailure
+from kinmark.engine.session import EngineSession
 
 
 def open_finder(

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import MaskProposal
-from engine.domain.runspec import RunSpec
-from engine.instances.decision import DEFAULT_THRESHOLD, RegionLikeness, confidence_of
-from engine.instances.evidence import resize_map
-from engine.instances.picture import BoolMask, Picture
-from engine.instances.settings import ResolvedSettings
-from engine.requests import FindRequest
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.instances.decision import DEFAULT_THRESHOLD, RegionLikeness, confidence_of
+from kinmark.engine.instances.evidence import resize_map
+from kinmark.engine.instances.picture import BoolMask, Picture
+from kinmark.engine.instances.settings import ResolvedSettings
+from kinmark.engine.requests import FindRequest
 
 WITHOUT_SEGMENTER = ("grabcut", "threshold")
 LOWEST_PEAK = 0.3

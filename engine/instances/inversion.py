@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.texts import said
 
 Predictor = Callable[[Tensor, int], Tensor]
 

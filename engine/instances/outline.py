@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.instances.evidence import FloatMap
-from engine.instances.picture import BoolMask
-from engine.regions.histogram import colour_histogram
+from kinmark.engine.instances.evidence import FloatMap
+from kinmark.engine.instances.picture import BoolMask
+from kinmark.engine.regions.histogram import colour_histogram
 
 THRESHOLDS = tuple(np.round(np.arange(0.25, 0.8, 0.05), 2))
 MIN_SHARE, MAX_SHARE = 0.002, 0.9

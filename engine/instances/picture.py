@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from engine.features.views import ImageSource
-from engine.requests import ImageInput
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.views import ImageSource
+from kinmark.engine.requests import ImageInput
 
 BoolMask = NDArray[np.bool_]
 

@@ -10,19 +10,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.features.efficientnet import NaturalFeatures
-from engine.instances import maps
-from engine.instances.attention import AttentionExtractor, AttentionFeatures
-from engine.instances.evidence import NaturalView, ReferenceModel, colour_shares, grid_of, natural_model, natural_view
-from engine.instances.outline import grabcut, grabcut_box, grabcut_points
-from engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
-from engine.regions.histogram import BINS
-from engine.regions.patches import Patches, dense_patches
-from engine.regions.saliency import subject_weights
-from engine.requests import Reference
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.efficientnet import NaturalFeatures
+from kinmark.engine.instances import maps
+from kinmark.engine.instances.attention import AttentionExtractor, AttentionFeatures
+from kinmark.engine.instances.evidence import (
+    NaturalView,
+    ReferenceModel,
+    colour_shares,
+    grid_of,
+    natural_model,
+    natural_view,
+)
+from kinmark.engine.instances.outline import grabcut, grabcut_box, grabcut_points
+from kinmark.engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
+from kinmark.engine.regions.histogram import BINS
+from kinmark.engine.regions.patches import Patches, dense_patches
+from kinmark.engine.regions.saliency import subject_weights
+from kinmark.engine.requests import Reference
+from kinmark.engine.session import EngineSession
 
 FULL_SHARE = 0.98
 """A mask that covers more than this leaves no background to learn from."""

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.backbones.catalogue import SEGMENTER, helper, installed_folder
-from engine.domain.errors import ModelCorruptError, ModelMissingError
-from engine.domain.geometry import Box
-from engine.domain.texts import said
-from engine.instances.picture import BoolMask, Picture
-from engine.paths import data_dir
-from engine.session import EngineSession
+from kinmark.engine.backbones.catalogue import SEGMENTER, helper, installed_folder
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.texts import said
+from kinmark.engine.instances.picture import BoolMask, Picture
+from kinmark.engine.paths import data_dir
+from kinmark.engine.session import EngineSession
 
 log = logging.getLogger(__name__)
 

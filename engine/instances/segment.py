@@ -6,16 +6,16 @@ import time
 
 import numpy as np
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import MaskProposal
-from engine.domain.runspec import RunSpec
-from engine.instances.found import WITHOUT_SEGMENTER
-from engine.instances.outline import grabcut, grabcut_box, grabcut_points
-from engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
-from engine.instances.sam import load_segmenter
-from engine.requests import DEFAULT_BACKBONE, SegmentRequest
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.instances.found import WITHOUT_SEGMENTER
+from kinmark.engine.instances.outline import grabcut, grabcut_box, grabcut_points
+from kinmark.engine.instances.picture import BoolMask, Picture, checked_mask, load_picture
+from kinmark.engine.instances.sam import load_segmenter
+from kinmark.engine.requests import DEFAULT_BACKBONE, SegmentRequest
+from kinmark.engine.session import EngineSession
 
 
 def segment(session: EngineSession, request: SegmentRequest, *, cancel: CancelToken | None = None) -> MaskProposal:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.backbones.registry import BackboneSpec
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.requests import InstanceSettings
+from kinmark.engine.backbones.registry import BackboneSpec
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.requests import InstanceSettings
 
 VARIANTS = ("pdm", "pdm-votes")
 MODES = ("fused", "appearance", "semantic")

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.geometry import Box, expand_box
-from engine.domain.keypoints import KeypointSchema
-from engine.features.views import ImageView
-from engine.matching.reader import FeatureReader, ViewParts
-from engine.matching.sampling import l2_normalise, sample_features
-from engine.matching.whitening import Whitener
-from engine.requests import Exemplar
+from kinmark.engine.domain.geometry import Box, expand_box
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.features.views import ImageView
+from kinmark.engine.matching.reader import FeatureReader, ViewParts
+from kinmark.engine.matching.sampling import l2_normalise, sample_features
+from kinmark.engine.matching.whitening import Whitener
+from kinmark.engine.requests import Exemplar
 
 WHOLE, CROP = "whole", "crop"
 MEMO_ITEMS = 4000

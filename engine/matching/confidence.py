@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.proposals import KeypointSignals
-from engine.domain.texts import said
-from engine.paths import resources_dir
-from engine.requests import Calibration, DecisionRecord
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import resources_dir
+from kinmark.engine.requests import Calibration, DecisionRecord
 
 FEATURES = ("peak", "margin", "agreement", "shape", "twin", "cycle", "pose", "contrast", "raw", "usual", "outside",
             "beyond", "fit", "support", "shown", "crowded", "beyond_support", "head", "cells", "spread", "stray", "apart", "moved",

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
-from engine.domain.progress import CancelToken
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.plan.plan import Plan
-from engine.matching.pose.sides import mirrored_lead
-from engine.matching.predict import Matcher
-from engine.matching.run import MatchRun
-from engine.requests import Exemplar, ImageInput, Target
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.pose.sides import mirrored_lead
+from kinmark.engine.matching.predict import Matcher
+from kinmark.engine.matching.run import MatchRun
+from kinmark.engine.requests import Exemplar, ImageInput, Target
 
 CLEARLY_BETTER = 0.055
 """Score of the pose by which a mirrored copy must fit better to count."""

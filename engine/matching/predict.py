@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engine.domain.errors import UnreadableImageError
-from engine.domain.geometry import ImageTransform
-from engine.domain.progress import CancelToken
-from engine.features.fusion import kernel_scores
-from engine.features.views import ImageView
-from engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, square_about
-from engine.matching.evidence.gather import RawKeypoints, read_keypoints
-from engine.matching.plan.plan import Plan
-from engine.matching.reader import DESCRIPTOR, ViewParts
-from engine.matching.run import MatchInputs, MatchRun, best_run
-from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
-from engine.matching.votes import best_poses, pose_votes
-from engine.requests import ImageInput, Target
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.geometry import ImageTransform
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.features.fusion import kernel_scores
+from kinmark.engine.features.views import ImageView
+from kinmark.engine.matching.bank import CROP, WHOLE, ExemplarBank, all_variants, build_bank, square_about
+from kinmark.engine.matching.evidence.gather import RawKeypoints, read_keypoints
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.reader import DESCRIPTOR, ViewParts
+from kinmark.engine.matching.run import MatchInputs, MatchRun, best_run
+from kinmark.engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
+from kinmark.engine.matching.votes import best_poses, pose_votes
+from kinmark.engine.requests import ImageInput, Target
 
 CANDIDATES = 2
 LARGER = (1.35, 1.75)

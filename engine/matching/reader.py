@@ -16,15 +16,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from engine.domain.geometry import Box, ImageTransform, rescale_corner_aligned
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.runspec import RunSpec
-from engine.features.views import ImageView, crop_view
-from engine.requests import ImageInput
+from kinmark.engine.domain.geometry import Box, ImageTransform, rescale_corner_aligned
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.features.views import ImageView, crop_view
+from kinmark.engine.requests import ImageInput
 
 if TYPE_CHECKING:
-    from engine.backbones.prompt import Prompt
-    from engine.session import EngineSession
+    from kinmark.engine.backbones.prompt import Prompt
+    from kinmark.engine.session import EngineSession
 
 DIFFUSION, DESCRIPTOR = "diffusion", "descriptor"
 DEFAULT_DESCRIPTOR = "dense_sift"

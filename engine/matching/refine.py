@@ -1,6 +1,6 @@
 """From a rough pose to keypoints: the target is brought into the frame of the heads, asked there, and looked at once more.
 
-Matching (`engine.matching`) says where the instance may be, turned how; each such place is a view in which the heads and the
+Matching (`kinmark.engine.matching`) says where the instance may be, turned how; each such place is a view in which the heads and the
 exemplars' cells give evidence and the shape decides. The place that fits best is aligned again by its own answer.
 
 Thread: the engine thread.
@@ -18,22 +18,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.errors import UnreadableImageError
-from engine.domain.geometry import apply_affine, fit_similarity, invert_affine
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.proposals import Peak, SimilarityMap
-from engine.heads.frame import MISFITS, about_centre, compose, into_frame, is_mirror_image, mirroring
-from engine.heads.model import KeypointHeads, head_view
-from engine.heads.shape import WINDOWS, ShapeFit, fit_shape
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.peaks import top_peaks, value_at
-from engine.matching.similarity import cell_centres_xy_image, inside_region
-from engine.requests import Target
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.geometry import apply_affine, fit_similarity, invert_affine
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.proposals import Peak, SimilarityMap
+from kinmark.engine.heads.frame import MISFITS, about_centre, compose, into_frame, is_mirror_image, mirroring
+from kinmark.engine.heads.model import KeypointHeads, head_view
+from kinmark.engine.heads.shape import WINDOWS, ShapeFit, fit_shape
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.peaks import top_peaks, value_at
+from kinmark.engine.matching.similarity import cell_centres_xy_image, inside_region
+from kinmark.engine.requests import Target
 
 if TYPE_CHECKING:
-    from engine.matching.plan.plan import Plan
-    from engine.matching.predict import Matcher
-    from engine.matching.run import MatchRun
+    from kinmark.engine.matching.plan.plan import Plan
+    from kinmark.engine.matching.predict import Matcher
+    from kinmark.engine.matching.run import MatchRun
 
 Floats = NDArray[np.float64]
 POSES = 3

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.geometry import Box
-from engine.domain.keypoints import KeypointSchema
-from engine.matching.bank import ExemplarBank, crop_side, square_about
-from engine.matching.plan.context import MatchContext
-from engine.matching.plan.plan import Plan
-from engine.matching.reader import FeatureReader, ViewParts
-from engine.matching.votes import PoseHypotheses, shape_penalty
-from engine.requests import Exemplar, Target
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.matching.bank import ExemplarBank, crop_side, square_about
+from kinmark.engine.matching.plan.context import MatchContext
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.reader import FeatureReader, ViewParts
+from kinmark.engine.matching.votes import PoseHypotheses, shape_penalty
+from kinmark.engine.requests import Exemplar, Target
 
 SHAPE_UNIT = 0.3
 """Similarity that the shape may cost a keypoint at most, at weight 1."""

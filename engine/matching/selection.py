@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.matching.sampling import l2_normalise, sample_features
+from kinmark.engine.matching.sampling import l2_normalise, sample_features
 
 TEMPERATURE = 0.04
 SIGMA_CELLS = 7.0

@@ -1,9 +1,9 @@
 """Every individual of a category in one photo (ours; docs/lab/several.md).
 
 The votes of the matching over the whole photo name candidate places: a few peaks of every turned exemplar, at every size that is
-looked at. Each is looked at in the frame of the heads (`engine.matching.refine`) and described by a few numbers: how well
+looked at. Each is looked at in the frame of the heads (`kinmark.engine.matching.refine`) and described by a few numbers: how well
 heads, cells and what lies between the keypoints fit there. A logistic model of them says whether an individual lies there; the
-likeliest is taken, places too much like it fall away (`engine.domain.alike`), and so on until nothing is likely any more or enough
+likeliest is taken, places too much like it fall away (`kinmark.engine.domain.alike`), and so on until nothing is likely any more or enough
 are found.
 Further candidates are looked at as long as the last ones held somebody. Where another category competes for the same places (left
 hand, right hand), every place is looked at with its heads, too: who explains it better has it.
@@ -26,29 +26,39 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d
 
-from engine.domain.alike import SAME_FROM, claimed, is_taken, place_similarity, placed_points
-from engine.domain.geometry import Box, apply_affine, clip_box, invert_affine
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.proposals import InstanceProposal
-from engine.heads import ridge
-from engine.heads.body import BodyModel
-from engine.heads.frame import LONE_SHARE, HeadFrame, compose
-from engine.heads.model import BOUND, FINER, KeypointHeads, PosePrior, pose_facts
-from engine.heads.shape import WINDOWS
-from engine.matching.bank import WHOLE
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.facing import predict_facing
-from engine.matching.peaks import max_within, top_peaks, value_at
-from engine.matching.refine import APART, Look, answer_of, in_input, length_of, looks_at, pose_at, pose_of, refine
-from engine.matching.similarity import restrict
-from engine.paths import resources_dir
-from engine.requests import ProposeRequest, Target, TargetFailure
+from kinmark.engine.domain.alike import SAME_FROM, claimed, is_taken, place_similarity, placed_points
+from kinmark.engine.domain.geometry import Box, apply_affine, clip_box, invert_affine
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.heads import ridge
+from kinmark.engine.heads.body import BodyModel
+from kinmark.engine.heads.frame import LONE_SHARE, HeadFrame, compose
+from kinmark.engine.heads.model import BOUND, FINER, KeypointHeads, PosePrior, pose_facts
+from kinmark.engine.heads.shape import WINDOWS
+from kinmark.engine.matching.bank import WHOLE
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.facing import predict_facing
+from kinmark.engine.matching.peaks import max_within, top_peaks, value_at
+from kinmark.engine.matching.refine import (
+    APART,
+    Look,
+    answer_of,
+    in_input,
+    length_of,
+    looks_at,
+    pose_at,
+    pose_of,
+    refine,
+)
+from kinmark.engine.matching.similarity import restrict
+from kinmark.engine.paths import resources_dir
+from kinmark.engine.requests import ProposeRequest, Target, TargetFailure
 
 if TYPE_CHECKING:
-    from engine.matching.plan.plan import Plan
-    from engine.matching.predict import Matcher
-    from engine.matching.run import MatchRun
-    from engine.session import EngineSession
+    from kinmark.engine.matching.plan.plan import Plan
+    from kinmark.engine.matching.predict import Matcher
+    from kinmark.engine.matching.run import MatchRun
+    from kinmark.engine.session import EngineSession
 
 Floats = NDArray[np.float64]
 PEAKS_PER_VARIANT = 12
@@ -102,7 +112,7 @@ class Seeker:
 
     Attributes:
         rivals: the same of categories that compete for the same places, matched by keypoint names.
-        bar: log-odds that a place beside others must reach (`engine.matching.several_bar`).
+        bar: log-odds that a place beside others must reach (`kinmark.engine.matching.several_bar`).
     """
 
     matcher: Matcher

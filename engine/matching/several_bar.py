@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.domain.alike import claimed, place_similarity
-from engine.domain.errors import UnreadableImageError
-from engine.domain.progress import CancelToken
-from engine.heads.frame import LONE_SHARE
-from engine.matching.several import BAR, LOOKS, SUPPRESS, Place, Seeker
-from engine.requests import Exemplar, Target
+from kinmark.engine.domain.alike import claimed, place_similarity
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.heads.frame import LONE_SHARE
+from kinmark.engine.matching.several import BAR, LOOKS, SUPPRESS, Place, Seeker
+from kinmark.engine.requests import Exemplar, Target
 
 MAX_PHOTOS = 4
 ABOVE = 0.5

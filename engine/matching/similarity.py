@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.domain.geometry import Box, ImageTransform
-from engine.matching.sampling import l2_normalise
+from kinmark.engine.domain.geometry import Box, ImageTransform
+from kinmark.engine.matching.sampling import l2_normalise
 
 OUTSIDE = float("-inf")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.matching.peaks import max_within, top_peaks
+from kinmark.engine.matching.peaks import max_within, top_peaks
 
 MAX_CELLS = 24_000_000
 """Cells of all maps that are voted on at once (variants are taken in groups beyond it)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.matching.sampling import NORM_EPS, l2_normalise
+from kinmark.engine.matching.sampling import NORM_EPS, l2_normalise
 
 SHRINK = 0.3
 MINIMUM_SAMPLES = 64

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlparse
 
-from engine.backbones.catalogue import HelperSpec
-from engine.backbones.folder import check_layout, check_weights, file_digest
-from engine.backbones.registry import BackboneSpec
-from engine.domain.errors import KnownError, ModelCorruptError, OperationCancelled
-from engine.domain.model_info import DownloadPlan, PlannedFile
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
+from kinmark.engine.backbones.catalogue import HelperSpec
+from kinmark.engine.backbones.folder import check_layout, check_weights, file_digest
+from kinmark.engine.backbones.registry import BackboneSpec
+from kinmark.engine.domain.errors import KnownError, ModelCorruptError, OperationCancelled
+from kinmark.engine.domain.model_info import DownloadPlan, PlannedFile
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 
 log = logging.getLogger(__name__)
 

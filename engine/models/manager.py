@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from engine.backbones import catalogue
-from engine.backbones.folder import (
+from kinmark.engine.backbones import catalogue
+from kinmark.engine.backbones.folder import (
     CHECKSUMS,
     check_layout,
     check_weights,
@@ -22,7 +22,7 @@ from engine.backbones.folder import (
     model_files,
     read_json,
 )
-from engine.backbones.registry import (
+from kinmark.engine.backbones.registry import (
     ADDED_FILE,
     BackboneSpec,
     added_folders,
@@ -33,13 +33,13 @@ from engine.backbones.registry import (
     models_folder,
     spec_of_folder,
 )
-from engine.domain.errors import AppError, KnownError, ModelMissingError, UserInputError
-from engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.models import download
-from engine.models.overlay import assemble, overlay_layout, overlay_of, require_base
-from engine.models.recommend import Recommendation, recommend
+from kinmark.engine.domain.errors import AppError, KnownError, ModelMissingError, UserInputError
+from kinmark.engine.domain.model_info import DownloadPlan, ModelRow, SelfTest, VerifyReport
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.models import download
+from kinmark.engine.models.overlay import assemble, overlay_layout, overlay_of, require_base
+from kinmark.engine.models.recommend import Recommendation, recommend
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -244,7 +244,7 @@ class ModelManager:
         Raises:
             UserInputError: no helper that is made from a file, or a file of another one. ModelCorruptError: damaged, refused.
         """
-        from engine.features.adapters import convert_checkpoint
+        from kinmark.engine.features.adapters import convert_checkpoint
 
         spec = catalogue.helper(model_id)
         if spec is None or spec.kind != catalogue.ADAPTER:
@@ -261,7 +261,7 @@ class ModelManager:
         """
         memory = 0.0
         if device == "auto" or device.startswith("cuda"):
-            from engine.backbones.devices import choose_device, memory_bytes
+            from kinmark.engine.backbones.devices import choose_device, memory_bytes
 
             found = choose_device(device)
             device, memory = found.type, memory_bytes(found)[1] / 2**30
@@ -325,7 +325,7 @@ class ModelManager:
         Raises:
             ModelMissingError, ModelCorruptError, OutOfMemoryError: what a job would meet.
         """
-        from engine.models.selftest import run_self_test
+        from kinmark.engine.models.selftest import run_self_test
 
         return run_self_test(model_id, device=device, dtype=dtype, models_dir=self._models_dir)
 

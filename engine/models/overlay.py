@@ -10,12 +10,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.backbones.folder import check_layout, check_safetensors, check_weights, model_files
-from engine.backbones.registry import BackboneSpec, is_installed
-from engine.domain.errors import KnownError, ModelMissingError
-from engine.domain.model_info import DownloadPlan
-from engine.domain.texts import said
-from engine.models.download import Layout
+from kinmark.engine.backbones.folder import check_layout, check_safetensors, check_weights, model_files
+from kinmark.engine.backbones.registry import BackboneSpec, is_installed
+from kinmark.engine.domain.errors import KnownError, ModelMissingError
+from kinmark.engine.domain.model_info import DownloadPlan
+from kinmark.engine.domain.texts import said
+from kinmark.engine.models.download import Layout
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 

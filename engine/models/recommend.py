@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.domain.errors import UserInputError
-from engine.domain.model_info import ModelRow
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.model_info import ModelRow
+from kinmark.engine.domain.texts import said
 
 Task = Literal["keypoints", "instances", "masks"]
 TASKS: tuple[Task, ...] = ("keypoints", "instances", "masks")

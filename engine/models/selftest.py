@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.domain.errors import ModelCorruptError
-from engine.domain.model_info import SelfTest
-from engine.domain.texts import said
-from engine.features.extractor import OF_THE_SPEC
-from engine.requests import EngineConfig, ImageInput
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import ModelCorruptError
+from kinmark.engine.domain.model_info import SelfTest
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.extractor import OF_THE_SPEC
+from kinmark.engine.requests import EngineConfig, ImageInput
+from kinmark.engine.session import EngineSession
 
 
 def run_self_test(

@@ -10,11 +10,11 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
-from engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.installation import release_text
-from engine.parallel.messages import (
+from kinmark.engine.domain.errors import AppError, BugError, KnownError, OperationCancelled
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.installation import release_text
+from kinmark.engine.parallel.messages import (
     Answer,
     Answered,
     Control,
@@ -28,9 +28,9 @@ from engine.parallel.messages import (
     Shard,
     without_targets,
 )
-from engine.parallel.pool import LOST_HINT, WorkerPool, WorkersLostError
-from engine.remote import allowed
-from engine.requests import Target, TargetFailure
+from kinmark.engine.parallel.pool import LOST_HINT, WorkerPool, WorkersLostError
+from kinmark.engine.remote import allowed
+from kinmark.engine.requests import Target, TargetFailure
 
 SHARD = 4
 """Photos handed out at once."""

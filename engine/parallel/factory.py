@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.requests import EngineConfig
-from engine.requests.protocol import Engine
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.requests import EngineConfig
+from kinmark.engine.requests.protocol import Engine
 
 Kind = Literal["local", "processes", "ray"]
 HINT = "Write local, processes, processes:4, ray, ray:HOST:PORT or ray://HOST:PORT."
@@ -49,18 +49,18 @@ class EngineFactory:
     def open(self) -> Engine:
         """The engine; workers start with its first sweep. KnownError: Ray is asked for and not installed."""
         if self.kind == "local":
-            from engine.local import LocalEngine
+            from kinmark.engine.local import LocalEngine
 
             return LocalEngine(self.config)
-        from engine.parallel.pool import WorkerPool
-        from engine.parallel.processes import ProcessPool, processors
-        from engine.parallel.sharded import ShardedEngine
+        from kinmark.engine.parallel.pool import WorkerPool
+        from kinmark.engine.parallel.processes import ProcessPool, processors
+        from kinmark.engine.parallel.sharded import ShardedEngine
 
         pool: WorkerPool
         if self.kind == "processes":
             pool = ProcessPool(self.config, self.workers or processors())
         else:
-            from engine.parallel.ray_pool import RayPool
+            from kinmark.engine.parallel.ray_pool import RayPool
 
             pool = RayPool(self.config, self.address, self.workers)
         return ShardedEngine(self.config, pool)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from engine.domain.errors import AppError
-from engine.domain.proposals import InstanceProposal, MaskProposal
-from engine.requests import (
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.proposals import InstanceProposal, MaskProposal
+from kinmark.engine.requests import (
     Descriptor,
     DescriptorRequest,
     FindRequest,
@@ -33,7 +33,7 @@ class Job:
     id: int
     request: Request
     addresses: tuple[str, ...] = ()
-    """Where photos may be read from (`engine.remote`): what the caller allowed, its workers may."""
+    """Where photos may be read from (`kinmark.engine.remote`): what the caller allowed, its workers may."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from engine.domain.errors import KnownError
-from engine.parallel.messages import Control, Job, Reply, Shard
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.parallel.messages import Control, Job, Reply, Shard
 
 
 class WorkersLostError(KnownError):

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from engine.parallel.messages import Control, Job, Lost, Reply, Shard
-from engine.requests import EngineConfig
+from kinmark.engine.parallel.messages import Control, Job, Lost, Reply, Shard
+from kinmark.engine.requests import EngineConfig
 
 END_S = 3.0
 """How long a worker may take to end by itself."""
@@ -124,7 +124,7 @@ def processors() -> int:
 def serve(pipe: Connection, config: EngineConfig) -> None:
     """A worker's process: asked by messages until the pipe closes. Ctrl-C is the caller's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from engine.parallel.work import ShardWorker
+    from kinmark.engine.parallel.work import ShardWorker
 
     worker = ShardWorker(config)
     inbox: queue.SimpleQueue[Job | Shard] = queue.SimpleQueue()

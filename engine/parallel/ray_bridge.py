@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.parallel.messages import Control, Job, Lost, Reply, Shard
-from engine.requests import EngineConfig
+from kinmark.engine.parallel.messages import Control, Job, Lost, Reply, Shard
+from kinmark.engine.requests import EngineConfig
 
 TICK_S = 0.05
 STARTS = 3
@@ -156,7 +156,7 @@ class _RayWorker:
     """One actor: a ShardWorker on some machine of the cluster."""
 
     def __init__(self, config: EngineConfig) -> None:
-        from engine.parallel.work import ShardWorker
+        from kinmark.engine.parallel.work import ShardWorker
 
         self.worker = ShardWorker(config)
 

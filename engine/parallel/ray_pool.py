@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import KnownError
-from engine.domain.texts import said
-from engine.parallel.messages import Control, Job, Reply, Shard
-from engine.parallel.pool import LOST_HINT, WorkersLostError
-from engine.parallel.processes import END_S, _end
-from engine.parallel.ray_bridge import Alive, BridgeSettings, Refused, Started, bridge, end_left
-from engine.requests import EngineConfig
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.parallel.messages import Control, Job, Reply, Shard
+from kinmark.engine.parallel.pool import LOST_HINT, WorkersLostError
+from kinmark.engine.parallel.processes import END_S, _end
+from kinmark.engine.parallel.ray_bridge import Alive, BridgeSettings, Refused, Started, bridge, end_left
+from kinmark.engine.requests import EngineConfig
 
 SILENCE_S = 60.0
 """The bridge says once a second that it lives; after so long without a word it hangs on a dead cluster."""

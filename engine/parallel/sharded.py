@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, MaskProposal
-from engine.local import LocalEngine
-from engine.parallel.dispatch import Dispatcher
-from engine.parallel.messages import Answer
-from engine.parallel.pool import WorkerPool, WorkersLostError
-from engine.requests import (
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal, MaskProposal
+from kinmark.engine.local import LocalEngine
+from kinmark.engine.parallel.dispatch import Dispatcher
+from kinmark.engine.parallel.messages import Answer
+from kinmark.engine.parallel.pool import WorkerPool, WorkersLostError
+from kinmark.engine.requests import (
     Descriptor,
     DescriptorRequest,
     EngineConfig,
@@ -54,9 +54,9 @@ class ShardedEngine(LocalEngine):
     def propose_keypoints(
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[InstanceProposal | TargetFailure]:
-        """See `engine.api.Engine.propose_keypoints`. A first look and optimised points look at all photos together: here."""
-        from engine.matching.plan.plan import is_decided
-        from engine.pipelines.registry import PIPELINES
+        """See `kinmark.engine.api.Engine.propose_keypoints`. A first look and optimised points look at all photos together: here."""
+        from kinmark.engine.matching.plan.plan import is_decided
+        from kinmark.engine.pipelines.registry import PIPELINES
 
         named = PIPELINES.get(request.settings.pipeline or "")
         together = named is not None and named.together
@@ -72,7 +72,7 @@ class ShardedEngine(LocalEngine):
     def find_instance(
         self, request: FindRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[MaskProposal | TargetFailure]:
-        """See `engine.api.Engine.find_instance`."""
+        """See `kinmark.engine.api.Engine.find_instance`."""
         if len(request.targets) < HERE_BELOW:
             yield from super().find_instance(request, progress=progress, cancel=cancel)
             return
@@ -81,7 +81,7 @@ class ShardedEngine(LocalEngine):
     def descriptors(
         self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[Descriptor | TargetFailure]:
-        """See `engine.api.Engine.descriptors`."""
+        """See `kinmark.engine.api.Engine.descriptors`."""
         if len(request.targets) < HERE_BELOW:
             yield from super().descriptors(request, progress=progress, cancel=cancel)
             return
@@ -101,7 +101,7 @@ class ShardedEngine(LocalEngine):
             raise
 
     def close(self) -> None:
-        """See `engine.api.Engine.close`."""
+        """See `kinmark.engine.api.Engine.close`."""
         self.pool.close()
         self._ready.clear()
         super().close()

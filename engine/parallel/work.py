@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from engine.domain.errors import AppError, OperationCancelled
-from engine.domain.progress import CancelToken
-from engine.local import LocalEngine
-from engine.parallel.messages import Answer, Answered, Control, Failed, Job, Opened, Ready, Reply, Shard
-from engine.remote import allow_here
-from engine.requests import DescriptorRequest, EngineConfig, FindRequest, ProposeRequest
+from kinmark.engine.domain.errors import AppError, OperationCancelled
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.local import LocalEngine
+from kinmark.engine.parallel.messages import Answer, Answered, Control, Failed, Job, Opened, Ready, Reply, Shard
+from kinmark.engine.remote import allow_here
+from kinmark.engine.requests import DescriptorRequest, EngineConfig, FindRequest, ProposeRequest
 
 Ask = Callable[[Any], tuple[Answer, ...]]
 
@@ -42,7 +42,7 @@ class ShardWorker:
 
     def ready(self) -> Ready:
         """Who this is."""
-        from engine.installation import release_text
+        from kinmark.engine.installation import release_text
 
         return Ready(f"{platform.node()} (process {os.getpid()})", release_text())
 
@@ -94,7 +94,7 @@ def opened(engine: LocalEngine, request: Any, cancel: CancelToken) -> Ask:
     if isinstance(request, ProposeRequest):
         return _proposer(engine, request, cancel)
     if isinstance(request, FindRequest):
-        from engine.instances.find import find_one, open_finder
+        from kinmark.engine.instances.find import find_one, open_finder
 
         with engine.session.guarded():
             finder = open_finder(engine.session, request, cancel)
@@ -104,8 +104,8 @@ def opened(engine: LocalEngine, request: Any, cancel: CancelToken) -> Ask:
 
 
 def _proposer(engine: LocalEngine, request: ProposeRequest, cancel: CancelToken) -> Ask:
-    from engine.pipelines.pairs import pair_prompt
-    from engine.pipelines.sweep import prepare_proposals, propose_one
+    from kinmark.engine.pipelines.pairs import pair_prompt
+    from kinmark.engine.pipelines.sweep import prepare_proposals, propose_one
 
     if pair_prompt(engine.session, request) is not None:
         return lambda target: tuple(engine.propose_keypoints(replace(request, targets=(target,)), cancel=cancel))

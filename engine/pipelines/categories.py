@@ -1,4 +1,4 @@
-"""Telling the categories of a project apart before keypoints are placed; what is compared is in `engine.regions.categories`.
+"""Telling the categories of a project apart before keypoints are placed; what is compared is in `kinmark.engine.regions.categories`.
 
 Thread: the engine thread.
 """
@@ -12,17 +12,17 @@ import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from engine.domain.errors import UnreadableImageError
-from engine.domain.geometry import Box
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.runspec import RunSpec
-from engine.features.cache import CacheKey
-from engine.features.efficientnet import NaturalFeatures
-from engine.regions.categories import CategoryCells, PhotoCells
-from engine.requests import CategoriesRequest, CategoryAnswer, Exemplar, ImageInput, TargetFailure
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.features.cache import CacheKey
+from kinmark.engine.features.efficientnet import NaturalFeatures
+from kinmark.engine.regions.categories import CategoryCells, PhotoCells
+from kinmark.engine.requests import CategoriesRequest, CategoryAnswer, Exemplar, ImageInput, TargetFailure
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 SIDE = 321
 """Of a square of the photo's area at which the network sees it."""
@@ -35,7 +35,7 @@ KEPT = "categories"
 def tell_apart(
     session: EngineSession, request: CategoriesRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
 ) -> Iterator[CategoryAnswer | TargetFailure]:
-    """One answer per target, in the order of the request; see `engine.api.Engine.tell_apart`."""
+    """One answer per target, in the order of the request; see `kinmark.engine.api.Engine.tell_apart`."""
     network = session.natural()
     names = tuple(name for name, _ in request.categories)
     if progress is not None:

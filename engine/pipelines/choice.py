@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UnreadableImageError
-from engine.domain.geometry import fit_similarity
-from engine.domain.progress import CancelToken, Progress
-from engine.heads.model import head_features
-from engine.matching.bank import WHOLE, Variant, exemplar_length
-from engine.matching.facing import CLEARLY_BETTER, MINIMUM_ASKED, mirrored_gains
-from engine.matching.plan.plan import Plan, apply_settings
-from engine.matching.predict import Matcher
-from engine.matching.run import best_run
-from engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.geometry import fit_similarity
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.heads.model import head_features
+from kinmark.engine.matching.bank import WHOLE, Variant, exemplar_length
+from kinmark.engine.matching.facing import CLEARLY_BETTER, MINIMUM_ASKED, mirrored_gains
+from kinmark.engine.matching.plan.plan import Plan, apply_settings
+from kinmark.engine.matching.predict import Matcher
+from kinmark.engine.matching.run import best_run
+from kinmark.engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 
 SMALL_SHARE = 0.6
 """An instance shorter than this share of the image's shorter side is matched in a crop."""

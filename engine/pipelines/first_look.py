@@ -24,23 +24,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import ModelCorruptError, UnreadableImageError
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from engine.domain.runspec import RunSpec
-from engine.features.compress import SharedBasis
-from engine.features.fusion import resample
-from engine.features.small_maps import FOLDER, SmallMaps, locked, trim
-from engine.matching.bank import WHOLE, ExemplarBank, all_variants, build_bank
-from engine.matching.confidence import judge, prior_calibration
-from engine.matching.evidence.gather import AGREEMENT_RADIUS
-from engine.matching.reader import DESCRIPTOR, DIFFUSION, FeatureReader, ViewParts, open_reader
-from engine.paths import resources_dir
-from engine.requests import FIRST_LOOK, Calibration, ImageInput, ProposeRequest, Target, TargetFailure
+from kinmark.engine.domain.errors import ModelCorruptError, UnreadableImageError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.features.compress import SharedBasis
+from kinmark.engine.features.fusion import resample
+from kinmark.engine.features.small_maps import FOLDER, SmallMaps, locked, trim
+from kinmark.engine.matching.bank import WHOLE, ExemplarBank, all_variants, build_bank
+from kinmark.engine.matching.confidence import judge, prior_calibration
+from kinmark.engine.matching.evidence.gather import AGREEMENT_RADIUS
+from kinmark.engine.matching.reader import DESCRIPTOR, DIFFUSION, FeatureReader, ViewParts, open_reader
+from kinmark.engine.paths import resources_dir
+from kinmark.engine.requests import FIRST_LOOK, Calibration, ImageInput, ProposeRequest, Target, TargetFailure
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 Answer = InstanceProposal | TargetFailure
 DIMS = {DIFFUSION: 128, DESCRIPTOR: 96}

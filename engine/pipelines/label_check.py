@@ -2,7 +2,7 @@
 
 Two independent witnesses per label. Looks: similarity of the place to the namesakes of the other exemplars, against what
 is usual for that keypoint. Layout: distance to where the other keypoints put it, after the best similarity transform (also
-mirrored) from any other exemplar (`engine.pipelines.label_layout`). Swapped sides: both witnesses prefer the labels with left
+mirrored) from any other exemplar (`kinmark.engine.pipelines.label_layout`). Swapped sides: both witnesses prefer the labels with left
 and right exchanged, of one pair or of the whole instance.
 """
 
@@ -15,20 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.matching.bank import CROP, Variant, build_bank, exemplar_length, variant_view
-from engine.matching.plan.context import MatchContext
-from engine.matching.plan.plan import Plan
-from engine.matching.reader import FeatureReader, ViewParts, open_reader
-from engine.matching.similarity import cell_centres_xy_image
-from engine.pipelines.label_layout import REFERENCES, Floats, layout_residuals
-from engine.pipelines.sweep import usable_exemplars
-from engine.requests import CheckRequest, Exemplar, LabelSuspicion, ProposeRequest
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.matching.bank import CROP, Variant, build_bank, exemplar_length, variant_view
+from kinmark.engine.matching.plan.context import MatchContext
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.reader import FeatureReader, ViewParts, open_reader
+from kinmark.engine.matching.similarity import cell_centres_xy_image
+from kinmark.engine.pipelines.label_layout import REFERENCES, Floats, layout_residuals
+from kinmark.engine.pipelines.sweep import usable_exemplars
+from kinmark.engine.requests import CheckRequest, Exemplar, LabelSuspicion, ProposeRequest
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 MINIMUM_LABELS = 3
 MARGIN = 0.35

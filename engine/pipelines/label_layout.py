@@ -1,6 +1,6 @@
 """Where the keypoints of an instance should lie by its other keypoints, learned from the other instances' layouts.
 
-A layout fits another by a similarity transform, also mirrored (`engine.pipelines.label_check` judges what comes out).
+A layout fits another by a similarity transform, also mirrored (`kinmark.engine.pipelines.label_check` judges what comes out).
 """
 
 from __future__ import annotations

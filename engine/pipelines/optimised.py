@@ -19,24 +19,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.domain.errors import UnreadableImageError, UserInputError
-from engine.domain.geometry import ImageTransform, apply_affine, expand_box, index_to_continuous
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.prompt_card import PromptCard, PromptFileError
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
-from engine.domain.runspec import RunSpec
-from engine.domain.texts import said
-from engine.features.views import CROP_MARGIN, ImageView, render_view, to_network
-from engine.matching.peaks import top_peaks
-from engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
-from engine.prompts.attention_target import HedlinConfig
-from engine.prompts.files import list_prompts, make_id, read_tensors, save_prompt
-from engine.prompts.hedlin import locate, optimise_embedding
-from engine.requests import Exemplar, OptimiseRequest, ProposeRequest, Target, TargetFailure, exemplar_key
+from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
+from kinmark.engine.domain.geometry import ImageTransform, apply_affine, expand_box, index_to_continuous
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.prompt_card import PromptCard, PromptFileError
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.views import CROP_MARGIN, ImageView, render_view, to_network
+from kinmark.engine.matching.peaks import top_peaks
+from kinmark.engine.matching.similarity import cell_centres_xy_image, inside_region, restrict
+from kinmark.engine.prompts.attention_target import HedlinConfig
+from kinmark.engine.prompts.files import list_prompts, make_id, read_tensors, save_prompt
+from kinmark.engine.prompts.hedlin import locate, optimise_embedding
+from kinmark.engine.requests import Exemplar, OptimiseRequest, ProposeRequest, Target, TargetFailure, exemplar_key
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 AGREE_SHARE = 0.1
 """Restarts agree when their places lie within this share of the longer side of the view."""

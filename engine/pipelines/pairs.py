@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
-from engine.domain.errors import UnreadableImageError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
-from engine.domain.texts import said
-from engine.features.views import render_view
-from engine.pipelines.sweep import choose_for_sweep, sweep
-from engine.requests import (
+from kinmark.engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
+from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.views import render_view
+from kinmark.engine.pipelines.sweep import choose_for_sweep, sweep
+from kinmark.engine.requests import (
     ImageInput,
     MatchRequest,
     ProposeRequest,
@@ -28,7 +28,7 @@ from engine.requests import (
 )
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 Answer = InstanceProposal | TargetFailure
 

@@ -9,33 +9,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import as_points
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import KeypointProposal
-from engine.domain.runspec import RunSpec
-from engine.features.fusion import resample
-from engine.matching.confidence import judge, prior_calibration
-from engine.matching.evidence.cycle import with_cycle_errors
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.evidence.maps import similarity_maps_of
-from engine.matching.plan.context import MatchContext
-from engine.matching.plan.plan import Plan, apply_settings
-from engine.matching.predict import Matcher
-from engine.matching.reader import ViewParts, open_reader
-from engine.matching.sampling import l2_normalise
-from engine.matching.selection import bilinear_match, nearest
-from engine.pipelines.optimised import propose_optimised
-from engine.pipelines.pairs import prompt_of_match
-from engine.requests import OPTIMISED, Exemplar, MatchRequest, MatchResult, ProposeRequest, TargetFailure
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import as_points
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import KeypointProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.features.fusion import resample
+from kinmark.engine.matching.confidence import judge, prior_calibration
+from kinmark.engine.matching.evidence.cycle import with_cycle_errors
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.evidence.maps import similarity_maps_of
+from kinmark.engine.matching.plan.context import MatchContext
+from kinmark.engine.matching.plan.plan import Plan, apply_settings
+from kinmark.engine.matching.predict import Matcher
+from kinmark.engine.matching.reader import ViewParts, open_reader
+from kinmark.engine.matching.sampling import l2_normalise
+from kinmark.engine.matching.selection import bilinear_match, nearest
+from kinmark.engine.pipelines.optimised import propose_optimised
+from kinmark.engine.pipelines.pairs import prompt_of_match
+from kinmark.engine.requests import OPTIMISED, Exemplar, MatchRequest, MatchResult, ProposeRequest, TargetFailure
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 
 def match_points(session: EngineSession, request: MatchRequest, *, cancel: CancelToken | None = None) -> MatchResult:
-    """Best position of every source point in the target; see `engine.api.Engine.match`.
+    """Best position of every source point in the target; see `kinmark.engine.api.Engine.match`.
 
     The published procedure unless the settings say otherwise: kernel soft argmax on the plain cosine, one stage, no shape.
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.backbones.prompt import EMPTY_PROMPT
-from engine.features.maps import FeatureMap
-from engine.features.views import whole_view
-from engine.matching.sampling import l2_normalise, sample_features
-from engine.requests import DEFAULT_BACKBONE, ImageInput
+from kinmark.engine.backbones.prompt import EMPTY_PROMPT
+from kinmark.engine.features.maps import FeatureMap
+from kinmark.engine.features.views import whole_view
+from kinmark.engine.matching.sampling import l2_normalise, sample_features
+from kinmark.engine.requests import DEFAULT_BACKBONE, ImageInput
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 
 def photo_features(

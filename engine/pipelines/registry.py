@@ -9,19 +9,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
-from engine.domain.texts import said
-from engine.matching.several import only_new
-from engine.pipelines.first_look import search_keypoints
-from engine.pipelines.optimised import propose_optimised
-from engine.pipelines.pairs import choose_for_pairs, pair_prompt, propose_pairs
-from engine.pipelines.sweep import MAX_EXEMPLARS, choose_for_sweep, spread_exemplars, sweep, usable_exemplars
-from engine.requests import FIRST_LOOK, OPTIMISED, PAIRS, SWEEP, ProposeRequest, SettingsChoice, TargetFailure
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.domain.texts import said
+from kinmark.engine.matching.several import only_new
+from kinmark.engine.pipelines.first_look import search_keypoints
+from kinmark.engine.pipelines.optimised import propose_optimised
+from kinmark.engine.pipelines.pairs import choose_for_pairs, pair_prompt, propose_pairs
+from kinmark.engine.pipelines.sweep import MAX_EXEMPLARS, choose_for_sweep, spread_exemplars, sweep, usable_exemplars
+from kinmark.engine.requests import FIRST_LOOK, OPTIMISED, PAIRS, SWEEP, ProposeRequest, SettingsChoice, TargetFailure
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 Answer = InstanceProposal | TargetFailure
 
@@ -111,7 +111,7 @@ def propose_keypoints(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Answer]:  # fmt: skip
-    """Per target, in the order of the request, what is new there; see `engine.api.Engine.propose_keypoints`."""
+    """Per target, in the order of the request, what is new there; see `kinmark.engine.api.Engine.propose_keypoints`."""
     pipeline = pipeline_of(session, request)
     answers = pipeline.propose(session, request, progress=progress, cancel=cancel)
     yield from answers if pipeline.knows_taken else only_new(session, request, answers)

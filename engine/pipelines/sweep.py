@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
-from engine.domain.runspec import RunSpec
-from engine.domain.texts import said
-from engine.heads.body import body_model
-from engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
-from engine.matching.confidence import judge, prior_calibration
-from engine.matching.evidence.cycle import with_cycle_errors
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.evidence.maps import similarity_maps_of
-from engine.matching.evidence.presence import with_presence
-from engine.matching.evidence.sources import best_exemplars
-from engine.matching.facing import predict_facing
-from engine.matching.plan.context import make_context
-from engine.matching.plan.plan import Plan, apply_settings, is_decided
-from engine.matching.predict import Matcher
-from engine.matching.reader import open_reader
-from engine.matching.refine import evidence_map, refine, turned_share
-from engine.matching.several import Seeker, is_new, several_raw
-from engine.matching.several_bar import learned_bar
-from engine.pipelines.choice import all_upright, choose, default_plan, first_settings
-from engine.requests import (
+from kinmark.engine.domain.errors import KnownError, UnreadableImageError, UserInputError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, SimilarityMap
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
+from kinmark.engine.heads.body import body_model
+from kinmark.engine.heads.model import HeadStore, KeypointHeads, fit_heads, head_features
+from kinmark.engine.matching.confidence import judge, prior_calibration
+from kinmark.engine.matching.evidence.cycle import with_cycle_errors
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.evidence.maps import similarity_maps_of
+from kinmark.engine.matching.evidence.presence import with_presence
+from kinmark.engine.matching.evidence.sources import best_exemplars
+from kinmark.engine.matching.facing import predict_facing
+from kinmark.engine.matching.plan.context import make_context
+from kinmark.engine.matching.plan.plan import Plan, apply_settings, is_decided
+from kinmark.engine.matching.predict import Matcher
+from kinmark.engine.matching.reader import open_reader
+from kinmark.engine.matching.refine import evidence_map, refine, turned_share
+from kinmark.engine.matching.several import Seeker, is_new, several_raw
+from kinmark.engine.matching.several_bar import learned_bar
+from kinmark.engine.pipelines.choice import all_upright, choose, default_plan, first_settings
+from kinmark.engine.requests import (
     Exemplar,
     MatchSettings,
     ProposeRequest,
@@ -45,7 +45,7 @@ from engine.requests import (
 )
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 MAX_EXEMPLARS = 12
 MAX_TAUGHT = 60
@@ -62,7 +62,7 @@ def sweep(
     session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
-    """Per target, in the order of the request, what is new there; see `engine.api.Engine.propose_keypoints`.
+    """Per target, in the order of the request, what is new there; see `kinmark.engine.api.Engine.propose_keypoints`.
 
     Raises:
         UserInputError: no exemplar with a labelled keypoint, unknown settings.
@@ -100,7 +100,7 @@ def open_seeker(
 def keypoint_map(
     session: EngineSession, request: ProposeRequest, keypoint: str, *, cancel: CancelToken | None = None
 ) -> SimilarityMap:
-    """Where the first target shows a keypoint; see `engine.api.Engine.keypoint_map`.
+    """Where the first target shows a keypoint; see `kinmark.engine.api.Engine.keypoint_map`.
 
     Raises:
         UserInputError: no exemplar with a labelled keypoint. UnreadableImageError: the target.

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.domain.errors import UserInputError
-from engine.domain.prompt_card import PromptCard, PromptFileError, valid_id
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.prompt_card import PromptCard, PromptFileError, valid_id
+from kinmark.engine.domain.texts import said
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
-from engine.domain.texts import said
-from engine.features.dino import PICKLES, folder_revision, open_dino
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.dino import PICKLES, folder_revision, open_dino
 
 DINO_HEAD = "dino-head:"
 CLIP_HEAD = "clip-head:"

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.backbones.attention import AttentionTap
-from engine.backbones.backbone import Backbone
-from engine.domain.progress import CancelToken
-from engine.prompts.attention_target import (
+from kinmark.engine.backbones.attention import AttentionTap
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.prompts.attention_target import (
     HedlinConfig,
     argmax_xy,
     attention_loss,

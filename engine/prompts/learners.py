@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from engine.backbones.backbone import Backbone
-from engine.domain.errors import UserInputError
-from engine.prompts.cpm import ConditionalPromptModule
-from engine.prompts.sequence import SequenceFrame, token_ids
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.prompts.cpm import ConditionalPromptModule
+from kinmark.engine.prompts.sequence import SequenceFrame, token_ids
 
 
 class PromptLearner(nn.Module):
@@ -19,7 +19,7 @@ class PromptLearner(nn.Module):
 
     Attributes:
         kind: "tokens", "hidden" or "conditional"; conditional: needs patch features, `pair`: of both images.
-        base: `[1, T, D]` hidden states of the text that learning starts from; strength: see `engine.tuning.options.TuningOptions`.
+        base: `[1, T, D]` hidden states of the text that learning starts from; strength: see `kinmark.engine.tuning.options.TuningOptions`.
     """
 
     kind = ""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.backbones.folder import folder_revision
-from engine.backbones.registry import get_spec
-from engine.domain.errors import UserInputError
-from engine.domain.prompt_card import PromptCard, PromptFileError
-from engine.domain.texts import said
-from engine.prompts import files
+from kinmark.engine.backbones.folder import folder_revision
+from kinmark.engine.backbones.registry import get_spec
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.prompt_card import PromptCard, PromptFileError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.prompts import files
 
 PUBLISHED_SUFFIXES = (".pt", ".pth", ".ckpt")
 
@@ -99,7 +99,7 @@ class PromptLibrary:
                 said("{0} does not say which backbone it was made for.", path),
                 "Name it: --backbone sd21 (published prompts).",
             )
-        from engine.prompts.published import read_published
+        from kinmark.engine.prompts.published import read_published
 
         spec = get_spec(backbone, self.models_dir)
         installed = Path(spec.folder) if spec.folder else None

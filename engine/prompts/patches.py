@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.backbones.backbone import Backbone
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.features.dino import PREFIX, DinoModel, open_dino
-from engine.features.views import to_network
-from engine.prompts.heads import is_head, open_head
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.dino import PREFIX, DinoModel, open_dino
+from kinmark.engine.features.views import to_network
+from kinmark.engine.prompts.heads import is_head, open_head
 
 GRID = 16
 PATCHES = GRID * GRID

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.domain.errors import UserInputError
-from engine.domain.prompt_card import PromptCard, PromptFileError
-from engine.domain.texts import said
-from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.files import MAX_BYTES, make_id
-from engine.prompts.heads import is_head, open_head
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.prompt_card import PromptCard, PromptFileError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from kinmark.engine.prompts.files import MAX_BYTES, make_id
+from kinmark.engine.prompts.heads import is_head, open_head
 
 SUFFIXES = (".pt", ".pth", ".ckpt")
 _ALL = ("single", "all", "general", "prompt")

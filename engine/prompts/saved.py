@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.backbones.backbone import Backbone
-from engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
-from engine.domain.prompt_card import PromptCard, PromptFileError
-from engine.domain.texts import said
-from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.files import list_prompts, read_card, read_tensors
-from engine.prompts.learners import ConditionalLearner
-from engine.prompts.patches import open_patches
-from engine.prompts.sequence import sequence_frame
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.prompt import SAVED_PREFIX, ConditionalPrompt, Prompt
+from kinmark.engine.domain.prompt_card import PromptCard, PromptFileError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from kinmark.engine.prompts.files import list_prompts, read_card, read_tensors
+from kinmark.engine.prompts.learners import ConditionalLearner
+from kinmark.engine.prompts.patches import open_patches
+from kinmark.engine.prompts.sequence import sequence_frame
 
 AUTO_KINDS = ("class", "hidden", "single")
 

@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
 
 PAD_TOKEN_ID = 0
 """Published: the sequence is padded with token id 0, not with the tokenizer's pad token."""

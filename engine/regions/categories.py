@@ -8,7 +8,7 @@ distances without a classifier). So two things in different places both have a s
 With one label a category few cells are known. Photos of the collection that leave no doubt lend theirs, once; where hardly any
 photo is free of doubt, the categories cannot be told apart well, nothing is lent, and only what has no share at all is left out.
 
-Arrays only; the cells come from `engine.features.efficientnet.NaturalFeatures.deep`.
+Arrays only; the cells come from `kinmark.engine.features.efficientnet.NaturalFeatures.deep`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.geometry import Box
+from kinmark.engine.domain.geometry import Box
 
 FloatArray = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.regions.saliency import lab_image
+from kinmark.engine.regions.saliency import lab_image
 
 BINS = (6, 9, 9)
 SIDE = 96

@@ -1,6 +1,6 @@
 """Interest points of a photo (SIFT), and how many of two photos' points agree on one place, size and turn of the thing.
 
-Dense patches (`engine.regions.patches`) see everything but neither turns nor exact sizes; interest points see less and pin it
+Dense patches (`kinmark.engine.regions.patches`) see everything but neither turns nor exact sizes; interest points see less and pin it
 down: a printed label or a pattern that comes back is as good as a proof. Points of the foreground count more.
 """
 

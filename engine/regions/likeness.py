@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.regions.patches import Patches
+from kinmark.engine.regions.patches import Patches
 
 FloatArray = NDArray[np.float32]
 

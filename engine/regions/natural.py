@@ -4,7 +4,7 @@ A photo is seen at two sizes. Its cells are the last block's vectors (stride 32)
 says how much a cell is about a *thing*: ground and sky answer weakly (squared, it is the weight of the cell's vote). One
 vector per photo (generalised mean of the head, Radenovic et al. 2018) is what the vector index holds.
 
-Arrays only; the network itself is `engine.features.efficientnet.NaturalFeatures`.
+Arrays only; the network itself is `kinmark.engine.features.efficientnet.NaturalFeatures`.
 """
 
 from __future__ import annotations

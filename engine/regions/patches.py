@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.regions.saliency import lab_image
+from kinmark.engine.regions.saliency import lab_image
 
 SIDE = 256
 """Photos are brought to this longer side first: patch sizes are relative to the photo."""

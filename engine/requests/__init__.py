@@ -1,7 +1,7 @@
-"""Frozen requests and results: the words between the engine and the layers above. NumPy and `engine.domain` only."""
+"""Frozen requests and results: the words between the engine and the layers above. NumPy and `kinmark.engine.domain` only."""
 
-from engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
-from engine.requests.keypoints import (
+from kinmark.engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
+from kinmark.engine.requests.keypoints import (
     Calibration,
     CategoriesRequest,
     CheckRequest,
@@ -11,8 +11,8 @@ from engine.requests.keypoints import (
     ProposeRequest,
     Rival,
 )
-from engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
-from engine.requests.results import (
+from kinmark.engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
+from kinmark.engine.requests.results import (
     CategoryAnswer,
     Descriptor,
     EngineInfo,
@@ -24,7 +24,7 @@ from engine.requests.results import (
     TuneProgress,
     TuneResult,
 )
-from engine.requests.settings import (
+from kinmark.engine.requests.settings import (
     DEFAULT_BACKBONE,
     FIRST_LOOK,
     MATCH_METHODS,
@@ -35,7 +35,7 @@ from engine.requests.settings import (
     InstanceSettings,
     MatchSettings,
 )
-from engine.requests.work import EvaluateRequest, TuneRequest
+from kinmark.engine.requests.work import EvaluateRequest, TuneRequest
 
 __all__ = [
     "DEFAULT_BACKBONE",

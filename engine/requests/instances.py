@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from engine.requests.keypoints import Calibration
-from engine.requests.photos import ImageInput, Reference, Target
-from engine.requests.settings import DEFAULT_BACKBONE, InstanceSettings
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.requests.keypoints import Calibration
+from kinmark.engine.requests.photos import ImageInput, Reference, Target
+from kinmark.engine.requests.settings import DEFAULT_BACKBONE, InstanceSettings
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.geometry import Box
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.proposals import KeypointSignals
-from engine.requests.photos import Exemplar, ImageInput, Target
-from engine.requests.settings import DEFAULT_BACKBONE, MatchSettings
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.engine.requests.photos import Exemplar, ImageInput, Target
+from kinmark.engine.requests.settings import DEFAULT_BACKBONE, MatchSettings
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted confidence model as plain numbers (`kind` "prior" or "project"; see engine.matching.confidence)."""
+    """A fitted confidence model as plain numbers (`kind` "prior" or "project"; see kinmark.engine.matching.confidence)."""
 
     kind: str
     decisions: int

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box
-from engine.domain.keypoints import InstanceKeypoints
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
 
 MAX_INSTANCES = 200
 """Of one category in one photo: more are no matter of keypoints one by one."""

@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMap
-from engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
-from engine.requests.keypoints import (
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMap
+from kinmark.engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
+from kinmark.engine.requests.keypoints import (
     Calibration,
     CategoriesRequest,
     CheckRequest,
@@ -20,8 +20,8 @@ from engine.requests.keypoints import (
     OptimiseRequest,
     ProposeRequest,
 )
-from engine.requests.photos import ImageInput
-from engine.requests.results import (
+from kinmark.engine.requests.photos import ImageInput
+from kinmark.engine.requests.results import (
     CategoryAnswer,
     Descriptor,
     EngineInfo,
@@ -32,8 +32,8 @@ from engine.requests.results import (
     TuneProgress,
     TuneResult,
 )
-from engine.requests.settings import DEFAULT_BACKBONE
-from engine.requests.work import EvaluateRequest, TuneRequest
+from kinmark.engine.requests.settings import DEFAULT_BACKBONE
+from kinmark.engine.requests.work import EvaluateRequest, TuneRequest
 
 
 @runtime_checkable
@@ -173,7 +173,7 @@ class NeighbourDoor(Protocol):
 
 
 class VectorIndexDoor(Protocol):
-    """A vector index of photos' descriptors on disk; see `engine.retrieval.index.VectorIndex`."""
+    """A vector index of photos' descriptors on disk; see `kinmark.engine.retrieval.index.VectorIndex`."""
 
     def __len__(self) -> int: ...
 

@@ -1,4 +1,4 @@
-"""Frozen answers: each names its request; proposals are in `engine.domain.proposals`."""
+"""Frozen answers: each names its request; proposals are in `kinmark.engine.domain.proposals`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import AppError
-from engine.domain.proposals import KeypointProposal, SimilarityMap
-from engine.domain.runspec import RunSpec
-from engine.requests.settings import MatchSettings
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.proposals import KeypointProposal, SimilarityMap
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.requests.settings import MatchSettings
 
 
 @dataclass(frozen=True)

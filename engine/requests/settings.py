@@ -10,7 +10,7 @@ from typing import Any
 MATCH_METHODS = ("nn", "bilinear", "softargmax", "kernel_softargmax")
 """How a position is read from a similarity map."""
 SWEEP, FIRST_LOOK, OPTIMISED, PAIRS = "sweep", "search", "optimise", "pairs"
-"""Names of pipelines (`engine.pipelines.registry`): the sweep; all photos at once on small stored maps; one prompt per point;
+"""Names of pipelines (`kinmark.engine.pipelines.registry`): the sweep; all photos at once on small stored maps; one prompt per point;
 one prompt per pair of photos. A first look and optimised points stand in their RunSpec as its method."""
 DEFAULT_BACKBONE = "embedded"
 
@@ -38,7 +38,7 @@ class MatchSettings:
         crop_boxes: match a target that comes with the box of its instance in a crop there, whatever `stages` says.
         mirror_targets: a target that clearly shows the instance from its other side is matched with mirrored exemplars,
             whatever `flip` says.
-        heads: keypoint heads on the natural-image part have the last word on the places (`engine.heads`).
+        heads: keypoint heads on the natural-image part have the last word on the places (`kinmark.engine.heads`).
     """
 
     method: str | None = None

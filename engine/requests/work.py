@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.domain.keypoints import KeypointSchema
-from engine.requests.photos import Exemplar, ImageInput
-from engine.requests.settings import DEFAULT_BACKBONE, MatchSettings
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.requests.photos import Exemplar, ImageInput
+from kinmark.engine.requests.settings import DEFAULT_BACKBONE, MatchSettings
 
 
 @dataclass(frozen=True)

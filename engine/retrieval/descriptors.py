@@ -14,20 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import AppError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.runspec import RunSpec
-from engine.instances.attention import AttentionExtractor, AttentionFeatures
-from engine.instances.evidence import grid_of
-from engine.instances.maps import appearance_tokens
-from engine.instances.picture import Picture, checked_mask, load_picture
-from engine.instances.settings import resolve
-from engine.regions.histogram import BINS, colour_histogram
-from engine.regions.natural import NaturalHead
-from engine.regions.patches import Patches, dense_patches
-from engine.requests import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
-from engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.instances.attention import AttentionExtractor, AttentionFeatures
+from kinmark.engine.instances.evidence import grid_of
+from kinmark.engine.instances.maps import appearance_tokens
+from kinmark.engine.instances.picture import Picture, checked_mask, load_picture
+from kinmark.engine.instances.settings import resolve
+from kinmark.engine.regions.histogram import BINS, colour_histogram
+from kinmark.engine.regions.natural import NaturalHead
+from kinmark.engine.regions.patches import Patches, dense_patches
+from kinmark.engine.requests import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
+from kinmark.engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
+from kinmark.engine.session import EngineSession
 
 FloatArray = NDArray[np.float32]
 

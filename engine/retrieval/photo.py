@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.progress import CancelToken
-from engine.features.views import ImageSource
-from engine.instances.attention import AttentionExtractor, AttentionFeatures
-from engine.instances.evidence import grid_of
-from engine.instances.maps import appearance_tokens, unit_range
-from engine.instances.picture import DECODE_SIDE, BoolMask, load_picture
-from engine.regions.histogram import colour_histogram
-from engine.regions.interest import InterestPoints, interest_points
-from engine.regions.natural import DeepNetwork, NaturalCells, natural_cells
-from engine.regions.patches import Patches, dense_patches
-from engine.regions.saliency import subject_weights
-from engine.requests import ImageInput
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.features.views import ImageSource
+from kinmark.engine.instances.attention import AttentionExtractor, AttentionFeatures
+from kinmark.engine.instances.evidence import grid_of
+from kinmark.engine.instances.maps import appearance_tokens, unit_range
+from kinmark.engine.instances.picture import DECODE_SIDE, BoolMask, load_picture
+from kinmark.engine.regions.histogram import colour_histogram
+from kinmark.engine.regions.interest import InterestPoints, interest_points
+from kinmark.engine.regions.natural import DeepNetwork, NaturalCells, natural_cells
+from kinmark.engine.regions.patches import Patches, dense_patches
+from kinmark.engine.regions.saliency import subject_weights
+from kinmark.engine.requests import ImageInput
 
 RANKING_STEP_PX, RANKING_CELLS_PX = 18, (5.0, 8.0, 13.0)
 """Coarser than for masks, since ranking compares every photo with every other; three sizes, since things come near and far."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.regions.interest import distinctive_points
-from engine.regions.likeness import best_likeness, consistent_share, target_vectors
-from engine.regions.natural import natural_votes
-from engine.regions.patches import Patches
-from engine.retrieval.photo import PhotoFeatures
+from kinmark.engine.regions.interest import distinctive_points
+from kinmark.engine.regions.likeness import best_likeness, consistent_share, target_vectors
+from kinmark.engine.regions.natural import natural_votes
+from kinmark.engine.regions.patches import Patches
+from kinmark.engine.retrieval.photo import PhotoFeatures
 
 Matrix = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.requests import TuneProgress
-from engine.tuning.run import TuningRun
+from kinmark.engine.requests import TuneProgress
+from kinmark.engine.tuning.run import TuningRun
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.requests import HeldOutFigures
+from kinmark.engine.requests import HeldOutFigures
 
 ALPHA = 0.1
 

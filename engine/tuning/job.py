@@ -16,18 +16,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.backbones.memory import is_out_of_memory
-from engine.backbones.prompt import Prompt
-from engine.domain.errors import OperationCancelled
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.prompt_card import PromptCard
-from engine.paths import data_dir
-from engine.prompts.files import make_id, save_prompt
-from engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner
-from engine.prompts.patches import PatchSource, open_patches
-from engine.prompts.saved import assemble_prompt
-from engine.requests import TuneProgress, TuneRequest, TuneResult, exemplar_key
-from engine.tuning.checkpoint import (
+from kinmark.engine.backbones.memory import is_out_of_memory
+from kinmark.engine.backbones.prompt import Prompt
+from kinmark.engine.domain.errors import OperationCancelled
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.prompt_card import PromptCard
+from kinmark.engine.paths import data_dir
+from kinmark.engine.prompts.files import make_id, save_prompt
+from kinmark.engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner
+from kinmark.engine.prompts.patches import PatchSource, open_patches
+from kinmark.engine.prompts.saved import assemble_prompt
+from kinmark.engine.requests import TuneProgress, TuneRequest, TuneResult, exemplar_key
+from kinmark.engine.tuning.checkpoint import (
     Best,
     JobState,
     checkpoint_path,
@@ -35,18 +35,18 @@ from engine.tuning.checkpoint import (
     save_checkpoint,
     snapshot,
 )
-from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise, intervals
-from engine.tuning.joint import JointScore
-from engine.tuning.material import make_material
-from engine.tuning.options import TuningOptions, default_steps, request_fingerprint
-from engine.tuning.proposals import ProposalJudge
-from engine.tuning.run import TuningRun
-from engine.tuning.start import make_learner
+from kinmark.engine.tuning.heldout import HeldOut, figures, gain_beyond_noise, intervals
+from kinmark.engine.tuning.joint import JointScore
+from kinmark.engine.tuning.material import make_material
+from kinmark.engine.tuning.options import TuningOptions, default_steps, request_fingerprint
+from kinmark.engine.tuning.proposals import ProposalJudge
+from kinmark.engine.tuning.run import TuningRun
+from kinmark.engine.tuning.start import make_learner
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 OnStep = Callable[[TuneProgress], None]
 TuneSteps = Generator[TuneProgress, None, TuneResult]

@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from engine.features.fusion import kernel_scores
-from engine.matching.plan.plan import Plan
-from engine.matching.run import SHAPE_UNIT
-from engine.matching.sampling import l2_normalise, sample_features
-from engine.matching.votes import shape_penalty
-from engine.matching.whitening import Whitener, fit_whitener
-from engine.tuning.loss import cross_entropy_of_maps
-from engine.tuning.material import Key
-from engine.tuning.options import TuningOptions
+from kinmark.engine.features.fusion import kernel_scores
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.run import SHAPE_UNIT
+from kinmark.engine.matching.sampling import l2_normalise, sample_features
+from kinmark.engine.matching.votes import shape_penalty
+from kinmark.engine.matching.whitening import Whitener, fit_whitener
+from kinmark.engine.tuning.loss import cross_entropy_of_maps
+from kinmark.engine.tuning.material import Key
+from kinmark.engine.tuning.options import TuningOptions
 
 CELLS_PER_VIEW = 400
 
 
 class Views(Protocol):
-    """What the loss asks of the views of a job (`engine.tuning.run.TuningRun`)."""
+    """What the loss asks of the views of a job (`kinmark.engine.tuning.run.TuningRun`)."""
 
     options: TuningOptions
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box, ImageTransform, expand_box, longer_side
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.texts import said
-from engine.features.views import CROP_MARGIN, ImageView
-from engine.requests import Exemplar
-from engine.tuning.options import MIN_INSTANCES, TuningOptions
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box, ImageTransform, expand_box, longer_side
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.texts import said
+from kinmark.engine.features.views import CROP_MARGIN, ImageView
+from kinmark.engine.requests import Exemplar
+from kinmark.engine.tuning.options import MIN_INSTANCES, TuningOptions
 
 Key = tuple[int, int]
 """(index of the instance, number of the view)."""

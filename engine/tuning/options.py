@@ -7,11 +7,11 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from engine.backbones.registry import BackboneSpec
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.requests import TuneRequest, exemplar_key
-from engine.tuning.loss import LossConfig
+from kinmark.engine.backbones.registry import BackboneSpec
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.requests import TuneRequest, exemplar_key
+from kinmark.engine.tuning.loss import LossConfig
 
 KINDS = ("single", "class", "hidden", "conditional")
 MIN_INSTANCES = 3

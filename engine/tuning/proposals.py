@@ -1,6 +1,6 @@
 """What a person gets from a prompt: held-out photos proposed on from the teaching instances, as a sweep does it.
 
-Thread: the engine thread. `engine.matching` does the work: whitened features, all exemplars joined, a common shape, and
+Thread: the engine thread. `kinmark.engine.matching` does the work: whitened features, all exemplars joined, a common shape, and
 settings that the exemplars chose. They are chosen once, under the prompt that was used before, and serve both prompts: a
 change of the settings is not the prompt's merit, and the difference of two choices would be mostly noise.
 """
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.geometry import expand_box
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import InstanceProposal
-from engine.matching.plan.plan import Plan, apply_settings
-from engine.requests import Exemplar, MatchSettings, ProposeRequest, Target, TargetFailure, TuneRequest
-from engine.tuning.heldout import HeldOut
-from engine.tuning.material import Labelled, Split
+from kinmark.engine.domain.geometry import expand_box
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.matching.plan.plan import Plan, apply_settings
+from kinmark.engine.requests import Exemplar, MatchSettings, ProposeRequest, Target, TargetFailure, TuneRequest
+from kinmark.engine.tuning.heldout import HeldOut
+from kinmark.engine.tuning.material import Labelled, Split
 
 if TYPE_CHECKING:
-    from engine.backbones.prompt import Prompt
-    from engine.session import EngineSession
+    from kinmark.engine.backbones.prompt import Prompt
+    from kinmark.engine.session import EngineSession
 
 POINTED_MARGIN = 0.05
 
@@ -89,7 +89,7 @@ class ProposalJudge:
 
     def settings(self, group: _Group, cancel: CancelToken | None) -> MatchSettings:
         """What the teaching instances choose under the prompt before."""
-        from engine.pipelines.registry import choose_settings
+        from kinmark.engine.pipelines.registry import choose_settings
 
         if group not in self._settings:
             held_out = dict.fromkeys((*self.split.select, *self.split.report))
@@ -117,7 +117,7 @@ class ProposalJudge:
     def _errors(
         self, group: _Group, prompt: Prompt, targets: Sequence[int], cancel: CancelToken | None
     ) -> list[NDArray[np.float64]]:
-        from engine.pipelines.registry import propose_keypoints
+        from kinmark.engine.pipelines.registry import propose_keypoints
 
         settings = self.settings(group, cancel)
         # By its id alone a prompt that is not saved yet could not be found.

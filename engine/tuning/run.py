@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from engine.domain.geometry import Box, rescale_corner_aligned
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.progress import CancelToken
-from engine.features.extractor import FeatureExtractor
-from engine.features.fusion import join_blocks, kernel_scores
-from engine.features.noise import image_noise
-from engine.features.recipe import Recipe, block_weights, scale_weights
-from engine.features.views import render_view, to_network
-from engine.matching.selection import select
-from engine.prompts.learners import PromptLearner
-from engine.prompts.patches import PatchSource
-from engine.requests import TuneRequest
-from engine.tuning.heldout import HeldOut
-from engine.tuning.joint import JointScore
-from engine.tuning.loss import cross_entropy_of_maps, similarity_maps
-from engine.tuning.material import (
+from kinmark.engine.domain.geometry import Box, rescale_corner_aligned
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.features.extractor import FeatureExtractor
+from kinmark.engine.features.fusion import join_blocks, kernel_scores
+from kinmark.engine.features.noise import image_noise
+from kinmark.engine.features.recipe import Recipe, block_weights, scale_weights
+from kinmark.engine.features.views import render_view, to_network
+from kinmark.engine.matching.selection import select
+from kinmark.engine.prompts.learners import PromptLearner
+from kinmark.engine.prompts.patches import PatchSource
+from kinmark.engine.requests import TuneRequest
+from kinmark.engine.tuning.heldout import HeldOut
+from kinmark.engine.tuning.joint import JointScore
+from kinmark.engine.tuning.loss import cross_entropy_of_maps, similarity_maps
+from kinmark.engine.tuning.material import (
     Key,
     Labelled,
     Material,
@@ -43,17 +43,17 @@ from engine.tuning.material import (
     use_crops,
     variant_points,
 )
-from engine.tuning.options import TuningOptions
+from kinmark.engine.tuning.options import TuningOptions
 
 if TYPE_CHECKING:
-    from engine.backbones.backbone import Backbone
+    from kinmark.engine.backbones.backbone import Backbone
 
 _FP16_LOSS_SCALE = 1024.0
 VIEWS_FOR_STATISTICS = 16
 
 
 class TuningRun:
-    """Material and arithmetic of one job; `engine.tuning.job` decides when to stop and what to keep.
+    """Material and arithmetic of one job; `kinmark.engine.tuning.job` decides when to stop and what to keep.
 
     Attributes:
         learner: what is learned; adam: its optimiser; done: finished steps; average: moving average of its parameters (CPU).

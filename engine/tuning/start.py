@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from engine.backbones.backbone import Backbone
-from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.learners import (
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from kinmark.engine.prompts.learners import (
     ConditionalLearner,
     HiddenLearner,
     PromptLearner,
@@ -14,9 +14,9 @@ from engine.prompts.learners import (
     encode_tokens,
     template_tokens,
 )
-from engine.prompts.patches import PATCHES
-from engine.prompts.sequence import init_tokens, sequence_frame
-from engine.tuning.options import TuningOptions
+from kinmark.engine.prompts.patches import PATCHES
+from kinmark.engine.prompts.sequence import init_tokens, sequence_frame
+from kinmark.engine.tuning.options import TuningOptions
 
 
 def make_learner(

@@ -16,9 +16,9 @@ from typing import Any
 
 import typer
 
-from engine.domain.errors import AppError, OperationCancelled
-from projects.cli.interrupt import interrupts_cancel
-from projects.cli.output import EXIT_BUG, EXIT_CANCELLED, EXIT_KNOWN_ERROR, EXIT_OK, EXIT_USAGE, print_error
+from kinmark.engine.domain.errors import AppError, OperationCancelled
+from kinmark.projects.cli.interrupt import interrupts_cancel
+from kinmark.projects.cli.output import EXIT_BUG, EXIT_CANCELLED, EXIT_KNOWN_ERROR, EXIT_OK, EXIT_USAGE, print_error
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def is_command(arguments: list[str]) -> bool:
 
 def _show_version(value: bool) -> None:
     if value:
-        from engine.installation import version_text
+        from kinmark.engine.installation import version_text
 
         typer.echo(f"kinmark {version_text()}")
         raise typer.Exit
@@ -111,7 +111,7 @@ def build_app(wanted: str | None = None) -> typer.Typer:
     for row in _ROWS:
         target: Any = _stub(row)
         if row.name == wanted:
-            target = getattr(importlib.import_module(f"projects.cli.{row.module}"), row.target)
+            target = getattr(importlib.import_module(f"kinmark.projects.cli.{row.module}"), row.target)
         if isinstance(target, typer.Typer):
             app.add_typer(target, name=row.name, help=row.help, rich_help_panel=row.panel)
         else:
@@ -146,7 +146,7 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the one crash door of the command line
-        from projects.crash import write_crash_report
+        from kinmark.projects.crash import write_crash_report
 
         report = write_crash_report(error, f"kinmark {json.dumps(arguments)}")
         print_error(

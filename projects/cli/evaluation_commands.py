@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     EngineConfig,
     EvaluateRequest,
     MatchSettings,
     open_engine,
 )
-from engine.domain.errors import UserInputError
-from engine.domain.progress import Progress
-from engine.domain.texts import said
-from projects.cli.interrupt import cancellable
-from projects.cli.match_option import HELP, settings_of
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.match_option import HELP, settings_of
+from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
-    from projects.workflows.evaluate import ProjectEvaluation
+    from kinmark.projects.workflows.evaluate import ProjectEvaluation
 
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Backbone id or folder (see: kinmark models list).")]
 PromptOption = Annotated[str, typer.Option("--prompt", help="auto, empty, text:..., or a saved prompt's id.")]
@@ -60,7 +60,7 @@ def evaluate(
     json_output: JsonOption = False,
 ) -> None:
     """Measure on a published data set under a named protocol, or on a project's own labels."""
-    from projects.workflows.evaluate import ProjectEvaluation, write_report
+    from kinmark.projects.workflows.evaluate import ProjectEvaluation, write_report
 
     if bool(dataset) == (project is not None):
         raise typer.BadParameter("give either --dataset with --root, or --project")
@@ -78,8 +78,8 @@ def evaluate(
 
 
 def _on_project(project: Path, options: ProjectEvaluation, device: str) -> dict[str, Any]:
-    from projects.project import Project
-    from projects.workflows.evaluate import evaluate_project
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.evaluate import evaluate_project
 
     progress = Progress("Evaluating")
     with cancellable() as cancel, progress_bar(progress), Project.open(project, read_only=True) as opened:
@@ -91,7 +91,7 @@ def _on_project(project: Path, options: ProjectEvaluation, device: str) -> dict[
 
 
 def _on_dataset(request: EvaluateRequest, out: Path | None, device: str) -> dict[str, Any]:
-    from projects.workflows.evaluate import evaluate_dataset
+    from kinmark.projects.workflows.evaluate import evaluate_dataset
 
     progress = Progress("Evaluating")
     with cancellable() as cancel, progress_bar(progress):
@@ -140,8 +140,8 @@ def simulate(
     """Count the human actions that a fully labelled set would have taken with proposals."""
     import tempfile
 
-    from projects.workflows.annotator import SimulateOptions
-    from projects.workflows.simulate import simulate as run
+    from kinmark.projects.workflows.annotator import SimulateOptions
+    from kinmark.projects.workflows.simulate import simulate as run
 
     if not dataset.is_file():
         raise UserInputError(said("{0} is not there.", dataset), "Give a COCO keypoint file.")
@@ -186,10 +186,10 @@ def check(
     json_output: JsonOption = False,
 ) -> None:
     """List labels that look wrong: far from their namesakes, sides swapped, outside the mask, labelled twice."""
-    from projects.called_fine import split_fine
-    from projects.project import Project
-    from projects.workflows.check import CheckOptions, to_json
-    from projects.workflows.check import check as run
+    from kinmark.projects.called_fine import split_fine
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.check import CheckOptions, to_json
+    from kinmark.projects.workflows.check import check as run
 
     progress = Progress("Checking")
     with Project.open(project, read_only=True) as opened, cancellable() as cancel, progress_bar(progress):

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.domain.progress import Progress
-from projects.cli.interrupt import cancellable
-from projects.cli.output import EXIT_KNOWN_ERROR, JsonOption, emit, print_note, progress_bar
-from projects.formats.base import ReadOptions, WriteOptions
-from projects.formats.dataset import Report, ReportItem
-from projects.formats.registry import FORMATS
+from kinmark.engine.domain.progress import Progress
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import EXIT_KNOWN_ERROR, JsonOption, emit, print_note, progress_bar
+from kinmark.projects.formats.base import ReadOptions, WriteOptions
+from kinmark.projects.formats.dataset import Report, ReportItem
+from kinmark.projects.formats.registry import FORMATS
 
 if TYPE_CHECKING:
-    from projects.workflows.importing import ImportResult
+    from kinmark.projects.workflows.importing import ImportResult
 
 SHOWN = 20
 _READABLE = ", ".join(name for name, spec in FORMATS.items() if spec.reads)
@@ -77,8 +77,8 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Import annotations: merged by instance and keypoint in one undoable step; accepted work stays."""
-    from projects.project import Project
-    from projects.workflows.importing import ImportOptions, import_file, preview
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.importing import ImportOptions, import_file, preview
 
     if as_ not in ("accepted", "proposals"):
         raise typer.BadParameter("--as must be accepted or proposals")
@@ -147,8 +147,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Export annotations; what the format loses is said before anything is written."""
-    from projects.project import Project
-    from projects.workflows.exporting import ExportOptions, export_project, preview_export
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export
 
     if masks not in ("rle", "polygon"):
         raise typer.BadParameter("--masks must be rle or polygon")
@@ -202,8 +202,8 @@ def split(
     as_json: JsonOption = False,
 ) -> None:
     """Divide the photos into splits, by groups so that no identity, folder or near-duplicate leaks from one to another."""
-    from projects.project import Project
-    from projects.workflows.splits import assign_splits
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.splits import assign_splits
 
     parts = _pairs([p for p in shares.split(",") if p.strip()], "--shares")
     try:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, EngineConfig, InstanceSettings, engine_factory, open_engine
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import Progress
-from engine.domain.texts import said
-from projects.cli.engine_option import EngineOption, WorkersOption
-from projects.cli.interrupt import cancellable
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
+from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig, InstanceSettings, engine_factory, open_engine
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.cli.engine_option import EngineOption, WorkersOption
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
-    from projects.workflows.find_plan import FindOptions, ReferenceSpec
+    from kinmark.projects.workflows.find_plan import FindOptions, ReferenceSpec
 
 SHOWN = 20
 DirArgument = Annotated[Path, typer.Argument(help="The project folder (NAME.kinmark).", metavar="DIR")]
@@ -48,7 +48,7 @@ def parse_box(text: str, option: str = "--box") -> Box:
 
 def read_mask(path: Path) -> MaskRLE:
     """A mask picture (anything not black is the thing); UserInputError when it cannot be read or is empty."""
-    from engine.imaging import load_image
+    from kinmark.engine.imaging import load_image
 
     mask = load_image(path).rgb.max(axis=2) > 0
     if not mask.any():
@@ -79,8 +79,8 @@ CategoryOption = Annotated[
 
 def find_masks(project: Path, category: str, targets: str, refine: str, device: str, *, json_output: bool) -> None:
     """Masks of accepted keypoint instances."""
-    from projects.project import Project
-    from projects.workflows.masks import MaskOptions, propose_masks
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.masks import MaskOptions, propose_masks
 
     progress = Progress("Masks")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
@@ -138,7 +138,7 @@ def find(
             raise typer.BadParameter("--category goes without --image, --box, --mask, --point, --name and --identity")
         find_masks(project, category, targets, refine, device, json_output=json_output)
         return
-    from projects.workflows.find_plan import FindOptions
+    from kinmark.projects.workflows.find_plan import FindOptions
 
     if variant not in _VARIANTS or mode not in _MODES:
         raise typer.BadParameter(f"--variant is one of {', '.join(_VARIANTS)}; --mode one of {', '.join(_MODES)}")
@@ -156,7 +156,7 @@ def find(
 
 def _reference(image: str, box: str, mask: Path | None, point: str) -> tuple[ReferenceSpec, ...]:
     """What --image and one of --box, --mask and --point say."""
-    from projects.workflows.find_plan import ReferenceSpec
+    from kinmark.projects.workflows.find_plan import ReferenceSpec
 
     if sum(bool(x) for x in (box, mask, point)) > 1:
         raise typer.BadParameter("give only one of --box, --mask and --point")
@@ -171,14 +171,14 @@ def _reference(image: str, box: str, mask: Path | None, point: str) -> tuple[Ref
 
 def _references(texts: list[str] | None) -> tuple[ReferenceSpec, ...]:
     """What --reference or --exclude say."""
-    from projects.workflows.find_plan import ReferenceSpec
+    from kinmark.projects.workflows.find_plan import ReferenceSpec
 
     return tuple(ReferenceSpec(name, box=box) for name, box in map(parse_reference, texts or ()))
 
 
 def _search(project: Path, options: FindOptions, where: str, workers: int, device: str, top: int) -> dict[str, Any]:
-    from projects.project import Project
-    from projects.workflows.find import find as run_find
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.find import find as run_find
 
     progress = Progress("Searching photos")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
@@ -244,7 +244,7 @@ identities = typer.Typer(no_args_is_help=True, help="List, merge, rename, split 
 @identities.command("list")
 def list_(project: DirArgument, json_output: JsonOption = False) -> None:
     """Identities with their confirmed and suggested photos."""
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     with Project.open(project, read_only=True) as opened:
         categories = {c.id: c.name for c in opened.queries.categories()}
@@ -269,8 +269,8 @@ def rename(
     json_output: JsonOption = False,
 ) -> None:
     """Give an identity another name."""
-    from projects.project import Project
-    from projects.workflows.identities import require_identity
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.identities import require_identity
 
     with Project.open(project) as opened:
         changes = opened.operations.rename_identity(require_identity(opened, old).id, new)
@@ -285,8 +285,8 @@ def merge(
     json_output: JsonOption = False,
 ) -> None:
     """Several identities are one individual: their photos, suggestions and decisions go over to KEEP."""
-    from projects.project import Project
-    from projects.workflows.identities import require_identity
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.identities import require_identity
 
     with Project.open(project) as opened:
         keeper = require_identity(opened, keep)
@@ -304,8 +304,8 @@ def split(
     json_output: JsonOption = False,
 ) -> None:
     """Some photos of an identity show another individual after all."""
-    from projects.project import Project
-    from projects.workflows.identities import split_by_images
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.identities import split_by_images
 
     with Project.open(project) as opened:
         moved = split_by_images(opened, name, new, images)
@@ -322,8 +322,8 @@ def export(
     json_output: JsonOption = False,
 ) -> None:
     """Write crops, cut-outs, masks and a CSV of the confirmed instances."""
-    from projects.project import Project
-    from projects.workflows.identities import export_identities
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.identities import export_identities
 
     progress = Progress("Exporting identities")
     with Project.open(project, read_only=True) as opened, cancellable() as cancel, progress_bar(progress):

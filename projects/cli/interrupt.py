@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from engine.domain.errors import OperationCancelled
-from engine.domain.progress import CancelToken
+from kinmark.engine.domain.errors import OperationCancelled
+from kinmark.engine.domain.progress import CancelToken
 
 _active: list[CancelToken] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from engine.api import MATCH_METHODS, OPTIMISED, MatchSettings
+from kinmark.engine.api import MATCH_METHODS, OPTIMISED, MatchSettings
 
 CHOICES = ("auto", *MATCH_METHODS, OPTIMISED)
 HELP = f"auto or one of: {', '.join(CHOICES[1:])}."

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.domain.progress import Progress
-from projects.cli.formats_commands import SHOWN, show_items
-from projects.cli.interrupt import cancellable
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
+from kinmark.engine.domain.progress import Progress
+from kinmark.projects.cli.formats_commands import SHOWN, show_items
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 
 def merge(
@@ -27,8 +27,8 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Take the labels of another project into this one, as one undo step; photos are matched by content, names by name."""
-    from projects.project import Project
-    from projects.workflows.merging import merge_project, preview_merge
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.merging import merge_project, preview_merge
 
     progress = Progress("Merging")
     with (

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from engine.domain.errors import KnownError, UserInputError
-from engine.domain.model_info import DownloadPlan, ModelRow
-from engine.domain.progress import Progress
-from engine.domain.texts import said
-from projects import models as service
-from projects.cli.interrupt import cancellable
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.domain.model_info import DownloadPlan, ModelRow
+from kinmark.engine.domain.progress import Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects import models as service
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 models = typer.Typer(no_args_is_help=True, help="List, add, download, verify, test or remove backbones.")
 

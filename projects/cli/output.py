@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.domain.progress import Progress
+from kinmark.engine.domain.progress import Progress
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_KNOWN_ERROR, EXIT_CANCELLED = 0, 1, 2, 3, 130
 POLL_S = 0.1

@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.domain.errors import KnownError
-from engine.domain.progress import Progress
-from engine.domain.texts import said
-from projects.cli.interrupt import cancellable
-from projects.cli.output import JsonOption, emit, progress_bar
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.domain.progress import Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import JsonOption, emit, progress_bar
 
 
 def doctor(json_output: JsonOption = False) -> None:
     """Check the installation: versions, device, backbones, folders, Qt. Exit 3 when something is missing."""
-    from projects.diagnostics import diagnose
+    from kinmark.projects.diagnostics import diagnose
 
     report = diagnose()
 
@@ -45,7 +45,7 @@ def selfcheck(
     json_output: JsonOption = False,
 ) -> None:
     """Try everything once in small, in a temporary folder: resources, project, exchange, model, window. Exit 3 when one fails."""
-    from projects.selfcheck import Step, run_selfcheck
+    from kinmark.projects.selfcheck import Step, run_selfcheck
 
     def show(step: Step) -> None:
         word, colour = ("left out", "yellow") if step.skipped else ("ok", "green") if step.ok else ("FAILED", "red")
@@ -107,7 +107,7 @@ def demo(
     json_output: JsonOption = False,
 ) -> None:
     """Run the main job on the sample collection or on photos of your own: label one, propose, find, accept, export, measure."""
-    from projects.workflows.demo import own_photos, render_demo, run_demo
+    from kinmark.projects.workflows.demo import own_photos, render_demo, run_demo
 
     if labels is not None and photos is None:
         raise typer.BadParameter("--labels goes with --photos FOLDER")

@@ -8,17 +8,25 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.progress import Progress
-from engine.domain.texts import said
-from projects.cli.interrupt import cancellable
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
-from projects.images import AddReport, RelinkReport, add_paths, check_files, joined, relink_folder, relink_missing
-from projects.project import Project
-from projects.remote_photos import add_addresses, split_addresses
-from projects.store.changes import OpChanges
-from projects.store.queries import ImageFilter
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.progress import Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
+from kinmark.projects.images import (
+    AddReport,
+    RelinkReport,
+    add_paths,
+    check_files,
+    joined,
+    relink_folder,
+    relink_missing,
+)
+from kinmark.projects.project import Project
+from kinmark.projects.remote_photos import add_addresses, split_addresses
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.queries import ImageFilter
 
 DirArgument = Annotated[Path, typer.Argument(help="The project folder (NAME.kinmark).", metavar="DIR")]
 CategoryOption = Annotated[str | None, typer.Option("--category", help="Only this category.")]
@@ -139,8 +147,8 @@ def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
     """Photos and, with `frames`, the chosen frames of clips."""
     if not frames:
         return _add(project, paths)
-    from engine.api import EngineConfig, open_engine
-    from projects.videos import add_clip, parse_choice, split_clips
+    from kinmark.engine.api import EngineConfig, open_engine
+    from kinmark.projects.videos import add_clip, parse_choice, split_clips
 
     choice = parse_choice(frames)
     clips, others = split_clips(paths)
@@ -411,7 +419,7 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Make, list or restore backups of the database."""
-    from projects.store.backup import backups_of
+    from kinmark.projects.store.backup import backups_of
 
     if list_:
         names = [path.name for path in backups_of(folder)]

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, EngineConfig, TuneProgress, open_engine, open_prompts
-from engine.domain.errors import UserInputError
-from engine.domain.progress import Progress
-from engine.domain.texts import said
-from engine.paths import data_dir
-from projects.cli.interrupt import cancellable
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
+from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig, TuneProgress, open_engine, open_prompts
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import data_dir
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 prompts = typer.Typer(no_args_is_help=True, help="List, show, export, import or delete saved prompts.")
 
@@ -77,9 +77,9 @@ def tune(
     json_output: JsonOption = False,
 ) -> None:
     """Fine-tune a prompt on the accepted instances; it is kept if clearly better is proposed with it on held-out photos."""
-    from projects.project import Project
-    from projects.workflows.tune import TuneOptions
-    from projects.workflows.tune import tune as run_tune
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.tune import TuneOptions
+    from kinmark.projects.workflows.tune import tune as run_tune
 
     options = TuneOptions(
         category, kind, backbone, steps, epochs, seed, keep_if_worse, propose_again, _settings(set_ or [])

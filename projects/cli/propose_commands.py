@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.api import DEFAULT_BACKBONE, FIRST_LOOK, EngineConfig, engine_factory
-from engine.domain.progress import Progress
-from projects.cli.engine_option import EngineOption, WorkersOption
-from projects.cli.interrupt import cancellable
-from projects.cli.match_option import HELP, settings_of
-from projects.cli.output import JsonOption, emit, print_note, progress_bar
+from kinmark.engine.api import DEFAULT_BACKBONE, FIRST_LOOK, EngineConfig, engine_factory
+from kinmark.engine.domain.progress import Progress
+from kinmark.projects.cli.engine_option import EngineOption, WorkersOption
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.match_option import HELP, settings_of
+from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
-    from engine.api import EngineInfo
-    from projects.workflows.propose import CategoryOutcome
-    from projects.workflows.propose_options import ProposeOptions
+    from kinmark.engine.api import EngineInfo
+    from kinmark.projects.workflows.propose import CategoryOutcome
+    from kinmark.projects.workflows.propose_options import ProposeOptions
 
 _STAGES = {"auto": None, "one": 1, "two": 2}
 _ROTATIONS = {"auto": None, "1": 1, "4": 4, "8": 8}
@@ -90,8 +90,8 @@ def propose(
     json_output: JsonOption = False,
 ) -> None:
     """Propose keypoints on every other photo from the labelled ones; the settings choose themselves."""
-    from projects.several import checked_instances
-    from projects.workflows.propose_options import ProposeOptions
+    from kinmark.projects.several import checked_instances
+    from kinmark.projects.workflows.propose_options import ProposeOptions
 
     settings = settings_of(match, "--match")
     if quick and match != "auto":
@@ -121,8 +121,8 @@ def propose(
 def _sweep(
     project: Path, options: ProposeOptions, where: str, workers: int, config: EngineConfig
 ) -> tuple[tuple[CategoryOutcome, ...], EngineInfo]:
-    from projects.project import Project
-    from projects.workflows.propose import propose as run_propose
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.propose import propose as run_propose
 
     progress = Progress("Proposing")
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
@@ -135,7 +135,7 @@ def _sweep(
 
 def _say(outcomes: Sequence[CategoryOutcome], where: str) -> None:
     """What was done, a few lines per category."""
-    from projects.workflows.telling_apart import left_out_text
+    from kinmark.projects.workflows.telling_apart import left_out_text
 
     for outcome in outcomes:
         each = outcome.seconds / max(1, outcome.targets)

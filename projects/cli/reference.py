@@ -1,6 +1,6 @@
 """`docs/reference/commands.md` from the commands themselves, so that no option is undocumented.
 
-python -m projects.cli.reference > docs/reference/commands.md
+python -m kinmark.projects.cli.reference > docs/reference/commands.md
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 import typer
 
-from projects.cli.app import COMMANDS, build_app
+from kinmark.projects.cli.app import COMMANDS, build_app
 
 HEAD = """# Commands
 
-Made from the program by `python -m projects.cli.reference`. Exit codes: 0 ok, 1 fault of the program, 2 usage,
+Made from the program by `python -m kinmark.projects.cli.reference`. Exit codes: 0 ok, 1 fault of the program, 2 usage,
 3 known error (the message says what to do), 130 cancelled. `--json` prints the result as JSON, errors too (`{"error": {...}}`).
 Progress is shown on terminals only.
 """

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.domain.errors import AppError, ImportFileError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.dataset import Dataset, Report, ReportItem
+from kinmark.engine.domain.errors import AppError, ImportFileError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.dataset import Dataset, Report, ReportItem
 
 KEYPOINT_FRAMES = ("auto", "continuous", "pixel", "integer")
 

@@ -13,10 +13,10 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.domain.errors import ImportFileError, UserInputError
-from engine.domain.masks import MAX_MASK_PIXELS
-from engine.domain.texts import said
-from projects.formats.base import bad
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
+from kinmark.engine.domain.masks import MAX_MASK_PIXELS
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.base import bad
 
 MAX_FILE_BYTES = 2_000_000_000
 MAX_SIDE = 1_000_000

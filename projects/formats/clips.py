@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from projects.formats.spair_names import ascii_word
+from kinmark.projects.formats.spair_names import ascii_word
 
 
 def clip_stem(clip: str) -> str:

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box, index_to_continuous
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from projects.formats import checks, exhaustive
-from projects.formats.base import BadItems, ReadOptions, begin, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import (
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box, index_to_continuous
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats import checks, exhaustive
+from kinmark.projects.formats.base import BadItems, ReadOptions, begin, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -32,10 +32,10 @@ from projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )  # fmt: skip
-from projects.formats.finish import finish
-from projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
-from projects.formats.rotated import box_around
-from projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
+from kinmark.projects.formats.rotated import box_around
+from kinmark.projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
 
 _ANNOTATION_FIELDS = frozenset({
     "id", "image_id", "category_id", "keypoints", "num_keypoints", "iscrowd", "score", "keypoint_scores", "proposal",

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
-from engine.domain.errors import BugError
-from engine.domain.geometry import index_to_continuous
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
+from kinmark.engine.domain.errors import BugError
+from kinmark.engine.domain.geometry import index_to_continuous
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
 
 TOLERANCE_PX = 1e-3
 

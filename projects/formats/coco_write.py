@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.geometry import Box, box_of_points, continuous_to_index, continuous_to_pixel
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
-from projects.formats.coco_verify import verify
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.exhaustive import is_said, lvis_fields
-from projects.formats.files import copy_images, write_atomically
-from projects.formats.outlines import outline_of
-from projects.formats.polygons import exact_polygons
-from projects.formats.schemas import suggested_sigmas
+from kinmark.engine.domain.geometry import Box, box_of_points, continuous_to_index, continuous_to_pixel
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
+from kinmark.projects.formats.coco_verify import verify
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.exhaustive import is_said, lvis_fields
+from kinmark.projects.formats.files import copy_images, write_atomically
+from kinmark.projects.formats.outlines import outline_of
+from kinmark.projects.formats.polygons import exact_polygons
+from kinmark.projects.formats.schemas import suggested_sigmas
 
 FILE_NAME = "annotations.json"
 

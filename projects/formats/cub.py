@@ -12,18 +12,18 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.geometry import Box, continuous_to_index, index_to_continuous
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import read_header
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
-from projects.formats.checks import Item
-from projects.formats.coco_write import instance_box
-from projects.formats.dataset import (
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.geometry import Box, continuous_to_index, index_to_continuous
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import read_header
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.coco_write import instance_box
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -32,14 +32,14 @@ from projects.formats.dataset import (
     Report,
     ReportItem,
 )
-from projects.formats.files import jpeg_bytes
-from projects.formats.finish import finish
-from projects.formats.pixels import read_index_mask
-from projects.formats.schemas import guess_pairs, unique_names
-from projects.formats.sinks import Sink, open_sink
-from projects.formats.spair_names import ascii_word
-from projects.formats.splitting import simple_splits
-from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes, say_renamed
+from kinmark.projects.formats.files import jpeg_bytes
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.pixels import read_index_mask
+from kinmark.projects.formats.schemas import guess_pairs, unique_names
+from kinmark.projects.formats.sinks import Sink, open_sink
+from kinmark.projects.formats.spair_names import ascii_word
+from kinmark.projects.formats.splitting import simple_splits
+from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes, say_renamed
 
 ROOT = "CUB_200_2011"
 

@@ -14,24 +14,31 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from engine.domain.errors import AppError, ImportFileError
-from engine.domain.geometry import Box
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
-from projects.formats.checks import Item
-from projects.formats.cvat_tracks import CLIP, images_of_tracks
-from projects.formats.cvat_write import ATTRIBUTES, DUMPED_BY, SHAPE_SUFFIX
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.finish import finish
-from projects.formats.grouping import Part, Shape, assemble, give_points
-from projects.formats.polygons import MAX_POINTS, polygons_to_mask
-from projects.formats.rotated import box_around, ellipse_ring
-from projects.formats.schemas import SchemaCollector, guess_pairs, unique_names
-from projects.formats.xmlfile import Node, load_xml
+from kinmark.engine.domain.errors import AppError, ImportFileError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.cvat_tracks import CLIP, images_of_tracks
+from kinmark.projects.formats.cvat_write import ATTRIBUTES, DUMPED_BY, SHAPE_SUFFIX
+from kinmark.projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+)
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.grouping import Part, Shape, assemble, give_points
+from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
+from kinmark.projects.formats.rotated import box_around, ellipse_ring
+from kinmark.projects.formats.schemas import SchemaCollector, guess_pairs, unique_names
+from kinmark.projects.formats.xmlfile import Node, load_xml
 
 _EDGE = re.compile(r'data-node-from="(\d{1,5})"\s+data-node-to="(\d{1,5})"')
 _REGIONS = ("box", "polygon", "mask", "ellipse")

@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
-from engine.imaging import is_image_path
-from projects.formats.base import bad
-from projects.formats.clips import frame_name
-from projects.formats.dataset import Report
-from projects.formats.xmlfile import Node
+from kinmark.engine.imaging import is_image_path
+from kinmark.projects.formats.base import bad
+from kinmark.projects.formats.clips import frame_name
+from kinmark.projects.formats.dataset import Report
+from kinmark.projects.formats.xmlfile import Node
 
 _SHAPES = ("box", "polygon", "points", "skeleton", "mask", "ellipse")
 CLIP = "kinmark_clip"

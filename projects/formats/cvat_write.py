@@ -14,12 +14,12 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import copy_images, write_atomically
-from projects.formats.outlines import outline_of
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.files import copy_images, write_atomically
+from kinmark.projects.formats.outlines import outline_of
 
 FILE_NAME = "annotations.xml"
 SHAPE_SUFFIX = " (shape)"

@@ -1,7 +1,7 @@
 """The neutral model between annotation files and the project store.
 
 Coordinates are xy_image (continuous, EXIF applied; methods/index.md); readers and writers convert from and to each
-format's own frame through `engine.domain.geometry`. Nothing here knows a file format or the database.
+format's own frame through `kinmark.engine.domain.geometry`. Nothing here knows a file format or the database.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from engine.domain.geometry import Box
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
 
 
 @dataclass(frozen=True)

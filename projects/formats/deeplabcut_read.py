@@ -16,18 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.errors import AppError, KnownError
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import read_header
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, drawn_size, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.finish import finish, say_unlabelled
-from projects.formats.schemas import guess_pairs
-from projects.formats.yamlfile import load_yaml
+from kinmark.engine.domain.errors import AppError, KnownError
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import read_header
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, drawn_size, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+)
+from kinmark.projects.formats.finish import finish, say_unlabelled
+from kinmark.projects.formats.schemas import guess_pairs
+from kinmark.projects.formats.yamlfile import load_yaml
 
 _OURS = re.compile(r"animal\d+$")
 MAX_COLUMNS = 100_000

@@ -13,15 +13,15 @@ from typing import Any
 
 import yaml
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.base import WriteOptions, begin, lost, tick
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import png_bytes
-from projects.formats.sinks import open_sink
-from projects.formats.spair_names import ascii_word
-from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.base import WriteOptions, begin, lost, tick
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.files import png_bytes
+from kinmark.projects.formats.sinks import open_sink
+from kinmark.projects.formats.spair_names import ascii_word
+from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
 
 SCORER = "kinmark"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from projects.formats.checks import Item
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, ReportItem
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, ReportItem
 
 KEY = "all_labelled"
 NOT_EXHAUSTIVE, NEGATIVE = "not_exhaustive_category_ids", "neg_category_ids"

@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from engine.domain.errors import AppError, KnownError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import is_cut_off, load_image, read_header
-from projects.formats.base import begin, tick
-from projects.formats.dataset import Dataset, DatasetImage, Report
+from kinmark.engine.domain.errors import AppError, KnownError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import is_cut_off, load_image, read_header
+from kinmark.projects.formats.base import begin, tick
+from kinmark.projects.formats.dataset import Dataset, DatasetImage, Report
 
 JPEG_QUALITY = 95
 

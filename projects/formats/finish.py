@@ -11,14 +11,21 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from engine.domain.errors import AppError
-from engine.domain.keypoints import Visibility
-from engine.domain.texts import said
-from engine.imaging import is_image_path
-from projects.formats.base import BadItems, ReadOptions, bad, count_dataset
-from projects.formats.checks import MAX_COORDINATE, MAX_NAME, is_name
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.outlines import outline_of
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import is_image_path
+from kinmark.projects.formats.base import BadItems, ReadOptions, bad, count_dataset
+from kinmark.projects.formats.checks import MAX_COORDINATE, MAX_NAME, is_name
+from kinmark.projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+)
+from kinmark.projects.formats.outlines import outline_of
 
 
 def finish(dataset: Dataset, report: Report, options: ReadOptions, source: object = "") -> tuple[Dataset, Report]:

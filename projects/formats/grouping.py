@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from projects.formats.dataset import DatasetKeypoint, Report
-from projects.formats.outlines import outline_extra
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats.dataset import DatasetKeypoint, Report
+from kinmark.projects.formats.outlines import outline_extra
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Label Studio: one file of tasks, read and written."""
 
-from projects.formats.label_studio_read import FILE_NAME, read
-from projects.formats.label_studio_write import losses, write
+from kinmark.projects.formats.label_studio_read import FILE_NAME, read
+from kinmark.projects.formats.label_studio_write import losses, write
 
 __all__ = ["FILE_NAME", "losses", "read", "write"]

@@ -15,15 +15,15 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import AppError
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.imaging import is_image_path
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import (
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.imaging import is_image_path
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -31,12 +31,12 @@ from projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )
-from projects.formats.exhaustive import read_words
-from projects.formats.finish import finish
-from projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
-from projects.formats.polygons import MAX_POINTS, polygons_to_mask
-from projects.formats.rotated import ellipse_ring, turned
-from projects.formats.schemas import SchemaCollector
+from kinmark.projects.formats.exhaustive import read_words
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
+from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
+from kinmark.projects.formats.rotated import ellipse_ring, turned
+from kinmark.projects.formats.schemas import SchemaCollector
 
 FILE_NAME = "tasks.json"
 OWN_KEY = "kinmark"

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
-from projects.formats.dataset import (
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetImage,
     DatasetInstance,
     Report,
     ReportItem,
 )
-from projects.formats.exhaustive import image_words
-from projects.formats.files import copy_images, write_atomically
-from projects.formats.label_studio_read import FILE_NAME, OWN_KEY
-from projects.formats.outlines import outline_of
+from kinmark.projects.formats.exhaustive import image_words
+from kinmark.projects.formats.files import copy_images, write_atomically
+from kinmark.projects.formats.label_studio_read import FILE_NAME, OWN_KEY
+from kinmark.projects.formats.outlines import outline_of
 
 
 def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:

@@ -19,22 +19,29 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.imaging import read_header
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.exhaustive import read_words
-from projects.formats.finish import finish, say_unlabelled
-from projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
-from projects.formats.labelme_write import OWN_KEY
-from projects.formats.polygons import MAX_POINTS, polygons_to_mask
-from projects.formats.schemas import SchemaCollector
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.imaging import read_header
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+)
+from kinmark.projects.formats.exhaustive import read_words
+from kinmark.projects.formats.finish import finish, say_unlabelled
+from kinmark.projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
+from kinmark.projects.formats.labelme_write import OWN_KEY
+from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
+from kinmark.projects.formats.schemas import SchemaCollector
 
 DEFAULT_CATEGORY = "object"
 _TURNED = ("rotation", "oriented_rectangle")

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.domain.keypoints import Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from projects.formats.base import WriteOptions, begin, count_dataset, tick
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.exhaustive import image_words
-from projects.formats.files import copy_images, inside, write_atomically
-from projects.formats.outlines import outline_of
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats.base import WriteOptions, begin, count_dataset, tick
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.exhaustive import image_words
+from kinmark.projects.formats.files import copy_images, inside, write_atomically
+from kinmark.projects.formats.outlines import outline_of
 
 VERSION = "5.5.0"
 OWN_KEY = "kinmark"

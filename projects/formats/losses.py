@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from projects.formats.dataset import Dataset, ReportItem
-from projects.formats.outlines import outline_of
-from projects.formats.stems import flat_stems
+from kinmark.projects.formats.dataset import Dataset, ReportItem
+from kinmark.projects.formats.outlines import outline_of
+from kinmark.projects.formats.stems import flat_stems
 
 _OWN_FIELDS = frozenset({"bbox", "area", "segmentation", "iscrowd", "num_keypoints", "keypoints", "id"})
 NAMED = 5

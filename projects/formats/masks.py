@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import read_header
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.finish import finish
-from projects.formats.pixels import palette_png, read_index_mask
-from projects.formats.sinks import open_sink
-from projects.formats.spair_names import ascii_word
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import read_header
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.pixels import palette_png, read_index_mask
+from kinmark.projects.formats.sinks import open_sink
+from kinmark.projects.formats.spair_names import ascii_word
 
 INDEX = "masks.json"
 DEFAULT_CATEGORY = "object"

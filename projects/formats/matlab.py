@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.texts import said
+from kinmark.engine.domain.texts import said
 
 HEADER = 128
 COMPRESSED, MATRIX = 15, 14

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from projects.formats.dataset import DatasetImage, DatasetInstance, DatasetKeypoint
-from projects.formats.outlines import KEY, outline_extra, outline_of
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats.dataset import DatasetImage, DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.outlines import KEY, outline_extra, outline_of
 
 _TURNS = {
     # orientation: transpose first?, then mirror x?, then mirror y? (the steps of PIL.ImageOps.exif_transpose)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.domain.masks import MaskRLE
-from projects.formats.dataset import DatasetInstance
-from projects.formats.polygons import reaches_far_outside
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats.dataset import DatasetInstance
+from kinmark.projects.formats.polygons import reaches_far_outside
 
 KEY = "outline"
 MAX_KEPT_NUMBERS = 4_000

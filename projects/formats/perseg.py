@@ -12,17 +12,17 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.imaging import is_image_path, read_header
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import jpeg_bytes
-from projects.formats.finish import finish
-from projects.formats.pixels import read_index_mask
-from projects.formats.sinks import open_sink
-from projects.formats.spair_names import ascii_word
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.imaging import is_image_path, read_header
+from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.files import jpeg_bytes
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.pixels import read_index_mask
+from kinmark.projects.formats.sinks import open_sink
+from kinmark.projects.formats.spair_names import ascii_word
 
 LIMIT = 100
 

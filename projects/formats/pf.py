@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box, continuous_to_index
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.base import WriteOptions, begin, lost, tick
-from projects.formats.coco_write import instance_box
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import jpeg_bytes, png_bytes
-from projects.formats.sinks import open_sink
-from projects.formats.spair_names import VOC_CLASSES, ascii_word
-from projects.formats.splitting import SPAIR_SPLITS, split_images
-from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box, continuous_to_index
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.base import WriteOptions, begin, lost, tick
+from kinmark.projects.formats.coco_write import instance_box
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.files import jpeg_bytes, png_bytes
+from kinmark.projects.formats.sinks import open_sink
+from kinmark.projects.formats.spair_names import VOC_CLASSES, ascii_word
+from kinmark.projects.formats.splitting import SPAIR_SPLITS, split_images
+from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
 
 WILLOW_POINTS = 10
 WILLOW_HEADER = [

@@ -10,19 +10,26 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import AppError
-from engine.domain.geometry import index_to_continuous
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import read_header
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.finish import finish
-from projects.formats.matlab import MatlabError, read_arrays
-from projects.formats.pf import WILLOW_HEADER, WILLOW_POINTS
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import index_to_continuous
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import read_header
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+)
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.matlab import MatlabError, read_arrays
+from kinmark.projects.formats.pf import WILLOW_HEADER, WILLOW_POINTS
 
 MAX_MAT = 200_000
 """Bytes of one .mat: published ones have about 500; compressed data cannot grow past some megabytes."""

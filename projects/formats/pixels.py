@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.domain.errors import AppError
-from engine.domain.texts import said
-from engine.imaging import read_header
-from projects.formats import checks
-from projects.formats.base import bad
-from projects.formats.checks import Item
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import read_header
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import bad
+from kinmark.projects.formats.checks import Item
 
 _INDEX_MODES = ("1", "L", "P", "I;16", "I")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from engine.domain.masks import MaskRLE
+from kinmark.engine.domain.masks import MaskRLE
 
 MAX_POINTS = 200_000
 """Points of one instance's polygons; a photo's outline has a few thousand."""

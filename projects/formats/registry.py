@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
-from engine import plugins
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from projects.formats import exhaustive
-from projects.formats.base import Reader, WriteOptions, Writer
-from projects.formats.dataset import Dataset, ReportItem
-from projects.formats.losses import common_losses
+from kinmark.engine import plugins
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import exhaustive
+from kinmark.projects.formats.base import Reader, WriteOptions, Writer
+from kinmark.projects.formats.dataset import Dataset, ReportItem
+from kinmark.projects.formats.losses import common_losses
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class FormatSpec:
     Attributes:
         name: as given to `--format`.
         title: for menus.
-        module: in `projects.formats`, or the full name of a plug-in's module; it has `read`, `write` and `losses`, and
+        module: in `kinmark.projects.formats`, or the full name of a plug-in's module; it has `read`, `write` and `losses`, and
             `rehearse` where writing decides more than the losses say.
         reads: what `read` takes: "file", "folder", or "" (cannot read).
         writes: whether it can write.
@@ -52,7 +52,7 @@ class FormatSpec:
 
     def load(self) -> ModuleType:
         """The format's module: one of ours, or a plug-in's by its full name (`package.module`)."""
-        return importlib.import_module(self.module if "." in self.module else f"projects.formats.{self.module}")
+        return importlib.import_module(self.module if "." in self.module else f"kinmark.projects.formats.{self.module}")
 
     @property
     def reader(self) -> Reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.geometry import Box
+from kinmark.engine.domain.geometry import Box
 
 
 def turned(points: list[tuple[float, float]], centre: tuple[float, float], degrees: float) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from engine.domain.keypoints import KeypointSchema
-from projects.formats.dataset import DatasetCategory, Report
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.formats.dataset import DatasetCategory, Report
 
 _SIDES = (
     (re.compile(r"left", re.IGNORECASE), "right"),

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from projects.formats.files import cannot_write
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.files import cannot_write
 
 MARKER = ".kinmark-export.json"
 ARCHIVES = (".zip", ".tar.gz")

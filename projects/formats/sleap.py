@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.errors import AppError, KnownError, UserInputError
-from engine.domain.geometry import continuous_to_index, index_to_continuous
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
-from projects.formats.checks import Item
-from projects.formats.clips import frame_name
-from projects.formats.dataset import (
+from kinmark.engine.domain.errors import AppError, KnownError, UserInputError
+from kinmark.engine.domain.geometry import continuous_to_index, index_to_continuous
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.clips import frame_name
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -32,9 +32,9 @@ from projects.formats.dataset import (
     Report,
     ReportItem,
 )
-from projects.formats.files import source_of
-from projects.formats.finish import finish
-from projects.formats.schemas import guess_pairs, unique_names
+from kinmark.projects.formats.files import source_of
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.schemas import guess_pairs, unique_names
 
 MAX_BYTES = 2_000_000_000
 MAX_INSTANCES = 5_000_000

@@ -1,5 +1,5 @@
 """JABS poses: see `sleap`. Read only: they are predictions of whole clips."""
 
-from projects.formats.sleap import read_jabs as read
+from kinmark.projects.formats.sleap import read_jabs as read
 
 __all__ = ["read"]

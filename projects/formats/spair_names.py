@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",

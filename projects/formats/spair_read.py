@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.errors import AppError
-from engine.domain.geometry import index_to_continuous
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, bad, begin, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import (
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import index_to_continuous
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -27,10 +27,10 @@ from projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )
-from projects.formats.finish import finish
-from projects.formats.pixels import read_index_mask
-from projects.formats.spair_names import voc_class_id
-from projects.formats.splitting import SPAIR_SPLITS
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.pixels import read_index_mask
+from kinmark.projects.formats.spair_names import voc_class_id
+from kinmark.projects.formats.splitting import SPAIR_SPLITS
 
 _FROM_SPAIR = {"trn": "train", "val": "val", "test": "test"}
 

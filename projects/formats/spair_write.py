@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.geometry import box_of_points, continuous_to_pixel, fit_similarity
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.base import WriteOptions, begin, lost, tick
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import jpeg_bytes, write_atomically
-from projects.formats.sinks import Sink, open_sink
-from projects.formats.spair_names import StemMaker, category_names, voc_class_id
-from projects.formats.splitting import SPAIR_SPLITS, split_images
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.geometry import box_of_points, continuous_to_pixel, fit_similarity
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.base import WriteOptions, begin, lost, tick
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.files import jpeg_bytes, write_atomically
+from kinmark.projects.formats.sinks import Sink, open_sink
+from kinmark.projects.formats.spair_names import StemMaker, category_names, voc_class_id
+from kinmark.projects.formats.splitting import SPAIR_SPLITS, split_images
 
 ROOT = "SPair-71k"
 SLOTS = 30

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from projects.formats.dataset import Dataset, Report
+from kinmark.projects.formats.dataset import Dataset, Report
 
 SPAIR_SPLITS = ("trn", "val", "test")
 _TO_SPAIR = {

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from projects.formats.dataset import Report
-from projects.formats.spair_names import ascii_word
+from kinmark.projects.formats.dataset import Report
+from kinmark.projects.formats.spair_names import ascii_word
 
 NAME_MAP = "name_map.json"
 

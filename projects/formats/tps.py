@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import (
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -30,10 +30,10 @@ from projects.formats.dataset import (
     Report,
     ReportItem,
 )
-from projects.formats.files import write_atomically
-from projects.formats.finish import finish
-from projects.formats.schemas import guess_pairs, unique_names
-from projects.formats.spair_names import ascii_word
+from kinmark.projects.formats.files import write_atomically
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.schemas import guess_pairs, unique_names
+from kinmark.projects.formats.spair_names import ascii_word
 
 DEFAULT_CATEGORY = "specimen"
 NAMES = ".names.json"

@@ -11,24 +11,24 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
-from projects.formats.checks import Item
-from projects.formats.coco_write import instance_box
-from projects.formats.cvat_write import xml_text
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import jpeg_bytes
-from projects.formats.finish import finish, say_unlabelled
-from projects.formats.pixels import palette_png, read_index_mask
-from projects.formats.sinks import Sink, open_sink
-from projects.formats.spair_names import VOC_CLASSES
-from projects.formats.splitting import simple_splits
-from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
-from projects.formats.xmlfile import Node, load_xml
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.coco_write import instance_box
+from kinmark.projects.formats.cvat_write import xml_text
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.files import jpeg_bytes
+from kinmark.projects.formats.finish import finish, say_unlabelled
+from kinmark.projects.formats.pixels import palette_png, read_index_mask
+from kinmark.projects.formats.sinks import Sink, open_sink
+from kinmark.projects.formats.spair_names import VOC_CLASSES
+from kinmark.projects.formats.splitting import simple_splits
+from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+from kinmark.projects.formats.xmlfile import Node, load_xml
 
 VOID = 255
 

@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats import checks
-from projects.formats.base import ReadOptions, WriteOptions, bad, begin, count_dataset
-from projects.formats.coco_read import read_data
-from projects.formats.coco_write import FILE_NAME, to_coco
-from projects.formats.coco_write import losses as coco_losses
-from projects.formats.dataset import Dataset, Report, ReportItem
-from projects.formats.files import copy_images, write_atomically
-from projects.formats.schemas import COCO_PERSON, guess_pairs
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import ReadOptions, WriteOptions, bad, begin, count_dataset
+from kinmark.projects.formats.coco_read import read_data
+from kinmark.projects.formats.coco_write import FILE_NAME, to_coco
+from kinmark.projects.formats.coco_write import losses as coco_losses
+from kinmark.projects.formats.dataset import Dataset, Report, ReportItem
+from kinmark.projects.formats.files import copy_images, write_atomically
+from kinmark.projects.formats.schemas import COCO_PERSON, guess_pairs
 
 FEET = (
     "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",

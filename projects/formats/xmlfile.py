@@ -8,10 +8,10 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from engine.domain.errors import ImportFileError
-from engine.domain.texts import said
-from projects.formats import checks
-from projects.formats.base import bad
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import bad
 
 MAX_DEPTH = 60
 

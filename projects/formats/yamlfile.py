@@ -6,10 +6,10 @@ from pathlib import Path
 
 import yaml
 
-from engine.domain.texts import said
-from projects.formats import checks
-from projects.formats.base import bad
-from projects.formats.checks import Item
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import bad
+from kinmark.projects.formats.checks import Item
 
 MAX_YAML = 5_000_000
 MAX_NESTING = 50

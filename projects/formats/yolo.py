@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from projects.formats.base import WriteOptions, begin, lost, tick
-from projects.formats.coco_write import instance_box
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
-from projects.formats.files import jpeg_bytes
-from projects.formats.outlines import outline_of
-from projects.formats.polygons import mask_rings
-from projects.formats.sinks import Sink, open_sink
-from projects.formats.splitting import simple_splits
-from projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.formats.base import WriteOptions, begin, lost, tick
+from kinmark.projects.formats.coco_write import instance_box
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
+from kinmark.projects.formats.files import jpeg_bytes
+from kinmark.projects.formats.outlines import outline_of
+from kinmark.projects.formats.polygons import mask_rings
+from kinmark.projects.formats.sinks import Sink, open_sink
+from kinmark.projects.formats.splitting import simple_splits
+from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
 
 MIN_SIDE = 10
 MARGIN = 0.01

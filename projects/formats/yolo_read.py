@@ -7,22 +7,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.domain.errors import AppError
-from engine.domain.geometry import Box
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import is_image_path, read_header, unreadable_kind
-from projects.formats import checks
-from projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
-from projects.formats.checks import Item
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint, Report
-from projects.formats.finish import finish
-from projects.formats.outlines import outline_extra
-from projects.formats.polygons import MAX_POINTS, polygons_to_mask
-from projects.formats.schemas import guess_pairs, unique_names
-from projects.formats.yamlfile import load_yaml
-from projects.formats.yolo import label_path
+from kinmark.engine.domain.errors import AppError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import is_image_path, read_header, unreadable_kind
+from kinmark.projects.formats import checks
+from kinmark.projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
+from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.dataset import (
+    Dataset,
+    DatasetCategory,
+    DatasetImage,
+    DatasetInstance,
+    DatasetKeypoint,
+    Report,
+)
+from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.outlines import outline_extra
+from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
+from kinmark.projects.formats.schemas import guess_pairs, unique_names
+from kinmark.projects.formats.yamlfile import load_yaml
+from kinmark.projects.formats.yolo import label_path
 
 MARGIN = 0.01
 MAX_NAMED = 5

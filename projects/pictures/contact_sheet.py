@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from engine.domain.geometry import Box
-from engine.imaging import load_image
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.imaging import load_image
 
 # Okabe-Ito, as in the window.
 HUMAN, ACCEPTED, PENDING, DOUBT = "#0072B2", "#009E73", "#E69F00", "#D55E00"

@@ -1,6 +1,6 @@
 """The README's picture from a demo's contact sheet.
 
-kinmark demo --out demo-output && python -m projects.pictures.readme_picture demo-output/contact-sheet.png docs/pictures/demo.jpg
+kinmark demo --out demo-output && python -m kinmark.projects.pictures.readme_picture demo-output/contact-sheet.png docs/pictures/demo.jpg
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from engine.domain.errors import OperationCancelled, ProjectError, UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.texts import said
-from projects.store.database import APPLICATION_ID, DATABASE_NAME, connect, translated_errors
+from kinmark.engine.domain.errors import OperationCancelled, ProjectError, UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.database import APPLICATION_ID, DATABASE_NAME, connect, translated_errors
 
 KEEP_NEWEST = 5
 KEEP_DAYS = 14

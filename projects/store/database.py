@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
-from engine.domain.errors import ProjectError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import ProjectError
+from kinmark.engine.domain.texts import said
 
 APPLICATION_ID = 0x4B4E4D4B
 """`PRAGMA application_id` of our databases: the bytes "KNMK"."""

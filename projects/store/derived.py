@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from projects.store.models import DOUBT, STATES
+from kinmark.projects.store.models import DOUBT, STATES
 
 _REFRESH = """
 UPDATE image SET

@@ -1,11 +1,11 @@
-"""The tables of the undo history, and which other tables it follows (`projects.store.undo` writes and replays it)."""
+"""The tables of the undo history, and which other tables it follows (`kinmark.projects.store.undo` writes and replays it)."""
 
 from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, LargeBinary, Table
 from sqlalchemy.orm import Mapped, mapped_column
 
-from projects.store.models import AUTO, Base, primary_key
+from kinmark.projects.store.models import AUTO, Base, primary_key
 
 
 class UndoStep(Base):

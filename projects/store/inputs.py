@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box
-from engine.domain.keypoints import InstanceKeypoints, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import InstanceKeypoints, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
 
 HUMAN, FROM_PROPOSAL, IMPORTED = "human", "proposal", "imported"
 ORIGINS = (HUMAN, FROM_PROPOSAL, IMPORTED)

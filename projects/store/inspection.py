@@ -11,8 +11,8 @@ import sqlite3
 
 from sqlalchemy import Float, Integer, Table, Text
 
-from projects.store import history  # noqa: F401 - its tables are looked at, too
-from projects.store.models import Base
+from kinmark.projects.store import history  # noqa: F401 - its tables are looked at, too
+from kinmark.projects.store.models import Base
 
 _JSON_COLUMNS = {("setting", "value"), ("category", "extra"), ("instance", "extra"), ("proposal", "extra"),
                  ("keypoint_proposal", "detail"), ("decision", "detail")}  # fmt: skip

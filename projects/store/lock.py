@@ -15,8 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.domain.errors import ProjectLockedError
-from engine.domain.texts import said
+from kinmark.engine.domain.errors import ProjectLockedError
+from kinmark.engine.domain.texts import said
 
 _guard = threading.Lock()
 _held: dict[Path, tuple[FileLock, int]] = {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from engine.domain.errors import ProjectError
-from engine.domain.texts import said
-from projects.store.database import APPLICATION_ID, connect, translated_errors, write_engine
+from kinmark.engine.domain.errors import ProjectError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.database import APPLICATION_ID, connect, translated_errors, write_engine
 
 HEAD = "0003"
 """The newest revision in `migrations/versions`; a test compares it with the folder and the folder with the models."""

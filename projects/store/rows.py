@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.api import ImageInput
-from engine.domain.geometry import Box
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.masks import MaskRLE
+from kinmark.engine.api import ImageInput
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.masks import MaskRLE
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class DefinitionRow:
 class CategoryRow:
     """A category. `definitions` are the active ones in display order; edges and pairs are definition ids.
 
-    `instances`: how many of it a photo may hold: "auto", "one" or a number (`projects.several`).
+    `instances`: how many of it a photo may hold: "auto", "one" or a number (`kinmark.projects.several`).
     """
 
     id: int

@@ -18,9 +18,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from engine.domain.errors import BugError
-from engine.domain.texts import Text
-from projects.store.history import TABLE_NUMBERS, logged_columns, logged_tables
+from kinmark.engine.domain.errors import BugError
+from kinmark.engine.domain.texts import Text
+from kinmark.projects.store.history import TABLE_NUMBERS, logged_columns, logged_tables
 
 _PARENTS = {key.column.table.name for table in logged_tables() for key in table.foreign_keys}
 _NAMES = {number: name for name, number in TABLE_NUMBERS.items()}

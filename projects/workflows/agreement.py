@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.geometry import Box, longer_side
-from engine.domain.masks import mask_iou
-from projects.formats.coco_write import instance_box
-from projects.formats.dataset import DatasetInstance
-from projects.formats.schemas import suggested_sigmas
-from projects.store.rows import CategoryRow
+from kinmark.engine.domain.geometry import Box, longer_side
+from kinmark.engine.domain.masks import mask_iou
+from kinmark.projects.formats.coco_write import instance_box
+from kinmark.projects.formats.dataset import DatasetInstance
+from kinmark.projects.formats.schemas import suggested_sigmas
+from kinmark.projects.store.rows import CategoryRow
 
 ALPHAS = (0.05, 0.1, 0.2)
 SAME_AT_LEAST = 0.3

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     Calibration,
     DecisionRecord,
@@ -27,16 +27,16 @@ from engine.api import (
     TargetFailure,
     TuneRequest,
 )
-from engine.domain.geometry import expand_box, longer_side
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
-from projects.formats.checks import resolve_inside
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
-from projects.several import ONE
-from projects.workflows.calibrate import MINIMUM_DECISIONS
-from projects.workflows.match_settings import choose_again
-from projects.workflows.propose_plan import COLLECTION
+from kinmark.engine.domain.geometry import expand_box, longer_side
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.projects.formats.checks import resolve_inside
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
+from kinmark.projects.several import ONE
+from kinmark.projects.workflows.calibrate import MINIMUM_DECISIONS
+from kinmark.projects.workflows.match_settings import choose_again
+from kinmark.projects.workflows.propose_plan import COLLECTION
 
 RIGHT_WITHIN = 0.1
 CALIBRATE_AGAIN_AFTER = 10

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from engine.api import TargetFailure
-from projects.store.changes import OpChanges
+from kinmark.engine.api import TargetFailure
+from kinmark.projects.store.changes import OpChanges
 
 BATCH_SECONDS = 2.0
 OnStored = Callable[[frozenset[int]], None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from engine.api import FIRST_LOOK, Calibration, DecisionRecord, Engine
-from engine.domain.proposals import KeypointSignals
-from projects.project import Project
-from projects.store.rows import CategoryRow, DecisionRow
+from kinmark.engine.api import FIRST_LOOK, Calibration, DecisionRecord, Engine
+from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import CategoryRow, DecisionRow
 
 MINIMUM_DECISIONS = 30
 CALIBRATION_KEY = "calibration:"

@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from engine.api import DEFAULT_BACKBONE, CheckRequest, Engine
-from engine.domain.alike import extent, place_similarity
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import box_iou
-from engine.domain.keypoints import InstanceKeypoints
-from engine.domain.progress import CancelToken, Progress
-from engine.remote import is_there
-from projects.project import Project
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow
-from projects.workflows.propose_plan import exemplar_of
+from kinmark.engine.api import DEFAULT_BACKBONE, CheckRequest, Engine
+from kinmark.engine.domain.alike import extent, place_similarity
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import box_iou
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.remote import is_there
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from kinmark.projects.workflows.propose_plan import exemplar_of
 
 MINIMUM_INSTANCES = 3
 DUPLICATE_FROM = 0.7
-"""Similarity of places (engine.domain.alike) from which two labelled instances of a photo are taken for one: keypoints about
+"""Similarity of places (kinmark.engine.domain.alike) from which two labelled instances of a photo are taken for one: keypoints about
 a twelfth of the longer side apart. Animals that lie on each other stay below it."""
 DUPLICATE_IOU = 0.9
 """The same for boxes, where no keypoint tells."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.api import DEFAULT_BACKBONE, Engine, MatchRequest, MatchSettings, Target
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.geometry import Box, fit_similarity
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.store.rows import ImageRow, InstanceRow
+from kinmark.engine.api import DEFAULT_BACKBONE, Engine, MatchRequest, MatchSettings, Target
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.geometry import Box, fit_similarity
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.store.rows import ImageRow, InstanceRow
 
 
 @dataclass

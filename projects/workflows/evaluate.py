@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     Engine,
     EvaluateRequest,
@@ -19,15 +19,15 @@ from engine.api import (
     Target,
     TargetFailure,
 )
-from engine.domain.errors import KnownError, UserInputError
-from engine.domain.geometry import longer_side
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
-from engine.domain.texts import said
-from projects.project import Project
-from projects.store.rows import CategoryRow
-from projects.workflows.propose_plan import categories_to_propose, exemplars_of
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.domain.geometry import longer_side
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.domain.texts import said
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import CategoryRow
+from kinmark.projects.workflows.propose_plan import categories_to_propose, exemplars_of
 
 ALPHAS = (0.05, 0.1, 0.15, 0.2)
 FOLDS = 5

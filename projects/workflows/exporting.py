@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.base import WriteOptions, begin, tick
-from projects.formats.dataset import (
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.base import WriteOptions, begin, tick
+from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
     DatasetImage,
@@ -27,13 +27,13 @@ from projects.formats.dataset import (
     Report,
     ReportItem,
 )
-from projects.formats.registry import get_format
-from projects.places import instance_limit
-from projects.project import Project
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
-from projects.videos import SETTING as VIDEOS
-from projects.videos import frame_of
-from projects.workflows.importing import SOURCE_KEY
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.places import instance_limit
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
+from kinmark.projects.videos import SETTING as VIDEOS
+from kinmark.projects.videos import frame_of
+from kinmark.projects.workflows.importing import SOURCE_KEY
 
 PAGE = 500
 _OWN_ID_OFFSET = 1_000_000_000
@@ -44,7 +44,7 @@ class ExportOptions:
     """What goes out.
 
     Attributes:
-        format: name in `projects.formats.registry`.
+        format: name in `kinmark.projects.formats.registry`.
         with_proposals: pending proposals too, marked as such where the format can.
         categories: only these (empty = all); splits: only images of these splits (empty = all).
         only_labelled: leave images without anything to export out.

@@ -13,25 +13,25 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
-from engine.api import (
+from kinmark.engine.api import (
     Calibration,
     Engine,
     FindRequest,
     InstanceSettings,
     TargetFailure,
 )
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, PartProgress, Progress
-from engine.domain.proposals import MaskProposal
-from engine.domain.texts import said
-from projects.project import Project
-from projects.store.changes import OpChanges
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow, ImageRow
-from projects.workflows.batches import Answers, Batches, OnStored
-from projects.workflows.find_plan import (
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, PartProgress, Progress
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.texts import said
+from kinmark.projects.project import Project
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import CategoryRow, ImageRow
+from kinmark.projects.workflows.batches import Answers, Batches, OnStored
+from kinmark.projects.workflows.find_plan import (
     MAX_NEGATIVES,
     MAX_REFERENCES,
     FindOptions,
@@ -40,8 +40,8 @@ from projects.workflows.find_plan import (
     confirm_references,
     make_plan,
 )
-from projects.workflows.index import Shortlist
-from projects.workflows.kept import KeptJob, forget, keep, note_progress
+from kinmark.projects.workflows.index import Shortlist
+from kinmark.projects.workflows.kept import KeptJob, forget, keep, note_progress
 
 BATCH_SIZE = 16
 INDEX_STEP = 4

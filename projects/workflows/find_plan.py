@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.api import DEFAULT_BACKBONE, InstanceSettings, Reference
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box, box_iou
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from engine.remote import is_there
-from projects.project import Project
-from projects.store.inputs import NewInstance
-from projects.store.rows import CategoryRow, DecisionRow, IdentityRow, ImageRow
+from kinmark.engine.api import DEFAULT_BACKBONE, InstanceSettings, Reference
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box, box_iou
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.engine.remote import is_there
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewInstance
+from kinmark.projects.store.rows import CategoryRow, DecisionRow, IdentityRow, ImageRow
 
 MAX_REFERENCES, MAX_NEGATIVES = 12, 12
 SAME_REGION = 0.5

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.domain.errors import KnownError, UnreadableImageError, UserInputError
-from engine.domain.geometry import Box, clip_box, expand_box
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import load_image
-from projects.project import Project
-from projects.store.rows import IdentityRow, ImageRow
+from kinmark.engine.domain.errors import KnownError, UnreadableImageError, UserInputError
+from kinmark.engine.domain.geometry import Box, clip_box, expand_box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import load_image
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import IdentityRow, ImageRow
 
 CROP_MARGIN = 0.1
 CSV_COLUMNS = (

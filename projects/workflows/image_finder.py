@@ -16,15 +16,15 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.imaging import is_cut_off, is_image_path
-from projects.formats.checks import is_absolute, resolve_inside
-from projects.formats.dataset import DatasetImage, Report
-from projects.images import WITH_PREVIEWS, describe
-from projects.project import Project
-from projects.store.rows import ImageRow
-from projects.workflows.image_match import ImageMatch
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import is_cut_off, is_image_path
+from kinmark.projects.formats.checks import is_absolute, resolve_inside
+from kinmark.projects.formats.dataset import DatasetImage, Report
+from kinmark.projects.images import WITH_PREVIEWS, describe
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import ImageRow
+from kinmark.projects.workflows.image_match import ImageMatch
 
 _NEUTRAL = frozenset({
     "images", "image", "imgs", "img", "photos", "photo", "pictures", "jpegimages", "data", "dataset", "upload", "uploads",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from projects.formats.dataset import DatasetImage
-from projects.store.inputs import NewImage
-from projects.store.rows import ImageRow
+from kinmark.projects.formats.dataset import DatasetImage
+from kinmark.projects.store.inputs import NewImage
+from kinmark.projects.store.rows import ImageRow
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.base import BadItems, begin, tick
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, Report
-from projects.formats.orientation import downwards, orient_image
-from projects.project import Project
-from projects.store.rows import CategoryRow, InstanceRow
-from projects.workflows.image_finder import ImageFinder
-from projects.workflows.image_match import ImageMatch
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.base import BadItems, begin, tick
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, Report
+from kinmark.projects.formats.orientation import downwards, orient_image
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import CategoryRow, InstanceRow
+from kinmark.projects.workflows.image_finder import ImageFinder
+from kinmark.projects.workflows.image_match import ImageMatch
 
 EXIF_CHOICES = ("ask", "rotate", "keep")
 PAGE = 500

@@ -11,21 +11,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
-from engine.domain.runspec import RunSpec
-from engine.domain.texts import said
-from engine.imaging import file_sha256
-from projects.formats.base import ReadOptions
-from projects.formats.dataset import DatasetInstance, Report
-from projects.formats.registry import get_format
-from projects.project import Project
-from projects.store.changes import OpChanges
-from projects.store.inputs import NewInstance, NewKeypoint
-from projects.store.rows import CategoryRow
-from projects.workflows.image_match import ImageMatch
-from projects.workflows.import_plan import EXIF_CHOICES, ImportPlan, InstancePlan, PlanOptions, differs, make_plan
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import file_sha256
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.formats.dataset import DatasetInstance, Report
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.project import Project
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import NewInstance, NewKeypoint
+from kinmark.projects.store.rows import CategoryRow
+from kinmark.projects.workflows.image_match import ImageMatch
+from kinmark.projects.workflows.import_plan import (
+    EXIF_CHOICES,
+    ImportPlan,
+    InstancePlan,
+    PlanOptions,
+    differs,
+    make_plan,
+)
 
 SOURCE_KEY = "formats.source"
 MAX_KEPT_EXTRAS = 20_000
@@ -37,7 +44,7 @@ class ImportOptions:
     """What to import and how.
 
     Attributes:
-        format: name in `projects.formats.registry`.
+        format: name in `kinmark.projects.formats.registry`.
         images_root: folder that the file's image paths are relative to (None: look in the project, then near the file).
         as_proposals: everything comes in as pending proposals instead of accepted labels.
         overwrite: where an accepted value differs from the file's, take the file's (else the project's stays).

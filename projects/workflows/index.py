@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     Descriptor,
     DescriptorRequest,
@@ -25,10 +25,10 @@ from engine.api import (
     VectorIndexDoor,
     open_vector_index,
 )
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import expand_box
-from engine.domain.progress import CancelToken, Progress
-from projects.project import Project
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import expand_box
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.project import Project
 
 SAVE_EVERY = 500
 POINT_SHARE = 0.35

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from projects.project import Project
+from kinmark.projects.project import Project
 
 _JOB, _DONE = "job:", "job.done:"
 

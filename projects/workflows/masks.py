@@ -10,16 +10,16 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from engine.api import Engine, SegmentRequest
-from engine.domain.errors import KnownError, UserInputError
-from engine.domain.limbs import limb_mask
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import MaskProposal
-from engine.domain.texts import said
-from projects.project import Project
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from kinmark.engine.api import Engine, SegmentRequest
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.domain.limbs import limb_mask
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.texts import said
+from kinmark.projects.project import Project
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.api import Engine, MatchSettings, ProposeRequest, SettingsChoice
-from engine.domain.progress import CancelToken, Progress
-from projects.project import Project
+from kinmark.engine.api import Engine, MatchSettings, ProposeRequest, SettingsChoice
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.project import Project
 
 CHOOSE_AGAIN_FROM = 4
 """Holding out one of two or three exemplars says too little: the settings of the first one are better until then."""

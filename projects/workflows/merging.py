@@ -10,20 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.base import begin, tick
-from projects.formats.dataset import DatasetImage, DatasetInstance, Report
-from projects.project import Project
-from projects.store.changes import OpChanges
-from projects.store.inputs import NewImage
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow
-from projects.workflows.agreement import Agreement, match_instances
-from projects.workflows.exporting import ExportOptions, instance_of, project_dataset
-from projects.workflows.image_match import ImageMatch
-from projects.workflows.import_plan import ImportPlan, InstancePlan, compare, differences, plan_categories
-from projects.workflows.importing import PlanWriter
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.base import begin, tick
+from kinmark.projects.formats.dataset import DatasetImage, DatasetInstance, Report
+from kinmark.projects.project import Project
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import NewImage
+from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from kinmark.projects.workflows.agreement import Agreement, match_instances
+from kinmark.projects.workflows.exporting import ExportOptions, instance_of, project_dataset
+from kinmark.projects.workflows.image_match import ImageMatch
+from kinmark.projects.workflows.import_plan import ImportPlan, InstancePlan, compare, differences, plan_categories
+from kinmark.projects.workflows.importing import PlanWriter
 
 RULES = ("keep", "theirs", "both")
 PAGE = 500

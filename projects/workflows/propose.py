@@ -15,21 +15,21 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine.api import FIRST_LOOK, Engine, MatchSettings, ProposeRequest, TargetFailure
-from engine.domain.progress import CancelToken, PartProgress, Progress
-from engine.domain.proposals import InstanceProposal
-from engine.domain.texts import said
-from projects.project import Project
-from projects.store.changes import OpChanges
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow
-from projects.workflows.batches import Answers, Batches, OnStored
-from projects.workflows.calibrate import project_calibration
-from projects.workflows.kept import KeptJob, forget, keep, note_progress
-from projects.workflows.match_settings import AUTO_FIELDS, settings_for
-from projects.workflows.propose_options import ProposeOptions
-from projects.workflows.propose_plan import CategoryPlan, categories_to_propose, plan_category
-from projects.workflows.telling_apart import look_alikes, wants_apart
+from kinmark.engine.api import FIRST_LOOK, Engine, MatchSettings, ProposeRequest, TargetFailure
+from kinmark.engine.domain.progress import CancelToken, PartProgress, Progress
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.domain.texts import said
+from kinmark.projects.project import Project
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import CategoryRow
+from kinmark.projects.workflows.batches import Answers, Batches, OnStored
+from kinmark.projects.workflows.calibrate import project_calibration
+from kinmark.projects.workflows.kept import KeptJob, forget, keep, note_progress
+from kinmark.projects.workflows.match_settings import AUTO_FIELDS, settings_for
+from kinmark.projects.workflows.propose_options import ProposeOptions
+from kinmark.projects.workflows.propose_plan import CategoryPlan, categories_to_propose, plan_category
+from kinmark.projects.workflows.telling_apart import look_alikes, wants_apart
 
 BATCH_SIZE = 24
 APART_AT_ONCE, APART_UNWATCHED = 24, 240

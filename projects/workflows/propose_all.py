@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from projects.project import Project
-from projects.store.queries.images import ImageFilter
-from projects.workflows.propose import CategoryOutcome
+from kinmark.projects.project import Project
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.workflows.propose import CategoryOutcome
 
 
 @dataclass(frozen=True)

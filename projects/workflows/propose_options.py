@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.api import DEFAULT_BACKBONE, MatchSettings
+from kinmark.engine.api import DEFAULT_BACKBONE, MatchSettings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     Engine,
     Exemplar,
@@ -18,19 +18,19 @@ from engine.api import (
     Rival,
     Target,
 )
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import SimilarityMap
-from engine.domain.texts import said
-from engine.remote import is_there
-from projects.places import instance_limit
-from projects.project import Project
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
-from projects.workflows.match_settings import settings_for
-from projects.workflows.propose_options import ProposeOptions
-from projects.workflows.rivals import rival_of, rival_schema
-from projects.workflows.targets import Round, complete_images, rounds_of
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import SimilarityMap
+from kinmark.engine.domain.texts import said
+from kinmark.engine.remote import is_there
+from kinmark.projects.places import instance_limit
+from kinmark.projects.project import Project
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import CategoryRow, DecisionRow, ImageRow, InstanceRow
+from kinmark.projects.workflows.match_settings import settings_for
+from kinmark.projects.workflows.propose_options import ProposeOptions
+from kinmark.projects.workflows.rivals import rival_of, rival_schema
+from kinmark.projects.workflows.targets import Round, complete_images, rounds_of
 
 COLLECTION = 24
 """Photos that stand for the project where matching takes its statistics and settings from the collection."""

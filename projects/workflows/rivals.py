@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from projects.formats.schemas import guess_pairs
-from projects.places import taken_places
-from projects.store.queries import Queries
-from projects.store.rows import CategoryRow
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.projects.formats.schemas import guess_pairs
+from kinmark.projects.places import taken_places
+from kinmark.projects.store.queries import Queries
+from kinmark.projects.store.rows import CategoryRow
 
 
 def rival_of(queries: Queries, category: CategoryRow) -> CategoryRow | None:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.api import Engine
-from engine.domain.errors import UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats import coco_read
-from projects.formats.base import ReadOptions
-from projects.several import ONE, checked_instances
-from projects.workflows.annotator import RIGHT_WITHIN, SimulateOptions, Simulation, Tally, samples_of
-from projects.workflows.simulate_several import SeveralSimulation
+from kinmark.engine.api import Engine
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats import coco_read
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.several import ONE, checked_instances
+from kinmark.projects.workflows.annotator import RIGHT_WITHIN, SimulateOptions, Simulation, Tally, samples_of
+from kinmark.projects.workflows.simulate_several import SeveralSimulation
 
 
 def simulate(

@@ -1,7 +1,7 @@
 """The simulated annotator of groups: all instances of a photo are proposed at once, nobody points.
 
 What is labelled already is not proposed again. A proposal that lies on an animal is reviewed as ever; one that lies on none
-costs one action to reject; an animal without a proposal is labelled by hand. Places are compared as `engine.domain.alike` does.
+costs one action to reject; an animal without a proposal is labelled by hand. Places are compared as `kinmark.engine.domain.alike` does.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.api import DecisionRecord, Exemplar, ImageInput, Target, TargetFailure
-from engine.domain.alike import SAME_FROM, place_similarity
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
-from engine.domain.proposals import InstanceProposal
-from projects.places import LEARNED_LEAST
-from projects.several import AUTO, checked_instances
-from projects.workflows.annotator import BATCH_SHARE, Sample, Simulation, Tally
+from kinmark.engine.api import DecisionRecord, Exemplar, ImageInput, Target, TargetFailure
+from kinmark.engine.domain.alike import SAME_FROM, place_similarity
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.projects.places import LEARNED_LEAST
+from kinmark.projects.several import AUTO, checked_instances
+from kinmark.projects.workflows.annotator import BATCH_SHARE, Sample, Simulation, Tally
 
 
 def placed_of(answer: InstanceProposal, schema: KeypointSchema) -> InstanceKeypoints:

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from engine.imaging import load_image
-from projects.formats.base import begin, tick
-from projects.formats.splitting import assign_groups
-from projects.project import Project
-from projects.store.changes import OpChanges
-from projects.store.rows import ImageRow
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import load_image
+from kinmark.projects.formats.base import begin, tick
+from kinmark.projects.formats.splitting import assign_groups
+from kinmark.projects.project import Project
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.rows import ImageRow
 
 GROUPINGS = ("folder", "identity", "duplicates")
 HASH_DISTANCE = 3

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from engine.api import FIRST_LOOK, Target
-from engine.domain.geometry import expand_box
-from projects.places import taken_places
-from projects.project import Project
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow, ImageRow, InstanceRow
-from projects.workflows.rivals import rival_of, rival_places
+from kinmark.engine.api import FIRST_LOOK, Target
+from kinmark.engine.domain.geometry import expand_box
+from kinmark.projects.places import taken_places
+from kinmark.projects.project import Project
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow
+from kinmark.projects.workflows.rivals import rival_of, rival_places
 
 if TYPE_CHECKING:
-    from projects.workflows.propose_options import ProposeOptions
+    from kinmark.projects.workflows.propose_options import ProposeOptions
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from engine.api import CategoriesRequest, Engine, TargetFailure
-from engine.domain.progress import CancelToken
-from projects.project import Project
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow
-from projects.workflows.propose_plan import exemplars_of, spread_photos, unlabelled_photos
-from projects.workflows.rivals import rival_of
+from kinmark.engine.api import CategoriesRequest, Engine, TargetFailure
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.projects.project import Project
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import CategoryRow
+from kinmark.projects.workflows.propose_plan import exemplars_of, spread_photos, unlabelled_photos
+from kinmark.projects.workflows.rivals import rival_of
 
 if TYPE_CHECKING:
-    from projects.workflows.propose_options import ProposeOptions
+    from kinmark.projects.workflows.propose_options import ProposeOptions
 
 
 def left_out_text(category: str, apart: dict[str, int], pending: int) -> str:

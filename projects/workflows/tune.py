@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.api import (
+from kinmark.engine.api import (
     DEFAULT_BACKBONE,
     Engine,
     Exemplar,
@@ -25,18 +25,18 @@ from engine.api import (
     TuneResult,
     open_prompts,
 )
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.prompt_card import PromptCard
-from engine.domain.texts import said
-from projects.project import Project
-from projects.store.rows import CategoryRow
-from projects.workflows.batches import OnStored
-from projects.workflows.kept import KeptJob, forget, keep, note_progress
-from projects.workflows.propose import CategoryOutcome, ProposeSweep
-from projects.workflows.propose_options import ProposeOptions
-from projects.workflows.propose_plan import collection_of, exemplars_of
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.prompt_card import PromptCard
+from kinmark.engine.domain.texts import said
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import CategoryRow
+from kinmark.projects.workflows.batches import OnStored
+from kinmark.projects.workflows.kept import KeptJob, forget, keep, note_progress
+from kinmark.projects.workflows.propose import CategoryOutcome, ProposeSweep
+from kinmark.projects.workflows.propose_options import ProposeOptions
+from kinmark.projects.workflows.propose_plan import collection_of, exemplars_of
 
 MIN_INSTANCES = 3
 NOTE_EVERY_S = 0.5

@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.albums import main
 from benchmarks.ranking import paired_interval
-from engine.evaluation.instance_sets import read_identity_folder, read_mask
+from kinmark.engine.evaluation.instance_sets import read_identity_folder, read_mask
 
 
 def test_albums_hold_things_with_masks_and_come_out_the_same_again(tmp_path):

@@ -11,11 +11,11 @@ import torch
 from benchmarks.rendered import keypoints as q
 from benchmarks.rendered.instances import InstanceOutcome, gains, instance_cases, judge, summarise
 from benchmarks.training.textures import bank_image
-from engine.domain.masks import MaskRLE
-from engine.domain.proposals import MaskProposal
-from engine.domain.runspec import RunSpec
-from engine.features.descriptors import get_descriptor
-from engine.features.fusion import kernel_scores
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.features.descriptors import get_descriptor
+from kinmark.engine.features.fusion import kernel_scores
 
 
 def test_synthetic_pairs_are_held_out_and_repeatable() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PySide6.QtCore import QLocale
 from PySide6.QtWidgets import QApplication, QLabel, QMenu, QPushButton
 
-from desktop.app import install_translation
-from desktop.widgets.accelerators import with_accelerators, without_marker
+from kinmark.desktop.app import install_translation
+from kinmark.desktop.widgets.accelerators import with_accelerators, without_marker
 from tests.support.window import Driver
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from desktop.services.caretaker import QUIET_FOR_S
-from desktop.services.store_thread import StoreTask
-from engine.api import Descriptor, DescriptorRequest
-from engine.domain.runspec import RunSpec
-from projects.store import backup
-from projects.workflows import find as find_workflow
+from kinmark.desktop.services.caretaker import QUIET_FOR_S
+from kinmark.desktop.services.store_thread import StoreTask
+from kinmark.engine.api import Descriptor, DescriptorRequest
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.store import backup
+from kinmark.projects.workflows import find as find_workflow
 from tests.support.window import Driver, make_photos, make_project
 
 
@@ -100,7 +100,7 @@ class DescribingEngine:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> DescribingEngine:
-    from desktop.program import Program
+    from kinmark.desktop.program import Program
 
     engine = DescribingEngine()
     monkeypatch.setattr(Program, "_make_engine", lambda self: engine)

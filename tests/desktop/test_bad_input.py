@@ -17,10 +17,10 @@ from PySide6.QtGui import QAction, QGuiApplication, QTextDocument
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QLabel, QLineEdit, QMessageBox, QWidget
 
-from desktop.dialogs.crash_dialog import CrashDialog
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
+from kinmark.desktop.dialogs.crash_dialog import CrashDialog
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
 from tests.support.proposals import propose_figures
 from tests.support.window import SCHEMA, Driver, dropped, figure_points, make_photos, make_project
 
@@ -89,12 +89,12 @@ def test_a_project_folder_that_goes_away_is_told_and_nothing_is_lost(driver: Dri
 def test_a_drive_that_fails_is_told_for_each_step_and_work_goes_on_afterwards(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from projects.store.operations.base import Runner
+    from kinmark.projects.store.operations.base import Runner
 
     whole = Runner.operation
 
     def broken(self: Runner, *arguments: object, **more: object) -> object:
-        from projects.store.database import translated_errors
+        from kinmark.projects.store.database import translated_errors
 
         with translated_errors(driver.space.folder / "project.sqlite", "Saving"):
             raise OSError(5, "Input/output error")
@@ -112,7 +112,7 @@ def test_a_drive_that_fails_is_told_for_each_step_and_work_goes_on_afterwards(
 HOLDER = """
 import sys
 from pathlib import Path
-from projects.project import Project
+from kinmark.projects.project import Project
 with Project.open(Path(sys.argv[1])) as project:
     print("open", flush=True)
     sys.stdin.readline()
@@ -391,8 +391,8 @@ def test_rubbish_from_the_clipboard(driver: Driver, rubbish: str) -> None:
 
 def test_only_a_locked_project_is_offered_for_reading(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
     """Its name says nothing about it: "open_field" is not open elsewhere, it is damaged."""
-    from engine.domain.errors import ProjectLockedError
-    from projects.store.database import DATABASE_NAME
+    from kinmark.engine.domain.errors import ProjectLockedError
+    from kinmark.projects.store.database import DATABASE_NAME
 
     folder = tmp_path / "open_field.kinmark"
     folder.mkdir()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from engine.domain.keypoints import Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
-from engine.domain.runspec import RunSpec
-from projects.project import Project
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.project import Project
 from tests.support.window import NAMES, Driver
 
 BOTH = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
@@ -72,8 +72,8 @@ def test_the_preview_follows_the_background_and_says_so(proposed: Driver, qtbot:
 
 @pytest.mark.parametrize("sure", [0.95, 0.2])
 def test_masks_are_counted_too(proposed: Driver, sure: float) -> None:
-    from engine.domain.masks import MaskRLE
-    from engine.domain.proposals import MaskProposal
+    from kinmark.engine.domain.masks import MaskRLE
+    from kinmark.engine.domain.proposals import MaskProposal
 
     session = proposed.space.session
     category = session.queries.categories()[0]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desktop.canvas.content import CanvasContent, InstanceContent
-from desktop.canvas.hit import (
+from kinmark.desktop.canvas.content import CanvasContent, InstanceContent
+from kinmark.desktop.canvas.hit import (
     box_handles,
     drag_box_handle,
     hit_box,
@@ -18,13 +18,13 @@ from desktop.canvas.hit import (
     nearest_point,
     place_labels,
 )
-from desktop.canvas.outline import fill_polygon, stamp_disc, stamp_stroke, trace_borders
-from desktop.canvas.pyramid import ImagePyramid, halve
-from desktop.canvas.simplify import simplify_ring
-from desktop.canvas.transforms import shifted_instance, turned_instance
-from desktop.canvas.viridis import heat_image, viridis
-from desktop.states import PointState
-from engine.domain.masks import MaskRLE
+from kinmark.desktop.canvas.outline import fill_polygon, stamp_disc, stamp_stroke, trace_borders
+from kinmark.desktop.canvas.pyramid import ImagePyramid, halve
+from kinmark.desktop.canvas.simplify import simplify_ring
+from kinmark.desktop.canvas.transforms import shifted_instance, turned_instance
+from kinmark.desktop.canvas.viridis import heat_image, viridis
+from kinmark.desktop.states import PointState
+from kinmark.engine.domain.masks import MaskRLE
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
 S = PointState

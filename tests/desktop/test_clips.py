@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from desktop.dialogs.clip_dialog import ClipDialog
+from kinmark.desktop.dialogs.clip_dialog import ClipDialog
 from tests.support.window import Driver, dropped
 
 COUNT = 12

@@ -10,8 +10,8 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
 from tests.support.window import Driver, make_project
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QEventLoop, QTimer
 
-from desktop.engine_thread.jobs import Job, JobContext, Priority
-from desktop.engine_thread.queue import JobQueue
-from desktop.engine_thread.service import EngineService
-from engine.domain.errors import BugError, KnownError, UserInputError
+from kinmark.desktop.engine_thread.jobs import Job, JobContext, Priority
+from kinmark.desktop.engine_thread.queue import JobQueue
+from kinmark.desktop.engine_thread.service import EngineService
+from kinmark.engine.domain.errors import BugError, KnownError, UserInputError
 
 
 class TinyEngine:

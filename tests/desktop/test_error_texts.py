@@ -12,13 +12,13 @@ from types import ModuleType
 
 import pytest
 
-from desktop import error_texts
-from desktop.error_texts import hint_of, in_language, message_of, text_of, use_language
-from desktop.messages import Messages
-from engine.domain.errors import UnreadableImageError, UserInputError
-from engine.domain.texts import Text, said
-from engine.imaging import load_image
-from projects.project import Project
+from kinmark.desktop import error_texts
+from kinmark.desktop.error_texts import hint_of, in_language, message_of, text_of, use_language
+from kinmark.desktop.messages import Messages
+from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
+from kinmark.engine.domain.texts import Text, said
+from kinmark.engine.imaging import load_image
+from kinmark.projects.project import Project
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIELD = re.compile(r"\{\d+\}")

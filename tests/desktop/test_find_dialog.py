@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desktop.dialogs.find_dialog import FindDialog
+from kinmark.desktop.dialogs.find_dialog import FindDialog
 from tests.support.window import Driver
 
 

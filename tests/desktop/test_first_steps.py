@@ -19,7 +19,7 @@ def test_source_shows_its_photo_when_a_project_opens(
 
 
 def test_empty_project_says_where_photos_come_from(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     folder = tmp_path / "empty.kinmark"
     Project.create(folder, name="empty").close()
@@ -78,7 +78,7 @@ def test_enter_in_the_search_goes_to_what_was_found(driver: Driver) -> None:
 
 
 def test_card_says_nothing_before_it_knows(qtbot: object, tmp_path: Path) -> None:
-    from desktop.pages.start_page import ProjectCard, ProjectSummary
+    from kinmark.desktop.pages.start_page import ProjectCard, ProjectSummary
 
     card = ProjectCard(tmp_path / "dogs.kinmark")
     assert card._line() == ""
@@ -88,9 +88,9 @@ def test_card_says_nothing_before_it_knows(qtbot: object, tmp_path: Path) -> Non
 
 def test_nothing_moves_under_the_hand(driver: Driver) -> None:
     """Messages and jobs come and go without shifting the photo."""
-    from desktop.engine_thread.jobs import Job
-    from desktop.engine_thread.service import JobState
-    from engine.domain.progress import ProgressSnapshot
+    from kinmark.desktop.engine_thread.jobs import Job
+    from kinmark.desktop.engine_thread.service import JobState
+    from kinmark.engine.domain.progress import ProgressSnapshot
 
     window = driver.window
     before = driver.at(100, 100), driver.canvas.mapTo(window, driver.canvas.rect().topLeft()), driver.canvas.size()
@@ -111,7 +111,7 @@ def test_nothing_moves_under_the_hand(driver: Driver) -> None:
 def test_check_names_what_looks_wrong_on_the_photo_in_front(
     make_driver: Callable[..., Driver], tmp_path: Path, photos: Path
 ) -> None:
-    from projects.workflows.check import Finding
+    from kinmark.projects.workflows.check import Finding
 
     driver = make_driver()
     assert driver.window.open_project(make_project(tmp_path / "figures.kinmark", photos, labelled=2))
@@ -142,7 +142,7 @@ def test_with_the_keypoint_tool_in_hand_a_proposal_is_still_reviewed(proposed: D
 
 
 def test_a_sweep_begins_beside_the_photo_that_is_looked_at(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
-    from projects.workflows.propose_all import needing_proposals
+    from kinmark.projects.workflows.propose_all import needing_proposals
     from tests.support.window import make_photos
 
     folder = make_project(tmp_path / "figures.kinmark", make_photos(tmp_path / "many", 6), labelled=1)
@@ -157,7 +157,7 @@ def test_a_sweep_begins_beside_the_photo_that_is_looked_at(make_driver: Callable
 def test_the_sample_project_opens_at_a_labelled_photo_and_says_what_to_do(
     make_driver: Callable[..., Driver], tmp_path: Path
 ) -> None:
-    from projects.sample import make_sample_project
+    from kinmark.projects.sample import make_sample_project
 
     driver = make_driver()
     assert driver.window.open_project(make_sample_project(tmp_path / "sample.kinmark"))

@@ -10,7 +10,7 @@ from PySide6.QtCore import QItemSelectionModel, Qt
 from PySide6.QtGui import QColor, QImage
 from PySide6.QtTest import QTest
 
-from engine.domain.masks import MaskRLE
+from kinmark.engine.domain.masks import MaskRLE
 from tests.support.window import Driver
 
 CONTROL = Qt.KeyboardModifier.ControlModifier

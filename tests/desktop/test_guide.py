@@ -8,8 +8,8 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from desktop.widgets.job_card import FIND, KEYPOINTS
-from projects.project import Project
+from kinmark.desktop.widgets.job_card import FIND, KEYPOINTS
+from kinmark.projects.project import Project
 from tests.support.window import Driver
 
 

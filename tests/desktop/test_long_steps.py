@@ -13,9 +13,9 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from desktop.services import project_session
-from desktop.services.store_thread import StoreTask, wait_for_stores
-from projects.project import Project
+from kinmark.desktop.services import project_session
+from kinmark.desktop.services.store_thread import StoreTask, wait_for_stores
+from kinmark.projects.project import Project
 from tests.support.window import Driver, make_project
 
 Make = Callable[..., Driver]
@@ -187,7 +187,7 @@ def test_a_due_backup_is_written_behind_the_closing_window(driver: Driver, monke
 
 
 def test_the_thread_ends_without_work_and_starts_again(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    from desktop.services import store_thread
+    from kinmark.desktop.services import store_thread
 
     monkeypatch.setattr(store_thread, "IDLE_S", 0.05)
     session = driver.space.session
@@ -202,7 +202,7 @@ def test_the_thread_ends_without_work_and_starts_again(driver: Driver, monkeypat
 def test_a_large_file_is_checked_after_a_crash_while_the_window_lives(
     make_driver: Callable[..., Driver], tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from projects import opening
+    from kinmark.projects import opening
 
     monkeypatch.setattr(opening, "ALWAYS_CHECKED", 0)
     folder = make_project(tmp_path / "figures.kinmark", photos)
@@ -239,7 +239,7 @@ def test_a_large_file_is_checked_after_a_crash_while_the_window_lives(
 
 
 def test_what_the_imports_made_is_set_aside(driver: Driver) -> None:
-    from desktop import settled
+    from kinmark.desktop import settled
 
     settled._modules = 0
     assert settled.settle() and gc.get_freeze_count() > 10_000

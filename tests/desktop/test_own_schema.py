@@ -140,7 +140,7 @@ def test_nodes_are_dragged_kept_and_dropped_as_template(started: tuple[Driver, A
     QTest.mouseClick(dialog.editor, Qt.MouseButton.LeftButton, pos=dialog.editor._place("tail").toPoint())
     assert dialog.draft.edges == [("nose", "tail")], "two clicks still join"
     dialog.reject()
-    from desktop.session.template import layout_key, template_points
+    from kinmark.desktop.session.template import layout_key, template_points
 
     category = driver.space.labelling.category
     points = template_points(category, (), driver.space.session.queries.setting(layout_key(category.id)))
@@ -153,7 +153,7 @@ def test_nodes_are_dragged_kept_and_dropped_as_template(started: tuple[Driver, A
      ("ear_left", "right_ear")],
 )  # fmt: skip
 def test_pairs_are_found_and_shown(started: tuple[Driver, Any], names: tuple[str, str]) -> None:
-    from desktop.widgets.twin_delegate import TWIN
+    from kinmark.desktop.widgets.twin_delegate import TWIN
 
     driver, dialog = started
     for name in names:
@@ -172,6 +172,6 @@ def test_glued_letters_are_suggested_only_on_request(started: tuple[Driver, Any]
 
 
 def test_two_names_for_one_side_are_not_paired() -> None:
-    from projects.schema_draft import pairs_of_mixed_names
+    from kinmark.projects.schema_draft import pairs_of_mixed_names
 
     assert pairs_of_mixed_names(["left_ear", "l_ear", "right_ear", "brightness", "lightness", "upper_lip"]) == []

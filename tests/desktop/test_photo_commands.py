@@ -12,9 +12,9 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
-from engine.api import MatchRequest, MatchResult
-from engine.domain.errors import ModelMissingError
-from engine.domain.runspec import RunSpec
+from kinmark.engine.api import MatchRequest, MatchResult
+from kinmark.engine.domain.errors import ModelMissingError
+from kinmark.engine.domain.runspec import RunSpec
 from tests.support.window import Driver, figure_points, make_project
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -39,7 +39,7 @@ class ShiftingEngine:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> ShiftingEngine:
-    from desktop.program import Program
+    from kinmark.desktop.program import Program
 
     engine = ShiftingEngine()
     monkeypatch.setattr(Program, "_make_engine", lambda self: engine)

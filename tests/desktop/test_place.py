@@ -6,9 +6,9 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
-from desktop.session.place import Place, place_from_setting
-from desktop.window.docks import HEIGHTS
-from desktop.workspace import Workspace
+from kinmark.desktop.session.place import Place, place_from_setting
+from kinmark.desktop.window.docks import HEIGHTS
+from kinmark.desktop.workspace import Workspace
 from tests.support.window import Driver
 
 
@@ -188,7 +188,7 @@ def test_a_dragged_separator_is_what_comes_back(proposed: Driver) -> None:
     settle(proposed)
     assert dock.width() == pytest.approx(wide, abs=3)
     window.docks.save()
-    from desktop.window.docks import Docks, _numbers
+    from kinmark.desktop.window.docks import Docks, _numbers
 
     assert Docks(window).restore() and window.docks.widths["images"] == wide
     for rubbish in (None, "", "[]", '{"widths": {"images": "x"}}', '{"widths": {"images": 9e9}}'):

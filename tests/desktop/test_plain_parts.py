@@ -13,20 +13,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
-from desktop.actions.keymap import clashes, default_keys, load_keys, merged, preset_keys, presets, save_keys, user_file
-from desktop.io.looks import LookStore, make_look, same_moment
-from desktop.io.pool import IoPool
-from desktop.pages.stacks import stacked
-from desktop.session.templates import TEMPLATES
-from desktop.settings import Settings, format_settings, parse_settings
-from desktop.widgets.crop_grid import CropCard
-from engine.domain.errors import KnownError, UserInputError
-from engine.paths import resources_dir
-from projects.schema_draft import DraftKeypoint, SchemaDraft
-from projects.search import parse_search
-from projects.store.queries.images import ImageFilter
-from projects.store.rows import CategoryRow, DefinitionRow
+from kinmark.desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
+from kinmark.desktop.actions.keymap import (
+    clashes,
+    default_keys,
+    load_keys,
+    merged,
+    preset_keys,
+    presets,
+    save_keys,
+    user_file,
+)
+from kinmark.desktop.io.looks import LookStore, make_look, same_moment
+from kinmark.desktop.io.pool import IoPool
+from kinmark.desktop.pages.stacks import stacked
+from kinmark.desktop.session.templates import TEMPLATES
+from kinmark.desktop.settings import Settings, format_settings, parse_settings
+from kinmark.desktop.widgets.crop_grid import CropCard
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.paths import resources_dir
+from kinmark.projects.schema_draft import DraftKeypoint, SchemaDraft
+from kinmark.projects.search import parse_search
+from kinmark.projects.store.queries.images import ImageFilter
+from kinmark.projects.store.rows import CategoryRow, DefinitionRow
 
 
 def test_every_action_has_a_menu_a_text_a_help_and_its_icon() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QImage
 
-from engine.domain.errors import UserInputError
+from kinmark.engine.domain.errors import UserInputError
 from tests.support.window import Driver
 
 

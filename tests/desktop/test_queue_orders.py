@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import Qt
 
-from desktop.session import queue as queue_module
-from projects.review import STRATEGIES
+from kinmark.desktop.session import queue as queue_module
+from kinmark.projects.review import STRATEGIES
 from tests.support.window import NAMES, Driver
 
 

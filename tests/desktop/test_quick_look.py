@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.api import FIRST_LOOK, MatchSettings, SettingsChoice
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from engine.domain.runspec import RunSpec
-from projects.project import Project
-from projects.store.inputs import NewImage, NewKeypoint
-from projects.workflows.propose import Pace, ProposeSweep
-from projects.workflows.propose_all import sweep_outcome
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.api import FIRST_LOOK, MatchSettings, SettingsChoice
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewImage, NewKeypoint
+from kinmark.projects.workflows.propose import Pace, ProposeSweep
+from kinmark.projects.workflows.propose_all import sweep_outcome
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 
 class Looking:

@@ -11,9 +11,9 @@ from PySide6.QtGui import QContextMenuEvent, QImage, QPainter
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
-from desktop.canvas.items import mark_size
-from desktop.canvas.marks import MarkLook, draw_mark
-from desktop.states import PointState
+from kinmark.desktop.canvas.items import mark_size
+from kinmark.desktop.canvas.marks import MarkLook, draw_mark
+from kinmark.desktop.states import PointState
 from tests.support.window import Driver
 
 CONTROL = Qt.KeyboardModifier.ControlModifier

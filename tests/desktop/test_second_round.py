@@ -12,10 +12,10 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton
 
-from desktop.panels.evidence_panel import shown_number
-from projects.project import Project
-from projects.workflows.check import Finding
-from projects.workflows.exporting import ExportOptions, export_project
+from kinmark.desktop.panels.evidence_panel import shown_number
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.check import Finding
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
 from tests.support.window import Driver, dropped, figure_points, make_photos, make_project
 
 CONTROL = Qt.KeyboardModifier.ControlModifier

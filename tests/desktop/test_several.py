@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from desktop.session.regrouper import two_groups
-from projects.store.queries.images import ImageFilter
+from kinmark.desktop.session.regrouper import two_groups
+from kinmark.projects.store.queries.images import ImageFilter
 from tests.support.herd import NAMES, SURE, animals, make_herd, make_project, propose_herd
 from tests.support.window import Driver
 
@@ -103,7 +103,7 @@ def test_one_animal_a_photo_is_reviewed_keypoint_by_keypoint_as_ever(
     make_driver: Callable[..., Driver], tmp_path: Path
 ) -> None:
     folder = make_project(tmp_path / "newts.kinmark", make_herd(tmp_path / "photos"), labelled=1, instances="one")
-    from projects.project import Project
+    from kinmark.projects.project import Project
     from tests.support.herd import proposal_at
 
     with Project.open(folder) as project:
@@ -125,7 +125,7 @@ def two_halves(driver: Driver) -> tuple[int, int]:
     """The first animal of the third photo labelled as two instances: head with body, body with tail."""
     row = driver.space.session.queries.images()[2]
     [category] = driver.space.session.queries.categories()
-    from projects.store.inputs import NewKeypoint
+    from kinmark.projects.store.inputs import NewKeypoint
 
     points = [NewKeypoint(d, *map(float, xy)) for d, xy in zip(category.definition_ids, animals(2)[0], strict=True)]
     other = NewKeypoint(category.definition_ids[1], points[1].x + 3, points[1].y)
@@ -195,7 +195,7 @@ def test_a_split_without_marks_takes_the_farther_group(herd: Driver) -> None:
     driver = herd
     row = driver.space.session.queries.images()[1]
     [category] = driver.space.session.queries.categories()
-    from projects.store.inputs import NewKeypoint
+    from kinmark.projects.store.inputs import NewKeypoint
 
     head, body, tail = category.definition_ids
     a, b = animals(1)[0], animals(1)[1]
@@ -253,7 +253,7 @@ def test_the_dialog_of_categories_says_how_many_a_photo_may_hold(herd: Driver) -
 
 
 def test_statistics_know_several(herd: Driver) -> None:
-    from projects.figures import figures_of
+    from kinmark.projects.figures import figures_of
 
     driver = herd
     driver.key(Qt.Key.Key_N)
@@ -267,8 +267,8 @@ def test_statistics_know_several(herd: Driver) -> None:
 
 
 def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver) -> None:
-    from projects.store.inputs import NewKeypoint
-    from projects.workflows.check import CheckOptions, check
+    from kinmark.projects.store.inputs import NewKeypoint
+    from kinmark.projects.workflows.check import CheckOptions, check
 
     driver = herd
     space, queries = driver.space, driver.space.session.queries

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton
 
-from desktop.session.templates import TEMPLATES
+from kinmark.desktop.session.templates import TEMPLATES
 from tests.support.window import Driver, figure_points, make_project
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -132,7 +132,7 @@ def test_messages_of_a_project_end_with_it(driver: Driver) -> None:
 
 
 def hold(folder: str, ready: object, leave: object) -> None:
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     with Project.open(Path(folder)):
         ready.set()  # type: ignore[attr-defined]

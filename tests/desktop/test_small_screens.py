@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QPushButton
 
-from desktop.widgets.scrolled import fit_to_screen
+from kinmark.desktop.widgets.scrolled import fit_to_screen
 from tests.desktop.test_accessible import DIALOGS
 from tests.support.window import Driver
 

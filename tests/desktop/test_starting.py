@@ -9,13 +9,13 @@ import pytest
 from defusedxml import ElementTree as ET
 from PySide6.QtCore import QEventLoop, QTimer
 
-from desktop import app
-from desktop import main as entry
-from desktop.first_paint import first_paint
-from engine.domain.errors import KnownError
-from projects import qt_platform
-from projects.project import Project
-from projects.store.database import APPLICATION_ID
+from kinmark.desktop import app
+from kinmark.desktop import main as entry
+from kinmark.desktop.first_paint import first_paint
+from kinmark.engine.domain.errors import KnownError
+from kinmark.projects import qt_platform
+from kinmark.projects.project import Project
+from kinmark.projects.store.database import APPLICATION_ID
 
 
 @pytest.mark.parametrize("how", [["app", "DB"], ["DB"], ["FOLDER"], ["app", "FOLDER", "--read-only"]])

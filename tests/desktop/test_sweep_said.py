@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from desktop.window.sweep_said import left_out, say_sweep
-from projects.workflows.propose import CategoryOutcome
-from projects.workflows.propose_all import SweepOutcome, sweep_outcome
+from kinmark.desktop.window.sweep_said import left_out, say_sweep
+from kinmark.projects.workflows.propose import CategoryOutcome
+from kinmark.projects.workflows.propose_all import SweepOutcome, sweep_outcome
 
 
 class Said:
@@ -46,7 +46,7 @@ def test_many_pairs_are_not_all_named() -> None:
 
 
 def test_the_outcomes_of_all_categories_come_together(tmp_path) -> None:
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     outcomes = (CategoryOutcome("dog", apart={"car": 2, "bird": 5}, apart_pending=1), CategoryOutcome("car", apart={"dog": 3}))
     with Project.create(tmp_path / "t.kinmark") as project:

@@ -9,10 +9,10 @@ import pytest
 from PySide6.QtGui import QColor, QImage, QPainter, QPalette
 from PySide6.QtWidgets import QComboBox, QPushButton, QStyleOptionGraphicsItem
 
-from desktop.canvas.items import MaskItem
-from desktop.theme.apply import CHOSEN, blend, is_dark, style_sheet
-from desktop.theme.colours import ACCENT, dark_palette, instance_colour, light_palette, warning_text
-from desktop.widgets.fields import Choice
+from kinmark.desktop.canvas.items import MaskItem
+from kinmark.desktop.theme.apply import CHOSEN, blend, is_dark, style_sheet
+from kinmark.desktop.theme.colours import ACCENT, dark_palette, instance_colour, light_palette, warning_text
+from kinmark.desktop.widgets.fields import Choice
 from tests.desktop.test_accessible import DIALOGS, PAGES
 from tests.support.window import Driver
 

@@ -10,8 +10,8 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtTest import QTest
 
-from desktop.canvas.pyramid import ImagePyramid
-from desktop.canvas.tone import Tone, draw_toned
+from kinmark.desktop.canvas.pyramid import ImagePyramid
+from kinmark.desktop.canvas.tone import Tone, draw_toned
 from tests.support.window import Driver
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -98,7 +98,7 @@ def test_keys_sliders_and_reset(driver: Driver) -> None:
 
 
 def test_overlays_keep_their_colours(driver: Driver) -> None:
-    from engine.domain.geometry import Box
+    from kinmark.engine.domain.geometry import Box
 
     space = driver.space
     box: Box = (60.0, 40.0, 180.0, 140.0)

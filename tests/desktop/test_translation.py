@@ -12,10 +12,10 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QLocale, QTranslator
 from PySide6.QtWidgets import QApplication
 
-from desktop.app import install_translation
-from desktop.session.operation_names import NAMES, operation_text
-from engine.domain.texts import said
-from engine.paths import resources_dir
+from kinmark.desktop.app import install_translation
+from kinmark.desktop.session.operation_names import NAMES, operation_text
+from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import resources_dir
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOW = "add a line to resources/translations/{}.tsv (English, tab, translation), then run: python packaging/translate.py"

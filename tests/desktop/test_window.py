@@ -20,7 +20,7 @@ def test_models_keep_qts_rules_through_changes(proposed: Driver) -> None:
     space = proposed.space
     proposed.window.show_page("parts")
     page = proposed.window.page("parts").inner
-    from desktop.dialogs.shortcuts_dialog import ShortcutModel
+    from kinmark.desktop.dialogs.shortcuts_dialog import ShortcutModel
 
     models = [space.images.model, space.instances.model, space.review.model, page.grid.model_]
     models.append(ShortcutModel(proposed.window.registry.keys))
@@ -127,7 +127,7 @@ def test_a_folder_that_is_no_project_and_a_missing_one(make_driver: Callable[...
 def test_a_second_window_on_the_same_project_of_this_process_sees_the_changes(
     make_driver: Callable[..., Driver], driver: Driver
 ) -> None:
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     with Project.open(driver.space.folder) as other:
         image_id = driver.space.labelling.image.id
@@ -157,8 +157,8 @@ def test_dropping_rubbish_says_so_and_adds_nothing(driver: Driver, tmp_path: Pat
 
 
 def test_settings_apply_at_once_and_stay(driver: Driver) -> None:
-    from desktop.settings import settings_file
-    from desktop.theme.apply import is_dark
+    from kinmark.desktop.settings import settings_file
+    from kinmark.desktop.theme.apply import is_dark
 
     driver.window.registry["edit.settings"].trigger()
     dialog = driver.window.commands.dialogs.dialog("settings")
@@ -231,7 +231,7 @@ def test_relinking_moved_photos(make_driver: Callable[..., Driver], tmp_path: Pa
 def test_closing_during_a_job_is_quick_and_loses_nothing(driver: Driver) -> None:
     import time
 
-    from desktop.engine_thread.jobs import JobContext
+    from kinmark.desktop.engine_thread.jobs import JobContext
 
     def slow(context: JobContext) -> None:
         for _ in range(100_000):
@@ -246,7 +246,7 @@ def test_closing_during_a_job_is_quick_and_loses_nothing(driver: Driver) -> None
     begin = time.monotonic()
     driver.window.close()
     assert time.monotonic() - begin < 2
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     with Project.open(folder) as project:
         assert project.queries.counts().keypoints == 1
@@ -254,7 +254,7 @@ def test_closing_during_a_job_is_quick_and_loses_nothing(driver: Driver) -> None
 
 def test_a_crash_is_caught_reported_and_survived(driver: Driver) -> None:
     driver.window.program.messages.bug(RuntimeError("boom"))
-    from desktop.dialogs.crash_dialog import CrashDialog
+    from kinmark.desktop.dialogs.crash_dialog import CrashDialog
 
     dialogs = driver.window.findChildren(CrashDialog)
     assert len(dialogs) == 1 and "boom" in dialogs[0].report.toPlainText()
@@ -263,8 +263,8 @@ def test_a_crash_is_caught_reported_and_survived(driver: Driver) -> None:
 
 def test_figures_come_from_the_record(tmp_path: Path) -> None:
     # The figures page needs no window and no model.
-    from projects.figures import figures_of
-    from projects.project import Project
+    from kinmark.projects.figures import figures_of
+    from kinmark.projects.project import Project
 
     folder = make_project(tmp_path / "p.kinmark", make_photos(tmp_path / "photos", 2), labelled=1)
     with Project.open(folder) as project:
@@ -274,8 +274,8 @@ def test_figures_come_from_the_record(tmp_path: Path) -> None:
 
 
 def test_the_learning_curve_counts_decisions_by_labels(proposed: Driver) -> None:
-    from projects.figures import figures_of
-    from projects.project import Project
+    from kinmark.projects.figures import figures_of
+    from kinmark.projects.project import Project
 
     proposed.key(Qt.Key.Key_N)
     proposed.photo_shown()

@@ -30,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_driver(qapp: object) -> Iterator[Callable[..., Driver]]:
     """Opens windows as the entry point does; closes them at the end."""
-    from desktop.app import make_window
+    from kinmark.desktop.app import make_window
 
     windows: list[Any] = []
 

@@ -15,12 +15,12 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
-from engine.domain.runspec import RunSpec
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
 from tests.support.window import Driver, figure_points, make_photos
 
 pytestmark = pytest.mark.e2e

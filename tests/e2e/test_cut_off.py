@@ -10,8 +10,8 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from projects.project import Project
-from projects.workflows.kept import kept_jobs
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.kept import kept_jobs
 from tests.support.window import Driver, make_photos, make_project
 
 pytestmark = pytest.mark.e2e

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from engine.paths import resources_dir
-from projects.cli.app import run
-from projects.project import Project
+from kinmark.engine.paths import resources_dir
+from kinmark.projects.cli.app import run
+from kinmark.projects.project import Project
 
 pytestmark = pytest.mark.e2e
 NAMES = ("dog_02", "dog_07", "dog_11", "car_03", "car_06", "car_11")

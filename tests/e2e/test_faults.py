@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 
-from desktop.dialogs.crash_dialog import CrashDialog
+from kinmark.desktop.dialogs.crash_dialog import CrashDialog
 from tests.support.window import Driver, make_photos, make_project
 
 pytestmark = pytest.mark.e2e
@@ -22,7 +22,7 @@ class Trouble:
     """Stands before `Backbone.unet_forward`: raises `error` for the passes number `first` to `last` (from 1)."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, first: int, last: int) -> None:
-        from engine.backbones.backbone import Backbone
+        from kinmark.engine.backbones.backbone import Backbone
 
         self.passes = 0
         whole = Backbone.unet_forward

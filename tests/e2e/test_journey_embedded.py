@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt, QTimer
 
-from engine.domain.geometry import longer_side
-from projects.formats.dataset import DatasetInstance
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.demo.truth import instance_box, placed, read_truth, samples_dir
+from kinmark.engine.domain.geometry import longer_side
+from kinmark.projects.formats.dataset import DatasetInstance
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.demo.truth import instance_box, placed, read_truth, samples_dir
 from tests.support.window import Driver
 
 pytestmark = pytest.mark.e2e

@@ -84,7 +84,7 @@ def review_all(driver: Driver, truth: dict[str, list[np.ndarray]]) -> list[str]:
 
 
 def test_three_of_a_kind_exactly(make_driver: Callable[..., Driver], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from desktop.program import Program
+    from kinmark.desktop.program import Program
 
     monkeypatch.setattr(Program, "_make_engine", lambda self: herd.HerdEngine())
     folder = herd.make_project(tmp_path / "newts.kinmark", herd.make_herd(tmp_path / "photos", 3))
@@ -115,8 +115,8 @@ def test_three_of_a_kind_exactly(make_driver: Callable[..., Driver], tmp_path: P
 
 
 def test_beetles_with_the_model_that_is_shipped(make_driver: Callable[..., Driver], tmp_path: Path) -> None:
-    from projects.images import add_paths
-    from projects.project import Project
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
 
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from engine.api import open_prompts
+from kinmark.engine.api import open_prompts
 from tests.support.proposals import propose_figures
 from tests.support.window import Driver, make_photos, make_project
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from projects.project import Project
+from kinmark.projects.project import Project
 from tests.support.window import Driver, make_project
 
 pytestmark = pytest.mark.e2e

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import EngineConfig, Exemplar, ImageInput
+from kinmark.engine.api import EngineConfig, Exemplar, ImageInput
 from tests.support.labelled import draw_exemplar
 from tests.support.toy_pipeline import make_toy_pipeline
 
 if TYPE_CHECKING:
     import torch
 
-    from engine.backbones.backbone import Backbone
-    from engine.session import EngineSession
+    from kinmark.engine.backbones.backbone import Backbone
+    from kinmark.engine.session import EngineSession
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +38,7 @@ def toy_pipeline_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy_backbone(toy_pipeline_dir: Path) -> Backbone:
     """The toy pipeline loaded once on the CPU in float32. Do not change it."""
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     return load_backbone(toy_pipeline_dir, "cpu", "fp32", keep_decoder=True)
 
@@ -46,7 +46,7 @@ def toy_backbone(toy_pipeline_dir: Path) -> Backbone:
 @pytest.fixture
 def toy_session(tmp_path: Path) -> Iterator[EngineSession]:
     """A session on the CPU in float32 with an empty cache of its own."""
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
     session = EngineSession(EngineConfig(device="cpu", dtype="fp32", cache_dir=tmp_path / "cache", threads=1))
     yield session
@@ -71,7 +71,7 @@ def toy_images(tmp_path: Path) -> tuple[ImageInput, ...]:
 @pytest.fixture(scope="session")
 def tiny_sd(reference_dir: Path) -> Backbone:
     """The reference pipeline for parity."""
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     return load_backbone(reference_dir / "tiny-sd", "cpu", "fp32")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.domain.errors import UnreadableImageError
-from engine.imaging import is_cut_off, is_image_path, load_image, read_header, reads_heic, unreadable_kind
-from projects.cli.app import run
-from projects.project import Project
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.imaging import is_cut_off, is_image_path, load_image, read_header, reads_heic, unreadable_kind
+from kinmark.projects.cli.app import run
+from kinmark.projects.project import Project
 
 PHOTOS = Path(__file__).parent.parent / "fixtures" / "photos"
 needs_heic = pytest.mark.skipif(not reads_heic(), reason="pi-heif is not installed (kinmark[heic])")
@@ -53,8 +53,8 @@ def test_heic_photos_are_added_and_broken_ones_named(tmp_path: Path, capsys: pyt
 
 
 def test_without_the_library_heic_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.imaging.reads_heic", lambda: False)
-    monkeypatch.setattr("engine.imaging._known_formats", lambda: ("JPEG", "PNG"))
+    monkeypatch.setattr("kinmark.engine.imaging.reads_heic", lambda: False)
+    monkeypatch.setattr("kinmark.engine.imaging._known_formats", lambda: ("JPEG", "PNG"))
     assert not is_image_path(Path("a.heic")) and unreadable_kind(Path("A.HIF")) == "HEIF"
     with pytest.raises(UnreadableImageError, match="HEIC cannot be decoded") as caught:
         load_image(PHOTOS / "plain.heic")

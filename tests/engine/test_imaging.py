@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import imaging
-from engine.domain.errors import UnreadableImageError
+from kinmark.engine import imaging
+from kinmark.engine.domain.errors import UnreadableImageError
 
 
 @pytest.fixture

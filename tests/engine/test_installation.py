@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import installation
+from kinmark.engine import installation
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.api import open_vector_index
-from engine.features.cache import CacheKey, FeatureCache
-from engine.features.compress import SharedBasis
-from engine.features.small_maps import SmallMaps
+from kinmark.engine.api import open_vector_index
+from kinmark.engine.features.cache import CacheKey, FeatureCache
+from kinmark.engine.features.compress import SharedBasis
+from kinmark.engine.features.small_maps import SmallMaps
 
 CHANNELS, CELLS, PARTS = 24, (10, 8), ("one", "two")
 SEARCHED_CELL = (3, 5)

@@ -27,9 +27,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from projects.project import Project
-from projects.store.database import DATABASE_NAME
-from projects.store.inputs import NewKeypoint
+from kinmark.projects.project import Project
+from kinmark.projects.store.database import DATABASE_NAME
+from kinmark.projects.store.inputs import NewKeypoint
 from tests.support.projects import keypoint_proposal, make_project
 
 State = dict[str, Any]

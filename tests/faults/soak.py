@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from engine.api import Calibration, DecisionRecord, ProposeRequest, SettingsChoice, TargetFailure
-from engine.domain.errors import OperationCancelled, UnreadableImageError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.api import Calibration, DecisionRecord, ProposeRequest, SettingsChoice, TargetFailure
+from kinmark.engine.domain.errors import OperationCancelled, UnreadableImageError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
 from tests.support.projects import keypoint_proposal, make_project
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import ProjectError
-from projects.project import Project
-from projects.store.database import DATABASE_NAME
+from kinmark.engine.domain.errors import ProjectError
+from kinmark.projects.project import Project
+from kinmark.projects.store.database import DATABASE_NAME
 from tests.support.projects import add_images, dump, make_project
 
 _CHILD = """
 import json, resource, signal, sys
-from projects.project import Project
-from engine.domain.errors import AppError
+from kinmark.projects.project import Project
+from kinmark.engine.domain.errors import AppError
 from tests.support.projects import add_images
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder, limit = sys.argv[1], int(sys.argv[2])

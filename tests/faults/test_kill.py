@@ -52,7 +52,7 @@ def test_cache_small_maps_and_index_recover_from_a_kill(repository: Path) -> Non
 
 
 def test_the_derived_rounds_would_notice_lost_and_exchanged_photos(tmp_path: Path) -> None:
-    from engine.features.small_maps import SmallMaps
+    from kinmark.engine.features.small_maps import SmallMaps
     from tests.faults.derived_rounds import CELLS, PARTS, bases, check, maps_of
 
     small = SmallMaps.open(tmp_path / "small", CELLS, bases())

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.features.cache import CacheKey, FeatureCache
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.features.cache import CacheKey, FeatureCache
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 
 
 def photo(path: Path) -> Path:

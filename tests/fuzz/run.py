@@ -21,7 +21,7 @@ import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.domain.errors import AppError, BugError
+from kinmark.engine.domain.errors import AppError, BugError
 from tests.fuzz.mutate import mutation_for
 from tests.fuzz.targets import TARGETS, Target
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.domain.masks import MaskRLE
-from engine.imaging import load_image, read_header
-from projects.formats.base import ReadOptions
-from projects.formats.registry import get_format
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.imaging import load_image, read_header
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.formats.registry import get_format
 from tests.support.datasets import sample_dataset
 
 SIDE = (24, 16)
@@ -51,8 +51,8 @@ def _export(name: str) -> Callable[[Path], None]:
 def _ten_points(dataset):
     from dataclasses import replace
 
-    from engine.domain.keypoints import KeypointSchema, Visibility
-    from projects.formats.dataset import DatasetCategory, DatasetKeypoint
+    from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+    from kinmark.projects.formats.dataset import DatasetCategory, DatasetKeypoint
 
     names = tuple(f"p{i}" for i in range(10))
     points = {n: DatasetKeypoint(Visibility.VISIBLE, 2.0 + i, 5.0) for i, n in enumerate(names)}
@@ -70,8 +70,8 @@ def _import(name: str, inside: str = "") -> Callable[[Path], object]:
 
 
 def _import_into_project(folder: Path) -> object:
-    from projects.project import Project
-    from projects.workflows.importing import ImportOptions, import_file
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.importing import ImportOptions, import_file
 
     with Project.create(folder / "fresh.kinmark") as project:
         return import_file(project, folder / "data" / "annotations.json", ImportOptions(images_root=folder / "photos"))
@@ -107,7 +107,7 @@ def _open_images(folder: Path) -> object:
 
 
 def _open_image(path: Path) -> object:
-    from engine.domain.errors import AppError
+    from kinmark.engine.domain.errors import AppError
 
     try:
         read_header(path)
@@ -118,8 +118,8 @@ def _open_image(path: Path) -> object:
 
 
 def _make_project(folder: Path) -> None:
-    from projects.project import Project
-    from projects.workflows.importing import ImportOptions, import_file
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.importing import ImportOptions, import_file
 
     dataset = sample_dataset(folder / "photos", count=3, size_wh=SIDE)
     get_format("coco").writer(dataset, folder / "file")
@@ -133,8 +133,8 @@ def _make_project(folder: Path) -> None:
 
 
 def _open_project(folder: Path) -> object:
-    from projects.project import Project
-    from projects.workflows.exporting import ExportOptions, project_dataset
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.exporting import ExportOptions, project_dataset
 
     with Project.open(folder / "p.kinmark") as project:
         project_dataset(project, ExportOptions(with_proposals=True))
@@ -150,8 +150,8 @@ def _open_project(folder: Path) -> object:
 def _make_prompts(folder: Path) -> None:
     import torch
 
-    from engine.domain.prompt_card import PromptCard
-    from engine.prompts.files import export_prompt, make_id, save_prompt
+    from kinmark.engine.domain.prompt_card import PromptCard
+    from kinmark.engine.prompts.files import export_prompt, make_id, save_prompt
 
     tensors = {"tokens": torch.ones(4, 8)}
     card = PromptCard(make_id("class", "cat", tensors), "class", "embedded", "x", "cat", 4, 8)
@@ -160,8 +160,8 @@ def _make_prompts(folder: Path) -> None:
 
 
 def _open_prompts(folder: Path) -> object:
-    from engine.domain.errors import AppError
-    from engine.prompts.files import find_prompt, import_exported, list_prompts, read_card, read_tensors
+    from kinmark.engine.domain.errors import AppError
+    from kinmark.engine.prompts.files import find_prompt, import_exported, list_prompts, read_card, read_tensors
 
     list_prompts([folder / "prompts"])
     result = []
@@ -181,7 +181,7 @@ def _make_model(folder: Path) -> None:
 
 
 def _open_model(folder: Path) -> object:
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     return load_backbone(folder / "model", device="cpu", dtype="fp32").spec.id
 
@@ -204,7 +204,7 @@ def _make_results(folder: Path) -> None:
 
 
 def _make_wholebody(folder: Path) -> None:
-    from projects.formats.wholebody import PARTS
+    from kinmark.projects.formats.wholebody import PARTS
 
     person: dict[str, object] = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [3, 4, 2] * 17}
     for part, names in PARTS.items():

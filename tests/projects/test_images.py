@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.domain.errors import OperationCancelled, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from projects.images import add_paths, check_files, describe, relink_folder, relink_missing, scan
-from projects.project import Project
-from projects.store.inputs import NewImage
-from projects.store.queries import ImageFilter
+from kinmark.engine.domain.errors import OperationCancelled, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.images import add_paths, check_files, describe, relink_folder, relink_missing, scan
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewImage
+from kinmark.projects.store.queries import ImageFilter
 
 
 @pytest.fixture

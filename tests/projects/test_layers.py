@@ -9,7 +9,7 @@ from pathlib import Path
 
 def test_opening_a_project_loads_no_torch_and_no_qt(repository: Path) -> None:
     code = (
-        "import sys, projects.project, projects.images, projects.review, projects.cli.project_commands;"
+        "import sys, kinmark.projects.project, kinmark.projects.images, kinmark.projects.review, kinmark.projects.cli.project_commands;"
         "print([m for m in ('torch', 'diffusers', 'PySide6', 'alembic', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from projects import qt_platform
-from projects.diagnostics import Diagnosis, _window
+from kinmark.projects import qt_platform
+from kinmark.projects.diagnostics import Diagnosis, _window
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="X11 is looked at on Linux")
 GONE = ("libxcb-nowhere.so.7", "libxcb-nowhere7", "xcb-nowhere", "xcb-nowhere")
@@ -68,7 +68,7 @@ def test_what_is_missing_is_named_for_three_systems(monkeypatch: pytest.MonkeyPa
     assert qt_platform.libraries_problem({"DISPLAY": ":1", "WAYLAND_DISPLAY": "wayland-0"}) is None
     assert qt_platform.libraries_problem({"DISPLAY": ":1", "QT_QPA_PLATFORM": "offscreen"}) is None
     # The window itself says so instead of being aborted by Qt.
-    from desktop.main import main
+    from kinmark.desktop.main import main
 
     for name in ("QT_QPA_PLATFORM", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)

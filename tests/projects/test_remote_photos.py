@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from engine import remote
-from engine.api import ImageInput
-from engine.domain.errors import AppError, KnownError, UnreadableImageError, UserInputError
-from engine.features.views import ImageSource
-from engine.imaging import file_sha256, load_image
-from projects.cli.app import build_app
-from projects.images import check_files
-from projects.project import Project
-from projects.remote_photos import add_addresses, split_addresses
+from kinmark.engine import remote
+from kinmark.engine.api import ImageInput
+from kinmark.engine.domain.errors import AppError, KnownError, UnreadableImageError, UserInputError
+from kinmark.engine.features.views import ImageSource
+from kinmark.engine.imaging import file_sha256, load_image
+from kinmark.projects.cli.app import build_app
+from kinmark.projects.images import check_files
+from kinmark.projects.project import Project
+from kinmark.projects.remote_photos import add_addresses, split_addresses
 
 
 def picture(seed: int, side: int = 40) -> bytes:

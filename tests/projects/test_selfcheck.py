@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import KnownError, OperationCancelled
-from engine.domain.progress import CancelToken
-from projects import selfcheck
-from projects.cli.app import run
+from kinmark.engine.domain.errors import KnownError, OperationCancelled
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.projects import selfcheck
+from kinmark.projects.cli.app import run
 
 
 def test_the_steps_without_model_and_window(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_cancelling_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_installed_package_says_that_it_holds_no_benchmarks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("projects.cli.program_commands.__file__", str(tmp_path / "projects" / "cli" / "program_commands.py"))
+    monkeypatch.setattr("kinmark.projects.cli.program_commands.__file__", str(tmp_path / "projects" / "cli" / "program_commands.py"))
     assert run(["benchmark", "quality"]) == 3
     said = capsys.readouterr().err
     assert "not part of an installed package" in said and "checkout of the sources" in said

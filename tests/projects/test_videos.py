@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.domain.errors import KnownError, UserInputError
-from engine.imaging import load_image
-from projects.cli.app import run
-from projects.formats.clips import frame_name
-from projects.project import Project
-from projects.videos import (
+from kinmark.engine.domain.errors import KnownError, UserInputError
+from kinmark.engine.imaging import load_image
+from kinmark.projects.cli.app import run
+from kinmark.projects.formats.clips import frame_name
+from kinmark.projects.project import Project
+from kinmark.projects.videos import (
     FrameChoice,
     add_clip,
     choose_frames,
@@ -24,7 +24,7 @@ from projects.videos import (
     preview_clip,
     read_frames,
 )
-from projects.workflows.exporting import project_dataset
+from kinmark.projects.workflows.exporting import project_dataset
 
 FPS, COUNT = 25.0, 40
 
@@ -131,7 +131,7 @@ def test_farthest_takes_one_of_each_kind() -> None:
 
 def test_diverse_frames_are_unlike_each_other(tmp_path: Path) -> None:
     """30 frames of one scene, then 3 and 3 of two others: the three chosen are one of each."""
-    from engine.api import EngineConfig, open_engine
+    from kinmark.engine.api import EngineConfig, open_engine
 
     path = tmp_path / "scenes.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (96, 96))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.domain.errors import (
+from kinmark.engine.domain.errors import (
     AppError,
     KnownError,
     ModelCorruptError,
@@ -23,18 +23,18 @@ from engine.domain.errors import (
     UnreadableImageError,
     UserInputError,
 )
-from engine.imaging import load_image, read_header
-from projects.formats import coco
-from projects.formats.base import WriteOptions
-from projects.formats.dataset import DatasetImage
-from projects.formats.files import inside
-from projects.formats.registry import FORMATS, get_format
-from projects.formats.sinks import open_sink
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.database import _READ_PRAGMAS
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.imaging import load_image, read_header
+from kinmark.projects.formats import coco
+from kinmark.projects.formats.base import WriteOptions
+from kinmark.projects.formats.dataset import DatasetImage
+from kinmark.projects.formats.files import inside
+from kinmark.projects.formats.registry import FORMATS, get_format
+from kinmark.projects.formats.sinks import open_sink
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.database import _READ_PRAGMAS
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.datasets import sample_dataset, write_picture
 
 OPTIONAL = {name for name, spec in FORMATS.items() if spec.optional}
@@ -67,7 +67,7 @@ def test_a_bomb_in_a_mask_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_safetensors_header_may_not_claim_more_than_the_file_holds(tmp_path: Path) -> None:
-    from engine.backbones.folder import check_safetensors
+    from kinmark.engine.backbones.folder import check_safetensors
 
     for content in (b"", b"\xff" * 8, (2**40).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"[]"):
         file = tmp_path / "w.safetensors"
@@ -77,7 +77,7 @@ def test_a_safetensors_header_may_not_claim_more_than_the_file_holds(tmp_path: P
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    from engine.backbones.folder import refuse_pickles
+    from kinmark.engine.backbones.folder import refuse_pickles
 
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04.")

@@ -14,7 +14,7 @@ HOSTILE = ("<b>bold</b>", "a <img src='file:///etc/passwd'>", "<a href='x'>y</a>
 def test_tooltips_and_labels_do_not_interpret_names(text: str, qtbot) -> None:
     from PySide6.QtGui import Qt, QTextDocument
 
-    from desktop.widgets.message_bar import plain_label, plain_tip
+    from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
 
     label = plain_label(text)
     qtbot.addWidget(label)

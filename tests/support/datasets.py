@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
 
 HORSE = KeypointSchema(
     ("nose", "left_eye", "right_eye", "withers", "tail"), edges=((0, 1), (0, 2), (3, 4)), pairs=((1, 2),)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from projects.formats.dataset import DatasetImage, DatasetInstance
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.exporting import project_dataset
-from projects.workflows.importing import ImportOptions, ImportResult, import_file
+from kinmark.projects.formats.dataset import DatasetImage, DatasetInstance
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import project_dataset
+from kinmark.projects.workflows.importing import ImportOptions, ImportResult, import_file
 from tests.support.datasets import write_picture
 
 

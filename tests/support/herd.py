@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.api import EngineInfo, SettingsChoice
-from engine.domain.alike import is_taken
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from engine.domain.runspec import RunSpec
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
+from kinmark.engine.api import EngineInfo, SettingsChoice
+from kinmark.engine.domain.alike import is_taken
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
 
 NAMES = ("head", "body", "tail")
 SCHEMA = KeypointSchema(NAMES, ((0, 1), (1, 2)))

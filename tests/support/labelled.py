@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.api import Exemplar, ImageInput
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.api import Exemplar, ImageInput
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 SCHEMA = KeypointSchema(("nose", "left ear", "right ear", "tail"), pairs=((1, 2),))
 _COLOURS = np.array([(230, 40, 40), (40, 220, 60), (50, 70, 230), (230, 220, 40)], dtype=np.float64)

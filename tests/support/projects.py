@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal, Peak
-from engine.domain.runspec import RunSpec
-from projects.project import Project
-from projects.store.history import UNLOGGED_TABLES
-from projects.store.inputs import InstancePart, NewImage, NewInstance, NewKeypoint
-from projects.store.models import Base
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal, Peak
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.project import Project
+from kinmark.projects.store.history import UNLOGGED_TABLES
+from kinmark.projects.store.inputs import InstancePart, NewImage, NewInstance, NewKeypoint
+from kinmark.projects.store.models import Base
 
 SCHEMA = KeypointSchema(("nose", "l_ear", "r_ear", "tail"), ((0, 1), (0, 2), (0, 3)), ((1, 2),))
 SIZE_WH = (64, 48)

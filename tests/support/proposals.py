@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.domain.keypoints import Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
-from engine.domain.runspec import RunSpec
-from projects.project import Project
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, Peak
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.project import Project
 from tests.support.window import figure_points
 
 CONFIDENCE = (0.97, 0.92, 0.85, 0.40, 0.95)

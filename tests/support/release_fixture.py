@@ -10,9 +10,9 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from projects.store import migrate
-from projects.store.database import DATABASE_NAME
-from projects.store.inputs import NewKeypoint
+from kinmark.projects.store import migrate
+from kinmark.projects.store.database import DATABASE_NAME
+from kinmark.projects.store.inputs import NewKeypoint
 from tests.support.projects import a_mask, keypoint_proposal, make_project, mask_proposal
 
 PLACE = Path(__file__).parents[1] / "fixtures" / "projects"

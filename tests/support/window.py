@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw
 from PySide6.QtCore import QEventLoop, QPoint, Qt, QTimer, QUrl
 from PySide6.QtTest import QTest
 
-from desktop.io.dropped import Dropped
-from engine.domain.keypoints import KeypointSchema
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
+from kinmark.desktop.io.dropped import Dropped
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
 
 NAMES = ("nose", "left_ear", "right_ear", "left_paw", "right_paw")
 SCHEMA = KeypointSchema(NAMES, ((0, 1), (0, 2), (0, 3), (0, 4)), ((1, 2), (3, 4)))

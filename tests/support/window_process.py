@@ -31,7 +31,7 @@ class Script:
 
     def look(self) -> None:
         """Ten milliseconds have passed."""
-        from desktop.window.main_window import MainWindow
+        from kinmark.desktop.window.main_window import MainWindow
 
         window = next((w for w in QApplication.topLevelWidgets() if isinstance(w, MainWindow)), None)
         space = window.workspace if window is not None else None
@@ -85,7 +85,7 @@ class Script:
 
 
 def main(argv: list[str]) -> int:
-    from desktop.app import make_application, run_window
+    from kinmark.desktop.app import make_application, run_window
 
     project, stage, ending = argv
     assert stage in STAGES and ending in ENDINGS

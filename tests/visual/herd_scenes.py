@@ -16,7 +16,7 @@ def several(studio: Any) -> None:
     """A project of newts, three in each photo."""
     if not any(studio.wants(name) for name in NAMES):
         return
-    from projects.sample import sample_folder
+    from kinmark.projects.sample import sample_folder
 
     place = sample_folder().parent
     folder = place / "newts.kinmark"

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.keypoints import Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal, Peak
-from engine.domain.runspec import RunSpec
-from projects.workflows.demo.truth import instance_box, read_truth
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal, Peak
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.workflows.demo.truth import instance_box, read_truth
 
 
 def _keypoint(
@@ -85,8 +85,8 @@ def decide(project: Any, share: float = 0.4) -> None:
 
 def tuned_prompt() -> tuple[Any, Any]:
     """A curve and a verdict as a tuning on the sample project gives them."""
-    from desktop.session.tuning import TunedPrompt
-    from engine.api import TuneProgress
+    from kinmark.desktop.session.tuning import TunedPrompt
+    from kinmark.engine.api import TuneProgress
 
     rng = np.random.default_rng(10)
     points = []
@@ -102,9 +102,9 @@ def tuned_prompt() -> tuple[Any, Any]:
 
 def gallery(project: Any) -> tuple[Any, ...]:
     """Before and after on four photos of dogs."""
-    from desktop.io.thumbnails import make_crop
-    from desktop.session.tune_gallery import SIDE, GalleryPicture
-    from engine.domain.geometry import expand_box
+    from kinmark.desktop.io.thumbnails import make_crop
+    from kinmark.desktop.session.tune_gallery import SIDE, GalleryPicture
+    from kinmark.engine.domain.geometry import expand_box
 
     rng = np.random.default_rng(11)
     pictures = []
@@ -126,7 +126,7 @@ def gallery(project: Any) -> tuple[Any, ...]:
 
 def findings(project: Any) -> tuple[Any, ...]:
     """What a check of the labels may say about the labelled photos."""
-    from projects.workflows.check import Finding
+    from kinmark.projects.workflows.check import Finding
 
     found = []
     for instance in project.queries.instances()[:3]:

@@ -8,8 +8,8 @@ from typing import Any
 import made_up
 from herd_scenes import several
 
-from engine.domain.errors import UnreadableImageError
-from projects.project import Project
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.projects.project import Project
 
 LONG = ("<b>Ä very long</b> category 😀 עברית " + "name " * 60)[:300]
 
@@ -38,7 +38,7 @@ def run(studio: Any) -> None:
 
 def sample(studio: Any) -> Path:
     """The sample project with made-up proposals."""
-    from projects.sample import make_sample_project, sample_folder
+    from kinmark.projects.sample import make_sample_project, sample_folder
 
     folder = sample_folder()
     if not folder.exists():
@@ -70,7 +70,7 @@ def first_steps(studio: Any) -> None:
     names = ("first-no-photos", "first-no-category", "first-no-exemplar", "first-parts", "first-identities")
     if not any(studio.wants(name) for name in names):
         return
-    from projects.images import add_paths
+    from kinmark.projects.images import add_paths
 
     window, made = studio.window, sample(studio)
     folder = made.parent / "first steps.kinmark"
@@ -84,7 +84,7 @@ def first_steps(studio: Any) -> None:
         add_paths(project, photos)
     window.open_project(folder)
     studio.take(names[1])
-    from desktop.session.templates import TEMPLATES
+    from kinmark.desktop.session.templates import TEMPLATES
 
     template = TEMPLATES[0]
     studio.space.session.write(lambda do: do.add_category(template.category, template.schema))
@@ -142,10 +142,10 @@ def review(studio: Any) -> None:
 
 def running_job(studio: Any) -> None:
     """A sweep in the job bar, on the device of somebody else."""
-    from desktop.engine_thread.jobs import Job
-    from desktop.engine_thread.service import JobState
-    from engine.api import EngineInfo
-    from engine.domain.progress import ProgressSnapshot
+    from kinmark.desktop.engine_thread.jobs import Job
+    from kinmark.desktop.engine_thread.service import JobState
+    from kinmark.engine.api import EngineInfo
+    from kinmark.engine.domain.progress import ProgressSnapshot
 
     bar = studio.window.job_bar
     bar.show_device(EngineInfo("cuda:0", "bfloat16", "sd21", 6 * 2**30, 24 * 2**30))
@@ -197,7 +197,7 @@ def dialogs_of_projects(studio: Any) -> None:
 
 def dialogs_of_models(studio: Any) -> None:
     """Models and tuning."""
-    from engine.domain.progress import CancelToken, Progress
+    from kinmark.engine.domain.progress import CancelToken, Progress
 
     d, space = studio.dialogs, studio.space
 
@@ -218,8 +218,8 @@ def dialogs_of_models(studio: Any) -> None:
 
 def other_dialogs(studio: Any) -> None:
     """Settings, keys, help."""
-    from desktop.actions.catalogue import ACTIONS
-    from desktop.dialogs.crash_dialog import CrashDialog
+    from kinmark.desktop.actions.catalogue import ACTIONS
+    from kinmark.desktop.dialogs.crash_dialog import CrashDialog
 
     d = studio.dialogs
     studio.dialog("settings", d.settings)

@@ -71,7 +71,7 @@ class Studio:
     """Opens the program and takes pictures."""
 
     def __init__(self, out: Path, only: list[str], suffix: str) -> None:
-        from desktop.app import make_window
+        from kinmark.desktop.app import make_window
 
         self.out = out
         self.only = only
@@ -148,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ["QT_SCALE_FACTOR"] = str(arguments.scale)
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["KINMARK_HOME"] = str(arguments.home or temporary)
-        from desktop.settings import Settings, format_settings, settings_file
+        from kinmark.desktop.settings import Settings, format_settings, settings_file
 
         settings_file().parent.mkdir(parents=True, exist_ok=True)
         theme = "dark" if arguments.dark else "light"

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
 
 if TYPE_CHECKING:
-    from desktop.canvas.surface import Surface
+    from kinmark.desktop.canvas.surface import Surface
 
 
 @dataclass(frozen=True)

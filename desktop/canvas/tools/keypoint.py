@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPen
 
-from desktop.canvas.intents import FinishPlacing, PlacePoint, StepBack, ToggleHidden
-from desktop.canvas.marks import draw_halo_text
-from desktop.canvas.tools.base import ToolEvent
-from desktop.canvas.tools.select import SelectTool
+from kinmark.desktop.canvas.intents import FinishPlacing, PlacePoint, StepBack, ToggleHidden
+from kinmark.desktop.canvas.marks import draw_halo_text
+from kinmark.desktop.canvas.tools.base import ToolEvent
+from kinmark.desktop.canvas.tools.select import SelectTool
 
 if TYPE_CHECKING:
-    from desktop.canvas.surface import Surface
+    from kinmark.desktop.canvas.surface import Surface
 
 
 class KeypointTool(SelectTool):

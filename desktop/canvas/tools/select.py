@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QKeyEvent
 
-from desktop.canvas.content import CanvasContent, InstanceContent
-from desktop.canvas.hit import PointHit, drag_box_handle, hit_box, hit_point, instances_at
-from desktop.canvas.intents import (
+from kinmark.desktop.canvas.content import CanvasContent, InstanceContent
+from kinmark.desktop.canvas.hit import PointHit, drag_box_handle, hit_box, hit_point, instances_at
+from kinmark.desktop.canvas.intents import (
     AcceptPoint,
     FocusPoint,
     MarkPoint,
@@ -18,12 +18,12 @@ from desktop.canvas.intents import (
     SelectInstance,
     SetBox,
 )
-from desktop.canvas.tools.base import Tool, ToolEvent
-from desktop.canvas.transforms import shifted_instance
-from engine.domain.geometry import Box
+from kinmark.desktop.canvas.tools.base import Tool, ToolEvent
+from kinmark.desktop.canvas.transforms import shifted_instance
+from kinmark.engine.domain.geometry import Box
 
 if TYPE_CHECKING:
-    from desktop.canvas.surface import Surface
+    from kinmark.desktop.canvas.surface import Surface
 
 DRAG_START_PX = 3.0
 _ARROWS = {

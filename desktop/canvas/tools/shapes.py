@@ -8,16 +8,16 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen, QPolygonF
 
-from desktop.canvas.hit import nearest_edge, nearest_point
-from desktop.canvas.intents import SetBox, SetMask
-from desktop.canvas.outline import fill_polygon, stamp_stroke, trace_borders
-from desktop.canvas.simplify import simplify_ring
-from desktop.canvas.tools.base import Tool, ToolEvent
-from desktop.theme.colours import instance_colour
-from engine.domain.geometry import apply_affine
+from kinmark.desktop.canvas.hit import nearest_edge, nearest_point
+from kinmark.desktop.canvas.intents import SetBox, SetMask
+from kinmark.desktop.canvas.outline import fill_polygon, stamp_stroke, trace_borders
+from kinmark.desktop.canvas.simplify import simplify_ring
+from kinmark.desktop.canvas.tools.base import Tool, ToolEvent
+from kinmark.desktop.theme.colours import instance_colour
+from kinmark.engine.domain.geometry import apply_affine
 
 if TYPE_CHECKING:
-    from desktop.canvas.surface import Surface
+    from kinmark.desktop.canvas.surface import Surface
 
 
 class BoxTool(Tool):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import ImportFileError
-from engine.domain.geometry import Box
-from engine.domain.texts import said
-from engine.imaging import read_header
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import read_header
 
 
 @dataclass(frozen=True)

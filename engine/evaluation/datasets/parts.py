@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import ImportFileError
-from engine.domain.geometry import Box
-from engine.domain.texts import said
-from engine.evaluation.datasets.base import EvaluationPair, load_json, missing, read_lines, size_of
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation.datasets.base import EvaluationPair, load_json, missing, read_lines, size_of
 
 CUB_CLASSES = 3
 """Hedlin et al. use the first three classes."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.domain.errors import ImportFileError
-from engine.domain.texts import said
-from engine.evaluation.datasets.base import EvaluationPair, missing, points_of, size_of
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation.datasets.base import EvaluationPair, missing, points_of, size_of
 
 VOC = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
        "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")  # fmt: skip

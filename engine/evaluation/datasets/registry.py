@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.evaluation.datasets.base import EvaluationPair
-from engine.evaluation.datasets.parts import read_ap10k, read_cub
-from engine.evaluation.datasets.pf import read_pfpascal, read_pfwillow
-from engine.evaluation.datasets.spair import read_spair
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation.datasets.base import EvaluationPair
+from kinmark.engine.evaluation.datasets.parts import read_ap10k, read_cub
+from kinmark.engine.evaluation.datasets.pf import read_pfpascal, read_pfwillow
+from kinmark.engine.evaluation.datasets.spair import read_spair
 
 DATASETS: dict[str, Callable[[Path, str], Iterator[EvaluationPair]]] = {
     "spair": read_spair,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.domain.errors import ImportFileError
-from engine.domain.texts import said
-from engine.evaluation.datasets.base import EvaluationPair, load_json, missing, points_of, read_lines
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.evaluation.datasets.base import EvaluationPair, load_json, missing, points_of, read_lines
 
 FOLDER = "SPair-71k"
 

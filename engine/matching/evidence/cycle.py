@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from engine.matching.bank import exemplar_length, variant_view
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.run import MatchInputs
-from engine.matching.sampling import l2_normalise, sample_features
+from kinmark.engine.matching.bank import exemplar_length, variant_view
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.run import MatchInputs
+from kinmark.engine.matching.sampling import l2_normalise, sample_features
 
 
 def with_cycle_errors(inputs: MatchInputs, raw: RawKeypoints) -> RawKeypoints:

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.domain.geometry import Box
-from engine.domain.proposals import KeypointSignals, Peak
-from engine.matching.peaks import top_peaks, value_at
-from engine.matching.pose.sides import separate_twins
-from engine.matching.run import MatchRun
-from engine.matching.selection import kernel_soft_argmax, soft_argmax
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.proposals import KeypointSignals, Peak
+from kinmark.engine.matching.peaks import top_peaks, value_at
+from kinmark.engine.matching.pose.sides import separate_twins
+from kinmark.engine.matching.run import MatchRun
+from kinmark.engine.matching.selection import kernel_soft_argmax, soft_argmax
 
 AGREEMENT_RADIUS = 0.1
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.domain.proposals import SimilarityMap
-from engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.domain.proposals import SimilarityMap
+from kinmark.engine.matching.evidence.gather import RawKeypoints
 
 
 def similarity_maps_of(raw: RawKeypoints) -> tuple[SimilarityMap, ...]:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.peaks import value_at
-from engine.matching.pose.consensus import Consensus, find_consensus, raw_maps
-from engine.matching.run import MatchInputs, MatchRun
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.peaks import value_at
+from kinmark.engine.matching.pose.consensus import Consensus, find_consensus, raw_maps
+from kinmark.engine.matching.run import MatchInputs, MatchRun
 
 Floats = NDArray[np.float64]
 PSEUDO_COUNT = 0.5

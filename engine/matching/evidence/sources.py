@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.peaks import value_at
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.peaks import value_at
 
 
 def best_exemplars(raw: RawKeypoints) -> tuple[str, ...]:

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.domain.errors import UnreadableImageError
-from engine.features.views import ImageView
-from engine.matching.bank import CROP, WHOLE, Variant, variant_view
-from engine.matching.plan.plan import Plan
-from engine.matching.plan.priors import LocationPrior, keypoint_foreground
-from engine.matching.plan.scene import FixedScene, detect_fixed_scene
-from engine.matching.reader import DESCRIPTOR, DIFFUSION, FeatureReader, sample_cells
-from engine.matching.whitening import Whitener, fit_whitener
-from engine.requests import Exemplar, ImageInput
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.features.views import ImageView
+from kinmark.engine.matching.bank import CROP, WHOLE, Variant, variant_view
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.plan.priors import LocationPrior, keypoint_foreground
+from kinmark.engine.matching.plan.scene import FixedScene, detect_fixed_scene
+from kinmark.engine.matching.reader import DESCRIPTOR, DIFFUSION, FeatureReader, sample_cells
+from kinmark.engine.matching.whitening import Whitener, fit_whitener
+from kinmark.engine.requests import Exemplar, ImageInput
 
 VIEWS_FOR_STATISTICS = 16
 CELLS_PER_VIEW = 400

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.requests import MATCH_METHODS, MatchSettings
-from engine.requests.settings import NUMBERS
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.requests import MATCH_METHODS, MatchSettings
+from kinmark.engine.requests.settings import NUMBERS
 
 ROTATIONS = (1, 4, 8)
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.matching.plan.scene import FixedScene
-from engine.requests import Exemplar
+from kinmark.engine.matching.plan.scene import FixedScene
+from kinmark.engine.requests import Exemplar
 
 NARROW, WIDE = 0.025, 0.3
 STATIC_FOREGROUND = 0.2

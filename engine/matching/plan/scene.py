@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.errors import UnreadableImageError
-from engine.imaging import load_image
-from engine.requests import ImageInput
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.imaging import load_image
+from kinmark.engine.requests import ImageInput
 
 SIDE = 256
 MAX_IMAGES = 48

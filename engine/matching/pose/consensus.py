@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.matching.peaks import max_within, top_peaks
-from engine.matching.run import MatchRun
+from kinmark.engine.matching.peaks import max_within, top_peaks
+from kinmark.engine.matching.run import MatchRun
 
 Floats = NDArray[np.float64]
 VARIANTS = 4

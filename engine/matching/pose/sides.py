@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.matching.peaks import top_peaks, value_at
-from engine.matching.run import MatchRun
+from kinmark.engine.matching.peaks import top_peaks, value_at
+from kinmark.engine.matching.run import MatchRun
 
 Floats = NDArray[np.float64]
 CANDIDATES = 4

@@ -1,9 +1,9 @@
-"""Alembic environment: runs on the connection that `projects.store.migrate` hands over; never by the alembic command."""
+"""Alembic environment: runs on the connection that `kinmark.projects.store.migrate` hands over; never by the alembic command."""
 
 from alembic import context
 
-from projects.store import history  # noqa: F401 - its tables belong to the metadata
-from projects.store.models import Base
+from kinmark.projects.store import history  # noqa: F401 - its tables belong to the metadata
+from kinmark.projects.store.models import Base
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -1,11 +1,11 @@
 """Named operations: every write to a project is one of these; each is one transaction and one undo step."""
 
-from projects.store.operations.images import ImageOperations
-from projects.store.operations.instances import InstanceOperations
-from projects.store.operations.proposals import ProposalOperations, evidence_of
-from projects.store.operations.regrouping import RegroupingOperations
-from projects.store.operations.review import ReviewOperations
-from projects.store.operations.schema import SchemaOperations
+from kinmark.projects.store.operations.images import ImageOperations
+from kinmark.projects.store.operations.instances import InstanceOperations
+from kinmark.projects.store.operations.proposals import ProposalOperations, evidence_of
+from kinmark.projects.store.operations.regrouping import RegroupingOperations
+from kinmark.projects.store.operations.review import ReviewOperations
+from kinmark.projects.store.operations.schema import SchemaOperations
 
 
 class Operations(

@@ -13,13 +13,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from engine.domain.errors import BugError, OperationCancelled, ProjectError, UserInputError
-from engine.domain.progress import CancelToken
-from engine.domain.texts import said
-from projects.store import derived, undo
-from projects.store.changes import HUB, OpChanges
-from projects.store.database import translate
-from projects.store.models import Base
+from kinmark.engine.domain.errors import BugError, OperationCancelled, ProjectError, UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store import derived, undo
+from kinmark.projects.store.changes import HUB, OpChanges
+from kinmark.projects.store.database import translate
+from kinmark.projects.store.models import Base
 
 Publish = Callable[[OpChanges], None]
 CHECK_EVERY = 50_000

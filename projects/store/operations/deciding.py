@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import longer_side
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from projects.several import points_to_json
-from projects.store.inputs import FROM_PROPOSAL, checked_point
-from projects.store.models import Decision, Instance, Mask
-from projects.store.operations.base import Op, now_text, to_json
-from projects.store.operations.instance_rows import clear_nothing_here, clear_nothing_here_since, mask_row
-from projects.store.operations.joining import host_of_mask, hosts_of_keypoints
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import longer_side
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.projects.several import points_to_json
+from kinmark.projects.store.inputs import FROM_PROPOSAL, checked_point
+from kinmark.projects.store.models import Decision, Instance, Mask
+from kinmark.projects.store.operations.base import Op, now_text, to_json
+from kinmark.projects.store.operations.instance_rows import clear_nothing_here, clear_nothing_here_since, mask_row
+from kinmark.projects.store.operations.joining import host_of_mask, hosts_of_keypoints
 
 _DECIDE = """
 INSERT INTO decision (image_id, category_id, definition_id, identity_id, instance_id, run_id, kind, target, evidence,

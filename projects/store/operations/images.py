@@ -7,13 +7,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.remote import url_of
-from projects.store.changes import OpChanges
-from projects.store.inputs import NewImage
-from projects.store.models import Image, ImageRoot
-from projects.store.operations.base import Op, OperationGroup
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.remote import url_of
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import NewImage
+from kinmark.projects.store.models import Image, ImageRoot
+from kinmark.projects.store.operations.base import Op, OperationGroup
 
 
 def lookup_key(rel_path: str) -> str:
@@ -38,7 +38,7 @@ def stored_root(root: Path, project_folder: Path) -> tuple[str, int]:
 
 
 class ImageOperations(OperationGroup):
-    """add, remove, relink images; see `projects.images` for scanning folders."""
+    """add, remove, relink images; see `kinmark.projects.images` for scanning folders."""
 
     def add_images(self, images: Sequence[NewImage], *, name: str = "") -> OpChanges:
         """Add photos; those already there (same root and name) are counted as skipped. `ids`: of the new ones, in order."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from projects.store.inputs import ORIGINS, NewInstance, NewKeypoint, checked_box, checked_point
-from projects.store.models import Instance, Keypoint, Mask
-from projects.store.operations.base import Op, to_json
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.inputs import ORIGINS, NewInstance, NewKeypoint, checked_box, checked_point
+from kinmark.projects.store.models import Instance, Keypoint, Mask
+from kinmark.projects.store.operations.base import Op, to_json
 
 PLACE_SQL = """
 INSERT INTO keypoint (image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence)

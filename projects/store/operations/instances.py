@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box, apply_affine
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from projects.store.changes import OpChanges
-from projects.store.inputs import HUMAN, NewInstance, NewKeypoint, checked_box, checked_point
-from projects.store.models import Mask
-from projects.store.operations.base import Op, OperationGroup, to_json
-from projects.store.operations.instance_rows import (
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box, apply_affine
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import HUMAN, NewInstance, NewKeypoint, checked_box, checked_point
+from kinmark.projects.store.models import Mask
+from kinmark.projects.store.operations.base import Op, OperationGroup, to_json
+from kinmark.projects.store.operations.instance_rows import (
     PLACE_SQL,
     add_instances,
     check_mask,

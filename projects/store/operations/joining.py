@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.domain.masks import MaskRLE
-from projects.store.operations.base import Op
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.store.operations.base import Op
 
 SHARE_INSIDE = 0.6
 """At least this share of the placed keypoints must lie in the mask for the two to be one object."""

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from engine.domain.alike import REACH, SAME_FROM, place_similarity
-from engine.domain.keypoints import InstanceKeypoints
-from engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
-from engine.domain.runspec import RunSpec
-from engine.domain.texts import said
-from projects.several import keypoints_from_json, points_to_json, rejected_points
-from projects.store.changes import OpChanges
-from projects.store.inputs import checked_box
-from projects.store.models import KeypointProposalRecord, MaskProposalRecord, Proposal, Run
-from projects.store.operations import deciding
-from projects.store.operations.base import Op, OperationGroup, now_text, to_json
-from projects.store.operations.instance_rows import check_mask, image_sizes
-from projects.store.undo import JOB
+from kinmark.engine.domain.alike import REACH, SAME_FROM, place_similarity
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
+from kinmark.projects.several import keypoints_from_json, points_to_json, rejected_points
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import checked_box
+from kinmark.projects.store.models import KeypointProposalRecord, MaskProposalRecord, Proposal, Run
+from kinmark.projects.store.operations import deciding
+from kinmark.projects.store.operations.base import Op, OperationGroup, now_text, to_json
+from kinmark.projects.store.operations.instance_rows import check_mask, image_sizes
+from kinmark.projects.store.undo import JOB
 
 MAX_PEAKS = 5
 _ALL = 2**63 - 1

@@ -10,15 +10,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box, box_of_points
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from projects.store.changes import OpChanges
-from projects.store.inputs import InstancePart, checked_box
-from projects.store.models import Instance, Proposal
-from projects.store.operations import deciding
-from projects.store.operations.base import Op, OperationGroup, to_json
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box, box_of_points
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.inputs import InstancePart, checked_box
+from kinmark.projects.store.models import Instance, Proposal
+from kinmark.projects.store.operations import deciding
+from kinmark.projects.store.operations.base import Op, OperationGroup, to_json
 
 _PROPOSAL = (
     "image_id, category_id, run_id, instance_id, identity_id, kind, here, confidence, score, rank, x0, y0, x1, y1, evidence, "

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from projects.store.changes import OpChanges
-from projects.store.models import Decision, Exhaustive, Identity, NothingHere, Split, Tag, TagLink
-from projects.store.operations.base import Op, OperationGroup, now_text, to_json
-from projects.store.operations.deciding import note_whole
-from projects.store.operations.schema import checked_name
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.models import Decision, Exhaustive, Identity, NothingHere, Split, Tag, TagLink
+from kinmark.projects.store.operations.base import Op, OperationGroup, now_text, to_json
+from kinmark.projects.store.operations.deciding import note_whole
+from kinmark.projects.store.operations.schema import checked_name
 
 
 class ReviewOperations(OperationGroup):

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.texts import said
-from projects.several import AUTO, checked_instances
-from projects.store.changes import OpChanges
-from projects.store.models import Category, KeypointDefinition, SidePair, SkeletonEdge
-from projects.store.operations.base import Op, OperationGroup, to_json
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.texts import said
+from kinmark.projects.several import AUTO, checked_instances
+from kinmark.projects.store.changes import OpChanges
+from kinmark.projects.store.models import Category, KeypointDefinition, SidePair, SkeletonEdge
+from kinmark.projects.store.operations.base import Op, OperationGroup, to_json
 
 MAX_NAME = 300
 

@@ -1,8 +1,8 @@
 """Reading a project: frozen rows out, nothing lazy, everything bounded by paging."""
 
-from projects.store.queries.annotations import AnnotationQueries
-from projects.store.queries.images import Counts, ImageFilter, ImageQueries
-from projects.store.queries.proposals import ProposalQueries
+from kinmark.projects.store.queries.annotations import AnnotationQueries
+from kinmark.projects.store.queries.images import Counts, ImageFilter, ImageQueries
+from kinmark.projects.store.queries.proposals import ProposalQueries
 
 
 class Queries(ImageQueries, AnnotationQueries, ProposalQueries):

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import Box
-from engine.domain.masks import MaskRLE
-from engine.domain.texts import said
-from projects.store.queries.base import QueryGroup, marks
-from projects.store.rows import CategoryRow, DefinitionRow, IdentityRow, InstanceRow, KeypointRow, MaskRow
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
+from kinmark.projects.store.queries.base import QueryGroup, marks
+from kinmark.projects.store.rows import CategoryRow, DefinitionRow, IdentityRow, InstanceRow, KeypointRow, MaskRow
 
 _INSTANCE = "id, image_id, category_id, identity_id, x0, y0, x1, y1, origin, run_id, source_id, extra"
 _KEYPOINT = "id, image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence"

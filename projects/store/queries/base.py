@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from projects.store.database import translated_errors
+from kinmark.projects.store.database import translated_errors
 
 
 class QueryGroup:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import UserInputError
-from engine.domain.texts import said
-from engine.remote import is_url, path_of
-from projects.store.models import STATES
-from projects.store.queries.base import QueryGroup, marks
-from projects.store.rows import ImageRow
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.remote import is_url, path_of
+from kinmark.projects.store.models import STATES
+from kinmark.projects.store.queries.base import QueryGroup, marks
+from kinmark.projects.store.rows import ImageRow
 
 _COLUMNS = (
     "image.id, image.root_id, image.rel_path, image.width, image.height, image.orientation, image.sha256, image.size_bytes, "

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.domain.masks import MaskRLE
-from projects.several import rejected_points
-from projects.store.queries.annotations import box_of
-from projects.store.queries.base import QueryGroup, marks
-from projects.store.rows import DecisionRow, KeypointProposalRow, PeakRow, ProposalRow, RunRow, StepRow
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.several import rejected_points
+from kinmark.projects.store.queries.annotations import box_of
+from kinmark.projects.store.queries.base import QueryGroup, marks
+from kinmark.projects.store.rows import DecisionRow, KeypointProposalRow, PeakRow, ProposalRow, RunRow, StepRow
 
 _PROPOSAL = (
     "id, image_id, category_id, run_id, instance_id, identity_id, kind, here, confidence, score, rank, "

@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from engine.domain.errors import UnreadableImageError, UserInputError
-from engine.domain.texts import said
-from engine.imaging import is_image_path, read_header
-from projects.formats.base import ReadOptions
-from projects.formats.dataset import Dataset, DatasetImage
-from projects.formats.registry import get_format
-from projects.workflows.demo.truth import placed, read_truth, samples_dir
+from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
+from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import is_image_path, read_header
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.formats.dataset import Dataset, DatasetImage
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.workflows.demo.truth import placed, read_truth, samples_dir
 
 MOST_PHOTOS = 60
 """Of an own folder, evenly chosen: a demo is to take minutes."""

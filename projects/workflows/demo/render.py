@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from projects.workflows.telling_apart import left_out_text
+from kinmark.projects.workflows.telling_apart import left_out_text
 
 if TYPE_CHECKING:
-    from projects.workflows.demo.run import DemoResult
+    from kinmark.projects.workflows.demo.run import DemoResult
 
 
 def _percent(value: float | None) -> str:

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.api import EngineConfig, EngineInfo, open_engine
-from engine.domain.errors import BugError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.dataset import DatasetImage
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.store.rows import CategoryRow
-from projects.workflows.demo import steps
-from projects.workflows.demo.photos import DemoPhotos, sample_photos
-from projects.workflows.demo.sheet import Ranking, draw_demo_sheet
-from projects.workflows.demo.truth import Score, exemplar_image, instance_of, samples_dir
-from projects.workflows.propose import CategoryOutcome, propose
-from projects.workflows.propose_options import ProposeOptions
+from kinmark.engine.api import EngineConfig, EngineInfo, open_engine
+from kinmark.engine.domain.errors import BugError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.dataset import DatasetImage
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.store.rows import CategoryRow
+from kinmark.projects.workflows.demo import steps
+from kinmark.projects.workflows.demo.photos import DemoPhotos, sample_photos
+from kinmark.projects.workflows.demo.sheet import Ranking, draw_demo_sheet
+from kinmark.projects.workflows.demo.truth import Score, exemplar_image, instance_of, samples_dir
+from kinmark.projects.workflows.propose import CategoryOutcome, propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
 
 MARKER = ".kinmark-demo"
 ACCEPT_FROM = 0.8

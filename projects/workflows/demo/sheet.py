@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.domain.keypoints import Visibility
-from engine.domain.masks import MaskRLE
-from projects.formats.dataset import Dataset, DatasetImage
-from projects.pictures.contact_sheet import ACCEPTED, DOUBT, DrawnPoint, Section, Tile, draw_contact_sheet
-from projects.project import Project
-from projects.store.rows import CategoryRow, ImageRow
-from projects.workflows.demo.truth import instance_of, placed
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats.dataset import Dataset, DatasetImage
+from kinmark.projects.pictures.contact_sheet import ACCEPTED, DOUBT, DrawnPoint, Section, Tile, draw_contact_sheet
+from kinmark.projects.project import Project
+from kinmark.projects.store.rows import CategoryRow, ImageRow
+from kinmark.projects.workflows.demo.truth import instance_of, placed
 
 DOUBT_BELOW = 0.35
 TILES_PER_CATEGORY, TILES_OF_OTHERS = 11, 3

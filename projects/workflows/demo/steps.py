@@ -11,19 +11,26 @@ from typing import Any
 
 from pycocotools.coco import COCO
 
-from engine.api import Engine
-from engine.domain.errors import BugError
-from engine.domain.keypoints import Visibility
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.texts import said
-from projects.formats.dataset import Dataset, DatasetInstance
-from projects.pictures.contact_sheet import HUMAN, Tile
-from projects.project import Project
-from projects.workflows.demo.sheet import FoundMask, ProposedPoint, Snapshot
-from projects.workflows.demo.truth import Score, best_iou, instance_box, instance_of, nearest_instance, score_keypoints
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.find import find
-from projects.workflows.find_plan import FindOptions, ReferenceSpec, image_of
+from kinmark.engine.api import Engine
+from kinmark.engine.domain.errors import BugError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
+from kinmark.projects.formats.dataset import Dataset, DatasetInstance
+from kinmark.projects.pictures.contact_sheet import HUMAN, Tile
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.demo.sheet import FoundMask, ProposedPoint, Snapshot
+from kinmark.projects.workflows.demo.truth import (
+    Score,
+    best_iou,
+    instance_box,
+    instance_of,
+    nearest_instance,
+    score_keypoints,
+)
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.find import find
+from kinmark.projects.workflows.find_plan import FindOptions, ReferenceSpec, image_of
 
 
 def snapshot(project: Project) -> Snapshot:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.domain.geometry import Box, box_of_points, expand_box, longer_side
-from engine.domain.keypoints import Visibility
-from engine.domain.masks import mask_iou
-from engine.paths import resources_dir
-from projects.formats.base import ReadOptions
-from projects.formats.dataset import Dataset, DatasetImage, DatasetInstance
-from projects.formats.registry import get_format
+from kinmark.engine.domain.geometry import Box, box_of_points, expand_box, longer_side
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.masks import mask_iou
+from kinmark.engine.paths import resources_dir
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.formats.dataset import Dataset, DatasetImage, DatasetInstance
+from kinmark.projects.formats.registry import get_format
 
 PCK_ALPHA = 0.1
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from benchmarks.training import make_samples as samples
-from engine.domain.masks import MaskRLE
-from engine.paths import resources_dir
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.paths import resources_dir
 
 FOLDER = resources_dir() / "samples"
 

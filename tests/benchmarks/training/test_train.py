@@ -19,7 +19,7 @@ from benchmarks.training.ship import ship
 from benchmarks.training.train import Trainer
 from benchmarks.training.vae import build_vae, measure_latents, whiten
 from benchmarks.training.words import COMMON_WORDS
-from engine.backbones.loading import load_backbone
+from kinmark.engine.backbones.loading import load_backbone
 
 TOY = NetworkConfig(channels=(16, 32, 32), text_width=32, text_layers=1, latent_size=16)
 CONFIG = TrainConfig(steps=10, groups=2, views=2, warmup=2, texture_every=2, texture_views=4)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from engine.backbones.attention import AttentionTap
-from engine.domain.errors import UserInputError
+from kinmark.engine.backbones.attention import AttentionTap
+from kinmark.engine.domain.errors import UserInputError
 
 if TYPE_CHECKING:
-    from engine.backbones.backbone import Backbone
+    from kinmark.engine.backbones.backbone import Backbone
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from engine.backbones.attention import AttentionTap
-from engine.backbones.backbone import Backbone
-from engine.backbones.loading import load_backbone
+from kinmark.engine.backbones.attention import AttentionTap
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.loading import load_backbone
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.domain.geometry import ImageTransform
-from engine.features.views import render_pixels, to_network
+from kinmark.engine.domain.geometry import ImageTransform
+from kinmark.engine.features.views import render_pixels, to_network
 
 if TYPE_CHECKING:
-    from engine.backbones.backbone import Backbone
+    from kinmark.engine.backbones.backbone import Backbone
 
 Vectors = dict[str, np.ndarray]
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
@@ -21,7 +21,7 @@ TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 
 @pytest.fixture(scope="module")
 def tiny(reference_dir: Path) -> Backbone:
-    from engine.backbones.loading import load_backbone
+    from kinmark.engine.backbones.loading import load_backbone
 
     return load_backbone(reference_dir / "tiny-sd", "cpu", "fp32", keep_decoder=True)
 
@@ -51,7 +51,7 @@ def _close(ours: torch.Tensor, reference: np.ndarray) -> None:
 
 
 def test_text_and_token_ids(tiny: Backbone, smoke: Vectors) -> None:
-    from engine.backbones.text import token_ids
+    from kinmark.engine.backbones.text import token_ids
 
     prompts = [str(p) for p in smoke["prompts"]]
     assert np.array_equal(token_ids(tiny.tokenizer, prompts).numpy(), smoke["token_ids"])
@@ -132,7 +132,7 @@ def test_evaluation_featurizer_from_the_photo(tiny: Backbone, dift: Vectors, cat
 
 @pytest.mark.parametrize("which", ["empty", "photo_cat"])
 def test_plain_text_prompts(tiny: Backbone, learned: Vectors, which: str) -> None:
-    from engine.backbones.text import token_ids
+    from kinmark.engine.backbones.text import token_ids
 
     text = "" if which == "empty" else "a photo of a cat"
     assert np.array_equal(token_ids(tiny.tokenizer, [text]).numpy(), learned[f"text_{which}_ids"])
@@ -146,7 +146,7 @@ def test_assembled_sequences_through_the_text_encoder(tiny: Backbone, learned: V
 
 
 def test_plain_ids_and_their_embeddings_agree(tiny: Backbone) -> None:
-    from engine.backbones.text import token_ids
+    from kinmark.engine.backbones.text import token_ids
 
     ids = token_ids(tiny.tokenizer, ["a photo of a dog"])
     torch.testing.assert_close(

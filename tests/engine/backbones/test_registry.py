@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.backbones import folder as layout
-from engine.backbones.loading import load_backbone
-from engine.backbones.registry import BlockWeight, get_spec, list_specs
-from engine.backbones.spec import ScaleWeight
-from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
-from engine.models.manager import ModelManager
+from kinmark.engine.backbones import folder as layout
+from kinmark.engine.backbones.loading import load_backbone
+from kinmark.engine.backbones.registry import BlockWeight, get_spec, list_specs
+from kinmark.engine.backbones.spec import ScaleWeight
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.models.manager import ModelManager
 
 
 @pytest.fixture

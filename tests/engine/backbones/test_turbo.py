@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import ImageInput, InstanceSettings, MatchRequest, Target
-from engine.backbones.loading import load_backbone
-from engine.domain.errors import ModelCorruptError, UserInputError
+from kinmark.engine.api import ImageInput, InstanceSettings, MatchRequest, Target
+from kinmark.engine.backbones.loading import load_backbone
+from kinmark.engine.domain.errors import ModelCorruptError, UserInputError
 from tests.support.toy_pipeline import make_toy_xl_pipeline
 
 if TYPE_CHECKING:
-    from engine.backbones.backbone import Backbone
-    from engine.session import EngineSession
+    from kinmark.engine.backbones.backbone import Backbone
+    from kinmark.engine.session import EngineSession
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_from_folder_to_matched_points(
     toy_session: EngineSession, xl_dir: Path, toy_images: tuple[ImageInput, ...]
 ) -> None:
     """Load, features, match: a photo's own points are found again in it."""
-    from engine.pipelines.pairwise import match_points
+    from kinmark.engine.pipelines.pairwise import match_points
 
     points = np.array([[30.0, 20.0], [60.0, 40.0], [80.0, 10.0]])
     request = MatchRequest("r", toy_images[0], points, Target(toy_images[0]), backbone=str(xl_dir), prompt="text:cat")
@@ -90,8 +90,8 @@ def test_attention_features_with_turbo_steps(
     toy_session: EngineSession, xl_dir: Path, toy_images: tuple[ImageInput, ...], steps: int
 ) -> None:
     """PDM on the two-encoder layout: one noised pass, and the four inverted steps that the paper used with SDXL-Turbo."""
-    from engine.instances.attention import AttentionExtractor
-    from engine.instances.settings import resolve
+    from kinmark.engine.instances.attention import AttentionExtractor
+    from kinmark.engine.instances.settings import resolve
 
     settings = resolve(InstanceSettings(inversion_steps=steps), toy_session.backbone(str(xl_dir)).spec)
     extractor = AttentionExtractor(toy_session, str(xl_dir), settings, "cat")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.domain.alike import claimed, is_taken, named_similarity, place_similarity, unnamed_similarity
-from engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.alike import claimed, is_taken, named_similarity, place_similarity, unnamed_similarity
+from kinmark.engine.domain.keypoints import InstanceKeypoints
 
 SQUARE = np.array([[0.0, 0], [100, 0], [100, 100], [0, 100]])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain import geometry
+from kinmark.engine.domain import geometry
 
 numbers = st.floats(-1e4, 1e4)
 points = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8).map(np.array)

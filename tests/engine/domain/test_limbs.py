@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.limbs import limb_edges, limb_mask
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.limbs import limb_edges, limb_mask
 
 LINE = KeypointSchema(("a", "b", "c"))
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from engine.domain.errors import UserInputError
-from engine.domain.masks import MaskRLE, mask_from_runs, mask_iou, runs_of_counts
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.masks import MaskRLE, mask_from_runs, mask_iou, runs_of_counts
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 

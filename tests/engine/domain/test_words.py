@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from engine.domain.errors import OperationCancelled, UserInputError
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.runspec import RunSpec
+from kinmark.engine.domain.errors import OperationCancelled, UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.runspec import RunSpec
 
 
 def test_schema_refuses_what_cannot_be():
@@ -64,9 +64,9 @@ def test_time_left_is_honest():
 
 
 def test_the_door_is_light():
-    """`import engine.api` loads no torch, no Qt, no database, and no image library."""
+    """`import kinmark.engine.api` loads no torch, no Qt, no database, and no image library."""
     code = (
-        "import sys, engine, engine.domain, engine.api, engine.local, projects.cli.app\n"
+        "import sys, kinmark.engine, kinmark.engine.domain, kinmark.engine.api, kinmark.engine.local, kinmark.projects.cli.app\n"
         "heavy = {'torch', 'PySide6', 'sqlalchemy', 'diffusers', 'transformers', 'PIL', 'cv2', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

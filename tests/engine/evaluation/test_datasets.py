@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import EvaluateRequest, MatchSettings
-from engine.domain.errors import ImportFileError, UserInputError
-from engine.evaluation.datasets import read_pairs
-from engine.evaluation.run import evaluate
-from engine.session import EngineSession
+from kinmark.engine.api import EvaluateRequest, MatchSettings
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
+from kinmark.engine.evaluation.datasets import read_pairs
+from kinmark.engine.evaluation.run import evaluate
+from kinmark.engine.session import EngineSession
 from tests.support.coco_shapes import write_shape
 
 

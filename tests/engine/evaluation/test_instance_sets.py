@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
-from engine.domain.errors import ImportFileError, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.evaluation import instance_sets as sets
-from engine.evaluation.instances import InstanceEvaluation, evaluate_instances, retrieval_report
-from engine.evaluation.prepare_burst import choose_frames, main, square_crop
-from engine.retrieval.ranking import rank_collection, spread_over_neighbours, standardise
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.evaluation import instance_sets as sets
+from kinmark.engine.evaluation.instances import InstanceEvaluation, evaluate_instances, retrieval_report
+from kinmark.engine.evaluation.prepare_burst import choose_frames, main, square_crop
+from kinmark.engine.retrieval.ranking import rank_collection, spread_over_neighbours, standardise
 
 SIZE = 96
 BIRD = HELD_OUT + 7_000
@@ -212,9 +212,9 @@ def test_likeness_flows_over_neighbours():
 
 
 def test_ranking_needs_no_backbone_and_takes_two_photos(identity_folder):
-    from engine.api import ImageInput
-    from engine.features.views import ImageSource
-    from engine.retrieval.photo import describe_photo
+    from kinmark.engine.api import ImageInput
+    from kinmark.engine.features.views import ImageSource
+    from kinmark.engine.retrieval.photo import describe_photo
 
     paths = sorted(identity_folder.glob("bird[01]__*.jpg"))
     photos = [describe_photo(ImageSource(), ImageInput(p.name, p)) for p in paths]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.domain.geometry import rescale_corner_aligned
-from engine.evaluation.pck import PairResult, hits, score_categories, score_pairs
-from engine.matching.sampling import sample_features
-from engine.matching.selection import bilinear_match, kernel_soft_argmax, nearest, soft_argmax
-from engine.matching.similarity import similarity_maps
+from kinmark.engine.domain.geometry import rescale_corner_aligned
+from kinmark.engine.evaluation.pck import PairResult, hits, score_categories, score_pairs
+from kinmark.engine.matching.sampling import sample_features
+from kinmark.engine.matching.selection import bilinear_match, kernel_soft_argmax, nearest, soft_argmax
+from kinmark.engine.matching.similarity import similarity_maps
 
 ALPHAS = (0.05, 0.1, 0.15)
 

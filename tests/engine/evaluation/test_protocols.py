@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.errors import UserInputError
-from engine.evaluation.correspondence import make_report
-from engine.evaluation.datasets.base import EvaluationPair
-from engine.evaluation.protocols import get_protocol, judge_pair, reference_length
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.evaluation.correspondence import make_report
+from kinmark.engine.evaluation.datasets.base import EvaluationPair
+from kinmark.engine.evaluation.protocols import get_protocol, judge_pair, reference_length
 
 RNG = np.random.default_rng(5)
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.api import EngineConfig, ImageInput
-from engine.backbones.devices import choose_dtype, memory_format
-from engine.backbones.memory import DeviceLostError, MemoryLadder, is_device_lost, is_out_of_memory
-from engine.domain.errors import KnownError, ModelCorruptError, ModelMissingError, OutOfMemoryError
-from engine.domain.progress import CancelToken, Progress
-from engine.features.extractor import FeatureExtractor
-from engine.features.maps import FeatureMap
-from engine.session import EngineSession
+from kinmark.engine.api import EngineConfig, ImageInput
+from kinmark.engine.backbones.devices import choose_dtype, memory_format
+from kinmark.engine.backbones.memory import DeviceLostError, MemoryLadder, is_device_lost, is_out_of_memory
+from kinmark.engine.domain.errors import KnownError, ModelCorruptError, ModelMissingError, OutOfMemoryError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.features.extractor import FeatureExtractor
+from kinmark.engine.features.maps import FeatureMap
+from kinmark.engine.session import EngineSession
 
 Images = tuple[ImageInput, ...]
 
@@ -103,7 +103,7 @@ def test_smaller_ensemble_is_recorded_with_the_result(
 
 def test_last_rung_before_giving_up_is_the_cpu(toy_backbone: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """The device is a pretended one ("meta" stands for a graphics card): the ladder must move the model off it."""
-    from engine.backbones.backbone import Backbone
+    from kinmark.engine.backbones.backbone import Backbone
 
     assert isinstance(toy_backbone, Backbone)
     moves: list[torch.device] = []
@@ -305,7 +305,7 @@ def test_unreadable_images_do_not_stop_preparing(
 def test_cancel_between_batches_keeps_what_was_cached(
     toy_session: EngineSession, toy_pipeline_dir: Path, toy_images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.domain.errors import OperationCancelled
+    from kinmark.engine.domain.errors import OperationCancelled
 
     extractor = toy_session.extractor(str(toy_pipeline_dir))
     extractor.ladder.batch = 1

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.backbones.loading import load_backbone
-from engine.backbones.registry import get_spec
-from engine.domain.errors import AppError, ModelCorruptError
+from kinmark.engine.backbones.loading import load_backbone
+from kinmark.engine.backbones.registry import get_spec
+from kinmark.engine.domain.errors import AppError, ModelCorruptError
 
 COUNT = int(os.environ.get("KINMARK_FUZZ", "24"))
 TEXT_FILES = (

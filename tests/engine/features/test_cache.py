@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.features.cache import CacheKey, FeatureCache, decode_map, encode_map
+from kinmark.engine.features.cache import CacheKey, FeatureCache, decode_map, encode_map
 
 
 def _key(index: int) -> CacheKey:
@@ -138,7 +138,7 @@ def test_full_disk_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 _WRITER = """
 import sys, numpy as np
 from pathlib import Path
-from engine.features.cache import CacheKey, FeatureCache
+from kinmark.engine.features.cache import CacheKey, FeatureCache
 cache = FeatureCache(Path(sys.argv[1]), int(sys.argv[2]))
 generator = np.random.default_rng(int(sys.argv[3]))
 print("ready", flush=True)

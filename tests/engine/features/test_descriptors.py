@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmarks.training.textures import bank_image
-from engine.features.colour import colour_map
-from engine.features.descriptors import get_descriptor
-from engine.features.local_descriptor import BIN_SIZES, PIXELS_PER_STEP, dense_descriptor, orientation_energy
+from kinmark.engine.features.colour import colour_map
+from kinmark.engine.features.descriptors import get_descriptor
+from kinmark.engine.features.local_descriptor import BIN_SIZES, PIXELS_PER_STEP, dense_descriptor, orientation_energy
 
 CELLS = (24, 18)
 

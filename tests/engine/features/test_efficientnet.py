@@ -12,10 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
-from engine.features import efficientnet
-from engine.features.descriptors import get_descriptor, parse_parts
-from engine.features.efficientnet import (
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.features import efficientnet
+from kinmark.engine.features.descriptors import get_descriptor, parse_parts
+from kinmark.engine.features.efficientnet import (
     BN_EPS,
     EfficientNetLite,
     NaturalFeatures,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.api import ImageInput
-from engine.domain.geometry import ImageTransform
-from engine.features.fusion import join_blocks
+from kinmark.engine.api import ImageInput
+from kinmark.engine.domain.geometry import ImageTransform
+from kinmark.engine.features.fusion import join_blocks
 
 if TYPE_CHECKING:
-    from engine.session import EngineSession
+    from kinmark.engine.session import EngineSession
 
 
 def _extract(session: EngineSession, folder: Path, images: tuple[ImageInput, ...], **options: int):

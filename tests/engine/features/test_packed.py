@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.domain.errors import ModelCorruptError, UserInputError
-from engine.features.compress import SharedBasis
-from engine.features.fusion import kernel_scores
-from engine.features.packed import INDEX, MAPS, PackedMaps, PackedPart, search_parts
+from kinmark.engine.domain.errors import ModelCorruptError, UserInputError
+from kinmark.engine.features.compress import SharedBasis
+from kinmark.engine.features.fusion import kernel_scores
+from kinmark.engine.features.packed import INDEX, MAPS, PackedMaps, PackedPart, search_parts
 
 
 def _maps(count: int, seed: int = 0, channels: int = 48, rank: int = 12) -> list[torch.Tensor]:
@@ -124,7 +124,7 @@ def test_parts_are_fused_as_in_matching(basis: SharedBasis, tmp_path: Path, monk
         stores.append(PackedMaps.create(tmp_path / place, basis, (10, 8)))
         stores[-1].append(names, maps)
     # Blocks of two photos: the parts must walk in step.
-    monkeypatch.setattr("engine.features.packed.BLOCK_BYTES", 2 * stores[0].bytes_per_map)
+    monkeypatch.setattr("kinmark.engine.features.packed.BLOCK_BYTES", 2 * stores[0].bytes_per_map)
     queries = [torch.stack([m[k][:, 2, 5] for k in (3, 7)]) for m in (first, second)]
     hits = search_parts([PackedPart(stores[0], 0.6), PackedPart(stores[1], 0.4, 0.1)], queries)
     unit = torch.nn.functional.normalize

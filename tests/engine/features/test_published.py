@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from benchmarks.published import dift_features, sd4match_features
-from engine.api import ImageInput
-from engine.backbones.prompt import Prompt
-from engine.features.extractor import FeatureExtractor
-from engine.features.noise import image_noise
-from engine.features.views import render_view, to_network, whole_view
+from kinmark.engine.api import ImageInput
+from kinmark.engine.backbones.prompt import Prompt
+from kinmark.engine.features.extractor import FeatureExtractor
+from kinmark.engine.features.noise import image_noise
+from kinmark.engine.features.views import render_view, to_network, whole_view
 
 if TYPE_CHECKING:
-    from engine.backbones.backbone import Backbone
+    from kinmark.engine.backbones.backbone import Backbone
 
 
 @pytest.mark.parametrize("procedure", [dift_features, sd4match_features])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import ImageInput
-from engine.domain.geometry import ImageTransform
-from engine.features.views import ImageSource, crop_view, needed_side, render_view, visible_share, whole_view
+from kinmark.engine.api import ImageInput
+from kinmark.engine.domain.geometry import ImageTransform
+from kinmark.engine.features.views import ImageSource, crop_view, needed_side, render_view, visible_share, whole_view
 
 SIZE = (320, 200)
 

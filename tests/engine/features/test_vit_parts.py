@@ -9,14 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.api import EngineConfig, ImageInput
-from engine.backbones import catalogue
-from engine.backbones.registry import get_spec
-from engine.domain.errors import ModelCorruptError, ModelMissingError
-from engine.features import adapters
-from engine.features.descriptors import get_descriptor
-from engine.features.dino import DinoModel, open_dino
-from engine.session import EngineSession
+from kinmark.engine.api import EngineConfig, ImageInput
+from kinmark.engine.backbones import catalogue
+from kinmark.engine.backbones.registry import get_spec
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
+from kinmark.engine.features import adapters
+from kinmark.engine.features.descriptors import get_descriptor
+from kinmark.engine.features.dino import DinoModel, open_dino
+from kinmark.engine.session import EngineSession
 
 WIDTH = 64
 
@@ -122,8 +122,8 @@ def test_a_part_stands_in_place_of_the_diffusion_pass_or_beside_it(tmp_path: Pat
 
 
 def test_photos_are_matched_with_a_part_alone(tmp_path: Path, toy_images: tuple[ImageInput, ...]) -> None:
-    from engine.api import MatchRequest, MatchSettings, Target
-    from engine.local import LocalEngine
+    from kinmark.engine.api import MatchRequest, MatchSettings, Target
+    from kinmark.engine.local import LocalEngine
 
     use("dinov2-base", make_vit(tmp_path / "vit", "dinov2"))
     engine = LocalEngine(EngineConfig(device="cpu", dtype="fp32", cache_dir=tmp_path / "cache", threads=1))
@@ -168,7 +168,7 @@ def marco_checkpoint(blocks: tuple[int, ...] = (1, 2), inner: int = 16) -> dict[
 
 
 def convert(spec_id: str, file: Path) -> Path:
-    from engine.models.manager import ModelManager
+    from kinmark.engine.models.manager import ModelManager
 
     return Path(ModelManager().convert(file, spec_id).folder)
 

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Target
-from engine.domain.geometry import ImageTransform, Similarity, apply_affine
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.proposals import InstanceProposal
-from engine.features import efficientnet, extractor
-from engine.features.cache import FeatureCache
-from engine.heads import ridge
-from engine.heads.frame import fit_alike, into_frame, is_mirror_image, make_frame
-from engine.heads.model import STRIDE, HeadFeatures, fit_heads, head_features, head_view, placements, pose_prior
-from engine.heads.store import HeadStore
-from engine.pipelines.registry import choose_settings, propose_keypoints
-from engine.pipelines.sweep import keypoint_map
-from engine.session import EngineSession
+from kinmark.engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Target
+from kinmark.engine.domain.geometry import ImageTransform, Similarity, apply_affine
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.features import efficientnet, extractor
+from kinmark.engine.features.cache import FeatureCache
+from kinmark.engine.heads import ridge
+from kinmark.engine.heads.frame import fit_alike, into_frame, is_mirror_image, make_frame
+from kinmark.engine.heads.model import STRIDE, HeadFeatures, fit_heads, head_features, head_view, placements, pose_prior
+from kinmark.engine.heads.store import HeadStore
+from kinmark.engine.pipelines.registry import choose_settings, propose_keypoints
+from kinmark.engine.pipelines.sweep import keypoint_map
+from kinmark.engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
 SHAPE = np.array([[44.0, 0], [-44, 0], [4, -18], [4, 18]])

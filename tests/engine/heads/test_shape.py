@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.heads.ridge import contribution, gaussians, solve
-from engine.heads.shape import fit_shape, shape_model
+from kinmark.engine.heads.ridge import contribution, gaussians, solve
+from kinmark.engine.heads.shape import fit_shape, shape_model
 
 MEAN = np.array([[20.0, 20], [40, 20], [40, 40], [20, 40], [30, 30]])
 UNIT = 30.0

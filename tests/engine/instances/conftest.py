@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import ImageInput
+from kinmark.engine.api import ImageInput
 
 RED, BLUE = (210, 40, 30), (40, 70, 200)
 

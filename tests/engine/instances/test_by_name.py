@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.api import FindRequest, InstanceSettings
-from engine.domain.errors import UserInputError
-from engine.instances.by_name import NamedThingFinder, knows_word, word_score
-from engine.instances.find import find_instance
+from kinmark.engine.api import FindRequest, InstanceSettings
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.instances.by_name import NamedThingFinder, knows_word, word_score
+from kinmark.engine.instances.find import find_instance
 from tests.engine.instances.conftest import BLUE, RED
 
 WORD = "dog"
@@ -46,7 +46,7 @@ def test_the_mask_is_where_the_word_attends(scene, ask, toy_session, monkeypatch
     monkeypatch.setattr(
         finder.extractor, "extract", lambda *a, **k: type(features)(**{**vars(features), "cross_q": query})
     )
-    from engine.instances.picture import load_picture
+    from kinmark.engine.instances.picture import load_picture
 
     [region] = finder.regions(load_picture(toy_session.source, target))
     assert ball[region.peak_rc] and (region.mask & ball).sum() > 0.6 * ball.sum()

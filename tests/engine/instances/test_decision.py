@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.api import Calibration
-from engine.instances.decision import (
+from kinmark.engine.api import Calibration
+from kinmark.engine.instances.decision import (
     RegionLikeness,
     against_negatives,
     confidence_of,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import FindRequest, ImageInput, InstanceSettings, Reference, TargetFailure
-from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
-from engine.domain.masks import MaskRLE, mask_iou
-from engine.domain.progress import CancelToken, Progress
-from engine.instances.by_reference import InstanceFinder
-from engine.instances.evidence import resize_map
-from engine.instances.find import find_instance
-from engine.instances.picture import load_picture
+from kinmark.engine.api import FindRequest, ImageInput, InstanceSettings, Reference, TargetFailure
+from kinmark.engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE, mask_iou
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.instances.by_reference import InstanceFinder
+from kinmark.engine.instances.evidence import resize_map
+from kinmark.engine.instances.find import find_instance
+from kinmark.engine.instances.picture import load_picture
 from tests.engine.instances.conftest import BLUE, RED
 
 APPEARANCE = {"evidence": {"attention": 0.1, "colour": 0.7, "local": 0.2}}

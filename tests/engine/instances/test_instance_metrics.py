@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from engine.evaluation import instance_metrics as m
+from kinmark.engine.evaluation import instance_metrics as m
 
 
 def test_iou_ap_and_recall_equal_the_reference(reference_dir):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from engine.domain.errors import OperationCancelled, UserInputError
-from engine.domain.progress import CancelToken
-from engine.instances.inversion import generate, invert, noise_schedule, to_epsilon
+from kinmark.engine.domain.errors import OperationCancelled, UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.instances.inversion import generate, invert, noise_schedule, to_epsilon
 
 
 @pytest.fixture(scope="module")

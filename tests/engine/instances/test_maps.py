@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.instances import maps, votes
+from kinmark.engine.instances import maps, votes
 
 
 @pytest.fixture(scope="module")

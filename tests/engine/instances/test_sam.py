@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import ImageInput, InstanceSettings, SegmentRequest
-from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
-from engine.domain.masks import MaskRLE, mask_iou
-from engine.instances.by_reference import InstanceFinder
-from engine.instances.picture import Picture
-from engine.instances.sam import background_points, load_segmenter, spread_points
-from engine.instances.segment import segment
+from kinmark.engine.api import ImageInput, InstanceSettings, SegmentRequest
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE, mask_iou
+from kinmark.engine.instances.by_reference import InstanceFinder
+from kinmark.engine.instances.picture import Picture
+from kinmark.engine.instances.sam import background_points, load_segmenter, spread_points
+from kinmark.engine.instances.segment import segment
 from tests.engine.instances.conftest import RED
 from tests.engine.instances.test_find import request_for  # noqa: F401 - fixture
 from tests.support.toy_segmenters import make_toy_segmenter

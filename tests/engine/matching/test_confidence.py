@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.api import DecisionRecord
-from engine.domain.errors import UserInputError
-from engine.domain.proposals import KeypointSignals
-from engine.matching import confidence as c
+from kinmark.engine.api import DecisionRecord
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.engine.matching import confidence as c
 
 
 def records(count: int, seed: int = 0) -> list[DecisionRecord]:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.domain.geometry import rescale_corner_aligned
-from engine.matching.sampling import sample_features
-from engine.matching.selection import bilinear_match, kernel_soft_argmax, nearest, soft_argmax
-from engine.matching.similarity import similarity_maps
+from kinmark.engine.domain.geometry import rescale_corner_aligned
+from kinmark.engine.matching.sampling import sample_features
+from kinmark.engine.matching.selection import bilinear_match, kernel_soft_argmax, nearest, soft_argmax
+from kinmark.engine.matching.similarity import similarity_maps
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from engine.api import ImageInput
-from engine.matching.peaks import max_within, top_peaks
-from engine.matching.plan.scene import detect_fixed_scene
-from engine.matching.sampling import l2_normalise
-from engine.matching.similarity import fuse_exemplars, inside_region, restrict
-from engine.matching.votes import best_poses, pose_votes
-from engine.matching.whitening import fit_whitener, identity_whitener
-from engine.pipelines.label_check import CheckWeights, Witnesses, exchanged_layouts, judge_labels
-from engine.pipelines.label_layout import layout_residuals
+from kinmark.engine.api import ImageInput
+from kinmark.engine.matching.peaks import max_within, top_peaks
+from kinmark.engine.matching.plan.scene import detect_fixed_scene
+from kinmark.engine.matching.sampling import l2_normalise
+from kinmark.engine.matching.similarity import fuse_exemplars, inside_region, restrict
+from kinmark.engine.matching.votes import best_poses, pose_votes
+from kinmark.engine.matching.whitening import fit_whitener, identity_whitener
+from kinmark.engine.pipelines.label_check import CheckWeights, Witnesses, exchanged_layouts, judge_labels
+from kinmark.engine.pipelines.label_layout import layout_residuals
 
 
 def bump(width: int, height: int, x: float, y: float, value: float = 1.0, sigma: float = 1.5) -> torch.Tensor:

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from engine.domain.geometry import ImageTransform
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.proposals import KeypointSignals
-from engine.domain.runspec import RunSpec
-from engine.matching.bank import ExemplarBank, Variant
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.evidence.presence import crowding, shown_share
-from engine.matching.plan.plan import Plan
-from engine.matching.pose.consensus import find_consensus
-from engine.matching.pose.sides import separate_twins
-from engine.matching.reader import ViewParts
-from engine.matching.run import MatchRun
-from engine.matching.votes import PoseHypotheses
+from kinmark.engine.domain.geometry import ImageTransform
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.matching.bank import ExemplarBank, Variant
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.evidence.presence import crowding, shown_share
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.pose.consensus import find_consensus
+from kinmark.engine.matching.pose.sides import separate_twins
+from kinmark.engine.matching.reader import ViewParts
+from kinmark.engine.matching.run import MatchRun
+from kinmark.engine.matching.votes import PoseHypotheses
 
 SIZE = 64
 SHAPE = np.array([[-12.0, -8], [12, -8], [-12, 8], [12, 8], [0, 0], [0, -14]])

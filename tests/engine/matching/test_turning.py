@@ -9,16 +9,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from engine.api import Exemplar, ImageInput, MatchSettings
-from engine.domain.geometry import Similarity
-from engine.domain.keypoints import InstanceKeypoints
-from engine.matching.bank import Variant
-from engine.matching.evidence.gather import RawKeypoints
-from engine.matching.facing import CLEARLY_BETTER, inner_points, mirrored_gains, predict_facing, with_inner_points
-from engine.matching.plan.plan import Plan
-from engine.pipelines import choice as auto
-from engine.pipelines.choice import _turn
-from engine.pipelines.sweep import swap_probability
+from kinmark.engine.api import Exemplar, ImageInput, MatchSettings
+from kinmark.engine.domain.geometry import Similarity
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.matching.bank import Variant
+from kinmark.engine.matching.evidence.gather import RawKeypoints
+from kinmark.engine.matching.facing import (
+    CLEARLY_BETTER,
+    inner_points,
+    mirrored_gains,
+    predict_facing,
+    with_inner_points,
+)
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.pipelines import choice as auto
+from kinmark.engine.pipelines.choice import _turn
+from kinmark.engine.pipelines.sweep import swap_probability
 
 SHAPE = np.array([[0.0, 0.0], [40.0, -6.0], [80.0, 0.0], [10.0, 40.0], [70.0, 42.0], [95.0, -25.0]])
 
@@ -128,7 +134,7 @@ class OneTarget:
     ],
 )
 def test_a_target_is_mirrored_only_where_that_is_clearly_better(monkeypatch, plan, gain, mirrored, swap_gain):
-    monkeypatch.setattr("engine.matching.facing.mirrored_gain", lambda _matcher, _run: gain)
+    monkeypatch.setattr("kinmark.engine.matching.facing.mirrored_gain", lambda _matcher, _run: gain)
     answer = predict_facing(OneTarget(), None, plan)  # type: ignore[arg-type]
     assert answer.run.plan.flip is mirrored and answer.swap_gain == pytest.approx(swap_gain)
 

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.backbones import registry
-from engine.domain.errors import KnownError, ModelCorruptError, OperationCancelled, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.models import download
-from engine.models.manager import ModelManager
+from kinmark.engine.backbones import registry
+from kinmark.engine.domain.errors import KnownError, ModelCorruptError, OperationCancelled, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.models import download
+from kinmark.engine.models.manager import ModelManager
 from tests.support.hub_server import COMMIT, HubState, hub_server
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -158,7 +158,7 @@ def test_full_disk_is_found_before_the_download(
 
 @pytest.mark.parametrize("name", ["../evil.json", "unet/../../evil.safetensors"])
 def test_paths_that_leave_the_folder_are_refused(name: str) -> None:
-    from engine.domain.model_info import DownloadPlan, PlannedFile
+    from kinmark.engine.domain.model_info import DownloadPlan, PlannedFile
 
     good = [PlannedFile(f"{part}/model.safetensors", 1) for part in ("unet", "vae", "text_encoder")]
     plan = DownloadPlan("sd15", "a/b", COMMIT, "", (*good, PlannedFile("model_index.json", 1), PlannedFile(name, 1)))

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.api import ImageInput
-from engine.backbones import catalogue
-from engine.backbones.registry import get_spec
-from engine.domain.errors import KnownError, ModelCorruptError, ModelMissingError, UserInputError
-from engine.models import download
-from engine.models.manager import ModelManager
-from engine.models.recommend import TASKS, recommend
-from engine.session import EngineSession
+from kinmark.engine.api import ImageInput
+from kinmark.engine.backbones import catalogue
+from kinmark.engine.backbones.registry import get_spec
+from kinmark.engine.domain.errors import KnownError, ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.models import download
+from kinmark.engine.models.manager import ModelManager
+from kinmark.engine.models.recommend import TASKS, recommend
+from kinmark.engine.session import EngineSession
 from tests.engine.features.test_vit_parts import make_vit
 from tests.support.hub_server import COMMIT, HubState, hub_server
 
@@ -147,7 +147,7 @@ def test_cleandift_is_the_bases_folder_with_another_unet(
 
 
 def _config(tmp_path: Path):
-    from engine.api import EngineConfig
+    from kinmark.engine.api import EngineConfig
 
     return EngineConfig(device="cpu", dtype="fp32", cache_dir=tmp_path / "cache", cache_bytes=0, threads=1)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from engine.api import TargetFailure
-from engine.domain.errors import KnownError
-from engine.installation import release_text
-from engine.parallel.messages import Answered, Control, Job, Lost, Opened, Ready, Reply, Shard
+from kinmark.engine.api import TargetFailure
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.installation import release_text
+from kinmark.engine.parallel.messages import Answered, Control, Job, Lost, Opened, Ready, Reply, Shard
 
 FACTS = ("revision", "cpu", "fp32")
 

@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Target
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.matching.plan.plan import Plan
+from kinmark.engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Target
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.matching.plan.plan import Plan
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
 SHAPE = np.array([[22.0, 0], [-22, 0], [0, -9], [0, 9]])

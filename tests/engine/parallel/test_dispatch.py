@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.api import DescriptorRequest, ImageInput, Target
-from engine.domain import errors as error_types
-from engine.domain.errors import AppError, KnownError, OperationCancelled
-from engine.domain.progress import CancelToken, Progress
-from engine.parallel import dispatch
-from engine.parallel.dispatch import Dispatcher
-from engine.parallel.pool import WorkersLostError
+from kinmark.engine.api import DescriptorRequest, ImageInput, Target
+from kinmark.engine.domain import errors as error_types
+from kinmark.engine.domain.errors import AppError, KnownError, OperationCancelled
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.parallel import dispatch
+from kinmark.engine.parallel.dispatch import Dispatcher
+from kinmark.engine.parallel.pool import WorkersLostError
 from tests.engine.parallel.fakes import FakePool
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.api import DescriptorRequest, FindRequest, MatchSettings, Reference
-from engine.domain.errors import KnownError, OperationCancelled, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.local import LocalEngine
-from engine.parallel.factory import EngineFactory
-from engine.parallel.processes import ProcessPool
-from engine.parallel.sharded import ShardedEngine
+from kinmark.engine.api import DescriptorRequest, FindRequest, MatchSettings, Reference
+from kinmark.engine.domain.errors import KnownError, OperationCancelled, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.local import LocalEngine
+from kinmark.engine.parallel.factory import EngineFactory
+from kinmark.engine.parallel.processes import ProcessPool
+from kinmark.engine.parallel.sharded import ShardedEngine
 from tests.engine.parallel.scene import comparable, config, make_request
 
 pytestmark = pytest.mark.usefixtures("isolated_user_folders")

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.api import EngineConfig, ImageInput, Target
-from engine.domain.errors import KnownError
-from engine.local import LocalEngine
-from engine.parallel.pool import WorkersLostError
-from engine.parallel.ray_pool import RayPool
-from engine.parallel.sharded import ShardedEngine
+from kinmark.engine.api import EngineConfig, ImageInput, Target
+from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.local import LocalEngine
+from kinmark.engine.parallel.pool import WorkersLostError
+from kinmark.engine.parallel.ray_pool import RayPool
+from kinmark.engine.parallel.sharded import ShardedEngine
 from tests.engine.parallel.scene import comparable, config, make_request
 
 with_ray = pytest.mark.skipif(

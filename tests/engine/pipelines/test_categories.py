@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from engine.api import CategoriesRequest, CategoryAnswer, EngineConfig, Exemplar, ImageInput, TargetFailure
-from engine.domain.keypoints import InstanceKeypoints
-from engine.features.efficientnet import NaturalFeatures
-from engine.paths import resources_dir
-from engine.pipelines.categories import tell_apart
-from engine.session import EngineSession
+from kinmark.engine.api import CategoriesRequest, CategoryAnswer, EngineConfig, Exemplar, ImageInput, TargetFailure
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.features.efficientnet import NaturalFeatures
+from kinmark.engine.paths import resources_dir
+from kinmark.engine.pipelines.categories import tell_apart
+from kinmark.engine.session import EngineSession
 
 FOLDER = resources_dir() / "samples" / "images"
 needs_weights = pytest.mark.skipif(

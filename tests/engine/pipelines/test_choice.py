@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from engine.api import Exemplar, ImageInput, MatchSettings, Target
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.matching.plan.plan import Plan, apply_settings
-from engine.matching.predict import Matcher
-from engine.pipelines import choice as auto
-from engine.pipelines.choice import Trial, _Chooser, default_plan, exemplar_photos
+from kinmark.engine.api import Exemplar, ImageInput, MatchSettings, Target
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.matching.plan.plan import Plan, apply_settings
+from kinmark.engine.matching.predict import Matcher
+from kinmark.engine.pipelines import choice as auto
+from kinmark.engine.pipelines.choice import Trial, _Chooser, default_plan, exemplar_photos
 
 SCHEMA = KeypointSchema(("a", "b"), (), ())
 
@@ -89,8 +89,8 @@ def test_a_box_is_matched_in_a_crop_unless_one_stage_is_asked_for(monkeypatch, s
     monkeypatch.setattr(Matcher, "_second_stage", lambda *_: "crop")
     monkeypatch.setattr(Matcher, "bank", lambda *_: None)
     monkeypatch.setattr(Matcher, "whole_runs", lambda *_: ["whole"])
-    monkeypatch.setattr("engine.matching.predict.best_run", lambda runs: runs[0])
-    monkeypatch.setattr("engine.matching.predict.read_keypoints", lambda run: run)
+    monkeypatch.setattr("kinmark.engine.matching.predict.best_run", lambda runs: runs[0])
+    monkeypatch.setattr("kinmark.engine.matching.predict.read_keypoints", lambda run: run)
     boxed = Target(large.image, box=(10.0, 10.0, 60.0, 60.0))
     assert matcher.predict(boxed, plan) == ("crop" if crop else "whole")
     assert matcher.predict(Target(large.image), plan) == "whole"

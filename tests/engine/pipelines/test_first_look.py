@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import (
+from kinmark.engine.api import (
     FIRST_LOOK,
     EngineConfig,
     Exemplar,
@@ -21,19 +21,19 @@ from engine.api import (
     Target,
     TargetFailure,
 )
-from engine.domain.errors import OperationCancelled
-from engine.domain.keypoints import InstanceKeypoints
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import InstanceProposal
-from engine.features.packed import INDEX, MAPS, PackedMaps
-from engine.features.small_maps import FOLDER, SmallMaps, trim
-from engine.matching.bank import WHOLE
-from engine.matching.plan.plan import Plan
-from engine.matching.reader import FeatureReader
-from engine.pipelines.first_look import FIT_PHOTOS
-from engine.pipelines.registry import choose_settings, propose_keypoints
-from engine.pipelines.sweep import open_matcher
-from engine.session import EngineSession
+from kinmark.engine.domain.errors import OperationCancelled
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.features.packed import INDEX, MAPS, PackedMaps
+from kinmark.engine.features.small_maps import FOLDER, SmallMaps, trim
+from kinmark.engine.matching.bank import WHOLE
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.reader import FeatureReader
+from kinmark.engine.pipelines.first_look import FIT_PHOTOS
+from kinmark.engine.pipelines.registry import choose_settings, propose_keypoints
+from kinmark.engine.pipelines.sweep import open_matcher
+from kinmark.engine.session import EngineSession
 from tests.engine.pipelines.test_sweep import SCHEMA, draw
 
 COUNT = FIT_PHOTOS + 2

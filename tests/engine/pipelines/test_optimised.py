@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.api import Exemplar, ImageInput, OptimiseRequest, Target, TargetFailure
-from engine.domain.errors import OperationCancelled, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.pipelines import optimised as optimise
-from engine.pipelines.optimised import optimise_point
-from engine.prompts.files import list_prompts
-from engine.session import EngineSession
+from kinmark.engine.api import Exemplar, ImageInput, OptimiseRequest, Target, TargetFailure
+from kinmark.engine.domain.errors import OperationCancelled, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.pipelines import optimised as optimise
+from kinmark.engine.pipelines.optimised import optimise_point
+from kinmark.engine.prompts.files import list_prompts
+from kinmark.engine.session import EngineSession
 from tests.support.labelled import SCHEMA
 
 QUICK = {"steps": 3, "restarts": 2, "target_crops": 5}

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.domain.errors import UserInputError
-from engine.matching.plan.plan import Plan, apply_settings, is_decided
-from engine.pipelines.registry import PIPELINES, pipeline_of
-from engine.requests import FIRST_LOOK, OPTIMISED, SWEEP, MatchSettings
-from engine.requests.settings import NUMBERS
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.matching.plan.plan import Plan, apply_settings, is_decided
+from kinmark.engine.pipelines.registry import PIPELINES, pipeline_of
+from kinmark.engine.requests import FIRST_LOOK, OPTIMISED, SWEEP, MatchSettings
+from kinmark.engine.requests.settings import NUMBERS
 
 STORED = {
     "method": "nn", "stages": 2, "rotations": 4, "flip": True, "fusion_weight": 0.3, "fuse_exemplars": "mean",

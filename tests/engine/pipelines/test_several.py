@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.api import MAX_INSTANCES, MatchSettings, Target
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import InstanceKeypoints
-from engine.domain.proposals import InstanceProposal
-from engine.pipelines.registry import propose_keypoints
-from engine.session import EngineSession
+from kinmark.engine.api import MAX_INSTANCES, MatchSettings, Target
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.pipelines.registry import propose_keypoints
+from kinmark.engine.session import EngineSession
 from tests.engine.pipelines.test_sweep import backbone_dir, request, scene  # noqa: F401
 
 

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Rival, Target
-from engine.domain.alike import place_similarity
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.proposals import InstanceProposal
-from engine.matching.several import BAR, proposed_keypoints
-from engine.matching.several_bar import HIGHEST
-from engine.pipelines.registry import propose_keypoints
-from engine.pipelines.sweep import open_seeker, prepare_proposals
-from engine.session import EngineSession
+from kinmark.engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings, ProposeRequest, Rival, Target
+from kinmark.engine.domain.alike import place_similarity
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.matching.several import BAR, proposed_keypoints
+from kinmark.engine.matching.several_bar import HIGHEST
+from kinmark.engine.pipelines.registry import propose_keypoints
+from kinmark.engine.pipelines.sweep import open_seeker, prepare_proposals
+from kinmark.engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "back", "claw"))
 SHAPE = np.array([[44.0, 0], [-44, 0], [-12, 6], [26, -24]])

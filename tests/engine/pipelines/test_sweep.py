@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.api import Exemplar, ImageInput, MatchRequest, MatchSettings, ProposeRequest, Target, TargetFailure
-from engine.domain.errors import OperationCancelled, UserInputError
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken, Progress
-from engine.domain.proposals import InstanceProposal
-from engine.pipelines.pairwise import match_points
-from engine.pipelines.registry import choose_settings, propose_keypoints
-from engine.session import EngineSession
+from kinmark.engine.api import Exemplar, ImageInput, MatchRequest, MatchSettings, ProposeRequest, Target, TargetFailure
+from kinmark.engine.domain.errors import OperationCancelled, UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.proposals import InstanceProposal
+from kinmark.engine.pipelines.pairwise import match_points
+from kinmark.engine.pipelines.registry import choose_settings, propose_keypoints
+from kinmark.engine.session import EngineSession
 
 SCHEMA = KeypointSchema(("nose", "tail", "left", "right"), (), ((2, 3),))
 SHAPE = np.array([[22.0, 0], [-22, 0], [0, -9], [0, 9]])

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.backbones.backbone import Backbone
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import rescale_corner_aligned
-from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.sequence import sequence_frame
-from engine.tuning.loss import correspondence_loss
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import rescale_corner_aligned
+from kinmark.engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from kinmark.engine.prompts.sequence import sequence_frame
+from kinmark.engine.tuning.loss import correspondence_loss
 
 CASES = ("Pair_DINO_Feat_G25_C50", "Img_DINO_Feat_G0_C50", "Pair_CLIP_Head_G25_C50", "Img_DINO_Head_G10_C20")
 

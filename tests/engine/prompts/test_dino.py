@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.domain.errors import ModelCorruptError, ModelMissingError
-from engine.features.dino import DinoModel, dino_descriptor, open_dino
-from engine.prompts.patches import DinoPatches
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
+from kinmark.engine.features.dino import DinoModel, dino_descriptor, open_dino
+from kinmark.engine.prompts.patches import DinoPatches
 
 
 def make_dino(folder: Path, *, family: str = "dinov2", width: int = 32) -> Path:

@@ -13,12 +13,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.api import open_prompts
-from engine.backbones.backbone import Backbone
-from engine.domain.errors import AppError, UserInputError
-from engine.domain.prompt_card import PromptCard, PromptFileError
-from engine.prompts import files
-from engine.prompts.saved import kept_prompt, load_saved
+from kinmark.engine.api import open_prompts
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.engine.domain.prompt_card import PromptCard, PromptFileError
+from kinmark.engine.prompts import files
+from kinmark.engine.prompts.saved import kept_prompt, load_saved
 
 
 def card_for(model: Backbone, tensors: dict, **changes) -> PromptCard:

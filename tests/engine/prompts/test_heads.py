@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import open_prompts
-from engine.backbones.backbone import Backbone
-from engine.backbones.prompt import ConditionalPrompt
-from engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
-from engine.domain.prompt_card import PromptFileError
-from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.heads import ClipHead, DinoHead, open_head
-from engine.prompts.saved import load_saved
+from kinmark.engine.api import open_prompts
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.prompt import ConditionalPrompt
+from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.domain.prompt_card import PromptFileError
+from kinmark.engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from kinmark.engine.prompts.heads import ClipHead, DinoHead, open_head
+from kinmark.engine.prompts.saved import load_saved
 from tests.engine.prompts.test_dino import make_dino
 
 WIDTH = 24
@@ -70,7 +70,7 @@ def test_a_head_checkpoint_makes_prompts(
     made = prompt.for_images(*pictures) if pair else prompt.for_images(pictures[0])
     vectors = source.patches(pictures)
     assert vectors.shape == (2, WIDTH)
-    from engine.prompts.sequence import sequence_frame
+    from kinmark.engine.prompts.sequence import sequence_frame
 
     with torch.no_grad():
         tokens = module(vectors[:1], vectors[1:] if pair else None)

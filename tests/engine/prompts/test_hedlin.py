@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.backbones.attention import AttentionTap
-from engine.backbones.backbone import Backbone
-from engine.domain.errors import OperationCancelled
-from engine.domain.progress import CancelToken
-from engine.prompts import hedlin
-from engine.prompts.attention_target import (
+from kinmark.engine.backbones.attention import AttentionTap
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.errors import OperationCancelled
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.prompts import hedlin
+from kinmark.engine.prompts.attention_target import (
     HedlinConfig,
     argmax_xy,
     attention_loss,

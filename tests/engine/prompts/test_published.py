@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.api import open_prompts
-from engine.backbones.backbone import Backbone
-from engine.backbones.prompt import ConditionalPrompt
-from engine.domain.errors import UserInputError
-from engine.domain.prompt_card import PromptFileError
-from engine.features import dino as dino_module
-from engine.prompts.cpm import ConditionalPromptModule, CPMConfig
-from engine.prompts.files import read_tensors
-from engine.prompts.saved import load_saved
-from engine.prompts.sequence import init_tokens, sequence_frame
+from kinmark.engine.api import open_prompts
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.backbones.prompt import ConditionalPrompt
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.prompt_card import PromptFileError
+from kinmark.engine.features import dino as dino_module
+from kinmark.engine.prompts.cpm import ConditionalPromptModule, CPMConfig
+from kinmark.engine.prompts.files import read_tensors
+from kinmark.engine.prompts.saved import load_saved
+from kinmark.engine.prompts.sequence import init_tokens, sequence_frame
 from tests.engine.prompts.test_dino import make_dino
 
 

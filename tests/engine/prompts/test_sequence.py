@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.backbones.backbone import Backbone
-from engine.domain.errors import UserInputError
-from engine.domain.geometry import rescale_corner_aligned
-from engine.prompts.sequence import init_tokens, sequence_frame
-from engine.tuning.loss import correspondence_loss
+from kinmark.engine.backbones.backbone import Backbone
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.geometry import rescale_corner_aligned
+from kinmark.engine.prompts.sequence import init_tokens, sequence_frame
+from kinmark.engine.tuning.loss import correspondence_loss
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.regions.categories import CLEAR, HERE, HERE_IN_DOUBT, CategoryCells, PhotoCells, Whitening
+from kinmark.engine.regions.categories import CLEAR, HERE, HERE_IN_DOUBT, CategoryCells, PhotoCells, Whitening
 
 RED, BLUE, GREEN = (220, 30, 30), (30, 60, 220), (40, 200, 60)
 SIDE, CELLS = 200, 10

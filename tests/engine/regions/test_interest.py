@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from engine.regions.interest import RATIO, agreeing_points, agreeing_votes, distinctive_points, interest_points
+from kinmark.engine.regions.interest import RATIO, agreeing_points, agreeing_votes, distinctive_points, interest_points
 
 ONES = np.ones((8, 8), np.float32)
 

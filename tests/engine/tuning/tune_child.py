@@ -10,9 +10,9 @@ def main(model: str, work: str, count: int, steps: int, through: str) -> None:
     """Tune on `count` drawn photos in `work`; a line per step, at the end the saved prompt's id."""
     import torch
 
-    from engine.api import EngineConfig, TuneRequest
-    from engine.session import EngineSession
-    from engine.tuning.job import tune_prompt
+    from kinmark.engine.api import EngineConfig, TuneRequest
+    from kinmark.engine.session import EngineSession
+    from kinmark.engine.tuning.job import tune_prompt
     from tests.support.labelled import SCHEMA, draw_exemplar
 
     torch.set_num_threads(1)

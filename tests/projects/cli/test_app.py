@@ -11,17 +11,17 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from engine.domain.errors import KnownError, OperationCancelled
-from projects.cli import app as app_module
-from projects.cli.app import COMMANDS, CommandRow, build_app, is_command, run
-from projects.cli.interrupt import cancellable
-from projects.cli.output import progress_bar
+from kinmark.engine.domain.errors import KnownError, OperationCancelled
+from kinmark.projects.cli import app as app_module
+from kinmark.projects.cli.app import COMMANDS, CommandRow, build_app, is_command, run
+from kinmark.projects.cli.interrupt import cancellable
+from kinmark.projects.cli.output import progress_bar
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_exists_and_explains_itself(name, capsys):
     row = COMMANDS[name]
-    target = getattr(importlib.import_module(f"projects.cli.{row.module}"), row.target)
+    target = getattr(importlib.import_module(f"kinmark.projects.cli.{row.module}"), row.target)
     assert isinstance(target, typer.Typer) or target.__doc__
     assert run([name, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out
@@ -105,7 +105,7 @@ def test_bugs_leave_a_report_and_1(monkeypatch, capsys, tmp_path):
 
 
 def test_progress_is_quiet_without_a_terminal(capsys):
-    from engine.domain.progress import Progress
+    from kinmark.engine.domain.progress import Progress
 
     with progress_bar(Progress("work", 3)) as progress:
         progress.step(3)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from projects.called_fine import FINE, with_fine
-from projects.cli.app import run
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.check import Finding
+from kinmark.projects.called_fine import FINE, with_fine
+from kinmark.projects.cli.app import run
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.check import Finding
 from tests.support.projects import make_project
 
 

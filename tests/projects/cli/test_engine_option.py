@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.paths import resources_dir
-from projects.cli.app import run
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.paths import resources_dir
+from kinmark.projects.cli.app import run
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from projects.cli.app import run
-from projects.formats import coco
+from kinmark.projects.cli.app import run
+from kinmark.projects.formats import coco
 from tests.support.datasets import sample_dataset
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.cli.app import run
+from kinmark.projects.cli.app import run
 from tests.engine.instances.conftest import BLUE, RED, draw
 from tests.support.toy_pipeline import make_toy_pipeline
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.cli.app import run
+from kinmark.projects.cli.app import run
 from tests.support.hub_server import hub_server
 from tests.support.toy_pipeline import make_toy_pipeline
 
@@ -86,7 +86,7 @@ def test_interrupt_keeps_what_came_and_the_next_call_resumes(pipeline_dir: Path,
     environment = {**os.environ, "KINMARK_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
     part = tmp_path / "home" / "data" / "models" / ".download-sd15" / (unet + ".part")
     with hub_server(pipeline_dir) as (endpoint, state):
-        command = [sys.executable, "-m", "desktop.main", "models", "download", "sd15", "--accept-licence", "--json"]
+        command = [sys.executable, "-m", "kinmark.desktop.main", "models", "download", "sd15", "--accept-licence", "--json"]
         command += ["--endpoint", endpoint]
         state.slow.add(unet)
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

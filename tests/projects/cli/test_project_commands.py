@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from projects.cli import project_commands
-from projects.cli.app import run
-from projects.cli.project_commands import parse_schema
-from projects.project import Project
+from kinmark.projects.cli import project_commands
+from kinmark.projects.cli.app import run
+from kinmark.projects.cli.project_commands import parse_schema
+from kinmark.projects.project import Project
 from tests.support.projects import keypoint_proposal
 
 

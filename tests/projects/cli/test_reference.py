@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from projects.cli.reference import reference
+from kinmark.projects.cli.reference import reference
 
 
 def test_the_page_is_what_the_commands_say(repository):
     page = (repository / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
-    assert page == reference(), "run: python -m projects.cli.reference > docs/reference/commands.md"
+    assert page == reference(), "run: python -m kinmark.projects.cli.reference > docs/reference/commands.md"
 
 
 def test_every_option_explains_itself():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from engine.domain.keypoints import KeypointSchema
-from projects.cli.app import run
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.cli.app import run
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
 
 
 @pytest.fixture

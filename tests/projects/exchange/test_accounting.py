@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import ImportFileError
-from projects.cli.app import run
-from projects.project import Project
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.projects.cli.app import run
+from kinmark.projects.project import Project
 from tests.support.exchange import coco, cvat, labelme, photo, places, shape, take_in, write_json, yolo
 
 POSE = "kpt_shape: [2, 3]\nnames: [dog]"

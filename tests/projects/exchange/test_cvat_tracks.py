@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.domain.errors import ImportFileError
-from projects.project import Project
-from projects.videos import FrameChoice, add_clip
-from projects.workflows.exporting import project_dataset
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.projects.project import Project
+from kinmark.projects.videos import FrameChoice, add_clip
+from kinmark.projects.workflows.exporting import project_dataset
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.exchange import photo, places, take_in
 
 LABELS = (

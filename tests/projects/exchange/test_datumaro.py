@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from projects.formats import coco
+from kinmark.projects.formats import coco
 from tests.support.datasets import sample_dataset
 
 PYTHON = os.environ.get("KINMARK_DATUMARO", "")

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from engine.domain.errors import ImportFileError
-from projects.formats.label_studio_read import decode_brush
-from projects.formats.label_studio_write import encode_brush
-from projects.formats.registry import get_format
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.projects.formats.label_studio_read import decode_brush
+from kinmark.projects.formats.label_studio_write import encode_brush
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.datasets import sample_dataset
 from tests.support.exchange import labelme, photo, places, shape, take_in, write_json
 

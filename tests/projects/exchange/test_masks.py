@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.domain.errors import ImportFileError, UserInputError
-from engine.domain.masks import MaskRLE
-from projects.formats.registry import get_format
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.formats.registry import get_format
 from tests.support.datasets import sample_dataset
 from tests.support.exchange import photo, take_in
 
@@ -51,7 +51,7 @@ def test_numbers_are_instances_and_the_first_folder_the_category(photos: Path, p
 
 
 def test_one_category_given_by_hand(photos: Path) -> None:
-    from projects.formats.base import ReadOptions
+    from kinmark.projects.formats.base import ReadOptions
 
     _mask(photos / "m" / "sub" / "b.png", _two(9, 9))
     got = take_in(photos, "m", "masks", photos="in", read=ReadOptions(category="seal"))

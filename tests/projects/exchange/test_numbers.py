@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.errors import ImportFileError
+from kinmark.engine.domain.errors import ImportFileError
 from tests.support.exchange import coco, cvat, photo, places, take_in, write_json, yolo
 
 POSE = "kpt_shape: [{0}, {1}]\nnames: [dog]"
@@ -54,7 +54,7 @@ def test_a_bad_line_is_left_out_alone(tmp_path: Path) -> None:
 def test_label_files_without_a_photo_and_photos_without_labels_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.imaging.reads_heic", lambda: False)
+    monkeypatch.setattr("kinmark.engine.imaging.reads_heic", lambda: False)
     row = "0 0.5 0.5 0.4 0.4 0.10 0.20 2 0.30 0.40 1\n"
     folder = yolo(tmp_path / "set", [row.strip()], POSE.format(2, 3))
     photo(folder / "images" / "b.png", seed=1)
@@ -273,10 +273,10 @@ def test_the_same_checks_for_every_reader(tmp_path: Path) -> None:
 def test_damaged_instances_of_any_reader_are_refused_or_left_out_alone() -> None:
     from pathlib import PurePosixPath
 
-    from engine.domain.keypoints import KeypointSchema, Visibility
-    from engine.domain.masks import MaskRLE
-    from projects.formats.base import ReadOptions
-    from projects.formats.dataset import (
+    from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+    from kinmark.engine.domain.masks import MaskRLE
+    from kinmark.projects.formats.base import ReadOptions
+    from kinmark.projects.formats.dataset import (
         Dataset,
         DatasetCategory,
         DatasetImage,
@@ -284,7 +284,7 @@ def test_damaged_instances_of_any_reader_are_refused_or_left_out_alone() -> None
         DatasetKeypoint,
         Report,
     )
-    from projects.formats.finish import finish
+    from kinmark.projects.formats.finish import finish
 
     bad = [
         DatasetInstance("x", {}, (0.0, 0.0, float("nan"), 5.0)),
@@ -344,9 +344,9 @@ def test_confidences_of_labels_are_said_to_be_lost(tmp_path: Path) -> None:
 
 
 def test_a_heic_photo_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.domain.errors import UnreadableImageError
+    from kinmark.engine.domain.errors import UnreadableImageError
 
-    monkeypatch.setattr("engine.imaging.reads_heic", lambda: False)
+    monkeypatch.setattr("kinmark.engine.imaging.reads_heic", lambda: False)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 50)
     coco(tmp_path / "in" / "c.json", ["a.heic"])
@@ -356,10 +356,10 @@ def test_a_heic_photo_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_equal_lines_of_a_yolo_export_are_said(tmp_path: Path) -> None:
-    from projects.images import add_paths
-    from projects.project import Project
-    from projects.workflows.exporting import ExportOptions, export_project
-    from projects.workflows.importing import ImportOptions, import_file
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.exporting import ExportOptions, export_project
+    from kinmark.projects.workflows.importing import ImportOptions, import_file
     from tests.support.exchange import labelme, shape
 
     photo(tmp_path / "in" / "a.png")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.domain.errors import UnreadableImageError, UserInputError
-from engine.imaging import is_cut_off, load_image
-from projects.cli.app import run
-from projects.images import add_paths, check_files
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project, preview_export
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
+from kinmark.engine.imaging import is_cut_off, load_image
+from kinmark.projects.cli.app import run
+from kinmark.projects.images import add_paths, check_files
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.exchange import coco, photo, places, take_in, yolo
 
 RED = [10.25, 5.25, 2, 20.5, 20.5, 2]
@@ -123,7 +123,7 @@ def test_a_cut_off_photo_is_noticed_at_every_door(tmp_path: Path, capsys: pytest
         _cut(later, 0.5)
         [damaged] = check_files(project).cut_off
         for format_ in ("yolo-seg", "voc", "coco"):
-            from projects.formats.base import WriteOptions
+            from kinmark.projects.formats.base import WriteOptions
 
             report = export_project(
                 project, tmp_path / format_, ExportOptions(format_, write=WriteOptions(copy_images=True))
@@ -146,7 +146,7 @@ def test_float_pictures_are_not_black(tmp_path: Path) -> None:
 
 
 def test_pages_and_kinds_that_are_not_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.imaging.reads_heic", lambda: False)
+    monkeypatch.setattr("kinmark.engine.imaging.reads_heic", lambda: False)
     pages = [Image.fromarray(np.full((20, 30), 40 * i, np.uint8)) for i in range(5)]
     folder = tmp_path / "in"
     folder.mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.cli.app import run
+from kinmark.projects.cli.app import run
 from tests.support.exchange import coco, labelme, photo, places, shape, take_in
 
 
@@ -107,10 +107,10 @@ def test_a_pointer_opens_nothing_outside_the_project_and_the_folders_of_the_labe
 
 def test_names_that_are_allowed_come_back(tmp_path: Path) -> None:
     """`a:b.png` is no drive, a line break no separator; the exports that name photos read what they wrote."""
-    from projects.images import add_paths
-    from projects.project import Project
-    from projects.workflows.exporting import ExportOptions, export_project
-    from projects.workflows.importing import ImportOptions, import_file
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
+    from kinmark.projects.workflows.exporting import ExportOptions, export_project
+    from kinmark.projects.workflows.importing import ImportOptions, import_file
 
     names = ["a:b.png", "new\nline.png", "back\\slash.png", "tail .png", "#%25&'!.png"]
     for number, name in enumerate(names):
@@ -126,8 +126,8 @@ def test_names_that_are_allowed_come_back(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_listed_and_the_others_are_added(tmp_path: Path) -> None:
     import os
 
-    from projects.images import add_paths
-    from projects.project import Project
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
 
     photo(tmp_path / "in" / "ok.png")
     odd = os.fsencode(photo(tmp_path / "in" / "odd.png", seed=1).parent) + b"/caf\xe9.png"

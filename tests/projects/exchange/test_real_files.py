@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project, project_dataset
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project, project_dataset
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 
 REAL = ("coco/test_coco", "animalpose/test_animalpose", "ap10k/test_ap10k", "macaque/test_macaque", "zebra/test_zebra")
 

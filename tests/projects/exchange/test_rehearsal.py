@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from projects.cli.app import run
-from projects.formats.registry import FORMATS
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewInstance, NewKeypoint
-from projects.workflows.exporting import ExportOptions, export_project, preview_export
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.cli.app import run
+from kinmark.projects.formats.registry import FORMATS
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewInstance, NewKeypoint
+from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export
 from tests.support.exchange import photo
 
 WRITABLE = [name for name, spec in FORMATS.items() if spec.writes and not spec.optional]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import ImportFileError
-from projects.formats.registry import get_format
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import ImportFileError
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.exchange import cvat, labelme, photo, places, shape, take_in
 
 BOX = '<box label="{0}" occluded="0" xtl="{1}" ytl="{2}" xbr="{3}" ybr="{4}" z_order="0" {5}>{6}</box>'
@@ -198,8 +198,8 @@ RING = [10.5, 10.25, 80.0, 12.0, 70.75, 60.0, 20.0, 50.5]
     ("name", "file"), [("labelme", ""), ("cvat", "annotations.xml"), ("coco", "annotations.json"), ("yolo-seg", "")]
 )
 def test_an_outline_of_four_points_comes_back_as_four_points(tmp_path: Path, name: str, file: str) -> None:
-    from projects.images import add_paths
-    from projects.project import Project
+    from kinmark.projects.images import add_paths
+    from kinmark.projects.project import Project
 
     points = list(zip(RING[::2], RING[1::2], strict=True))
     labelme(tmp_path / "in" / "a.json", [shape("car", "polygon", points)])
@@ -220,8 +220,8 @@ def test_a_changed_mask_goes_out_as_pixels(tmp_path: Path) -> None:
 
     import numpy as np
 
-    from engine.domain.masks import MaskRLE
-    from projects.formats.outlines import outline_of
+    from kinmark.engine.domain.masks import MaskRLE
+    from kinmark.projects.formats.outlines import outline_of
 
     labelme(tmp_path / "in" / "a.json", [shape("car", "polygon", [(10, 10), (40, 10), (40, 30)])])
     [instance] = take_in(tmp_path, "in/a.json", "labelme").instances
@@ -232,7 +232,7 @@ def test_a_changed_mask_goes_out_as_pixels(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_labelme_files_may_hold_other_json_and_two_files_of_one_photo(tmp_path: Path) -> None:
-    from projects.project import Project
+    from kinmark.projects.project import Project
 
     labelme(tmp_path / "in" / "a.json", [shape("x", "rectangle", [(1, 1), (5, 5)])])
     labelme(tmp_path / "in" / "more.json", [shape("x", "rectangle", [(11, 1), (15, 5)])])

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.domain.errors import ImportFileError, KnownError
-from engine.domain.keypoints import Visibility
-from projects.formats.registry import get_format
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import ImportFileError, KnownError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.datasets import sample_dataset
 from tests.support.exchange import coco, photo, places, take_in
 
@@ -119,8 +119,8 @@ def test_frames_of_clips_go_out_as_such(tmp_path: Path) -> None:
     import cv2
     import sleap_io as sio
 
-    from projects.store.inputs import NewInstance, NewKeypoint
-    from projects.videos import add_clip, parse_choice
+    from kinmark.projects.store.inputs import NewInstance, NewKeypoint
+    from kinmark.projects.videos import add_clip, parse_choice
 
     clip = tmp_path / "c.avi"
     writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (64, 48))
@@ -128,7 +128,7 @@ def test_frames_of_clips_go_out_as_such(tmp_path: Path) -> None:
         writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
     writer.release()
     with Project.create(tmp_path / "p.kinmark") as project:
-        from engine.domain.keypoints import KeypointSchema
+        from kinmark.engine.domain.keypoints import KeypointSchema
 
         add_clip(project, clip, parse_choice("list=4,7"))
         [category] = project.operations.add_category("fly", KeypointSchema(("head",))).ids

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import ImportFileError, UserInputError
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project, preview_export
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.exchange import coco, photo, places, take_in
 
 TPS = """LM=3

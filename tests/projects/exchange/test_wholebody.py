@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.domain.errors import ImportFileError, UserInputError
-from projects.formats.recognise import recognise
-from projects.formats.registry import get_format
-from projects.formats.schemas import COCO_PERSON
-from projects.formats.wholebody import NAMES, PARTS, schema
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project
-from projects.workflows.importing import ImportOptions, import_file
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
+from kinmark.projects.formats.recognise import recognise
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.formats.schemas import COCO_PERSON
+from kinmark.projects.formats.wholebody import NAMES, PARTS, schema
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.exchange import coco, photo, take_in, write_json
 
 

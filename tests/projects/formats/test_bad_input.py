@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.domain.errors import AppError, ImportFileError
-from projects.formats import coco
-from projects.formats.base import ReadOptions
-from projects.formats.registry import get_format
+from kinmark.engine.domain.errors import AppError, ImportFileError
+from kinmark.projects.formats import coco
+from kinmark.projects.formats.base import ReadOptions
+from kinmark.projects.formats.registry import get_format
 from tests.support.datasets import sample_dataset
 
 Change = Callable[[dict[str, Any]], object]

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from projects.formats import coco
-from projects.formats.base import WriteOptions
-from projects.formats.coco_write import assign_ids, choose_frame
-from projects.formats.dataset import Dataset, DatasetInstance
+from kinmark.projects.formats import coco
+from kinmark.projects.formats.base import WriteOptions
+from kinmark.projects.formats.coco_write import assign_ids, choose_frame
+from kinmark.projects.formats.dataset import Dataset, DatasetInstance
 from tests.support.coco_shapes import SHAPES, write_shape
 from tests.support.datasets import datasets, sample_dataset
 

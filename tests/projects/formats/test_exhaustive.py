@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
-from projects.formats.registry import FORMATS, get_format
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
-from projects.workflows.importing import ImportOptions, import_file
-from projects.workflows.merging import merge_project
+from kinmark.projects.formats.registry import FORMATS, get_format
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
+from kinmark.projects.workflows.importing import ImportOptions, import_file
+from kinmark.projects.workflows.merging import merge_project
 from tests.support.herd import animals, make_herd, make_project
 
 

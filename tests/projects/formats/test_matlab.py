@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from projects.formats.matlab import MatlabError, read_arrays
+from kinmark.projects.formats.matlab import MatlabError, read_arrays
 
 KPS = np.array([[12.5, 7.0], [np.nan, np.nan], [300.25, -1.0]])
 

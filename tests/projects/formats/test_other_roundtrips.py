@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import mask_iou
-from projects.formats.base import WriteOptions
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, DatasetKeypoint
-from projects.formats.registry import FORMATS, get_format
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import mask_iou
+from kinmark.projects.formats.base import WriteOptions
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.registry import FORMATS, get_format
 from tests.support.datasets import datasets, sample_dataset, write_picture
 
 

@@ -14,11 +14,11 @@ import yaml
 from PIL import Image
 from scipy.io import loadmat
 
-from engine.domain.keypoints import KeypointSchema, Visibility
-from projects.formats.base import WriteOptions
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
-from projects.formats.registry import get_format
-from projects.formats.spair_names import VOC_CLASSES
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.projects.formats.base import WriteOptions
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.formats.spair_names import VOC_CLASSES
 from tests.support.datasets import sample_dataset, write_picture
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from projects.formats.recognise import recognise
-from projects.formats.registry import FORMATS
+from kinmark.projects.formats.recognise import recognise
+from kinmark.projects.formats.registry import FORMATS
 from tests.support.datasets import sample_dataset, write_picture
 
 READ_BACK = [n for n, s in FORMATS.items() if n not in ("pf-willow", "coco-wholebody") and s.reads and not s.optional]

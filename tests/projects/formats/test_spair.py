@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema, Visibility
-from projects.formats import spair
-from projects.formats.base import WriteOptions
-from projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
-from projects.formats.spair_names import StemMaker, category_names
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.projects.formats import spair
+from kinmark.projects.formats.base import WriteOptions
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.spair_names import StemMaker, category_names
 from tests.support.datasets import sample_dataset, write_picture
 from tests.support.spair_readers import READERS, geoaware_reader, layout_reader, sd4match_reader
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.masks import MaskRLE
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
-from engine.domain.runspec import RunSpec
-from projects.images import add_paths
-from projects.project import Project
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import OperationCancelled, ProjectError
-from engine.domain.keypoints import KeypointSchema
-from engine.domain.progress import CancelToken
-from projects.project import Project
-from projects.store.inputs import NewImage, NewKeypoint
-from projects.store.operations import base
-from projects.store.queries.images import ImageFilter
+from kinmark.engine.domain.errors import OperationCancelled, ProjectError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewImage, NewKeypoint
+from kinmark.projects.store.operations import base
+from kinmark.projects.store.queries.images import ImageFilter
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.errors import BugError, UserInputError
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from projects.project import Project
-from projects.store.database import DATABASE_NAME
-from projects.store.inputs import NewImage, NewInstance, NewKeypoint, keypoints_of
+from kinmark.engine.domain.errors import BugError, UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
+from kinmark.projects.project import Project
+from kinmark.projects.store.database import DATABASE_NAME
+from kinmark.projects.store.inputs import NewImage, NewInstance, NewKeypoint, keypoints_of
 from tests.support.projects import SIZE_WH, a_mask, add_images, dump, keypoint_proposal, make_project
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.keypoints import KeypointSchema
-from projects.project import DATABASE_NAME, Project
-from projects.store.inputs import NewKeypoint
-from projects.store.queries import ImageFilter
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.project import DATABASE_NAME, Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.store.queries import ImageFilter
 from tests.support.projects import make_project
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.errors import UserInputError
-from engine.domain.masks import MaskRLE
-from projects.project import Project
-from projects.review import QueueOptions, review_order
-from projects.store.inputs import NewKeypoint
-from projects.store.queries import ImageFilter
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.projects.project import Project
+from kinmark.projects.review import QueueOptions, review_order
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.store.queries import ImageFilter
 from tests.support.projects import SIZE_WH, keypoint_proposal, make_project, mask_proposal
 
 

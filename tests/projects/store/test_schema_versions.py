@@ -11,12 +11,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from engine.domain.errors import ProjectError
-from projects.project import Project
-from projects.store import backup, history, migrate
-from projects.store.database import APPLICATION_ID, DATABASE_NAME
-from projects.store.history import TABLE_NUMBERS, UNDO_VALUES, logged_columns, logged_tables
-from projects.store.models import Base
+from kinmark.engine.domain.errors import ProjectError
+from kinmark.projects.project import Project
+from kinmark.projects.store import backup, history, migrate
+from kinmark.projects.store.database import APPLICATION_ID, DATABASE_NAME
+from kinmark.projects.store.history import TABLE_NUMBERS, UNDO_VALUES, logged_columns, logged_tables
+from kinmark.projects.store.models import Base
 
 RELEASED = sorted((Path(__file__).parents[2] / "fixtures" / "projects").glob("v*.kinmark"))
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.api import MAX_INSTANCES
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from projects.places import LEARNED_LEAST, instance_limit, taken_places
-from projects.project import Project
-from projects.several import checked_instances
-from projects.store import migrate
-from projects.store.database import DATABASE_NAME
-from projects.store.inputs import InstancePart, NewInstance, NewKeypoint
-from projects.store.queries import ImageFilter
+from kinmark.engine.api import MAX_INSTANCES
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.projects.places import LEARNED_LEAST, instance_limit, taken_places
+from kinmark.projects.project import Project
+from kinmark.projects.several import checked_instances
+from kinmark.projects.store import migrate
+from kinmark.projects.store.database import DATABASE_NAME
+from kinmark.projects.store.inputs import InstancePart, NewInstance, NewKeypoint
+from kinmark.projects.store.queries import ImageFilter
 from tests.support.projects import SPEC, a_mask, dump, make_project, mask_proposal
 
 RELEASED = Path(__file__).parents[2] / "fixtures" / "projects"

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import AppError, BugError, ProjectError, UserInputError
-from projects.project import Project
-from projects.store import backup, migrate
-from projects.store.database import DATABASE_NAME
+from kinmark.engine.domain.errors import AppError, BugError, ProjectError, UserInputError
+from kinmark.projects.project import Project
+from kinmark.projects.store import backup, migrate
+from kinmark.projects.store.database import DATABASE_NAME
 from tests.support.projects import add_images, dump, make_project
 
 _HOLD = """
 import sys, time
-from projects.project import Project
+from kinmark.projects.project import Project
 with Project.open(sys.argv[1]) as project:
     print("open", flush=True)
     sys.stdin.readline()
@@ -268,7 +268,7 @@ def test_a_clock_that_runs_backwards_changes_nothing(folder: Path, monkeypatch: 
                 return datetime(1999, 1, 1, tzinfo=tz)
 
         monkeypatch.setattr(backup, "datetime", Past)
-        monkeypatch.setattr("projects.store.operations.base.datetime", Past)
+        monkeypatch.setattr("kinmark.projects.store.operations.base.datetime", Past)
         add_images(project, 1, start=77)
         second = project.back_up()
         assert backup.backups_of(folder)[0] == second != first
@@ -378,8 +378,8 @@ def test_closing_twice_and_use_after_closing(folder: Path) -> None:
 
 
 def test_a_large_project_is_checked_after_a_crash_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from projects import opening
-    from projects.store import inspection
+    from kinmark.projects import opening
+    from kinmark.projects.store import inspection
 
     monkeypatch.setattr(opening, "ALWAYS_CHECKED", 0)
     checks: list[str] = []

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.domain.texts import Text
-from projects.project import Project
-from projects.store import database, undo
-from projects.store.database import DATABASE_NAME
+from kinmark.engine.domain.texts import Text
+from kinmark.projects.project import Project
+from kinmark.projects.store import database, undo
+from kinmark.projects.store.database import DATABASE_NAME
 from tests.support.projects import RandomWork, add_images, dump, keypoint_proposal, make_project
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.check import measure
 from benchmarks.planted import KINDS, plant
-from engine.paths import resources_dir
-from projects.store.inputs import NewKeypoint
-from projects.workflows.check import CheckOptions, check
+from kinmark.engine.paths import resources_dir
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.check import CheckOptions, check
 
 SAMPLES = resources_dir() / "samples"
 DATA = json.loads((SAMPLES / "annotations.json").read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def _triples(annotation: dict[str, list[float]]) -> list[tuple[float, ...]]:
 
 def test_duplicates_of_a_crowd_are_found_by_the_similarity_of_places(tmp_path: Path) -> None:
     """Forty animals in a photo: the two that are labelled twice are found, neighbours that overlap are not."""
-    from projects.called_fine import split_fine, with_fine
+    from kinmark.projects.called_fine import split_fine, with_fine
     from tests.support.projects import make_project
 
     shape = np.array([(0, 0), (8, -5), (8, 5), (20, 0)], float)

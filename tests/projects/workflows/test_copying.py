@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.api import MatchRequest, MatchResult
-from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
-from engine.domain.progress import CancelToken, Progress
-from projects.store.inputs import NewKeypoint
-from projects.workflows.copying import copy_instances
+from kinmark.engine.api import MatchRequest, MatchResult
+from kinmark.engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
+from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.copying import copy_instances
 from tests.support.projects import SPEC, make_project
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine.domain.errors import AppError, UserInputError
-from projects.workflows.demo import own_photos
-from projects.workflows.demo.truth import exemplar_image, instance_of
+from kinmark.engine.domain.errors import AppError, UserInputError
+from kinmark.projects.workflows.demo import own_photos
+from kinmark.projects.workflows.demo.truth import exemplar_image, instance_of
 
 
 def document(photos: int = 3, keypoints: tuple[str, ...] = ("nose", "tail"), folder: str = "") -> dict[str, Any]:

@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import Calibration, Descriptor, TargetFailure
-from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import MaskProposal
-from engine.domain.runspec import RunSpec
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewInstance
-from projects.workflows import find as find_module
-from projects.workflows.find import FindSweep, find, options_of
-from projects.workflows.find_plan import FindOptions, ReferenceSpec
-from projects.workflows.identities import export_identities, split_by_images
-from projects.workflows.index import shortlist, update_index
-from projects.workflows.kept import kept_job, kept_jobs
+from kinmark.engine.api import Calibration, Descriptor, TargetFailure
+from kinmark.engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import MaskProposal
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewInstance
+from kinmark.projects.workflows import find as find_module
+from kinmark.projects.workflows.find import FindSweep, find, options_of
+from kinmark.projects.workflows.find_plan import FindOptions, ReferenceSpec
+from kinmark.projects.workflows.identities import export_identities, split_by_images
+from kinmark.projects.workflows.index import shortlist, update_index
+from kinmark.projects.workflows.kept import kept_job, kept_jobs
 
 WIDTH, HEIGHT = 40, 30
 
@@ -225,7 +225,7 @@ def test_the_index_follows_the_collection(project):
     assert update_index(project, engine).added == 8
     assert update_index(project, engine).added == 0
     three = project.queries.image_named("p3.png")
-    from engine.api import Reference
+    from kinmark.engine.api import Reference
 
     assert shortlist(project, engine, [Reference(three.image_input)], 1) == [three.id]
     project.operations.remove_images([three.id])

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.errors import ImportFileError, OperationCancelled, UserInputError
-from engine.domain.masks import MaskRLE
-from engine.domain.progress import CancelToken
-from projects.formats import coco
-from projects.formats.base import WriteOptions
-from projects.formats.dataset import Dataset
-from projects.formats.registry import get_format
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
-from projects.workflows.importing import ImportOptions, import_file, preview
+from kinmark.engine.domain.errors import ImportFileError, OperationCancelled, UserInputError
+from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.projects.formats import coco
+from kinmark.projects.formats.base import WriteOptions
+from kinmark.projects.formats.dataset import Dataset
+from kinmark.projects.formats.registry import get_format
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
+from kinmark.projects.workflows.importing import ImportOptions, import_file, preview
 from tests.support.coco_shapes import SHAPES, write_shape
 from tests.support.datasets import sample_dataset, write_picture
 from tests.support.spair_readers import READERS, sd4match_reader

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from engine.api import open_engine
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.masks import MaskOptions, propose_masks
+from kinmark.engine.api import open_engine
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.masks import MaskOptions, propose_masks
 
 WORMS = (20, 70)
 

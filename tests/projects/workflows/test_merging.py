@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import KeypointSchema
-from projects.cli.app import run
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewInstance, NewKeypoint
-from projects.workflows.merging import merge_project, preview_merge
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.cli.app import run
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewInstance, NewKeypoint
+from kinmark.projects.workflows.merging import merge_project, preview_merge
 from tests.support.exchange import photo
 from tests.support.projects import dump
 

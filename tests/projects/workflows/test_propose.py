@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import FIRST_LOOK, Calibration, CategoryAnswer, MatchSettings, SettingsChoice, TargetFailure
-from engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
-from engine.domain.keypoints import KeypointSchema, Visibility
-from engine.domain.progress import CancelToken
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from engine.domain.runspec import RunSpec
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
-from projects.workflows.propose import Pace, ProposeSweep, options_of, propose
-from projects.workflows.propose_all import needing_proposals, sweep_outcome
-from projects.workflows.propose_options import ProposeOptions
-from projects.workflows.propose_plan import keypoint_map
+from kinmark.engine.api import FIRST_LOOK, Calibration, CategoryAnswer, MatchSettings, SettingsChoice, TargetFailure
+from kinmark.engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
+from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
+from kinmark.projects.workflows.propose import Pace, ProposeSweep, options_of, propose
+from kinmark.projects.workflows.propose_all import needing_proposals, sweep_outcome
+from kinmark.projects.workflows.propose_options import ProposeOptions
+from kinmark.projects.workflows.propose_plan import keypoint_map
 
 CHOSEN = MatchSettings("nn", 1, 1, False, 0.5, "max", 0.0, 0.0)
 
@@ -182,7 +182,7 @@ def test_few_targets_take_their_statistics_from_the_whole_collection(project, mo
     [request] = engine.requests
     assert [t.image.path.name for t in request.targets] == ["p2.png"]
     assert [i.path.name for i in request.statistics_images] == ["p1.png", "p2.png", "p3.png", "p4.png"]
-    monkeypatch.setattr("projects.workflows.propose_plan.COLLECTION", 2)
+    monkeypatch.setattr("kinmark.projects.workflows.propose_plan.COLLECTION", 2)
     propose(project, engine, ProposeOptions(image_ids=(project.image_ids[2],)))
     assert [i.path.name for i in engine.requests[-1].collection] == ["p1.png", "p3.png"]
 
@@ -305,7 +305,7 @@ def test_every_incomplete_animal_of_a_photo_is_completed_in_one_sweep(project):
 
 
 def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
-    monkeypatch.setattr("projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
+    monkeypatch.setattr("kinmark.projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
     _label(project, 0)
     engine = PlacingEngine()
     propose(project, engine)
@@ -365,7 +365,7 @@ def test_a_lost_exemplar_photo_is_named(project):
 
 
 def test_a_first_look_leaves_what_waits_alone_and_does_not_calibrate(project, monkeypatch):
-    monkeypatch.setattr("projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
+    monkeypatch.setattr("kinmark.projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
     _label(project, 0)
 
     class Looking(PlacingEngine):
@@ -500,7 +500,7 @@ def test_jobs_of_one_kind_about_the_same_replace_each_other_and_are_forgotten(pr
 def test_a_photo_that_got_more_answers_keeps_them_together():
     from types import SimpleNamespace
 
-    from projects.workflows.batches import Answers
+    from kinmark.projects.workflows.batches import Answers
 
     given = [SimpleNamespace(image_id=name, n=n) for n, name in enumerate(("1", "1", "3", "4", "4", "4"))]
     answers = Answers(iter(given))

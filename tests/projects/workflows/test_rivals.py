@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.domain.keypoints import KeypointSchema
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import ProposeOptions, propose
-from projects.workflows.rivals import rival_of, rival_schema
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.propose import ProposeOptions, propose
+from kinmark.projects.workflows.rivals import rival_of, rival_schema
 from tests.projects.workflows.test_propose import PlacingEngine
 
 NAMES = ("wrist", "left_thumb", "left_index")

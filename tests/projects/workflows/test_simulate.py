@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.api import Calibration, DecisionRecord, MatchSettings, ProposeRequest, SettingsChoice
-from engine.domain.errors import UserInputError
-from engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
-from engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
-from engine.domain.runspec import RunSpec
-from projects.workflows.annotator import SimulateOptions, count_actions
-from projects.workflows.simulate import simulate
+from kinmark.engine.api import Calibration, DecisionRecord, MatchSettings, ProposeRequest, SettingsChoice
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema, Visibility
+from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals
+from kinmark.engine.domain.runspec import RunSpec
+from kinmark.projects.workflows.annotator import SimulateOptions, count_actions
+from kinmark.projects.workflows.simulate import simulate
 
 SCHEMA = KeypointSchema(("a", "b", "c"))
 POINTS = np.array([[10.5, 10.5], [40.5, 12.5], [30.5, 30.5]])
@@ -163,7 +163,7 @@ def test_too_few_instances_is_said(tmp_path: Path) -> None:
 
 def test_groups_are_proposed_at_once_and_nobody_points(tmp_path: Path) -> None:
     """Three cats in each of four photos: one by hand, then two missing in its photo, nine in the others, one ghost a photo."""
-    from engine.domain.alike import is_taken
+    from kinmark.engine.domain.alike import is_taken
 
     places = np.array([[0.0, 0.0], [60.0, 0.0], [0.0, 60.0]])
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.domain.errors import UserInputError
-from projects.formats.splitting import assign_groups
-from projects.images import add_paths
-from projects.project import Project
-from projects.workflows.splits import assign_splits
+from kinmark.engine.domain.errors import UserInputError
+from kinmark.projects.formats.splitting import assign_groups
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.workflows.splits import assign_splits
 from tests.support.datasets import write_picture
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.api import CategoryAnswer, TargetFailure
-from engine.domain.errors import UnreadableImageError
-from engine.domain.keypoints import KeypointSchema
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.propose import Pace, ProposeOptions, ProposeSweep, propose
-from projects.workflows.telling_apart import left_out_text
+from kinmark.engine.api import CategoryAnswer, TargetFailure
+from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.propose import Pace, ProposeOptions, ProposeSweep, propose
+from kinmark.projects.workflows.telling_apart import left_out_text
 from tests.projects.workflows.test_propose import PlacingEngine
 
 NAMES = ("cat_0", "cat_1", "cat_2", "dog_0", "dog_1", "dog_2", "both_0", "eel_0")
@@ -140,7 +140,7 @@ def test_a_photo_that_cannot_be_read_is_left_to_the_sweep(project: Project) -> N
 
 
 def test_where_somebody_watches_photos_are_looked_at_a_few_ahead(project, monkeypatch):
-    monkeypatch.setattr("projects.workflows.propose.APART_AT_ONCE", 3)
+    monkeypatch.setattr("kinmark.projects.workflows.propose.APART_AT_ONCE", 3)
     engine, ids = KnowingEngine(), tuple(project.queries.image_ids())
     options = ProposeOptions("cat", image_ids=ids, other_kinds=False)
     sweep = ProposeSweep(project, engine, options, pace=Pace(100, 2))

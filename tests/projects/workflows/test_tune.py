@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.api import EngineConfig, open_engine, open_prompts
-from engine.domain.errors import OperationCancelled, UserInputError
-from engine.domain.progress import CancelToken
-from projects.cli.app import run
-from projects.images import add_paths
-from projects.project import Project
-from projects.store.inputs import NewKeypoint
-from projects.workflows.kept import kept_jobs
-from projects.workflows.propose import propose
-from projects.workflows.propose_options import ProposeOptions
-from projects.workflows.tune import TuneOptions, Tuning, discard, options_of, pending_images, tune, work_dir
+from kinmark.engine.api import EngineConfig, open_engine, open_prompts
+from kinmark.engine.domain.errors import OperationCancelled, UserInputError
+from kinmark.engine.domain.progress import CancelToken
+from kinmark.projects.cli.app import run
+from kinmark.projects.images import add_paths
+from kinmark.projects.project import Project
+from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.workflows.kept import kept_jobs
+from kinmark.projects.workflows.propose import propose
+from kinmark.projects.workflows.propose_options import ProposeOptions
+from kinmark.projects.workflows.tune import TuneOptions, Tuning, discard, options_of, pending_images, tune, work_dir
 from tests.support.labelled import SCHEMA, draw_exemplar
 from tests.support.toy_pipeline import make_toy_pipeline
 
@@ -188,7 +188,7 @@ def test_command_line(folder: Path, model: Path, tmp_path: Path, capsys) -> None
 
 
 def test_optimise_through_propose(folder: Path, model: Path, engine) -> None:
-    from engine.api import MatchSettings
+    from kinmark.engine.api import MatchSettings
 
     extra = {"steps": 2, "restarts": 2, "target_crops": 4}
     with Project.open(folder) as project:
@@ -215,7 +215,7 @@ def test_a_pair_prompt_serves_proposals(folder: Path, model: Path, engine) -> No
 
 
 def test_a_pair_prompt_serves_free_matching(folder: Path, model: Path, engine) -> None:
-    from engine.api import MatchRequest, Target
+    from kinmark.engine.api import MatchRequest, Target
 
     with Project.open(folder) as project:
         options = _options(model, kind="conditional", propose_again=False, settings={**QUICK, "condition": "pair"})
