@@ -56,7 +56,9 @@ RUNS: tuple[Run, ...] = (
     Run("index", small=("--photos", "500")),
     Run("growth", small=("--images", "200", "400", "--parts", "store")),
     Run("leaving", small=("--repeat", "1")),
-    Run("gui_latency", small=("--images", "20", "--seconds", "3", "--big", "200", "--pending", "200", "--only", "bulk")),
+    Run(
+        "gui_latency", small=("--images", "20", "--seconds", "3", "--big", "200", "--pending", "200", "--only", "bulk")
+    ),
     Run("large_input", small=("--files", "200", "--side", "1200x850")),
     # Compiled blocks and half precision are rows of their own here.
     Run("extraction", ("--backbones", "sd15,sd21,embedded", "--compile"), ("--backbones", "embedded", "--repeat", "1")),
@@ -67,7 +69,7 @@ RUNS: tuple[Run, ...] = (
     Run("tune", ("--part", "speed"), None, "tune-speed"),
     Run("check", small=("--plain", "--seeds", "1")),
     *(_gpu(backbone, side) for backbone in ("sd15", "sd21") for side in (512, 768)),
-)  # fmt: skip
+)
 """Short ones first: an interrupted run has most of them."""
 
 
@@ -95,9 +97,14 @@ def execute(run: Run, out: Path, *, small: bool) -> Outcome:
         file.flush()
         try:
             code = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, timeout=SMALL_LIMIT_S if small else LIMIT_S, check=False,
-                env={**os.environ, "QT_QPA_PLATFORM": os.environ.get("QT_QPA_PLATFORM", "offscreen")}, cwd=report.ROOT,
-            ).returncode  # fmt: skip
+                command,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=SMALL_LIMIT_S if small else LIMIT_S,
+                check=False,
+                env={**os.environ, "QT_QPA_PLATFORM": os.environ.get("QT_QPA_PLATFORM", "offscreen")},
+                cwd=report.ROOT,
+            ).returncode
             problem = "" if code == 0 else f"ended with exit code {code}"
         except subprocess.TimeoutExpired:
             problem = "took too long"
@@ -116,9 +123,12 @@ def chosen(arguments: argparse.Namespace) -> list[Run]:
     if unknown:
         raise SystemExit(f"there is no benchmark {', '.join(sorted(unknown))} here")
     return [
-        run for run in RUNS
-        if (not names or run.name in names) and run.gpu == arguments.gpu and (run.small is not None or not arguments.small)
-    ]  # fmt: skip
+        run
+        for run in RUNS
+        if (not names or run.name in names)
+        and run.gpu == arguments.gpu
+        and (run.small is not None or not arguments.small)
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

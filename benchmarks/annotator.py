@@ -36,15 +36,19 @@ def rows_of(name: str, count: int, report: dict[str, Any]) -> list[Row]:
     rows = []
     for own in report["categories"]:
         saved = own["manual_actions"] - own["actions"]
-        rows.append(Row(
-            f"{name}, {own['category']}, K = {count}", own["actions"] / max(1, own["correct_keypoints"]),
-            "actions per correct keypoint", note=(
-                f"after K {own['later_ratio']:.2f}; {own['actions']} instead of {own['manual_actions']} "
-                f"({saved:+d} saved) for {own['instances']} instances: "
-                f"{own['accepts']} accepted, {own['corrections']} placed or moved, {own['rejections']} rejected, "
-                f"{own['pointings']} pointed; {own['proposed_right']} of {own['proposed']} proposed points right"
-            ),
-        ))  # fmt: skip
+        rows.append(
+            Row(
+                f"{name}, {own['category']}, K = {count}",
+                own["actions"] / max(1, own["correct_keypoints"]),
+                "actions per correct keypoint",
+                note=(
+                    f"after K {own['later_ratio']:.2f}; {own['actions']} instead of {own['manual_actions']} "
+                    f"({saved:+d} saved) for {own['instances']} instances: "
+                    f"{own['accepts']} accepted, {own['corrections']} placed or moved, {own['rejections']} rejected, "
+                    f"{own['pointings']} pointed; {own['proposed_right']} of {own['proposed']} proposed points right"
+                ),
+            )
+        )
     return rows
 
 

@@ -45,9 +45,12 @@ def random_backbone(name: str, *, full: bool = True, device: str = "cpu") -> Bac
     torch.manual_seed(0)
     with torch.device(device):
         unet = UNet2DConditionModel(
-            block_out_channels=(320, 640, 1280, 1280), layers_per_block=2, down_block_types=_BLOCKS,
-            up_block_types=_UP_BLOCKS, **_UNET[name],
-        )  # fmt: skip
+            block_out_channels=(320, 640, 1280, 1280),
+            layers_per_block=2,
+            down_block_types=_BLOCKS,
+            up_block_types=_UP_BLOCKS,
+            **_UNET[name],
+        )
         vae = AutoencoderKL(**_VAE)
     vae.decoder = torch.nn.Identity()
     if not full:

@@ -70,10 +70,18 @@ class SetPlan:
 SIDE = (0.35, 1.5)
 """The left front side, as in the sample collection."""
 PLANS = (
-    SetPlan("dog", 3, SIDE, False), SetPlan("bird", 5, SIDE), SetPlan("car", 3, SIDE, False), SetPlan("horse", 1, SIDE),
-    SetPlan("dog", 5), SetPlan("horse", 3, None, False), SetPlan("bird", 3), SetPlan("car", 1), SetPlan("chair", 3),
-    SetPlan("mouse", 3, None, False), SetPlan("hand", 1),
-)  # fmt: skip
+    SetPlan("dog", 3, SIDE, False),
+    SetPlan("bird", 5, SIDE),
+    SetPlan("car", 3, SIDE, False),
+    SetPlan("horse", 1, SIDE),
+    SetPlan("dog", 5),
+    SetPlan("horse", 3, None, False),
+    SetPlan("bird", 3),
+    SetPlan("car", 1),
+    SetPlan("chair", 3),
+    SetPlan("mouse", 3, None, False),
+    SetPlan("hand", 1),
+)
 FILMED_SHOTS = (3, 1, 3)
 CUT_EVERY = 2
 """Every second picture is cut, so that some keypoints lie outside."""
@@ -162,8 +170,14 @@ def request_of(labelled: LabelledSet, shots: int, targets: int, backbone: str) -
     exemplars = tuple(
         Exemplar(labelled.images[i], InstanceKeypoints(labelled.xy[i], labelled.visibility[i])) for i in chosen
     )
-    return ProposeRequest("benchmark", labelled.name, labelled.schema, exemplars,
-                          tuple(Target(labelled.images[i]) for i in rest), backbone=backbone), rest  # fmt: skip
+    return ProposeRequest(
+        "benchmark",
+        labelled.name,
+        labelled.schema,
+        exemplars,
+        tuple(Target(labelled.images[i]) for i in rest),
+        backbone=backbone,
+    ), rest
 
 
 def propose_set(session: EngineSession, backbone: str, labelled: LabelledSet, shots: int, targets: int) -> list[Judged]:
@@ -227,14 +241,17 @@ def table_of(judged: list[Judged]) -> Table:
     """Keypoints that some exemplar shows."""
     signals = [s for j in judged for s, known in zip(j.raw.signals, j.known, strict=True) if known]
     return Table(
-        signals, np.concatenate([j.near[j.known] for j in judged]),
+        signals,
+        np.concatenate([j.near[j.known] for j in judged]),
         np.concatenate([j.present[j.known] for j in judged]),
         np.concatenate([np.full(int(j.known.sum()), j.group) for j in judged]),
         np.concatenate([np.full(int(j.known.sum()), j.name) for j in judged]),
-    )  # fmt: skip
+    )
 
 
-def real_table(session: EngineSession, backbone: str, data: Path, labels: Sequence[int], choices: Sequence[int]) -> Table:
+def real_table(
+    session: EngineSession, backbone: str, data: Path, labels: Sequence[int], choices: Sequence[int]
+) -> Table:
     """Keypoints proposed on the real sets of `benchmarks.real_sets`; `group` and `name` are the set's name."""
     signals, correct, present, names = [], [], [], []
     for folder in sorted(p.parent for p in data.glob("*/keypoints.json")):
@@ -258,10 +275,12 @@ def real_table(session: EngineSession, backbone: str, data: Path, labels: Sequen
 def joined(tables: Sequence[Table]) -> Table:
     """All rows of several tables."""
     return Table(
-        [s for t in tables for s in t.signals], np.concatenate([t.correct for t in tables]),
-        np.concatenate([t.present for t in tables]), np.concatenate([t.group for t in tables]),
+        [s for t in tables for s in t.signals],
+        np.concatenate([t.correct for t in tables]),
+        np.concatenate([t.present for t in tables]),
+        np.concatenate([t.group for t in tables]),
         np.concatenate([t.group if t.name is None else t.name for t in tables]),
-    )  # fmt: skip
+    )
 
 
 def left_out_rows(table: Table) -> list[Row]:
@@ -278,7 +297,9 @@ def left_out_rows(table: Table) -> list[Row]:
         chosen = confidence >= low
         if chosen.any():
             note = f"of {int(chosen.sum())}"
-            rows.append(Row(f"leave one set out: right of >= {low:g}", float(table.correct[chosen].mean()), "", note=note))
+            rows.append(
+                Row(f"leave one set out: right of >= {low:g}", float(table.correct[chosen].mean()), "", note=note)
+            )
     return rows
 
 
@@ -301,7 +322,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--backbone", default="embedded")
     arguments.add_argument("--targets", type=int, default=12, help="proposed photos per set")
-    arguments.add_argument("--data", type=Path, default=None, help="folder of real sets: fit on them, too, each left out once")
+    arguments.add_argument(
+        "--data", type=Path, default=None, help="folder of real sets: fit on them, too, each left out once"
+    )
     arguments.add_argument("--labels", type=int, nargs="+", default=[1, 3, 5, 10])
     arguments.add_argument("--write", action="store_true", help="fit and store the prior first")
     options = arguments.parse_args(argv)
@@ -334,11 +357,12 @@ def measure(model: dict[str, dict], held: Table) -> list[Row]:
     present = probability(model["present"], features)
     threshold = threshold_for_precision(confidence, held.correct, 0.95)
     rows = [
-        Row("keypoints", len(confidence), ""), Row("share correct", float(held.correct.mean()), ""),
+        Row("keypoints", len(confidence), ""),
+        Row("share correct", float(held.correct.mean()), ""),
         Row("ECE", expected_calibration_error(confidence, held.correct), ""),
         Row("AUROC of correct", auroc(confidence, held.correct), ""),
         _absent_row("AUROC of absent", present, held.present),
-    ]  # fmt: skip
+    ]
     for group in np.unique(held.group):
         own = held.group == group
         rows.append(_absent_row(f"AUROC of absent, {group}", present[own], held.present[own]))

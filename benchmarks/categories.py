@@ -64,7 +64,9 @@ def coco_photos(file: Path, category: str = "", most: int = 1000) -> list[Photo]
         own = boxes.setdefault(found["image_id"], {})
         name = category or names[found["category_id"]]
         own[name] = (*own.get(name, ()), (x, y, x + width, y + height))
-    photos = [Photo(file.parent / image["file_name"], boxes[image["id"]]) for image in data["images"] if image["id"] in boxes]
+    photos = [
+        Photo(file.parent / image["file_name"], boxes[image["id"]]) for image in data["images"] if image["id"] in boxes
+    ]
     return photos[:: max(1, len(photos) // most)][:most]
 
 
@@ -92,7 +94,9 @@ def side_by_side(photos: Sequence[Photo], folder: Path, rng: np.random.Generator
             continue
         left, right = (load_image(p.path, max_side=512).rgb for p in (first, second))
         height = min(len(left), len(right))
-        parts = [np.asarray(Image.fromarray(p).resize((round(p.shape[1] * height / len(p)), height))) for p in (left, right)]
+        parts = [
+            np.asarray(Image.fromarray(p).resize((round(p.shape[1] * height / len(p)), height))) for p in (left, right)
+        ]
         path = folder / f"pair_{len(pairs)}.png"
         Image.fromarray(np.concatenate(parts, axis=1)).save(path)
         pairs.append(Photo(path, {**first.boxes, **second.boxes}))
@@ -154,16 +158,25 @@ def measure(name: str, photos: list[Photo], folder: Path, options: argparse.Name
         for choice in range(options.choices):
             here, there, pair, seconds = ask(engine, photos, pairs, labels, np.random.default_rng([choice, labels]))
             right = here & there
-            figures.append({
-                "asked rightly": 100 * right[~pair].sum() / here[~pair].sum(),
-                "found": 100 * right[~pair].sum() / there[~pair].sum(),
-                "found, pairs": 100 * right[pair].sum() / there[pair].sum(),
-                "seconds": seconds,
-            })  # fmt: skip
+            figures.append(
+                {
+                    "asked rightly": 100 * right[~pair].sum() / here[~pair].sum(),
+                    "found": 100 * right[~pair].sum() / there[~pair].sum(),
+                    "found, pairs": 100 * right[pair].sum() / there[pair].sum(),
+                    "seconds": seconds,
+                }
+            )
         for key in figures[0]:
             values = [float(f[key]) for f in figures]
             shown = " ".join(f"{v:.3g}" for v in values)
-            rows.append(Row(f"{name}, {labels} labelled: {key}", float(np.mean(values)), "s" if key == "seconds" else "%", note=shown))
+            rows.append(
+                Row(
+                    f"{name}, {labels} labelled: {key}",
+                    float(np.mean(values)),
+                    "s" if key == "seconds" else "%",
+                    note=shown,
+                )
+            )
             print(f"{rows[-1].name}: {rows[-1].value:.2f} ({shown})", flush=True)
     engine.close()
     return rows

@@ -54,16 +54,20 @@ def findings_of(planted: Planted, images: Path, folder: Path, engine: Engine | N
     from dataclasses import replace
 
     return [
-        replace(f, instance_id=sources[f.instance_id],
-                keypoint=str(names[f.category].index(f.keypoint)) if f.keypoint else "")
+        replace(
+            f,
+            instance_id=sources[f.instance_id],
+            keypoint=str(names[f.category].index(f.keypoint)) if f.keypoint else "",
+        )
         for f in found
-    ]  # fmt: skip
+    ]
 
 
 def count(planted: Planted, findings: Sequence[Finding], scores: dict[str, Score]) -> None:
     """Add one damaged set to the scores of the kinds that were planted in it, and of any wrong keypoint."""
-    places = {(f.instance_id, int(f.keypoint)): f.kind for f in reversed(findings)
-              if f.keypoint and f.kind in KEYPOINT_KINDS}  # fmt: skip
+    places = {
+        (f.instance_id, int(f.keypoint)): f.kind for f in reversed(findings) if f.keypoint and f.kind in KEYPOINT_KINDS
+    }
     wrong_sides = planted.whole | planted.pairs
     if planted.displaced:
         reported = {unit for unit, kind in places.items() if kind != "swapped" and unit not in planted.swapped}
@@ -87,9 +91,13 @@ def count(planted: Planted, findings: Sequence[Finding], scores: dict[str, Score
 
 
 def measure(
-    seeds: Sequence[int], *, plain: bool = False, scenarios: Sequence[str] = tuple(SCENARIOS),
-    backbone: str = DEFAULT_BACKBONE, samples: Path | None = None,
-) -> dict[str, dict[str, Score]]:  # fmt: skip
+    seeds: Sequence[int],
+    *,
+    plain: bool = False,
+    scenarios: Sequence[str] = tuple(SCENARIOS),
+    backbone: str = DEFAULT_BACKBONE,
+    samples: Path | None = None,
+) -> dict[str, dict[str, Score]]:
     """Scenario -> kind -> counts over all seeds; `samples`: a collection with `annotations.json` (None: the hard one)."""
     samples = samples or hard_samples()
     data = json.loads((samples / "annotations.json").read_text(encoding="utf-8"))

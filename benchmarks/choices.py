@@ -36,9 +36,15 @@ from kinmark.projects.formats.base import ReadOptions
 from kinmark.projects.workflows.annotator import samples_of
 
 PLANS = (
-    SetPlan("dog", 0, SIDE, False), SetPlan("horse", 0, SIDE, False), SetPlan("bird", 0), SetPlan("car", 0, None, False),
-    SetPlan("horse", 0, None, False), SetPlan("mouse", 0), SetPlan("dog", 0), SetPlan("chair", 0, SIDE, False),
-)  # fmt: skip
+    SetPlan("dog", 0, SIDE, False),
+    SetPlan("horse", 0, SIDE, False),
+    SetPlan("bird", 0),
+    SetPlan("car", 0, None, False),
+    SetPlan("horse", 0, None, False),
+    SetPlan("mouse", 0),
+    SetPlan("dog", 0),
+    SetPlan("chair", 0, SIDE, False),
+)
 STARTS = (0, 5)
 """Places in the list of a sample category at which its labelled photos begin."""
 DRAWN = 24
@@ -75,9 +81,14 @@ def drawn_cases(seed: int, folder: Path) -> Iterator[Case]:
 
 def _case(name: str, labelled: LabelledSet) -> Case:
     usable = [i for i in range(len(labelled.images)) if (labelled.visibility[i] > 0).sum() >= 3]
-    return Case(name, labelled.schema, tuple(
-        (Exemplar(labelled.images[i], InstanceKeypoints(labelled.xy[i], labelled.visibility[i])), False) for i in usable
-    ))  # fmt: skip
+    return Case(
+        name,
+        labelled.schema,
+        tuple(
+            (Exemplar(labelled.images[i], InstanceKeypoints(labelled.xy[i], labelled.visibility[i])), False)
+            for i in usable
+        ),
+    )
 
 
 def measure(session: EngineSession, case: Case, count: int, targets: int, grid: bool) -> dict[str, float]:

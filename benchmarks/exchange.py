@@ -106,7 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows += found
             each.append(found[0].value / size)
         growth = each[-1] / max(each[0], 1e-12)
-        rows.append(Row(f"{format_}: time of one annotation, largest to smallest file", growth, "x", note="1 is linear"))
+        rows.append(
+            Row(f"{format_}: time of one annotation, largest to smallest file", growth, "x", note="1 is linear")
+        )
         worst = max(worst, growth)
     finish("exchange", rows, options.json)
     return int(worst > MOST_GROWTH)

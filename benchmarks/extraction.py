@@ -187,9 +187,7 @@ def _shapes_only(backbone: Backbone) -> Backbone:
         unet = type(backbone.unet).from_config(dict(backbone.unet.config))
         vae = type(backbone.vae).from_config(dict(backbone.vae.config))
     meta = torch.device("meta")
-    return Backbone(
-        backbone.spec, "shapes", meta, torch.float32, unet, vae, None, None, backbone.scheduler
-    )  # fmt: skip
+    return Backbone(backbone.spec, "shapes", meta, torch.float32, unet, vae, None, None, backbone.scheduler)
 
 
 def matmul_rate(
@@ -309,9 +307,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--device", default="auto")
     options.add_argument("--threads", type=int, default=0, help="of torch; 0 = all cores")
     options.add_argument(
-        "--clock", choices=("wall", "cpu"), default="wall",
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
         help="cpu: processor time of one thread, for machines that do other work at the same time",
-    )  # fmt: skip
+    )
     options.add_argument("--side", type=int, default=0, help="network input in pixels instead of the card's")
     arguments = options.parse_args(argv)
     if arguments.clock == "cpu":

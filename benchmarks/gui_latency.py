@@ -204,9 +204,18 @@ def script(window: Any, meter: Meter) -> Callable[[], None]:
         space.labelling.focus_step(1)
 
     actions: list[tuple[str, Callable[[], None]]] = [
-        ("pan", pan), ("pan", pan), ("zoom", zoom(1.25)), ("pan", pan), ("zoom", zoom(0.8)), ("focus", focus),
-        ("accept", accept), ("pan", pan), ("accept", accept), ("page", page), ("fit", canvas.fit),
-    ]  # fmt: skip
+        ("pan", pan),
+        ("pan", pan),
+        ("zoom", zoom(1.25)),
+        ("pan", pan),
+        ("zoom", zoom(0.8)),
+        ("focus", focus),
+        ("accept", accept),
+        ("pan", pan),
+        ("accept", accept),
+        ("page", page),
+        ("fit", canvas.fit),
+    ]
 
     def step() -> None:
         name, action = actions[turn[0] % len(actions)]

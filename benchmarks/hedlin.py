@@ -80,9 +80,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     by_processor = options.threads == 1 and backbone.device.type == "cpu"
     rows = measure(backbone, options.steps, time.process_time if by_processor else time.perf_counter)
     finish(
-        "hedlin", rows, options.json, backbone=options.backbone, device=str(backbone.device), dtype=str(backbone.dtype),
+        "hedlin",
+        rows,
+        options.json,
+        backbone=options.backbone,
+        device=str(backbone.device),
+        dtype=str(backbone.dtype),
         clock="processor" if by_processor else "wall",
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

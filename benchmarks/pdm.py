@@ -21,8 +21,12 @@ from kinmark.engine.instances.maps import appearance_tokens
 from kinmark.engine.instances.settings import resolve
 from kinmark.engine.session import EngineSession
 
-VARIANTS = (("one-step", "pdm", 0), ("4-step inversion", "pdm", 4), ("50-step inversion", "pdm", 50),
-            ("votes, 50 steps there and back", "pdm-votes", 50))  # fmt: skip
+VARIANTS = (
+    ("one-step", "pdm", 0),
+    ("4-step inversion", "pdm", 4),
+    ("50-step inversion", "pdm", 50),
+    ("votes, 50 steps there and back", "pdm-votes", 50),
+)
 
 
 def main(argv: list[str] | None = None) -> int:

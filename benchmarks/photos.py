@@ -34,7 +34,9 @@ def make_photos(folder: Path, count: int) -> None:
         coarse = generator.integers(0, 255, (SIZE[1] // 50, SIZE[0] // 50, 3), dtype=np.uint8)
         picture = cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC).astype(np.int16)
         picture += generator.integers(-6, 7, picture.shape, dtype=np.int16)
-        cv2.imwrite(str(folder / f"{index:04d}.jpg"), picture.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        cv2.imwrite(
+            str(folder / f"{index:04d}.jpg"), picture.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90]
+        )
 
 
 def measure(base: Path, count: int) -> list[Row]:

@@ -39,9 +39,12 @@ class Planted:
     def of_kind(self, kind: str) -> set[Any]:
         """The planted units of one of `KINDS`."""
         sets: dict[str, set[Any]] = {
-            "displaced": self.displaced, "all sides": self.whole, "one pair": self.pairs, "mask": self.masks,
+            "displaced": self.displaced,
+            "all sides": self.whole,
+            "one pair": self.pairs,
+            "mask": self.masks,
             "duplicate": set(self.duplicates),
-        }  # fmt: skip
+        }
         return sets[kind]
 
 
@@ -102,9 +105,13 @@ def _displace(annotation: dict[str, Any], k: int, size_wh: tuple[int, int], gene
 
 
 def _damage_instance(
-    kind: str, annotation: dict[str, Any], pairs: list[tuple[int, int]], sizes: dict[int, tuple[int, int]],
-    planted: Planted, generator: np.random.Generator,
-) -> bool:  # fmt: skip
+    kind: str,
+    annotation: dict[str, Any],
+    pairs: list[tuple[int, int]],
+    sizes: dict[int, tuple[int, int]],
+    planted: Planted,
+    generator: np.random.Generator,
+) -> bool:
     """Whether the instance could be damaged in that way."""
     if kind == "mask":
         return _move_mask(annotation, sizes[annotation["image_id"]], planted, generator)
@@ -119,10 +126,12 @@ def _damage_instance(
         return True
     points = _points(annotation)
     apart = [
-        (a, b) for a, b in pairs
-        if points[a, 2] > 0 and points[b, 2] > 0
+        (a, b)
+        for a, b in pairs
+        if points[a, 2] > 0
+        and points[b, 2] > 0
         and np.linalg.norm(points[a, :2] - points[b, :2]) >= LEAST_GAP * _length(annotation)
-    ]  # fmt: skip
+    ]
     if not apart or (kind == "all sides" and len(apart) < 2):
         return False
     chosen = pairs if kind == "all sides" else [apart[int(generator.integers(len(apart)))]]

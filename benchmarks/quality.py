@@ -22,9 +22,17 @@ from benchmarks.common import Row, finish, parser
 from kinmark.engine.domain.errors import KnownError
 
 PHOTOS = (
-    "astronaut.png", "chelsea.png", "coffee.png", "camera.png", "rocket.jpg", "motorcycle_left.png", "coins.png",
-    "ihc.png", "retina.jpg", "hubble_deep_field.jpg",
-)  # fmt: skip
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "camera.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "coins.png",
+    "ihc.png",
+    "retina.jpg",
+    "hubble_deep_field.jpg",
+)
 EVIDENCE: dict[str, dict[str, float] | None] = {
     "model alone": {"attention": 1.0, "colour": 0.0, "local": 0.0, "natural": 0.0},
     "local descriptor alone": {"attention": 0.0, "colour": 0.0, "local": 1.0, "natural": 0.0},

@@ -39,21 +39,32 @@ CAT = ("ear_1", "ear_2", "eye_1", "eye_2", "nose")
 GUITAR = ("sound_hole", "bridge", "left_bulge", "right_bulge", "bottom")
 HAND_PLACED: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[tuple[int, int], ...]]]] = {
     # In thousandths of width and height; 1 is the ear or eye on the left of the picture.
-    "cats": ("cat", CAT, {
-        "source_cat.png": ((643, 127), (893, 250), (633, 240), (760, 303), (657, 313)),
-        "target_cat.png": ((293, 333), (493, 333), (360, 467), (443, 467), (400, 520)),
-        "cat.png": ((390, 283), (723, 273), (480, 467), (627, 467), (557, 550)),
-        "target_cat.jpeg": ((560, 250), (933, 240), (670, 453), (807, 457), (740, 533)),
-    }),
-    "guitars": ("guitar", GUITAR, {
-        "guitar.png": ((510, 327), (510, 593), (173, 717), (850, 717), (507, 950)),
-        "target_guitar.png": ((467, 510), (460, 667), (267, 733), (683, 717), (467, 873)),
-    }),
-}  # fmt: skip
+    "cats": (
+        "cat",
+        CAT,
+        {
+            "source_cat.png": ((643, 127), (893, 250), (633, 240), (760, 303), (657, 313)),
+            "target_cat.png": ((293, 333), (493, 333), (360, 467), (443, 467), (400, 520)),
+            "cat.png": ((390, 283), (723, 273), (480, 467), (627, 467), (557, 550)),
+            "target_cat.jpeg": ((560, 250), (933, 240), (670, 453), (807, 457), (740, 533)),
+        },
+    ),
+    "guitars": (
+        "guitar",
+        GUITAR,
+        {
+            "guitar.png": ((510, 327), (510, 593), (173, 717), (850, 717), (507, 950)),
+            "target_guitar.png": ((467, 510), (460, 667), (267, 733), (683, 717), (467, 873)),
+        },
+    ),
+}
 LABELLED = {
-    "people": ("coco", "test_coco.json"), "macaques": ("macaque", "test_macaque.json"), "zebras": ("zebra", "test_zebra.json"),
-    "cat and horse": ("animalpose", "test_animalpose.json"), "jaguar and antelope": ("ap10k", "test_ap10k.json"),
-}  # fmt: skip
+    "people": ("coco", "test_coco.json"),
+    "macaques": ("macaque", "test_macaque.json"),
+    "zebras": ("zebra", "test_zebra.json"),
+    "cat and horse": ("animalpose", "test_animalpose.json"),
+    "jaguar and antelope": ("ap10k", "test_ap10k.json"),
+}
 
 
 @dataclass(frozen=True)
@@ -127,9 +138,10 @@ def _propose(kind: Kind, engine: Engine, folder: Path) -> tuple[Section, int, in
             meant = nearest_instance(points, image, image.instances[0].category) or _largest(image)
             truth, side = placed(meant), longer_side(instance_box(meant))
             good = {
-                n for n, (x, y) in truth.items()
+                n
+                for n, (x, y) in truth.items()
                 if n in found and np.hypot((found[n].x or 0.0) - x, (found[n].y or 0.0) - y) <= 0.1 * side
-            }  # fmt: skip
+            }
             correct, total = correct + len(good), total + len(truth)
             dots = [DrawnPoint(x, y, "truth") for x, y in truth.values()]
             dots += [
@@ -153,10 +165,14 @@ def _find_dog(pairs: Path, engine: Engine, folder: Path) -> tuple[Section, bool]
         tiles = (
             Tile(pairs / "dog_reference.png", "dog_reference.png", "box drawn by hand", box=box, accent=HUMAN),
             Tile(
-                pairs / "dog_target.png", "dog_target.png", f"{best.confidence:.0%} sure", (DrawnPoint(*peak, "accepted"),),
-                mask=best.mask.decode() if best.mask else None, mask_colour=ACCEPTED,
+                pairs / "dog_target.png",
+                "dog_target.png",
+                f"{best.confidence:.0%} sure",
+                (DrawnPoint(*peak, "accepted"),),
+                mask=best.mask.decode() if best.mask else None,
+                mask_colour=ACCEPTED,
             ),
-        )  # fmt: skip
+        )
     return Section("find the dog", tiles, "the golden retriever is the right one"), right
 
 

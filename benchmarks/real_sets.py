@@ -100,9 +100,14 @@ def load_set(folder: Path) -> RealSet | None:
     chosen = [images[a["image_id"]] for a in own]
     groups = tuple(next((str(i[k]) for k in GROUP_KEYS if k in i), str(i["id"])) for i in chosen)
     return RealSet(
-        folder.name, KeypointSchema(names, (), twins(names)), tuple(folder / i["file_name"] for i in chosen),
-        points[..., :2], points[..., 2] > 0, np.array([max(a["bbox"][2:]) for a in own], dtype=np.float64), groups,
-    )  # fmt: skip
+        folder.name,
+        KeypointSchema(names, (), twins(names)),
+        tuple(folder / i["file_name"] for i in chosen),
+        points[..., :2],
+        points[..., 2] > 0,
+        np.array([max(a["bbox"][2:]) for a in own], dtype=np.float64),
+        groups,
+    )
 
 
 def twins(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -137,10 +142,14 @@ def proposed(
     """(photo, keypoint, proposal) of the engine alone, without a project: signals and all."""
     images = {i: ImageInput(str(i), real.paths[i]) for i in (*exemplars, *judged)}
     taught = tuple(
-        Exemplar(images[i], InstanceKeypoints(np.where(real.visible[i][:, None], real.xy[i], np.nan), 2 * real.visible[i]))
+        Exemplar(
+            images[i], InstanceKeypoints(np.where(real.visible[i][:, None], real.xy[i], np.nan), 2 * real.visible[i])
+        )
         for i in exemplars
     )
-    request = ProposeRequest("real", "thing", real.schema, taught, tuple(Target(images[i]) for i in judged), backbone=backbone)
+    request = ProposeRequest(
+        "real", "thing", real.schema, taught, tuple(Target(images[i]) for i in judged), backbone=backbone
+    )
     order = {name: k for k, name in enumerate(real.schema.names)}
     for answer in propose_keypoints(session, request):
         if isinstance(answer, InstanceProposal):
@@ -189,7 +198,13 @@ def _judge(outcome: Outcome, found: Any, truth: Floats, there: bool, length: flo
     outcome.error.append(error)
     outcome.confidence.append(float(found.confidence) if placed else 0.0)
     outcome.there.append(there)
-    present = None if found is None else found.signals.get("present") if isinstance(found.signals, dict) else found.signals.present
+    present = (
+        None
+        if found is None
+        else found.signals.get("present")
+        if isinstance(found.signals, dict)
+        else found.signals.present
+    )
     outcome.present.append(0.0 if present is None else float(present))
 
 
@@ -237,17 +252,23 @@ class NearestCells:
     def pck(self, exemplars: list[int], judged: list[int]) -> float:
         """PCK@0.1 in percent."""
         queries = [
-            sample_features(self.maps[i][None].float(), torch.from_numpy((self.real.xy[i] - 0.5) * self.to_cells[i])[None].float())[0]
+            sample_features(
+                self.maps[i][None].float(), torch.from_numpy((self.real.xy[i] - 0.5) * self.to_cells[i])[None].float()
+            )[0]
             for i in exemplars
         ]
         known = torch.from_numpy(self.real.visible[exemplars])
         hits = []
         for index in judged:
             cells = self.maps[index].float()
-            scores = torch.einsum("ekc,cn->ekn", torch.nn.functional.normalize(torch.stack(queries), dim=-1), cells.flatten(1))
+            scores = torch.einsum(
+                "ekc,cn->ekn", torch.nn.functional.normalize(torch.stack(queries), dim=-1), cells.flatten(1)
+            )
             best = torch.where(known[..., None], scores, torch.full_like(scores, -9)).amax(0).argmax(-1)
             xy = torch.stack([best % cells.shape[-1], best // cells.shape[-1]], dim=-1).double().numpy()
-            error = np.linalg.norm(xy / self.to_cells[index] + 0.5 - self.real.xy[index], axis=1) / self.real.length[index]
+            error = (
+                np.linalg.norm(xy / self.to_cells[index] + 0.5 - self.real.xy[index], axis=1) / self.real.length[index]
+            )
             hits += list(error[self.real.visible[index]] <= 0.1)
         return 100 * float(np.mean(hits))
 
@@ -305,10 +326,15 @@ def _measure(real: RealSet, labels: int, chosen: Any, baselines: dict[str, Neare
         print(f"    {outcome.reason}", flush=True)
     units = {"seconds": "s per photo", "ece": "", "absent auroc": ""}
     return [
-        Row(f"{real.name}, {labels} labelled: {key}", float(np.nanmean([f[key] for f in figures])), units.get(key, "%"),
-            note=" ".join(f"{f[key]:.1f}" for f in figures))
-        for key in figures[0] if not np.isnan([f[key] for f in figures]).all()
-    ]  # fmt: skip
+        Row(
+            f"{real.name}, {labels} labelled: {key}",
+            float(np.nanmean([f[key] for f in figures])),
+            units.get(key, "%"),
+            note=" ".join(f"{f[key]:.1f}" for f in figures),
+        )
+        for key in figures[0]
+        if not np.isnan([f[key] for f in figures]).all()
+    ]
 
 
 if __name__ == "__main__":

@@ -110,12 +110,14 @@ class Outcome:
     def figures(self) -> dict[str, float]:
         """In percent."""
         return {
-            "recall": 100 * self.right / max(1, self.there), "precision": 100 * self.right / max(1, self.proposed),
+            "recall": 100 * self.right / max(1, self.there),
+            "precision": 100 * self.right / max(1, self.proposed),
             "pck@0.1": 100 * float(np.mean(self.points)) if self.points else float("nan"),
             "alone pck@0.1": 100 * float(np.mean(self.alone)) if self.alone else float("nan"),
             "alone pck@0.1, one": 100 * float(np.mean(self.alone_one)) if self.alone_one else float("nan"),
-            "seconds": self.seconds, "seconds, one": self.seconds_one,
-        }  # fmt: skip
+            "seconds": self.seconds,
+            "seconds, one": self.seconds_one,
+        }
 
 
 # ---- sets ---------------------------------------------------------------------------------------------------------
@@ -135,7 +137,9 @@ def read_coco(file: Path, name: str, least: int) -> SeveralSet:
             own.setdefault(item["image_id"], []).append(Labelled(xy, float(max(item["bbox"][2:]))))
     images = [i for i in data["images"] if i["id"] in own]
     paths = tuple(file.parent / i["file_name"] for i in images)
-    return SeveralSet(name, KeypointSchema(names, edges, twins(names)), paths, tuple(tuple(own[i["id"]]) for i in images))
+    return SeveralSet(
+        name, KeypointSchema(names, edges, twins(names)), paths, tuple(tuple(own[i["id"]]) for i in images)
+    )
 
 
 def mosaics(folder: Path, out: Path, count: int = 24) -> SeveralSet:
@@ -158,7 +162,9 @@ def mosaics(folder: Path, out: Path, count: int = 24) -> SeveralSet:
             tile = cv2.resize(tile, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
             if turn == 0:
                 canvas = cv2.GaussianBlur(cv2.resize(tile, CANVAS), (0, 0), 25)
-            x = int(np.clip((110, 320, 530)[place] - tile.shape[1] // 2 + rng.integers(-10, 10), 0, width - tile.shape[1]))
+            x = int(
+                np.clip((110, 320, 530)[place] - tile.shape[1] // 2 + rng.integers(-10, 10), 0, width - tile.shape[1])
+            )
             y = int(rng.integers(0, height - tile.shape[0]))
             canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
             xy = np.where(real.visible[index][:, None], real.xy[index] * factor + [x, y], np.nan)
@@ -202,7 +208,9 @@ def scenes(category: str, out: Path, count: int = 20) -> SeveralSet:
         cv2.imwrite(str(path), canvas[..., ::-1])
         paths.append(path)
         instances.append(tuple(own))
-    return SeveralSet(f"rendered {category}", KeypointSchema(tuple(names), (), twins(names)), tuple(paths), tuple(instances))
+    return SeveralSet(
+        f"rendered {category}", KeypointSchema(tuple(names), (), twins(names)), tuple(paths), tuple(instances)
+    )
 
 
 def _free_place(free: NDArray[np.bool_], shape: NDArray[np.bool_], rng: np.random.Generator) -> tuple[int, int] | None:
@@ -227,7 +235,9 @@ def choose(several: SeveralSet, labels: int, choice: int, photos: int) -> tuple[
     return labelled, rest[:: max(1, len(rest) // photos)][:photos] if photos else rest
 
 
-def request_of(several: SeveralSet, labelled: list[int], judged: list[int], backbone: str, limit: int) -> ProposeRequest:
+def request_of(
+    several: SeveralSet, labelled: list[int], judged: list[int], backbone: str, limit: int
+) -> ProposeRequest:
     """As the workflow asks: every labelled instance is an exemplar."""
     images = {i: ImageInput(str(i), several.paths[i]) for i in (*labelled, *judged)}
     exemplars = tuple(
@@ -372,7 +382,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--labels", type=int, nargs="+", default=[1, 5])
     options.add_argument("--choices", type=int, default=2)
     options.add_argument("--photos", type=int, default=0, help="judge so many photos of each run (0 = all)")
-    options.add_argument("--time", action="store_true", help="also with one proposal a photo: time, and photos with one instance")
+    options.add_argument(
+        "--time", action="store_true", help="also with one proposal a photo: time, and photos with one instance"
+    )
     options.add_argument("--backbone", default=DEFAULT_BACKBONE)
     options.add_argument("--cache", type=Path, default=None, help="keep features there between runs")
     options.add_argument("--fit", type=Path, default=None, metavar="FILE")
@@ -416,7 +428,9 @@ def _fitted(session: EngineSession, sets: Sequence[SeveralSet], chosen: Any) -> 
         for labels, own in by_labels.items():
             figures = count(own, others).figures()
             note = f"{sum(len(s.instances) for s in own)} instances, model of the other sets"
-            rows += [Row(f"{name}, {labels}: {k}", figures[k], "%", None, note) for k in ("recall", "precision", "pck@0.1")]
+            rows += [
+                Row(f"{name}, {labels}: {k}", figures[k], "%", None, note) for k in ("recall", "precision", "pck@0.1")
+            ]
     return rows
 
 
@@ -429,11 +443,18 @@ def _measured(session: EngineSession, sets: Sequence[SeveralSet], chosen: Any) -
                 if labels >= len(several.paths):
                     continue
                 figures.append(measure(session, several, labels, choice, chosen).figures())
-                print(f"{several.name} {labels} #{choice}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures[-1].items()), flush=True)
+                print(
+                    f"{several.name} {labels} #{choice}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures[-1].items()),
+                    flush=True,
+                )
             for key in figures[0] if figures else ():
                 unit = "s per photo" if key.startswith("seconds") else "%"
                 value = float(np.nanmean([f[key] for f in figures]))
-                rows.append(Row(f"{several.name}, {labels} labelled photos: {key}", value, unit, None, f"{len(figures)} choices"))
+                rows.append(
+                    Row(
+                        f"{several.name}, {labels} labelled photos: {key}", value, unit, None, f"{len(figures)} choices"
+                    )
+                )
     return rows
 
 

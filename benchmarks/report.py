@@ -97,12 +97,15 @@ WHERE_MEASURED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "On a graphics card?": [
         (f"extraction-gpu-{backbone}-{side}", f"{backbone}: {row}", f"{title} at {side} px, {shown}")
-        for backbone, title in (("sd15", "Stable Diffusion 1.5"), ("sd21", "Stable Diffusion 2.1")) for side in (512, 768)
-        for row, shown in (("published DIFT, 8 noises, fp32", "published procedure"),
-                           ("ours, 8 noises, fp32, same output", "same output, ours"),
-                           ("ours, default mode (1 noise, bf16)", "as it is used"))
+        for backbone, title in (("sd15", "Stable Diffusion 1.5"), ("sd21", "Stable Diffusion 2.1"))
+        for side in (512, 768)
+        for row, shown in (
+            ("published DIFT, 8 noises, fp32", "published procedure"),
+            ("ours, 8 noises, fp32, same output", "same output, ours"),
+            ("ours, default mode (1 noise, bf16)", "as it is used"),
+        )
     ],
-}  # fmt: skip
+}
 """Shown where there is a result of it: not everybody has a graphics card, or Ray."""
 
 

@@ -79,7 +79,8 @@ def proposal(image_id: str, seed: int) -> InstanceProposal:
     """As large as a real one: 10 keypoints with their evidence and three places each."""
     signals = KeypointSignals(peak=0.8, margin=0.1, cycle_px=2.0, agreement=0.9, present=0.97, shape=0.1, pose=0.7)
     points = tuple(
-        KeypointProposal(name, 10.0 + seed % 97 + i, 20.0 + i, 0.8, Visibility.VISIBLE, signals) for i, name in enumerate(KEYPOINTS)
+        KeypointProposal(name, 10.0 + seed % 97 + i, 20.0 + i, 0.8, Visibility.VISIBLE, signals)
+        for i, name in enumerate(KEYPOINTS)
     )
     spec = RunSpec("match", "fake", settings={"plan": Plan().to_json(), "exemplars": ["1"]})
     return InstanceProposal("bench", image_id, "otter", points, 0.8, (1.0, 2.0, 300.0, 200.0), spec, ("1",))
@@ -118,7 +119,9 @@ def writer_rows(base: Path, photos: int, workers: int) -> tuple[list[Row], float
         new = [NewImage(root, f"{i:07d}.jpg", 4000, 3000, sha256=f"{i:064x}", size_bytes=i) for i in range(photos + 1)]
         ids = project.operations.add_images(new).ids
         (root / "0000000.jpg").write_bytes(b"there")  # the labelled photo must be there, and is not read
-        project.operations.add_instance(ids[0], category, [NewKeypoint(d, 5.0 + i, 6.0) for i, d in enumerate(row.definition_ids)])
+        project.operations.add_instance(
+            ids[0], category, [NewKeypoint(d, 5.0 + i, 6.0) for i, d in enumerate(row.definition_ids)]
+        )
         started, cpu = time.perf_counter(), time.process_time()
         [outcome] = propose(project, _FakeEngine(workers), ProposeOptions("otter"))  # type: ignore[arg-type]
         wall, used = time.perf_counter() - started, time.process_time() - cpu
@@ -126,8 +129,18 @@ def writer_rows(base: Path, photos: int, workers: int) -> tuple[list[Row], float
         raise SystemExit(f"{outcome.proposals} of {photos} proposals were stored")
     size = len(pickle.dumps(Answered(1, ((0, (proposal("1", 1),)),))))
     return [
-        Row("one store takes", photos / used, "photos per second", note=f"10 keypoints each, {workers} fake workers, processor time"),
-        Row("the same, by the clock", photos / wall, "photos per second", note="flushes to the disk and other work included"),
+        Row(
+            "one store takes",
+            photos / used,
+            "photos per second",
+            note=f"10 keypoints each, {workers} fake workers, processor time",
+        ),
+        Row(
+            "the same, by the clock",
+            photos / wall,
+            "photos per second",
+            note="flushes to the disk and other work included",
+        ),
         Row("what a worker sends per photo", size / 1000, "kB"),
     ], used / photos
 
@@ -175,8 +188,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for workers in MODELLED:
         free, bound = workers * one, 1 / each
         note = "the writer is the limit" if bound < free else f"the writer is busy {free / bound:.1%} of the time"
-        rows.append(Row(f"modelled: {workers} workers", min(free, bound), "photos per second", min(free, bound) / one, note))
-    rows.append(Row("modelled: the writer saturates at", 1 / (each * one), "workers", note="of one core each, like the one here"))
+        rows.append(
+            Row(f"modelled: {workers} workers", min(free, bound), "photos per second", min(free, bound) / one, note)
+        )
+    rows.append(
+        Row(
+            "modelled: the writer saturates at", 1 / (each * one), "workers", note="of one core each, like the one here"
+        )
+    )
     finish("scaling", rows, arguments.json, photos=arguments.photos, writes=arguments.writes)
     return 0
 

@@ -104,8 +104,17 @@ def arena(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (640, 480),
         spine = centre + np.cumsum(steps, 0) - np.cumsum(steps, 0).mean(0)
         radius = scale * np.array([0.09, 0.15, 0.19, 0.21, 0.2, 0.17, 0.14, 0.11, 0.06])
         tail = spine[0] - np.cumsum(
-            np.stack([np.cos(angles[0] + np.linspace(0, rng.normal(0, 1.2), 12)),
-                      np.sin(angles[0] + np.linspace(0, rng.normal(0, 1.2), 12))], 1) * scale * 0.08, 0)  # fmt: skip
+            np.stack(
+                [
+                    np.cos(angles[0] + np.linspace(0, rng.normal(0, 1.2), 12)),
+                    np.sin(angles[0] + np.linspace(0, rng.normal(0, 1.2), 12)),
+                ],
+                1,
+            )
+            * scale
+            * 0.08,
+            0,
+        )
         _blend(image, _shape((h, w), lambda m, tail=tail: _line(m, tail, 3)), 70.0)
         body = _shape(
             (h, w), lambda m, s=spine, r=radius: [_ellipse(m, p, (q, q), 0) for p, q in zip(s, r, strict=True)]
@@ -193,8 +202,11 @@ def _outdoors(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
     image[horizon:] = ground + 10 * _noise(rng, (h - horizon, w), 2)[..., None]
     for _ in range(8):
         p, r = rng.uniform([0, 0.1 * h], [w, 0.7 * h]), rng.uniform(6, 30)
-        _blend(image, _shape((h, w), lambda m, p=p, r=r: _ellipse(m, p, (r, r * 0.8), 0)) * 0.8,
-               rng.uniform(20, 190, 3).astype(np.float32))  # fmt: skip
+        _blend(
+            image,
+            _shape((h, w), lambda m, p=p, r=r: _ellipse(m, p, (r, r * 0.8), 0)) * 0.8,
+            rng.uniform(20, 190, 3).astype(np.float32),
+        )
     for x in np.arange(rng.uniform(0, 40), w, rng.uniform(25, 60)):
         _blend(image, _shape((h, w), lambda m, x=x: _line(m, [(x, horizon - 20), (x, horizon + 12)], 2)), 220.0)
     return image
@@ -206,8 +218,20 @@ def side_views(
     """Four-legged puppets walking outdoors: every frame another coat, proportion, background and gait phase."""
     rng = np.random.default_rng(seed)
     w, h = size_wh
-    names = ("nose", "withers", "rump", "nearfrontknee", "nearfrontfoot", "offfrontknee", "offfrontfoot",
-             "nearhindhock", "nearhindfoot", "offhindhock", "offhindfoot", "elbow")  # fmt: skip
+    names = (
+        "nose",
+        "withers",
+        "rump",
+        "nearfrontknee",
+        "nearfrontfoot",
+        "offfrontknee",
+        "offfrontfoot",
+        "nearhindhock",
+        "nearhindfoot",
+        "offhindhock",
+        "offhindfoot",
+        "elbow",
+    )
     frames = []
     for _ in range(count):
         image = _outdoors(rng, w, h)
@@ -243,8 +267,18 @@ def side_views(
         _blend(image, _shape((h, w), lambda m: _line(m, [head, nose], length * 0.09)), fur * 0.98)
         tail = [rump, rump + [-0.08 * length, 0.1 * length], rump + [-0.1 * length, 0.4 * length]]
         _blend(image, _shape((h, w), lambda m: _line(m, tail, length * 0.045)), fur * 0.6)
-        points = np.stack([nose, withers, rump, *joints["nearfront"], *joints["offfront"], *joints["nearhind"],
-                           *joints["offhind"], shoulder])  # fmt: skip
+        points = np.stack(
+            [
+                nose,
+                withers,
+                rump,
+                *joints["nearfront"],
+                *joints["offfront"],
+                *joints["nearhind"],
+                *joints["offhind"],
+                shoulder,
+            ]
+        )
         if rng.random() < mirrored:
             image, points = image[:, ::-1].copy(), np.stack([w - 1 - points[:, 0], points[:, 1]], 1)
         inside = ((points >= 0) & (points <= [w - 1, h - 1])).all(1)

@@ -70,11 +70,14 @@ def fill(project: Project, images: int) -> dict[str, float]:
     seconds["add images"], seconds["add images cpu"] = timed(add), _cpu[0]
     labelled = ids[: images // 2]
     instances = [
-        NewInstance(image, category, tuple(
-            NewKeypoint(d, rng.random() * 4000, rng.random() * 3000, 2) for d in row.definition_ids
-        ), origin="imported")
+        NewInstance(
+            image,
+            category,
+            tuple(NewKeypoint(d, rng.random() * 4000, rng.random() * 3000, 2) for d in row.definition_ids),
+            origin="imported",
+        )
         for image in labelled
-    ]  # fmt: skip
+    ]
     seconds["import"], seconds["import cpu"] = (
         timed(lambda: operations.add_instances(instances, name="Import")),
         _cpu[0],
@@ -150,16 +153,20 @@ def _reads(project: Project, images: int, row: Callable[..., None]) -> None:
         ("page of 200 in the middle", lambda: queries.images(limit=200, offset=images // 2)),
         ("page of 200 at the end", lambda: queries.images(limit=200, offset=images - 200)),
         ("page of 200 pending", lambda: queries.images(ImageFilter(state="pending"), limit=200)),
-        ("page of 200, least sure first", lambda: queries.images(
-            ImageFilter(state="pending"), order="confidence", limit=200)),
+        (
+            "page of 200, least sure first",
+            lambda: queries.images(ImageFilter(state="pending"), order="confidence", limit=200),
+        ),
         ("counts of the filter list", queries.counts),
         ("all ids of a filter", lambda: queries.image_ids(ImageFilter(state="unseen"))),
         ("count of a text filter", lambda: queries.count_images(ImageFilter(text="d7/"))),
-        ("one image with its proposals", lambda: (queries.image(some), queries.proposals(image_id=some),
-                                                  queries.instances(image_id=some))),
+        (
+            "one image with its proposals",
+            lambda: (queries.image(some), queries.proposals(image_id=some), queries.instances(image_id=some)),
+        ),
         ("one keypoint across images, 40 crops", lambda: queries.keypoint_proposals(3, limit=40)),
         ("duplicates", queries.duplicates),
-    ):  # fmt: skip
+    ):
         action()
         row(name, timed(action, 5) * 1000, "ms")
 

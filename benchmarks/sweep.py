@@ -52,8 +52,10 @@ def make_photos(folder: Path, count: int) -> tuple[Path, dict]:
     (folder / "labelled.jpg").write_bytes(source.read_bytes())
     image = next(i for i in data["images"] if i["id"] == first["image_id"])
     return folder, {
-        "images": [{**image, "file_name": "labelled.jpg"}], "annotations": [first], "categories": [category],
-    }  # fmt: skip
+        "images": [{**image, "file_name": "labelled.jpg"}],
+        "annotations": [first],
+        "categories": [category],
+    }
 
 
 def make_project(base: Path, count: int) -> Project:

@@ -64,17 +64,29 @@ def _asked_cells(options: Any) -> list[dict[str, Any]]:
     """What names every figure that was asked for."""
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     return [
-        {"category": category, "labelled": int(count), "kind": kind, "seed": seed,
-         "asked_steps": options.steps, "set": sorted(options.set), "test": options.test}
-        for category in options.categories.split(",") for count in options.labelled.split(",")
-        for kind in options.kinds.split(",") for seed in seeds
-    ]  # fmt: skip
+        {
+            "category": category,
+            "labelled": int(count),
+            "kind": kind,
+            "seed": seed,
+            "asked_steps": options.steps,
+            "set": sorted(options.set),
+            "test": options.test,
+        }
+        for category in options.categories.split(",")
+        for count in options.labelled.split(",")
+        for kind in options.kinds.split(",")
+        for seed in seeds
+    ]
 
 
 def _run_cells(
-    options: Any, folder: Path, cells: Sequence[dict[str, Any]], measure: Callable[..., dict[str, Any]],
+    options: Any,
+    folder: Path,
+    cells: Sequence[dict[str, Any]],
+    measure: Callable[..., dict[str, Any]],
     rows_of: Callable[[Sequence[dict[str, Any]]], list[Row]],
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """Measure the cells that the JSON file does not hold yet; it is written after each."""
     from kinmark.engine.session import EngineSession
 
@@ -109,10 +121,18 @@ def _propose_once(
         labelled, test, schema = real_material(options.data, category, count, seed)
     name, extra = KINDS[kind]
     request = TuneRequest(
-        request_id="benchmark", category="" if category == "all" else category, schema=schema, exemplars=tuple(labelled),
-        kind=name, backbone=options.backbone, steps=options.steps, seed=seed, out_dir=folder / "prompts",
-        keep_if_worse=True, options={**extra, **_given(options.set)},
-    )  # fmt: skip
+        request_id="benchmark",
+        category="" if category == "all" else category,
+        schema=schema,
+        exemplars=tuple(labelled),
+        kind=name,
+        backbone=options.backbone,
+        steps=options.steps,
+        seed=seed,
+        out_dir=folder / "prompts",
+        keep_if_worse=True,
+        options={**extra, **_given(options.set)},
+    )
     backbone = session.backbone(options.backbone)
     clock = clock_of(options, backbone)
     start = clock()
@@ -128,15 +148,24 @@ def _propose_once(
     before, after = (judge.measure(p, split.report) for p in (text, load_saved(result.folder, backbone)))
     found = figures(before, after)
     return {
-        "before": found.before, "after": found.after, "gain_interval": found.gain_interval,
-        "soft_before": found.soft_before, "soft_after": found.soft_after, "soft_gain_interval": found.soft_gain_interval,
-        "points": sum(len(e) for e in before.errors), "better": result.better,
-        "held_out": {"proposals": [result.proposals.before, result.proposals.after],
-                     "soft": [result.proposals.soft_before, result.proposals.soft_after],
-                     "score": [result.before, result.after]},
-        "best_step": read_card(result.folder).steps, "steps": result.steps, "seconds": round(seconds, 1),
+        "before": found.before,
+        "after": found.after,
+        "gain_interval": found.gain_interval,
+        "soft_before": found.soft_before,
+        "soft_after": found.soft_after,
+        "soft_gain_interval": found.soft_gain_interval,
+        "points": sum(len(e) for e in before.errors),
+        "better": result.better,
+        "held_out": {
+            "proposals": [result.proposals.before, result.proposals.after],
+            "soft": [result.proposals.soft_before, result.proposals.soft_after],
+            "score": [result.before, result.after],
+        },
+        "best_step": read_card(result.folder).steps,
+        "steps": result.steps,
+        "seconds": round(seconds, 1),
         "losses": [round(p.loss, 3) for p in result.curve],
-    }  # fmt: skip
+    }
 
 
 def _known_cells(path: Path | None) -> list[dict[str, Any]]:
@@ -158,22 +187,38 @@ def _tune_once(
         labelled, test, schema = material(category, count, options.test, seed, folder)
     name, extra = KINDS[kind]
     request = TuneRequest(
-        request_id="benchmark", category="" if category == "all" else category, schema=schema,
-        exemplars=(*labelled, *test), kind=name, backbone=options.backbone, steps=options.steps, seed=seed,
-        out_dir=folder / "prompts", keep_if_worse=True,
-        options={"propose": False, "keep_by": "score", **extra, **_given(options.set),
-                 "report_images": tuple(e.image.image_id for e in test)},
-    )  # fmt: skip
+        request_id="benchmark",
+        category="" if category == "all" else category,
+        schema=schema,
+        exemplars=(*labelled, *test),
+        kind=name,
+        backbone=options.backbone,
+        steps=options.steps,
+        seed=seed,
+        out_dir=folder / "prompts",
+        keep_if_worse=True,
+        options={
+            "propose": False,
+            "keep_by": "score",
+            **extra,
+            **_given(options.set),
+            "report_images": tuple(e.image.image_id for e in test),
+        },
+    )
     clock = clock_of(options, session.backbone(options.backbone))
     start = clock()
     result = tune_prompt(session, request)
     assert result.folder is not None, "keep_if_worse keeps every prompt"
     card = read_card(result.folder)
     return {
-        "before": result.before, "after": result.after, "gain_interval": card.settings["gain_interval"],
-        "best_step": card.steps, "steps": result.steps, "seconds": round(clock() - start, 1),
+        "before": result.before,
+        "after": result.after,
+        "gain_interval": card.settings["gain_interval"],
+        "best_step": card.steps,
+        "steps": result.steps,
+        "seconds": round(clock() - start, 1),
         "losses": [round(p.loss, 3) for p in result.curve],
-    }  # fmt: skip
+    }
 
 
 def _given(pairs: Sequence[str]) -> dict[str, Any]:
@@ -261,7 +306,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--steps", type=int, default=None)
     arguments.add_argument("--dataset", type=Path, default=None, help="a COCO keypoint file to tune on instead")
     arguments.add_argument("--images", type=Path, default=None, help="the folder of its photos")
-    arguments.add_argument("--data", type=Path, default=None, help="folder of real sets: proposals on those that --categories names")
+    arguments.add_argument(
+        "--data", type=Path, default=None, help="folder of real sets: proposals on those that --categories names"
+    )
     arguments.add_argument("--repeat", type=int, default=10)
     arguments.add_argument("--set", action="append", default=[], help="a tuning option, NAME=VALUE")
     options = arguments.parse_args(argv)

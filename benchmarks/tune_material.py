@@ -75,10 +75,12 @@ def material(
         return labelled, drawn_exemplars(test, TEST_SEED, folder)[0], schema
     categories = ALL if category == "all" else (category,)
     drawn = [
-        (rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
-         rendered_exemplars(c, test, 0, folder / "test"))
+        (
+            rendered_exemplars(c, count, 1000 * (seed + 1), folder / f"seed{seed}"),
+            rendered_exemplars(c, test, 0, folder / "test"),
+        )
         for c in categories
-    ]  # fmt: skip
+    ]
     if len(drawn) == 1:
         return drawn[0][0][0], drawn[0][1][0], drawn[0][0][1]
     total = sum(len(schema) for (_, schema), _ in drawn)
@@ -106,7 +108,9 @@ def photographed(file: Path, images: Path, category: str, count: int) -> tuple[l
     return [Exemplar(s.image, s.truth) for s in samples[:count]], own.schema
 
 
-def real_material(data: Path, name: str, count: int, choice: int) -> tuple[list[Exemplar], list[Exemplar], KeypointSchema]:
+def real_material(
+    data: Path, name: str, count: int, choice: int
+) -> tuple[list[Exemplar], list[Exemplar], KeypointSchema]:
     """(labelled, measuring, schema) of a set of `benchmarks.real_sets`; the measuring photos of a choice are the same for every count."""
     from benchmarks.real_sets import choose, load_set
 

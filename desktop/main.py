@@ -27,7 +27,9 @@ def main(argv: list[str] | None = None) -> int:
         return 3
     from kinmark.desktop.app import run_window
 
-    return run_window([_project_of(argument) for argument in (arguments[1:] if arguments[:1] == ["app"] else arguments)])
+    return run_window(
+        [_project_of(argument) for argument in (arguments[1:] if arguments[:1] == ["app"] else arguments)]
+    )
 
 
 def _project_of(argument: str) -> str:

@@ -178,10 +178,14 @@ class Workspace(QObject):
     def label_is_fine(self) -> bool:
         """What the check found on this photo is right; False when it found nothing here."""
         at = self.labelling
-        found = self.queue.findings.get(at.image.id, ()) if at.image is not None and self.queue.strategy == "check" else ()
+        found = (
+            self.queue.findings.get(at.image.id, ()) if at.image is not None and self.queue.strategy == "check" else ()
+        )
         if not found or at.has_pending or self.session.read_only:
             return False
-        focused = next((f for f in found if f.keypoint == at.focused_name and at.selected_key == f"i{f.instance_id}"), None)
+        focused = next(
+            (f for f in found if f.keypoint == at.focused_name and at.selected_key == f"i{f.instance_id}"), None
+        )
         finding = focused or max(found, key=lambda f: f.score)
         self.queue.mark_fine(finding)
         self.review.refresh()

@@ -43,11 +43,22 @@ IMAGE_SUFFIXES = frozenset(
 HEIC_PHOTOS = {".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF"}
 """Read where pi-heif is installed (kinmark[heic]): libheif and libde265 as shared libraries, without the GPL encoder x265."""
 UNREADABLE_PHOTOS = {
-    ".jxl": "JPEG XL", ".psd": "Photoshop", ".svg": "SVG",
-    ".cr2": "camera raw (CR2)", ".cr3": "camera raw (CR3)", ".crw": "camera raw (CRW)", ".nef": "camera raw (NEF)",
-    ".nrw": "camera raw (NRW)", ".arw": "camera raw (ARW)", ".dng": "camera raw (DNG)", ".raf": "camera raw (RAF)",
-    ".orf": "camera raw (ORF)", ".rw2": "camera raw (RW2)", ".pef": "camera raw (PEF)", ".srw": "camera raw (SRW)",
-}  # fmt: skip
+    ".jxl": "JPEG XL",
+    ".psd": "Photoshop",
+    ".svg": "SVG",
+    ".cr2": "camera raw (CR2)",
+    ".cr3": "camera raw (CR3)",
+    ".crw": "camera raw (CRW)",
+    ".nef": "camera raw (NEF)",
+    ".nrw": "camera raw (NRW)",
+    ".arw": "camera raw (ARW)",
+    ".dng": "camera raw (DNG)",
+    ".raf": "camera raw (RAF)",
+    ".orf": "camera raw (ORF)",
+    ".rw2": "camera raw (RW2)",
+    ".pef": "camera raw (PEF)",
+    ".srw": "camera raw (SRW)",
+}
 """Suffixes of photos that nothing here decodes: they are named, so that nobody misses them in silence."""
 IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 """What content is decoded, whatever a file is called. Not EPS, above all: Pillow starts Ghostscript for it."""

@@ -68,9 +68,13 @@ class LocalEngine:
         return self.session.info()
 
     def prepare(
-        self, images: tuple[ImageInput, ...], backbone: str = DEFAULT_BACKBONE, *,
-        progress: Progress | None = None, cancel: CancelToken | None = None,
-    ) -> int:  # fmt: skip
+        self,
+        images: tuple[ImageInput, ...],
+        backbone: str = DEFAULT_BACKBONE,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> int:
         """See `kinmark.engine.api.Engine.prepare`."""
         return self.session.prepare(images, backbone, progress=progress, cancel=cancel)
 
@@ -169,9 +173,13 @@ class LocalEngine:
         return descriptors(self.session, request, progress=progress, cancel=cancel)
 
     def tune_prompt(
-        self, request: TuneRequest, *, on_step: Callable[[TuneProgress], None] | None = None,
-        progress: Progress | None = None, cancel: CancelToken | None = None,
-    ) -> TuneResult:  # fmt: skip
+        self,
+        request: TuneRequest,
+        *,
+        on_step: Callable[[TuneProgress], None] | None = None,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> TuneResult:
         """See `kinmark.engine.api.Engine.tune_prompt`."""
         from kinmark.engine.tuning.job import tune_prompt
 

@@ -35,9 +35,22 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _PLAIN = " !#$&'()+,;=@[]{}~^-_."
 """Signs of names that stay as they are in the cache, besides letters and digits."""
 _LOCAL = ("file", "local")
-_DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "sftp": "paramiko", "ssh": "paramiko",
-            "http": "aiohttp", "https": "aiohttp", "az": "adlfs", "abfs": "adlfs", "smb": "smbprotocol", "hdfs": "pyarrow",
-            "webdav": "webdav4", "dropbox": "dropboxdrivefs"}  # fmt: skip
+_DRIVERS = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "smb": "smbprotocol",
+    "hdfs": "pyarrow",
+    "webdav": "webdav4",
+    "dropbox": "dropboxdrivefs",
+}
 _allowed_here: set[str] = set()
 _written = 0
 _trim_lock = threading.Lock()
@@ -174,7 +187,9 @@ def _fetch(url: str, place: Path) -> str:
             ) from None
         reason: BaseException = error.__cause__ if silent and error.__cause__ is not None else error
         raise UnreadableImageError(
-            said("The photo {0} cannot be fetched: {1}.", url, _words(reason)), "Check the network and your access to it.", repr(error)
+            said("The photo {0} cannot be fetched: {1}.", url, _words(reason)),
+            "Check the network and your access to it.",
+            repr(error),
         ) from None
     finally:
         with contextlib.suppress(OSError):
@@ -201,9 +216,10 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ImportError as error:
         package = _DRIVERS.get(scheme, scheme)
         raise KnownError(
-            said('Photos at {0}:// need the driver {1}, which is not installed.', scheme, package),
-            said('Install it into the environment of Kinmark: pip install {0}', package), repr(error),
-        ) from None  # fmt: skip
+            said("Photos at {0}:// need the driver {1}, which is not installed.", scheme, package),
+            said("Install it into the environment of Kinmark: pip install {0}", package),
+            repr(error),
+        ) from None
     except ValueError as error:
         raise UserInputError(
             said("There is no way to read photos from {0}://.", scheme),
@@ -224,9 +240,10 @@ def list_files(url: str) -> list[RemotePhoto]:
         found = files.find(key, detail=True)
     except Exception as error:  # noqa: BLE001 - every driver has errors of its own
         raise KnownError(
-            said('The photos at {0} cannot be listed: {1}.', url, _words(error)), "Check the address, the network and your access.",
+            said("The photos at {0} cannot be listed: {1}.", url, _words(error)),
+            "Check the address, the network and your access.",
             repr(error),
-        ) from None  # fmt: skip
+        ) from None
     if not found:
         raise UserInputError(
             said("There is no photo at {0}, or nobody answers there.", url), "Check the address and the network."

@@ -74,9 +74,15 @@ class Model:
     """
 
     def __init__(
-        self, backbone: str = DEFAULT_BACKBONE, *, device: str = "auto", dtype: str = "auto", threads: int = 0,
-        cache_dir: Path | str | None = None, prompt_dirs: tuple[Path, ...] = (),
-    ) -> None:  # fmt: skip
+        self,
+        backbone: str = DEFAULT_BACKBONE,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int = 0,
+        cache_dir: Path | str | None = None,
+        prompt_dirs: tuple[Path, ...] = (),
+    ) -> None:
         from kinmark.engine.local import LocalEngine
 
         self.backbone = str(backbone)
@@ -102,16 +108,25 @@ class Model:
         from kinmark.engine.pipelines.photo import photo_features
 
         made = photo_features(
-            self._local().session, _image(photo), backbone=self.backbone, prompt=prompt,
+            self._local().session,
+            _image(photo),
+            backbone=self.backbone,
+            prompt=prompt,
             fusion_weight=0.0 if diffusion_only else None,
-        )  # fmt: skip
+        )
         array = made.features.float().cpu().numpy().astype(np.float32)
         return Features(array, made.image_wh, made.spec.to_json(), made.transform)
 
     def match(
-        self, source: Path | str, points: ArrayLike, target: Path | str, *, method: Method = "kernel_softargmax",
-        prompt: str = "auto", diffusion_only: bool = False,
-    ) -> Match:  # fmt: skip
+        self,
+        source: Path | str,
+        points: ArrayLike,
+        target: Path | str,
+        *,
+        method: Method = "kernel_softargmax",
+        prompt: str = "auto",
+        diffusion_only: bool = False,
+    ) -> Match:
         """Find `points` `[N, 2]` (pixels of `source`) in `target`, by the published procedure: one pass, plain cosine.
 
         Raises:
@@ -119,9 +134,15 @@ class Model:
         """
         settings = MatchSettings(method=method, fusion_weight=0.0 if diffusion_only else None)
         request = MatchRequest(
-            "match", _image(source), _points(points), Target(_image(target)), settings=settings, backbone=self.backbone,
-            prompt=prompt, want_maps=False,
-        )  # fmt: skip
+            "match",
+            _image(source),
+            _points(points),
+            Target(_image(target)),
+            settings=settings,
+            backbone=self.backbone,
+            prompt=prompt,
+            want_maps=False,
+        )
         found = self._engine.match(request)
         return Match(np.asarray(found.points_xy_image), np.asarray(found.scores))
 

@@ -27,10 +27,26 @@ if TYPE_CHECKING:
     from kinmark.engine.features.fusion import DenseDescriptor
 
 __all__ = [
-    "BackboneSpec", "Dataset", "DatasetCategory", "DatasetImage", "DatasetInstance", "DatasetKeypoint", "DenseDescriptor",
-    "FormatSpec", "FusionSpec", "InstanceSpec", "KeypointSchema", "KeypointVisibility", "MaskRLE", "ReadOptions", "Report",
-    "ReportItem", "WriteOptions", "bad", "tick",
-]  # fmt: skip
+    "BackboneSpec",
+    "Dataset",
+    "DatasetCategory",
+    "DatasetImage",
+    "DatasetInstance",
+    "DatasetKeypoint",
+    "DenseDescriptor",
+    "FormatSpec",
+    "FusionSpec",
+    "InstanceSpec",
+    "KeypointSchema",
+    "KeypointVisibility",
+    "MaskRLE",
+    "ReadOptions",
+    "Report",
+    "ReportItem",
+    "WriteOptions",
+    "bad",
+    "tick",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -140,14 +140,18 @@ class Project:
         rows = self._stored.queries.images_by_id(added.image_ids)
         if not added.image_ids and added.skipped and not self._stored.queries.counts().all:
             raise UserInputError(
-                said("None of these is a photo: {0}.", ', '.join(added.skipped[:3])), "Give photos or a folder."
+                said("None of these is a photo: {0}.", ", ".join(added.skipped[:3])), "Give photos or a folder."
             )
         return [_photo(rows[id_]) for id_ in added.image_ids]
 
     def add_category(
-        self, name: str, keypoints: Sequence[str] = (), *, skeleton: Iterable[tuple[str, str]] = (),
+        self,
+        name: str,
+        keypoints: Sequence[str] = (),
+        *,
+        skeleton: Iterable[tuple[str, str]] = (),
         pairs: Iterable[tuple[str, str]] = (),
-    ) -> Category:  # fmt: skip
+    ) -> Category:
         """A kind of thing with its keypoints, skeleton lines and left/right pairs, by name.
 
         Raises:
@@ -160,7 +164,9 @@ class Project:
             for one, other in links:
                 for word in (one, other):
                     if word not in names:
-                        raise UserInputError(said('The {0} {1}, {2} names "{3}", which is no keypoint.', what, one, other, word))
+                        raise UserInputError(
+                            said('The {0} {1}, {2} names "{3}", which is no keypoint.', what, one, other, word)
+                        )
                 made.append((names.index(one), names.index(other)))
             return tuple(made)
 
@@ -168,9 +174,15 @@ class Project:
         return _category(self._category_id(self._stored.operations.add_category(name, schema).ids[0]))
 
     def label(
-        self, photo: str | Path | int, category: str, keypoints: Mapping[str, Placed] | None = None, *,
-        box: Box | None = None, mask: Mask | None = None, identity: str = "",
-    ) -> Instance:  # fmt: skip
+        self,
+        photo: str | Path | int,
+        category: str,
+        keypoints: Mapping[str, Placed] | None = None,
+        *,
+        box: Box | None = None,
+        mask: Mask | None = None,
+        identity: str = "",
+    ) -> Instance:
         """Label one instance as a person would: what is given here is accepted truth and an exemplar at once.
 
         Args:
@@ -187,7 +199,9 @@ class Project:
         ids = {definition.name: definition.id for definition in kind.definitions}
         unknown = [name for name in keypoints or () if name not in ids]
         if unknown:
-            raise UserInputError(said("{0} has no keypoint {1}.", category, unknown[0]), said("It has: {0}.", ', '.join(ids)))
+            raise UserInputError(
+                said("{0} has no keypoint {1}.", category, unknown[0]), said("It has: {0}.", ", ".join(ids))
+            )
         placed = tuple(_new_keypoint(ids[name], value) for name, value in (keypoints or {}).items())
         encoded = _encoded(mask, image)
         with self._stored.group(f"Label {category}"):
@@ -202,9 +216,14 @@ class Project:
     # ---- proposing, finding, deciding -------------------------------------------------------------------------
 
     def propose(
-        self, category: str = "", *, photos: Iterable[str | Path | int] | None = None, prompt: str = "auto",
-        progress: Progress | None = None, cancel: CancelToken | None = None,
-    ) -> list[Proposal]:  # fmt: skip
+        self,
+        category: str = "",
+        *,
+        photos: Iterable[str | Path | int] | None = None,
+        prompt: str = "auto",
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> list[Proposal]:
         """Propose keypoints on the other photos from the labelled ones; returns what waits afterwards, best first.
 
         Photos that fail are left out and named in `notes`; so are, in numbers, photos that were not asked because they clearly
@@ -221,19 +240,32 @@ class Project:
         options = ProposeOptions(category=category, image_ids=ids, backbone=self.model.backbone, prompt=prompt)
         outcomes = propose(self._stored, self.model.engine, options, progress=progress, cancel=cancel)
         self.notes = tuple(
-            text for one in outcomes
-            for text in (left_out_text(one.category, one.apart, one.apart_pending), *(f["error"] for f in one.failures), *one.skipped)
+            text
+            for one in outcomes
+            for text in (
+                left_out_text(one.category, one.apart, one.apart_pending),
+                *(f["error"] for f in one.failures),
+                *one.skipped,
+            )
             if text
-        )  # fmt: skip
+        )
         waiting = self.proposals(category)
         names = {self._photo(id_).file_name for id_ in ids} if ids is not None else None
         return [p for p in waiting if p.kind == "keypoints" and (names is None or p.photo in names)]
 
     def find(
-        self, photo: str | Path | int | None = None, *, box: Box | None = None, mask: Mask | None = None,
-        point: tuple[float, float] | None = None, kind: str = "", identity: str = "", everywhere: bool = False,
-        progress: Progress | None = None, cancel: CancelToken | None = None,
-    ) -> list[Found]:  # fmt: skip
+        self,
+        photo: str | Path | int | None = None,
+        *,
+        box: Box | None = None,
+        mask: Mask | None = None,
+        point: tuple[float, float] | None = None,
+        kind: str = "",
+        identity: str = "",
+        everywhere: bool = False,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> list[Found]:
         """Find one individual in the other photos: a ranking with a mask each, or "not here". Masks wait as proposals.
 
         Args:
@@ -252,10 +284,16 @@ class Project:
         outcome = find(self._stored, self.model.engine, options, progress=progress, cancel=cancel)
         self.notes = (*(failure["error"] for failure in outcome.failures), *outcome.skipped)
         return [
-            Found(row.file_name, row.mask is not None, row.confidence, row.score, row.box if row.mask is not None else None,
-                  row.mask.decode() if row.mask is not None else None)
+            Found(
+                row.file_name,
+                row.mask is not None,
+                row.confidence,
+                row.score,
+                row.box if row.mask is not None else None,
+                row.mask.decode() if row.mask is not None else None,
+            )
             for row in outcome.results
-        ]  # fmt: skip
+        ]
 
     def accept(
         self, proposals: Iterable[Proposal | int] | None = None, *, min_confidence: float = 0.0, category: str = ""
@@ -282,9 +320,14 @@ class Project:
     # ---- exchange --------------------------------------------------------------------------------------------
 
     def import_labels(
-        self, path: Path | str, format: str = "coco", *, images: Path | str | None = None, as_proposals: bool = False,
+        self,
+        path: Path | str,
+        format: str = "coco",
+        *,
+        images: Path | str | None = None,
+        as_proposals: bool = False,
         skip_bad: bool = False,
-    ) -> Imported:  # fmt: skip
+    ) -> Imported:
         """Merge a label file into the project (one undo step); where both have a value, the project's stays.
 
         Raises:
@@ -293,9 +336,10 @@ class Project:
         """
         root = Path(images) if images is not None else None
         done = import_file(
-            self._stored, Path(path),
+            self._stored,
+            Path(path),
             ImportOptions(format, images_root=root, as_proposals=as_proposals, skip_bad=skip_bad),
-        )  # fmt: skip
+        )
         return Imported(done.added, done.changed, done.kept, done.skipped, done.images_added, _notes(done.report))
 
     def export(self, out: Path | str, format: str = "coco", *, with_proposals: bool = False) -> Exported:
@@ -373,18 +417,29 @@ class _Names:
             self._definitions[k.definition_id]: _keypoint(k.x, k.y, k.visibility, k.confidence) for k in row.keypoints
         }
         return Instance(
-            row.id, self._photo(row.image_id), self._categories[row.category_id].name, self._who(row.identity_id),
-            keypoints, row.box, row.mask is not None,
-        )  # fmt: skip
+            row.id,
+            self._photo(row.image_id),
+            self._categories[row.category_id].name,
+            self._who(row.identity_id),
+            keypoints,
+            row.box,
+            row.mask is not None,
+        )
 
     def proposal(self, row: ProposalRow) -> Proposal:
         keypoints = {
             self._definitions[k.definition_id]: _keypoint(k.x, k.y, k.visibility, k.confidence) for k in row.keypoints
         }
         return Proposal(
-            row.id, self._photo(row.image_id), self._categories[row.category_id].name,
-            "mask" if row.kind == "mask" else "keypoints", row.confidence, self._who(row.identity_id), keypoints, row.box,
-        )  # fmt: skip
+            row.id,
+            self._photo(row.image_id),
+            self._categories[row.category_id].name,
+            "mask" if row.kind == "mask" else "keypoints",
+            row.confidence,
+            self._who(row.identity_id),
+            keypoints,
+            row.box,
+        )
 
 
 def _photo(row: ImageRow) -> Photo:
@@ -414,14 +469,18 @@ def _new_keypoint(definition_id: int, value: Placed) -> NewKeypoint:
             said("({0}, {1}) is no place.", point.x, point.y), "Give two numbers, or None for an absent keypoint."
         )
     if point.visibility not in VISIBILITIES:
-        raise UserInputError(said('There is no visibility "{0}".', point.visibility), said("One of: {0}.", ', '.join(VISIBILITIES)))
+        raise UserInputError(
+            said('There is no visibility "{0}".', point.visibility), said("One of: {0}.", ", ".join(VISIBILITIES))
+        )
     return NewKeypoint(definition_id, point.x, point.y, VISIBILITIES.index(point.visibility))
 
 
 def _encoded(mask: Mask | None, image: ImageRow) -> MaskRLE | None:
     if mask is not None and np.shape(mask) != (image.height, image.width):
         raise UserInputError(
-            said("The mask has the size {0}, the photo {1} (height, width).", np.shape(mask), (image.height, image.width)),
+            said(
+                "The mask has the size {0}, the photo {1} (height, width).", np.shape(mask), (image.height, image.width)
+            ),
             "Give a mask of the photo as it is shown.",
         )
     return MaskRLE.encode(np.asarray(mask, bool)) if mask is not None else None

@@ -33,19 +33,34 @@ CONSTRAINTS = ROOT / "packaging" / "constraints.txt"
 OWN = "kinmark"
 
 ALLOWED = {
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
-    "CNRI-Python", "ISC", "MIT", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Unlicense", "Zlib",
-}  # fmt: skip
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CNRI-Python",
+    "ISC",
+    "MIT",
+    "MIT-CMU",
+    "MPL-2.0",
+    "PSF-2.0",
+    "Unlicense",
+    "Zlib",
+}
 BY_NAME = {
     # Qt's Python modules are loaded as shared libraries that a user can replace, which is what the LGPL asks for.
-    "pyside6-essentials": "LGPL-3.0-only", "shiboken6": "LGPL-3.0-only",
+    "pyside6-essentials": "LGPL-3.0-only",
+    "shiboken6": "LGPL-3.0-only",
     # The same: BSD itself, its wheels bring libheif and libde265 as shared libraries (and no x265, unlike pillow-heif's).
     "pi-heif": "LGPL-3.0-only",
-}  # fmt: skip
+}
 OTHER_PINS = {
-    "pip": "comes with the interpreter", "setuptools": "comes with the virtual environment, builds only",
+    "pip": "comes with the interpreter",
+    "setuptools": "comes with the virtual environment, builds only",
     "torch": "packaging/bootstrap.py, because its builds differ",
-}  # fmt: skip
+}
 OF_CUDA = ("nvidia-", "cuda-", "triton")
 """Come with torch's CUDA builds, which every user installs from their makers; nothing of them is shipped."""
 
@@ -53,7 +68,10 @@ _SPELLINGS = (
     (r"apache( software)?( license)?,?( version)? ?2(\.0)?( license)?|apache software license|apache-2", "Apache-2.0"),
     (r"(the )?mit( license)?( \(mit\))?", "MIT"),
     (r"bsd[ -]2[ -]clause( license)?|freebsd|simplified bsd", "BSD-2-Clause"),
-    (r"bsd( license)?|bsd[ -]3[ -]clause( license)?|3[ -]clause bsd( license)?|(new|modified) bsd( license)?", "BSD-3-Clause"),
+    (
+        r"bsd( license)?|bsd[ -]3[ -]clause( license)?|3[ -]clause bsd( license)?|(new|modified) bsd( license)?",
+        "BSD-3-Clause",
+    ),
     (r"mozilla public license 2\.0( \(mpl 2\.0\))?", "MPL-2.0"),
     (r"psfl|python software foundation license", "PSF-2.0"),
     (r"isc( license)?( \(iscl\))?", "ISC"),
@@ -97,7 +115,11 @@ def declared_licences(distribution: Distribution) -> list[str]:
 
 def licence_titles(distribution: Distribution) -> list[str]:
     """The first line of each licence file that came with a distribution whose metadata say nothing (some old ones)."""
-    files = [f for f in distribution.files or [] if f.parent.name.endswith(".dist-info") and f.name.upper().startswith("LICEN")]
+    files = [
+        f
+        for f in distribution.files or []
+        if f.parent.name.endswith(".dist-info") and f.name.upper().startswith("LICEN")
+    ]
     titles = [next((line.strip() for line in f.read_text().splitlines() if line.strip()), "") for f in files]
     return [spdx(title) for title in titles if title]
 

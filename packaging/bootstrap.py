@@ -216,9 +216,16 @@ def test(arguments: list[str]) -> int:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # One torch thread per test process: two processes with two threads each on two cores slow each other down.
     environment = {"QT_QPA_PLATFORM": "offscreen", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    steps = [] if arguments else [
-        ("style, types, import contracts (ruff, mypy, import-linter)", [python, str(ROOT / "packaging" / "checks.py")]),
-    ]  # fmt: skip
+    steps = (
+        []
+        if arguments
+        else [
+            (
+                "style, types, import contracts (ruff, mypy, import-linter)",
+                [python, str(ROOT / "packaging" / "checks.py")],
+            ),
+        ]
+    )
     parallel = ["-n", str(min(cpus, 4)), "--dist", "loadfile"] if cpus > 1 else []
     steps.append(("tests (pytest)", [python, "-m", "pytest", *parallel, *arguments]))
     codes = [run(title, command, environment) for title, command in steps]

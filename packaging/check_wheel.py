@@ -31,7 +31,9 @@ class WheelError(Exception):
     """A step failed; the message holds the end of its output."""
 
 
-def run(command: list[str | Path], *, cwd: Path, environment: dict[str, str] | None = None, codes: tuple[int, ...] = (0,)) -> str:
+def run(
+    command: list[str | Path], *, cwd: Path, environment: dict[str, str] | None = None, codes: tuple[int, ...] = (0,)
+) -> str:
     """Run and return stdout; WheelError with the last lines when the exit code is none of `codes`."""
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -106,7 +108,9 @@ def try_out(wheel: Path, torch: str, say=print) -> None:  # type: ignore[no-unty
         pip: list[str | Path] = [binaries / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
         install_torch(pip, torch, folder)
         run([*pip, "-c", CONSTRAINTS, wheel], cwd=folder)
-        say(f"installed in {time.monotonic() - started:.0f} s, {_megabytes(folder / 'env')} MB with everything it needs")
+        say(
+            f"installed in {time.monotonic() - started:.0f} s, {_megabytes(folder / 'env')} MB with everything it needs"
+        )
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
         environment.update(KINMARK_HOME=str(folder / "home"), HF_HUB_OFFLINE="1")
         kinmark = binaries / "kinmark"
@@ -130,8 +134,10 @@ def try_out(wheel: Path, torch: str, say=print) -> None:  # type: ignore[no-unty
 def install_torch(pip: list[str | Path], torch: str, folder: Path) -> None:
     """The build of torch that was asked for; a CPU wheel that is at hand first, then PyTorch's own index."""
     pinned = next(
-        line.split('"')[1] for line in (ROOT / "packaging" / "bootstrap.py").read_text("utf-8").splitlines() if line.startswith("TORCH =")
-    )  # fmt: skip
+        line.split('"')[1]
+        for line in (ROOT / "packaging" / "bootstrap.py").read_text("utf-8").splitlines()
+        if line.startswith("TORCH =")
+    )
     if torch == "cuda" or sys.platform != "linux":
         run([*pip, f"torch=={pinned}"], cwd=folder)
         return

@@ -78,7 +78,9 @@ def main() -> int:
         command, folder = commands()[name]
         started = time.monotonic()
         done = subprocess.run(command, cwd=folder, check=False).returncode
-        print(f"[checks] {name}: {'ok' if done == 0 else 'failed'} after {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"[checks] {name}: {'ok' if done == 0 else 'failed'} after {time.monotonic() - started:.0f} s", flush=True
+        )
         code = code or done
     return code
 

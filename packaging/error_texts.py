@@ -17,9 +17,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "resources" / "translations" / "errors"
 ERRORS = {
-    "AppError", "KnownError", "UserInputError", "BugError", "UnreadableImageError", "ModelMissingError",
-    "ModelCorruptError", "OutOfMemoryError", "ProjectError", "ProjectLockedError", "ImportFileError",
-}  # fmt: skip
+    "AppError",
+    "KnownError",
+    "UserInputError",
+    "BugError",
+    "UnreadableImageError",
+    "ModelMissingError",
+    "ModelCorruptError",
+    "OutOfMemoryError",
+    "ProjectError",
+    "ProjectLockedError",
+    "ImportFileError",
+}
 HELPERS = {"bad": 1, "_unreadable": 1}
 """Functions that make an error from pieces, and how many of their first arguments are no texts."""
 PIECES = {"message", "hint", "what", "why"}
@@ -27,10 +36,14 @@ PIECES = {"message", "hint", "what", "why"}
 UNKNOWN = "f-string: "
 """Before a sentence of which nobody can tell what it was made from."""
 NOT_SHOWN = (
-    "projects/cli", "engine/parallel", "projects/workflows/demo", "projects/workflows/simulate.py", "projects/workflows/annotator.py",
+    "projects/cli",
+    "engine/parallel",
+    "projects/workflows/demo",
+    "projects/workflows/simulate.py",
+    "projects/workflows/annotator.py",
     "projects/pictures",
     "engine/evaluation",
-)  # fmt: skip
+)
 """Commands only: the window does not use them."""
 
 

@@ -37,11 +37,36 @@ ROOT = check_wheel.ROOT
 DIST = ROOT / "dist"
 QT_DEBIAN = tuple(dict.fromkeys(debian for _, debian, _, _ in LIBRARIES))
 PYINSTALLER = "pyinstaller==6.22.3"
-LEFT_OUT = ("pip", "setuptools", "_distutils_hack", "pkg_resources", "PyInstaller", "_pyinstaller_hooks_contrib", "altgraph")
-USELESS = ("torch/include", "torch/test", "torch/share", "torch/_inductor/codegen/cuda", "pandas/tests", "sklearn/tests")
+LEFT_OUT = (
+    "pip",
+    "setuptools",
+    "_distutils_hack",
+    "pkg_resources",
+    "PyInstaller",
+    "_pyinstaller_hooks_contrib",
+    "altgraph",
+)
+USELESS = (
+    "torch/include",
+    "torch/test",
+    "torch/share",
+    "torch/_inductor/codegen/cuda",
+    "pandas/tests",
+    "sklearn/tests",
+)
 STDLIB_LEFT_OUT = {
-    "test", "idlelib", "tkinter", "turtledemo", "turtle", "lib2to3", "ensurepip", "venv", "antigravity", "this", "pydoc_data",
-}  # fmt: skip
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "turtle",
+    "lib2to3",
+    "ensurepip",
+    "venv",
+    "antigravity",
+    "this",
+    "pydoc_data",
+}
 ENTRY = '''
 """Start program of the frozen folder: the packages lie beside the interpreter, in "site"."""
 import multiprocessing
@@ -108,11 +133,29 @@ def freeze(python: Path) -> Path:
         excluded = [part for package in packages for part in ("--exclude-module", package)]
         icon = [] if sys.platform == "linux" else ["--icon", "NONE"]
         check_wheel.run(
-            [python, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", "--onedir", "--name", "kinmark",
-             "--distpath", target.parent, "--workpath", work / "work", "--specpath", work, *icon, *hidden, *excluded,
-             work / "start.py"],
+            [
+                python,
+                "-m",
+                "PyInstaller",
+                "--noconfirm",
+                "--log-level",
+                "WARN",
+                "--onedir",
+                "--name",
+                "kinmark",
+                "--distpath",
+                target.parent,
+                "--workpath",
+                work / "work",
+                "--specpath",
+                work,
+                *icon,
+                *hidden,
+                *excluded,
+                work / "start.py",
+            ],
             cwd=work,
-        )  # fmt: skip
+        )
     _copy_packages(site, target / "_internal" / "site")
     return target
 
@@ -144,7 +187,9 @@ def try_out(folder: Path) -> None:
         started = time.monotonic()
         told = check_wheel.run([program, "--version"], cwd=Path(name), environment=environment).strip()
         say(f"{told}; start of the program: {time.monotonic() - started:.1f} s")
-        result = json.loads(check_wheel.run([*screen, program, "selfcheck", "--json"], cwd=Path(name), environment=environment))
+        result = json.loads(
+            check_wheel.run([*screen, program, "selfcheck", "--json"], cwd=Path(name), environment=environment)
+        )
         say(f"selfcheck {'under Xvfb' if screen else 'without Xvfb'}:")
         for step in result["steps"]:
             say(f"  {step['name']:<10} {step['seconds']:6.1f} s  {step['detail']}")
@@ -205,9 +250,13 @@ def make_appimage(folder: Path) -> Path:
         for file in ("kinmark.desktop", "kinmark.svg"):
             shutil.copyfile(ROOT / "packaging" / "linux" / file, tree / file)
         start = tree / "AppRun"
-        start.write_text('#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/usr/lib/kinmark/kinmark" "$@"\n', encoding="utf-8")
+        start.write_text(
+            '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/usr/lib/kinmark/kinmark" "$@"\n', encoding="utf-8"
+        )
         start.chmod(0o755)
-        check_wheel.run([tool, "--no-appstream", tree, out], cwd=DIST, environment={**os.environ, "ARCH": platform.machine()})
+        check_wheel.run(
+            [tool, "--no-appstream", tree, out], cwd=DIST, environment={**os.environ, "ARCH": platform.machine()}
+        )
     return out
 
 
@@ -215,7 +264,9 @@ def main() -> int:
     """Parse the command line and run the steps."""
     parser = argparse.ArgumentParser(description="Freeze Kinmark into a folder, start it, pack it.")
     parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu", help="which torch build goes in")
-    parser.add_argument("--environment", type=Path, default=DIST / "freeze-env", help="where the build's environment is")
+    parser.add_argument(
+        "--environment", type=Path, default=DIST / "freeze-env", help="where the build's environment is"
+    )
     parser.add_argument("--reuse", action="store_true", help="take the folder that is there, do not freeze again")
     parser.add_argument("--deb", action="store_true", help="make a Debian package")
     parser.add_argument("--appimage", action="store_true", help="make an AppImage (needs appimagetool)")

@@ -20,8 +20,15 @@ from kinmark.engine.paths import cache_dir, data_dir, log_dir, resources_dir, se
 from kinmark.projects.qt_platform import install_hint, missing_libraries, window_problem
 
 _PACKAGES = (
-    "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "sqlalchemy", "PySide6-Essentials",
-)  # fmt: skip
+    "torch",
+    "diffusers",
+    "transformers",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+    "sqlalchemy",
+    "PySide6-Essentials",
+)
 LOW_DISK_BYTES = 1 << 30
 
 

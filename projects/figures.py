@@ -99,12 +99,26 @@ def figures_of(project: Any, category_id: int | None = None) -> Figures:
         sorted(((n, sum(v) / len(v), len(v)) for n, v in by_part.items()), key=lambda row: row[1])[:24]
     )
     return Figures(
-        counts.all, counts.unseen, counts.pending, counts.done, counts.nothing, counts.instances, counts.keypoints,
-        len(decisions), len(accepted), _actions(history, counts.keypoints), per_day, per_keypoint,
-        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (), _wrong(decisions, names), counts.partly,
-        _keypoint_counts(queries, category_id), _learning(queries, decisions), _per_photo(queries, category_id),
+        counts.all,
+        counts.unseen,
+        counts.pending,
+        counts.done,
+        counts.nothing,
+        counts.instances,
+        counts.keypoints,
+        len(decisions),
+        len(accepted),
+        _actions(history, counts.keypoints),
+        per_day,
+        per_keypoint,
+        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (),
+        _wrong(decisions, names),
+        counts.partly,
+        _keypoint_counts(queries, category_id),
+        _learning(queries, decisions),
+        _per_photo(queries, category_id),
         *_said(queries, category_id),
-    )  # fmt: skip
+    )
 
 
 def _per_photo(queries: Any, category_id: int | None) -> tuple[tuple[int, int], ...]:

@@ -48,9 +48,12 @@ def joined(*reports: AddReport | None) -> AddReport:
     """Several as one; the last one's changes."""
     given = [report for report in reports if report is not None]
     return AddReport(
-        given[-1].changes, tuple(i for r in given for i in r.image_ids), tuple(s for r in given for s in r.skipped),
-        tuple(d for r in given for d in r.duplicates), tuple(n for r in given for n in r.notes),
-    )  # fmt: skip
+        given[-1].changes,
+        tuple(i for r in given for i in r.image_ids),
+        tuple(s for r in given for s in r.skipped),
+        tuple(d for r in given for d in r.duplicates),
+        tuple(n for r in given for n in r.notes),
+    )
 
 
 @dataclass
@@ -155,9 +158,17 @@ def describe(root: Path, path: Path, *, source_id: str | None = None) -> NewImag
     header = read_header(path)
     info = remote.local_file(path).stat()
     return NewImage(
-        root, path.relative_to(root).as_posix(), header.width, header.height, header.orientation, header.frames,
-        file_sha256(path), info.st_size, info.st_mtime_ns, source_id,
-    )  # fmt: skip
+        root,
+        path.relative_to(root).as_posix(),
+        header.width,
+        header.height,
+        header.orientation,
+        header.frames,
+        file_sha256(path),
+        info.st_size,
+        info.st_mtime_ns,
+        source_id,
+    )
 
 
 class PhotoImport:
@@ -170,9 +181,14 @@ class PhotoImport:
     """
 
     def __init__(
-        self, project: Project, paths: Iterable[Path | str], *, root: Path | None = None,
-        progress: Progress | None = None, cancel: CancelToken | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        project: Project,
+        paths: Iterable[Path | str],
+        *,
+        root: Path | None = None,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
         """Looks through the folders (files or folders, recursive). With `root` the photos are known by their path below it.
 
         UserInputError when a path is not there.
@@ -203,9 +219,12 @@ class PhotoImport:
     def _add(self) -> AddReport:
         changes = self._project.operations.add_images(self._images, name=said("Add %n images", n=len(self._images)))
         return AddReport(
-            changes, changes.ids, (*self._skipped, *changes.skipped), duplicates_of(self._project, changes.ids),
+            changes,
+            changes.ids,
+            (*self._skipped, *changes.skipped),
+            duplicates_of(self._project, changes.ids),
             tuple(self._notes),
-        )  # fmt: skip
+        )
 
 
 def add_paths(
@@ -263,9 +282,12 @@ class FileCheck:
 
 
 def check_files(
-    project: Project, image_ids: Sequence[int] | None = None, *, progress: Progress | None = None,
+    project: Project,
+    image_ids: Sequence[int] | None = None,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> FileCheck:  # fmt: skip
+) -> FileCheck:
     """Compare the photos with the disk (size and time first, hash only where those differ) and note the outcome."""
     total = len(image_ids) if image_ids is not None else project.queries.count_images()
     if progress is not None:

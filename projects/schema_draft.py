@@ -15,7 +15,7 @@ _SIDE_WORDS = {"left": "l", "lft": "l", "l": "l", "right": "r", "rgt": "r", "r":
 
 
 def _side_and_part(name: str) -> tuple[str, str]:
-    """ ("l", "ear") of "left_ear", "leftEar", "L ear", "ear.l", "leftear"; the side is "" in the middle."""
+    """("l", "ear") of "left_ear", "leftEar", "L ear", "ear.l", "leftear"; the side is "" in the middle."""
     words = [w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+", name)]
     sides = [_SIDE_WORDS[w] for w in words if w in _SIDE_WORDS]
     rest = [w for w in words if w not in _SIDE_WORDS]

@@ -91,9 +91,7 @@ def _narrow(
     if key == "category":
         category = next((c for c in categories if c.name.casefold() == value.casefold()), None)
         return None if category is None else replace(filter_, category_id=category.id)
-    definition = next(
-        (d for c in categories for d in c.definitions if d.name.casefold() == value.casefold()), None
-    )
+    definition = next((d for c in categories for d in c.definitions if d.name.casefold() == value.casefold()), None)
     if definition is None:
         return None
     if key == "kp":

@@ -86,8 +86,12 @@ class SelfCheck:
 
 
 def run_selfcheck(
-    *, cancel: CancelToken | None = None, report: Callable[[Step], None] | None = None, model: bool = True, window: bool = True
-) -> SelfCheck:  # fmt: skip
+    *,
+    cancel: CancelToken | None = None,
+    report: Callable[[Step], None] | None = None,
+    model: bool = True,
+    window: bool = True,
+) -> SelfCheck:
     """Run every step; a failing one does not keep the others from running.
 
     Args:
@@ -146,10 +150,15 @@ def _resources(_: Path) -> str:
     """Everything that is read at run time came along."""
     root = resources_dir()
     needed = (
-        "models/embedded/checksums.json", "models/embedded/unet/diffusion_pytorch_model.safetensors", "samples/annotations.json",
-        "calibration/keypoints.json", "icons/kinmark.svg", "keymaps/kinmark.toml", "translations/de.tsv",
+        "models/embedded/checksums.json",
+        "models/embedded/unet/diffusion_pytorch_model.safetensors",
+        "samples/annotations.json",
+        "calibration/keypoints.json",
+        "icons/kinmark.svg",
+        "keymaps/kinmark.toml",
+        "translations/de.tsv",
         "translations/kinmark_de.qm",
-    )  # fmt: skip
+    )
     missing = [name for name in needed if not (root / name).is_file()]
     if missing:
         raise NotAsItShould(f"Missing in {root}: {', '.join(missing)}. Reinstall Kinmark.")
@@ -257,9 +266,14 @@ def _found_in_a_copy(engine: Engine, file: Path, cancel: CancelToken) -> float:
     copy.save(file)
     box = true.instances[0].box
     assert box is not None
-    points = np.array([
-        (k.x, k.y) for k in true.instances[0].keypoints.values() if k.visibility == Visibility.VISIBLE and k.x is not None
-    ], np.float64)  # fmt: skip
+    points = np.array(
+        [
+            (k.x, k.y)
+            for k in true.instances[0].keypoints.values()
+            if k.visibility == Visibility.VISIBLE and k.x is not None
+        ],
+        np.float64,
+    )
     request = MatchRequest(
         "selfcheck",
         ImageInput("source", source),

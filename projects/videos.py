@@ -296,9 +296,13 @@ def add_clip(
 
 
 def _diverse(
-    files: dict[int, Path], count: int, engine: Callable[[], Engine] | None, backbone: str, progress: Progress | None,
+    files: dict[int, Path],
+    count: int,
+    engine: Callable[[], Engine] | None,
+    backbone: str,
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> dict[int, Path]:  # fmt: skip
+) -> dict[int, Path]:
     if engine is None:
         raise UserInputError("Frames that are unlike each other need the engine.", "Choose every=N or count=N.")
     if len(files) <= count:

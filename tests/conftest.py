@@ -47,7 +47,9 @@ def shared_dir() -> Path:
     """Small published data sets (`../shared/data`) that may be read but not copied; tests skip where they are absent."""
     folder = REPOSITORY.parent / "shared"
     if not folder.is_dir():
-        pytest.skip("published photos with labels may not be copied here, and ../shared/data is not beside this checkout")
+        pytest.skip(
+            "published photos with labels may not be copied here, and ../shared/data is not beside this checkout"
+        )
     return folder
 
 
@@ -65,9 +67,10 @@ def no_leaked_threads() -> Iterator[None]:
     deadline = time.monotonic() + 5
     while True:
         left = [
-            t for t in threading.enumerate()
+            t
+            for t in threading.enumerate()
             if t not in before and t.is_alive() and not t.name.startswith(_LIBRARY_THREADS)
-        ]  # fmt: skip
+        ]
         if not left:
             return
         if time.monotonic() > deadline:

@@ -23,9 +23,19 @@ def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     source, target = tmp_path_factory.mktemp("source") / "kinmark-points", tmp_path_factory.mktemp("site")
     shutil.copytree(repository / EXAMPLE, source)
     command = [
-        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
-        "--no-build-isolation", "--target", str(target), str(source),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "--target",
+        str(target),
+        str(source),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target
@@ -100,8 +110,10 @@ print(json.dumps([list(made.shape), float(made.norm(dim=1).min()), float(made.no
     )
     rows = json.loads(done.stdout)
     assert rows == {
-        "format points-csv": "kinmark-points 1.0", "descriptor gradients": "kinmark-points 1.0", "backbone lab-sd": "kinmark-points 1.0",
-    }  # fmt: skip
+        "format points-csv": "kinmark-points 1.0",
+        "descriptor gradients": "kinmark-points 1.0",
+        "backbone lab-sd": "kinmark-points 1.0",
+    }
     off = kinmark(["models", "list", "--json"], installed, repository, tmp_path, KINMARK_PLUGINS="off")
     assert "lab-sd" not in off.stdout
 

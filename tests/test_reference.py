@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 FILES = (
-    "dift_features", "hedlin_attention", "pdm_features", "sd4match_cpm", "sd4match_loss", "sd4match_match", "sd4match_pck",
-    "sd4match_prompt", "tiny_sd_smoke",
-)  # fmt: skip
+    "dift_features",
+    "hedlin_attention",
+    "pdm_features",
+    "sd4match_cpm",
+    "sd4match_loss",
+    "sd4match_match",
+    "sd4match_pck",
+    "sd4match_prompt",
+    "tiny_sd_smoke",
+)
 
 
 @pytest.mark.parametrize("name", FILES)

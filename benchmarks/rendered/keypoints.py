@@ -138,8 +138,11 @@ def stereo_pairs(
     side = height // 2 if half else height
     rng, pairs = np.random.default_rng(29 if half else 23), []
     rows, columns = (3, 5) if half else (1, 4)
-    corners = [(x, y) for y in np.linspace(0, height - side, rows).astype(int)
-               for x in np.linspace(0, width - side, columns).astype(int)]  # fmt: skip
+    corners = [
+        (x, y)
+        for y in np.linspace(0, height - side, rows).astype(int)
+        for x in np.linspace(0, width - side, columns).astype(int)
+    ]
     for k, (x0, y0) in enumerate(corners):
         xy = rng.uniform(0.05 * side, 0.95 * side, (400, 2))
         shift = disparity[(xy[:, 1] + y0).astype(int), (xy[:, 0] + x0).astype(int)]

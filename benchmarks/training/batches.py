@@ -118,9 +118,19 @@ class BatchSource:
             source[j, n:end], qxy[j, n:end], txy[j, n:end] = who, points[who, slot], points[j, slot]
             kind[j, n:end] = 1
         return Batch(
-            rows, meta[:, 2], meta[:, 2:], meta[:, 1], take("owner").astype(np.int8), points, visible, source, qxy, txy,
-            kind, parts,
-        )  # fmt: skip
+            rows,
+            meta[:, 2],
+            meta[:, 2:],
+            meta[:, 1],
+            take("owner").astype(np.int8),
+            points,
+            visible,
+            source,
+            qxy,
+            txy,
+            kind,
+            parts,
+        )
 
     def _semantic(
         self, j: int, group: NDArray[np.int64], visible: NDArray[np.bool_], count: int, rng: np.random.Generator

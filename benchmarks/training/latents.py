@@ -39,6 +39,8 @@ class LatentStore:
             for k, one in zip(missing, z.numpy(), strict=True):
                 self.maps[rows[k][0]][rows[k][1]] = one
         return torch.from_numpy(np.stack([self.maps[s][r] for s, r in rows]).astype(np.float32))
+
+
 Sources = Sequence[BatchSource]
 
 

@@ -179,9 +179,13 @@ def _place(body: Body, yaw: float, offset: Floats, scale: float) -> Body:
 
 
 def _frame_camera(
-    bodies: list[Body], category: str, rng: np.random.Generator, size: int, heading: tuple[float, float] | None,
+    bodies: list[Body],
+    category: str,
+    rng: np.random.Generator,
+    size: int,
+    heading: tuple[float, float] | None,
     heights: tuple[float, float] | None = None,
-) -> Camera:  # fmt: skip
+) -> Camera:
     """Camera that shows the main body (with `heights`: all bodies) at 40-90 % of the picture, somewhat off centre."""
     low, high = heights or VIEWS.get(category, (-0.05, 0.75))
     elevation, azimuth = rng.uniform(low, high), rng.uniform(*(heading or (0, 2 * np.pi)))

@@ -122,9 +122,14 @@ def batch_loss(
             figures[f"{name}_{what}"] = hit[rows].float().mean().item()
     chosen = model.prototypes[torch.from_numpy(batch.category)]
     parts["prototype"] = prototype_loss(
-        taps["up1"], torch.from_numpy(batch.points), torch.from_numpy(batch.visible), chosen,
-        trust * torch.from_numpy(batch.parts), size, 0.07,
-    )  # fmt: skip
+        taps["up1"],
+        torch.from_numpy(batch.points),
+        torch.from_numpy(batch.visible),
+        chosen,
+        trust * torch.from_numpy(batch.parts),
+        size,
+        0.07,
+    )
     tokens = (taps["q_self"] + taps["k_self"]) / 2
     cells = math.isqrt(tokens.shape[1])
     mine = (shrink_owner(batch.owner, cells) == 0).float()

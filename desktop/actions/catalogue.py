@@ -27,7 +27,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _a(
         "project.new", _("New project..."), "Ctrl+N", "folder-plus", help_=_("Start a project from a folder of photos.")
     ),
-    _a("project.open", _("Open project..."), "Ctrl+O", "folder-open", help_=_("Open an existing .kinmark project folder.")),
+    _a(
+        "project.open",
+        _("Open project..."),
+        "Ctrl+O",
+        "folder-open",
+        help_=_("Open an existing .kinmark project folder."),
+    ),
     _a(
         "project.add_images",
         _("Add photos..."),
@@ -64,7 +70,12 @@ ACTIONS: tuple[ActionSpec, ...] = (
         _("Remove the focused keypoint, or the selected instance when none is focused."),
     ),
     _a(
-        "edit.delete_instance", _("Delete instance"), "Ctrl+Del", "", C, _("Remove the selected instance with all of it.")
+        "edit.delete_instance",
+        _("Delete instance"),
+        "Ctrl+Del",
+        "",
+        C,
+        _("Remove the selected instance with all of it."),
     ),
     _a("edit.copy", _("Copy instance"), "Ctrl+C", "", C, _("Copy the selected instance.")),
     _a("edit.paste", _("Paste instance"), "Ctrl+V", "", C, _("Paste the copied instance into this photo.")),
@@ -208,7 +219,9 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _a("go.previous_point", _("Previous keypoint"), "W", "", C, _("Focus the keypoint before.")),
     _a("go.next_instance", _("Next instance"), "Tab", "", C, _("Select the next instance of the photo.")),
     _a("go.previous_instance", _("Previous instance"), "Shift+Tab", "", C, _("Select the instance before.")),
-    _a("go.source", _("Go to the source photo"), "Shift+E", "", C, _("The photo of the exemplar that is shown beside.")),
+    _a(
+        "go.source", _("Go to the source photo"), "Shift+E", "", C, _("The photo of the exemplar that is shown beside.")
+    ),
     _a("go.next_exemplar", _("Next exemplar"), "E", "", C, _("Another labelled photo in the source panel.")),
     _a(
         "go.search",
@@ -238,7 +251,15 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _a("tool.box", _("Box"), "R", "box", C, _("Drag a box around an instance."), checkable=True),
     _a("tool.brush", _("Brush"), "B", "brush", C, _("Paint the mask; Ctrl takes away."), checkable=True),
     _a("tool.eraser", _("Eraser"), "Shift+B", "eraser", C, _("Take away from the mask."), checkable=True),
-    _a("tool.polygon", _("Polygon"), "P", "polygon", C, _("Click the outline; Enter adds it to the mask."), checkable=True),
+    _a(
+        "tool.polygon",
+        _("Polygon"),
+        "P",
+        "polygon",
+        C,
+        _("Click the outline; Enter adds it to the mask."),
+        checkable=True,
+    ),
     _a("tool.pan", _("Pan"), "G", "hand", C, _("Drag the photo. Space does the same from any tool."), checkable=True),
     _a("tool.smaller", _("Smaller brush"), "[", "", C, _("Shrink the brush.")),
     _a("tool.larger", _("Larger brush"), "]", "", C, _("Grow the brush.")),
@@ -302,7 +323,9 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "Shift+Return | Shift+Enter",
         "check-all",
         C,
-        _("Accept every proposal of this photo that is as sure as the settings ask; where there are several instances, all."),
+        _(
+            "Accept every proposal of this photo that is as sure as the settings ask; where there are several instances, all."
+        ),
     ),
     _a(
         "review.accept_instance",

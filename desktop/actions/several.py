@@ -21,11 +21,20 @@ SEVERAL: dict[str, tuple[ActionSpec, ...]] = {
             "Shift+J",
             "",
             C,
-            _("The marked keypoints (Ctrl+click or Y) become an instance of their own; without marks, the farther group."),
+            _(
+                "The marked keypoints (Ctrl+click or Y) become an instance of their own; without marks, the farther group."
+            ),
         ),
     ),
     "point": (
-        _a("point.mark", _("Mark for a split"), "Y", "", C, _("Mark the focused keypoint, or take the mark off; Shift+J splits.")),
+        _a(
+            "point.mark",
+            _("Mark for a split"),
+            "Y",
+            "",
+            C,
+            _("Mark the focused keypoint, or take the mark off; Shift+J splits."),
+        ),
         _a(
             "point.give",
             _("Give to another instance..."),
@@ -42,7 +51,9 @@ SEVERAL: dict[str, tuple[ActionSpec, ...]] = {
             "U",
             "check-all",
             C,
-            _("No instance of the category in this photo is without labels; what still waits is rejected. Again: take it back."),
+            _(
+                "No instance of the category in this photo is without labels; what still waits is rejected. Again: take it back."
+            ),
         ),
         _a(
             "review.not_all_labelled",

@@ -54,7 +54,9 @@ class MaskItem(QGraphicsItem):
         fill = QColor(self._colour)
         fill.setAlphaF(0.35)
         painter.fillPath(self._path, fill)
-        ground = QPen(QColor(0, 0, 0, 190), 3.5)  # whole under the dashes: pale colours vanish on pale photos without it
+        ground = QPen(
+            QColor(0, 0, 0, 190), 3.5
+        )  # whole under the dashes: pale colours vanish on pale photos without it
         ground.setCosmetic(True)
         painter.strokePath(self._path, ground)
         pen = QPen(self._colour.lighter(125), 1.5)
@@ -173,10 +175,14 @@ class MarksItem(QGraphicsItem):
             QPointF(*points[index].tolist()),
             instance.states[index],
             MarkLook(
-                instance.is_hidden(index), focused, self.hovered == (instance.key, index), float(size),
-                instance.colour_of(index), instance.side_of(index),
+                instance.is_hidden(index),
+                focused,
+                self.hovered == (instance.key, index),
+                float(size),
+                instance.colour_of(index),
+                instance.side_of(index),
             ),
-        )  # fmt: skip
+        )
 
     @staticmethod
     def _paint_skeleton(

@@ -44,7 +44,14 @@ def _mark_picture(state: PointState, look: MarkLook, ratio: float) -> QPixmap:
     middle = QPointF(width / 2, width / 2)
     size = look.size_px * (1.45 if look.selected else 1.2 if look.hovered else 1.0)
     _paint_mark(
-        painter, middle, state, hidden=look.hidden, selected=look.selected, size=size, outline=look.outline, side=look.side
+        painter,
+        middle,
+        state,
+        hidden=look.hidden,
+        selected=look.selected,
+        size=size,
+        outline=look.outline,
+        side=look.side,
     )
     painter.end()
     return pixmap

@@ -123,7 +123,9 @@ class BulkAcceptDialog(QDialog):
             return self.tr("Accept %n keypoints", "", preview.count)
         if not preview.count:
             return self.tr("Accept %n masks", "", preview.masks)
-        return self.tr("Accept %n keypoints and {m}", "", preview.count).format(m=self.tr("%n masks", "", preview.masks))
+        return self.tr("Accept %n keypoints and {m}", "", preview.count).format(
+            m=self.tr("%n masks", "", preview.masks)
+        )
 
     def _why_none(self) -> str:
         category = self._space.labelling.category

@@ -153,9 +153,14 @@ class ClipDialog(QDialog):
         self.state.setText(self.tr("Reading the clip..."))
         self.look.setEnabled(False)
         self._engine.submit(
-            self.tr("Reading a clip"), run, group=GROUP, replace=True, on_done=lambda found: self._show(found, wish),
-            on_failed=lambda error: self.state.setText(text_of(error)), on_end=self._ended,
-        )  # fmt: skip
+            self.tr("Reading a clip"),
+            run,
+            group=GROUP,
+            replace=True,
+            on_done=lambda found: self._show(found, wish),
+            on_failed=lambda error: self.state.setText(text_of(error)),
+            on_end=self._ended,
+        )
 
     def add(self) -> None:
         """Add the frames that are shown, or those that are asked for when none are shown; it goes on without this window."""
@@ -201,8 +206,12 @@ def _looking(path: Path, choice: FrameChoice) -> Any:
         from kinmark.projects.videos import preview_clip
 
         return preview_clip(
-            path, choice, engine=lambda: Lent(context.engine),  # type: ignore[arg-type, return-value]
-            pictures=(SHOWN, PICTURE_PX), progress=context.progress, cancel=context.cancel,
-        )  # fmt: skip
+            path,
+            choice,
+            engine=lambda: Lent(context.engine),  # type: ignore[arg-type, return-value]
+            pictures=(SHOWN, PICTURE_PX),
+            progress=context.progress,
+            cancel=context.cancel,
+        )
 
     return run

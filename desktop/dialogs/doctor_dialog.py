@@ -42,9 +42,15 @@ class DoctorDialog(QDialog):
         layout.addWidget(self.text, 1)
         layout.addLayout(row)
         self._engine.submit(
-            self.tr("Doctor"), _diagnose, priority=Priority.SCREEN, group="doctor", replace=True, quiet=True,
-            on_done=self.show_report, on_failed=lambda error: self.text.setPlainText(text_of(error)),
-        )  # fmt: skip
+            self.tr("Doctor"),
+            _diagnose,
+            priority=Priority.SCREEN,
+            group="doctor",
+            replace=True,
+            quiet=True,
+            on_done=self.show_report,
+            on_failed=lambda error: self.text.setPlainText(text_of(error)),
+        )
 
     def show_report(self, report: Any) -> None:
         """Show a finished diagnosis."""

@@ -132,9 +132,15 @@ class ExportDialog(QDialog):
 
         self.state.setText(self.tr("Looking..."))
         self._engine.submit(
-            self.tr("Export preview"), run, priority=Priority.SCREEN, group="export", replace=True, quiet=True,
-            on_done=self._previewed, on_failed=self._failed,
-        )  # fmt: skip
+            self.tr("Export preview"),
+            run,
+            priority=Priority.SCREEN,
+            group="export",
+            replace=True,
+            quiet=True,
+            on_done=self._previewed,
+            on_failed=self._failed,
+        )
 
     def _previewed(self, items: Any) -> None:
         self.state.setText("")
@@ -144,7 +150,9 @@ class ExportDialog(QDialog):
     def _partly(self) -> str:
         """What goes out although nobody finished it."""
         count = self._space.session.queries.counts().partly
-        text = self.tr("%n photos are labelled only partly: keypoints that nobody looked at go out as absent.", "", count)
+        text = self.tr(
+            "%n photos are labelled only partly: keypoints that nobody looked at go out as absent.", "", count
+        )
         return text if count else ""
 
     def start(self) -> None:
@@ -160,9 +168,15 @@ class ExportDialog(QDialog):
         self.export.setEnabled(False)
         self.state.setText(self.tr("Exporting..."))
         self._engine.submit(
-            self.tr("Exporting"), run, priority=Priority.SCREEN, group="export", replace=True,
-            on_done=self._done, on_failed=self._failed, on_end=lambda: self.export.setEnabled(True),
-        )  # fmt: skip
+            self.tr("Exporting"),
+            run,
+            priority=Priority.SCREEN,
+            group="export",
+            replace=True,
+            on_done=self._done,
+            on_failed=self._failed,
+            on_end=lambda: self.export.setEnabled(True),
+        )
 
     def _done(self, report: Any) -> None:
         summary = report.extra.get("summary", "")

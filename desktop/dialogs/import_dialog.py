@@ -178,9 +178,15 @@ class ImportDialog(QDialog):
         self.look.setEnabled(False)
         self.take.setEnabled(False)
         self._engine.submit(
-            self.tr("Importing"), run, priority=Priority.SCREEN, group="import", replace=True,
-            on_done=lambda result: self._done(result, dry), on_failed=self._failed, on_end=self._check,
-        )  # fmt: skip
+            self.tr("Importing"),
+            run,
+            priority=Priority.SCREEN,
+            group="import",
+            replace=True,
+            on_done=lambda result: self._done(result, dry),
+            on_failed=self._failed,
+            on_end=self._check,
+        )
 
     def _done(self, result: Any, dry: bool) -> None:
         text = self.tr(

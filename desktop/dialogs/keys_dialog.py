@@ -82,9 +82,7 @@ class KeysDialog(QDialog):
         for menu_id, title in MENUS:
             rows = []
             for spec in ACTIONS:
-                keys = [
-                    k.toString(QKeySequence.SequenceFormat.NativeText) for k in registry[spec.id].shortcuts()
-                ]
+                keys = [k.toString(QKeySequence.SequenceFormat.NativeText) for k in registry[spec.id].shortcuts()]
                 shown = spec.menu == menu_id and keys and (on_canvas or spec.scope == "window")
                 if shown and not spec.id.startswith(("point.pick", "point.peak")):
                     rows.append((", ".join(keys), translated(spec.text).replace("...", "")))

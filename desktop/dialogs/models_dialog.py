@@ -67,7 +67,9 @@ class ModelCard(QFrame):
         if row.good_for:
             layout.addWidget(_wrapped(in_language(row.good_for)))
         if row.published:
-            layout.addWidget(_wrapped(self.tr("Its publisher says: {figures}").format(figures=in_language(row.published)), "dim"))
+            layout.addWidget(
+                _wrapped(self.tr("Its publisher says: {figures}").format(figures=in_language(row.published)), "dim")
+            )
         if row.folder:
             layout.addWidget(plain_label(str(row.folder), name="dim"))
         if row.problem:
@@ -83,7 +85,8 @@ class ModelCard(QFrame):
             (self.tr("Download..."), dialog.ask_download, not row.installed and row.source == "download"),
             (self.tr("From a file..."), dialog.convert, not row.installed and row.source == "convert"),
             (
-                self.tr("Use in this project"), dialog.use,
+                self.tr("Use in this project"),
+                dialog.use,
                 row.installed and not default and dialog.has_project and row.kind != "segmenter",
             ),
             (self.tr("Verify"), dialog.verify, row.installed),
@@ -194,9 +197,14 @@ class ModelsDialog(QDialog):
             self.advice.setText(f"{found.model_id}: {in_language(found.why)}")
 
         self._program.engine.submit(
-            self.tr("Look for a model"), run, priority=Priority.ASKED, group="advice", replace=True, on_done=done,
+            self.tr("Look for a model"),
+            run,
+            priority=Priority.ASKED,
+            group="advice",
+            replace=True,
+            on_done=done,
             on_failed=lambda error: self.advice.setText(text_of(error)),
-        )  # fmt: skip
+        )
 
     def refresh(self) -> None:
         """Look at what is installed, in the pool."""
@@ -265,9 +273,14 @@ class ModelsDialog(QDialog):
             return convert_model(Path(file), model_id)
 
         self._program.engine.submit(
-            self.tr("Read {name}").format(name=card.row.title), run, priority=Priority.ASKED, group="convert", replace=True,
-            on_done=lambda _row: self.refresh(), on_failed=lambda error: card.note.setText(text_of(error)),
-        )  # fmt: skip
+            self.tr("Read {name}").format(name=card.row.title),
+            run,
+            priority=Priority.ASKED,
+            group="convert",
+            replace=True,
+            on_done=lambda _row: self.refresh(),
+            on_failed=lambda error: card.note.setText(text_of(error)),
+        )
 
     def verify(self, card: ModelCard) -> None:
         """Compare the files with their recorded hashes."""
@@ -299,9 +312,14 @@ class ModelsDialog(QDialog):
 
         card.note.setText(self.tr("Testing..."))
         self._program.engine.submit(
-            self.tr("Self-test of {name}").format(name=card.row.title), run, priority=Priority.ASKED, group="selftest",
-            replace=True, on_done=done, on_failed=lambda error: card.note.setText(text_of(error)),
-        )  # fmt: skip
+            self.tr("Self-test of {name}").format(name=card.row.title),
+            run,
+            priority=Priority.ASKED,
+            group="selftest",
+            replace=True,
+            on_done=done,
+            on_failed=lambda error: card.note.setText(text_of(error)),
+        )
 
     def remove(self, card: ModelCard) -> None:
         """Forget a folder or delete a download."""

@@ -86,9 +86,14 @@ class RelinkDialog(QDialog):
 
         self.state.setText(self.tr("Looking at the files..."))
         self._space.program.engine.submit(
-            self.tr("Re-linking"), run, priority=Priority.SCREEN, group="relink", replace=True,
-            on_done=self._done, on_failed=lambda error: self.state.setText(text_of(error)),
-        )  # fmt: skip
+            self.tr("Re-linking"),
+            run,
+            priority=Priority.SCREEN,
+            group="relink",
+            replace=True,
+            on_done=self._done,
+            on_failed=lambda error: self.state.setText(text_of(error)),
+        )
 
     def _done(self, report: Any) -> None:
         if hasattr(report, "lost"):

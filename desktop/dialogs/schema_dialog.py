@@ -165,10 +165,15 @@ class SchemaDialog(QDialog):
     def _fill(self) -> None:
         at = self._space.labelling
         mine = self._loaded
-        if self.edited and mine is not None and any(
-            (c.id, c.definitions, c.edge_ids, c.pair_ids) == (mine.id, mine.definitions, mine.edge_ids, mine.pair_ids)
-            for c in at.categories
-        ):  # fmt: skip
+        if (
+            self.edited
+            and mine is not None
+            and any(
+                (c.id, c.definitions, c.edge_ids, c.pair_ids)
+                == (mine.id, mine.definitions, mine.edge_ids, mine.pair_ids)
+                for c in at.categories
+            )
+        ):
             self._fill_names(mine.id)  # something else changed: what is edited here stays
             return
         kept = self.category.currentData() or (at.category.id if at.category else None)

@@ -143,7 +143,7 @@ class PartGridPage(QWidget):
         doubt_below = self._space.program.settings.current.doubt_below
         keypoints = [
             k for id_ in definition_ids for k in queries.keypoint_proposals(id_, limit=LIMIT) if k.x is not None
-        ]  # fmt: skip
+        ]
         keypoints = sorted(keypoints, key=lambda k: k.confidence)[:LIMIT]
         names = {d.id: d.name for c in self._space.labelling.categories for d in c.definitions}
         several = len(definition_ids) > 1

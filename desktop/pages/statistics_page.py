@@ -66,10 +66,14 @@ class StatisticsPage(QWidget):
         self.table.verticalHeader().hide()
         self.table.setHorizontalHeaderLabels(
             [
-                self.tr("Keypoint"), self.tr("visible"), self.tr("hidden"), self.tr("absent"), self.tr("pending"),
+                self.tr("Keypoint"),
+                self.tr("visible"),
+                self.tr("hidden"),
+                self.tr("absent"),
+                self.tr("pending"),
                 self.tr("not looked at"),
             ]
-        )  # fmt: skip
+        )
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         grid = QGridLayout()

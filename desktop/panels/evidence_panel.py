@@ -55,7 +55,9 @@ class EvidencePanel(QWidget):
         self._at = labelling
         self.exemplars = CropRow(thumbnails, side=EXEMPLAR_PX, state=PointState.HUMAN)
         self.exemplars.opened.connect(self.image_wanted)
-        self.exemplars.setToolTip(self.tr("The labelled photos that this place was taken over from; a click goes there"))
+        self.exemplars.setToolTip(
+            self.tr("The labelled photos that this place was taken over from; a click goes there")
+        )
         self.exemplars_title = plain_label(name="dim")
         self._strip: tuple[int, tuple[InstanceRow, ...], dict[int, ImageRow]] = (0, (), {})
         self.title = plain_label()

@@ -132,7 +132,9 @@ class ImageDelegate(QStyledItemDelegate):
         self._picture(painter, picture, model, index, row, palette)
         draw_state_dot(painter, dot, state_of(row, self.doubt_below))
         if row.exhaustive is not None:
-            corner = QPointF(words.right() - 10, dot.y()) if self.grid else QPointF(picture.right() - 10, picture.top() + 9)
+            corner = (
+                QPointF(words.right() - 10, dot.y()) if self.grid else QPointF(picture.right() - 10, picture.top() + 9)
+            )
             draw_exhaustive(painter, corner, row.exhaustive == 1)
             words.setWidth(words.width() - (22 if self.grid else 0))
         self._words(painter, words, row, palette, line)

@@ -187,7 +187,16 @@ class ImagePanel(QWidget):
         self._title.setText(self.tr("%Ln photos", "", count))
 
     def _changed(self, changes: OpChanges, _initiator: object) -> None:
-        if changes.tables & {"image", "instance", "keypoint", "proposal", "nothing_here", "exhaustive", "tag_link", "category"}:
+        if changes.tables & {
+            "image",
+            "instance",
+            "keypoint",
+            "proposal",
+            "nothing_here",
+            "exhaustive",
+            "tag_link",
+            "category",
+        }:
             self._counts.start()
 
     def refresh(self) -> None:

@@ -35,7 +35,9 @@ class MaskBar(QWidget):
         self.text = QLabel()
         self.text.setObjectName("dim")
         self.take_away = QCheckBox(self.tr("take away"))
-        self.take_away.setToolTip(self.tr("The polygon is taken away from the mask (Ctrl does the same for one polygon)"))
+        self.take_away.setToolTip(
+            self.tr("The polygon is taken away from the mask (Ctrl does the same for one polygon)")
+        )
         self.take_away.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -236,7 +236,9 @@ class QueuePanel(QWidget):
             shape = instance.aligned(category.definition_ids) if category is not None else None
             if shape is None or not (shape.labelled.any() or shape.box is not None):
                 continue
-            if place is None or place.x is None or place.y is None:  # about the instance as a whole: labelled twice, its mask
+            if (
+                place is None or place.x is None or place.y is None
+            ):  # about the instance as a whole: labelled twice, its mask
                 regions[instance.image_id] = expand_box(shape.box_or_extent(), square=True)
                 continue
             x0, y0, x1, y1 = shape.box_or_extent()

@@ -349,7 +349,13 @@ class TargetView(QWidget):
     def show_same_part(self) -> None:
         """The source shows the part of its instance that the target shows of its own, as large."""
         selected, exemplar = self._at.selected, self.source.exemplar
-        if self.linked or selected is None or exemplar is None or selected.extent is None or self.source.view.pyramid is None:
+        if (
+            self.linked
+            or selected is None
+            or exemplar is None
+            or selected.extent is None
+            or self.source.view.pyramid is None
+        ):
             return
         if self.canvas.fitting:
             self.source.view.fit()

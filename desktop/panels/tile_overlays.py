@@ -135,9 +135,7 @@ def _draw_points(painter: QPainter, instance: InstanceContent, points: np.ndarra
     drawn = instance.drawn
     colour = QColor(instance_colour(instance.number))
     colour.setAlphaF(0.75)
-    lines = [
-        QLineF(*points[a].tolist(), *points[b].tolist()) for a, b in instance.edges if drawn[a] and drawn[b]
-    ]  # fmt: skip
+    lines = [QLineF(*points[a].tolist(), *points[b].tolist()) for a, b in instance.edges if drawn[a] and drawn[b]]
     if lines:
         painter.setPen(QPen(colour, 1.0))
         painter.drawLines(lines)

@@ -53,8 +53,13 @@ class Caretaker(QObject):
         self._back_up()
 
     def _back_up(self) -> None:
-        task = StoreTask("backup", lambda project: project.back_up_if_due(task.cancel), quiet=True,
-                         done=self._backed_up, failed=self._backup_failed)  # fmt: skip
+        task = StoreTask(
+            "backup",
+            lambda project: project.back_up_if_due(task.cancel),
+            quiet=True,
+            done=self._backed_up,
+            failed=self._backup_failed,
+        )
         self._session.store.submit(task)
 
     def _backed_up(self, path: Path | None) -> None:
@@ -67,8 +72,13 @@ class Caretaker(QObject):
             self._session.messages.error(error)
 
     def _check(self) -> None:
-        task = StoreTask("check", lambda project: _damage(project, task.cancel), quiet=True,
-                         done=self._was_checked, failed=self._session.messages.error)  # fmt: skip
+        task = StoreTask(
+            "check",
+            lambda project: _damage(project, task.cancel),
+            quiet=True,
+            done=self._was_checked,
+            failed=self._session.messages.error,
+        )
         self._session.store.submit(task)
 
     def _was_checked(self, damage: AppError | None) -> None:

@@ -152,8 +152,13 @@ class ProjectSession(QObject):
         if self._told_to_wait():
             return
         task = StoreTask(
-            title, work, initiator, done=done, failed=self.messages.error, ended=self._long_ended,
-        )  # fmt: skip
+            title,
+            work,
+            initiator,
+            done=done,
+            failed=self.messages.error,
+            ended=self._long_ended,
+        )
         self.store.submit(task)
         self.busy_changed.emit(task)
 

@@ -149,8 +149,11 @@ class StoreThread(QObject):
             except AppError as error:
                 outcome = _Outcome(task, error=error)
             except Exception:  # noqa: BLE001 - the thread must live on; the crash door gets the whole story
-                bug = BugError(said('“{0}” stopped with an unexpected error.', task.title), "Nothing of it was written.",
-                               traceback.format_exc())  # fmt: skip
+                bug = BugError(
+                    said("“{0}” stopped with an unexpected error.", task.title),
+                    "Nothing of it was written.",
+                    traceback.format_exc(),
+                )
                 outcome = _Outcome(task, error=bug)
             if not self._closing.is_set():
                 self._tell(outcome)

@@ -91,10 +91,13 @@ class EngineJobs(QObject):
         """Sweep all photos (or these) in the background; `quick`: a first look at those without proposals."""
         # What a person chose is done as asked; a sweep over all leaves out what is known to show something else.
         options = ProposeOptions(
-            category=category, backbone=self.backbone, image_ids=None if image_ids is None else tuple(image_ids),
-            settings=MatchSettings(pipeline=FIRST_LOOK) if quick else MatchSettings(), other_kinds=image_ids is not None,
+            category=category,
+            backbone=self.backbone,
+            image_ids=None if image_ids is None else tuple(image_ids),
+            settings=MatchSettings(pipeline=FIRST_LOOK) if quick else MatchSettings(),
+            other_kinds=image_ids is not None,
             apart=None if self._settings.current.tell_apart else False,
-        )  # fmt: skip
+        )
         near = self._at.image.id if self._at.image is not None else None
         self._sweep(self._proposing(category), options, near=near, keep=True)
 
@@ -107,9 +110,16 @@ class EngineJobs(QObject):
         return self.tr("Proposing {name}").format(name=category) if category else self.tr("Proposing")
 
     def _sweep(
-        self, title: str, options: ProposeOptions, *, priority: Priority = Priority.SWEEP, group: str = "sweep",
-        near: int | None = None, keep: bool = False, kept: KeptJob | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        title: str,
+        options: ProposeOptions,
+        *,
+        priority: Priority = Priority.SWEEP,
+        group: str = "sweep",
+        near: int | None = None,
+        keep: bool = False,
+        kept: KeptJob | None = None,
+    ) -> None:
         job_id = kept.id if kept is not None else uuid.uuid4().hex
         quick = options.settings.pipeline == FIRST_LOOK
 
@@ -119,9 +129,14 @@ class EngineJobs(QObject):
             if asked.image_ids is None and kept is None:
                 asked = replace(asked, image_ids=needing_proposals(project, near))
             sweep = ProposeSweep(
-                project, context.engine, asked, progress=context.progress, cancel=context.cancel,
-                pace=Pace(QUICK_AT_ONCE, QUICK_AT_ONCE) if quick else Pace(AT_ONCE, CHUNK), kept=goes_on,
-            )  # fmt: skip
+                project,
+                context.engine,
+                asked,
+                progress=context.progress,
+                cancel=context.cancel,
+                pace=Pace(QUICK_AT_ONCE, QUICK_AT_ONCE) if quick else Pace(AT_ONCE, CHUNK),
+                kept=goes_on,
+            )
             if keep and kept is None:
                 sweep.keep(job_id)
             while sweep.left:
@@ -134,9 +149,15 @@ class EngineJobs(QObject):
         )
 
     def _submit_kept(
-        self, title: str, run: Callable[[JobContext], object], job_id: str, *, priority: Priority, group: str,
+        self,
+        title: str,
+        run: Callable[[JobContext], object],
+        job_id: str,
+        *,
+        priority: Priority,
+        group: str,
         on_done: Callable[[Any], object],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """A job that the project keeps (`job_id`; "" = it does not) until its end, or until somebody stops it."""
 
         def failed(error: AppError) -> None:
@@ -145,9 +166,15 @@ class EngineJobs(QObject):
             self._service.failed.emit(job, error)
 
         job: Job | None = self._service.submit(
-            title, run, priority=priority, group=group, replace=True, on_done=on_done,
-            on_failed=failed, on_stopped=lambda: self.forget(job_id),
-        )  # fmt: skip
+            title,
+            run,
+            priority=priority,
+            group=group,
+            replace=True,
+            on_done=on_done,
+            on_failed=failed,
+            on_stopped=lambda: self.forget(job_id),
+        )
 
     # -- jobs that were cut off --------------------------------------------------------------------------------------
 
@@ -155,16 +182,21 @@ class EngineJobs(QObject):
         """Nobody wants a job any more that the project keeps."""
         if job_id:
             self._service.submit(
-                self.tr("Forgetting a job"), lambda context: forget(context.project, job_id), priority=Priority.SCREEN,
-                quiet=True, on_failed=lambda _error: None,
-            )  # fmt: skip
+                self.tr("Forgetting a job"),
+                lambda context: forget(context.project, job_id),
+                priority=Priority.SCREEN,
+                quiet=True,
+                on_failed=lambda _error: None,
+            )
 
     def go_on_with(self, kept: KeptJob) -> None:
         """Go on with a sweep or a search that was cut off."""
         if kept.kind == "propose":
             self._sweep(self._proposing(kept.name), proposing.options_of(kept), keep=True, kept=kept)
         elif kept.kind == "find":
-            self._find(finding.options_of(kept), self._finding(kept.name), group=f"find:{kept.name}", keep=True, kept=kept)
+            self._find(
+                finding.options_of(kept), self._finding(kept.name), group=f"find:{kept.name}", keep=True, kept=kept
+            )
 
     def _changed(self, changes: Any, initiator: object) -> None:
         if initiator is not None and changes.tables & {"keypoint", "instance"}:
@@ -188,9 +220,12 @@ class EngineJobs(QObject):
         if not ahead:
             return
         options = ProposeOptions(
-            category=category.name, backbone=self.backbone, image_ids=tuple(ahead), by_itself=True,
+            category=category.name,
+            backbone=self.backbone,
+            image_ids=tuple(ahead),
+            by_itself=True,
             apart=None if settings.tell_apart else False,
-        )  # fmt: skip
+        )
 
         def run(context: JobContext) -> Generator[None, None, None]:
             sweep = ProposeSweep(
@@ -214,12 +249,16 @@ class EngineJobs(QObject):
 
     def find_identity(self, identity: str, image_ids: list[int] | None = None) -> None:
         """Search an individual that has a confirmed instance, in the background."""
-        options = FindOptions(identity=identity, image_ids=None if image_ids is None else tuple(image_ids), backbone=self.backbone)
+        options = FindOptions(
+            identity=identity, image_ids=None if image_ids is None else tuple(image_ids), backbone=self.backbone
+        )
         self._find(options, self._finding(identity), group=f"find:{identity}", keep=True)
 
     def find_kind(self, kind: str, image_ids: list[int] | None = None) -> None:
         """Search a kind of thing by its word alone, in the background."""
-        options = FindOptions(name=kind, image_ids=None if image_ids is None else tuple(image_ids), backbone=self.backbone)
+        options = FindOptions(
+            name=kind, image_ids=None if image_ids is None else tuple(image_ids), backbone=self.backbone
+        )
         self._find(options, self._finding(kind), group=f"find:{kind}", keep=True)
 
     def _finding(self, name: str) -> str:
@@ -249,7 +288,10 @@ class EngineJobs(QObject):
     def sharpen_identity(self, identity: str, image_ids: list[int]) -> None:
         """Score the suggestions again after a denial (it is a hard negative now)."""
         options = FindOptions(
-            identity=identity, image_ids=tuple(image_ids), backbone=self.backbone, step_name="Improve suggestions",
+            identity=identity,
+            image_ids=tuple(image_ids),
+            backbone=self.backbone,
+            step_name="Improve suggestions",
             by_itself=True,
         )
 
@@ -339,9 +381,14 @@ class EngineJobs(QObject):
             from kinmark.projects.workflows.copying import copy_instances
 
             return copy_instances(
-                context.project, context.engine, instance_ids, image_ids, backbone=backbone,
-                progress=context.progress, cancel=context.cancel,
-            )  # fmt: skip
+                context.project,
+                context.engine,
+                instance_ids,
+                image_ids,
+                backbone=backbone,
+                progress=context.progress,
+                cancel=context.cancel,
+            )
 
         self._service.submit(
             self.tr("Copying labels"), run, priority=Priority.SCREEN, group="copy", on_done=done, on_failed=failed

@@ -254,7 +254,9 @@ class Labelling(QObject):
     def whole(self) -> bool:
         """Whether the focus is on the selected instance as a whole: Enter accepts it, X rejects it."""
         selected = self.selected
-        return selected is not None and self.focused is None and bool(selected.pending) and self.several(selected.category)
+        return (
+            selected is not None and self.focused is None and bool(selected.pending) and self.several(selected.category)
+        )
 
     def entry(self, shown: ShownInstance) -> int | None:
         """What is focused first in an instance: its first pending keypoint; where there are several, it as a whole (None)."""
@@ -348,7 +350,7 @@ class Labelling(QObject):
                 self.selected_key = self.shown[0].key
             elif self.category is not None:
                 self.selected_key = NEW
-        if (self.focused is None or self.state(self.focused) is not PointState.EMPTY):
+        if self.focused is None or self.state(self.focused) is not PointState.EMPTY:
             self.focused = self.next_empty(None)
 
     # -- announcing ------------------------------------------------------------------------------------------------

@@ -104,9 +104,12 @@ class ReviewQueue:
     def _ask(self, strategy: str) -> None:
         options = self._options()
         task = StoreTask(
-            "order", lambda project: review_order(project.queries, strategy, options), quiet=True,
-            done=lambda ids: self._ordered(strategy, ids), ended=self._asked_ended,
-        )  # fmt: skip
+            "order",
+            lambda project: review_order(project.queries, strategy, options),
+            quiet=True,
+            done=lambda ids: self._ordered(strategy, ids),
+            ended=self._asked_ended,
+        )
         self._asked = task
         self._session.store.submit(task)
 

@@ -48,7 +48,8 @@ class Regrouper(QObject):
         marked = at.marked or self.guessed_half(selected)
         if not marked:
             self._session.messages.info(
-                self.tr("An instance with fewer than two keypoints cannot be split."), self.tr("I begins another instance.")
+                self.tr("An instance with fewer than two keypoints cannot be split."),
+                self.tr("I begins another instance."),
             )
             return
         definitions, part = [selected.definition_ids[i] for i in sorted(marked)], selected.part

@@ -100,7 +100,9 @@ class ShownInstance:
     @property
     def part(self) -> InstancePart:
         """For operations that regroup keypoints."""
-        return InstancePart(self.instance.id if self.instance is not None else None, tuple(p.id for p in self.proposals))
+        return InstancePart(
+            self.instance.id if self.instance is not None else None, tuple(p.id for p in self.proposals)
+        )
 
     @property
     def sides_swapped(self) -> float:

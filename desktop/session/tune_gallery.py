@@ -84,8 +84,14 @@ def _picture(
     found: list[Any] = []
     for prompt_id in prompts:
         request = MatchRequest(
-            uuid.uuid4().hex, source.image, source.keypoints.xy_image[both], Target(target.image),
-            source.keypoints.box_or_extent(), backbone=backbone, prompt=prompt_id, want_maps=False,
-        )  # fmt: skip
+            uuid.uuid4().hex,
+            source.image,
+            source.keypoints.xy_image[both],
+            Target(target.image),
+            source.keypoints.box_or_extent(),
+            backbone=backbone,
+            prompt=prompt_id,
+            want_maps=False,
+        )
         found.append(context.engine.match(request, cancel=context.cancel).points_xy_image)
     return GalleryPicture(target.image.path, box, region, crop, target.keypoints.xy_image[both], found[0], found[1])

@@ -69,9 +69,18 @@ class TunedPrompt:
         else:
             before, after, interval = figures["before"], figures["after"], tuple(figures["after_interval"])
         return TunedPrompt(
-            f"prompt:{card.id}", card.category, card.kind, before, after, interval, card.steps, card.seconds, card.heldout,
-            card.measured_better, (card.before, card.after),
-        )  # fmt: skip
+            f"prompt:{card.id}",
+            card.category,
+            card.kind,
+            before,
+            after,
+            interval,
+            card.steps,
+            card.seconds,
+            card.heldout,
+            card.measured_better,
+            (card.before, card.after),
+        )
 
 
 class PromptTuning(QObject):
@@ -120,16 +129,27 @@ class PromptTuning(QObject):
                 self._show_result(TunedPrompt.from_card(card))
 
         self._engine.submit(
-            self.tr("Looking for a tuned prompt"), run, priority=Priority.SCREEN, group="tune-look", replace=True,
-            quiet=True, on_done=done, on_failed=lambda _error: None,
-        )  # fmt: skip
+            self.tr("Looking for a tuned prompt"),
+            run,
+            priority=Priority.SCREEN,
+            group="tune-look",
+            replace=True,
+            quiet=True,
+            on_done=done,
+            on_failed=lambda _error: None,
+        )
 
     def start(self, wish: TuneWish) -> None:
         """Tune in the background; proposals change only when the prompt is kept."""
         options = TuneOptions(
-            category="" if wish.kind == "single" else wish.category, kind=wish.kind, backbone=self._backbone(),
-            steps=wish.steps, keep_if_worse=True, propose_again=False, undecided=True,
-        )  # fmt: skip
+            category="" if wish.kind == "single" else wish.category,
+            kind=wish.kind,
+            backbone=self._backbone(),
+            steps=wish.steps,
+            keep_if_worse=True,
+            propose_again=False,
+            undecided=True,
+        )
         self._tune(wish, options)
 
     def go_on_with(self, kept: KeptJob) -> None:
@@ -139,9 +159,7 @@ class PromptTuning(QObject):
 
     def _tune(self, wish: TuneWish, options: TuneOptions) -> None:
         def run(context: JobContext) -> Generator[TuneProgress | None, None, TuneOutcome | None]:
-            tuning = Tuning(
-                context.project, context.engine, options, progress=context.progress, cancel=context.cancel
-            )
+            tuning = Tuning(context.project, context.engine, options, progress=context.progress, cancel=context.cancel)
             tuning.keep(uuid.uuid4().hex)
             try:
                 while tuning.left:
@@ -153,10 +171,16 @@ class PromptTuning(QObject):
         self.wish, self.points, self.tuned, self.pictures, self.problem = wish, (), None, (), None
         self.changed.emit()
         self._engine.submit(
-            self.tr("Tuning {name}").format(name=wish.category), run, group=GROUP, replace=True,
-            on_news=self._add_point, on_done=self._done, on_failed=self._failed, on_end=self._ended,
+            self.tr("Tuning {name}").format(name=wish.category),
+            run,
+            group=GROUP,
+            replace=True,
+            on_news=self._add_point,
+            on_done=self._done,
+            on_failed=self._failed,
+            on_end=self._ended,
             on_stopped=self._forget_kept,
-        )  # fmt: skip
+        )
 
     def _forget_kept(self) -> None:
         """Stopped by a person: what was tuned so far waits for the next start, but is not offered."""
@@ -188,11 +212,19 @@ class PromptTuning(QObject):
         figures = result.proposals if math.isfinite(result.proposals.after) else result
         self._show_result(
             TunedPrompt(
-                result.prompt_id, outcome.category, wish.kind if wish else "", figures.before, figures.after,
-                figures.after_interval, result.steps, result.seconds, str(card.get("heldout", "")), result.better,
+                result.prompt_id,
+                outcome.category,
+                wish.kind if wish else "",
+                figures.before,
+                figures.after,
+                figures.after_interval,
+                result.steps,
+                result.seconds,
+                str(card.get("heldout", "")),
+                result.better,
                 (result.before, result.after),
             )
-        )  # fmt: skip
+        )
         self.finished.emit()
 
     def _failed(self, error: AppError) -> None:
@@ -218,10 +250,16 @@ class PromptTuning(QObject):
 
         self._engine.submit(
             self.tr("Before and after"),
-            lambda context: make_gallery(context, category=tuned.category, backbone=backbone, prompt=tuned.prompt_id, count=GALLERY),
-            priority=Priority.SCREEN, group="tune-gallery", replace=True, quiet=True, on_done=done,
+            lambda context: make_gallery(
+                context, category=tuned.category, backbone=backbone, prompt=tuned.prompt_id, count=GALLERY
+            ),
+            priority=Priority.SCREEN,
+            group="tune-gallery",
+            replace=True,
+            quiet=True,
+            on_done=done,
             on_failed=lambda _error: None,
-        )  # fmt: skip
+        )
 
     def keep(self) -> None:
         """Take the prompt from now on, and propose again what is pending."""
@@ -231,9 +269,14 @@ class PromptTuning(QObject):
 
         def run(context: JobContext) -> Generator[None, None, None]:
             sweeps = keep_and_propose_again(
-                context.project, context.engine, tuned.prompt_id, category=tuned.category, backbone=backbone,
-                progress=context.progress, cancel=context.cancel,
-            )  # fmt: skip
+                context.project,
+                context.engine,
+                tuned.prompt_id,
+                category=tuned.category,
+                backbone=backbone,
+                progress=context.progress,
+                cancel=context.cancel,
+            )
             for sweep in sweeps:
                 while sweep.left:
                     sweep.step(1)

@@ -32,7 +32,9 @@ class InstancesField(QWidget):
         self.kind.addItem(self.tr("one"), ONE)
         self.kind.addItem(self.tr("several, at most"), SEVERAL)
         self.kind.setToolTip(
-            self.tr("As the labels show: one, until a photo holds two labelled instances; then all of them are proposed.")
+            self.tr(
+                "As the labels show: one, until a photo holds two labelled instances; then all of them are proposed."
+            )
         )
         self.number = QSpinBox()
         self.number.setAccessibleName(self.tr("At most so many in a photo"))

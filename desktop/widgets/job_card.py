@@ -22,7 +22,17 @@ from kinmark.desktop.theme.colours import ACCENT, CANVAS_GREY
 
 KEYPOINTS, FIND = "keypoints", "find"
 WIDTH, PICTURE = 330, 96
-_ANIMAL = ((0.10, 0.40), (0.26, 0.30), (0.42, 0.38), (0.82, 0.36), (0.94, 0.22), (0.36, 0.88), (0.48, 0.88), (0.74, 0.88), (0.86, 0.88))
+_ANIMAL = (
+    (0.10, 0.40),
+    (0.26, 0.30),
+    (0.42, 0.38),
+    (0.82, 0.36),
+    (0.94, 0.22),
+    (0.36, 0.88),
+    (0.48, 0.88),
+    (0.74, 0.88),
+    (0.86, 0.88),
+)
 _BONES = ((0, 1), (1, 2), (2, 3), (3, 4), (2, 5), (2, 6), (3, 7), (3, 8))
 
 
@@ -92,7 +102,8 @@ class JobCard(QFrame):
 def _draw_animal(painter: QPainter, area: QRectF, *, by_hand: bool, turned: bool) -> None:
     """One labelled by hand, the others as they are proposed."""
     points = [
-        QPointF(area.left() + (1 - x if turned else x) * area.width(), area.top() + y * area.height()) for x, y in _ANIMAL
+        QPointF(area.left() + (1 - x if turned else x) * area.width(), area.top() + y * area.height())
+        for x, y in _ANIMAL
     ]
     painter.setPen(QPen(QColor("#8ba7bd") if by_hand else QColor("#b9a06a"), 2.0))
     for a, b in _BONES:
@@ -107,7 +118,12 @@ def _draw_cups(painter: QPainter, area: QRectF, place: int) -> None:
     order = ((1, "#D55E00"), (0, "#9aa0a8"), (2, "#6f8fa8"))
     for slot, (shift, colour) in enumerate(order):
         column = (shift + place) % 3
-        body = QRectF(area.left() + column * width + 3, area.top() + area.height() * (0.25 + 0.08 * slot), width - 7, area.height() * 0.55)
+        body = QRectF(
+            area.left() + column * width + 3,
+            area.top() + area.height() * (0.25 + 0.08 * slot),
+            width - 7,
+            area.height() * 0.55,
+        )
         path = QPainterPath()
         path.addRoundedRect(body, 4, 4)
         path.addEllipse(QPointF(body.right(), body.center().y()), 4.5, 6.5)

@@ -58,9 +58,13 @@ class ClipCommands(QObject):
             from kinmark.projects.videos import add_clip
 
             return add_clip(
-                context.project, clip, choice, engine=lambda: Lent(context.engine),  # type: ignore[arg-type, return-value]
-                progress=context.progress, cancel=context.cancel,
-            )  # fmt: skip
+                context.project,
+                clip,
+                choice,
+                engine=lambda: Lent(context.engine),  # type: ignore[arg-type, return-value]
+                progress=context.progress,
+                cancel=context.cancel,
+            )
 
         self._window.program.engine.submit(self.tr("Adding photos"), run, group="add", on_done=self._added)
 

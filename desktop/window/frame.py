@@ -317,7 +317,9 @@ class Frame(QMainWindow):
         if self.page_name != "label" or self.workspace is None:
             return
         if self.workspace.images.decides:
-            text = self.tr("Enter accepts what is proposed on the selected photos, X rejects it. F6 goes on to the photo.")
+            text = self.tr(
+                "Enter accepts what is proposed on the selected photos, X rejects it. F6 goes on to the photo."
+            )
             self.job_bar.show_step(text)
         else:
             self.job_bar.show_step(self._step)

@@ -107,16 +107,22 @@ class Guide(QObject):
 
         return (
             GuideStep(
-                self.tr("This one was labelled by hand. Press Ctrl+P: its keypoints are proposed on all photos of its kind."),
+                self.tr(
+                    "This one was labelled by hand. Press Ctrl+P: its keypoints are proposed on all photos of its kind."
+                ),
                 lambda w: w.session.queries.counts().pending > 0,
             ),
             GuideStep(self.tr("Press N: it goes to the photo that needs you most."), moved),
             GuideStep(
-                self.tr("Enter accepts a keypoint, Ctrl+Enter the whole animal. Drag what is wrong. Ctrl+Z takes anything back."),
+                self.tr(
+                    "Enter accepts a keypoint, Ctrl+Enter the whole animal. Drag what is wrong. Ctrl+Z takes anything back."
+                ),
                 lambda w: w.session.queries.count_decisions() > before,
             ),
             GuideStep(
-                self.tr("That is all there is to it. Ctrl+E exports what you accepted; Ctrl+N begins with your own photos."),
+                self.tr(
+                    "That is all there is to it. Ctrl+E exports what you accepted; Ctrl+N begins with your own photos."
+                ),
                 lambda w: False,
             ),
         )
@@ -126,7 +132,9 @@ class Guide(QObject):
         known, before = len(queries.identities()), queries.count_decisions()
         return (
             GuideStep(
-                self.tr("One individual is to be found again. Press R and draw a box around it, or take the one that is selected."),
+                self.tr(
+                    "One individual is to be found again. Press R and draw a box around it, or take the one that is selected."
+                ),
                 _boxed,
             ),
             GuideStep(
@@ -134,7 +142,9 @@ class Guide(QObject):
                 lambda w: len(w.session.queries.identities()) > known,
             ),
             GuideStep(
-                self.tr("Suggestions come here, most alike first. Enter confirms, Delete denies; both teach the search."),
+                self.tr(
+                    "Suggestions come here, most alike first. Enter confirms, Delete denies; both teach the search."
+                ),
                 lambda w: w.session.queries.count_decisions() > before,
             ),
             GuideStep(

@@ -12,11 +12,37 @@ from kinmark.desktop.theme.icons import icon
 from kinmark.desktop.widgets.accelerators import mark_menu_bar
 
 SEPARATED = {
-    "project.import", "project.close", "edit.delete", "edit.copy", "edit.schema", "edit.settings", "view.peek", "view.brighter",
-    "view.source", "view.panels", "go.next_unseen", "go.next_review", "go.next_point", "go.next_instance", "go.next_exemplar", "go.search",
-    "tool.smaller", "tool.new_instance", "point.pick_1", "point.peak_1", "review.nothing", "review.harder", "engine.find",
-    "engine.tune", "engine.pause", "page.models", "help.legend", "help.about", "edit.merge", "point.mark",
-}  # fmt: skip
+    "project.import",
+    "project.close",
+    "edit.delete",
+    "edit.copy",
+    "edit.schema",
+    "edit.settings",
+    "view.peek",
+    "view.brighter",
+    "view.source",
+    "view.panels",
+    "go.next_unseen",
+    "go.next_review",
+    "go.next_point",
+    "go.next_instance",
+    "go.next_exemplar",
+    "go.search",
+    "tool.smaller",
+    "tool.new_instance",
+    "point.pick_1",
+    "point.peak_1",
+    "review.nothing",
+    "review.harder",
+    "engine.find",
+    "engine.tune",
+    "engine.pause",
+    "page.models",
+    "help.legend",
+    "help.about",
+    "edit.merge",
+    "point.mark",
+}
 """Actions with a line above them."""
 
 
@@ -147,9 +173,13 @@ def make_tool_bar(window: QMainWindow, registry: ActionRegistry) -> tuple[ToolBa
     bar.addAction(registry["edit.redo"])
     bar.addSeparator()
     propose = (
-        "engine.propose_quick", "engine.propose_list", "engine.propose_all", "engine.propose_here", "review.harder",
+        "engine.propose_quick",
+        "engine.propose_list",
+        "engine.propose_all",
+        "engine.propose_here",
+        "review.harder",
         "engine.check",
-    )  # fmt: skip
+    )
     bar.shrinking = [
         _drop_down(registry, "engine.propose", propose, QCoreApplication.translate("MainWindow", "Propose")),
         _drop_down(registry, "engine.find", ("page.identities",), QCoreApplication.translate("MainWindow", "Find")),

@@ -146,9 +146,9 @@ class PointCommands(QObject):
         if category is None:
             return
         now = QColor(category.definitions[index].colour or PALETTE[0])
-        colour = QColorDialog.getColor(now, self._window, self.tr("Colour of {name}").format(
-            name=category.definitions[index].name
-        ))  # fmt: skip
+        colour = QColorDialog.getColor(
+            now, self._window, self.tr("Colour of {name}").format(name=category.definitions[index].name)
+        )
         if colour.isValid():
             self.set_colour(workspace, index, colour.name())
 

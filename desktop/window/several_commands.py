@@ -57,7 +57,8 @@ class SeveralCommands(QObject):
             workspace.program.messages.info(self.tr("Focus a keypoint first."))
         elif not others:
             workspace.program.messages.info(
-                self.tr("There is no other instance of this category in the photo."), self.tr("I begins another instance.")
+                self.tr("There is no other instance of this category in the photo."),
+                self.tr("I begins another instance."),
             )
         elif len(others) == 1:
             workspace.regrouper.give(others[0])

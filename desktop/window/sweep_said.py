@@ -26,7 +26,9 @@ def say_sweep(messages: Messages, outcome: SweepOutcome) -> None:
         messages.info(translate("Sweep", "Nothing new to propose."), apart)
     else:
         proposed = translate("Sweep", "%n instances proposed.", "", outcome.proposals)
-        messages.info(proposed, " ".join(filter(None, (translate("Sweep", "N goes to the one that needs you most."), apart))))
+        messages.info(
+            proposed, " ".join(filter(None, (translate("Sweep", "N goes to the one that needs you most."), apart)))
+        )
 
 
 def left_out(outcome: SweepOutcome) -> str:

@@ -270,9 +270,15 @@ class Backbone:
         log.warning("%s: %s %s", self.spec.id, self.note, repr(error)[:500])
 
     def _cut_forward(
-        self, noisy: Tensor, t: int, embeds: Tensor, kwargs: dict[str, Any], up_blocks: tuple[int, ...],
-        attention: AttentionTap | None, full: bool,
-    ) -> UNetOutput:  # fmt: skip
+        self,
+        noisy: Tensor,
+        t: int,
+        embeds: Tensor,
+        kwargs: dict[str, Any],
+        up_blocks: tuple[int, ...],
+        attention: AttentionTap | None,
+        full: bool,
+    ) -> UNetOutput:
         """One forward that ends when all wanted maps and layers have been computed (`full`: at the end)."""
         output = UNetOutput()
         wanted = select_layers(self._layers, attention) if attention is not None else ()

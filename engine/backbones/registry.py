@@ -20,9 +20,20 @@ from kinmark.engine.domain.texts import said
 from kinmark.engine.paths import data_dir, resources_dir
 
 __all__ = [
-    "BackboneSpec", "BlockWeight", "FusionSpec", "InstanceSpec", "added_folders", "built_in", "get_spec", "home_folder",
-    "is_installed", "list_specs", "models_folder", "spec_of_folder", "with_folder",
-]  # fmt: skip
+    "BackboneSpec",
+    "BlockWeight",
+    "FusionSpec",
+    "InstanceSpec",
+    "added_folders",
+    "built_in",
+    "get_spec",
+    "home_folder",
+    "is_installed",
+    "list_specs",
+    "models_folder",
+    "spec_of_folder",
+    "with_folder",
+]
 
 SPEC_FILE = "kinmark.json"
 ADDED_FILE = "added.json"

@@ -52,7 +52,10 @@ def _reached(edges: Sequence[tuple[int, int]]) -> set[int]:
 
 
 def limb_mask(
-    instance: InstanceKeypoints, schema: KeypointSchema, size_wh: tuple[int, int], others: Iterable[InstanceKeypoints] = ()
+    instance: InstanceKeypoints,
+    schema: KeypointSchema,
+    size_wh: tuple[int, int],
+    others: Iterable[InstanceKeypoints] = (),
 ) -> NDArray[np.bool_]:
     """`[H, W]`: within half a limb's width of the skeleton, and nearer to it than to those of `others` (each in its own size).
 

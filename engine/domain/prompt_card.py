@@ -86,7 +86,9 @@ class PromptCard:
     @staticmethod
     def from_json(text: str, where: str) -> PromptCard:
         """Parse and check; raises PromptFileError naming `where`."""
-        damaged = PromptFileError(said("The prompt card {0} is damaged.", where), "Export the prompt again where it was made.")
+        damaged = PromptFileError(
+            said("The prompt card {0} is damaged.", where), "Export the prompt again where it was made."
+        )
         if len(text) > _MAX_CARD_BYTES:
             raise damaged
         try:
@@ -97,7 +99,9 @@ class PromptCard:
         if not isinstance(data, dict):
             raise damaged
         if isinstance(data.get("version"), int) and data["version"] > CARD_VERSION:
-            raise PromptFileError(said("The prompt {0} was made by a newer Kinmark.", where), "Update Kinmark to use it.")
+            raise PromptFileError(
+                said("The prompt {0} was made by a newer Kinmark.", where), "Update Kinmark to use it."
+            )
         try:
             card = PromptCard(**{f.name: _parse(f.name, data[f.name]) for f in fields(PromptCard) if f.name in data})
         except (TypeError, ValueError, KeyError) as error:

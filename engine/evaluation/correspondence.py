@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
 
 def evaluate_correspondence(
-    session: EngineSession, request: EvaluateRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: EvaluateRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Match all pairs and report. With `request.work_file` an interrupted run goes on where it stopped.
 
     Raises:
@@ -38,7 +41,9 @@ def evaluate_correspondence(
     pairs: Iterator[EvaluationPair] = read_pairs(request.dataset, request.root, request.split)
     chosen = list(islice(pairs, request.limit) if request.limit else pairs)
     if not chosen:
-        raise UserInputError(said("{0} holds no pair of the split '{1}'.", request.root, request.split), "Name another split.")
+        raise UserInputError(
+            said("{0} holds no pair of the split '{1}'.", request.root, request.split), "Name another split."
+        )
     if progress is not None:
         progress.start(f"Evaluating {request.dataset}", len(chosen))
     done = _Done(request)
@@ -54,9 +59,17 @@ def evaluate_correspondence(
         if progress is not None:
             progress.step()
     report = make_report(results, protocol.alphas)
-    return {"dataset": request.dataset, "split": request.split, "protocol": protocol.name, "note": protocol.note,
-            "headline": f"per {protocol.headline}", "method": request.settings.pipeline or request.settings.method or "kernel_softargmax",
-            "backbone": request.backbone, "prompt": request.prompt, **report}  # fmt: skip
+    return {
+        "dataset": request.dataset,
+        "split": request.split,
+        "protocol": protocol.name,
+        "note": protocol.note,
+        "headline": f"per {protocol.headline}",
+        "method": request.settings.pipeline or request.settings.method or "kernel_softargmax",
+        "backbone": request.backbone,
+        "prompt": request.prompt,
+        **report,
+    }
 
 
 def match_pair(
@@ -68,10 +81,15 @@ def match_pair(
         template = session.backbone(request.backbone).spec.text_for(pair.category)
         prompt = f"text:{template}" if template else "empty"
     asked = MatchRequest(
-        pair.name, ImageInput(str(pair.source), pair.source), index_to_continuous(pair.source_points),
-        Target(ImageInput(str(pair.target), pair.target)), settings=request.settings, backbone=request.backbone,
-        prompt=prompt, want_maps=False,
-    )  # fmt: skip
+        pair.name,
+        ImageInput(str(pair.source), pair.source),
+        index_to_continuous(pair.source_points),
+        Target(ImageInput(str(pair.target), pair.target)),
+        settings=request.settings,
+        backbone=request.backbone,
+        prompt=prompt,
+        want_maps=False,
+    )
     return continuous_to_index(match_points(session, asked, cancel=cancel).points_xy_image)
 
 
@@ -79,18 +97,25 @@ def make_report(results: Sequence[PairResult], alphas: Sequence[float]) -> dict[
     """JSON-able PCK: pooled, mean over categories, per category; bootstrap intervals over pairs."""
     overall = score_pairs(results, alphas)
     categories = score_categories(results, alphas)
-    mean = {kind: [float(np.mean([getattr(s, kind)[i] for s in categories.values()])) for i in range(len(alphas))]
-            for kind in ("per_image", "per_point")}  # fmt: skip
+    mean = {
+        kind: [float(np.mean([getattr(s, kind)[i] for s in categories.values()])) for i in range(len(alphas))]
+        for kind in ("per_image", "per_point")
+    }
     return {
-        "alphas": list(alphas), "pairs": overall.pairs, "points": overall.points, **_numbers(overall),
+        "alphas": list(alphas),
+        "pairs": overall.pairs,
+        "points": overall.points,
+        **_numbers(overall),
         "mean_over_categories": mean,
         "categories": {name: {"pairs": s.pairs, "points": s.points, **_numbers(s)} for name, s in categories.items()},
-    }  # fmt: skip
+    }
 
 
 def _numbers(score: PckScore) -> dict[str, Any]:
-    data: dict[str, Any] = {"per_image": [_finite(v) for v in score.per_image],
-                            "per_point": [_finite(v) for v in score.per_point]}  # fmt: skip
+    data: dict[str, Any] = {
+        "per_image": [_finite(v) for v in score.per_image],
+        "per_point": [_finite(v) for v in score.per_point],
+    }
     if score.per_image_interval:
         data["per_image_interval"] = [list(i) for i in score.per_image_interval]
         data["per_point_interval"] = [list(i) for i in score.per_point_interval]
@@ -108,8 +133,13 @@ class _Done:
         self._file, self._known = request.work_file, {}  # type: ignore[var-annotated]
         if self._file is None:
             return
-        head = {"dataset": request.dataset, "split": request.split, "backbone": request.backbone,
-                "prompt": request.prompt, "settings": repr(request.settings)}  # fmt: skip
+        head = {
+            "dataset": request.dataset,
+            "split": request.split,
+            "backbone": request.backbone,
+            "prompt": request.prompt,
+            "settings": repr(request.settings),
+        }
         lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.is_file() else []
         if lines and lines[0] == json.dumps(head):
             for line in lines[1:]:

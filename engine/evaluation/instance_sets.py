@@ -65,7 +65,14 @@ def read_mask(path: Path, size_wh: tuple[int, int] | None = None) -> BoolMask:
     mask = load_image(path).rgb.max(axis=2) > 0
     if size_wh is not None and mask.shape != (size_wh[1], size_wh[0]):
         raise ImportFileError(
-            said("The mask {0} is {1} x {2}, its photo {3} x {4}.", path, mask.shape[1], mask.shape[0], size_wh[0], size_wh[1]),
+            said(
+                "The mask {0} is {1} x {2}, its photo {3} x {4}.",
+                path,
+                mask.shape[1],
+                mask.shape[0],
+                size_wh[0],
+                size_wh[1],
+            ),
             "Masks must have the photo's own size.",
         )
     return mask
@@ -104,13 +111,17 @@ def read_perseg(root: Path) -> list[SegmentationTask]:
             if (annotations / folder.name / f"{stem}.png").is_file()
         }
         if "00" not in pairs:
-            raise ImportFileError(said("PerSeg's object {0} has no reference 00 with a mask in {1}.", folder.name, root))
+            raise ImportFileError(
+                said("PerSeg's object {0} has no reference 00 with a mask in {1}.", folder.name, root)
+            )
         targets = tuple((path, read_mask(mask)) for stem, (path, mask) in pairs.items() if stem != "00")
         reference, reference_mask = pairs["00"]
         class_name = folder.name.rstrip("0123456789").replace("_", " ").strip()
         tasks.append(SegmentationTask(folder.name, class_name, reference, read_mask(reference_mask), targets))
     if not tasks:
-        raise UserInputError(said("There is no object in {0}.", images), "Give the folder that holds Images and Annotations.")
+        raise UserInputError(
+            said("There is no object in {0}.", images), "Give the folder that holds Images and Annotations."
+        )
     return tasks
 
 
@@ -132,9 +143,11 @@ def read_davis(root: Path, split: str = "val") -> list[SegmentationTask]:
     """
     listing = root / "ImageSets" / "2017" / f"{split}.txt"
     frames_root, masks_root = require_folder(root, "JPEGImages/480p"), require_folder(root, "Annotations/480p")
-    names = listing.read_text(encoding="utf-8").split() if listing.is_file() else sorted(
-        p.name for p in frames_root.iterdir() if p.is_dir()
-    )  # fmt: skip
+    names = (
+        listing.read_text(encoding="utf-8").split()
+        if listing.is_file()
+        else sorted(p.name for p in frames_root.iterdir() if p.is_dir())
+    )
     tasks = []
     for name in names:
         frames = sorted(p for p in (frames_root / name).glob("*.jpg"))
@@ -146,7 +159,9 @@ def read_davis(root: Path, split: str = "val") -> list[SegmentationTask]:
             targets = tuple((p, maps[p.stem] == number) for p in frames[1:-1])
             tasks.append(SegmentationTask(f"{name}/{number}", "", frames[0], first == number, targets))
     if not tasks:
-        raise UserInputError(said("There is no DAVIS video in {0}.", root), "Give the folder with JPEGImages and Annotations.")
+        raise UserInputError(
+            said("There is no DAVIS video in {0}.", root), "Give the folder with JPEGImages and Annotations."
+        )
     return tasks
 
 
@@ -170,7 +185,8 @@ def read_prepared(root: Path) -> list[PreparedVideo]:
         videos.append(_prepared_video(folder, card))
     if not videos:
         raise UserInputError(
-            said("There is no prepared video in {0}.", root), "Prepare it: python -m kinmark.engine.evaluation.prepare_burst."
+            said("There is no prepared video in {0}.", root),
+            "Prepare it: python -m kinmark.engine.evaluation.prepare_burst.",
         )
     return videos
 
@@ -188,4 +204,6 @@ def _prepared_video(folder: Path, card: Path) -> PreparedVideo:
             raise ValueError("three frames with a mask each are needed")
         return PreparedVideo(str(data["name"]), str(data.get("category", "")), frames, tuple(masks))  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise ImportFileError(said("The prepared video {0} is damaged.", card), "Prepare it again.", repr(error)) from None
+        raise ImportFileError(
+            said("The prepared video {0} is damaged.", card), "Prepare it again.", repr(error)
+        ) from None

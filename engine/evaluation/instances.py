@@ -80,13 +80,15 @@ def evaluate_instances(
         "davis": evaluate_davis,
     }
     if dataset not in runs:
-        raise UserInputError(said("Unknown data set '{0}'.", dataset), said("Use one of: {0}.", ', '.join(runs)))
+        raise UserInputError(said("Unknown data set '{0}'.", dataset), said("Use one of: {0}.", ", ".join(runs)))
     started = time.monotonic()
     with session.guarded():
         report = runs[dataset](session, Path(root), options, progress or Progress(), cancel or CancelToken())
-    return {"dataset": dataset, "root": str(root), "backbone": options.backbone} | report | {
-        "seconds": time.monotonic() - started
-    }  # fmt: skip
+    return (
+        {"dataset": dataset, "root": str(root), "backbone": options.backbone}
+        | report
+        | {"seconds": time.monotonic() - started}
+    )
 
 
 # ---- retrieval ---------------------------------------------------------------------------------------------------
@@ -280,7 +282,9 @@ def evaluate_permis(
         if v.masks[1].mean() >= MIN_TARGET_SHARE and v.masks[0].any()
     ]
     if not videos:
-        raise UserInputError(said("No video in {0} has a target of 0.5 % of the frame.", root), "Prepare the set again.")
+        raise UserInputError(
+            said("No video in {0} has a target of 0.5 % of the frame.", root), "Prepare the set again."
+        )
     progress.start("Segmenting frames", len(videos))
     rows, means, edges = [], [], []
     for video in videos:

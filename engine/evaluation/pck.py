@@ -77,10 +77,14 @@ def score_pairs(
         image_bounds = _interval(share[draw].mean(axis=1))
         point_bounds = _interval(correct[draw].sum(axis=1) / points[draw].sum(axis=1)[:, None])
     return PckScore(
-        tuple(alphas), len(counted), int(points.sum()),
-        tuple(share.mean(axis=0).tolist()), tuple((correct.sum(axis=0) / points.sum()).tolist()),
-        image_bounds, point_bounds,
-    )  # fmt: skip
+        tuple(alphas),
+        len(counted),
+        int(points.sum()),
+        tuple(share.mean(axis=0).tolist()),
+        tuple((correct.sum(axis=0) / points.sum()).tolist()),
+        image_bounds,
+        point_bounds,
+    )
 
 
 def score_categories(

@@ -80,7 +80,14 @@ def _cut(path: Path, mask: MaskRLE) -> tuple[Image.Image, NDArray[np.bool_]]:
     rgb = load_image(path).rgb
     if rgb.shape[:2] != (mask.height, mask.width):
         raise ImportFileError(
-            said("The frame {0} is {1} x {2}, its mask {3} x {4}.", path, rgb.shape[1], rgb.shape[0], mask.width, mask.height)
+            said(
+                "The frame {0} is {1} x {2}, its mask {3} x {4}.",
+                path,
+                rgb.shape[1],
+                rgb.shape[0],
+                mask.width,
+                mask.height,
+            )
         )
     mask.validate()
     pixels = mask.decode()
@@ -97,7 +104,9 @@ def _sequences(path: Path) -> tuple[list[dict[str, Any]], dict[Any, str]]:
         names = {c["id"]: str(c["name"]) for c in data.get("categories", ())}
         return list(data["sequences"]), names
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImportFileError(said("{0} is no BURST annotation file.", path), "Give all_classes.json.", repr(error)) from None
+        raise ImportFileError(
+            said("{0} is no BURST annotation file.", path), "Give all_classes.json.", repr(error)
+        ) from None
 
 
 def prepare(annotations: Path, frames: Path, out: Path) -> Iterator[str]:

@@ -56,26 +56,38 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("ours", note="Original pixels, L = longer side of the target box, <=; per image and per point."),
         Protocol("dift", headline="point", note="Original pixels, L = longer side of the target box, <=."),
         Protocol(
-            "sd4match", "squash", 768, clamp_truth=True,
+            "sd4match",
+            "squash",
+            768,
+            clamp_truth=True,
             note="Squashed to 768 x 768, L from the squashed target box: the accepted region is an ellipse in the photo.",
         ),
         Protocol(
-            "hedlin", "squash", 512, length_from="source", padded_extent=True, x_scale_only=True,
+            "hedlin",
+            "squash",
+            512,
+            length_from="source",
+            padded_extent=True,
+            x_scale_only=True,
             note="Squashed to 512 x 512. Known defects kept: on SPair L is the SOURCE box; on PF-Willow L runs over padding; "
             "on CUB L takes the x scale only.",
         ),
         Protocol(
-            "geoaware", "pad", 840, strict=True, alphas=(0.01, 0.05, 0.1, 0.15),
+            "geoaware",
+            "pad",
+            840,
+            strict=True,
+            alphas=(0.01, 0.05, 0.1, 0.15),
             note="Padded to a square of 840 with one scale, strict <.",
         ),
     )
-}  # fmt: skip
+}
 
 
 def get_protocol(name: str) -> Protocol:
     """By name; UserInputError for an unknown one."""
     if name not in PROTOCOLS:
-        raise UserInputError(said("There is no protocol '{0}'.", name), said("Known: {0}.", ', '.join(PROTOCOLS)))
+        raise UserInputError(said("There is no protocol '{0}'.", name), said("Known: {0}.", ", ".join(PROTOCOLS)))
     return PROTOCOLS[name]
 
 
@@ -107,7 +119,9 @@ def reference_length(pair: EvaluationPair, protocol: Protocol) -> float:
     from_source = protocol.length_from == "source" and pair.dataset == "spair"
     box, size = (pair.source_box, pair.source_wh) if from_source else (pair.target_box, pair.target_wh)
     if box is None:
-        raise UserInputError(said("The pair {0} has no box, so PCK has no reference length.", pair.name), "Check the archive.")
+        raise UserInputError(
+            said("The pair {0} has no box, so PCK has no reference length.", pair.name), "Check the archive."
+        )
     return _box_length(box, size, protocol, pair.dataset)
 
 

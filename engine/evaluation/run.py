@@ -17,9 +17,12 @@ INSTANCE_SETS = ("folder", "perseg", "permis", "permir", "davis")
 
 
 def evaluate(
-    session: EngineSession, request: EvaluateRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: EvaluateRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Run the data set of the request; its errors are those of the module that does."""
     if request.dataset in DATASETS:
         from kinmark.engine.evaluation.correspondence import evaluate_correspondence

@@ -53,7 +53,11 @@ class DiyHead:
         wanted = [f"{c}.{p}" for c in ("conv1", "conv2", "conv3") for p in ("weight", "norm.weight", "norm.bias")]
         found = _pick(tensors, DiyHead.PREFIX, wanted)
         width, inner = found["conv1.weight"].shape[1], found["conv1.weight"].shape[0]
-        shapes = {"conv1.weight": (inner, width, 1, 1), "conv2.weight": (inner, inner, 3, 3), "conv3.weight": (width, inner, 1, 1)}
+        shapes = {
+            "conv1.weight": (inner, width, 1, 1),
+            "conv2.weight": (inner, inner, 3, 3),
+            "conv3.weight": (width, inner, 1, 1),
+        }
         _check_shapes(found, shapes)
         return found
 
@@ -83,8 +87,14 @@ class MarcoHead:
     """
 
     NORMED = True
-    ADAPTER = ("adapter_layer_norm_before.weight", "adapter_layer_norm_before.bias", "down_proj.weight", "down_proj.bias",
-               "up_proj.weight", "up_proj.bias")  # fmt: skip
+    ADAPTER = (
+        "adapter_layer_norm_before.weight",
+        "adapter_layer_norm_before.bias",
+        "down_proj.weight",
+        "down_proj.bias",
+        "up_proj.weight",
+        "up_proj.bias",
+    )
     UPSCALE = ("conv1.weight", "conv1.bias", "conv2.weight", "norm.weight", "norm.bias")
 
     def __init__(self, tensors: Tensors, device: torch.device | str, dtype: torch.dtype) -> None:
@@ -99,7 +109,9 @@ class MarcoHead:
         numbers = {int(k.split("blocks.")[1].split(".")[0]) for k in tensors if "blocks." in k and ".adapter." in k}
         steps = {int(k.split("upscale.")[1].split(".")[0]) for k in tensors if "upscale." in k}
         if not numbers or not steps:
-            raise ModelCorruptError("This checkpoint holds no MARCO adapters.", "Choose marco_release.pth or marco_spair.pth.")
+            raise ModelCorruptError(
+                "This checkpoint holds no MARCO adapters.", "Choose marco_release.pth or marco_spair.pth."
+            )
         for n in sorted(numbers):
             part = _pick(tensors, f"blocks.{n}.adapter.", MarcoHead.ADAPTER)
             width, inner = part["up_proj.weight"].shape
@@ -122,7 +134,9 @@ class MarcoHead:
         layers = model.model.encoder.layer
         if self.blocks[-1] >= len(layers):
             raise ModelCorruptError(
-                said("MARCO changes block {0}, and the model in {1} has {2}.", self.blocks[-1], model.folder, len(layers)),
+                said(
+                    "MARCO changes block {0}, and the model in {1} has {2}.", self.blocks[-1], model.folder, len(layers)
+                ),
                 "Install dinov2-large.",
             )
         for number in self.blocks:
@@ -130,7 +144,9 @@ class MarcoHead:
 
     def _adapter(self, x: Tensor, number: int) -> Tensor:
         t = {k: self._t[f"blocks.{number}.{k}"] for k in self.ADAPTER}
-        normed = F.layer_norm(x, x.shape[-1:], t["adapter_layer_norm_before.weight"], t["adapter_layer_norm_before.bias"])
+        normed = F.layer_norm(
+            x, x.shape[-1:], t["adapter_layer_norm_before.weight"], t["adapter_layer_norm_before.bias"]
+        )
         inner = F.relu(F.linear(normed, t["down_proj.weight"], t["down_proj.bias"]))
         return F.linear(inner, t["up_proj.weight"], t["up_proj.bias"]) * MARCO_SCALE
 
@@ -178,7 +194,13 @@ class AdaptedModel:
         tensors = load_file(folder / WEIGHTS)
         if kind.width(tensors) != base.width:
             raise ModelCorruptError(
-                said("'{0}' is made for features of {1} channels, {2} gives {3}.", spec.id, kind.width(tensors), base.folder, base.width),
+                said(
+                    "'{0}' is made for features of {1} channels, {2} gives {3}.",
+                    spec.id,
+                    kind.width(tensors),
+                    base.folder,
+                    base.width,
+                ),
                 said("Install {0}.", spec.base),
             )
         self.base, self.head = base, kind(tensors, base.device, base.dtype)
@@ -239,14 +261,17 @@ def convert_checkpoint(file: Path, spec: HelperSpec, target: Path) -> None:
 
 def _restricted(file: Path) -> Any:
     if file.stat().st_size > MAX_BYTES:
-        raise UserInputError(said("{0} is larger than {1} GB, which no adapter is.", file, MAX_BYTES >> 30), "Choose its checkpoint.")
+        raise UserInputError(
+            said("{0} is larger than {1} GB, which no adapter is.", file, MAX_BYTES >> 30), "Choose its checkpoint."
+        )
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - refused pickles and damaged archives raise many types
         raise ModelCorruptError(
             said("{0} is damaged, or holds more than tensors and was not opened, because that could run code.", file),
-            "Get the published file again.", repr(error)[:2000],
-        ) from None  # fmt: skip
+            "Get the published file again.",
+            repr(error)[:2000],
+        ) from None
 
 
 def _flat(data: Any, prefix: str = "", depth: int = 0) -> Tensors:
@@ -265,7 +290,9 @@ def _pick(tensors: Tensors, before: str, wanted: Any) -> Tensors:
     for name in wanted:
         own = next((v for k, v in tensors.items() if k == before + name or k.endswith("." + before + name)), None)
         if own is None:
-            raise ModelCorruptError(said("The checkpoint lacks {0}{1}.", before, name), "It is another model: choose the published file.")
+            raise ModelCorruptError(
+                said("The checkpoint lacks {0}{1}.", before, name), "It is another model: choose the published file."
+            )
         found[name] = own
     return found
 
@@ -274,5 +301,6 @@ def _check_shapes(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> No
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:
             raise ModelCorruptError(
-                said("The checkpoint's {0} has the shape {1}, not {2}.", name, tuple(tensors[name].shape), shape), "It is another model."
+                said("The checkpoint's {0} has the shape {1}, not {2}.", name, tuple(tensors[name].shape), shape),
+                "It is another model.",
             )

@@ -53,9 +53,10 @@ class DinoModel:
         self.revision = folder_revision(folder)
         # Tokens before the patches: the class token and, in newer models, registers.
         self.prefix_tokens = (
-            int(config.num_summary_tokens) if self.family == "radio"
+            int(config.num_summary_tokens)
+            if self.family == "radio"
             else 1 + int(getattr(config, "num_register_tokens", 0) or 0)
-        )  # fmt: skip
+        )
         self._bases: dict[tuple[tuple[int, int], int], Tensor] = {}
 
     @torch.no_grad()

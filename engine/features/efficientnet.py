@@ -54,8 +54,15 @@ VARIANTS = {
     )
 }
 # (repeats, kernel, stride of the first, expansion, channels) of lite0; first and last stage are never repeated.
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112),
-           (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))  # fmt: skip
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 _STEM, _HEAD = 32, 1280
 
 

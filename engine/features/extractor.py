@@ -130,9 +130,14 @@ class FeatureExtractor:
     # ---- the two parts ---------------------------------------------------------------------------------------
 
     def diffusion_maps(
-        self, views: Sequence[ImageView], prompt: Prompt, recipe: Recipe, *, cancel: CancelToken | None = None,
+        self,
+        views: Sequence[ImageView],
+        prompt: Prompt,
+        recipe: Recipe,
+        *,
+        cancel: CancelToken | None = None,
         progress: Progress | None = None,
-    ) -> list[FeatureMap]:  # fmt: skip
+    ) -> list[FeatureMap]:
         """Diffusion part of every view, from the cache or computed in batches of equal input size."""
         results: dict[int, FeatureMap] = {}
         missing: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -147,9 +152,13 @@ class FeatureExtractor:
         return [results[index] for index in range(len(views))]
 
     def descriptor_maps(
-        self, views: Sequence[ImageView], name: str, *, cancel: CancelToken | None = None,
+        self,
+        views: Sequence[ImageView],
+        name: str,
+        *,
+        cancel: CancelToken | None = None,
         progress: Progress | None = None,
-    ) -> list[FeatureMap]:  # fmt: skip
+    ) -> list[FeatureMap]:
         """Second-descriptor part of every view; several parts (`fusion.parse_parts`) are joined on one grid."""
         parts = self.available_parts(name)
         sizes = [self._descriptor_sizes(view) for view in views]
@@ -199,9 +208,15 @@ class FeatureExtractor:
         return self._descriptors[where]
 
     def dense_maps(
-        self, views: Sequence[ImageView], name: str, seen_wh: Sequence[tuple[int, int]],
-        cells_wh: Sequence[tuple[int, int]], *, keep: bool = True, cancel: CancelToken | None = None,
-    ) -> list[FeatureMap]:  # fmt: skip
+        self,
+        views: Sequence[ImageView],
+        name: str,
+        seen_wh: Sequence[tuple[int, int]],
+        cells_wh: Sequence[tuple[int, int]],
+        *,
+        keep: bool = True,
+        cancel: CancelToken | None = None,
+    ) -> list[FeatureMap]:
         """One dense descriptor of every view, seen at its own size on its own grid; from the cache or in batches.
 
         `keep` False passes the cache by: for views that hardly anybody will ask for again.
@@ -280,9 +295,15 @@ class FeatureExtractor:
     # ---- computing -------------------------------------------------------------------------------------------
 
     def _compute_all(
-        self, views: Sequence[ImageView], indices: list[int], prompt: Prompt, recipe: Recipe,
-        results: dict[int, FeatureMap], cancel: CancelToken | None, progress: Progress | None,
-    ) -> None:  # fmt: skip
+        self,
+        views: Sequence[ImageView],
+        indices: list[int],
+        prompt: Prompt,
+        recipe: Recipe,
+        results: dict[int, FeatureMap],
+        cancel: CancelToken | None,
+        progress: Progress | None,
+    ) -> None:
         start = 0
         while start < len(indices):
             if cancel is not None:
@@ -301,9 +322,13 @@ class FeatureExtractor:
             start += len(chunk)
 
     def _finite_maps(
-        self, chunk: list[ImageView], prompt: Prompt, recipe: Recipe, cancel: CancelToken | None,
+        self,
+        chunk: list[ImageView],
+        prompt: Prompt,
+        recipe: Recipe,
+        cancel: CancelToken | None,
         progress: Progress | None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """`[B, C, h, w]` float32; half precision that overflows is repeated in float32 before anything is refused."""
         maps = self.compute(chunk, prompt, recipe, cancel=cancel)
         if bool(torch.isfinite(maps).all()):

@@ -78,9 +78,12 @@ class SmallMaps:
                 part.append([image_ids[i] for i in new], [maps[name][i] for i in new])
 
     def search(
-        self, queries: Mapping[str, Tensor], weights: Mapping[str, tuple[float, float]], image_ids: Sequence[str],
+        self,
+        queries: Mapping[str, Tensor],
+        weights: Mapping[str, tuple[float, float]],
+        image_ids: Sequence[str],
         cancel: CancelToken | None = None,
-    ) -> PackedHits:  # fmt: skip
+    ) -> PackedHits:
         """Best cell of every query on the given photos.
 
         Args:

@@ -26,7 +26,16 @@ Floats = NDArray[np.float64]
 SHARES = (0.25, 0.5, 0.75)
 """Places along an edge that are looked at, beside its ends."""
 MAX_EXEMPLARS = 8
-ELSEWHERE = ((0.33, 0.0), (-0.33, 0.0), (0.0, 0.33), (0.0, -0.33), (0.25, 0.25), (-0.25, 0.25), (0.25, -0.25), (-0.25, -0.25))
+ELSEWHERE = (
+    (0.33, 0.0),
+    (-0.33, 0.0),
+    (0.0, 0.33),
+    (0.0, -0.33),
+    (0.25, 0.25),
+    (-0.25, 0.25),
+    (0.25, -0.25),
+    (-0.25, -0.25),
+)
 """Shifts (share of the frame) at which the same points are compared to tell what any place of the view reaches."""
 
 
@@ -65,7 +74,9 @@ class BodyModel:
         side = (max(natural.shape[-2:]) - 1) * STRIDE
         moves = np.array([(0.0, 0.0), *ELSEWHERE]) * side
         where = (points[None] + moves[:, None]) % side  # what leaves the view comes in again on the other side
-        found = vectors_at(natural, torch.from_numpy(where.reshape(-1, 2) / STRIDE).float()).reshape(len(moves), len(points), -1)
+        found = vectors_at(natural, torch.from_numpy(where.reshape(-1, 2) / STRIDE).float()).reshape(
+            len(moves), len(points), -1
+        )
         cosine = torch.einsum("epc,mpc->mep", self.vectors[:, use], found)
         cosine = torch.where(self.known[None, :, use], cosine, torch.full_like(cosine, -1.0))
         mean = cosine.amax(dim=1).mean(dim=1).double().numpy()

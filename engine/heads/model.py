@@ -48,8 +48,14 @@ Floats = NDArray[np.float64]
 STRIDE = 8
 FINER = 2
 """Evidence is brought to a grid so many times finer than the features'."""
-JITTERS = ((0.0, 1.0, (0.0, 0.0)), (10.0, 1.08, (0.04, -0.03)), (-10.0, 0.93, (-0.03, 0.04)), (5.0, 0.9, (0.03, 0.05)),
-           (-5.0, 1.12, (-0.05, -0.03)), (14.0, 1.0, (-0.04, 0.03)))  # fmt: skip
+JITTERS = (
+    (0.0, 1.0, (0.0, 0.0)),
+    (10.0, 1.08, (0.04, -0.03)),
+    (-10.0, 0.93, (-0.03, 0.04)),
+    (5.0, 0.9, (0.03, 0.05)),
+    (-5.0, 1.12, (-0.05, -0.03)),
+    (14.0, 1.0, (-0.04, 0.03)),
+)
 """(degrees, scale, shift) of the views of every exemplar: a target is never aligned perfectly either."""
 CELL_VIEWS = 3
 """Views of each exemplar whose cells are kept to compare with, of at most CELL_EXEMPLARS exemplars."""
@@ -115,7 +121,11 @@ class PosePrior:
         """Half the squared deviations of a pose `[2, 3]` (xy_image to frame), each bounded: evidence may win."""
         angle, size, place = pose_facts(into, frame, image_wh)
         turn = np.angle(np.exp(1j * (angle - self.angle)))
-        terms = [turn / self.angle_spread, (size - self.size) / self.size_spread, *((place - self.place) / self.place_spread)]
+        terms = [
+            turn / self.angle_spread,
+            (size - self.size) / self.size_spread,
+            *((place - self.place) / self.place_spread),
+        ]
         return float(sum(min(t * t / 2, BOUND) for t in terms))
 
 
@@ -139,10 +149,13 @@ def pose_prior(poses: Sequence[Floats], frame: HeadFrame, sizes: Sequence[tuple[
     place = np.stack([f[2] for f in facts])
     alike = len(set(sizes)) == 1
     return PosePrior(
-        float(np.angle(mean)), max(deviation, ANGLE) * few if deviation < LOOSE else float("inf"),
-        float(size.mean()), max(float(size.std()), SIZE) * few,
-        place.mean(axis=0), max(float(place.std(axis=0).max()), PLACE) * few if alike else float("inf"),
-    )  # fmt: skip
+        float(np.angle(mean)),
+        max(deviation, ANGLE) * few if deviation < LOOSE else float("inf"),
+        float(size.mean()),
+        max(float(size.std()), SIZE) * few,
+        place.mean(axis=0),
+        max(float(place.std(axis=0).max()), PLACE) * few if alike else float("inf"),
+    )
 
 
 @dataclass(frozen=True)
@@ -193,9 +206,13 @@ def head_features(extractor: FeatureExtractor, descriptor: str) -> HeadFeatures 
 
 
 def fit_heads(
-    features: HeadFeatures, schema: KeypointSchema, exemplars: Sequence[Exemplar], store: HeadStore, *,
+    features: HeadFeatures,
+    schema: KeypointSchema,
+    exemplars: Sequence[Exemplar],
+    store: HeadStore,
+    *,
     cancel: CancelToken | None = None,
-) -> KeypointHeads:  # fmt: skip
+) -> KeypointHeads:
     """Heads from all exemplars; only those that the store does not know are read.
 
     Args:
@@ -229,18 +246,23 @@ def fit_heads(
     stand = [(own[0][0], size) for own, size in zip(placed, sizes, strict=True) if own]
     prior = pose_prior([into for into, _ in stand], frame, [size for _, size in stand])
     return KeypointHeads(
-        frame, prior, shape, solve([p for t in taught for p in (t.part, *t.denials)]), torch.cat([t.cells for t in compared]), local, known,
-        len(taught), features,
-    )  # fmt: skip
+        frame,
+        prior,
+        shape,
+        solve([p for t in taught for p in (t.part, *t.denials)]),
+        torch.cat([t.cells for t in compared]),
+        local,
+        known,
+        len(taught),
+        features,
+    )
 
 
 Placement = tuple[Floats, Floats]
 """`[2, 3]` from xy_image to the frame, and the exemplar's points `[K, 2]` (xy_image) under the names they have there."""
 
 
-def placements(
-    frame: HeadFrame, schema: KeypointSchema, exemplar: Exemplar, size: tuple[int, int]
-) -> list[Placement]:
+def placements(frame: HeadFrame, schema: KeypointSchema, exemplar: Exemplar, size: tuple[int, int]) -> list[Placement]:
     """How an exemplar lies on the frame: as it is, mirrored with left and right exchanged (it faces the other way), or both (a body
     that is its own mirror image). Without left and right one that is seen from its other side (the other hand, a leaf turned over)
     is simply mirrored. With them it is empty for such a one, or one labelled the other way round: whatever it taught would be in
@@ -273,9 +295,13 @@ def _key(exemplar: Exemplar, sha: str, frame: HeadFrame, version: str, schema: K
 
 
 def _teach(
-    features: HeadFeatures, schema: KeypointSchema, exemplar: Exemplar, frame: HeadFrame, poses: Sequence[Placement],
+    features: HeadFeatures,
+    schema: KeypointSchema,
+    exemplar: Exemplar,
+    frame: HeadFrame,
+    poses: Sequence[Placement],
     cancel: CancelToken | None,
-) -> Taught:  # fmt: skip
+) -> Taught:
     jitters = JITTERS if len(poses) == 1 else JITTERS[: 1 + len(JITTERS) // 2]
     views, places, matrices = [], [], []
     for into, own in poses:
@@ -303,7 +329,9 @@ def _teach(
         keypoint = flip[given] if exchanged[0] else given
         near = [torch.from_numpy(apply_affine(m, np.array([x, y])) / STRIDE).float() for m in matrices[: len(jitters)]]
         denials.append(denial(list(natural[: len(jitters)]), near, keypoint, len(shown)))
-    aligned = np.stack([np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses])
+    aligned = np.stack(
+        [np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses]
+    )
     cells = torch.stack([vectors_at(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
     near_local = None
     if local is not None:
@@ -356,4 +384,3 @@ def standardised(maps: Tensor) -> Tensor:
     mean = maps.mean(dim=(-2, -1), keepdim=True)
     spread = maps.std(dim=(-2, -1), keepdim=True)
     return (maps - mean) / (spread + 1e-6)
-

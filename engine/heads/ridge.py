@@ -45,7 +45,9 @@ def contribution(maps: Sequence[Tensor], cells_xy: Sequence[Tensor], known: Tens
     for features, xy in zip(maps, cells_xy, strict=True):
         flat = features.flatten(1).T
         rows = torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
-        wanted = gaussians(xy, features.shape[-1], features.shape[-2], TARGET_SIGMA).nan_to_num(0.0).flatten(1).T * known
+        wanted = (
+            gaussians(xy, features.shape[-1], features.shape[-2], TARGET_SIGMA).nan_to_num(0.0).flatten(1).T * known
+        )
         gram += (rows.T @ rows).double()
         moments += (rows.T @ wanted).double()
         count += len(rows)

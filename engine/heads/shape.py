@@ -74,9 +74,13 @@ def shape_model(aligned: Floats, mean: Floats, unit: float) -> ShapeModel:
     one, zero = np.ones(count), np.zeros(count)
     x, y = places.T
     for direction, deviation in (
-        (np.r_[one, zero], SHIFT), (np.r_[zero, one], SHIFT), (np.r_[-y, x], TURN), (np.r_[x, y], SCALE),
-        (np.r_[x, -y], SHEAR), (np.r_[y, x], SHEAR),
-    ):  # fmt: skip
+        (np.r_[one, zero], SHIFT),
+        (np.r_[zero, one], SHIFT),
+        (np.r_[-y, x], TURN),
+        (np.r_[x, y], SCALE),
+        (np.r_[x, -y], SHEAR),
+        (np.r_[y, x], SHEAR),
+    ):
         covariance += deviation**2 * np.outer(direction, direction)
     if len(aligned) > 1:
         differences = np.nan_to_num((aligned - mean) / unit)
@@ -121,9 +125,15 @@ def fit_shape(
 
 
 def _describe(
-    maps: Tensor, model: ShapeModel, index: NDArray[np.int64], prior: Floats, mean: Floats, seen: Floats, noise: Floats,
+    maps: Tensor,
+    model: ShapeModel,
+    index: NDArray[np.int64],
+    prior: Floats,
+    mean: Floats,
+    seen: Floats,
+    noise: Floats,
     current: Floats,
-) -> ShapeFit:  # fmt: skip
+) -> ShapeFit:
     count, total = len(index), len(model.mean)
     inverse = np.linalg.inv(prior + np.diag(noise))
     pull = inverse @ (seen - mean)

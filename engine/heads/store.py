@@ -49,9 +49,12 @@ class Taught:
         if self.local is not None:
             found["local"] = self.local.numpy()
         for number, part in enumerate((self.part, *self.denials)):
-            found |= {f"gram{number}": part.gram.numpy()[np.tril_indices(len(part.gram))],
-                      f"moments{number}": part.moments.numpy(), f"known{number}": part.known.numpy(),
-                      f"count{number}": np.array([part.cells], np.int64)}  # fmt: skip
+            found |= {
+                f"gram{number}": part.gram.numpy()[np.tril_indices(len(part.gram))],
+                f"moments{number}": part.moments.numpy(),
+                f"known{number}": part.known.numpy(),
+                f"count{number}": np.array([part.cells], np.int64),
+            }
         return found
 
     @staticmethod

@@ -32,8 +32,23 @@ from kinmark.engine.session import EngineSession
 
 FIXED_POINT_STEPS = 3
 THING_WORDS = (
-    "dog", "cat", "bird", "horse", "person", "car", "bicycle", "chair", "table", "bottle", "cup", "bag", "shoe", "toy", "guitar", "book",
-)  # fmt: skip
+    "dog",
+    "cat",
+    "bird",
+    "horse",
+    "person",
+    "car",
+    "bicycle",
+    "chair",
+    "table",
+    "bottle",
+    "cup",
+    "bag",
+    "shoe",
+    "toy",
+    "guitar",
+    "book",
+)
 """Ordinary things: where their words attend together is probably a thing, and a class name competes with them."""
 
 

@@ -46,7 +46,10 @@ def find_instance(
 
 
 def find_one(
-    session: EngineSession, finder: InstanceFinder | NamedThingFinder, image: ImageInput, cancel: CancelToken | None = None
+    session: EngineSession,
+    finder: InstanceFinder | NamedThingFinder,
+    image: ImageInput,
+    cancel: CancelToken | None = None,
 ) -> tuple[MaskProposal | TargetFailure, ...]:
     """The answer for one photo: a function of the finder and the photo alone, so that any worker may give it."""
     with session.guarded():

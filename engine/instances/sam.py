@@ -28,8 +28,13 @@ from kinmark.engine.session import EngineSession
 log = logging.getLogger(__name__)
 
 POINTS = 8
-CLASSES = {"sam": "SamModel", "sam_hq": "SamHQModel", "sam2": "Sam2Model", "edgetam": "EdgeTamModel",
-           "sam3_tracker": "Sam3TrackerModel"}  # fmt: skip
+CLASSES = {
+    "sam": "SamModel",
+    "sam_hq": "SamHQModel",
+    "sam2": "Sam2Model",
+    "edgetam": "EdgeTamModel",
+    "sam3_tracker": "Sam3TrackerModel",
+}
 """`model_type` -> class. The video kinds share their weights' names with the image kinds and load as those."""
 KEEPS_ASPECT = ("sam", "sam_hq")
 """These were trained on the longer side scaled and the rest padded; the newer ones squash to a square."""

@@ -40,8 +40,12 @@ def segment(session: EngineSession, request: SegmentRequest, *, cancel: CancelTo
     if not mask.any():
         raise UserInputError("No mask was found there.", "Try a larger box or another click.")
     full = picture.to_image_mask(mask)
-    spec = RunSpec("segment", DEFAULT_BACKBONE if request.refine in WITHOUT_SEGMENTER else request.refine, prompt="",
-                   settings={"refine": request.refine})  # fmt: skip
+    spec = RunSpec(
+        "segment",
+        DEFAULT_BACKBONE if request.refine in WITHOUT_SEGMENTER else request.refine,
+        prompt="",
+        settings={"refine": request.refine},
+    )
     seconds = time.perf_counter() - started
     return MaskProposal(
         request.request_id, request.image.image_id, confidence, confidence, full, full.box, spec, seconds=seconds

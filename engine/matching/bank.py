@@ -62,16 +62,19 @@ class ExemplarBank:
         return ExemplarBank(
             tuple(self.variants[i] for i in index),
             {name: q[picked] for name, q in self.queries.items()},
-            self.known[picked], self.offsets_input[index], self.length_input[index], self.weights[picked],
+            self.known[picked],
+            self.offsets_input[index],
+            self.length_input[index],
+            self.weights[picked],
             self.exemplars,
-        )  # fmt: skip
+        )
 
     def select(self, *, rotations: int, flip: bool, without: frozenset[int] = frozenset()) -> ExemplarBank:
         """Variants of so many directions, with or without mirrored ones, without some exemplars (those held out)."""
         step = 8 // rotations
-        return self.subset([
-            v.turn % step == 0 and (flip or not v.flip) and v.exemplar not in without for v in self.variants
-        ])  # fmt: skip
+        return self.subset(
+            [v.turn % step == 0 and (flip or not v.flip) and v.exemplar not in without for v in self.variants]
+        )
 
     def whitened(self, whiteners: dict[str, Whitener]) -> dict[str, Tensor]:
         """Part name -> `[V, K, D]` whitened queries."""
@@ -84,8 +87,11 @@ def exemplar_box(exemplar: Exemplar) -> Box:
     box = exemplar.keypoints.box_or_extent()
     low, high = points.min(axis=0), points.max(axis=0)
     return (
-        float(min(box[0], low[0])), float(min(box[1], low[1])), float(max(box[2], high[0])), float(max(box[3], high[1])),
-    )  # fmt: skip
+        float(min(box[0], low[0])),
+        float(min(box[1], low[1])),
+        float(max(box[2], high[0])),
+        float(max(box[3], high[1])),
+    )
 
 
 def exemplar_length(exemplar: Exemplar) -> float:
@@ -129,9 +135,15 @@ def variant_view(reader: FeatureReader, exemplar: Exemplar, variant: Variant, fr
 
 
 def build_bank(
-    reader: FeatureReader, exemplars: Sequence[Exemplar], schema: KeypointSchema, variants: Sequence[Variant], *,
-    frame: str, margin: float, weight: float | None = None,
-) -> ExemplarBank:  # fmt: skip
+    reader: FeatureReader,
+    exemplars: Sequence[Exemplar],
+    schema: KeypointSchema,
+    variants: Sequence[Variant],
+    *,
+    frame: str,
+    margin: float,
+    weight: float | None = None,
+) -> ExemplarBank:
     """Queries of the variants, from features of the turned and mirrored exemplars themselves.
 
     Args:
@@ -154,9 +166,14 @@ def build_bank(
         lengths.append(own.length_input)
         weights.append(float(exemplar.weight))
     return ExemplarBank(
-        tuple(variants), {name: torch.stack(q) for name, q in queries.items()}, torch.stack(known),
-        np.stack(offsets), np.array(lengths), torch.tensor(weights), tuple(exemplars),
-    )  # fmt: skip
+        tuple(variants),
+        {name: torch.stack(q) for name, q in queries.items()},
+        torch.stack(known),
+        np.stack(offsets),
+        np.array(lengths),
+        torch.tensor(weights),
+        tuple(exemplars),
+    )
 
 
 @dataclass(frozen=True)
@@ -168,14 +185,29 @@ class _VariantQueries:
 
 
 def _variant_queries(
-    reader: FeatureReader, exemplar: Exemplar, schema: KeypointSchema, variant: Variant, frame: str, margin: float,
+    reader: FeatureReader,
+    exemplar: Exemplar,
+    schema: KeypointSchema,
+    variant: Variant,
+    frame: str,
+    margin: float,
     weight: float | None,
-) -> _VariantQueries:  # fmt: skip
+) -> _VariantQueries:
     """Vectors of one variant, from the reader's memory when this labelled exemplar was seen before."""
     labels = exemplar.keypoints
     image_hash = reader.session.source.sha256(exemplar.image)
-    key = (image_hash, np.asarray(labels.xy_image).tobytes(), labels.labelled.tobytes(), labels.box, schema.pairs,
-           variant.turn, variant.flip, frame, margin if frame == CROP else 0.0, reader.wanted(weight))  # fmt: skip
+    key = (
+        image_hash,
+        np.asarray(labels.xy_image).tobytes(),
+        labels.labelled.tobytes(),
+        labels.box,
+        schema.pairs,
+        variant.turn,
+        variant.flip,
+        frame,
+        margin if frame == CROP else 0.0,
+        reader.wanted(weight),
+    )
     if key in reader.memo:
         return reader.memo[key]
     # One view at a time: its maps are large and needed only for K vectors.
@@ -188,8 +220,10 @@ def _variant_queries(
     scale = float(np.sqrt(abs(np.linalg.det(np.asarray(parts.transform.matrix)[:, :2]))))
     made = _VariantQueries(
         {name: _query_vectors(parts, name, safe) for name in reader.wanted(weight)},
-        torch.from_numpy(np.asarray(labelled, dtype=bool)), offsets, exemplar_length(exemplar) * scale,
-    )  # fmt: skip
+        torch.from_numpy(np.asarray(labelled, dtype=bool)),
+        offsets,
+        exemplar_length(exemplar) * scale,
+    )
     if len(reader.memo) > MEMO_ITEMS:
         reader.memo.clear()
     reader.memo[key] = made

@@ -21,9 +21,33 @@ from kinmark.engine.domain.texts import said
 from kinmark.engine.paths import resources_dir
 from kinmark.engine.requests import Calibration, DecisionRecord
 
-FEATURES = ("peak", "margin", "agreement", "shape", "twin", "cycle", "pose", "contrast", "raw", "usual", "outside",
-            "beyond", "fit", "support", "shown", "crowded", "beyond_support", "head", "cells", "spread", "stray", "apart", "moved",
-            "strain", "whole")  # fmt: skip
+FEATURES = (
+    "peak",
+    "margin",
+    "agreement",
+    "shape",
+    "twin",
+    "cycle",
+    "pose",
+    "contrast",
+    "raw",
+    "usual",
+    "outside",
+    "beyond",
+    "fit",
+    "support",
+    "shown",
+    "crowded",
+    "beyond_support",
+    "head",
+    "cells",
+    "spread",
+    "stray",
+    "apart",
+    "moved",
+    "strain",
+    "whole",
+)
 """Models fitted on fewer of them use the first ones, so that what a project has stored stays valid."""
 MINIMUM_DECISIONS = 30
 PRIOR_STRENGTH = 20.0
@@ -41,15 +65,35 @@ def signal_vector(signals: KeypointSignals) -> Floats:
 
     pose, peak = known(signals.pose, 0.3), known(signals.peak, 0.0)
     beyond = max(signals.outside, 0.0) if np.isfinite(signals.outside) else float("nan")
-    return np.array([
-        peak, min(known(signals.margin, 0.1), 0.5), known(signals.agreement, 0.5),
-        np.log(0.02 + min(known(signals.shape, 0.1), 2.0)), np.clip(known(signals.twin_margin, 0.05), -0.5, 0.5),
-        np.log(0.02 + min(known(signals.cycle_px, 0.2), 2.0)), pose, peak - pose,
-        signals.raw, signals.usual, signals.outside, beyond, np.log(0.02 + signals.fit), signals.support,
-        signals.shown, signals.crowded, beyond * signals.support, signals.head, signals.cells, np.log(0.005 + signals.spread),
-        np.log(0.02 + min(signals.stray, 2.0)), np.log(0.02 + min(signals.apart, 2.0)), np.log(0.02 + min(signals.moved, 2.0)),
-        np.log(0.02 + signals.strain), signals.whole,
-    ])  # fmt: skip
+    return np.array(
+        [
+            peak,
+            min(known(signals.margin, 0.1), 0.5),
+            known(signals.agreement, 0.5),
+            np.log(0.02 + min(known(signals.shape, 0.1), 2.0)),
+            np.clip(known(signals.twin_margin, 0.05), -0.5, 0.5),
+            np.log(0.02 + min(known(signals.cycle_px, 0.2), 2.0)),
+            pose,
+            peak - pose,
+            signals.raw,
+            signals.usual,
+            signals.outside,
+            beyond,
+            np.log(0.02 + signals.fit),
+            signals.support,
+            signals.shown,
+            signals.crowded,
+            beyond * signals.support,
+            signals.head,
+            signals.cells,
+            np.log(0.005 + signals.spread),
+            np.log(0.02 + min(signals.stray, 2.0)),
+            np.log(0.02 + min(signals.apart, 2.0)),
+            np.log(0.02 + min(signals.moved, 2.0)),
+            np.log(0.02 + signals.strain),
+            signals.whole,
+        ]
+    )
 
 
 def signal_matrix(signals: Sequence[KeypointSignals]) -> Floats:
@@ -64,8 +108,12 @@ def _priors() -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         # A missing resource must not stop proposals; the fallback is deliberately cautious.
-        plain = {"mean": [0.0] * 8, "scale": [1.0] * 8, "coefficients": [2.0, 2.0, 1.0, -0.5, 1.0, -0.5, 0.0, 0.0],
-                 "intercept": -2.0}  # fmt: skip
+        plain = {
+            "mean": [0.0] * 8,
+            "scale": [1.0] * 8,
+            "coefficients": [2.0, 2.0, 1.0, -0.5, 1.0, -0.5, 0.0, 0.0],
+            "intercept": -2.0,
+        }
         return {"default": {"correct": plain, "present": {**plain, "intercept": 0.0}}}
 
 
@@ -128,8 +176,12 @@ def fit_logistic(
         return float(value), np.r_[z.T @ error, error.sum()] + stiffness * (w - start)
 
     solved = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    return {"mean": mean.tolist(), "scale": scale.tolist(), "coefficients": solved[:-1].tolist(),
-            "intercept": float(solved[-1])}  # fmt: skip
+    return {
+        "mean": mean.tolist(),
+        "scale": scale.tolist(),
+        "coefficients": solved[:-1].tolist(),
+        "intercept": float(solved[-1]),
+    }
 
 
 def _mean_and_spread(features: Floats) -> tuple[Floats, Floats]:
@@ -209,16 +261,24 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
     if not len(p):
         return float("nan")
     number = np.minimum((p * bins).astype(int), bins - 1)
-    return float(sum(abs(p[number == b].mean() - y[number == b].mean()) * (number == b).mean()
-                     for b in range(bins) if (number == b).any()))  # fmt: skip
+    return float(
+        sum(
+            abs(p[number == b].mean() - y[number == b].mean()) * (number == b).mean()
+            for b in range(bins)
+            if (number == b).any()
+        )
+    )
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> list[tuple[float, float, int]]:
     """Rows of a reliability diagram: (mean confidence, share correct, count) of every filled bin."""
     p, y = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     number = np.minimum((p * bins).astype(int), bins - 1)
-    return [(float(p[number == b].mean()), float(y[number == b].mean()), int((number == b).sum()))
-            for b in range(bins) if (number == b).any()]  # fmt: skip
+    return [
+        (float(p[number == b].mean()), float(y[number == b].mean()), int((number == b).sum()))
+        for b in range(bins)
+        if (number == b).any()
+    ]
 
 
 def threshold_for_precision(confidence: ArrayLike, correct: ArrayLike, precision: float) -> float:

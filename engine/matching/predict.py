@@ -52,9 +52,14 @@ class Matcher(MatchInputs):
                 return bank.select(rotations=plan.rotations, flip=plan.flip, without=without)
         variants = all_variants(range(len(self.exemplars)), rotations=plan.rotations, flip=plan.flip)
         bank = build_bank(
-            self.reader, self.exemplars, self.schema, variants, frame=frame, margin=plan.crop_margin,
+            self.reader,
+            self.exemplars,
+            self.schema,
+            variants,
+            frame=frame,
+            margin=plan.crop_margin,
             weight=self.context.reading_weight(plan),
-        )  # fmt: skip
+        )
         self._banks[(*key, plan.rotations, plan.flip, self.context.reading_weight(plan))] = bank
         return bank.select(rotations=plan.rotations, flip=plan.flip, without=without)
 

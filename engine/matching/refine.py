@@ -92,8 +92,14 @@ def evidence_map(
     cells = max(2, round(width * factor)), max(2, round(height * factor))
     to_image = np.array([[width / (cells[0] - 1), 0.0, 0.0], [0.0, height / (cells[1] - 1), 0.0]])
     to_frame = compose(look.into / heads.finer_stride, to_image)
-    shown = cv2.warpAffine(values, to_frame, cells, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                           borderMode=cv2.BORDER_CONSTANT, borderValue=float(values.min()))  # fmt: skip
+    shown = cv2.warpAffine(
+        values,
+        to_frame,
+        cells,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=float(values.min()),
+    )
     peaks = answer_of(matcher, heads, raw, look).peaks[keypoint]
     return SimilarityMap(shown / 10, (width, height), peaks, to_image)
 
@@ -122,9 +128,14 @@ def turned_share(matcher: Matcher, heads: KeypointHeads, targets: Sequence[Targe
         if not poses:
             continue
         into, mirrored = poses[0]
-        around = [(compose(about_centre(heads.frame, degrees=45.0 * n, scale=1.0, shift=(0.0, 0.0)), into), mirrored)
-                  for n in range(8)]  # fmt: skip
-        score = [look.score + UNUSUAL * look.cost for look in looks_at(matcher, heads, target, around, WINDOWS[:3], local=False)]
+        around = [
+            (compose(about_centre(heads.frame, degrees=45.0 * n, scale=1.0, shift=(0.0, 0.0)), into), mirrored)
+            for n in range(8)
+        ]
+        score = [
+            look.score + UNUSUAL * look.cost
+            for look in looks_at(matcher, heads, target, around, WINDOWS[:3], local=False)
+        ]
         best = int(np.argmax(score))
         turned.append(best not in (0, 1, 7) and score[best] > max(score[0], score[1], score[7]) + CLEARLY_TURNED)
     return float(np.mean(turned)) if turned else 0.0
@@ -167,7 +178,10 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
             if other is not None and _misses(heads, matcher.schema, other, xy_image, known, not mirrored) <= MISFITS:
                 into, mirrored = other, not mirrored
         expected = apply_affine(invert_affine(into), in_input(heads, heads.shape.mean))
-        if all(np.linalg.norm(expected - e, axis=1).mean() > APART * length_of(heads, into) or m != mirrored for _, m, e in found):
+        if all(
+            np.linalg.norm(expected - e, axis=1).mean() > APART * length_of(heads, into) or m != mirrored
+            for _, m, e in found
+        ):
             found.append((into, mirrored, expected))
 
     flipped = run is not None and run.bank.variants[run.poses.best].flip
@@ -186,7 +200,12 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
 
 
 def _misses(
-    heads: KeypointHeads, schema: KeypointSchema, into: Floats, xy_image: Floats, known: NDArray[np.bool_], mirrored: bool
+    heads: KeypointHeads,
+    schema: KeypointSchema,
+    into: Floats,
+    xy_image: Floats,
+    known: NDArray[np.bool_],
+    mirrored: bool,
 ) -> float:
     """Median distance of points in a pose to the mean shape, longer sides."""
     order = list(schema.flip_index) if mirrored else list(range(len(schema)))
@@ -198,9 +217,13 @@ def _misses(
 
 
 def pose_at(
-    heads: KeypointHeads, schema: KeypointSchema, xy_image: Floats, known: NDArray[np.bool_], mirrored: bool,
+    heads: KeypointHeads,
+    schema: KeypointSchema,
+    xy_image: Floats,
+    known: NDArray[np.bool_],
+    mirrored: bool,
     image_wh: tuple[int, int],
-) -> Floats | None:  # fmt: skip
+) -> Floats | None:
     """`[2, 3]` from xy_image (through a mirroring where asked) to the frame, by keypoints `[K, 2]` expected in a photo."""
     mirror = mirroring(image_wh)
     points = xy_image
@@ -252,9 +275,14 @@ def _same_place(matcher: Matcher, heads: KeypointHeads, target: Target) -> Float
 
 
 def looks_at(
-    matcher: Matcher, heads: KeypointHeads, target: Target, poses: Sequence[tuple[Floats, bool]], windows: Sequence[float],
-    *, local: bool = True,
-) -> list[Look]:  # fmt: skip
+    matcher: Matcher,
+    heads: KeypointHeads,
+    target: Target,
+    poses: Sequence[tuple[Floats, bool]],
+    windows: Sequence[float],
+    *,
+    local: bool = True,
+) -> list[Look]:
     """The target in each of the poses (`[2, 3]` from xy_image, mirrored or not), with the shape that fits there."""
     views = [head_view(target.image, into, heads.frame.side) for into, _ in poses]
     found = heads.features.read(views, keep=False, local=local)  # a pose of this target, asked once
@@ -270,8 +298,17 @@ def looks_at(
         joint = head + cell
         if region is not None and bool(region.any()):
             joint = torch.where(region, joint, torch.full_like(joint, OUTSIDE))
-        looks.append(Look(into, mirrored, head, cell, fit_shape(joint, heads.shape, windows=windows),
-                           heads.poses.cost(into, heads.frame, size), natural))  # fmt: skip
+        looks.append(
+            Look(
+                into,
+                mirrored,
+                head,
+                cell,
+                fit_shape(joint, heads.shape, windows=windows),
+                heads.poses.cost(into, heads.frame, size),
+                natural,
+            )
+        )
     return looks
 
 
@@ -302,10 +339,19 @@ def answer_of(matcher: Matcher, heads: KeypointHeads, raw: RawKeypoints, look: L
             signals.append(old)
             peaks.append(raw.peaks[k])
             continue
-        signals.append(replace(
-            old, head=float(head_here[k]), cells=float(cells_here[k]), spread=float(fit.spread[order][k]),
-            stray=float(stray[k]), apart=float(apart[k]), moved=float(moved[k]), strain=fit.strain, whole=fit.support,
-        ))  # fmt: skip
+        signals.append(
+            replace(
+                old,
+                head=float(head_here[k]),
+                cells=float(cells_here[k]),
+                spread=float(fit.spread[order][k]),
+                stray=float(stray[k]),
+                apart=float(apart[k]),
+                moved=float(moved[k]),
+                strain=fit.strain,
+                whole=fit.support,
+            )
+        )
         value = float(head_here[k] + cells_here[k])
         others = [
             Peak(float(x), float(y), float(score) / 10)

@@ -236,12 +236,21 @@ class Seeker:
         values = np.sort(self._answers(look)[inside])
         likeness, contrast = self.body.likeness(look.natural, xy_input, inside)
         few = len(values) == 0
-        facts = np.array([
-            look.fit.support, look.fit.strain, unusual(self.heads.poses, look.into, self.heads.frame, size),
-            np.nan if few else values.mean(), np.nan if few else values[: max(1, len(values) // 3)].mean(),
-            likeness, contrast, likeness - self.body.usual, vote, inside.sum() / max(known.sum(), 1),
-            np.nanmean(look.fit.spread),
-        ])  # fmt: skip
+        facts = np.array(
+            [
+                look.fit.support,
+                look.fit.strain,
+                unusual(self.heads.poses, look.into, self.heads.frame, size),
+                np.nan if few else values.mean(),
+                np.nan if few else values[: max(1, len(values) // 3)].mean(),
+                likeness,
+                contrast,
+                likeness - self.body.usual,
+                vote,
+                inside.sum() / max(known.sum(), 1),
+                np.nanmean(look.fit.spread),
+            ]
+        )
         order = list(self.schema.flip_index) if look.mirrored else list(range(len(self.schema)))
         shown = inside[order]
         keypoints = InstanceKeypoints(np.where(shown[:, None], back[order], np.nan), np.where(shown, 2, 0))
@@ -318,10 +327,16 @@ def _peaks(matcher: Matcher, run: MatchRun) -> list[Peak]:
         for xy, score in zip(found.xy[v], found.score[v].tolist(), strict=True):
             if np.isfinite(score):
                 expected = run.parts.to_image((xy + run.offsets_cells[v].float()).double().numpy())
-                peaks.append(Peak(
-                    expected, run.bank.known[v].numpy(), run.bank.variants[v].flip, run.parts.to_image(xy.double().numpy()),
-                    float(run.length_cells[v]) * per_cell, score,
-                ))  # fmt: skip
+                peaks.append(
+                    Peak(
+                        expected,
+                        run.bank.known[v].numpy(),
+                        run.bank.variants[v].flip,
+                        run.parts.to_image(xy.double().numpy()),
+                        float(run.length_cells[v]) * per_cell,
+                        score,
+                    )
+                )
     return peaks
 
 
@@ -341,7 +356,9 @@ def unusual(prior: PosePrior, into: Floats, frame: HeadFrame, image_wh: tuple[in
     """Half the squared deviations of angle and size from the exemplars', bounded; where somebody stands among others says nothing."""
     angle, size, _ = pose_facts(into, frame, image_wh)
     turn = np.angle(np.exp(1j * (angle - prior.angle)))
-    return float(sum(min(t * t / 2, BOUND) for t in (turn / prior.angle_spread, (size - prior.size) / prior.size_spread)))
+    return float(
+        sum(min(t * t / 2, BOUND) for t in (turn / prior.angle_spread, (size - prior.size) / prior.size_spread))
+    )
 
 
 def without_vote(facts: Floats) -> Floats:

@@ -279,7 +279,7 @@ class ModelManager:
             names += [s.id for s in catalogue.HELPERS if s.repo_id]
             raise UserInputError(
                 said("'{0}' is not a model that can be downloaded.", model_id),
-                said("These can: {0}.", ', '.join(names)),
+                said("These can: {0}.", ", ".join(names)),
             )
         return replace(spec, revision=revision) if revision else spec
 

@@ -51,7 +51,9 @@ def overlay_layout(overlay: Overlay) -> Layout:
 
     def check(plan: DownloadPlan) -> None:
         if overlay.file not in {file.name for file in plan.files}:
-            raise KnownError(said("The repository {0} has no file {1}.", plan.repo_id, overlay.file), "Choose another mirror.")
+            raise KnownError(
+                said("The repository {0} has no file {1}.", plan.repo_id, overlay.file), "Choose another mirror."
+            )
 
     return Layout(needed, check, lambda folder: check_safetensors(folder / overlay.file))
 
@@ -75,7 +77,8 @@ def assemble(base: Path, folder: Path, file: str) -> None:
             _link(folder / file, folder / UNET)
     except OSError as error:
         raise KnownError(
-            said("The model folder {0} cannot be completed: {1}.", folder, error.strerror or error), "Make room, then download again."
+            said("The model folder {0} cannot be completed: {1}.", folder, error.strerror or error),
+            "Make room, then download again.",
         ) from None
     check_layout(folder)
     check_weights(folder)

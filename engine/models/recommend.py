@@ -39,7 +39,7 @@ def recommend(
         UserInputError: no such task.
     """
     if task not in TASKS:
-        raise UserInputError(said("There is no task '{0}'.", task), said("Known: {0}.", ', '.join(TASKS)))
+        raise UserInputError(said("There is no task '{0}'.", task), said("Known: {0}.", ", ".join(TASKS)))
     model_id, why = _choice(task, device, memory_gb, commercial)
     row = next(r for r in rows if r.id == model_id)
     command = "" if row.installed else said("kinmark models download {0}", model_id)
@@ -67,5 +67,7 @@ def _choice(task: str, device: str, memory_gb: float, commercial: bool) -> tuple
     elif graphics:
         why = "Fits a small graphics card, and one pass per photo is quick."
     else:
-        why = "One pass per photo, published at 55.6 on SPair-71k; the shipped model is quicker: try both on your photos."
+        why = (
+            "One pass per photo, published at 55.6 on SPair-71k; the shipped model is quicker: try both on your photos."
+        )
     return "dinov2-base", why

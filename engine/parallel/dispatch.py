@@ -57,9 +57,15 @@ class Dispatcher:
     """
 
     def __init__(
-        self, pool: WorkerPool, job: int, request: Any, ready: set[int], *, progress: Progress | None = None,
+        self,
+        pool: WorkerPool,
+        job: int,
+        request: Any,
+        ready: set[int],
+        *,
+        progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.pool, self.ready, self.progress, self.cancel = pool, ready, progress, cancel
         self.job = Job(job, without_targets(request), allowed())
         self.places: tuple[Place, ...] = tuple(request.targets)
@@ -107,7 +113,9 @@ class Dispatcher:
             for worker, reply in self.pool.receive(POLL_S):
                 self._take(worker, reply)
             if not self._hands and time.monotonic() - started > START_S:
-                raise WorkersLostError(said("None of the {0} answered within {1} s.", self.pool.name, f"{START_S:.0f}"), LOST_HINT)
+                raise WorkersLostError(
+                    said("None of the {0} answered within {1} s.", self.pool.name, f"{START_S:.0f}"), LOST_HINT
+                )
             while self._next in self._done:
                 answers = self._done.pop(self._next)
                 if self.progress is not None:
@@ -196,7 +204,11 @@ class Dispatcher:
         if self.opened is not None and opened.facts != self.opened.facts:
             mine, theirs = ", ".join(opened.facts), ", ".join(self.opened.facts)
             raise KnownError(
-                said("The workers do not compute alike: one has {0}, another {1} (weights, device, number format).", mine, theirs),
+                said(
+                    "The workers do not compute alike: one has {0}, another {1} (weights, device, number format).",
+                    mine,
+                    theirs,
+                ),
                 "Install the same weights on every machine, and use machines of one kind.",
             )
         self.opened = self.opened or opened
@@ -225,10 +237,15 @@ class Dispatcher:
         if self._tried[position] >= TRIES:
             place = self.places[position]
             image = place.image if isinstance(place, Target) else place
-            self._done[position] = (TargetFailure(image.image_id, KnownError(
-                said("{0} workers ended while they worked on {1}: {2}.", TRIES, image.path.name, reason),
-                "Look whether the photo is damaged or very large, or give the workers more memory (fewer of them).",
-            )),)  # fmt: skip
+            self._done[position] = (
+                TargetFailure(
+                    image.image_id,
+                    KnownError(
+                        said("{0} workers ended while they worked on {1}: {2}.", TRIES, image.path.name, reason),
+                        "Look whether the photo is damaged or very large, or give the workers more memory (fewer of them).",
+                    ),
+                ),
+            )
 
 
 def _name(place: Place) -> str:
@@ -237,4 +254,10 @@ def _name(place: Place) -> str:
 
 def _title(request: Any) -> str:
     category = getattr(request, "category", "")
-    return f"Proposing {category}" if category else "Searching photos" if hasattr(request, "references") else "Indexing photos"
+    return (
+        f"Proposing {category}"
+        if category
+        else "Searching photos"
+        if hasattr(request, "references")
+        else "Indexing photos"
+    )

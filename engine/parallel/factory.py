@@ -37,7 +37,9 @@ class EngineFactory:
         config = config or EngineConfig()
         kind, _, rest = text.strip().partition(":")
         if not 0 <= workers <= MAX_WORKERS:
-            raise UserInputError(said("{0} workers cannot be started.", workers), said("Ask for 1 to {0}.", MAX_WORKERS))
+            raise UserInputError(
+                said("{0} workers cannot be started.", workers), said("Ask for 1 to {0}.", MAX_WORKERS)
+            )
         if kind == "local" and not rest:
             return EngineFactory(config=config)
         if kind == "processes":
@@ -69,7 +71,8 @@ class EngineFactory:
 def _count(text: str, rest: str) -> int:
     if not rest.isdecimal() or not 1 <= int(rest) <= MAX_WORKERS:
         raise UserInputError(
-            said("'{0}' names no number of processes.", text), said("Write processes:K with K from 1 to {0}.", MAX_WORKERS)
+            said("'{0}' names no number of processes.", text),
+            said("Write processes:K with K from 1 to {0}.", MAX_WORKERS),
         )
     return int(rest)
 

@@ -64,7 +64,9 @@ class ProcessPool:
         own, theirs = context.Pipe()
         number = self._next
         self._next += 1
-        process = context.Process(target=serve, args=(theirs, self.config), name=f"kinmark-worker-{number}", daemon=True)
+        process = context.Process(
+            target=serve, args=(theirs, self.config), name=f"kinmark-worker-{number}", daemon=True
+        )
         process.start()
         theirs.close()  # ours must be the only other end, or its death would not be seen
         self._workers[number] = _Worker(process, own)

@@ -82,11 +82,13 @@ def bridge(pipe: Connection, settings: BridgeSettings, log: str) -> None:
     except Exception as error:  # noqa: BLE001 - whatever Ray raises means that the cluster cannot be used
         where = settings.address or "on this machine"
         with contextlib.suppress(OSError):
-            pipe.send(Refused(
-                f"The Ray cluster {where} cannot be used: {_first_line(error)}",
-                "Check that it runs (ray status), that the address is right and that it has the same Python and Ray.",
-                repr(error),
-            ))  # fmt: skip
+            pipe.send(
+                Refused(
+                    f"The Ray cluster {where} cannot be used: {_first_line(error)}",
+                    "Check that it runs (ray status), that the address is right and that it has the same Python and Ray.",
+                    repr(error),
+                )
+            )
     finally:
         with contextlib.suppress(Exception):
             import ray
@@ -137,9 +139,13 @@ def _connect(ray: Any, settings: BridgeSettings) -> None:
         return
     count = settings.workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else "1")
     arguments = {
-        "num_cpus": count, "include_dashboard": False, "log_to_driver": False, "logging_level": "warning",
-        "_node_ip_address": "127.0.0.1", **settings.started,
-    }  # fmt: skip
+        "num_cpus": count,
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": "warning",
+        "_node_ip_address": "127.0.0.1",
+        **settings.started,
+    }
     for attempt in range(STARTS):
         try:
             ray.init(**arguments)
@@ -188,9 +194,12 @@ class _Bridge:
         self.config = replace(settings.config, threads=threads)
         # A word in the middle of a photo is heard in a thread of its own.
         self.actor = ray.remote(
-            num_cpus=1, num_gpus=1 if on_gpu else 0, max_restarts=0, max_task_retries=0,
+            num_cpus=1,
+            num_gpus=1 if on_gpu else 0,
+            max_restarts=0,
+            max_task_retries=0,
             concurrency_groups={"control": 1},
-        )(_RayWorker)  # fmt: skip
+        )(_RayWorker)
         self.actors: dict[int, Any] = {}
         self.pending: dict[Any, int] = {}
         self._next = 0
@@ -251,8 +260,11 @@ class _Bridge:
             cause = error.cause if isinstance(getattr(error, "cause", None), Exception) else error
             if isinstance(cause, errors.ObjectStoreFullError | errors.OutOfDiskError):
                 self._refuse("The memory of the Ray cluster is full", FULL_HINT, cause)
-            self._refuse(f"A Ray worker could not start its work: {_first_line(cause)}",
-                         "Install the same Kinmark, with its weights, on every machine of the cluster.", error)  # fmt: skip
+            self._refuse(
+                f"A Ray worker could not start its work: {_first_line(cause)}",
+                "Install the same Kinmark, with its weights, on every machine of the cluster.",
+                error,
+            )
         else:
             for reply in result if isinstance(result, list) else [result] if result is not None else []:
                 self.pipe.send((worker, reply))
@@ -270,4 +282,3 @@ class _Bridge:
     def _refuse(self, what: str, hint: str, error: BaseException) -> None:
         self.pipe.send(Refused(what.rstrip(".") + ".", hint, repr(error)[:2000]))
         raise EOFError  # the caller closes
-

@@ -162,4 +162,3 @@ class RayPool:
             with contextlib.suppress(OSError):
                 self._log.unlink()
             self._log = None
-

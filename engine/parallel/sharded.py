@@ -88,9 +88,11 @@ class ShardedEngine(LocalEngine):
         yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
 
     def _shared_out(
-        self, request: ProposeRequest | FindRequest | DescriptorRequest, progress: Progress | None,
+        self,
+        request: ProposeRequest | FindRequest | DescriptorRequest,
+        progress: Progress | None,
         cancel: CancelToken | None,
-    ) -> Iterator[Answer]:  # fmt: skip
+    ) -> Iterator[Answer]:
         self._jobs += 1
         self._last = Dispatcher(self.pool, self._jobs, request, self._ready, progress=progress, cancel=cancel)
         try:

@@ -111,4 +111,3 @@ def _proposer(engine: LocalEngine, request: ProposeRequest, cancel: CancelToken)
         return lambda target: tuple(engine.propose_keypoints(replace(request, targets=(target,)), cancel=cancel))
     prepared = prepare_proposals(engine.session, request, cancel=cancel)
     return lambda target: tuple(propose_one(prepared, target, cancel))
-

@@ -33,7 +33,11 @@ KEPT = "categories"
 
 
 def tell_apart(
-    session: EngineSession, request: CategoriesRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    session: EngineSession,
+    request: CategoriesRequest,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
 ) -> Iterator[CategoryAnswer | TargetFailure]:
     """One answer per target, in the order of the request; see `kinmark.engine.api.Engine.tell_apart`."""
     network = session.natural()
@@ -95,8 +99,10 @@ class _Reader:
         x0, y0, x1, y1 = box_of(exemplar)
         plain, mirrored = self.cells(exemplar.image), self.cells(exemplar.image, mirrored=True)
         size = (width, height)
-        return [plain.unit[plain.inside((x0, y0, x1, y1), size)],
-                mirrored.unit[mirrored.inside((width - x1, y0, width - x0, y1), size)]]  # fmt: skip
+        return [
+            plain.unit[plain.inside((x0, y0, x1, y1), size)],
+            mirrored.unit[mirrored.inside((width - x1, y0, width - x0, y1), size)],
+        ]
 
 
 def box_of(exemplar: Exemplar) -> Box:

@@ -62,9 +62,7 @@ def default_plan(matcher: Matcher, settings: MatchSettings) -> Plan:
     """A sane plan from what the exemplars and the scene show, before anything is measured."""
     context, exemplars = matcher.context, matcher.exemplars
     plan = Plan(method="nn", fuse="mean", shape=1.0, fusion_weight=_start_weight(matcher))
-    share = np.median([
-        exemplar_length(e) / min(matcher.reader.size_wh(e.image)) for e in exemplars
-    ])  # fmt: skip
+    share = np.median([exemplar_length(e) / min(matcher.reader.size_wh(e.image)) for e in exemplars])
     few = max((int(e.keypoints.labelled.sum()) for e in exemplars), default=0) < 2
     plan = replace(plan, stages=2 if share < SMALL_SHARE and not few else 1)
     if turn_spread(matcher) > TURN_SPREAD:
@@ -122,9 +120,13 @@ def _turn(source: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[flo
 
 
 def choose(
-    matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], *, progress: Progress | None = None,
+    matcher: Matcher,
+    settings: MatchSettings,
+    targets: Sequence[ImageInput],
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> SettingsChoice:  # fmt: skip
+) -> SettingsChoice:
     """The plan of these exemplars as settings, with the figures behind it."""
     start, reason = first_settings(matcher, settings, targets, cancel)
     if len(exemplar_photos(matcher.exemplars)) < LEAVE_ONE_OUT_FROM:
@@ -137,9 +139,13 @@ def choose(
 
 
 def first_settings(
-    matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None = None, *,
+    matcher: Matcher,
+    settings: MatchSettings,
+    targets: Sequence[ImageInput],
+    cancel: CancelToken | None = None,
+    *,
     ask_turns: bool = True,
-) -> tuple[Plan, str]:  # fmt: skip
+) -> tuple[Plan, str]:
     """What sizes, scene and targets say before anything is held out, and the reason in words."""
     start = default_plan(matcher, settings)
     reason = "Settings from the size and number of the exemplars and the scene."
@@ -155,9 +161,13 @@ def _asking(matcher: Matcher) -> Matcher:
 
 
 def _ask_targets(
-    matcher: Matcher, plan: Plan, settings: MatchSettings, targets: Sequence[ImageInput], cancel: CancelToken | None,
+    matcher: Matcher,
+    plan: Plan,
+    settings: MatchSettings,
+    targets: Sequence[ImageInput],
+    cancel: CancelToken | None,
     ask_turns: bool = True,
-) -> tuple[Plan, str]:  # fmt: skip
+) -> tuple[Plan, str]:
     """Whether the exemplars must be turned or mirrored to fit, the targets tell."""
     fixed = settings.decided()
     if plan.shape == 0 or not targets:
@@ -224,9 +234,13 @@ class _Chooser:
     """Coordinate descent over the grid on held-out photos, cheaper first, noise respected."""
 
     def __init__(
-        self, matcher: Matcher, settings: MatchSettings, targets: Sequence[ImageInput], progress: Progress | None,
+        self,
+        matcher: Matcher,
+        settings: MatchSettings,
+        targets: Sequence[ImageInput],
+        progress: Progress | None,
         cancel: CancelToken | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.matcher, self.settings, self.targets = matcher, settings, targets
         self.fixed, self.progress, self.cancel = settings.decided(), progress, cancel
         self._asked: dict[tuple[int, bool, int], int] = {}
@@ -285,8 +299,10 @@ class _Chooser:
             card = self.matcher.reader.card_weight
             weights = sorted({round(w, 2) for w in (card / 2, (1 + card) / 2, 1.0)} - {card})
             steps.append(("second descriptor", [{"fusion_weight": w} for w in weights]))
-        steps += [("whitening", [{"whiten": 0.0 if start.whiten else 1.0}]),
-                  ("method", [{"method": "kernel_softargmax", "sigma_cells": 2.0}])]  # fmt: skip
+        steps += [
+            ("whitening", [{"whiten": 0.0 if start.whiten else 1.0}]),
+            ("method", [{"method": "kernel_softargmax", "sigma_cells": 2.0}]),
+        ]
         return steps
 
     def _measure(self, plan: Plan) -> Trial:
@@ -346,8 +362,10 @@ def _error(difference: NDArray[np.float64]) -> float:
 
 
 def _words(change: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v:g}" if isinstance(v, (int, float)) and not isinstance(v, bool) else f"{k} {v}"
-                     for k, v in change.items())  # fmt: skip
+    return ", ".join(
+        f"{k} {v:g}" if isinstance(v, (int, float)) and not isinstance(v, bool) else f"{k} {v}"
+        for k, v in change.items()
+    )
 
 
 def describe(plan: Plan) -> str:

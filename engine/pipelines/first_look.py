@@ -64,10 +64,14 @@ class Hit:
 
 
 def search_keypoints(
-    session: EngineSession, request: ProposeRequest, exemplars: Sequence[Any],
-    ordinary: Callable[[ProposeRequest], Iterator[Answer]], *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    exemplars: Sequence[Any],
+    ordinary: Callable[[ProposeRequest], Iterator[Answer]],
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Iterator[Answer]:  # fmt: skip
+) -> Iterator[Answer]:
     """One answer per target, in the order of the request.
 
     Args:
@@ -146,8 +150,15 @@ class FirstLook:
         extractor = self.reader.extractor
         backbone = extractor.backbone
         version = extractor.descriptor_version(self.reader.descriptor) if DESCRIPTOR in self.names else ""
-        facts = [backbone.spec.id, backbone.revision, self.reader.prompt.id, asdict(extractor.recipe()),
-                 self.reader.descriptor, version, [(name, DIMS[name]) for name in self.names]]  # fmt: skip
+        facts = [
+            backbone.spec.id,
+            backbone.revision,
+            self.reader.prompt.id,
+            asdict(extractor.recipe()),
+            self.reader.descriptor,
+            version,
+            [(name, DIMS[name]) for name in self.names],
+        ]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     # ---- storing ---------------------------------------------------------------------------------------------
@@ -252,11 +263,14 @@ class FirstLook:
         agreement = self._agreement(points, mean, best, AGREEMENT_RADIUS * length)
         signals = tuple(
             KeypointSignals(
-                peak=float(scores[best, k]), margin=float("nan"), agreement=float(agreement[k]), shape=float(stray[k]),
+                peak=float(scores[best, k]),
+                margin=float("nan"),
+                agreement=float(agreement[k]),
+                shape=float(stray[k]),
                 pose=float(mean[best]),
             )
             for k in range(len(places))
-        )  # fmt: skip
+        )
         return Hit(places, signals, known[best], self.bank.variants[best].exemplar)
 
     def _agreement(
@@ -323,15 +337,25 @@ def _proposal(
         keypoints.append(KeypointProposal(names[k], x, y, sure, visibility, signals))
     backbone = reader.extractor.backbone
     spec = RunSpec(
-        FIRST_LOOK, backbone.spec.id, backbone.revision, reader.prompt.id, backbone.spec.timestep,
-        backbone.spec.up_block, backbone.spec.ensemble, backbone.spec.input_wh,
+        FIRST_LOOK,
+        backbone.spec.id,
+        backbone.revision,
+        reader.prompt.id,
+        backbone.spec.timestep,
+        backbone.spec.up_block,
+        backbone.spec.ensemble,
+        backbone.spec.input_wh,
         settings={"dims": dict(DIMS), "exemplars": [e.image.image_id for e in bank.exemplars]},
-    )  # fmt: skip
+    )
     points = hit.xy_image[hit.known]
     low, high = points.min(axis=0), points.max(axis=0)
     return InstanceProposal(
-        request_id=request.request_id, image_id=target.image.image_id, category=request.category,
-        keypoints=tuple(keypoints), confidence=float(np.mean([k.confidence for k in keypoints])) if keypoints else 0.0,
-        box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])), spec=spec,
+        request_id=request.request_id,
+        image_id=target.image.image_id,
+        category=request.category,
+        keypoints=tuple(keypoints),
+        confidence=float(np.mean([k.confidence for k in keypoints])) if keypoints else 0.0,
+        box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
+        spec=spec,
         exemplar_ids=tuple(e.image.image_id for e in bank.exemplars),
-    )  # fmt: skip
+    )

@@ -69,9 +69,13 @@ class CheckWeights:
 
 
 def check_labels(
-    session: EngineSession, request: CheckRequest, *, progress: Progress | None = None,
-    cancel: CancelToken | None = None, weights: CheckWeights | None = None,
-) -> tuple[LabelSuspicion, ...]:  # fmt: skip
+    session: EngineSession,
+    request: CheckRequest,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+    weights: CheckWeights | None = None,
+) -> tuple[LabelSuspicion, ...]:
     """Labels that look wrong, most suspicious first.
 
     Raises:
@@ -93,9 +97,12 @@ def check_labels(
     reader = open_reader(session, request.backbone, prompt, cancel)
     if progress is not None:
         progress.start(f"Checking {request.category}", len(exemplars))
-    points = np.stack([
-        np.where(e.keypoints.labelled[:, None], np.asarray(e.keypoints.xy_image, np.float64), np.nan) for e in exemplars
-    ])  # fmt: skip
+    points = np.stack(
+        [
+            np.where(e.keypoints.labelled[:, None], np.asarray(e.keypoints.xy_image, np.float64), np.nan)
+            for e in exemplars
+        ]
+    )
     lengths = np.array([exemplar_length(e) for e in exemplars])
     flip = list(request.schema.flip_index)
     layout, expected = layout_residuals(points, lengths)
@@ -110,16 +117,22 @@ def check_labels(
             suggested = points[row, flip[k]]
         else:
             suggested = expected[row, k] if np.isfinite(expected[row, k]).all() else best_place[row, k]
-        answers.append(LabelSuspicion(
-            exemplars[row].image.image_id, ids[row], k, kind, score, (float(suggested[0]), float(suggested[1]))
-        ))  # fmt: skip
+        answers.append(
+            LabelSuspicion(
+                exemplars[row].image.image_id, ids[row], k, kind, score, (float(suggested[0]), float(suggested[1]))
+            )
+        )
     return tuple(sorted(answers, key=lambda s: -s.score))
 
 
 def _looks(
-    reader: FeatureReader, request: CheckRequest, exemplars: list[Exemplar], expected: Floats,
-    progress: Progress | None, cancel: CancelToken | None,
-) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    reader: FeatureReader,
+    request: CheckRequest,
+    exemplars: list[Exemplar],
+    expected: Floats,
+    progress: Progress | None,
+    cancel: CancelToken | None,
+) -> tuple[Floats, Floats, Floats]:
     """`looks` and `there` of `Witnesses` (`expected` `[N, K, 2]` is where `there` looks), and `[N, K, 2]` best places."""
     count, weight = len(request.schema), reader.card_weight
     plan = Plan(fusion_weight=weight, crop_margin=MARGIN)
@@ -146,9 +159,10 @@ def _looks(
             # The mean namesake is one vector: cosine to it is the mean cosine.
             mean = queries.sum(0) / known.sum(0).clamp(min=1)[:, None]
             maps = torch.einsum("kc,chw->khw", mean, whitener.maps(parts.maps[name]))[:, None]
-            total += share * torch.nn.functional.interpolate(
-                maps, size=(height, width), mode="bilinear", align_corners=True
-            )[:, 0]  # fmt: skip
+            total += (
+                share
+                * torch.nn.functional.interpolate(maps, size=(height, width), mode="bilinear", align_corners=True)[:, 0]
+            )
         labelled = np.flatnonzero(exemplar.keypoints.labelled)
         cells = _cells_at(parts, np.asarray(exemplar.keypoints.xy_image, np.float64)[labelled])
         looks[row, labelled] = total[:, cells[:, 1], cells[:, 0]].T.numpy()

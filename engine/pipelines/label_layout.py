@@ -111,9 +111,13 @@ def _places(
 def _sums(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> tuple[Any, ...]:
     """n, sum z, sum w, sum |z|^2, sum |w|^2, sum conj(z) w over the last axis."""
     return (
-        use.sum(-1).astype(np.float64), (z * use).sum(-1), (w * use).sum(-1), (np.abs(z) ** 2 * use).sum(-1),
-        (np.abs(w) ** 2 * use).sum(-1), (z.conj() * w * use).sum(-1),
-    )  # fmt: skip
+        use.sum(-1).astype(np.float64),
+        (z * use).sum(-1),
+        (w * use).sum(-1),
+        (np.abs(z) ** 2 * use).sum(-1),
+        (np.abs(w) ** 2 * use).sum(-1),
+        (z.conj() * w * use).sum(-1),
+    )
 
 
 def _fits(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> tuple[Complexes, Complexes]:
@@ -140,7 +144,5 @@ def fit_cost(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> Floats:
 def _costs_without(z: Complexes, w: Complexes, use: NDArray[np.bool_]) -> Floats:
     """`fit_cost` with one point left out, for each point; infinite for points that are not used."""
     n, sz, sw, zz, ww, zw = (s[..., None] for s in _sums(z, w, use))
-    cost = _mean_square(
-        n - 1, sz - z, sw - w, zz - np.abs(z) ** 2, ww - np.abs(w) ** 2, zw - z.conj() * w
-    )  # fmt: skip
+    cost = _mean_square(n - 1, sz - z, sw - w, zz - np.abs(z) ** 2, ww - np.abs(w) ** 2, zw - z.conj() * w)
     return np.where(use, cost, np.inf)

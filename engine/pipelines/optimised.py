@@ -170,9 +170,13 @@ class _PointJob:
     def job_id(self, keypoint: int) -> str:
         """Names the optimisation: same exemplar point, view, weights and settings give the same embedding."""
         data = [
-            exemplar_key(self.request.exemplar), keypoint, self.backbone.revision, self.view.key(),
-            self.options.seed, asdict(self.config),
-        ]  # fmt: skip
+            exemplar_key(self.request.exemplar),
+            keypoint,
+            self.backbone.revision,
+            self.view.key(),
+            self.options.seed,
+            asdict(self.config),
+        ]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:20]
 
     def embedding(self, keypoint: int) -> Tensor:
@@ -195,10 +199,16 @@ class _PointJob:
 
         result = self._run(
             lambda batch: optimise_embedding(
-                self.backbone, picture, (x, y), self.config, seed=self.options.seed, batch=batch, cancel=self.cancel,
+                self.backbone,
+                picture,
+                (x, y),
+                self.config,
+                seed=self.options.seed,
+                batch=batch,
+                cancel=self.cancel,
                 on_step=on_step,
             )
-        )  # fmt: skip
+        )
         if self.progress is not None and done < self.config.steps:
             self.progress.step(self.config.steps - done)
         embeds = result.embeds.float().cpu()
@@ -246,10 +256,13 @@ class _PointJob:
             seconds=round(seconds, 1),
             seed=self.options.seed,
             settings={
-                "job": self.job_id(keypoint), "keypoint": name, "loss": loss, "crop": self.crop,
+                "job": self.job_id(keypoint),
+                "keypoint": name,
+                "loss": loss,
+                "crop": self.crop,
                 "hedlin": asdict(self.config),
             },
-        )  # fmt: skip
+        )
         save_prompt(self._folders()[0], card, tensors)
 
     # ---- targets ---------------------------------------------------------------------------------------------
@@ -281,10 +294,15 @@ class _PointJob:
         """Provenance of the proposals."""
         settings = {"hedlin": json.loads(json.dumps(asdict(self.config))), "crop": self.crop}
         return RunSpec(
-            "optimise", self.backbone.spec.id, self.backbone.revision, prompt="point",
+            "optimise",
+            self.backbone.spec.id,
+            self.backbone.revision,
+            prompt="point",
             timestep=self.config.timesteps(int(self.backbone.scheduler.config.num_train_timesteps))[1],
-            input_wh=self.backbone.spec.input_wh, seed=self.options.seed, settings=settings,
-        )  # fmt: skip
+            input_wh=self.backbone.spec.input_wh,
+            seed=self.options.seed,
+            settings=settings,
+        )
 
     def _find(
         self, keypoint: int, embeds: Tensor, target: Target, view: ImageView, picture: Tensor
@@ -311,15 +329,23 @@ class _PointJob:
         agreement = float((distance <= AGREE_SHARE * side).float().mean())
         signals = KeypointSignals(candidates[0].score, float(peaks.margin[0]), agreement=agreement)
         return KeypointProposal(
-            self.request.schema.names[keypoint], candidates[0].x, candidates[0].y, agreement, Visibility.VISIBLE,
-            signals, candidates,
-        )  # fmt: skip
+            self.request.schema.names[keypoint],
+            candidates[0].x,
+            candidates[0].y,
+            agreement,
+            Visibility.VISIBLE,
+            signals,
+            candidates,
+        )
 
 
 def propose_optimised(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
+) -> Iterator[InstanceProposal | TargetFailure]:
     """Each wanted keypoint is optimised on the exemplar that shows most of them and found on every target.
 
     `request.settings.options` go to `optimise_point` as its options.
@@ -334,9 +360,15 @@ def propose_optimised(
     failures: dict[str, TargetFailure] = {}
     for exemplar, keypoints in groups:
         job = OptimiseRequest(
-            request.request_id, exemplar, request.schema, tuple(keypoints), request.targets, request.category,
-            request.backbone, dict(request.settings.options),
-        )  # fmt: skip
+            request.request_id,
+            exemplar,
+            request.schema,
+            tuple(keypoints),
+            request.targets,
+            request.category,
+            request.backbone,
+            dict(request.settings.options),
+        )
         for answer in optimise_point(session, job, progress=progress, cancel=cancel):
             if isinstance(answer, TargetFailure):
                 failures[answer.image_id] = answer

@@ -51,9 +51,12 @@ def prompt_of_match(session: EngineSession, request: MatchRequest) -> Prompt:
 
 
 def propose_pairs(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Iterator[Answer]:  # fmt: skip
+) -> Iterator[Answer]:
     """One small sweep per target under the prompt of (most complete exemplar, target).
 
     The published module makes one prompt per pair; with several exemplars the same prompt serves them all, so that
@@ -88,8 +91,11 @@ def _pixels(session: EngineSession, backbone: str, image: ImageInput) -> NDArray
 
 
 def choose_for_pairs(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> SettingsChoice:  # fmt: skip
+) -> SettingsChoice:
     """As for a sweep with the ordinary prompt: leave-one-out under pairs would extract every exemplar anew for every pair."""
     return choose_for_sweep(session, replace(request, prompt="auto"), progress=progress, cancel=cancel)

@@ -96,18 +96,22 @@ def _optimised(
     schema = KeypointSchema(tuple(f"point {i + 1}" for i in range(len(points))))
     labels = InstanceKeypoints(points, np.full(len(points), int(Visibility.VISIBLE)), request.source_box)
     asked = ProposeRequest(
-        request.request_id, "", schema, (Exemplar(request.source, labels),), (request.target,), request.settings,
-        request.backbone, request.prompt,
-    )  # fmt: skip
+        request.request_id,
+        "",
+        schema,
+        (Exemplar(request.source, labels),),
+        (request.target,),
+        request.settings,
+        request.backbone,
+        request.prompt,
+    )
     answer = next(iter(propose_optimised(session, asked, cancel=cancel)))
     if isinstance(answer, TargetFailure):
         raise answer.error
     placed = {k.name: k for k in answer.keypoints}
     found = tuple(placed[name] for name in schema.names)
     xy = np.array([[k.x, k.y] for k in found])
-    return MatchResult(
-        request.request_id, xy, np.array([k.signals.peak for k in found]), found, (), answer.spec
-    )  # fmt: skip
+    return MatchResult(request.request_id, xy, np.array([k.signals.peak for k in found]), found, (), answer.spec)
 
 
 def _to_result(matcher: Matcher, request: MatchRequest, plan: Plan, raw: RawKeypoints) -> MatchResult:
@@ -115,15 +119,23 @@ def _to_result(matcher: Matcher, request: MatchRequest, plan: Plan, raw: RawKeyp
     names = matcher.schema.names
     proposals = tuple(
         KeypointProposal(
-            names[k], float(raw.xy_image[k, 0]), float(raw.xy_image[k, 1]), float(confidence[k]),
-            Visibility.VISIBLE if present[k] >= 0.5 else Visibility.HIDDEN, raw.signals[k], raw.peaks[k],
+            names[k],
+            float(raw.xy_image[k, 0]),
+            float(raw.xy_image[k, 1]),
+            float(confidence[k]),
+            Visibility.VISIBLE if present[k] >= 0.5 else Visibility.HIDDEN,
+            raw.signals[k],
+            raw.peaks[k],
         )
         for k in range(len(names))
-    )  # fmt: skip
+    )
     maps = similarity_maps_of(raw) if request.want_maps else ()
     spec = RunSpec(
-        "match", matcher.reader.extractor.backbone.spec.id, matcher.reader.extractor.backbone.revision,
-        matcher.reader.prompt.id, settings={"plan": plan.numbers()},
-    )  # fmt: skip
+        "match",
+        matcher.reader.extractor.backbone.spec.id,
+        matcher.reader.extractor.backbone.revision,
+        matcher.reader.prompt.id,
+        settings={"plan": plan.numbers()},
+    )
     scores = np.array([s.peak for s in raw.signals])
     return MatchResult(request.request_id, raw.xy_image, scores, proposals, maps, spec)

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 def photo_features(
-    session: EngineSession, image: ImageInput, *, backbone: str = DEFAULT_BACKBONE, prompt: str = EMPTY_PROMPT,
+    session: EngineSession,
+    image: ImageInput,
+    *,
+    backbone: str = DEFAULT_BACKBONE,
+    prompt: str = EMPTY_PROMPT,
     fusion_weight: float | None = None,
-) -> FeatureMap:  # fmt: skip
+) -> FeatureMap:
     """The map of the whole photo as the backbone's card makes it (methods/features.md); cached like any other.
 
     Args:

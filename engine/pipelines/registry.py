@@ -30,9 +30,13 @@ class Propose(Protocol):
     """Answers per target in the order of the request."""
 
     def __call__(
-        self, session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+        self,
+        session: EngineSession,
+        request: ProposeRequest,
+        *,
+        progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> Iterator[Answer]:  # fmt: skip
+    ) -> Iterator[Answer]:
         """Errors as the engine's `propose_keypoints`."""
         ...
 
@@ -41,9 +45,13 @@ class Choose(Protocol):
     """The settings that a request leaves open."""
 
     def __call__(
-        self, session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+        self,
+        session: EngineSession,
+        request: ProposeRequest,
+        *,
+        progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> SettingsChoice:  # fmt: skip
+    ) -> SettingsChoice:
         """Errors as the engine's `choose_settings`."""
         ...
 
@@ -64,9 +72,12 @@ class Pipeline:
 
 
 def _first_look(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Iterator[Answer]:  # fmt: skip
+) -> Iterator[Answer]:
     few = spread_exemplars(usable_exemplars(request), MAX_EXEMPLARS)
     return search_keypoints(
         session, request, few, lambda r: propose_keypoints(session, r, cancel=cancel), progress=progress, cancel=cancel
@@ -77,9 +88,12 @@ def nothing_to_choose(reason: str) -> Choose:
     """For a pipeline whose settings are the request's."""
 
     def choose(
-        session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+        session: EngineSession,
+        request: ProposeRequest,
+        *,
+        progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> SettingsChoice:  # fmt: skip
+    ) -> SettingsChoice:
         return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason=reason)
 
     return choose
@@ -108,9 +122,12 @@ def pipeline_of(session: EngineSession, request: ProposeRequest) -> Pipeline:
 
 
 def propose_keypoints(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Iterator[Answer]:  # fmt: skip
+) -> Iterator[Answer]:
     """Per target, in the order of the request, what is new there; see `kinmark.engine.api.Engine.propose_keypoints`."""
     pipeline = pipeline_of(session, request)
     answers = pipeline.propose(session, request, progress=progress, cancel=cancel)
@@ -118,8 +135,11 @@ def propose_keypoints(
 
 
 def choose_settings(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> SettingsChoice:  # fmt: skip
+) -> SettingsChoice:
     """What the request leaves open, chosen; fields of `request.settings` that are set stay as they are."""
     return pipeline_of(session, request).choose(session, request, progress=progress, cancel=cancel)

@@ -59,9 +59,12 @@ ABSENT_BELOW = 0.5
 
 
 def sweep(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Iterator[InstanceProposal | TargetFailure]:  # fmt: skip
+) -> Iterator[InstanceProposal | TargetFailure]:
     """Per target, in the order of the request, what is new there; see `kinmark.engine.api.Engine.propose_keypoints`.
 
     Raises:
@@ -79,9 +82,13 @@ def sweep(
 
 
 def open_seeker(
-    matcher: Matcher, request: ProposeRequest, plan: Plan, heads: KeypointHeads | None, store: HeadStore,
+    matcher: Matcher,
+    request: ProposeRequest,
+    plan: Plan,
+    heads: KeypointHeads | None,
+    store: HeadStore,
     cancel: CancelToken | None,
-) -> Seeker | None:  # fmt: skip
+) -> Seeker | None:
     """What looks for several in a photo, with the heads of the categories that compete; None without heads."""
     if heads is None:
         return None
@@ -151,9 +158,12 @@ class Prepared:
 
 
 def prepare_proposals(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Prepared:  # fmt: skip
+) -> Prepared:
     """Exemplars read, settings decided, heads fitted. The request is an ordinary sweep.
 
     Raises:
@@ -209,18 +219,24 @@ def gather_all(matcher: Matcher, raw: RawKeypoints) -> RawKeypoints:
 
 
 def choose_for_sweep(
-    session: EngineSession, request: ProposeRequest, *, progress: Progress | None = None,
+    session: EngineSession,
+    request: ProposeRequest,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> SettingsChoice:  # fmt: skip
+) -> SettingsChoice:
     """Leave-one-exemplar-out over the grid; fields of `request.settings` that are set stay as they are."""
     matcher = open_matcher(session, request, cancel)
     return _choose(session, matcher, request, progress, cancel)
 
 
 def decide_plan(
-    session: EngineSession, matcher: Matcher, request: ProposeRequest, progress: Progress | None,
+    session: EngineSession,
+    matcher: Matcher,
+    request: ProposeRequest,
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """The request's own plan when everything is decided, else the chosen one."""
     if is_decided(request.settings):
         return apply_settings(Plan(), request.settings)
@@ -229,13 +245,18 @@ def decide_plan(
 
 
 def _choose(
-    session: EngineSession, matcher: Matcher, request: ProposeRequest, progress: Progress | None,
+    session: EngineSession,
+    matcher: Matcher,
+    request: ProposeRequest,
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> SettingsChoice:  # fmt: skip
+) -> SettingsChoice:
     """Where heads have the last word, matching only has to find the instance: size, scene and targets say how. Without
     heads the settings are measured on held-out exemplars."""
     settings, images = request.settings, request.statistics_images
-    if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(settings):
+    if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(
+        settings
+    ):
         return choose(matcher, settings, images, progress=progress, cancel=cancel)
     plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
     if plan.rotations == 1 and "rotations" not in settings.decided() and not all_upright(matcher):
@@ -276,10 +297,15 @@ def open_matcher(session: EngineSession, request: ProposeRequest, cancel: Cancel
 
 def _fingerprint(exemplars: Sequence[Exemplar]) -> tuple[object, ...]:
     return tuple(
-        (e.image, e.keypoints.box, e.weight, np.asarray(e.keypoints.xy_image).tobytes(),
-         np.asarray(e.keypoints.visibility).tobytes())
+        (
+            e.image,
+            e.keypoints.box,
+            e.weight,
+            np.asarray(e.keypoints.xy_image).tobytes(),
+            np.asarray(e.keypoints.visibility).tobytes(),
+        )
         for e in exemplars
-    )  # fmt: skip
+    )
 
 
 def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
@@ -290,7 +316,10 @@ def usable_exemplars(request: ProposeRequest) -> list[Exemplar]:
             raise UserInputError(
                 said(
                     "The exemplar {0} has {1} keypoints, the category '{2}' has {3}.",
-                    exemplar.image.path.name, len(exemplar.keypoints.xy_image), request.category, count,
+                    exemplar.image.path.name,
+                    len(exemplar.keypoints.xy_image),
+                    request.category,
+                    count,
                 ),
                 "Label it again with the present schema.",
             )
@@ -334,13 +363,22 @@ def run_spec(matcher: Matcher, request: ProposeRequest, plan: Plan, raw: RawKeyp
     """Everything that decided the proposal."""
     feature = raw.run.parts.spec if raw is not None and raw.run is not None else None
     backbone = matcher.reader.extractor.backbone
-    settings = {"plan": plan.numbers(), "exemplars": [e.image.image_id for e in matcher.exemplars],
-                "labelled": len(usable_exemplars(request)),
-                "fixed_camera": matcher.context.scene is not None}  # fmt: skip
+    settings = {
+        "plan": plan.numbers(),
+        "exemplars": [e.image.image_id for e in matcher.exemplars],
+        "labelled": len(usable_exemplars(request)),
+        "fixed_camera": matcher.context.scene is not None,
+    }
     base = RunSpec(
-        "match", backbone.spec.id, backbone.revision, matcher.reader.prompt.id, backbone.spec.timestep,
-        backbone.spec.up_block, backbone.spec.ensemble, backbone.spec.input_wh,
-    )  # fmt: skip
+        "match",
+        backbone.spec.id,
+        backbone.revision,
+        matcher.reader.prompt.id,
+        backbone.spec.timestep,
+        backbone.spec.up_block,
+        backbone.spec.ensemble,
+        backbone.spec.input_wh,
+    )
     if feature is not None and feature.method == "features":
         base = replace(feature, method="match")
         settings = {**feature.settings, **settings}
@@ -369,11 +407,20 @@ def to_proposal(
             KeypointProposal(request.schema.names[k], x, y, sure, visibility, signals, raw.peaks[k], sources[k])
         )
     if not keypoints:
-        raise KnownError(said("No exemplar shows any of the wanted keypoints of '{0}'.", request.category), "Label one first.")
+        raise KnownError(
+            said("No exemplar shows any of the wanted keypoints of '{0}'.", request.category), "Label one first."
+        )
     swapped = swap_probability(raw.swap_gain) if request.schema.pairs else 0.0
     return InstanceProposal(
-        request_id=request.request_id, image_id=target.image.image_id, category=request.category,
-        keypoints=tuple(keypoints), confidence=float(np.mean([k.confidence for k in keypoints])), box=raw.box,
-        spec=run_spec(matcher, request, used, raw), exemplar_ids=tuple(e.image.image_id for e in matcher.exemplars),
-        sides_swapped=swapped, seconds=seconds, calibrated=calibration.kind == "project",
-    )  # fmt: skip
+        request_id=request.request_id,
+        image_id=target.image.image_id,
+        category=request.category,
+        keypoints=tuple(keypoints),
+        confidence=float(np.mean([k.confidence for k in keypoints])),
+        box=raw.box,
+        spec=run_spec(matcher, request, used, raw),
+        exemplar_ids=tuple(e.image.image_id for e in matcher.exemplars),
+        sides_swapped=swapped,
+        seconds=seconds,
+        calibrated=calibration.kind == "project",
+    )

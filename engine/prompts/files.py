@@ -83,13 +83,17 @@ def read_card(path: Path) -> PromptCard:
             said("The saved prompt {0} cannot be read.", path), "Check that it is there.", repr(error)
         ) from None
     if not isinstance(text, str):
-        raise PromptFileError(said("{0} is not a prompt exported by Kinmark.", path), "Choose a file made by `prompts export`.")
+        raise PromptFileError(
+            said("{0} is not a prompt exported by Kinmark.", path), "Choose a file made by `prompts export`."
+        )
     return PromptCard.from_json(text, str(path))
 
 
 def _header(path: Path) -> dict[str, dict[str, str]]:
     """The safetensors header, size-checked before it is parsed (the file may come from a stranger)."""
-    broken = PromptFileError(said("The prompt file {0} is damaged.", path), "Export the prompt again where it was made.")
+    broken = PromptFileError(
+        said("The prompt file {0} is damaged.", path), "Export the prompt again where it was made."
+    )
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -118,7 +122,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             said("The prompt file {0} is missing or damaged.", file), "Tune or import the prompt again.", repr(error)
         ) from None
     if not tensors or not all(bool(t.isfinite().all()) for t in tensors.values() if t.is_floating_point()):
-        raise PromptFileError(said("The prompt file {0} holds no usable numbers.", file), "Tune or import the prompt again.")
+        raise PromptFileError(
+            said("The prompt file {0} holds no usable numbers.", file), "Tune or import the prompt again."
+        )
     return tensors
 
 
@@ -186,7 +192,9 @@ def export_prompt(path: Path, out: Path) -> Path:
         shutil.copyfile(path / WEIGHTS, part)
         part.replace(out)
     except OSError as error:
-        raise PromptFileError(said("The prompt could not be written to {0}.", out), "Check the folder.", repr(error)) from None
+        raise PromptFileError(
+            said("The prompt could not be written to {0}.", out), "Check the folder.", repr(error)
+        ) from None
     return out
 
 

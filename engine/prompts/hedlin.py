@@ -188,9 +188,12 @@ def _optimise_group(
 
 
 def _crop_source(
-    backbone: Backbone, image: Tensor, xy_input: tuple[float, float], config: HedlinConfig,
+    backbone: Backbone,
+    image: Tensor,
+    xy_input: tuple[float, float],
+    config: HedlinConfig,
     generators: list[torch.Generator],
-) -> Callable[[], tuple[list[Crop], Tensor]]:  # fmt: skip
+) -> Callable[[], tuple[list[Crop], Tensor]]:
     """Gives each restart's crop of a step and its latents `[R, 4, h, w]`: drawn anew, or out of a pool encoded once."""
     size_hw = (image.shape[-2], image.shape[-1])
 
@@ -256,16 +259,24 @@ def locate(
 
 
 def _crop_maps(
-    attention: TokenAttention, image: Tensor, embeds: Tensor, crops: list[Crop], t: int,
-    generator: torch.Generator, batch: int, cancel: CancelToken | None,
-) -> list[Tensor]:  # fmt: skip
+    attention: TokenAttention,
+    image: Tensor,
+    embeds: Tensor,
+    crops: list[Crop],
+    t: int,
+    generator: torch.Generator,
+    batch: int,
+    cancel: CancelToken | None,
+) -> list[Tensor]:
     """Per layer `[N, R, h, w]`: one VAE pass per crop, one U-Net pass per crop and restart."""
     backbone, restarts = attention.backbone, len(embeds)
     group = batch or len(crops)
     latents = torch.cat(
-        [backbone.encode_latents(torch.stack([take_crop(image, c) for c in crops[i : i + group]]))
-         for i in range(0, len(crops), group)]
-    )  # fmt: skip
+        [
+            backbone.encode_latents(torch.stack([take_crop(image, c) for c in crops[i : i + group]]))
+            for i in range(0, len(crops), group)
+        ]
+    )
     noise = torch.stack([draw_noise(tuple(latents.shape[1:]), attention.config, generator) for _ in crops])
     jobs = [(c, r) for c in range(len(crops)) for r in range(restarts)]
     size = batch or len(jobs)

@@ -99,9 +99,13 @@ class ConditionalLearner(EncodedLearner):
     conditional = True
 
     def __init__(
-        self, frame: SequenceFrame, module: ConditionalPromptModule, base: Tensor, strength: float = 1.0,
+        self,
+        frame: SequenceFrame,
+        module: ConditionalPromptModule,
+        base: Tensor,
+        strength: float = 1.0,
         direct: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(frame, base, strength, direct)
         self.module = module
         self.pair = module.config.pair

@@ -59,7 +59,9 @@ def read_published(
         return [_conditional(module, common, patches)]
     found = [_tokens(name, value, common) for name, value in tensors.items() if _is_prompt(value)]
     if not found:
-        raise PromptFileError(said("{0} holds no prompt of the published code.", path), "Expected caption.pt or ckpt.pt.")
+        raise PromptFileError(
+            said("{0} holds no prompt of the published code.", path), "Expected caption.pt or ckpt.pt."
+        )
     return found
 
 
@@ -74,9 +76,14 @@ class _Common:
     def card(self, **fields: Any) -> PromptCard:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return PromptCard(
-            id="unnamed", backbone=self.backbone, revision=self.revision, timestep=self.timestep,
-            up_block=self.up_block, created=now, **fields,
-        )  # fmt: skip
+            id="unnamed",
+            backbone=self.backbone,
+            revision=self.revision,
+            timestep=self.timestep,
+            up_block=self.up_block,
+            created=now,
+            **fields,
+        )
 
 
 def safe_load(path: Path) -> Any:
@@ -84,7 +91,9 @@ def safe_load(path: Path) -> Any:
     try:
         size = path.stat().st_size
         if size == 0 or size > MAX_BYTES:
-            raise PromptFileError(said("{0} is empty or larger than {1} MB.", path, MAX_BYTES >> 20), "Choose a prompt file.")
+            raise PromptFileError(
+                said("{0} is empty or larger than {1} MB.", path, MAX_BYTES >> 20), "Choose a prompt file."
+            )
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > 2 * MAX_BYTES:
@@ -99,7 +108,9 @@ def safe_load(path: Path) -> Any:
             repr(error)[:2000],
         ) from None
     except Exception as error:  # noqa: BLE001 - damaged archives raise many types
-        raise PromptFileError(said("{0} cannot be read.", path), "Check that it is a torch file.", repr(error)[:2000]) from None
+        raise PromptFileError(
+            said("{0} cannot be read.", path), "Check that it is a torch file.", repr(error)[:2000]
+        ) from None
 
 
 def flatten_tensors(data: Any, prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
@@ -172,7 +183,8 @@ def _conditional(state: dict[str, Tensor], common: _Common, patches: str) -> Con
             said(
                 "The conditional prompt in {0} is a 'Head' variant: it takes one vector of {1} numbers per image, and the file does "
                 "not say which network made it.",
-                common.path, weight.shape[1],
+                common.path,
+                weight.shape[1],
             ),
             "Name the folder of that network: --dino-head FOLDER or --clip-head FOLDER.",
         )
@@ -193,8 +205,13 @@ def _head(state: dict[str, Tensor], common: _Common, patches: str) -> Converted:
     given = int(state["linear.weight"].shape[1]) if "linear.weight" in state else 0
     if given not in (width, 2 * width):
         raise PromptFileError(
-            said("The conditional prompt in {0} takes {1} numbers per image; the network in {2} gives {3}.",
-                 common.path, given or "patch features, not", patches.split(":", 1)[1], width),
+            said(
+                "The conditional prompt in {0} takes {1} numbers per image; the network in {2} gives {3}.",
+                common.path,
+                given or "patch features, not",
+                patches.split(":", 1)[1],
+                width,
+            ),
             "Name the network that it was trained with.",
         )
     config = CPMConfig(
@@ -214,9 +231,10 @@ def _converted(state: dict[str, Tensor], common: _Common, patches: str, config: 
         module.load_reference(state)
     except (RuntimeError, KeyError) as error:
         raise PromptFileError(
-            said("The conditional prompt in {0} has an unknown shape.", common.path), "Only the published variants are known.",
+            said("The conditional prompt in {0} has an unknown shape.", common.path),
+            "Only the published variants are known.",
             repr(error)[:2000],
-        ) from None  # fmt: skip
+        ) from None
     tensors = {f"module.{name}": value.clone() for name, value in module.state_dict().items()}
     kind_note = f"{'pair' if config.pair else 'image'} variant" + (", one vector per image" if config.pooled else "")
     card = common.card(

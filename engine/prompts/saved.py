@@ -32,7 +32,13 @@ def check_belongs(card: PromptCard, backbone: Backbone, where: Path | str) -> No
         )
     if card.revision and card.revision != backbone.revision:
         raise PromptFileError(
-            said("The prompt {0} was made for other weights of '{1}' ({2}, here {3}).", card.id, mine, card.revision, backbone.revision),
+            said(
+                "The prompt {0} was made for other weights of '{1}' ({2}, here {3}).",
+                card.id,
+                mine,
+                card.revision,
+                backbone.revision,
+            ),
             "Tune it again for these weights.",
             str(where),
         )
@@ -62,7 +68,9 @@ def load_saved(path: Path, backbone: Backbone) -> Prompt:
         return assemble_prompt(card, tensors, backbone)
     except (KeyError, TypeError, RuntimeError) as error:
         raise PromptFileError(
-            said("The prompt file {0} does not hold what its card says.", path), "Tune or import the prompt again.", repr(error)
+            said("The prompt file {0} does not hold what its card says.", path),
+            "Tune or import the prompt again.",
+            repr(error),
         ) from None
 
 
@@ -103,8 +111,13 @@ def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbon
     patches = open_patches(str(card.settings.get("patch_option", "backbone")), backbone)
     if patches.width != module.config.patch_width:
         raise PromptFileError(
-            said("The prompt {0} needs patch features {1} wide; {2} gives {3}.",
-                 card.id, module.config.patch_width, patches.name, patches.width),
+            said(
+                "The prompt {0} needs patch features {1} wide; {2} gives {3}.",
+                card.id,
+                module.config.patch_width,
+                patches.name,
+                patches.width,
+            ),
             "Use the model that it was trained with.",
         )
 
@@ -114,9 +127,13 @@ def _conditional(card: PromptCard, tensors: dict[str, Tensor], backbone: Backbon
 
     empty = backbone.encode_text([""])
     return ConditionalPrompt(
-        SAVED_PREFIX + card.id, empty, backbone.pooled_text(""), pair=module.config.pair, patches=patches.patches,
+        SAVED_PREFIX + card.id,
+        empty,
+        backbone.pooled_text(""),
+        pair=module.config.pair,
+        patches=patches.patches,
         make=embeds,
-    )  # fmt: skip
+    )
 
 
 def kept_prompt(category: str, backbone: Backbone, folders: Iterable[Path]) -> Prompt | None:

@@ -51,8 +51,12 @@ class PhotoCells:
 
     def inside(self, box: Box, image_wh: tuple[int, int]) -> NDArray[np.bool_]:
         """`[P]`: cells that lie in the box by half at least, in any case the one that does most."""
-        covered = np.outer(*(_covered(n, box[k] / side, box[k + 2] / side)
-                             for n, k, side in zip(self.grid_hw, (1, 0), image_wh[::-1], strict=True))).ravel()  # fmt: skip
+        covered = np.outer(
+            *(
+                _covered(n, box[k] / side, box[k + 2] / side)
+                for n, k, side in zip(self.grid_hw, (1, 0), image_wh[::-1], strict=True)
+            )
+        ).ravel()
         return np.asarray(covered >= min(0.5, float(covered.max())))
 
 
@@ -97,7 +101,10 @@ class CategoryCells:
 
     def __init__(self, labelled: Sequence[Sequence[FloatArray]], collection: Sequence[PhotoCells]) -> None:
         """`labelled`: per category cells `[P, C]` of its instances (unit rows); `collection`: photos without labels."""
-        seen = [*collection, *(PhotoCells(r, np.ones(len(r), np.float32), (1, len(r))) for rows in labelled for r in rows)]
+        seen = [
+            *collection,
+            *(PhotoCells(r, np.ones(len(r), np.float32), (1, len(r))) for rows in labelled for r in rows),
+        ]
         self._whitening = Whitening.fit(seen)
         self._known = [self._whitening.of(np.concatenate(list(rows))) for rows in labelled]
         self.here_from = HERE

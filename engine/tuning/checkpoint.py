@@ -98,8 +98,13 @@ def load_checkpoint(path: Path, fingerprint: str, run: TuningRun) -> JobState | 
         now = {k.removeprefix("now."): v for k, v in tensors.items() if k.startswith("now.")}
         best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
         curve = [TuneProgress(**point) for point in data["curve"]]
-        state = JobState(Best(float(data["best_score"]), float(data["best_pck"]), int(data["best_step"]), best),
-                         int(data["since"]), float(data["seconds"]), curve, int(data["evaluated"]))  # fmt: skip
+        state = JobState(
+            Best(float(data["best_score"]), float(data["best_pck"]), int(data["best_step"]), best),
+            int(data["since"]),
+            float(data["seconds"]),
+            curve,
+            int(data["evaluated"]),
+        )
         run.learner.load_state_dict(now)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         log.warning("the unfinished tuning job %s is damaged and starts anew: %r", path, error)

@@ -93,9 +93,13 @@ def tune_steps(
     options = TuningOptions.from_request(request, backbone.spec)
     sizes = [session.source.size_wh(e.image) for e in request.exemplars]
     material = make_material(
-        request.exemplars, sizes, request.schema, heldout_share=options.heldout_share, seed=request.seed,
+        request.exemplars,
+        sizes,
+        request.schema,
+        heldout_share=options.heldout_share,
+        seed=request.seed,
         report_images=options.report_images,
-    )  # fmt: skip
+    )
     split = material.split
     if request.kind == "conditional" and options.condition == "pair" and not options.sources:
         options = replace(options, sources=3)
@@ -103,9 +107,13 @@ def tune_steps(
     if request.kind == "conditional":
         patches = open_patches(options.patches, backbone)
     learner = make_learner(
-        backbone, request.kind, options, category=request.category, seed=request.seed,
+        backbone,
+        request.kind,
+        options,
+        category=request.category,
+        seed=request.seed,
         patch_width=patches.width if patches else 0,
-    ).to(backbone.device)  # fmt: skip
+    ).to(backbone.device)
     before_prompt = session.prompt("auto", backbone, request.category)
     judge = ProposalJudge(session, request, material.instances, split, before_prompt)
     with session.guarded():
@@ -152,9 +160,16 @@ class _Job:
     """Steps, evaluations, early stopping, checkpoints and the memory ladder of one run."""
 
     def __init__(
-        self, session: EngineSession, run: TuningRun, judge: ProposalJudge, request: TuneRequest, total: int, revision: str,
-        progress: Progress | None, cancel: CancelToken | None,
-    ) -> None:  # fmt: skip
+        self,
+        session: EngineSession,
+        run: TuningRun,
+        judge: ProposalJudge,
+        request: TuneRequest,
+        total: int,
+        revision: str,
+        progress: Progress | None,
+        cancel: CancelToken | None,
+    ) -> None:
         self.session, self.run, self.judge, self.request, self.total = session, run, judge, request, total
         self.progress, self.cancel = progress, cancel
         self.fingerprint = request_fingerprint(request, run.options, revision)
@@ -277,9 +292,7 @@ def _move_adam(run: TuningRun) -> None:
             moments[name] = moments[name].to(parameter.device)
 
 
-def _finish(
-    run: TuningRun, state: JobState, before: _Measured, after: _Measured, before_id: str
-) -> TuneResult:  # fmt: skip
+def _finish(run: TuningRun, state: JobState, before: _Measured, after: _Measured, before_id: str) -> TuneResult:
     request, bounds = run.request, intervals(before.score, after.score)
     better = is_better(run.options, before, after)
     keep = better or request.keep_if_worse

@@ -88,9 +88,7 @@ class JointScore:
         second = fit_whitener(torch.cat([_some_cells(d, generator) for d in kept]), strength=strength) if kept else None
         self.whiteners = (first, second)
 
-    def loss(
-        self, run: Views, maps: Tensor, keys: Sequence[Key], groups: Sequence[tuple[list[int], int]]
-    ) -> Tensor:
+    def loss(self, run: Views, maps: Tensor, keys: Sequence[Key], groups: Sequence[tuple[list[int], int]]) -> Tensor:
         """Cross-entropy of the joined maps, mean over targets with a point.
 
         Args:
@@ -138,9 +136,16 @@ class JointScore:
         return (1 - plan.fusion_weight) * diffusion + plan.fusion_weight * scores
 
     def _penalty(
-        self, run: Views, keys: Sequence[Key], xy: Tensor, shared: Tensor, sources: list[int], target: int, plan: Plan,
+        self,
+        run: Views,
+        keys: Sequence[Key],
+        xy: Tensor,
+        shared: Tensor,
+        sources: list[int],
+        target: int,
+        plan: Plan,
         cells_wh: tuple[int, int],
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """`[S, K, h, w]`: what leaving each source's shape costs, laid where the keypoints both show are in the target."""
         expected, sigmas = torch.zeros(xy[sources].shape), torch.ones(len(sources))
         for number, source in enumerate(sources):

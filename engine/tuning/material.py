@@ -85,9 +85,14 @@ class Material:
 
 
 def make_material(
-    exemplars: Sequence[Exemplar], sizes: Sequence[tuple[int, int]], schema: KeypointSchema, *, heldout_share: float,
-    seed: int, report_images: Sequence[str] = (),
-) -> Material:  # fmt: skip
+    exemplars: Sequence[Exemplar],
+    sizes: Sequence[tuple[int, int]],
+    schema: KeypointSchema,
+    *,
+    heldout_share: float,
+    seed: int,
+    report_images: Sequence[str] = (),
+) -> Material:
     """The material of a job; errors of `make_labelled` and `split_by_image`."""
     instances = make_labelled(exemplars, sizes)
     split = split_by_image(instances, heldout_share, seed, report_images)

@@ -58,8 +58,13 @@ class ProposalJudge:
     """
 
     def __init__(
-        self, session: EngineSession, request: TuneRequest, instances: Sequence[Labelled], split: Split, before: Prompt,
-    ) -> None:  # fmt: skip
+        self,
+        session: EngineSession,
+        request: TuneRequest,
+        instances: Sequence[Labelled],
+        split: Split,
+        before: Prompt,
+    ) -> None:
         self.session, self.request, self.before = session, request, before
         self.instances, self.split = instances, split
         self._groups = _groups(instances, request.schema)
@@ -102,11 +107,15 @@ class ProposalJudge:
         teaching = [self.instances[i] for i in self.split.train]
         held_out = dict.fromkeys(self.instances[j].exemplar.image for j in (*self.split.select, *self.split.report))
         return ProposeRequest(
-            self.request.request_id, self.request.category, group.schema,
+            self.request.request_id,
+            self.request.category,
+            group.schema,
             tuple(group.own(item.exemplar) for item in teaching if group.holds(item)),
             tuple(self._target(self.instances[j]) for j in targets),
-            backbone=self.request.backbone, prompt=prompt.id, collection=self.request.collection or tuple(held_out),
-        )  # fmt: skip
+            backbone=self.request.backbone,
+            prompt=prompt.id,
+            collection=self.request.collection or tuple(held_out),
+        )
 
     def _target(self, item: Labelled) -> Target:
         """The photo; where it shows several labelled instances, with the box that says which is meant."""

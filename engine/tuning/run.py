@@ -62,9 +62,15 @@ class TuningRun:
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, request: TuneRequest, options: TuningOptions, material: Material,
-        learner: PromptLearner, patches: PatchSource | None, joint: JointScore | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        extractor: FeatureExtractor,
+        request: TuneRequest,
+        options: TuningOptions,
+        material: Material,
+        learner: PromptLearner,
+        patches: PatchSource | None,
+        joint: JointScore | None = None,
+    ) -> None:
         self.extractor, self.request, self.options = extractor, request, options
         self.instances, self.split, self.pairs = material.instances, material.split, list(material.pairs)
         self.schema: KeypointSchema = request.schema
@@ -74,7 +80,9 @@ class TuningRun:
         self.adam = torch.optim.Adam(learner.groups(options.lr, options.lr_linear), lr=options.lr)
         self.recipe: Recipe = extractor.recipe(timestep=options.timestep)
         self.joint = joint
-        self.crop = joint.crop if joint is not None and options.view == "auto" else use_crops(material.instances, options.view)
+        self.crop = (
+            joint.crop if joint is not None and options.view == "auto" else use_crops(material.instances, options.view)
+        )
         self.done = 0
         self.micro = options.batch
         self.checkpointing = bool(options.checkpointing)
@@ -359,9 +367,14 @@ class TuningRun:
 
     @torch.no_grad()
     def evaluate(
-        self, targets: Sequence[int], *, embeds: Tensor | None = None, fused: bool = True, views: int = 1,
+        self,
+        targets: Sequence[int],
+        *,
+        embeds: Tensor | None = None,
+        fused: bool = True,
+        views: int = 1,
         cancel: CancelToken | None = None,
-    ) -> HeldOut:  # fmt: skip
+    ) -> HeldOut:
         """PCK@0.1 (L = longer side of the target's box) from the plain views of training instances to `targets`.
 
         Args:

@@ -89,7 +89,9 @@ def _show_version(value: bool) -> None:
 
 
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show version and commit."),
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show version and commit."
+    ),
 ) -> None:
     """Kinmark: mark once, find its kin everywhere."""
 
@@ -104,9 +106,13 @@ def _stub(row: CommandRow) -> Callable[[], None]:
 def build_app(wanted: str | None = None) -> typer.Typer:
     """The typer application with the real command `wanted` and light stand-ins (name and help only) for the others."""
     app = typer.Typer(
-        name="kinmark", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-        rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]},
-    )  # fmt: skip
+        name="kinmark",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     app.callback()(_root)
     for row in _ROWS:
         target: Any = _stub(row)
@@ -152,6 +158,7 @@ def run(arguments: list[str]) -> int:
         print_error(
             f"Kinmark failed: {type(error).__name__}: {error}",
             hint=f"This is a fault of the program; nothing accepted is lost. Please report it with {report}.",
-            as_json=as_json, kind="BugError",
-        )  # fmt: skip
+            as_json=as_json,
+            kind="BugError",
+        )
         return EXIT_BUG

@@ -68,7 +68,9 @@ def evaluate(
         raise typer.BadParameter("--dataset needs --root, the folder of the unpacked data set")
     settings = settings_of(method, "--method")
     if project is not None:
-        report = _on_project(project, ProjectEvaluation(category, backbone=backbone, prompt=prompt, settings=settings), device)
+        report = _on_project(
+            project, ProjectEvaluation(category, backbone=backbone, prompt=prompt, settings=settings), device
+        )
         if out is not None:
             write_report(report, out)
     else:

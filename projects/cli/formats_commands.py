@@ -157,9 +157,14 @@ def export(
     if archive and archive not in (".zip", ".tar.gz", "zip", "tar.gz"):
         raise typer.BadParameter("--archive must be .zip or .tar.gz")
     write = WriteOptions(
-        masks, frame, copy_images, archive if not archive or archive.startswith(".") else f".{archive}",
-        _pairs(alias, "--alias"), seed, max_pairs,
-    )  # fmt: skip
+        masks,
+        frame,
+        copy_images,
+        archive if not archive or archive.startswith(".") else f".{archive}",
+        _pairs(alias, "--alias"),
+        seed,
+        max_pairs,
+    )
     options = ExportOptions(format_, with_proposals, tuple(category or ()), tuple(split or ()), only_labelled, write)
     progress = Progress("Exporting")
     with Project.open(project, read_only=True) as opened, cancellable() as cancel:
@@ -173,9 +178,10 @@ def export(
                 report = export_project(opened, out, options, progress=progress, cancel=cancel)
 
     emit(
-        {**report.to_json(), "dry_run": dry_run}, as_json=as_json,
+        {**report.to_json(), "dry_run": dry_run},
+        as_json=as_json,
         render=lambda: _show_export(report, losses, dry_run=dry_run),
-    )  # fmt: skip
+    )
 
 
 def _show_export(report: Report, losses: list[ReportItem], *, dry_run: bool) -> None:
@@ -214,9 +220,15 @@ def split(
     progress = Progress("Splitting")
     with Project.open(project, read_only=dry_run) as opened, cancellable() as cancel, progress_bar(progress):
         result = assign_splits(
-            opened, wanted, by=groupings, seed=seed, only_labelled=only_labelled, dry_run=dry_run, progress=progress,
+            opened,
+            wanted,
+            by=groupings,
+            seed=seed,
+            only_labelled=only_labelled,
+            dry_run=dry_run,
+            progress=progress,
             cancel=cancel,
-        )  # fmt: skip
+        )
 
     def render() -> None:
         numbers = ", ".join(f"{name} {count}" for name, count in result.counts.items())
@@ -227,7 +239,10 @@ def split(
             print_note(line)
 
     data = {
-        "counts": result.counts, "groups": result.groups, "largest_group": result.largest_group,
-        "unreadable": list(result.unreadable), "dry_run": dry_run,
-    }  # fmt: skip
+        "counts": result.counts,
+        "groups": result.groups,
+        "largest_group": result.largest_group,
+        "unreadable": list(result.unreadable),
+        "dry_run": dry_run,
+    }
     emit(data, as_json=as_json, render=render)

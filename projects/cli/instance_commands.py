@@ -52,7 +52,9 @@ def read_mask(path: Path) -> MaskRLE:
 
     mask = load_image(path).rgb.max(axis=2) > 0
     if not mask.any():
-        raise UserInputError(said("The mask {0} is empty (all black).", path), "Paint the thing white, everything else black.")
+        raise UserInputError(
+            said("The mask {0} is empty (all black).", path), "Paint the thing white, everything else black."
+        )
     return MaskRLE.encode(mask)
 
 
@@ -73,7 +75,10 @@ ExcludeOption = Annotated[
     typer.Option("--exclude", help="Not this one: IMAGE or IMAGE@x0,y0,x1,y1 (may be repeated)."),
 ]
 CategoryOption = Annotated[
-    str, typer.Option("--category", help="Instead: a mask for every accepted instance of this category that has keypoints only.")
+    str,
+    typer.Option(
+        "--category", help="Instead: a mask for every accepted instance of this category that has keypoints only."
+    ),
 ]
 
 
@@ -86,12 +91,16 @@ def find_masks(project: Path, category: str, targets: str, refine: str, device: 
     with Project.open(project) as opened, cancellable() as cancel, progress_bar(progress):
         engine = open_engine(EngineConfig(device=device))
         try:
-            outcome = propose_masks(opened, engine, MaskOptions(category, targets, refine=refine), progress=progress, cancel=cancel)
+            outcome = propose_masks(
+                opened, engine, MaskOptions(category, targets, refine=refine), progress=progress, cancel=cancel
+            )
         finally:
             engine.close()
 
     def render() -> None:
-        typer.echo(f"{outcome.category}: {outcome.proposed} pending masks for {outcome.instances} instances without one")
+        typer.echo(
+            f"{outcome.category}: {outcome.proposed} pending masks for {outcome.instances} instances without one"
+        )
         for text in (*(f["error"] for f in outcome.failures), *outcome.skipped):
             print_note(f"  left out: {text}")
 
@@ -143,13 +152,15 @@ def find(
     if variant not in _VARIANTS or mode not in _MODES:
         raise typer.BadParameter(f"--variant is one of {', '.join(_VARIANTS)}; --mode one of {', '.join(_MODES)}")
     settings = InstanceSettings(
-        variant=variant, mode=mode, refine=refine, max_instances=instances,
-        inversion_steps=None if inversion < 0 else inversion, threshold=None if threshold < 0 else threshold,
-    )  # fmt: skip
+        variant=variant,
+        mode=mode,
+        refine=refine,
+        max_instances=instances,
+        inversion_steps=None if inversion < 0 else inversion,
+        threshold=None if threshold < 0 else threshold,
+    )
     shown = _reference(image, box, mask, point) + _references(references)
-    options = FindOptions(
-        shown, _references(exclude), name, identity, targets, None, everything, backbone, settings
-    )  # fmt: skip
+    options = FindOptions(shown, _references(exclude), name, identity, targets, None, everything, backbone, settings)
     data = _search(project, options, where, workers, device, top)
     emit(data, as_json=json_output, render=lambda: _show(data))
 

@@ -67,9 +67,11 @@ def _counts(data: dict[str, Any]) -> str:
 def _show(data: dict[str, Any], head: str) -> None:
     typer.echo(f"{head}: {_counts(data)}.")
     for what, key in (
-        ("Categories of both", "categories_matched"), ("New categories", "categories_added"),
-        ("Identities of both", "identities_joined"), ("New identities", "identities_added"),
-    ):  # fmt: skip
+        ("Categories of both", "categories_matched"),
+        ("New categories", "categories_added"),
+        ("Identities of both", "identities_joined"),
+        ("New identities", "identities_added"),
+    ):
         if data[key]:
             typer.echo(f"{what}: {', '.join(data[key])}")
     conflicts = data["conflicts"]

@@ -83,7 +83,8 @@ def download(
     if not accept_licence:
         if not sys.stdin.isatty():
             raise UserInputError(
-                said("The licence of '{0}' was not accepted.", model_id), "Read it, then run again with --accept-licence."
+                said("The licence of '{0}' was not accepted.", model_id),
+                "Read it, then run again with --accept-licence.",
             )
         if not typer.confirm("Do you accept this licence and want to download?", err=True):
             raise UserInputError("The licence was not accepted, so nothing was downloaded.")

@@ -96,10 +96,13 @@ def demo(
     ),
     photos: Annotated[
         Path | None,
-        typer.Option("--photos", help="A folder of your own with a COCO file of keypoints, in place of the sample collection."),
+        typer.Option(
+            "--photos", help="A folder of your own with a COCO file of keypoints, in place of the sample collection."
+        ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="With --photos: the COCO file (default: the only one in the folder).")
+        Path | None,
+        typer.Option("--labels", help="With --photos: the COCO file (default: the only one in the folder)."),
     ] = None,
     most: Annotated[
         int, typer.Option("--most", min=2, help="With --photos: at most so many photos, evenly chosen.")
@@ -122,4 +125,4 @@ def demo(
 def app(project: Annotated[Path | None, typer.Argument(help="A .kinmark project folder.")] = None) -> None:
     """Open the window."""
     # The window lies above this layer: desktop/main.py answers `kinmark app` itself and comes here only for --help.
-    raise KnownError(said("The window cannot be opened from here ({0}).", project or 'no project'), "Run: kinmark app")
+    raise KnownError(said("The window cannot be opened from here ({0}).", project or "no project"), "Run: kinmark app")

@@ -56,7 +56,8 @@ def _links(text: str, sign: str, index: dict[str, int]) -> tuple[tuple[int, int]
         if len(fits) != 1:
             known = ", ".join(index) or "none"
             raise UserInputError(
-                said("{0} does not join two keypoints.", f"{item!r}"), said("Write A{0}B with names of: {1}.", sign, known)
+                said("{0} does not join two keypoints.", f"{item!r}"),
+                said("Write A{0}B with names of: {1}.", sign, known),
             )
         links.append((index[fits[0][0]], index[fits[0][1]]))
     return tuple(links)
@@ -154,8 +155,10 @@ def _add_all(project: Project, paths: list[Path], frames: str) -> AddReport:
     clips, others = split_clips(paths)
     if not clips:
         raise UserInputError("--frames was given, but no clip.", "Name a clip (.mp4, .avi, .mov, .mkv ...).")
-    with cancellable() as cancel, progress_bar(Progress()) as progress, project.group(
-        said("Add frames of {name}", name=clips[0].name)
+    with (
+        cancellable() as cancel,
+        progress_bar(Progress()) as progress,
+        project.group(said("Add frames of {name}", name=clips[0].name)),
     ):
         reports = [add_paths(project, others, progress=progress, cancel=cancel)] if others else []
         for clip in clips:
@@ -287,7 +290,9 @@ def _print_status(data: dict[str, Any]) -> None:
 def _filters(project: Project, category: str | None, targets: str, kind: str | None) -> dict[str, Any]:
     kinds = {None: None, "keypoints": "keypoints", "mask": "mask", "masks": "mask"}
     if kind not in kinds:
-        raise UserInputError(said("There are no proposals of the kind {0}.", f"{kind!r}"), "Use --kind keypoints or --kind mask.")
+        raise UserInputError(
+            said("There are no proposals of the kind {0}.", f"{kind!r}"), "Use --kind keypoints or --kind mask."
+        )
     category_id = project.queries.require_category(category).id if category else None
     image_ids = project.queries.image_ids(ImageFilter(glob=targets)) if targets else None
     if image_ids is not None and not image_ids:
@@ -325,9 +330,13 @@ def accept(
             "images": len(changes.image_ids),
             "pending_proposals": project.queries.count_proposals(),
         }
-    emit(data, as_json=as_json, render=lambda: typer.echo(
-        f"{changes.name} in {data['images']} photos; {data['pending_proposals']} proposals are still pending."
-    ))  # fmt: skip
+    emit(
+        data,
+        as_json=as_json,
+        render=lambda: typer.echo(
+            f"{changes.name} in {data['images']} photos; {data['pending_proposals']} proposals are still pending."
+        ),
+    )
 
 
 def reject(
@@ -354,9 +363,13 @@ def reject(
             "images": len(changes.image_ids),
             "pending_proposals": project.queries.count_proposals(),
         }
-    emit(data, as_json=as_json, render=lambda: typer.echo(
-        f"{changes.name} in {data['images']} photos; {data['pending_proposals']} proposals are still pending."
-    ))  # fmt: skip
+    emit(
+        data,
+        as_json=as_json,
+        render=lambda: typer.echo(
+            f"{changes.name} in {data['images']} photos; {data['pending_proposals']} proposals are still pending."
+        ),
+    )
 
 
 def undo(folder: DirArgument, as_json: JsonOption = False) -> None:
@@ -393,7 +406,9 @@ def relink(
         if root is None and len(gone) == 1 and project.queries.root_fits(gone[0], place):
             root = gone[0]
         if root is not None and root not in roots:
-            raise UserInputError(said("There is no image root {0}.", root), said("The project has: {0}.", ', '.join(map(str, roots))))
+            raise UserInputError(
+                said("There is no image root {0}.", root), said("The project has: {0}.", ", ".join(map(str, roots)))
+            )
         report = (
             relink_folder(project, root, place) if root is not None else relink_missing(project, place, cancel=cancel)
         )

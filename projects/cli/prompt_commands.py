@@ -95,14 +95,26 @@ def tune(
             engine.close()
     result = outcome.result
     data = {
-        "category": outcome.category, "kind": kind, "exemplars": outcome.exemplars, "prompt": result.prompt_id,
-        "kept": result.kept, "before": result.before, "after": result.after,
-        "before_interval": result.before_interval, "after_interval": result.after_interval,
-        "proposals": asdict(result.proposals), "better": result.better, "uses_prompt": result.uses_prompt,
-        "steps": result.steps, "seconds": result.seconds, "device": info.device, "dtype": info.dtype,
-        "curve": [asdict(point) for point in result.curve], "card": outcome.card,
+        "category": outcome.category,
+        "kind": kind,
+        "exemplars": outcome.exemplars,
+        "prompt": result.prompt_id,
+        "kept": result.kept,
+        "before": result.before,
+        "after": result.after,
+        "before_interval": result.before_interval,
+        "after_interval": result.after_interval,
+        "proposals": asdict(result.proposals),
+        "better": result.better,
+        "uses_prompt": result.uses_prompt,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "device": info.device,
+        "dtype": info.dtype,
+        "curve": [asdict(point) for point in result.curve],
+        "card": outcome.card,
         "proposed": [asdict(item) for item in outcome.proposed],
-    }  # fmt: skip
+    }
     emit(_clean(data), as_json=json_output, render=lambda: _render_tune(data))
 
 
@@ -164,11 +176,20 @@ def _folders(project: Path | None) -> tuple[Path, ...]:
 def _row(prompt: Any) -> dict[str, Any]:
     card = prompt.card
     return {
-        "id": card.id, "kind": card.kind, "category": card.category, "backbone": card.backbone, "revision": card.revision,
-        "before": card.before, "after": card.after, "proposals_before": card.proposals.get("before"),
-        "proposals_after": card.proposals.get("after"), "better": card.measured_better, "created": card.created, "source": card.source,
+        "id": card.id,
+        "kind": card.kind,
+        "category": card.category,
+        "backbone": card.backbone,
+        "revision": card.revision,
+        "before": card.before,
+        "after": card.after,
+        "proposals_before": card.proposals.get("before"),
+        "proposals_after": card.proposals.get("after"),
+        "better": card.measured_better,
+        "created": card.created,
+        "source": card.source,
         "folder": str(prompt.folder),
-    }  # fmt: skip
+    }
 
 
 def _change(title: str, before: float | None, after: float | None) -> str:

@@ -41,7 +41,8 @@ ApartOption = Annotated[
 QuickOption = Annotated[
     bool,
     typer.Option(
-        "--quick", help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen."
+        "--quick",
+        help="A first look at photos without proposals: coarser, but thousands of photos in seconds once seen.",
     ),
 ]
 
@@ -97,15 +98,23 @@ def propose(
     if quick and match != "auto":
         raise typer.BadParameter("--quick has its own way of matching: leave out --match")
     settings = replace(
-        settings, pipeline=FIRST_LOOK if quick else settings.pipeline,
+        settings,
+        pipeline=FIRST_LOOK if quick else settings.pipeline,
         stages=_choice(stages, _STAGES, "--stages"),
         rotations=_choice(rotations, _ROTATIONS, "--rotations"),
     )
     wanted = checked_instances(instances) if instances else ""
     options = ProposeOptions(
-        category, backbone, prompt, targets, None, settings, tuple(keypoint or ()),
-        apart=apart, instances=wanted,
-    )  # fmt: skip
+        category,
+        backbone,
+        prompt,
+        targets,
+        None,
+        settings,
+        tuple(keypoint or ()),
+        apart=apart,
+        instances=wanted,
+    )
     config = EngineConfig(device=device, compile=compile_model)
     outcomes, info = _sweep(project, options, where, workers, config)
     data = {
@@ -146,7 +155,9 @@ def _say(outcomes: Sequence[CategoryOutcome], where: str) -> None:
         if outcome.reason:
             typer.echo(f"  settings: {outcome.reason}")
         if outcome.apart:
-            typer.echo(f"  {left_out_text(outcome.category, outcome.apart, outcome.apart_pending)} (--no-apart asks them, too)")
+            typer.echo(
+                f"  {left_out_text(outcome.category, outcome.apart, outcome.apart_pending)} (--no-apart asks them, too)"
+            )
         for failure in outcome.failures:
             print_note(f"  left out: {failure['error']}")
         if not outcome.targets:

@@ -31,16 +31,26 @@ from kinmark.projects.formats.dataset import (
     DatasetInstance,
     DatasetKeypoint,
     Report,
-)  # fmt: skip
+)
 from kinmark.projects.formats.finish import finish
 from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
 from kinmark.projects.formats.rotated import box_around
 from kinmark.projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
 
-_ANNOTATION_FIELDS = frozenset({
-    "id", "image_id", "category_id", "keypoints", "num_keypoints", "iscrowd", "score", "keypoint_scores", "proposal",
-    "identity",
-})  # fmt: skip
+_ANNOTATION_FIELDS = frozenset(
+    {
+        "id",
+        "image_id",
+        "category_id",
+        "keypoints",
+        "num_keypoints",
+        "iscrowd",
+        "score",
+        "keypoint_scores",
+        "proposal",
+        "identity",
+    }
+)
 _IMAGE_FIELDS = frozenset({"id", "file_name", "width", "height", "split", "tags", "nothing_here"}) | exhaustive.FIELDS
 _CATEGORY_FIELDS = frozenset({"id", "name", "supercategory", "keypoints", "skeleton", "keypoint_pairs", "sigmas"})
 
@@ -74,9 +84,11 @@ def read_data(
     """`read` of what was parsed already; `path` is named in errors."""
     if isinstance(data, list):
         raise checks.bad(
-            path, "", "it is a bare list (a COCO *results* file); images and categories are missing",
+            path,
+            "",
+            "it is a bare list (a COCO *results* file); images and categories are missing",
             "Import the annotation file that the results belong to.",
-        )  # fmt: skip
+        )
     top = Item(path, "top level", data)
     reading = _Reading(path, report, BadItems(report, options.skip_bad), True, True, {})
     reading.categories = _read_categories(top, reading)
@@ -111,21 +123,28 @@ def _remark(annotations: list[Any], reading: _Reading) -> None:
         return
     if reading.guessed:
         reading.report.add(
-            "note", "keypoint frame",
+            "note",
+            "keypoint frame",
             "whole numbers: read as pixel indices, half a pixel was added (--keypoint-frame continuous, if they are not)"
             if reading.pixel_indices
             else "numbers with a decimal point: read as continuous, nothing was added (--keypoint-frame pixel, if they are indices)",
-        )  # fmt: skip
+        )
     flags = {v for values in triples for v in values[2::3] if isinstance(v, int | float) and not isinstance(v, bool)}
     if flags and flags <= {0, 1} and 1 in flags:
         reading.report.add(
-            "flagged", "visibility", "no keypoint of the file has the flag 2: all labelled ones came in as hidden (1 = hidden in COCO)"
-        )  # fmt: skip
+            "flagged",
+            "visibility",
+            "no keypoint of the file has the flag 2: all labelled ones came in as hidden (1 = hidden in COCO)",
+        )
 
 
 def _read_one(
-    raw: Any, number: int, images: dict[int, DatasetImage], instances: dict[int, list[DatasetInstance]], reading: _Reading
-) -> None:  # fmt: skip
+    raw: Any,
+    number: int,
+    images: dict[int, DatasetImage],
+    instances: dict[int, list[DatasetInstance]],
+    reading: _Reading,
+) -> None:
     where = f"annotation {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"annotation {number}"
     try:
         item = Item(reading.path, where, raw)
@@ -180,9 +199,13 @@ def _read_category(item: Item, report: Report) -> DatasetCategory:
     extra = {k: checks.plain(v) for k, v in item.data.items() if k not in _CATEGORY_FIELDS}
     super_name = item.text("supercategory", "") if item.data.get("supercategory") is not None else ""
     return DatasetCategory(
-        name, schema, super_name, item.integer("id"), sigmas if len(sigmas) == len(names) else (),
+        name,
+        schema,
+        super_name,
+        item.integer("id"),
+        sigmas if len(sigmas) == len(names) else (),
         {"coco": extra, "has_keypoints": "keypoints" in item.data},
-    )  # fmt: skip
+    )
 
 
 def _read_pairs(item: Item, names: list[str]) -> tuple[tuple[int, int], ...]:
@@ -228,15 +251,21 @@ def _read_image(item: Item, reading: _Reading) -> DatasetImage:
     width, height = checks.image_size(item, item.required("width"), item.required("height"))
     split = item.data.get("split")
     names = {key: category.name for key, category in reading.categories.items()}
-    return exhaustive.read_fields(DatasetImage(
-        relative, width, height,
-        split=split if isinstance(split, str) else "",
-        tags=_strings(item.data.get("tags")),
-        nothing_here=_strings(item.data.get("nothing_here")),
-        original_id=item.integer("id"),
-        extra={"coco": {k: checks.plain(v) for k, v in item.data.items() if k not in _IMAGE_FIELDS}},
-        pointer=pointer,
-    ), item, names)  # fmt: skip
+    return exhaustive.read_fields(
+        DatasetImage(
+            relative,
+            width,
+            height,
+            split=split if isinstance(split, str) else "",
+            tags=_strings(item.data.get("tags")),
+            nothing_here=_strings(item.data.get("nothing_here")),
+            original_id=item.integer("id"),
+            extra={"coco": {k: checks.plain(v) for k, v in item.data.items() if k not in _IMAGE_FIELDS}},
+            pointer=pointer,
+        ),
+        item,
+        names,
+    )
 
 
 def _strings(value: Any) -> tuple[str, ...]:
@@ -293,11 +322,13 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
         box,
         mask,
         identity if isinstance(identity, str) else "",
-        crowd, proposal, score,
+        crowd,
+        proposal,
+        score,
         original if original >= 1 else None,
         "proposal" if proposal else "imported",
         {"coco": extra, "coco_mask": mask.counts if mask is not None else ""},
-    )  # fmt: skip
+    )
 
 
 def _read_keypoints(item: Item, schema: KeypointSchema, reading: _Reading) -> dict[str, DatasetKeypoint]:
@@ -336,8 +367,9 @@ def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[f
         )
     if raw and all(isinstance(v, list) for v in raw):
         raise item.error(
-            '"keypoints" holds lists; a flat list x1, y1, v1, x2, y2, v2 ... is expected', "Write the triples one after another."
-        )  # fmt: skip
+            '"keypoints" holds lists; a flat list x1, y1, v1, x2, y2, v2 ... is expected',
+            "Write the triples one after another.",
+        )
     if len(raw) != 3 * len(schema):
         raise item.error(
             f'"keypoints" must hold {3 * len(schema)} numbers (x, y, v for each of {len(schema)} names), it holds {len(raw)}'

@@ -49,13 +49,19 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     del options
     instances = [n for i in dataset.images for n in i.instances]
     hidden = sum(k.visibility == Visibility.HIDDEN for n in instances for k in n.keypoints.values())
-    return lost([
-        ("hidden keypoints", hidden, "CUB knows visible or not; hidden ones lose their place"),
-        ("further instances in one image", sum(max(0, len(i.instances) - 1) for i in dataset.images), "one per image"),
-        ("skeletons and identities", any(c.schema.edges for c in dataset.categories), "no place for them"),
-        ("val split", sum(i.split == "val" for i in dataset.images), "CUB has train and test: they count as train"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("hidden keypoints", hidden, "CUB knows visible or not; hidden ones lose their place"),
+            (
+                "further instances in one image",
+                sum(max(0, len(i.instances) - 1) for i in dataset.images),
+                "one per image",
+            ),
+            ("skeletons and identities", any(c.schema.edges for c in dataset.categories), "no place for them"),
+            ("val split", sum(i.split == "val" for i in dataset.images), "CUB has train and test: they count as train"),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def write(
@@ -146,9 +152,14 @@ def _mask_png(mask: MaskRLE) -> bytes:
 
 
 def _add_lines(
-    lines: dict[str, list[str]], number: int, name: str, image: DatasetImage, instance: DatasetInstance, class_id: int,
+    lines: dict[str, list[str]],
+    number: int,
+    name: str,
+    image: DatasetImage,
+    instance: DatasetInstance,
+    class_id: int,
     parts: list[str],
-) -> None:  # fmt: skip
+) -> None:
     box = instance_box(instance) or (0.0, 0.0, float(image.width), float(image.height))
     lines["images"].append(f"{number} {name}")
     lines["image_class_labels"].append(f"{number} {class_id}")

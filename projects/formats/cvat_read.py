@@ -266,9 +266,18 @@ def _instance(part: Part, node: Node, collector: SchemaCollector) -> DatasetInst
     proposal = fields.get("proposal") == "1"
     keypoints = part.keypoints if any(k.visibility for k in part.keypoints.values()) else {}
     return DatasetInstance(
-        part.category, keypoints, part.box, part.mask, fields.get("identity", ""), fields.get("crowd") == "1",
-        proposal, _score(fields.get("score", ""), node), None, "proposal" if proposal else "imported", part.extra,
-    )  # fmt: skip
+        part.category,
+        keypoints,
+        part.box,
+        part.mask,
+        fields.get("identity", ""),
+        fields.get("crowd") == "1",
+        proposal,
+        _score(fields.get("score", ""), node),
+        None,
+        "proposal" if proposal else "imported",
+        part.extra,
+    )
 
 
 def _score(text: str, node: Node) -> float | None:

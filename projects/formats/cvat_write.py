@@ -35,12 +35,14 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     scores = sum(k.score is not None for n in instances for k in n.keypoints.values())
     bare = sum(not n.keypoints and n.box is None and n.mask is None for n in instances)
     pairs = any(c.schema.pairs for c in dataset.categories)
-    return lost([
-        ("confidences of single keypoints", scores, "CVAT has one per shape at most"),
-        ("instances without keypoints, box and mask", bare, "nothing to draw"),
-        ("left/right pairs", pairs, "guessed from the names when read again"),
-        ("difference between absent and not looked at", any(n.keypoints for n in instances), 'both are "outside"'),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("confidences of single keypoints", scores, "CVAT has one per shape at most"),
+            ("instances without keypoints, box and mask", bare, "nothing to draw"),
+            ("left/right pairs", pairs, "guessed from the names when read again"),
+            ("difference between absent and not looked at", any(n.keypoints for n in instances), 'both are "outside"'),
+        ]
+    )
 
 
 def write(
@@ -190,9 +192,11 @@ def _write_instance(
         first = first if first is not None else mask
     if first is not None:
         values = {
-            "identity": instance.identity, "crowd": "1" if instance.crowd else "",
-            "proposal": "1" if instance.proposal else "", "score": "" if instance.score is None else repr(instance.score),
-        }  # fmt: skip
+            "identity": instance.identity,
+            "crowd": "1" if instance.crowd else "",
+            "proposal": "1" if instance.proposal else "",
+            "score": "" if instance.score is None else repr(instance.score),
+        }
         for name in ATTRIBUTES:
             if values[name]:
                 attribute = ElementTree.SubElement(first, "attribute", {"name": name})
@@ -203,11 +207,14 @@ def _write_joint(parent: ElementTree.Element, name: str, instance: DatasetInstan
     keypoint = instance.keypoints.get(name)
     there = keypoint is not None and keypoint.x is not None and keypoint.y is not None and keypoint.visibility > 0
     fields = {
-        "label": xml_text(name), "source": "manual", "outside": "0" if there else "1",
+        "label": xml_text(name),
+        "source": "manual",
+        "outside": "0" if there else "1",
         "occluded": str(int(keypoint is not None and keypoint.visibility == Visibility.HIDDEN)),
-        "points": f"{float(keypoint.x)!r},{float(keypoint.y)!r}" if there and keypoint and keypoint.x is not None
-        and keypoint.y is not None else "0.0,0.0",
-    }  # fmt: skip
+        "points": f"{float(keypoint.x)!r},{float(keypoint.y)!r}"
+        if there and keypoint and keypoint.x is not None and keypoint.y is not None
+        else "0.0,0.0",
+    }
     ElementTree.SubElement(parent, "points", fields)
 
 

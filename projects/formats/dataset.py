@@ -167,7 +167,12 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json` and for the report file."""
         return {
-            "format": self.format, "images": self.images, "instances": self.instances, "keypoints": self.keypoints,
-            "masks": self.masks, "files": self.files,
-            "items": [{"kind": i.kind, "where": i.where, "reason": i.reason} for i in self.items], **self.extra,
-        }  # fmt: skip
+            "format": self.format,
+            "images": self.images,
+            "instances": self.instances,
+            "keypoints": self.keypoints,
+            "masks": self.masks,
+            "files": self.files,
+            "items": [{"kind": i.kind, "where": i.where, "reason": i.reason} for i in self.items],
+            **self.extra,
+        }

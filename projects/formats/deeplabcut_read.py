@@ -88,9 +88,11 @@ def read(
                     image = _image(file, root, table.columns, row, name, config, options, report)
                     if image.rel_path in images:
                         raise bad(
-                            file, str(image.rel_path), said('the image has two rows (the other one in {0})', source[image.rel_path]),
+                            file,
+                            str(image.rel_path),
+                            said("the image has two rows (the other one in {0})", source[image.rel_path]),
                             "Import one person's file at a time: give the .csv itself.",
-                        )  # fmt: skip
+                        )
                     images[image.rel_path], source[image.rel_path] = image, file.name
                 except AppError as error:
                     broken.handle(f"{file.name}: {row[0][:200]}", error)
@@ -220,9 +222,11 @@ def _read_hdf(file: Path, broken: BadItems) -> _Table:
             if not isinstance(content.get(HDF_KEY, getlink=True), h5py.HardLink):
                 keys = ", ".join(str(k)[:40] for k in list(content)[:5]) or "none"
                 raise bad(
-                    file, "", said('it holds no table "{0}" (its tables: {1})', HDF_KEY, keys),
+                    file,
+                    "",
+                    said('it holds no table "{0}" (its tables: {1})', HDF_KEY, keys),
                     "Import the .csv beside it, or store the labels again from DeepLabCut.",
-                )  # fmt: skip
+                )
             group = content[HDF_KEY]
             for key in group:
                 _check_dataset(file, group, key, h5py.HardLink)
@@ -233,9 +237,11 @@ def _read_hdf(file: Path, broken: BadItems) -> _Table:
         raise
     except Exception as error:  # noqa: BLE001 - h5py raises KeyError, OSError, RuntimeError, TypeError on damaged files
         raise bad(
-            file, "", said("it is no DeepLabCut label file in pandas' fixed layout ({0})", type(error).__name__),
+            file,
+            "",
+            said("it is no DeepLabCut label file in pandas' fixed layout ({0})", type(error).__name__),
             "Import the .csv beside it.",
-        ) from None  # fmt: skip
+        ) from None
     if values.shape != (len(rows), len(order)) or sorted(columns) != sorted(order):
         raise bad(file, "", "its table and its headers have different sizes")
     return _hdf_table(file, values, order, rows, broken)
@@ -293,9 +299,15 @@ def _hdf_table(
 
 
 def _image(
-    file: Path, root: Path, columns: Sequence[tuple[str, str, str, str]], row: tuple[str, tuple[float | None, ...]],
-    category: str, config: Item, options: ReadOptions, report: Report,
-) -> DatasetImage:  # fmt: skip
+    file: Path,
+    root: Path,
+    columns: Sequence[tuple[str, str, str, str]],
+    row: tuple[str, tuple[float | None, ...]],
+    category: str,
+    config: Item,
+    options: ReadOptions,
+    report: Report,
+) -> DatasetImage:
     ours = "kinmark_category" in config.data
     text, values = row
     item = Item(file, text[:200], {})
@@ -331,9 +343,14 @@ def _image(
             instances.append(DatasetInstance(category, keypoints, identity=identity, origin="imported"))
     local = checks.resolve_inside(root, relative) is not None
     return DatasetImage(
-        relative, width, height, tuple(instances), orientation=orientation, size_told=False,
+        relative,
+        width,
+        height,
+        tuple(instances),
+        orientation=orientation,
+        size_told=False,
         pointer=pointer if not local and checks.is_absolute(text.replace("\\", "/")) else "",
-    )  # fmt: skip
+    )
 
 
 def _size(root: Path, relative: PurePosixPath) -> tuple[int, int, int]:

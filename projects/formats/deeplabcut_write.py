@@ -30,16 +30,26 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     """What DeepLabCut cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    return lost([
-        ("hidden keypoints", sum(k.visibility == 1 for n in instances for k in n.keypoints.values()), "written as visible"),
-        ("masks", sum(n.mask is not None for n in instances), "DeepLabCut has none"),
-        ("boxes", sum(n.box is not None for n in instances), "DeepLabCut has none"),
-        ("instances without keypoints", sum(not n.keypoints for n in instances), "left out"),
-        ("splits", any(i.split for i in dataset.images), "DeepLabCut splits when it trains"),
-        ("left/right pairs", any(c.schema.pairs for c in dataset.categories), "no place for them"),
-        ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are empty cells"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+    return lost(
+        [
+            (
+                "hidden keypoints",
+                sum(k.visibility == 1 for n in instances for k in n.keypoints.values()),
+                "written as visible",
+            ),
+            ("masks", sum(n.mask is not None for n in instances), "DeepLabCut has none"),
+            ("boxes", sum(n.box is not None for n in instances), "DeepLabCut has none"),
+            ("instances without keypoints", sum(not n.keypoints for n in instances), "left out"),
+            ("splits", any(i.split for i in dataset.images), "DeepLabCut splits when it trains"),
+            ("left/right pairs", any(c.schema.pairs for c in dataset.categories), "no place for them"),
+            (
+                "difference between absent and not looked at",
+                any(n.keypoints for n in instances),
+                "both are empty cells",
+            ),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def write(
@@ -206,12 +216,15 @@ def _config(
 ) -> bytes:
     names = category.schema.names
     data: dict[str, Any] = {
-        "Task": ascii_word(dataset.name) or "kinmark", "scorer": SCORER, "multianimalproject": bool(individuals),
-        "project_path": ".", "video_sets": {_clip(v, images): {"crop": _crop(images)} for v, images in videos.items()},
+        "Task": ascii_word(dataset.name) or "kinmark",
+        "scorer": SCORER,
+        "multianimalproject": bool(individuals),
+        "project_path": ".",
+        "video_sets": {_clip(v, images): {"crop": _crop(images)} for v, images in videos.items()},
         "skeleton": [[names[a], names[b]] for a, b in category.schema.edges],
         "kinmark_category": category.name,
         "kinmark_pairs": [[names[a], names[b]] for a, b in category.schema.pairs],
-    }  # fmt: skip
+    }
     if individuals:
         data |= {
             "individuals": individuals,

@@ -79,8 +79,10 @@ def said_of(words: Mapping[str, Any]) -> dict[str, bool]:
 def image_words(image: DatasetImage) -> dict[str, Any]:
     """The photo's words for formats that carry a dictionary of ours."""
     words: dict[str, Any] = {
-        "split": image.split, "tags": list(image.tags), "nothing_here": list(image.nothing_here),
-    }  # fmt: skip
+        "split": image.split,
+        "tags": list(image.tags),
+        "nothing_here": list(image.nothing_here),
+    }
     return words | ({KEY: dict(image.exhaustive)} if image.exhaustive else {})
 
 
@@ -88,10 +90,12 @@ def read_words(image: DatasetImage, words: Item) -> DatasetImage:
     """The photo with what `image_words` wrote."""
     said = words.data.get(KEY)
     return replace(
-        image, split=words.text("split", ""), tags=tuple(map(str, words.items("tags", []))),
+        image,
+        split=words.text("split", ""),
+        tags=tuple(map(str, words.items("tags", []))),
         nothing_here=tuple(map(str, words.items("nothing_here", []))),
         exhaustive=said_of(said) if isinstance(said, dict) else {},
-    )  # fmt: skip
+    )
 
 
 def losses(dataset: Dataset) -> list[ReportItem]:
@@ -100,10 +104,13 @@ def losses(dataset: Dataset) -> list[ReportItem]:
     partial = [image for image in dataset.images if maybe_unlabelled(image, dataset.categories)]
     items = []
     if partial:
-        items.append(ReportItem(
-            "flagged", f"{len(partial)} x photos that may hold unlabelled instances",
-            f"the format cannot say so, a trainer takes them for background (first: {partial[0].rel_path})",
-        ))  # fmt: skip
+        items.append(
+            ReportItem(
+                "flagged",
+                f"{len(partial)} x photos that may hold unlabelled instances",
+                f"the format cannot say so, a trainer takes them for background (first: {partial[0].rel_path})",
+            )
+        )
     if complete:
         items.append(ReportItem("lost", f'{complete} x "all are labelled"', "the format has no place for it"))
     return items

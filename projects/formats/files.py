@@ -47,9 +47,10 @@ def _umask() -> int:
 def cannot_write(path: Path, error: OSError) -> KnownError:
     """The message for a file that cannot be written."""
     return KnownError(
-        said('Cannot write {0}: {1}.', path, error.strerror or error), "Free space, choose another folder or check its permissions.",
+        said("Cannot write {0}: {1}.", path, error.strerror or error),
+        "Free space, choose another folder or check its permissions.",
         repr(error),
-    )  # fmt: skip
+    )
 
 
 def inside(out: Path, relative: PurePosixPath) -> Path:

@@ -115,9 +115,13 @@ def _check_names(category: DatasetCategory, source: str) -> None:
 
 
 def _check_instance(
-    instance: DatasetInstance, image: DatasetImage, names: dict[str, frozenset[str]], where: str, source: str,
+    instance: DatasetInstance,
+    image: DatasetImage,
+    names: dict[str, frozenset[str]],
+    where: str,
+    source: str,
     report: Report,
-) -> DatasetInstance:  # fmt: skip
+) -> DatasetInstance:
     known = names.get(instance.category)
     if known is None:
         raise bad(source, where, said('its category "{0}" is not among the categories', instance.category[:80]))

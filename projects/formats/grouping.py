@@ -178,9 +178,12 @@ def give_loose_points(
 def _holds(part: Part, point: DatasetKeypoint) -> bool:
     extent = part.extent
     return (
-        extent is not None and point.x is not None and point.y is not None
-        and extent[0] <= point.x <= extent[2] and extent[1] <= point.y <= extent[3]
-    )  # fmt: skip
+        extent is not None
+        and point.x is not None
+        and point.y is not None
+        and extent[0] <= point.x <= extent[2]
+        and extent[1] <= point.y <= extent[3]
+    )
 
 
 def _owner(parts: list[Part], point: DatasetKeypoint) -> Part:

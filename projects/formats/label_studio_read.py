@@ -65,9 +65,11 @@ def read(
     tasks = [data] if isinstance(data, dict) and "annotations" in data and "data" in data else data
     if not isinstance(tasks, list) or (tasks and not any(isinstance(t, dict) and "data" in t for t in tasks)):
         raise bad(
-            path, "", "it is no full Label Studio export (a list of tasks with data and annotations)",
+            path,
+            "",
+            "it is no full Label Studio export (a list of tasks with data and annotations)",
             'Export as "JSON" (not JSON-MIN, CSV or TSV).',
-        )  # fmt: skip
+        )
     broken = BadItems(report, options.skip_bad)
     collector = SchemaCollector(report)
     begin(progress, "Reading Label Studio", len(tasks))
@@ -136,7 +138,9 @@ def _image_text(data: Item) -> str:
 def _own_category(item: Item, collector: SchemaCollector) -> None:
     names = tuple(Item(item.path, item.where, {"n": n}).text("n") for n in item.items("keypoints", []))
 
-    schema = KeypointSchema(names, checks.index_pairs(item, "skeleton", len(names)), checks.index_pairs(item, "pairs", len(names)))
+    schema = KeypointSchema(
+        names, checks.index_pairs(item, "skeleton", len(names)), checks.index_pairs(item, "pairs", len(names))
+    )
     collector.declare(DatasetCategory(item.text("name"), schema, item.text("supercategory", "")))
 
 
@@ -292,9 +296,13 @@ def decode_brush(data: bytes, size: int) -> NDArray[np.uint8]:
 
 
 def _instances(
-    regions: dict[str, tuple[str, Shape]], links: list[tuple[str, str]], annotation: Item, own: Item, options: ReadOptions,
+    regions: dict[str, tuple[str, Shape]],
+    links: list[tuple[str, str]],
+    annotation: Item,
+    own: Item,
+    options: ReadOptions,
     report: Report,
-) -> list[DatasetInstance]:  # fmt: skip
+) -> list[DatasetInstance]:
     """Regions that belong together as instances."""
     head = {key: key for key in regions}
 
@@ -343,11 +351,18 @@ def _instance(part: Part, own: Item | None) -> DatasetInstance:
     proposal = own.data.get("proposal") is True
     original = own.data.get("id")
     return DatasetInstance(
-        own.text("category", part.category), keypoints, part.box, part.mask, own.text("identity", ""),
-        own.data.get("crowd") is True, proposal, own.optional_number("score"),
+        own.text("category", part.category),
+        keypoints,
+        part.box,
+        part.mask,
+        own.text("identity", ""),
+        own.data.get("crowd") is True,
+        proposal,
+        own.optional_number("score"),
         original if isinstance(original, int) and not isinstance(original, bool) else None,
-        "proposal" if proposal else "imported", part.extra,
-    )  # fmt: skip
+        "proposal" if proposal else "imported",
+        part.extra,
+    )
 
 
 # Writing

@@ -34,10 +34,12 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
         not any(k.visibility for k in n.keypoints.values()) and n.box is None and n.mask is None for n in instances
     )
     scores = sum(k.score is not None for n in instances for k in n.keypoints.values())
-    return lost([
-        ("confidences of single keypoints", scores, "Label Studio has one per prediction"),
-        ("instances without keypoints, box and mask", bare, "nothing to draw"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("confidences of single keypoints", scores, "Label Studio has one per prediction"),
+            ("instances without keypoints, box and mask", bare, "nothing to draw"),
+        ]
+    )
 
 
 def write(
@@ -52,10 +54,14 @@ def write(
     begin(progress, "Writing Label Studio", len(dataset.images))
     schemas = [
         {
-            "name": c.name, "supercategory": c.supercategory, "keypoints": list(c.schema.names),
-            "skeleton": [list(e) for e in c.schema.edges], "pairs": [list(p) for p in c.schema.pairs],
-        } for c in dataset.categories
-    ]  # fmt: skip
+            "name": c.name,
+            "supercategory": c.supercategory,
+            "keypoints": list(c.schema.names),
+            "skeleton": [list(e) for e in c.schema.edges],
+            "pairs": [list(p) for p in c.schema.pairs],
+        }
+        for c in dataset.categories
+    ]
     tasks = []
     for number, image in enumerate(dataset.images, start=1):
         tasks.append(_task(number, image, schemas))
@@ -81,8 +87,12 @@ def _config(dataset: Dataset) -> str:
 
     categories = [c.name for c in dataset.categories]
     points = list(dict.fromkeys(n for c in dataset.categories for n in c.schema.names))
-    kinds = (("RectangleLabels", "box", categories), ("PolygonLabels", "polygon", categories), ("BrushLabels", "brush", categories),
-             ("KeyPointLabels", "keypoint", points))  # fmt: skip
+    kinds = (
+        ("RectangleLabels", "box", categories),
+        ("PolygonLabels", "polygon", categories),
+        ("BrushLabels", "brush", categories),
+        ("KeyPointLabels", "keypoint", points),
+    )
     tags = "".join(
         f'<{tag} name="{name}" toName="image">{labels(names)}</{tag}>' for tag, name, names in kinds if names
     )
@@ -104,18 +114,24 @@ def _task(number: int, image: DatasetImage, schemas: list[dict[str, Any]]) -> di
         "image": image_words(image),
     }
     return {
-        "id": number, "data": {"image": f"/data/local-files/?d={image.rel_path}", OWN_KEY: own},
+        "id": number,
+        "data": {"image": f"/data/local-files/?d={image.rel_path}", OWN_KEY: own},
         "annotations": [{"result": accepted, "was_cancelled": False, "ground_truth": False}],
         "predictions": [{"model_version": "kinmark", "score": score, "result": regions} for score, regions in pending],
-    }  # fmt: skip
+    }
 
 
 def _own_fields(instance: DatasetInstance) -> dict[str, Any]:
     absent = [n for n, k in instance.keypoints.items() if k.visibility == Visibility.ABSENT]
     return {
-        "category": instance.category, "identity": instance.identity, "crowd": instance.crowd, "proposal": instance.proposal,
-        "score": instance.score, "absent": absent, "id": instance.original_id,
-    }  # fmt: skip
+        "category": instance.category,
+        "identity": instance.identity,
+        "crowd": instance.crowd,
+        "proposal": instance.proposal,
+        "score": instance.score,
+        "absent": absent,
+        "id": instance.original_id,
+    }
 
 
 def _regions(index: int, instance: DatasetInstance, image: DatasetImage) -> list[dict[str, Any]]:
@@ -127,18 +143,31 @@ def _regions(index: int, instance: DatasetInstance, image: DatasetImage) -> list
         nonlocal first
         key = f"kinmark-{index}-{len(regions)}"
         parent = {"parentID": first} if first else {}
-        regions.append({
-            "id": key, "type": kind, "from_name": from_name, "to_name": "image", "original_width": width,
-            "original_height": height, "image_rotation": 0, "value": {**value, kind: [label]}, **parent, **more,
-        })  # fmt: skip
+        regions.append(
+            {
+                "id": key,
+                "type": kind,
+                "from_name": from_name,
+                "to_name": "image",
+                "original_width": width,
+                "original_height": height,
+                "image_rotation": 0,
+                "value": {**value, kind: [label]},
+                **parent,
+                **more,
+            }
+        )
         first = first or key
 
     if instance.box is not None:
         x0, y0, x1, y1 = instance.box
         value: dict[str, Any] = {
-            "x": x0 * 100 / width, "y": y0 * 100 / height, "width": (x1 - x0) * 100 / width,
-            "height": (y1 - y0) * 100 / height, "rotation": 0,
-        }  # fmt: skip
+            "x": x0 * 100 / width,
+            "y": y0 * 100 / height,
+            "width": (x1 - x0) * 100 / width,
+            "height": (y1 - y0) * 100 / height,
+            "rotation": 0,
+        }
         region("rectanglelabels", "box", value, instance.category)
     if instance.mask is not None:
         for ring in outline_of(instance) or ():

@@ -46,10 +46,22 @@ from kinmark.projects.formats.schemas import SchemaCollector
 DEFAULT_CATEGORY = "object"
 _TURNED = ("rotation", "oriented_rectangle")
 _SHAPES = ("rectangle", "polygon", "mask", *_TURNED)
-_KNOWN = frozenset({
-    "label", "points", "group_id", "shape_type", "flags", "mask", "description", "kie_linking", "direction", "version",
-    "line_color", "fill_color",
-})  # fmt: skip
+_KNOWN = frozenset(
+    {
+        "label",
+        "points",
+        "group_id",
+        "shape_type",
+        "flags",
+        "mask",
+        "description",
+        "kie_linking",
+        "direction",
+        "version",
+        "line_color",
+        "fill_color",
+    }
+)
 """Fields of a shape that are used, or say nothing of their own."""
 
 
@@ -102,8 +114,13 @@ def _is_candidate(file: Path, folder: Path) -> bool:
 
 
 def _read_file(
-    top: Item, relative: PurePosixPath, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
-) -> DatasetImage:  # fmt: skip
+    top: Item,
+    relative: PurePosixPath,
+    options: ReadOptions,
+    collector: SchemaCollector,
+    report: Report,
+    broken: BadItems,
+) -> DatasetImage:
     if "shapes" not in top.data:
         raise top.error('it is no labelme file (the field "shapes" is missing)')
     file = Path(top.path)
@@ -119,7 +136,7 @@ def _read_file(
         _own_category(Item(file, f"{OWN_KEY} category {number}", raw), collector)
     image = DatasetImage(
         rel_path, width, height, pointer=pointer, label_folder=str(file.absolute().parent), size_told=told
-    )  # fmt: skip
+    )
     _count_flags(top, "flag of the photo", report)
     groups = _read_groups(top, image, options, report, broken)
     fields = own.items("instances", [])
@@ -185,9 +202,7 @@ def _own_category(item: Item, collector: SchemaCollector) -> None:
 
     edges, pairs = (checks.index_pairs(item, key, len(names)) for key in ("skeleton", "pairs"))
     collector.declare(
-        DatasetCategory(
-            item.text("name"), KeypointSchema(names, edges, pairs), item.text("supercategory", "")
-        )
+        DatasetCategory(item.text("name"), KeypointSchema(names, edges, pairs), item.text("supercategory", ""))
     )
 
 
@@ -324,11 +339,13 @@ def _instance(group: Part, own: Item | None, options: ReadOptions, collector: Sc
         score = own.data.get("score")
         proposal = own.data.get("proposal") is True
         extra = {
-            "identity": own.text("identity", ""), "crowd": own.data.get("crowd") is True, "proposal": proposal,
+            "identity": own.text("identity", ""),
+            "crowd": own.data.get("crowd") is True,
+            "proposal": proposal,
             "score": checks.finite(score, own, '"score"') if score is not None else None,
             "original_id": own.data.get("id") if isinstance(own.data.get("id"), int) else None,
             "origin": "proposal" if proposal else "imported",
-        }  # fmt: skip
+        }
     collector.see(category, keypoints)
     ordered = {n: keypoints[n] for n in collector.order(category) if n in keypoints}
     return DatasetInstance(

@@ -106,34 +106,54 @@ def to_labelme(image: DatasetImage, dataset: Dataset, image_path: str) -> dict[s
         "image": image_words(image),
     }
     return {
-        "version": VERSION, "flags": {}, "shapes": shapes, "imagePath": image_path, "imageData": None,
-        "imageHeight": image.height, "imageWidth": image.width, OWN_KEY: own,
-    }  # fmt: skip
+        "version": VERSION,
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": image_path,
+        "imageData": None,
+        "imageHeight": image.height,
+        "imageWidth": image.width,
+        OWN_KEY: own,
+    }
 
 
 def _schema(category: DatasetCategory) -> dict[str, Any]:
     schema = category.schema
     return {
-        "name": category.name, "supercategory": category.supercategory, "keypoints": list(schema.names),
-        "skeleton": [list(e) for e in schema.edges], "pairs": [list(p) for p in schema.pairs],
-    }  # fmt: skip
+        "name": category.name,
+        "supercategory": category.supercategory,
+        "keypoints": list(schema.names),
+        "skeleton": [list(e) for e in schema.edges],
+        "pairs": [list(p) for p in schema.pairs],
+    }
 
 
 def _own_fields(instance: DatasetInstance) -> dict[str, Any]:
     absent = [n for n, k in instance.keypoints.items() if k.visibility == Visibility.ABSENT]
     scores = {n: k.score for n, k in instance.keypoints.items() if k.score is not None}
     return {
-        "category": instance.category, "identity": instance.identity, "crowd": instance.crowd,
-        "proposal": instance.proposal, "score": instance.score, "absent": absent, "scores": scores,
+        "category": instance.category,
+        "identity": instance.identity,
+        "crowd": instance.crowd,
+        "proposal": instance.proposal,
+        "score": instance.score,
+        "absent": absent,
+        "scores": scores,
         "id": instance.original_id,
-    }  # fmt: skip
+    }
 
 
 def _shape(label: str, kind: str, points: list[list[float]], group: int, **more: Any) -> dict[str, Any]:
     return {
-        "label": label, "points": points, "group_id": group, "description": "", "shape_type": kind, "flags": {},
-        "mask": None, **more,
-    }  # fmt: skip
+        "label": label,
+        "points": points,
+        "group_id": group,
+        "description": "",
+        "shape_type": kind,
+        "flags": {},
+        "mask": None,
+        **more,
+    }
 
 
 def _shapes(instance: DatasetInstance, group: int) -> list[dict[str, Any]]:

@@ -102,7 +102,8 @@ def _partly(dataset: Dataset) -> list[ReportItem]:
     more = " ..." if len(lacking) > NAMED else ""
     return [
         ReportItem(
-            "flagged", f"{len(lacking)} x photos labelled only partly",
+            "flagged",
+            f"{len(lacking)} x photos labelled only partly",
             f"keypoints looked at: {', '.join(shown)}{more}; the others go out as absent",
         )
-    ]  # fmt: skip
+    ]

@@ -42,14 +42,20 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     """What mask pictures cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    return lost([
-        ("keypoints", sum(bool(n.keypoints) for n in instances), "mask pictures have none"),
-        ("boxes without a mask", sum(n.mask is None and n.box is not None for n in instances), "left out"),
-        ("masks without a pixel", sum(n.mask is not None and not n.mask.area for n in instances), "left out"),
-        ("masks below others of their category", _overlaps(dataset), "one instance per pixel: the later one is drawn over"),
-        ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("keypoints", sum(bool(n.keypoints) for n in instances), "mask pictures have none"),
+            ("boxes without a mask", sum(n.mask is None and n.box is not None for n in instances), "left out"),
+            ("masks without a pixel", sum(n.mask is not None and not n.mask.area for n in instances), "left out"),
+            (
+                "masks below others of their category",
+                _overlaps(dataset),
+                "one instance per pixel: the later one is drawn over",
+            ),
+            ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def _drawn(image: DatasetImage) -> dict[str, list[tuple[DatasetInstance, MaskRLE]]]:
@@ -91,10 +97,14 @@ def write(
                 for number, (_, mask) in enumerate(members, start=1):
                     values[mask.decode()] = number
                 sink.add(name, palette_png(values))
-                files.append({
-                    "file": name, "photo": str(image.rel_path), "category": category_name,
-                    "identities": [n.identity for n, _ in members],
-                })  # fmt: skip
+                files.append(
+                    {
+                        "file": name,
+                        "photo": str(image.rel_path),
+                        "category": category_name,
+                        "identities": [n.identity for n, _ in members],
+                    }
+                )
                 report.instances += len(members)
                 report.masks += len(members)
             report.images += image.rel_path in planned
@@ -251,7 +261,9 @@ def _colours(file: Path, size_wh: tuple[int, int]) -> NDArray[np.int64]:
     kinds = np.unique(packed[packed > 0])
     if len(kinds) > MAX_INSTANCES:
         raise bad(
-            file, "", said('it holds {0} colours, more than instances of a photo', len(kinds)),
+            file,
+            "",
+            said("it holds {0} colours, more than instances of a photo", len(kinds)),
             "Is it a photo? Store masks with one flat colour for each instance.",
-        )  # fmt: skip
+        )
     return np.where(packed > 0, np.searchsorted(kinds, packed) + 1, 0)

@@ -55,9 +55,7 @@ def downwards(image: DatasetImage, size_wh: tuple[int, int]) -> DatasetImage:
     height = float(size_wh[1])
 
     def turned(instance: DatasetInstance) -> DatasetInstance:
-        keypoints = {
-            name: k if k.y is None else replace(k, y=height - k.y) for name, k in instance.keypoints.items()
-        }  # fmt: skip
+        keypoints = {name: k if k.y is None else replace(k, y=height - k.y) for name, k in instance.keypoints.items()}
         box = instance.box
         if box is not None:
             box = (box[0], height - box[3], box[2], height - box[1])
@@ -65,7 +63,7 @@ def downwards(image: DatasetImage, size_wh: tuple[int, int]) -> DatasetImage:
 
     return replace(
         image, width=size_wh[0], height=size_wh[1], y_up=False, instances=tuple(map(turned, image.instances))
-    )  # fmt: skip
+    )
 
 
 def _orient_instance(instance: DatasetInstance, raw: tuple[int, int], orientation: int) -> DatasetInstance:

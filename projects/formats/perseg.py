@@ -31,13 +31,15 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     """What PerSeg cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    return lost([
-        ("keypoints", sum(bool(n.keypoints) for n in instances), "PerSeg has masks only"),
-        ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
-        ("names of photos", any(n.mask is not None for n in instances), "they are numbered 00, 01 ..."),
-        ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("keypoints", sum(bool(n.keypoints) for n in instances), "PerSeg has masks only"),
+            ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
+            ("names of photos", any(n.mask is not None for n in instances), "they are numbered 00, 01 ..."),
+            ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def write(
@@ -155,9 +157,7 @@ def read(
 
 def _read_one(root: Path, file: Path, options: ReadOptions) -> DatasetImage | None:
     name = file.parent.name
-    picture = next(
-        (p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if is_image_path(p)), None
-    )
+    picture = next((p for p in sorted((root / "Images" / name).glob(f"{file.stem}.*")) if is_image_path(p)), None)
     if picture is None:
         return None
     header = read_header(picture)

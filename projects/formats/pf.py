@@ -34,8 +34,10 @@ from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
 
 WILLOW_POINTS = 10
 WILLOW_HEADER = [
-    "imageA", "imageB", *(f"{axis}{image}{n}" for image in "AB" for axis in "XY" for n in range(1, WILLOW_POINTS + 1)),
-]  # fmt: skip
+    "imageA",
+    "imageB",
+    *(f"{axis}{image}{n}" for image in "AB" for axis in "XY" for n in range(1, WILLOW_POINTS + 1)),
+]
 
 
 @dataclass(frozen=True)
@@ -52,31 +54,55 @@ class _Entry:
 
 def _losses(dataset: Dataset) -> list[ReportItem]:
     instances = [n for i in dataset.images for n in i.instances]
-    return lost([
-        ("masks", sum(n.mask is not None for n in instances), "PF data sets have none"),
-        ("difference between hidden and absent", any(n.keypoints for n in instances), "only visible keypoints are written"),
-        ("names of keypoints, skeletons, pairs", any(len(c.schema) for c in dataset.categories), "they have numbers only"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("masks", sum(n.mask is not None for n in instances), "PF data sets have none"),
+            (
+                "difference between hidden and absent",
+                any(n.keypoints for n in instances),
+                "only visible keypoints are written",
+            ),
+            (
+                "names of keypoints, skeletons, pairs",
+                any(len(c.schema) for c in dataset.categories),
+                "they have numbers only",
+            ),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def losses_pascal(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
     """What PF-Pascal cannot say about this data set."""
     foreign = [c.name for c in dataset.categories if options.aliases.get(c.name, c.name) not in VOC_CLASSES]
-    return _losses(dataset) + lost([
-        ("categories that are no VOC class", len(foreign), f"left out without an alias: {', '.join(foreign)[:200]}"),
-    ])  # fmt: skip
+    return _losses(dataset) + lost(
+        [
+            (
+                "categories that are no VOC class",
+                len(foreign),
+                f"left out without an alias: {', '.join(foreign)[:200]}",
+            ),
+        ]
+    )
 
 
 def losses_willow(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
     """What PF-Willow cannot say about this data set."""
     del options
-    return _losses(dataset) + lost([
-        ("boxes", any(n.box for i in dataset.images for n in i.instances), "PF-Willow has none"),
-        ("instances without exactly 10 visible keypoints", sum(
-            sum(k.visibility == 2 for k in n.keypoints.values()) != WILLOW_POINTS for i in dataset.images for n in i.instances
-        ), "left out: the loaders reshape to (2, 10)"),
-    ])  # fmt: skip
+    return _losses(dataset) + lost(
+        [
+            ("boxes", any(n.box for i in dataset.images for n in i.instances), "PF-Willow has none"),
+            (
+                "instances without exactly 10 visible keypoints",
+                sum(
+                    sum(k.visibility == 2 for k in n.keypoints.values()) != WILLOW_POINTS
+                    for i in dataset.images
+                    for n in i.instances
+                ),
+                "left out: the loaders reshape to (2, 10)",
+            ),
+        ]
+    )
 
 
 def _collect(

@@ -89,10 +89,13 @@ class FormatSpec:
         """What an export changes beyond `losses`, which no format module says itself."""
         own = [] if self.exhaustive else exhaustive.losses(dataset)
         return own + common_losses(
-            dataset, pictures=self.pictures, flat_names=self.flat_names, raster=self.raster,
+            dataset,
+            pictures=self.pictures,
+            flat_names=self.flat_names,
+            raster=self.raster,
             keeps_fields=self.name.removesuffix("-wholebody"),
             keypoints="keypoints" in self.carries,
-        )  # fmt: skip
+        )
 
 
 _K, _M, _B = "keypoints", "masks", "boxes"

@@ -128,9 +128,13 @@ def read_jabs(
 
 
 def _read(
-    kind: str, path: Path, load: Callable[[Any], Any], options: ReadOptions, progress: Progress | None,
+    kind: str,
+    path: Path,
+    load: Callable[[Any], Any],
+    options: ReadOptions,
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> tuple[Dataset, Report]:  # fmt: skip
+) -> tuple[Dataset, Report]:
     sio = library()
     check_container(path)
     report = Report(kind)
@@ -225,8 +229,14 @@ def _image(path: Path, frame: Any, categories: dict[int, DatasetCategory], repor
         if count:
             report.count("lost", f"{name} of a frame", item.where, "only instances are imported", count)
     return DatasetImage(
-        relative, width, height, tuple(instances), pointer=pointer, extra=extra, size_told=bool(width),
-    )  # fmt: skip
+        relative,
+        width,
+        height,
+        tuple(instances),
+        pointer=pointer,
+        extra=extra,
+        size_told=bool(width),
+    )
 
 
 def _size(video: Any) -> tuple[int, int]:
@@ -255,10 +265,13 @@ def _instance(instance: Any, category: DatasetCategory) -> DatasetInstance:
     track = instance.track.name if instance.track is not None else ""
     total = getattr(instance, "score", None) if predicted else None
     return DatasetInstance(
-        category.name, keypoints, identity=str(track or ""), proposal=predicted,
+        category.name,
+        keypoints,
+        identity=str(track or ""),
+        proposal=predicted,
         score=float(total) if total is not None and np.isfinite(total) else None,
         origin="proposal" if predicted else "imported",
-    )  # fmt: skip
+    )
 
 
 # Writing
@@ -268,13 +281,23 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     """What SLEAP and NWB files cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    return lost([
-        ("masks", sum(n.mask is not None for n in instances), "written without them"),
-        ("boxes", sum(n.box is not None for n in instances), "written without them"),
-        ("instances without keypoints", sum(not any(k.visibility for k in n.keypoints.values()) for n in instances), "left out"),
-        ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
-        ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are missing points"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("masks", sum(n.mask is not None for n in instances), "written without them"),
+            ("boxes", sum(n.box is not None for n in instances), "written without them"),
+            (
+                "instances without keypoints",
+                sum(not any(k.visibility for k in n.keypoints.values()) for n in instances),
+                "left out",
+            ),
+            ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
+            (
+                "difference between absent and not looked at",
+                any(n.keypoints for n in instances),
+                "both are missing points",
+            ),
+        ]
+    )
 
 
 def losses_nwb(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
@@ -297,9 +320,12 @@ def losses_nwb(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list
 
 
 def write_slp(
-    dataset: Dataset, out: Path, options: WriteOptions = WriteOptions(), progress: Progress | None = None,
+    dataset: Dataset,
+    out: Path,
+    options: WriteOptions = WriteOptions(),
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Report:  # fmt: skip
+) -> Report:
     """Write `out/labels.slp`: clips by their frames, other photos as one image list."""
     report = Report("sleap", items=losses(dataset, options))
     return _write(
@@ -314,9 +340,12 @@ def write_slp(
 
 
 def write_nwb(
-    dataset: Dataset, out: Path, options: WriteOptions = WriteOptions(), progress: Progress | None = None,
+    dataset: Dataset,
+    out: Path,
+    options: WriteOptions = WriteOptions(),
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Report:  # fmt: skip
+) -> Report:
     """Write `out/labels.nwb` with pose annotations (PoseTraining)."""
     report = Report("nwb", items=losses_nwb(dataset, options))
     return _write(
@@ -331,9 +360,14 @@ def write_nwb(
 
 
 def _write(
-    dataset: Dataset, file: Path, report: Report, predicted: bool, save: Callable[[Any, Any, str], object],
-    progress: Progress | None, cancel: CancelToken | None,
-) -> Report:  # fmt: skip
+    dataset: Dataset,
+    file: Path,
+    report: Report,
+    predicted: bool,
+    save: Callable[[Any, Any, str], object],
+    progress: Progress | None,
+    cancel: CancelToken | None,
+) -> Report:
     sio = library()
     begin(progress, "Writing poses", len(dataset.images))
     with warnings.catch_warnings():
@@ -356,9 +390,10 @@ def _write(
         ) from None
     except OSError as error:
         raise KnownError(
-            said('Cannot write {0}: {1}.', file, error.strerror or error), "Free space, choose another folder or check its permissions.",
+            said("Cannot write {0}: {1}.", file, error.strerror or error),
+            "Free space, choose another folder or check its permissions.",
             repr(error),
-        ) from None  # fmt: skip
+        ) from None
     report.files.append(str(file))
     return report
 

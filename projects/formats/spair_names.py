@@ -16,9 +16,27 @@ from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.texts import said
 
 VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
 _FIXED = ("000000-", ".json", ".jpg", ".png", "JPEGImages", "ImageAnnotation", "PairAnnotation", "Segmentation")
 _RESERVED = {"all"}
 

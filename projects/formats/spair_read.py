@@ -168,9 +168,13 @@ def _read_image(
         None if entry is not None and stem not in entry["masked"] else _read_mask(root, category, stem, width, height)
     )
     instance = DatasetInstance(
-        entry["name"] if entry is not None else category, keypoints, _box(item), mask, origin="imported",
+        entry["name"] if entry is not None else category,
+        keypoints,
+        _box(item),
+        mask,
+        origin="imported",
         extra={"spair": {k: checks.plain(v) for k, v in item.data.items() if k not in ("kps", "bndbox")}},
-    )  # fmt: skip
+    )
     relative = PurePosixPath("JPEGImages", category, f"{stem}.jpg")
     image = DatasetImage(relative, width, height, (instance,), split=splits.get((category, stem), ""))
     return image, highest

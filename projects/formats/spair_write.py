@@ -59,15 +59,25 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     )
     hidden = sum(1 for n in instances for k in n.keypoints.values() if k.visibility == Visibility.HIDDEN)
     why_hidden = "SPair marks visible keypoints only" if not options.extra.get("hidden") else "written as visible"
-    return lost([
-        ("sub-pixel keypoint positions", any(n.keypoints for n in instances), "SPair holds whole pixels"),
-        ("skeletons and left/right pairs", any(c.schema.edges for c in dataset.categories), "kept in name_map.json only"),
-        ("hidden keypoints", hidden, why_hidden),
-        ("further instances of a category in one image", several, "one instance per image: the best labelled one"),
-        ("keypoints beyond 30", sum(max(0, len(c.schema) - SLOTS) for c in dataset.categories), "SPair has 30 slots"),
-        ("crowd regions", sum(n.crowd for n in instances), "no place for them"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted keypoints"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("sub-pixel keypoint positions", any(n.keypoints for n in instances), "SPair holds whole pixels"),
+            (
+                "skeletons and left/right pairs",
+                any(c.schema.edges for c in dataset.categories),
+                "kept in name_map.json only",
+            ),
+            ("hidden keypoints", hidden, why_hidden),
+            ("further instances of a category in one image", several, "one instance per image: the best labelled one"),
+            (
+                "keypoints beyond 30",
+                sum(max(0, len(c.schema) - SLOTS) for c in dataset.categories),
+                "SPair has 30 slots",
+            ),
+            ("crowd regions", sum(n.crowd for n in instances), "no place for them"),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted keypoints"),
+        ]
+    )
 
 
 def write(
@@ -155,10 +165,15 @@ def _collect(dataset: Dataset, names: dict[str, str], options: WriteOptions, rep
             safe = names[category.name]
             entries.append(
                 _Entry(
-                    image, instance, safe, stems.stem(safe, image.rel_path), splits[category.name][image.rel_path],
-                    keypoints, _box(instance, image),
+                    image,
+                    instance,
+                    safe,
+                    stems.stem(safe, image.rel_path),
+                    splits[category.name][image.rel_path],
+                    keypoints,
+                    _box(instance, image),
                 )
-            )  # fmt: skip
+            )
     return entries
 
 
@@ -242,13 +257,21 @@ def _image_json(entry: _Entry) -> dict[str, Any]:
     instance, image = entry.instance, entry.image
     return {
         "filename": f"{entry.stem}.jpg",
-        "src_database": "Kinmark", "src_annotation": "Kinmark", "src_image": "local",
-        "image_width": image.width, "image_height": image.height, "image_depth": 3,
-        "category": entry.category, "pose": "Unspecified",
-        "truncated": int(_truncated(entry)), "occluded": int(_occluded(instance)), "difficult": 0,
-        "bndbox": list(entry.box), "azimuth_id": 0,
+        "src_database": "Kinmark",
+        "src_annotation": "Kinmark",
+        "src_image": "local",
+        "image_width": image.width,
+        "image_height": image.height,
+        "image_depth": 3,
+        "category": entry.category,
+        "pose": "Unspecified",
+        "truncated": int(_truncated(entry)),
+        "occluded": int(_occluded(instance)),
+        "difficult": 0,
+        "bndbox": list(entry.box),
+        "azimuth_id": 0,
         "kps": {str(slot): list(entry.keypoints[slot]) if slot in entry.keypoints else None for slot in range(SLOTS)},
-    }  # fmt: skip
+    }
 
 
 def _mask_png(entry: _Entry) -> bytes:
@@ -302,17 +325,26 @@ def _pair_json(number: int, source: _Entry, target: _Entry) -> dict[str, Any]:
     src, tgt = ([e.keypoints[s] for s in slots] for e in (source, target))
     viewpoint, mirror = _viewpoint(np.asarray(src, dtype=np.float64), np.asarray(tgt, dtype=np.float64))
     return {
-        "filename": f"{number:06d}-{source.stem}-{target.stem}:{source.category}", "pair_id": number,
-        "src_imname": f"{source.stem}.jpg", "trg_imname": f"{target.stem}.jpg",
+        "filename": f"{number:06d}-{source.stem}-{target.stem}:{source.category}",
+        "pair_id": number,
+        "src_imname": f"{source.stem}.jpg",
+        "trg_imname": f"{target.stem}.jpg",
         "src_imsize": [source.image.width, source.image.height, 3],
         "trg_imsize": [target.image.width, target.image.height, 3],
-        "src_bndbox": list(source.box), "trg_bndbox": list(target.box), "category": source.category,
-        "src_pose": "Unspecified", "trg_pose": "Unspecified",
-        "src_kps": [list(p) for p in src], "trg_kps": [list(p) for p in tgt], "kps_ids": [str(s) for s in slots],
-        "mirror": mirror, "viewpoint_variation": viewpoint, "scale_variation": _scale(source.box, target.box),
+        "src_bndbox": list(source.box),
+        "trg_bndbox": list(target.box),
+        "category": source.category,
+        "src_pose": "Unspecified",
+        "trg_pose": "Unspecified",
+        "src_kps": [list(p) for p in src],
+        "trg_kps": [list(p) for p in tgt],
+        "kps_ids": [str(s) for s in slots],
+        "mirror": mirror,
+        "viewpoint_variation": viewpoint,
+        "scale_variation": _scale(source.box, target.box),
         "truncation": int(_truncated(source)) + 2 * int(_truncated(target)),
         "occlusion": int(_occluded(source.instance)) + 2 * int(_occluded(target.instance)),
-    }  # fmt: skip
+    }
 
 
 def _common(source: _Entry, target: _Entry) -> list[int]:
@@ -350,16 +382,23 @@ def _name_map(dataset: Dataset, names: dict[str, str], entries: list[_Entry]) ->
         if category.name in names:
             schema = category.schema
             categories[names[category.name]] = {
-                "name": category.name, "keypoints": list(schema.names[:SLOTS]),
-                "skeleton": [list(e) for e in schema.edges], "pairs": [list(p) for p in schema.pairs],
-            }  # fmt: skip
+                "name": category.name,
+                "keypoints": list(schema.names[:SLOTS]),
+                "skeleton": [list(e) for e in schema.edges],
+                "pairs": [list(p) for p in schema.pairs],
+            }
     images = [
         {
-            "category": e.category, "stem": e.stem, "split": e.split, "file_name": str(e.image.rel_path),
-            "image_id": e.image.original_id, "instance_id": e.instance.original_id, "has_mask": e.instance.mask is not None,
+            "category": e.category,
+            "stem": e.stem,
+            "split": e.split,
+            "file_name": str(e.image.rel_path),
+            "image_id": e.image.original_id,
+            "instance_id": e.instance.original_id,
+            "has_mask": e.instance.mask is not None,
         }
         for e in entries
-    ]  # fmt: skip
+    ]
     return {"categories": categories, "images": images}
 
 

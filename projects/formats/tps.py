@@ -227,7 +227,7 @@ def _image(specimen: _Specimen, category: str, names: list[str], item: Item, rep
     identity = "" if not who or who.isdigit() or who == relative.stem else who
     instance = DatasetInstance(
         category, keypoints, identity=identity, origin="imported", extra={"tps": dict(specimen.fields)}
-    )  # fmt: skip
+    )
     return DatasetImage(relative, 0, 0, (instance,), pointer=pointer, size_told=False, y_up=True)
 
 
@@ -241,18 +241,22 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     points = [k for n in instances for k in n.keypoints.values()]
     negative = sum(
         k.x is not None and k.y is not None and k.x < 0 and i.height - k.y < 0
-        for i in dataset.images for n in i.instances for k in n.keypoints.values()
-    )  # fmt: skip
-    return lost([
-        ("hidden keypoints", sum(k.visibility == 1 for k in points), "written as visible"),
-        ("keypoints left of and below the photo", negative, "negative numbers mean missing"),
-        ("masks", sum(n.mask is not None for n in instances), "TPS has none"),
-        ("boxes", sum(n.box is not None for n in instances), "TPS has none"),
-        ("instances without keypoints", sum(not _labelled(n) for n in instances), "left out"),
-        ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
-        ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are -1 -1"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+        for i in dataset.images
+        for n in i.instances
+        for k in n.keypoints.values()
+    )
+    return lost(
+        [
+            ("hidden keypoints", sum(k.visibility == 1 for k in points), "written as visible"),
+            ("keypoints left of and below the photo", negative, "negative numbers mean missing"),
+            ("masks", sum(n.mask is not None for n in instances), "TPS has none"),
+            ("boxes", sum(n.box is not None for n in instances), "TPS has none"),
+            ("instances without keypoints", sum(not _labelled(n) for n in instances), "left out"),
+            ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
+            ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are -1 -1"),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def losses_morphoj(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
@@ -327,9 +331,14 @@ _TextOf = Callable[[_Rows, DatasetCategory], tuple[str, _Rows]]
 
 
 def _write_each(
-    dataset: Dataset, out: Path, report: Report, suffix: str, text_of: _TextOf, progress: Progress | None,
+    dataset: Dataset,
+    out: Path,
+    report: Report,
+    suffix: str,
+    text_of: _TextOf,
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> None:  # fmt: skip
+) -> None:
     """One file a category; `text_of` gives its text and the instances that it holds."""
     used: set[str] = set()
     found = _with_landmarks(dataset)
@@ -344,9 +353,11 @@ def _write_each(
         used.add(stem.lower())
         schema = category.schema
         names = {
-            "category": category.name, "keypoints": list(schema.names), "skeleton": [list(e) for e in schema.edges],
+            "category": category.name,
+            "keypoints": list(schema.names),
+            "skeleton": [list(e) for e in schema.edges],
             "pairs": [list(p) for p in schema.pairs],
-        }  # fmt: skip
+        }
         rows = [(i, n) for i in dataset.images for n in i.instances if n.category == category.name and _labelled(n)]
         text, written = text_of(rows, category)
         write_atomically(out / (stem + suffix), text.encode("utf-8"))

@@ -37,13 +37,19 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     """What VOC cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    return lost([
-        ("keypoints", sum(bool(n.keypoints) for n in instances), "VOC has none"),
-        ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
-        ("fractions of box corners", any(n.box for n in instances), "VOC boxes are whole pixels"),
-        ("masks below others", _overlaps(dataset), "one object per pixel: the later one is drawn over the earlier one"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("keypoints", sum(bool(n.keypoints) for n in instances), "VOC has none"),
+            ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
+            ("fractions of box corners", any(n.box for n in instances), "VOC boxes are whole pixels"),
+            (
+                "masks below others",
+                _overlaps(dataset),
+                "one object per pixel: the later one is drawn over the earlier one",
+            ),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def _overlaps(dataset: Dataset) -> int:
@@ -158,9 +164,12 @@ def _object(root: ElementTree.Element, instance: DatasetInstance, corners: tuple
     element = ElementTree.SubElement(root, "object")
     hidden = int(any(k.visibility == 1 for k in instance.keypoints.values()))
     fields = (
-        ("name", instance.category), ("pose", "Unspecified"), ("truncated", "0"), ("occluded", str(hidden)),
+        ("name", instance.category),
+        ("pose", "Unspecified"),
+        ("truncated", "0"),
+        ("occluded", str(hidden)),
         ("difficult", str(int(instance.crowd))),
-    )  # fmt: skip
+    )
     for tag, text in fields:
         ElementTree.SubElement(element, tag).text = xml_text(text)
     box = ElementTree.SubElement(element, "bndbox")
@@ -260,9 +269,14 @@ def _read_file(
         for number, (label, box, difficult) in objects
     )
     return DatasetImage(
-        folder / name.name if pointer else folder / name, width, height, instances, split=split, size_told=bool(width),
+        folder / name.name if pointer else folder / name,
+        width,
+        height,
+        instances,
+        split=split,
+        size_told=bool(width),
         any_suffix=not name.suffix,
-    )  # fmt: skip
+    )
 
 
 def _size(node: Node, item: Item) -> tuple[int, int]:

@@ -26,8 +26,13 @@ from kinmark.projects.formats.files import copy_images, write_atomically
 from kinmark.projects.formats.schemas import COCO_PERSON, guess_pairs
 
 FEET = (
-    "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",
-)  # fmt: skip
+    "left_big_toe",
+    "left_small_toe",
+    "left_heel",
+    "right_big_toe",
+    "right_small_toe",
+    "right_heel",
+)
 _HAND = (
     "wrist",
     *(f"{finger}{joint}" for finger in ("thumb", "index", "middle", "ring", "pinky") for joint in range(1, 5)),

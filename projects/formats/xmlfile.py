@@ -23,9 +23,11 @@ def load_xml(path: Path) -> Element:
         root: Element = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
         raise bad(
-            path, "", said('it declares a document type or entities ({0}), which no annotation file needs', type(error).__name__),
+            path,
+            "",
+            said("it declares a document type or entities ({0}), which no annotation file needs", type(error).__name__),
             "Do not import files of unknown origin.",
-        ) from None  # fmt: skip
+        ) from None
     except ParseError as error:
         raise bad(path, said("line {0}", error.position[0]), *_why(data, str(error))) from None
     except (ValueError, LookupError, RecursionError) as error:

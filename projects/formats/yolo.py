@@ -35,16 +35,18 @@ def losses_pose(dataset: Dataset, options: WriteOptions = WriteOptions()) -> lis
     """What YOLO pose cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    return lost([
-        ("masks", sum(n.mask is not None for n in instances), "a pose line has no outline; use yolo-seg for them"),
-        ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
-        ("instances without keypoints", sum(not _has_points(n) for n in instances), "left out"),
-        ("crowds", sum(n.crowd and _has_points(n) for n in instances), "left out"),
-        ("keypoints outside the picture", _outside(dataset), "written as absent"),
-        ("skeletons", any(c.schema.edges for c in dataset.categories), "no place for them"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-        ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are 0 0 0"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("masks", sum(n.mask is not None for n in instances), "a pose line has no outline; use yolo-seg for them"),
+            ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
+            ("instances without keypoints", sum(not _has_points(n) for n in instances), "left out"),
+            ("crowds", sum(n.crowd and _has_points(n) for n in instances), "left out"),
+            ("keypoints outside the picture", _outside(dataset), "written as absent"),
+            ("skeletons", any(c.schema.edges for c in dataset.categories), "no place for them"),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+            ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are 0 0 0"),
+        ]
+    )
 
 
 def _has_points(instance: DatasetInstance) -> bool:
@@ -65,15 +67,21 @@ def losses_seg(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list
     del options
     instances = [n for i in dataset.images for n in i.instances]
     rings = [mask_rings(n.mask.decode()) for n in instances if n.mask is not None and not n.crowd]
-    return lost([
-        ("masks with holes", sum(bool(holes) for _, holes in rings), "one outline per instance: filled"),
-        ("masks in several parts", sum(len(outer) > 1 for outer, _ in rings), "one outline per instance: largest part kept"),
-        ("keypoints", sum(bool(n.keypoints) for n in instances), "an outline has none; use yolo-pose for them"),
-        ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
-        ("crowds", sum(n.crowd and n.mask is not None for n in instances), "left out"),
-        ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
-        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
-    ])  # fmt: skip
+    return lost(
+        [
+            ("masks with holes", sum(bool(holes) for _, holes in rings), "one outline per instance: filled"),
+            (
+                "masks in several parts",
+                sum(len(outer) > 1 for outer, _ in rings),
+                "one outline per instance: largest part kept",
+            ),
+            ("keypoints", sum(bool(n.keypoints) for n in instances), "an outline has none; use yolo-pose for them"),
+            ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
+            ("crowds", sum(n.crowd and n.mask is not None for n in instances), "left out"),
+            ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
+            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+        ]
+    )
 
 
 def write_pose(
@@ -247,9 +255,7 @@ def _write_all(
     stems = flat_stems(i.rel_path for i in dataset.images)
     begin(progress, "Writing YOLO", len(dataset.images))
     with open_sink(out, report.format, options.archive) as sink:
-        sink.add(
-            "data.yaml", yaml.safe_dump(data | head, sort_keys=False).encode()
-        )
+        sink.add("data.yaml", yaml.safe_dump(data | head, sort_keys=False).encode())
         sink.add(NAME_MAP, name_map_bytes(stems))
         for image in _large_enough(dataset, report):
             _write_image(sink, image, f"{splits[image.rel_path]}/{stems[image.rel_path]}", line, report)

@@ -97,9 +97,13 @@ def _read(
 
 
 def _account(
-    root: Path, found: list[tuple[PurePosixPath, str]], used: dict[Path, PurePosixPath],
-    unlabelled: list[PurePosixPath], lists: set[Path], report: Report,
-) -> None:  # fmt: skip
+    root: Path,
+    found: list[tuple[PurePosixPath, str]],
+    used: dict[Path, PurePosixPath],
+    unlabelled: list[PurePosixPath],
+    lists: set[Path],
+    report: Report,
+) -> None:
     """Say which label files belong to no photo, and how many photos have none."""
     orphans = [
         file.relative_to(root).as_posix()
@@ -109,9 +113,10 @@ def _account(
     if orphans:
         names = ", ".join(orphans[:MAX_NAMED]) + (" ..." if len(orphans) > MAX_NAMED else "")
         report.add(
-            "skipped", f"{len(orphans)} label files were not used: {names}",
+            "skipped",
+            f"{len(orphans)} label files were not used: {names}",
             "no photo of data.yaml has them: labels lie in labels/ where the photo lies in images/, with the photo's name",
-        )  # fmt: skip
+        )
     if unlabelled:
         names = ", ".join(map(str, unlabelled[:MAX_NAMED])) + (" ..." if len(unlabelled) > MAX_NAMED else "")
         report.add(
@@ -157,9 +162,12 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
         chosen = pairs or guess_pairs(points)
         if name in own_pairs.data:
             chosen = tuple(
-                (checks.whole(a, top, "a pair", low=0, high=len(points) - 1), checks.whole(b, top, "a pair", low=0, high=len(points) - 1))
+                (
+                    checks.whole(a, top, "a pair", low=0, high=len(points) - 1),
+                    checks.whole(b, top, "a pair", low=0, high=len(points) - 1),
+                )
                 for a, b in (e for e in own_pairs.items(name) if isinstance(e, list) and len(e) == 2)
-            )  # fmt: skip
+            )
         result.append(DatasetCategory(name, KeypointSchema(tuple(points), pairs=chosen)))
     return result, shape[0], shape[1]
 

@@ -185,9 +185,12 @@ def _draw_legend(sheet: Image.Image, y: int) -> None:
     draw = ImageDraw.Draw(sheet)
     x = 2 * PAD + 6
     labels = (
-        ("human", "labelled by hand"), ("accepted", "accepted proposal"), ("pending", "pending"),
-        ("doubt", "doubtful"), ("truth", "truth"),
-    )  # fmt: skip
+        ("human", "labelled by hand"),
+        ("accepted", "accepted proposal"),
+        ("pending", "pending"),
+        ("doubt", "doubtful"),
+        ("truth", "truth"),
+    )
     for style, label in labels:
         _draw_point(draw, DrawnPoint(x, y + 8, style), 1.0)
         draw.text((x + 12, y), label, fill=QUIET, font=_font(12))

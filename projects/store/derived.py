@@ -55,9 +55,7 @@ def install(connection: Connection) -> None:
     rows = ", ".join(f"('{state}'{', 0' * len(_TOTALS)})" for state in STATES)
     # Looked for first: an INSERT that changes nothing would wait for the write lock all the same.
     if connection.exec_driver_sql("SELECT COUNT(*) FROM image_total").scalar() != len(STATES):
-        connection.exec_driver_sql(
-            f"INSERT OR IGNORE INTO image_total (state, {', '.join(_TOTALS)}) VALUES {rows}"
-        )
+        connection.exec_driver_sql(f"INSERT OR IGNORE INTO image_total (state, {', '.join(_TOTALS)}) VALUES {rows}")
         # A new project, or one written before a state was added: its images may be in that state.
         refresh(connection, everything=True)
         recount(connection)

@@ -51,22 +51,49 @@ for _number in range(UNDO_VALUES):
 
 UNLOGGED_TABLES = frozenset({"setting", "image_total", "undo_step", "undo_row"})
 DERIVED_COLUMNS = {
-    "image": frozenset({
-        "file_state", "state", "instance_count", "keypoint_count", "mask_count", "pending_count", "min_confidence",
-        "exhaustive",
-    })
-}  # fmt: skip
+    "image": frozenset(
+        {
+            "file_state",
+            "state",
+            "instance_count",
+            "keypoint_count",
+            "mask_count",
+            "pending_count",
+            "min_confidence",
+            "exhaustive",
+        }
+    )
+}
 """Columns that follow from other rows (or from the disk) and are kept outside undo; refreshed after it."""
 
 
 TABLE_NUMBERS = {
     name: number
     for number, name in enumerate(
-        ("image_root", "image", "category", "keypoint_definition", "skeleton_edge", "side_pair", "identity", "run", "instance",
-         "keypoint", "mask", "proposal", "keypoint_proposal", "mask_proposal", "decision", "nothing_here", "tag", "tag_link",
-         "split", "exhaustive")
+        (
+            "image_root",
+            "image",
+            "category",
+            "keypoint_definition",
+            "skeleton_edge",
+            "side_pair",
+            "identity",
+            "run",
+            "instance",
+            "keypoint",
+            "mask",
+            "proposal",
+            "keypoint_proposal",
+            "mask_proposal",
+            "decision",
+            "nothing_here",
+            "tag",
+            "tag_link",
+            "split",
+            "exhaustive",
+        )
     )
-}  # fmt: skip
+}
 """`undo_row.table_no`: part of the file format, only ever appended to."""
 
 

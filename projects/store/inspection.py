@@ -14,8 +14,14 @@ from sqlalchemy import Float, Integer, Table, Text
 from kinmark.projects.store import history  # noqa: F401 - its tables are looked at, too
 from kinmark.projects.store.models import Base
 
-_JSON_COLUMNS = {("setting", "value"), ("category", "extra"), ("instance", "extra"), ("proposal", "extra"),
-                 ("keypoint_proposal", "detail"), ("decision", "detail")}  # fmt: skip
+_JSON_COLUMNS = {
+    ("setting", "value"),
+    ("category", "extra"),
+    ("instance", "extra"),
+    ("proposal", "extra"),
+    ("keypoint_proposal", "detail"),
+    ("decision", "detail"),
+}
 
 
 def structure_problems(connection: sqlite3.Connection, *, older: bool = False) -> list[str]:

@@ -145,7 +145,9 @@ def open_step(connection: Connection, name: str, merge_key: str, now: str, origi
 
 def rename_step(connection: Connection, step_id: int, name: str) -> None:
     """Give a step the name that it turned out to have."""
-    connection.exec_driver_sql("UPDATE undo_step SET name = ?, said = ? WHERE id = ?", (str(name), _said(name), step_id))
+    connection.exec_driver_sql(
+        "UPDATE undo_step SET name = ?, said = ? WHERE id = ?", (str(name), _said(name), step_id)
+    )
 
 
 def close_step(connection: Connection, step: OpenStep) -> bool:

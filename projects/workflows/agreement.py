@@ -85,10 +85,12 @@ class _Table:
         count = len(self.px)
         shares = {f"pck@{a:g}": float(np.mean([d <= a for d in self.relative])) if count else None for a in ALPHAS}
         return {
-            "both_placed": count, "one_placed_other_absent": self.one_absent,
+            "both_placed": count,
+            "one_placed_other_absent": self.one_absent,
             "mean_px": float(np.mean(self.px)) if count else None,
-            "median_px": float(np.median(self.px)) if count else None, **shares,
-        }  # fmt: skip
+            "median_px": float(np.median(self.px)) if count else None,
+            **shares,
+        }
 
 
 class Agreement:
@@ -103,9 +105,12 @@ class Agreement:
         self._alone = [0, 0]
 
     def add_photo(
-        self, first: list[DatasetInstance], second: list[DatasetInstance], pairs: list[tuple[int, int]],
+        self,
+        first: list[DatasetInstance],
+        second: list[DatasetInstance],
+        pairs: list[tuple[int, int]],
         categories: dict[str, CategoryRow],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One photo that both labelled, with its matched instances."""
         self._photos += 1
         self._alone[0] += len(first) - len(pairs)
@@ -140,16 +145,20 @@ class Agreement:
     def to_json(self) -> dict[str, Any]:
         """All figures; None where there is nothing to measure."""
         return {
-            "photos": self._photos, "pairs": self._pairs, "only_first": self._alone[0], "only_second": self._alone[1],
+            "photos": self._photos,
+            "pairs": self._pairs,
+            "only_first": self._alone[0],
+            "only_second": self._alone[1],
             **self._all.to_json(),
             "oks": float(np.mean(self._oks)) if self._oks else None,
-            "mask_iou": float(np.mean(self._ious)) if self._ious else None, "masks": len(self._ious),
+            "mask_iou": float(np.mean(self._ious)) if self._ious else None,
+            "masks": len(self._ious),
             "keypoints": {
                 category: {name: table.to_json() for name, table in tables.items()}
                 for category, tables in self._keypoints.items()
             },
             "protocol": "L = longer side of the first person's box; OKS with the category's sigmas (else 0.05)",
-        }  # fmt: skip
+        }
 
 
 def _oks(a: DatasetInstance, box: Box, distances: dict[str, float], category: CategoryRow | None) -> float:

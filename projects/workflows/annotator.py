@@ -113,15 +113,28 @@ class Tally:
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {
-            "category": self.category, "instances": self.instances, "by_hand": self.by_hand, "actions": self.actions,
-            "manual_actions": self.manual_actions, "correct_keypoints": self.correct_keypoints,
-            "ratio": _finite(self.ratio), "later_ratio": _finite(self.later_ratio),
-            "proposed": self.proposed, "proposed_right": self.proposed_right,
+            "category": self.category,
+            "instances": self.instances,
+            "by_hand": self.by_hand,
+            "actions": self.actions,
+            "manual_actions": self.manual_actions,
+            "correct_keypoints": self.correct_keypoints,
+            "ratio": _finite(self.ratio),
+            "later_ratio": _finite(self.later_ratio),
+            "proposed": self.proposed,
+            "proposed_right": self.proposed_right,
             "share_right": _finite(self.proposed_right / self.proposed if self.proposed else float("nan")),
-            "accepts": self.accepts, "corrections": self.corrections, "rejections": self.rejections,
-            "pointings": self.pointings, "dismissed": self.dismissed, "not_shown": self.not_shown, "ghosts": self.ghosts,
-            "curve": [[n, v] for n, v in self.curve], "settings": self.settings, "failures": self.failures,
-        }  # fmt: skip
+            "accepts": self.accepts,
+            "corrections": self.corrections,
+            "rejections": self.rejections,
+            "pointings": self.pointings,
+            "dismissed": self.dismissed,
+            "not_shown": self.not_shown,
+            "ghosts": self.ghosts,
+            "curve": [[n, v] for n, v in self.curve],
+            "settings": self.settings,
+            "failures": self.failures,
+        }
 
 
 def samples_of(dataset: Dataset, category: DatasetCategory, images_root: Path) -> list[Sample]:
@@ -159,9 +172,14 @@ class Simulation:
     """One category, instance after instance."""
 
     def __init__(
-        self, engine: Engine, category: DatasetCategory, options: SimulateOptions, work_dir: Path | None,
-        progress: Progress | None, cancel: CancelToken | None,
-    ) -> None:  # fmt: skip
+        self,
+        engine: Engine,
+        category: DatasetCategory,
+        options: SimulateOptions,
+        work_dir: Path | None,
+        progress: Progress | None,
+        cancel: CancelToken | None,
+    ) -> None:
         self.engine, self.category, self.options = engine, category, options
         self.work_dir, self.progress, self.cancel = work_dir, progress, cancel
         self.prompt = options.prompt
@@ -217,15 +235,26 @@ class Simulation:
         return answers
 
     def request(
-        self, accepted: list[Exemplar], targets: tuple[Target, ...], wide: tuple[Target, ...],
-        photos: tuple[ImageInput, ...], tally: Tally,
-    ) -> ProposeRequest:  # fmt: skip
+        self,
+        accepted: list[Exemplar],
+        targets: tuple[Target, ...],
+        wide: tuple[Target, ...],
+        photos: tuple[ImageInput, ...],
+        tally: Tally,
+    ) -> ProposeRequest:
         """What is asked for `targets`; settings are chosen with all that is left (`wide`, on `photos`)."""
         step = -(-len(photos) // COLLECTION)
         request = ProposeRequest(
-            "simulate", self.category.name, self.category.schema, tuple(accepted), targets, self.options.settings,
-            self.options.backbone, self.prompt, collection=photos[::step],
-        )  # fmt: skip
+            "simulate",
+            self.category.name,
+            self.category.schema,
+            tuple(accepted),
+            targets,
+            self.options.settings,
+            self.options.backbone,
+            self.prompt,
+            collection=photos[::step],
+        )
         if self.chosen is None or choose_again(self.chosen[0], len(accepted)):
             # As in a project: chosen once, again when there are twice as many exemplars; it may look at all photos.
             asked = replace(request, targets=wide)
@@ -277,9 +306,15 @@ class Simulation:
     def _tune(self, accepted: list[Exemplar], rest: list[Sample]) -> None:
         step = -(-len(rest) // COLLECTION) or 1
         request = TuneRequest(
-            "simulate-tune", self.category.name, self.category.schema, tuple(accepted), "class", self.options.backbone,
-            out_dir=self.work_dir, collection=tuple(s.image for s in rest[::step]),
-        )  # fmt: skip
+            "simulate-tune",
+            self.category.name,
+            self.category.schema,
+            tuple(accepted),
+            "class",
+            self.options.backbone,
+            out_dir=self.work_dir,
+            collection=tuple(s.image for s in rest[::step]),
+        )
         result = self.engine.tune_prompt(request, progress=self.progress, cancel=self.cancel)
         if result.kept and result.prompt_id:
             self.prompt = result.prompt_id if ":" in result.prompt_id else f"prompt:{result.prompt_id}"

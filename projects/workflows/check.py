@@ -63,9 +63,13 @@ class CheckOptions:
 
 
 def check(
-    project: Project, engine: Engine, options: CheckOptions | None = None, *, progress: Progress | None = None,
+    project: Project,
+    engine: Engine,
+    options: CheckOptions | None = None,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> tuple[Finding, ...]:  # fmt: skip
+) -> tuple[Finding, ...]:
     """Findings, most suspicious first.
 
     Raises:
@@ -93,11 +97,17 @@ def check(
 
 
 def _compare(
-    instances: list[InstanceRow], images: dict[int, ImageRow], category: CategoryRow, engine: Engine,
-    options: CheckOptions, progress: Progress | None, cancel: CancelToken | None,
-) -> list[Finding]:  # fmt: skip
-    usable = [i for i in instances
-              if is_there(images[i.image_id].path) and i.aligned(category.definition_ids).labelled.any()]  # fmt: skip
+    instances: list[InstanceRow],
+    images: dict[int, ImageRow],
+    category: CategoryRow,
+    engine: Engine,
+    options: CheckOptions,
+    progress: Progress | None,
+    cancel: CancelToken | None,
+) -> list[Finding]:
+    usable = [
+        i for i in instances if is_there(images[i.image_id].path) and i.aligned(category.definition_ids).labelled.any()
+    ]
     if len(usable) < MINIMUM_INSTANCES:
         return []
     exemplars = tuple(exemplar_of(images[i.image_id], i, category) for i in usable)
@@ -106,12 +116,24 @@ def _compare(
     for suspicion in engine.check_labels(request, progress=progress, cancel=cancel):
         instance = usable[suspicion.exemplar]
         name = category.schema.names[suspicion.keypoint]
-        reason = (f"{name} fits better where its left/right twin is" if suspicion.kind == "swapped"
-                  else f"{name} looks unlike the other photos' {name}, or lies where none of them has it")  # fmt: skip
-        findings.append(Finding(
-            suspicion.kind, images[instance.image_id].file_name, instance.image_id, instance.id, category.name, name,
-            suspicion.score, reason, suspicion.suggested_xy_image,
-        ))  # fmt: skip
+        reason = (
+            f"{name} fits better where its left/right twin is"
+            if suspicion.kind == "swapped"
+            else f"{name} looks unlike the other photos' {name}, or lies where none of them has it"
+        )
+        findings.append(
+            Finding(
+                suspicion.kind,
+                images[instance.image_id].file_name,
+                instance.image_id,
+                instance.id,
+                category.name,
+                name,
+                suspicion.score,
+                reason,
+                suspicion.suggested_xy_image,
+            )
+        )
     return findings
 
 
@@ -168,10 +190,19 @@ def _duplicates(fellows: list[InstanceRow], image: ImageRow, category: CategoryR
         likeness = {int(a): _likeness(shapes[int(a)], shapes[b]) for a in np.flatnonzero(near)}
         a = max(likeness, key=lambda key: likeness[key], default=-1)
         if a >= 0 and likeness[a] >= DUPLICATE_FROM:
-            findings.append(Finding(
-                "duplicate", image.file_name, image.id, fellows[b].id, category.name, "", 0.9,
-                f"the same {category.name} seems to be labelled twice", other_id=fellows[a].id,
-            ))  # fmt: skip
+            findings.append(
+                Finding(
+                    "duplicate",
+                    image.file_name,
+                    image.id,
+                    fellows[b].id,
+                    category.name,
+                    "",
+                    0.9,
+                    f"the same {category.name} seems to be labelled twice",
+                    other_id=fellows[a].id,
+                )
+            )
     return findings
 
 

@@ -102,9 +102,16 @@ def _warp(how: _How, instance: InstanceRow, source: ImageRow, target: ImageRow) 
         return None
     points = np.array([(k.x, k.y) for k in placed], dtype=np.float64)
     request = MatchRequest(
-        uuid.uuid4().hex, source.image_input, points, Target(target.image_input), source_box=instance.box,
-        settings=how.settings, backbone=how.backbone, prompt=how.prompt, want_maps=False,
-    )  # fmt: skip
+        uuid.uuid4().hex,
+        source.image_input,
+        points,
+        Target(target.image_input),
+        source_box=instance.box,
+        settings=how.settings,
+        backbone=how.backbone,
+        prompt=how.prompt,
+        want_maps=False,
+    )
     found = how.engine.match(request, cancel=how.cancel).points_xy_image
     warped = [
         NewKeypoint(k.definition_id, float(x), float(y), k.visibility) for k, (x, y) in zip(placed, found, strict=True)

@@ -45,9 +45,13 @@ class ProjectEvaluation:
 
 
 def evaluate_dataset(
-    engine: Engine, request: EvaluateRequest, out: Path | None = None, *, progress: Progress | None = None,
+    engine: Engine,
+    request: EvaluateRequest,
+    out: Path | None = None,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Run it; with `out` also `report.json`, `report.md`, a plot, and the file from which a stopped run goes on."""
     if out is not None:
         request = replace(request, work_file=out / "pairs.jsonl")
@@ -58,9 +62,13 @@ def evaluate_dataset(
 
 
 def evaluate_project(
-    project: Project, engine: Engine, options: ProjectEvaluation | None = None, *, progress: Progress | None = None,
+    project: Project,
+    engine: Engine,
+    options: ProjectEvaluation | None = None,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """PCK of a project's own labels; every instance is proposed from those of the other folds.
 
     Raises:
@@ -70,14 +78,23 @@ def evaluate_project(
     results = []
     for category in categories_to_propose(project, options.category):
         results.append(_evaluate_category(project, engine, category, options, progress, cancel))
-    return {"protocol": "project: original pixels, L = longer side of the instance's box, <=", "alphas": list(ALPHAS),
-            "backbone": options.backbone, "prompt": options.prompt, "categories": results}  # fmt: skip
+    return {
+        "protocol": "project: original pixels, L = longer side of the instance's box, <=",
+        "alphas": list(ALPHAS),
+        "backbone": options.backbone,
+        "prompt": options.prompt,
+        "categories": results,
+    }
 
 
 def _evaluate_category(
-    project: Project, engine: Engine, category: CategoryRow, options: ProjectEvaluation, progress: Progress | None,
+    project: Project,
+    engine: Engine,
+    category: CategoryRow,
+    options: ProjectEvaluation,
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     exemplars = exemplars_of(project, category)
     photos = sorted({e.image.image_id for e in exemplars})
     if len(photos) < 2:
@@ -93,9 +110,15 @@ def _evaluate_category(
         held = [e for e in exemplars if group[e.image.image_id] == fold]
         rest = tuple(e for e in exemplars if group[e.image.image_id] != fold)
         request = ProposeRequest(
-            f"evaluate-{fold}", category.name, category.schema, rest, tuple(_target(e, exemplars) for e in held),
-            options.settings, options.backbone, options.prompt,
-        )  # fmt: skip
+            f"evaluate-{fold}",
+            category.name,
+            category.schema,
+            rest,
+            tuple(_target(e, exemplars) for e in held),
+            options.settings,
+            options.backbone,
+            options.prompt,
+        )
         answers = engine.propose_keypoints(request, progress=progress, cancel=cancel)
         for exemplar, answer in zip(held, answers, strict=True):
             if isinstance(answer, TargetFailure):
@@ -140,10 +163,11 @@ def pck(distances: list[np.ndarray]) -> dict[str, Any]:
     draw = np.random.default_rng(0).integers(0, len(used), (1000, len(used)))
     samples = right[draw].sum(axis=1) / points[draw].sum(axis=1)[:, None]
     return {
-        "keypoints": int(points.sum()), "per_point": (right.sum(axis=0) / points.sum()).tolist(),
+        "keypoints": int(points.sum()),
+        "per_point": (right.sum(axis=0) / points.sum()).tolist(),
         "per_point_interval": np.percentile(samples, [2.5, 97.5], axis=0).T.tolist(),
         "per_image": (right / points[:, None]).mean(axis=0).tolist(),
-    }  # fmt: skip
+    }
 
 
 def write_report(report: dict[str, Any], out: Path) -> list[Path]:

@@ -121,9 +121,18 @@ def instance_of(row: InstanceRow, category: CategoryRow, identity: str) -> Datas
     extra = dict(row.extra)
     crowd, score = bool(extra.pop("crowd", False)), extra.pop("score", None)
     return DatasetInstance(
-        category.name, keypoints, row.box, row.mask.rle if row.mask is not None else None, identity, crowd, False,
-        score if isinstance(score, float) else None, _number(row.source_id) or _Own(row.id), row.origin, extra,
-    )  # fmt: skip
+        category.name,
+        keypoints,
+        row.box,
+        row.mask.rle if row.mask is not None else None,
+        identity,
+        crowd,
+        False,
+        score if isinstance(score, float) else None,
+        _number(row.source_id) or _Own(row.id),
+        row.origin,
+        extra,
+    )
 
 
 class _Collector:
@@ -173,9 +182,11 @@ class _Collector:
                 ReportItem("lost", f"{self._retired} x labels of retired keypoints", "not in the schema now")
             )
         dataset = Dataset(
-            tuple(self._category(row) for row in self._categories), tuple(self._unique_ids(images)), self._project.name,
+            tuple(self._category(row) for row in self._categories),
+            tuple(self._unique_ids(images)),
+            self._project.name,
             dict(self._source["dataset"]),
-        )  # fmt: skip
+        )
         return dataset, self._items
 
     def _wanted(self, row: ImageRow) -> bool:
@@ -209,10 +220,20 @@ class _Collector:
         if frame is not None:
             extra["video"] = {"clip": frame.clip, "frame": frame.frame, "time_s": frame.time_s}
         return DatasetImage(
-            name, row.width, row.height, tuple(instances), str(row.path), row.orientation, self._splits.get(row.id, ""),
-            self._project.queries.tags_of(row.id), tuple(self._nothing.get(row.id, ())),
-            _number(row.source_id) or told or _Own(row.id), row.sha256, extra, exhaustive=self._said.get(row.id, {}),
-        )  # fmt: skip
+            name,
+            row.width,
+            row.height,
+            tuple(instances),
+            str(row.path),
+            row.orientation,
+            self._splits.get(row.id, ""),
+            self._project.queries.tags_of(row.id),
+            tuple(self._nothing.get(row.id, ())),
+            _number(row.source_id) or told or _Own(row.id),
+            row.sha256,
+            extra,
+            exhaustive=self._said.get(row.id, {}),
+        )
 
     def _category(self, row: CategoryRow) -> DatasetCategory:
         extra = dict(row.extra)
@@ -243,10 +264,18 @@ class _Collector:
             if k.definition_id in self._names
         }
         return DatasetInstance(
-            self._by_id[row.category_id].name, keypoints, row.box, row.mask,
-            self._identities.get(row.identity_id or 0, ""), False, True, row.confidence, None, "proposal",
+            self._by_id[row.category_id].name,
+            keypoints,
+            row.box,
+            row.mask,
+            self._identities.get(row.identity_id or 0, ""),
+            False,
+            True,
+            row.confidence,
+            None,
+            "proposal",
             {"coco": {"retrieval_score": row.score}} if row.score is not None else {},
-        )  # fmt: skip
+        )
 
     def _unique_ids(self, images: list[DatasetImage]) -> Iterable[DatasetImage]:
         image_ids = {i.original_id for i in images if not isinstance(i.original_id, _Own)}

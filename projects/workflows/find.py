@@ -124,9 +124,16 @@ class FindSweep:
     """
 
     def __init__(
-        self, project: Project, engine: Engine, options: FindOptions, *, progress: Progress | None = None,
-        cancel: CancelToken | None = None, on_stored: OnStored | None = None, kept: KeptJob | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        project: Project,
+        engine: Engine,
+        options: FindOptions,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+        on_stored: OnStored | None = None,
+        kept: KeptJob | None = None,
+    ) -> None:
         """`kept`: a search that was cut off and goes on (`options` are `options_of(kept)`).
 
         Raises:
@@ -162,7 +169,8 @@ class FindSweep:
             raise UserInputError(
                 said(
                     "The backbone '{0}' does not know the word '{1}', so it cannot be searched without a photo of it.",
-                    options.backbone, options.name,
+                    options.backbone,
+                    options.name,
                 ),
                 "Mark one on a photo and search for that, or use a backbone with a larger vocabulary.",
             )
@@ -195,7 +203,7 @@ class FindSweep:
         asked = {**asdict(self.options), "image_ids": None, "references": (), "excludes": ()}
         job = KeptJob(
             "find", self.options.identity or self.options.name, asked, self._ids, self.total, self.done, job_id
-        )  # fmt: skip
+        )
         self._kept = job_id
         keep(self._project, job)
 
@@ -267,13 +275,20 @@ class FindSweep:
         left = [image_id for image_id in self._ids[self.done :] if image_id not in plan.skip]
         rows = project.queries.images_by_id(left)
         request = FindRequest(
-            options.job, plan.references, tuple(rows[i].image_input for i in left if i in rows), plan.category.name,
-            plan.negatives, options.settings, options.backbone, calibration,
-        )  # fmt: skip
+            options.job,
+            plan.references,
+            tuple(rows[i].image_input for i in left if i in rows),
+            plan.category.name,
+            plan.negatives,
+            options.settings,
+            options.backbone,
+            calibration,
+        )
         self.outcome.references, self.outcome.negatives = len(plan.references), len(plan.negatives)
         self.outcome.calibrated = calibration is not None
         progress = PartProgress(self._progress)
         answers = self._engine.find_instance(request, progress=progress, cancel=self._cancel)
+
         def store(batch: Sequence[MaskProposal]) -> OpChanges:
             return self._store(plan, batch)
 
@@ -303,7 +318,8 @@ class FindSweep:
                 plan.category.id,
                 identity_id=identity.id if identity else None,
                 job=self.options.job,
-                name=self.options.step_name or said("Find {name}", name=identity.name if identity else plan.category.name),
+                name=self.options.step_name
+                or said("Find {name}", name=identity.name if identity else plan.category.name),
             )
         self.outcome.skipped.extend(changes.skipped)
         return changes
@@ -311,9 +327,15 @@ class FindSweep:
 
 def _found_row(row: ImageRow, answer: MaskProposal) -> FoundRow:
     return FoundRow(
-        row.id, row.file_name, answer.score, answer.confidence, answer.box, answer.mask, answer.peak_xy_image,
+        row.id,
+        row.file_name,
+        answer.score,
+        answer.confidence,
+        answer.box,
+        answer.mask,
+        answer.peak_xy_image,
         answer.seconds,
-    )  # fmt: skip
+    )
 
 
 def find(
@@ -342,6 +364,11 @@ def find(
 def options_of(kept: KeptJob) -> FindOptions:
     """What a search that was cut off was asked for; its references are confirmed instances by now."""
     return FindOptions(
-        name=kept.asked["name"], identity=kept.asked["identity"], exhaustive=True, backbone=kept.asked["backbone"],
-        settings=InstanceSettings(**kept.asked["settings"]), job=kept.asked["job"], step_name=kept.asked["step_name"],
-    )  # fmt: skip
+        name=kept.asked["name"],
+        identity=kept.asked["identity"],
+        exhaustive=True,
+        backbone=kept.asked["backbone"],
+        settings=InstanceSettings(**kept.asked["settings"]),
+        job=kept.asked["job"],
+        step_name=kept.asked["step_name"],
+    )

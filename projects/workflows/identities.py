@@ -23,8 +23,20 @@ from kinmark.projects.store.rows import IdentityRow, ImageRow
 
 CROP_MARGIN = 0.1
 CSV_COLUMNS = (
-    "identity", "category", "image", "status", "confidence", "x0", "y0", "x1", "y1", "mask_area", "crop", "cutout", "mask",
-)  # fmt: skip
+    "identity",
+    "category",
+    "image",
+    "status",
+    "confidence",
+    "x0",
+    "y0",
+    "x1",
+    "y1",
+    "mask_area",
+    "crop",
+    "cutout",
+    "mask",
+)
 
 
 @dataclass
@@ -142,10 +154,8 @@ def _items(project: Project, identity: IdentityRow, suggested: bool) -> list[_It
         category = categories.get(proposal.category_id, "")
         box = proposal.box or (proposal.mask.box if proposal.mask else None)
         items.append(
-            _Item(
-                identity, category, images[proposal.image_id], "suggested", proposal.confidence, box, proposal.mask
-            )
-        )  # fmt: skip
+            _Item(identity, category, images[proposal.image_id], "suggested", proposal.confidence, box, proposal.mask)
+        )
     return items
 
 
@@ -178,10 +188,17 @@ def _write_item(
     report.instances += 1
     corners = dict(zip(("x0", "y0", "x1", "y1"), item.box, strict=True))
     table.writerow(
-        {"identity": item.identity.name, "category": item.category, "image": item.image.file_name, "status": item.status,
-         "confidence": "" if item.confidence is None else round(item.confidence, 4),
-         "mask_area": item.mask.area if item.mask else ""} | corners | written
-    )  # fmt: skip
+        {
+            "identity": item.identity.name,
+            "category": item.category,
+            "image": item.image.file_name,
+            "status": item.status,
+            "confidence": "" if item.confidence is None else round(item.confidence, 4),
+            "mask_area": item.mask.area if item.mask else "",
+        }
+        | corners
+        | written
+    )
 
 
 def _pixels(box: Box, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -26,10 +26,33 @@ from kinmark.projects.project import Project
 from kinmark.projects.store.rows import ImageRow
 from kinmark.projects.workflows.image_match import ImageMatch
 
-_NEUTRAL = frozenset({
-    "images", "image", "imgs", "img", "photos", "photo", "pictures", "jpegimages", "data", "dataset", "upload", "uploads",
-    "media", "train", "val", "valid", "test", "export", "files", "frames", "raw", "all", "",
-})  # fmt: skip
+_NEUTRAL = frozenset(
+    {
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "photos",
+        "photo",
+        "pictures",
+        "jpegimages",
+        "data",
+        "dataset",
+        "upload",
+        "uploads",
+        "media",
+        "train",
+        "val",
+        "valid",
+        "test",
+        "export",
+        "files",
+        "frames",
+        "raw",
+        "all",
+        "",
+    }
+)
 """Folder names that say nothing about which photo is meant (numbers neither)."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-.")
 """Label Studio puts eight digits before the names of uploaded photos: cb0618f6-photo.png."""

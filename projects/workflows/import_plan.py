@@ -96,9 +96,11 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
     if unclear:
         if exif == "ask":
             report.count(
-                "flagged", "photo with an EXIF rotation", str(image.rel_path),
+                "flagged",
+                "photo with an EXIF rotation",
+                str(image.rel_path),
                 "no size tells on which picture its labels were drawn; taken as on the turned one, else --exif rotate",
-            )  # fmt: skip
+            )
         return same
     if told == size:
         return same
@@ -146,9 +148,14 @@ class PlanOptions:
 
 
 def make_plan(
-    project: Project, dataset: Dataset, report: Report, options: PlanOptions, *, progress: Progress | None = None,
+    project: Project,
+    dataset: Dataset,
+    report: Report,
+    options: PlanOptions,
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> ImportPlan:  # fmt: skip
+) -> ImportPlan:
     """Decide everything; reads the project and image headers, writes nothing."""
     plan = ImportPlan(dataset, report)
     plan_categories(project, plan)

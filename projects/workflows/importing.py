@@ -92,10 +92,16 @@ class ImportResult:
         """Plain data for `--json`."""
         return {
             "nothing": self.nothing,
-            "added": self.added, "changed": self.changed, "kept": self.kept, "skipped": self.skipped,
-            "images_added": self.images_added, "images_matched": self.images_matched,
-            "categories_added": self.categories_added, "dry_run": self.changes is None, "report": self.report.to_json(),
-        }  # fmt: skip
+            "added": self.added,
+            "changed": self.changed,
+            "kept": self.kept,
+            "skipped": self.skipped,
+            "images_added": self.images_added,
+            "images_matched": self.images_matched,
+            "categories_added": self.categories_added,
+            "dry_run": self.changes is None,
+            "report": self.report.to_json(),
+        }
 
 
 def preview(
@@ -149,9 +155,14 @@ def _plan(
     dataset, report = get_format(options.format).reader(path, read, progress, cancel)
     own_root = report.extra.get("images_root")
     wanted = PlanOptions(
-        root, Path(own_root) if own_root else None, path if path.is_dir() else path.absolute().parent,
-        options.exif, options.overwrite, options.skip_bad, options.as_proposals,
-    )  # fmt: skip
+        root,
+        Path(own_root) if own_root else None,
+        path if path.is_dir() else path.absolute().parent,
+        options.exif,
+        options.overwrite,
+        options.skip_bad,
+        options.as_proposals,
+    )
     return make_plan(project, dataset, report, wanted, progress=progress, cancel=cancel)
 
 
@@ -174,10 +185,15 @@ def _result(project: Project, plan: ImportPlan, as_proposals: bool) -> ImportRes
     done = sum(len(plans) for plans in plan.instances)
     told = sum(len(image.instances) for image in plan.dataset.images)
     return ImportResult(
-        plan.count("added"), plan.count("changed"), plan.count("kept"), told - done,
-        sum(m.new is not None for m in plan.images), sum(m.row is not None for m in plan.images),
-        [] if not done and told else plan.new_categories, plan.report,
-    )  # fmt: skip
+        plan.count("added"),
+        plan.count("changed"),
+        plan.count("kept"),
+        told - done,
+        sum(m.new is not None for m in plan.images),
+        sum(m.row is not None for m in plan.images),
+        [] if not done and told else plan.new_categories,
+        plan.report,
+    )
 
 
 class PlanWriter:
@@ -322,7 +338,6 @@ class PlanWriter:
             elif name in categories:
                 operations.mark_nothing_here(images, categories[name].id)
 
-
     def _write_exhaustive(self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow]) -> None:
         """Where all are labelled, or not all; what a person said in the project stays."""
         for name, holds in sorted({told for match in plan.images for told in match.image.exhaustive.items()}):
@@ -363,10 +378,16 @@ def _new_instance(
     if instance.score is not None:
         extra["score"] = instance.score
     return NewInstance(
-        image_id, category.id, _keypoints(instance, category), instance.box, instance.mask,
-        identities.get(instance.identity), "imported",
-        str(instance.original_id) if instance.original_id is not None else None, extra,
-    )  # fmt: skip
+        image_id,
+        category.id,
+        _keypoints(instance, category),
+        instance.box,
+        instance.mask,
+        identities.get(instance.identity),
+        "imported",
+        str(instance.original_id) if instance.original_id is not None else None,
+        extra,
+    )
 
 
 def _keep_source_fields(project: Project, plan: ImportPlan) -> None:

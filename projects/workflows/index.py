@@ -171,9 +171,14 @@ class Shortlist:
     """
 
     def __init__(
-        self, project: Project, engine: Engine, references: Sequence[Reference], backbone: str = DEFAULT_BACKBONE, *,
+        self,
+        project: Project,
+        engine: Engine,
+        references: Sequence[Reference],
+        backbone: str = DEFAULT_BACKBONE,
+        *,
         cancel: CancelToken | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         targets = tuple(_reference_target(project, r) for r in references)
         request = DescriptorRequest(uuid.uuid4().hex, targets, backbone)
         described = [d for d in engine.descriptors(request, cancel=cancel) if not isinstance(d, TargetFailure)]

@@ -136,9 +136,12 @@ def _store(
     if not proposals:
         return frozenset()
     changes = project.operations.add_mask_proposals(
-        [mask for _, mask in proposals], category.id, job=job, name=said("Masks of {name}", name=category.name),
+        [mask for _, mask in proposals],
+        category.id,
+        job=job,
+        name=said("Masks of {name}", name=category.name),
         instance_ids=[instance for instance, _ in proposals],
-    )  # fmt: skip
+    )
     outcome.proposed += changes.count
     outcome.skipped.extend(changes.skipped)
     return changes.image_ids

@@ -51,10 +51,14 @@ def settings_for(
         project.operations.set_setting(
             key,
             {
-                "settings": choice.settings.to_json(), "table": [list(row) for row in choice.table], "exemplars": len(request.exemplars),
-                "reason": choice.reason, "backbone": request.backbone, "prompt": request.prompt,
+                "settings": choice.settings.to_json(),
+                "table": [list(row) for row in choice.table],
+                "exemplars": len(request.exemplars),
+                "reason": choice.reason,
+                "backbone": request.backbone,
+                "prompt": request.prompt,
             },
-        )  # fmt: skip
+        )
     return choice
 
 

@@ -65,29 +65,47 @@ class MergeResult:
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
         return {
-            "photos_common": self.photos_common, "photos_added": self.photos_added, "added": self.added,
-            "completed": self.completed, "replaced": self.replaced, "kept": self.kept, "same": self.same,
-            "rule": self.rule, "categories_matched": self.categories_matched, "categories_added": self.categories_added,
-            "identities_joined": self.identities_joined, "identities_added": self.identities_added,
+            "photos_common": self.photos_common,
+            "photos_added": self.photos_added,
+            "added": self.added,
+            "completed": self.completed,
+            "replaced": self.replaced,
+            "kept": self.kept,
+            "same": self.same,
+            "rule": self.rule,
+            "categories_matched": self.categories_matched,
+            "categories_added": self.categories_added,
+            "identities_joined": self.identities_joined,
+            "identities_added": self.identities_added,
             "conflicts": [
                 {"photo": c.photo, "category": c.category, "differences": list(c.differences)} for c in self.conflicts
             ],
-            "agreement": self.agreement, "dry_run": self.changes is None, "report": self.report.to_json(),
-        }  # fmt: skip
+            "agreement": self.agreement,
+            "dry_run": self.changes is None,
+            "report": self.report.to_json(),
+        }
 
 
 def preview_merge(
-    project: Project, other: Project, rule: str = "keep", *, progress: Progress | None = None,
+    project: Project,
+    other: Project,
+    rule: str = "keep",
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> MergeResult:  # fmt: skip
+) -> MergeResult:
     """What `merge_project` would do; nothing is written."""
     return _Merge(project, other, rule).plan(progress, cancel)
 
 
 def merge_project(
-    project: Project, other: Project, rule: str = "keep", *, progress: Progress | None = None,
+    project: Project,
+    other: Project,
+    rule: str = "keep",
+    *,
+    progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> MergeResult:  # fmt: skip
+) -> MergeResult:
     """Bring the labels of `other` into `project` as one undo step.
 
     Args:
@@ -160,11 +178,22 @@ class _Merge:
         used = {p.instance.identity for plans in plan.instances for p in plans if p.instance.identity}
         names = [c.name for c in plan.dataset.categories]
         return MergeResult(
-            sum(m.row is not None for m in plan.images), sum(m.new is not None for m in plan.images),
-            plan.count("added"), self._count("changed", replaced=False), self._count("changed", replaced=True),
-            self._kept, self._same, self._conflicts, self._agreement.to_json(), report, self._rule,
-            [n for n in names if n in known], plan.new_categories, sorted(used & mine), sorted(used - mine),
-        )  # fmt: skip
+            sum(m.row is not None for m in plan.images),
+            sum(m.new is not None for m in plan.images),
+            plan.count("added"),
+            self._count("changed", replaced=False),
+            self._count("changed", replaced=True),
+            self._kept,
+            self._same,
+            self._conflicts,
+            self._agreement.to_json(),
+            report,
+            self._rule,
+            [n for n in names if n in known],
+            plan.new_categories,
+            sorted(used & mine),
+            sorted(used - mine),
+        )
 
     def _count(self, verdict: str, *, replaced: bool) -> int:
         return sum(
@@ -277,5 +306,14 @@ class _Merge:
 
 def _new_image(row: ImageRow, root: Path) -> NewImage:
     return NewImage(
-        root, row.file_name, row.width, row.height, row.orientation, 1, row.sha256, row.size_bytes, row.mtime_ns, row.source_id
-    )  # fmt: skip
+        root,
+        row.file_name,
+        row.width,
+        row.height,
+        row.orientation,
+        1,
+        row.sha256,
+        row.size_bytes,
+        row.mtime_ns,
+        row.source_id,
+    )

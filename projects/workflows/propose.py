@@ -35,9 +35,21 @@ BATCH_SIZE = 24
 APART_AT_ONCE, APART_UNWATCHED = 24, 240
 """Photos in one question where categories are told apart: when somebody watches, and when nobody does."""
 RESTS_ON = frozenset(
-    ("instance", "keypoint", "mask", "nothing_here", "exhaustive", "decision", "image", "image_root", "category",
-     "keypoint_definition", "skeleton_edge", "side_pair")
-)  # fmt: skip
+    (
+        "instance",
+        "keypoint",
+        "mask",
+        "nothing_here",
+        "exhaustive",
+        "decision",
+        "image",
+        "image_root",
+        "category",
+        "keypoint_definition",
+        "skeleton_edge",
+        "side_pair",
+    )
+)
 """Tables that the question to the engine is made from: when a person changes one, it is asked anew."""
 
 
@@ -111,10 +123,17 @@ class ProposeSweep:
     """
 
     def __init__(
-        self, project: Project, engine: Engine, options: ProposeOptions | None = None, *,
-        progress: Progress | None = None, cancel: CancelToken | None = None, on_stored: OnStored | None = None,
-        pace: Pace | None = None, kept: KeptJob | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        project: Project,
+        engine: Engine,
+        options: ProposeOptions | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+        on_stored: OnStored | None = None,
+        pace: Pace | None = None,
+        kept: KeptJob | None = None,
+    ) -> None:
         """`kept`: a sweep that was cut off and goes on.
 
         Raises:

@@ -33,7 +33,9 @@ def sweep_outcome(project: Project, outcomes: Iterable[CategoryOutcome]) -> Swee
         sum(outcome.proposals for outcome in outcomes),
         tuple((rows[int(id_)].file_name if int(id_) in rows else id_, error) for id_, error in failed),
         sum(len(outcome.skipped) for outcome in outcomes),
-        tuple(sorted(((o.category, other, n) for o in outcomes for other, n in o.apart.items()), key=lambda row: -row[2])),
+        tuple(
+            sorted(((o.category, other, n) for o in outcomes for other, n in o.apart.items()), key=lambda row: -row[2])
+        ),
         sum(outcome.apart_pending for outcome in outcomes),
     )
 

@@ -147,7 +147,9 @@ def plan_category(
     names = category.schema.names
     unknown = [name for name in options.only_keypoints if name not in names]
     if unknown:
-        raise UserInputError(said("{0} has no keypoint {1}.", category.name, unknown[0]), said("It has: {0}.", ', '.join(names)))
+        raise UserInputError(
+            said("{0} has no keypoint {1}.", category.name, unknown[0]), said("It has: {0}.", ", ".join(names))
+        )
     limit = instance_limit(project.queries, category, options.instances)
     rounds = rounds_of(project, category, options, limit, without)
     targets = rounds[0].targets if rounds else ()
@@ -155,10 +157,19 @@ def plan_category(
     rival = rival_of(project.queries, category)
     rivals = (Rival(rival.name, rival_schema(category, rival), exemplars_of(project, rival)),) if rival else ()
     request = ProposeRequest(
-        options.job or uuid.uuid4().hex, category.name, category.schema, exemplars_of(project, category), targets, options.settings,
-        options.backbone, options.prompt, only_keypoints=only, collection=collection_of(project, category, options.targets_glob),
-        rivals=rivals, complete=complete_images(project, category),
-    )  # fmt: skip
+        options.job or uuid.uuid4().hex,
+        category.name,
+        category.schema,
+        exemplars_of(project, category),
+        targets,
+        options.settings,
+        options.backbone,
+        options.prompt,
+        only_keypoints=only,
+        collection=collection_of(project, category, options.targets_glob),
+        rivals=rivals,
+        complete=complete_images(project, category),
+    )
     if not request.exemplars:
         raise UserInputError(
             said("The labelled photos of {0} are not where they were.", category.name),
@@ -168,9 +179,15 @@ def plan_category(
 
 
 def keypoint_map(
-    project: Project, engine: Engine, image_id: int, category: str, keypoint: str, *, backbone: str = DEFAULT_BACKBONE,
+    project: Project,
+    engine: Engine,
+    image_id: int,
+    category: str,
+    keypoint: str,
+    *,
+    backbone: str = DEFAULT_BACKBONE,
     cancel: CancelToken | None = None,
-) -> SimilarityMap:  # fmt: skip
+) -> SimilarityMap:
     """What speaks for a keypoint all over a photo, from all labels of the category and with its stored settings.
 
     Raises:

@@ -18,9 +18,15 @@ from kinmark.projects.workflows.simulate_several import SeveralSimulation
 
 
 def simulate(
-    engine: Engine, dataset_file: Path, images_root: Path, options: SimulateOptions | None = None, *,
-    work_dir: Path | None = None, progress: Progress | None = None, cancel: CancelToken | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    engine: Engine,
+    dataset_file: Path,
+    images_root: Path,
+    options: SimulateOptions | None = None,
+    *,
+    work_dir: Path | None = None,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> dict[str, Any]:
     """Run the simulated annotator over a labelled COCO file.
 
     Returns:
@@ -43,8 +49,12 @@ def simulate(
             tallies.append(kind(engine, category, options, work_dir, progress, cancel).run(samples))
     if not tallies:
         raise UserInputError(
-            said("{0} has no category with more than {1} labelled instances whose photos are in {2}.",
-                 dataset_file, options.exemplars, images_root),
+            said(
+                "{0} has no category with more than {1} labelled instances whose photos are in {2}.",
+                dataset_file,
+                options.exemplars,
+                images_root,
+            ),
             "Use a smaller --exemplars, or check --images.",
         )
     return summary(tallies, options)
@@ -61,9 +71,14 @@ def summary(tallies: Sequence[Tally], options: SimulateOptions) -> dict[str, Any
     actions, manual = sum(t.actions for t in tallies), sum(t.manual_actions for t in tallies)
     hand = sum(t.hand_actions for t in tallies)
     return {
-        "actions": actions, "manual_actions": manual, "ratio": actions / manual if manual else None,
+        "actions": actions,
+        "manual_actions": manual,
+        "ratio": actions / manual if manual else None,
         "later_ratio": (actions - hand) / (manual - hand) if manual > hand else None,
-        "correct_keypoints": sum(t.correct_keypoints for t in tallies), "exemplars": options.exemplars,
-        "backbone": options.backbone, "tuned": options.tune, "right_within": RIGHT_WITHIN,
+        "correct_keypoints": sum(t.correct_keypoints for t in tallies),
+        "exemplars": options.exemplars,
+        "backbone": options.backbone,
+        "tuned": options.tune,
+        "right_within": RIGHT_WITHIN,
         "categories": [t.to_json() for t in tallies],
-    }  # fmt: skip
+    }

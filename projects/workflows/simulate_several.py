@@ -84,9 +84,7 @@ class SeveralSimulation(Simulation):
             taken = tuple(e.keypoints for e in accepted if e.image == photo)
             return Target(photo, taken=taken, limit=max(1, limit - len(taken)))
 
-        request = self.request(
-            accepted, tuple(map(target, batch)), tuple(map(target, left)), tuple(left), tally
-        )  # fmt: skip
+        request = self.request(accepted, tuple(map(target, batch)), tuple(map(target, left)), tuple(left), tally)
         answers: dict[str, list[InstanceProposal]] = {}
         for answer in self.engine.propose_keypoints(request, progress=self.progress, cancel=self.cancel):
             if isinstance(answer, TargetFailure):

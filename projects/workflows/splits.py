@@ -104,15 +104,23 @@ def assign_splits(
     changes = None if dry_run or not assigned else project.operations.set_split(dict(assigned))
     counts = Counter(assigned.values())
     return SplitResult(
-        assigned, {name: counts.get(name, 0) for name in shares}, len(groups), max(groups.values(), default=0),
-        tuple(unreadable), changes,
-    )  # fmt: skip
+        assigned,
+        {name: counts.get(name, 0) for name in shares},
+        len(groups),
+        max(groups.values(), default=0),
+        tuple(unreadable),
+        changes,
+    )
 
 
 def _join_groups(
-    project: Project, rows: list[ImageRow], joined: _Joined, by: Sequence[str], progress: Progress | None,
+    project: Project,
+    rows: list[ImageRow],
+    joined: _Joined,
+    by: Sequence[str],
+    progress: Progress | None,
     cancel: CancelToken | None,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     known = {row.id for row in rows}
     unreadable: list[str] = []
     if "folder" in by:

@@ -62,9 +62,11 @@ def look_alikes(
     nothing = {image for image, kind in project.queries.nothing_here() if kind in (None, category.id)}
     rows = project.queries.images_by_id(id_ for id_ in image_ids if id_ not in own | nothing)
     request = CategoriesRequest(
-        uuid.uuid4().hex, tuple(known.items()), tuple(row.image_input for row in rows.values()),
+        uuid.uuid4().hex,
+        tuple(known.items()),
+        tuple(row.image_input for row in rows.values()),
         spread_photos(project, unlabelled_photos(project)),
-    )  # fmt: skip
+    )
     looks_like = {}
     for answer in engine.tell_apart(request, cancel=cancel):
         if isinstance(answer, TargetFailure):

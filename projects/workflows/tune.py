@@ -89,9 +89,15 @@ class Tuning:
     """
 
     def __init__(
-        self, project: Project, engine: Engine, options: TuneOptions | None = None, *,
-        progress: Progress | None = None, cancel: CancelToken | None = None, on_stored: OnStored | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        project: Project,
+        engine: Engine,
+        options: TuneOptions | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+        on_stored: OnStored | None = None,
+    ) -> None:
         """Nothing is computed yet.
 
         Raises:
@@ -149,13 +155,21 @@ class Tuning:
         if result.kept and self.options.undecided:
             library.decide(result.prompt_id, False)
         card = asdict(library.find(result.prompt_id).card) if result.kept else None
-        self._result = TuneOutcome(result, self._categories[0].name if len(self._categories) == 1 else "", self._exemplars, card)
+        self._result = TuneOutcome(
+            result, self._categories[0].name if len(self._categories) == 1 else "", self._exemplars, card
+        )
         self._proposing = []
         if result.kept and self.options.propose_again:
             self._proposing = again(
-                self._project, self._engine, self._categories, self.options.backbone, result.prompt_id,
-                progress=self._progress, cancel=self._cancel, on_stored=self._on_stored,
-            )  # fmt: skip
+                self._project,
+                self._engine,
+                self._categories,
+                self.options.backbone,
+                result.prompt_id,
+                progress=self._progress,
+                cancel=self._cancel,
+                on_stored=self._on_stored,
+            )
         self._propose()
 
     def _propose(self) -> None:
@@ -174,18 +188,30 @@ def _request(project: Project, options: TuneOptions, categories: Sequence[Catego
         raise UserInputError(
             said(
                 "Tuning needs at least {0} accepted instances with keypoints; {1} has {2}.",
-                MIN_INSTANCES, name or "the project", len(exemplars),
+                MIN_INSTANCES,
+                name or "the project",
+                len(exemplars),
             ),
             "Label or accept some more, then tune again.",
         )
     settings = dict(options.settings)
     settings.setdefault("report_images", test_images(project))
     return TuneRequest(
-        request_id=uuid.uuid4().hex, category=name, schema=schema, exemplars=exemplars, kind=options.kind,
-        backbone=options.backbone, steps=options.steps, epochs=options.epochs, seed=options.seed,
-        out_dir=project.prompts_dir, work_dir=work_dir(project), keep_if_worse=options.keep_if_worse,
-        options=settings, collection=tuple(dict.fromkeys(i for c in categories for i in collection_of(project, c, ""))),
-    )  # fmt: skip
+        request_id=uuid.uuid4().hex,
+        category=name,
+        schema=schema,
+        exemplars=exemplars,
+        kind=options.kind,
+        backbone=options.backbone,
+        steps=options.steps,
+        epochs=options.epochs,
+        seed=options.seed,
+        out_dir=project.prompts_dir,
+        work_dir=work_dir(project),
+        keep_if_worse=options.keep_if_worse,
+        options=settings,
+        collection=tuple(dict.fromkeys(i for c in categories for i in collection_of(project, c, ""))),
+    )
 
 
 def tune(
@@ -239,18 +265,28 @@ def pending_images(project: Project, category: CategoryRow) -> tuple[int, ...]:
 
 
 def again(
-    project: Project, engine: Engine, categories: Sequence[CategoryRow], backbone: str, prompt_id: str, *,
-    progress: Progress | None = None, cancel: CancelToken | None = None, on_stored: OnStored | None = None,
-) -> list[ProposeSweep]:  # fmt: skip
+    project: Project,
+    engine: Engine,
+    categories: Sequence[CategoryRow],
+    backbone: str,
+    prompt_id: str,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+    on_stored: OnStored | None = None,
+) -> list[ProposeSweep]:
     """One sweep per category that replaces its pending proposals by ones made with a prompt."""
     sweeps = []
     for category in categories:
         pending = pending_images(project, category)
         if pending:
             options = ProposeOptions(
-                category=category.name, backbone=backbone, prompt=prompt_id, image_ids=pending,
+                category=category.name,
+                backbone=backbone,
+                prompt=prompt_id,
+                image_ids=pending,
                 step_name=said("Propose {name} with the tuned prompt", name=category.name),
-            )  # fmt: skip
+            )
             sweeps.append(ProposeSweep(project, engine, options, progress=progress, cancel=cancel, on_stored=on_stored))
     return sweeps
 
@@ -267,9 +303,15 @@ def keep_prompt(project: Project, prompt_id: str) -> None:
 
 
 def keep_and_propose_again(
-    project: Project, engine: Engine, prompt_id: str, *, category: str = "", backbone: str = DEFAULT_BACKBONE,
-    progress: Progress | None = None, cancel: CancelToken | None = None,
-) -> list[ProposeSweep]:  # fmt: skip
+    project: Project,
+    engine: Engine,
+    prompt_id: str,
+    *,
+    category: str = "",
+    backbone: str = DEFAULT_BACKBONE,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> list[ProposeSweep]:
     """`keep_prompt`, then sweeps over what is pending: of the category, or ("") of every category with labels."""
     keep_prompt(project, prompt_id)
     categories = _categories(project, TuneOptions(category=category, kind="class" if category else "single"))
@@ -283,7 +325,9 @@ def discard(project: Project, prompt_id: str) -> None:
 
 def _categories(project: Project, options: TuneOptions) -> tuple[CategoryRow, ...]:
     if options.kind not in KINDS:
-        raise UserInputError(said("'{0}' is no kind of prompt.", options.kind), said("Use one of: {0}.", ", ".join(KINDS)))
+        raise UserInputError(
+            said("'{0}' is no kind of prompt.", options.kind), said("Use one of: {0}.", ", ".join(KINDS))
+        )
     if options.category:
         return (project.queries.require_category(options.category),)
     counts = {c.id: len(project.queries.exemplar_instances(c.id)) for c in project.queries.categories()}
@@ -294,7 +338,9 @@ def _categories(project: Project, options: TuneOptions) -> tuple[CategoryRow, ..
         )
     if len(labelled) > 1 and options.kind != "single":
         names = ", ".join(c.name for c in labelled)
-        raise UserInputError(said("Which category is meant is not said; labelled are: {0}.", names), "Add --category NAME.")
+        raise UserInputError(
+            said("Which category is meant is not said; labelled are: {0}.", names), "Add --category NAME."
+        )
     return labelled
 
 

@@ -313,10 +313,21 @@ def test_no_window_interprets_a_name(named: Driver) -> None:
         looked += check_plain(window)
     window.show_page("label")
     openers = (
-        d.new_project, d.settings, d.models, d.keys, d.legend, d.about, d.shortcuts, lambda: d.schema(space),
-        lambda: d.export(space), lambda: d.import_labels(space), lambda: d.accept_queue(space), lambda: d.find(space),
-        lambda: d.tune(space), lambda: d.relink(space),
-    )  # fmt: skip
+        d.new_project,
+        d.settings,
+        d.models,
+        d.keys,
+        d.legend,
+        d.about,
+        d.shortcuts,
+        lambda: d.schema(space),
+        lambda: d.export(space),
+        lambda: d.import_labels(space),
+        lambda: d.accept_queue(space),
+        lambda: d.find(space),
+        lambda: d.tune(space),
+        lambda: d.relink(space),
+    )
     for opener in openers:
         opener()
         named.wait(0.05)
@@ -364,9 +375,9 @@ def test_questions_show_names_as_they_are(named: Driver) -> None:
 
 @pytest.mark.parametrize(
     "rubbish",
-    ["", "x" * 1_000_000, "\0\1\2\x1b[31m\u2028\u202e", "<b>a</b>\n\tb\r\nc", "{\"shapes\": [", "😀" * 5000],
+    ["", "x" * 1_000_000, "\0\1\2\x1b[31m\u2028\u202e", "<b>a</b>\n\tb\r\nc", '{"shapes": [', "😀" * 5000],
     ids=["nothing", "a megabyte", "control", "lines", "json", "emoji"],
-)  # fmt: skip
+)
 def test_rubbish_from_the_clipboard(driver: Driver, rubbish: str) -> None:
     QGuiApplication.clipboard().setText(rubbish)
     space = driver.space

@@ -24,16 +24,28 @@ def improve(driver: Driver, photos: slice, confidence: float = 0.99) -> None:
         waiting = [row for row in other.queries.images() if row.state == "pending"][photos]
         proposals = [
             InstanceProposal(
-                "r", str(row.id), category.name,
+                "r",
+                str(row.id),
+                category.name,
                 tuple(
-                    KeypointProposal(n, 20.0, 30.0, confidence, Visibility.VISIBLE, KeypointSignals(0.8, 0.2, 0.02, 1.0),
-                                     (Peak(20.0, 30.0, 0.8),))
+                    KeypointProposal(
+                        n,
+                        20.0,
+                        30.0,
+                        confidence,
+                        Visibility.VISIBLE,
+                        KeypointSignals(0.8, 0.2, 0.02, 1.0),
+                        (Peak(20.0, 30.0, 0.8),),
+                    )
                     for n in NAMES
                 ),
-                0.9, None, RunSpec("match", "better"), ("1",),
+                0.9,
+                None,
+                RunSpec("match", "better"),
+                ("1",),
             )
             for row in waiting
-        ]  # fmt: skip
+        ]
         with other.by_itself():
             other.operations.add_keypoint_proposals(proposals, category.id, job="better", name="Improve suggestions")
 
@@ -85,6 +97,8 @@ def test_masks_are_counted_too(proposed: Driver, sure: float) -> None:
     )
     session.write(lambda do: do.add_mask_proposals([found], category.id))
     dialog = open_dialog(proposed)
-    assert dialog.accept_button.text().replace("&", "") == ("Accept 9 keypoints and 1 mask" if sure > 0.9 else "Accept 9 keypoints")
+    assert dialog.accept_button.text().replace("&", "") == (
+        "Accept 9 keypoints and 1 mask" if sure > 0.9 else "Accept 9 keypoints"
+    )
     dialog.accept_button.click()
     assert session.project.undo_name == ("Accept 10 keypoints and masks" if sure > 0.9 else "Accept 9 keypoints")

@@ -35,9 +35,15 @@ def instance(
 ) -> InstanceContent:
     count = len(points)
     return InstanceContent(
-        key, key, tuple(f"k{i}" for i in range(count)), np.array(points, dtype=float).reshape(-1, 2),
-        tuple(states or [S.HUMAN] * count), np.full(count, 2), np.full(count, np.nan), **more,  # type: ignore[arg-type]
-    )  # fmt: skip
+        key,
+        key,
+        tuple(f"k{i}" for i in range(count)),
+        np.array(points, dtype=float).reshape(-1, 2),
+        tuple(states or [S.HUMAN] * count),
+        np.full(count, 2),
+        np.full(count, np.nan),
+        **more,  # type: ignore[arg-type]
+    )
 
 
 def content(*instances: InstanceContent, selected: str | None = None, focused: int | None = None) -> CanvasContent:

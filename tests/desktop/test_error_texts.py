@@ -64,7 +64,9 @@ def test_every_sentence_is_translated_with_its_values_whatever_they_are(script: 
 def test_reasons_inside_a_sentence_are_translated_too(german: None) -> None:
     reason = said("{0} photos lie in {1}.", 3, "x")
     whole = said("A file could not be written: {0}.", "the disk is full")
-    assert in_language(whole).startswith("Eine Datei konnte nicht geschrieben werden: ") and "disk" not in in_language(whole)
+    assert in_language(whole).startswith("Eine Datei konnte nicht geschrieben werden: ") and "disk" not in in_language(
+        whole
+    )
     assert in_language(said("{0}: {1}", "p.jpg", whole)).startswith("p.jpg: Eine Datei")
     assert in_language(reason) == reason, "nobody has translated it"
     assert copy.deepcopy(whole).template == whole.template

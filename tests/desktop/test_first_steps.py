@@ -99,8 +99,10 @@ def test_nothing_moves_under_the_hand(driver: Driver) -> None:
     driver.wait(0.1)
     assert window.message_bar.isVisible() and window.job_bar.cancel.isVisible()
     assert before == (
-        driver.at(100, 100), driver.canvas.mapTo(window, driver.canvas.rect().topLeft()), driver.canvas.size()
-    )  # fmt: skip
+        driver.at(100, 100),
+        driver.canvas.mapTo(window, driver.canvas.rect().topLeft()),
+        driver.canvas.size(),
+    )
     inside = window.message_bar.parentWidget().rect()
     assert inside.contains(window.message_bar.geometry())
     window.resize(900, 600)

@@ -58,10 +58,10 @@ def test_keypoints_and_masks_are_drawn_on_the_tiles(proposed: Driver, grid: Any)
     mask = np.zeros((row.height, row.width), dtype=bool)
     mask[20:150, 30:200] = True
     before = pixels(proposed, grid, 3)
-    space.session.write(
-        lambda do: do.add_instance(ids[3], space.labelling.category.id, mask=MaskRLE.encode(mask))
+    space.session.write(lambda do: do.add_instance(ids[3], space.labelling.category.id, mask=MaskRLE.encode(mask)))
+    proposed.until(
+        lambda: bool(grid.overlays.get(ids[3], row.size_wh) and grid.overlays.get(ids[3], row.size_wh).masks)
     )
-    proposed.until(lambda: bool(grid.overlays.get(ids[3], row.size_wh) and grid.overlays.get(ids[3], row.size_wh).masks))
     proposed.wait(0.1)
     assert np.abs(pixels(proposed, grid, 3) - before).max(axis=-1).mean() > 5
 

@@ -118,5 +118,7 @@ def test_the_words_of_the_switch_are_whole_in_a_narrow_window(driver: Driver) ->
         driver.space.labelling.set_tool("polygon")
         bar.show_tool("polygon", 10.0)
         driver.wait(0.1)
-        least = bar.take_away.fontMetrics().horizontalAdvance(words) + 15 + 8  # the box of the style sheet, and room around it
+        least = (
+            bar.take_away.fontMetrics().horizontalAdvance(words) + 15 + 8
+        )  # the box of the style sheet, and room around it
         assert bar.take_away.minimumWidth() >= least and bar.take_away.width() >= least, words

@@ -149,9 +149,15 @@ def test_nodes_are_dragged_kept_and_dropped_as_template(started: tuple[Driver, A
 
 @pytest.mark.parametrize(
     "names",
-    [("leftear", "rightear"), ("leftear", "right_ear"), ("L_ear", "R_ear"), ("ear.l", "ear.r"), ("Ear.L", "ear r"),
-     ("ear_left", "right_ear")],
-)  # fmt: skip
+    [
+        ("leftear", "rightear"),
+        ("leftear", "right_ear"),
+        ("L_ear", "R_ear"),
+        ("ear.l", "ear.r"),
+        ("Ear.L", "ear r"),
+        ("ear_left", "right_ear"),
+    ],
+)
 def test_pairs_are_found_and_shown(started: tuple[Driver, Any], names: tuple[str, str]) -> None:
     from kinmark.desktop.widgets.twin_delegate import TWIN
 

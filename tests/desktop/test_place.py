@@ -15,8 +15,15 @@ from tests.support.window import Driver
 def test_place_survives_and_rubbish_does_not_hurt() -> None:
     place = Place("pending", "tag: x", "conf:<0.5", True, 2.5, (0.25, 0.75))
     assert place_from_setting(place.to_setting()) == place
-    for rubbish in (None, 3, [], {"zoom": "x", "centre": [1]}, {"zoom": float("nan"), "grid": 1, "filter": 7},
-                    {"zoom": -1, "centre": ["a", 1], "search": "x" * 400}, {"zoom": True, "centre": [9e9, 0]}):  # fmt: skip
+    for rubbish in (
+        None,
+        3,
+        [],
+        {"zoom": "x", "centre": [1]},
+        {"zoom": float("nan"), "grid": 1, "filter": 7},
+        {"zoom": -1, "centre": ["a", 1], "search": "x" * 400},
+        {"zoom": True, "centre": [9e9, 0]},
+    ):
         assert place_from_setting(rubbish) == Place()
 
 
@@ -126,7 +133,11 @@ def test_panels_have_their_sizes_back(proposed: Driver, how: str) -> None:
     settle(proposed)
     after = sizes(proposed)
     for name, (w, h) in before.items():
-        assert after[name][0] == pytest.approx(w, abs=6) and after[name][1] == pytest.approx(h, abs=40), (name, before, after)
+        assert after[name][0] == pytest.approx(w, abs=6) and after[name][1] == pytest.approx(h, abs=40), (
+            name,
+            before,
+            after,
+        )
     assert after["instances"][0] >= 240
 
 

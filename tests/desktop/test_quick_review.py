@@ -90,8 +90,15 @@ def test_the_menu_of_a_keypoint_an_instance_and_the_photo(proposed: Driver) -> N
     proposed.click(ear.x, ear.y, Qt.MouseButton.RightButton)
     menu = open_menu(proposed)
     assert space.labelling.focused == 1
-    assert {"review.accept", "review.reject", "hidden", "point.absent", "review.accept_instance", "point.mirror",
-            "go.source"} <= set(menu)  # fmt: skip
+    assert {
+        "review.accept",
+        "review.reject",
+        "hidden",
+        "point.absent",
+        "review.accept_instance",
+        "point.mirror",
+        "go.source",
+    } <= set(menu)
     menu["hidden"].trigger()
     menu["menu"].close()
     [instance] = space.session.queries.instances(image_id=space.labelling.image.id)

@@ -208,9 +208,15 @@ def test_the_status_line_says_how_many_of_an_instance_should_be_right(proposed: 
 
 @pytest.mark.parametrize(
     ("value", "pattern", "text"),
-    [(-0.001, "{:.2f}", "0.00"), (-0.02, "{:.2f}", "-0.02"), (1.02, "{:.0%}", "> 100%"), (0.04, "{:.0%}", "4%"),
-     (-0.0, "{:.2f}", "0.00"), (1.0, "{:.0%}", "100%")],
-)  # fmt: skip
+    [
+        (-0.001, "{:.2f}", "0.00"),
+        (-0.02, "{:.2f}", "-0.02"),
+        (1.02, "{:.0%}", "> 100%"),
+        (0.04, "{:.0%}", "4%"),
+        (-0.0, "{:.2f}", "0.00"),
+        (1.0, "{:.0%}", "100%"),
+    ],
+)
 def test_figures_are_written_as_people_do(value: float, pattern: str, text: str) -> None:
     assert shown_number(value, pattern) == text
 
@@ -239,9 +245,7 @@ def test_each_keypoint_is_counted(proposed: Driver) -> None:
     assert table.height() >= 5 * table.rowHeight(0), "the page scrolls, not the table"
 
 
-def test_tuning_says_how_long_it_will_take(
-    make_driver: Callable[..., Driver], tmp_path: Path, photos: Path
-) -> None:
+def test_tuning_says_how_long_it_will_take(make_driver: Callable[..., Driver], tmp_path: Path, photos: Path) -> None:
     driver = make_driver()
     assert driver.window.open_project(make_project(tmp_path / "p.kinmark", photos, labelled=3))
     space = driver.space

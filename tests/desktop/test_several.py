@@ -199,12 +199,18 @@ def test_a_split_without_marks_takes_the_farther_group(herd: Driver) -> None:
 
     head, body, tail = category.definition_ids
     a, b = animals(1)[0], animals(1)[1]
-    points = [NewKeypoint(head, *map(float, a[0])), NewKeypoint(body, *map(float, a[1])), NewKeypoint(tail, *map(float, b[2]))]
+    points = [
+        NewKeypoint(head, *map(float, a[0])),
+        NewKeypoint(body, *map(float, a[1])),
+        NewKeypoint(tail, *map(float, b[2])),
+    ]
     [mixed] = driver.space.session.write(lambda do: do.add_instance(row.id, category.id, points)).ids
     driver.space.go_to(row.id)
     driver.space.labelling.select(f"i{mixed}")
     driver.key(Qt.Key.Key_J, SHIFT)
-    rows = {i.id: {k.definition_id for k in i.keypoints} for i in driver.space.session.queries.instances(image_id=row.id)}
+    rows = {
+        i.id: {k.definition_id for k in i.keypoints} for i in driver.space.session.queries.instances(image_id=row.id)
+    }
     assert rows.pop(mixed) == {head, body} and list(rows.values()) == [{tail}]
 
 
@@ -276,7 +282,10 @@ def test_an_animal_that_is_labelled_twice_is_merged_or_called_fine(herd: Driver)
     row, [category] = queries.images()[0], queries.categories()
 
     def add(n: int, shift: float) -> int:
-        points = [NewKeypoint(d, float(x) + shift, float(y)) for d, (x, y) in zip(category.definition_ids, animals(0)[n], strict=True)]
+        points = [
+            NewKeypoint(d, float(x) + shift, float(y))
+            for d, (x, y) in zip(category.definition_ids, animals(0)[n], strict=True)
+        ]
         return int(space.session.write(lambda do: do.add_instance(row.id, category.id, points)).ids[0])
 
     far, double = add(1, 0.0), add(0, 2.0)

@@ -32,7 +32,9 @@ def test_drop_template_has_the_layout_of_the_preset(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize("corner", [(0.0, 0.0), (1.0, 0.1), (0.5, 1.0)])
-def test_a_template_dropped_at_the_edge_moves_inside_and_keeps_its_form(driver: Driver, corner: tuple[float, float]) -> None:
+def test_a_template_dropped_at_the_edge_moves_inside_and_keeps_its_form(
+    driver: Driver, corner: tuple[float, float]
+) -> None:
     space = driver.space
     template = next(t for t in TEMPLATES if t.id == "animal17")
     space.session.write(lambda do: do.add_category("animal", template.schema))

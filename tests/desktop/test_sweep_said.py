@@ -28,7 +28,11 @@ class Said:
     [
         (SweepOutcome(3, (), 0), "info", ("3", "proposed", "N goes to")),
         (SweepOutcome(0, (), 0), "info", ("Nothing new",)),
-        (SweepOutcome(3, (("a.jpg", "It is damaged."),), 0, (("dog", "car", 2),)), "warning", ("a.jpg", "damaged", "car")),
+        (
+            SweepOutcome(3, (("a.jpg", "It is damaged."),), 0, (("dog", "car", 2),)),
+            "warning",
+            ("a.jpg", "damaged", "car"),
+        ),
         (SweepOutcome(0, (), 0, (("dog", "car", 17),), 4), "info", ("17", "car", "dog", "4", "Ctrl+Alt+P")),
     ],
 )
@@ -48,7 +52,10 @@ def test_many_pairs_are_not_all_named() -> None:
 def test_the_outcomes_of_all_categories_come_together(tmp_path) -> None:
     from kinmark.projects.project import Project
 
-    outcomes = (CategoryOutcome("dog", apart={"car": 2, "bird": 5}, apart_pending=1), CategoryOutcome("car", apart={"dog": 3}))
+    outcomes = (
+        CategoryOutcome("dog", apart={"car": 2, "bird": 5}, apart_pending=1),
+        CategoryOutcome("car", apart={"dog": 3}),
+    )
     with Project.create(tmp_path / "t.kinmark") as project:
         found = sweep_outcome(project, outcomes)
     assert found.apart == (("dog", "bird", 5), ("car", "dog", 3), ("dog", "car", 2)) and found.apart_pending == 1

@@ -92,7 +92,13 @@ def test_steps_of_the_undo_list_are_translated(qapp: QApplication) -> None:
 def _step_names() -> dict[str, str]:
     """{what the store and the workflows call their undo steps: where}, from their source."""
     found: dict[str, str] = {}
-    places = (ROOT / "projects", ROOT / "desktop" / "session", ROOT / "desktop" / "services", ROOT / "desktop" / "window", ROOT / "kinmark")
+    places = (
+        ROOT / "projects",
+        ROOT / "desktop" / "session",
+        ROOT / "desktop" / "services",
+        ROOT / "desktop" / "window",
+        ROOT / "kinmark",
+    )
     for path in (path for place in places for path in place.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             texts: list[ast.expr] = []
@@ -104,7 +110,9 @@ def _step_names() -> dict[str, str]:
                 texts = [k.value for k in node.keywords if k.arg == "step_name"]
             function = node.func if isinstance(node, ast.Call) else None
             called = function.attr if isinstance(function, ast.Attribute) else ""
-            if called == "operation" or (called == "group" and function is not None and "project" in ast.unparse(function)):
+            if called == "operation" or (
+                called == "group" and function is not None and "project" in ast.unparse(function)
+            ):
                 texts += node.args[:1] if isinstance(node, ast.Call) else []
             for part in (p for text in texts for p in ast.walk(text)):
                 if isinstance(part, ast.JoinedStr):

@@ -194,11 +194,20 @@ def test_changing_a_shortcut_works_and_a_clash_is_marked(driver: Driver) -> None
 def test_every_dialog_opens_and_closes(proposed: Driver) -> None:
     d, space = proposed.window.commands.dialogs, proposed.space
     openers = {
-        "new": d.new_project, "settings": d.settings, "models": d.models, "keys": d.keys, "legend": d.legend, "about": d.about,
-        "schema": lambda: d.schema(space), "export": lambda: d.export(space), "import": lambda: d.import_labels(space),
-        "bulk": lambda: d.accept_queue(space), "find": lambda: d.find(space), "tune": lambda: d.tune(space),
+        "new": d.new_project,
+        "settings": d.settings,
+        "models": d.models,
+        "keys": d.keys,
+        "legend": d.legend,
+        "about": d.about,
+        "schema": lambda: d.schema(space),
+        "export": lambda: d.export(space),
+        "import": lambda: d.import_labels(space),
+        "bulk": lambda: d.accept_queue(space),
+        "find": lambda: d.find(space),
+        "tune": lambda: d.tune(space),
         "relink": lambda: d.relink(space),
-    }  # fmt: skip
+    }
     for name, opener in openers.items():
         opener()
         dialog = d.dialog(name)

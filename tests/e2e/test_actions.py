@@ -71,9 +71,16 @@ def ready(make_driver: Callable[..., Driver], tmp_path: Path) -> Driver:
                 x, y = points[k] + (0.12 * side * np.array([np.cos(angle), np.sin(angle)]) if is_wrong else 0)
                 confidence = rng.uniform(0.3, 0.7) if is_wrong else rng.uniform(0.55, 0.95)
                 found.append(
-                    KeypointProposal(name, float(x), float(y), float(confidence), Visibility.VISIBLE,
-                                     KeypointSignals(0.8, 0.2, 0.02, 1.0), (Peak(float(x), float(y), 0.8),))
-                )  # fmt: skip
+                    KeypointProposal(
+                        name,
+                        float(x),
+                        float(y),
+                        float(confidence),
+                        Visibility.VISIBLE,
+                        KeypointSignals(0.8, 0.2, 0.02, 1.0),
+                        (Peak(float(x), float(y), 0.8),),
+                    )
+                )
             proposals.append(
                 InstanceProposal("r", str(row.id), "figure", tuple(found), 0.8, None, RunSpec("match", "toy"), ("1",))
             )

@@ -32,7 +32,9 @@ def folder(tmp_path: Path) -> Path:
         image["file_name"] = name
     ids = {image["id"] for image in images}
     annotations = [a for a in data["annotations"] if a["image_id"] in ids]
-    (made / "labels.json").write_text(json.dumps({**data, "images": images, "annotations": annotations}), encoding="utf-8")
+    (made / "labels.json").write_text(
+        json.dumps({**data, "images": images, "annotations": annotations}), encoding="utf-8"
+    )
     return made
 
 
@@ -41,9 +43,13 @@ def test_the_demo_on_an_own_folder(folder: Path, tmp_path: Path, capsys: pytest.
     assert run(["demo", "--photos", str(folder), "--out", str(tmp_path / "out"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert sorted(folder.rglob("*")) == before, "nothing is written beside a person's photos"
-    assert set(found["categories"]) == {"dog", "car"} and found["notes"] == ["bird is left out: no photos with keypoints"]
+    assert set(found["categories"]) == {"dog", "car"} and found["notes"] == [
+        "bird is left out: no photos with keypoints"
+    ]
     for own in found["categories"].values():
-        assert (own["photos_there"], own["asked_there"], own["asked_elsewhere"]) == (2, 2, 0), "no skeleton on the other kind"
+        assert (own["photos_there"], own["asked_there"], own["asked_elsewhere"]) == (2, 2, 0), (
+            "no skeleton on the other kind"
+        )
         assert own["proposals"] == 2 and sum(own["apart"].values()) == 3
         assert own["pck_0.1"] > 0.4 and own["accepted_precision"] in (None, pytest.approx(1, abs=0.35))
     assert found["identity"]["searched"] == 5

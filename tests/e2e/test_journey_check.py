@@ -25,9 +25,17 @@ def write_coco(path: Path, photos: Path, *, wrong: int) -> None:
         flat = [v for x, y in points.tolist() for v in (x, y, 2)]
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         annotations.append(
-            {"id": index + 1, "image_id": index + 1, "category_id": 1, "keypoints": flat, "num_keypoints": 5,
-             "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
-        )  # fmt: skip
+            {
+                "id": index + 1,
+                "image_id": index + 1,
+                "category_id": 1,
+                "keypoints": flat,
+                "num_keypoints": 5,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": (x1 - x0) * (y1 - y0),
+                "iscrowd": 0,
+            }
+        )
     category = {"id": 1, "name": "figure", "keypoints": list(NAMES), "skeleton": [[1, 2], [1, 3], [1, 4], [1, 5]]}
     path.write_text(
         json.dumps({"images": images, "annotations": annotations, "categories": [category]}), encoding="utf-8"

@@ -327,9 +327,7 @@ def test_check_a_labelled_set_and_mend_what_comes_first(
     x0, y0, width, height = planted["bbox"]
     right = tuple(planted["keypoints"][place : place + 2])
     # To the far end of the box, as happens when two clicks are exchanged.
-    planted["keypoints"][place : place + 2] = [
-        x0 + width - 4 if right[0] < x0 + width / 2 else x0 + 4, y0 + height - 4
-    ]  # fmt: skip
+    planted["keypoints"][place : place + 2] = [x0 + width - 4 if right[0] < x0 + width / 2 else x0 + 4, y0 + height - 4]
     labels.write_text(json.dumps({"images": images, "annotations": kept, "categories": [dog]}), encoding="utf-8")
     assert driver.import_labels(labels, tmp_path / "photos") == len(truth)
 

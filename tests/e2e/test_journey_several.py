@@ -55,7 +55,9 @@ def propose(driver: Driver, seconds: float) -> None:
 def is_right(driver: Driver, truth: list[np.ndarray]) -> bool:
     """Whether the framed instance is one of the animals that were drawn."""
     selected = driver.space.labelling.selected
-    placed = {i: (p.x, p.y) for i in range(len(selected.definition_ids)) if (p := selected.proposal(i)) and p.x is not None}
+    placed = {
+        i: (p.x, p.y) for i in range(len(selected.definition_ids)) if (p := selected.proposal(i)) and p.x is not None
+    }
     points = np.array(list(placed.values()))
     for animal in truth:
         side = float(np.ptp(animal, axis=0).max())
@@ -83,7 +85,9 @@ def review_all(driver: Driver, truth: dict[str, list[np.ndarray]]) -> list[str]:
     return seen
 
 
-def test_three_of_a_kind_exactly(make_driver: Callable[..., Driver], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_of_a_kind_exactly(
+    make_driver: Callable[..., Driver], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from kinmark.desktop.program import Program
 
     monkeypatch.setattr(Program, "_make_engine", lambda self: herd.HerdEngine())

@@ -31,9 +31,12 @@ def test_it_holds_every_tracked_file_of_the_packages_and_nothing_else(check_whee
     assert check_wheel.problems_of(wheel) == []
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
-        "kinmark/resources/models/embedded/unet/diffusion_pytorch_model.safetensors", "kinmark/resources/translations/kinmark_de.qm",
-        "kinmark/resources/samples/annotations.json", "kinmark/resources/icons/kinmark.svg", "kinmark/projects/store/migrations/env.py",
-    ):  # fmt: skip
+        "kinmark/resources/models/embedded/unet/diffusion_pytorch_model.safetensors",
+        "kinmark/resources/translations/kinmark_de.qm",
+        "kinmark/resources/samples/annotations.json",
+        "kinmark/resources/icons/kinmark.svg",
+        "kinmark/projects/store/migrations/env.py",
+    ):
         assert needed in names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"kinmark"}
 
@@ -46,5 +49,6 @@ def test_a_missing_and_a_stray_file_are_named(check_wheel: ModuleType, wheel: Pa
                 part.writestr(name, whole.read(name))
         part.writestr("tests/conftest.py", "")
     assert check_wheel.problems_of(broken) == [
-        "missing: kinmark/resources/icons/kinmark.svg", "does not belong there: tests/conftest.py",
-    ]  # fmt: skip
+        "missing: kinmark/resources/icons/kinmark.svg",
+        "does not belong there: tests/conftest.py",
+    ]

@@ -34,7 +34,10 @@ def test_heic_is_read_as_it_is_shown(name: str, size: tuple[int, int], corners: 
     photo = load_image(PHOTOS / name)
     assert photo.rgb.shape == (size[1], size[0], 3)
     assert _corners(photo.rgb)[:2] == corners[:2]
-    assert load_image(PHOTOS / name, max_side=32).rgb.shape[:2] == (32 * size[1] // max(size), 32 * size[0] // max(size))
+    assert load_image(PHOTOS / name, max_side=32).rgb.shape[:2] == (
+        32 * size[1] // max(size),
+        32 * size[0] // max(size),
+    )
 
 
 @needs_heic
@@ -68,6 +71,10 @@ def test_avif_is_read(tmp_path: Path) -> None:
     exif[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "a.avif", quality=90)
     Image.fromarray(pixels).save(tmp_path / "b.avif", quality=90, exif=exif)
-    assert is_image_path(tmp_path / "a.avif") and _corners(load_image(tmp_path / "a.avif").rgb) == ["red", "green", "blue"]
+    assert is_image_path(tmp_path / "a.avif") and _corners(load_image(tmp_path / "a.avif").rgb) == [
+        "red",
+        "green",
+        "blue",
+    ]
     turned = load_image(tmp_path / "b.avif")
     assert turned.rgb.shape == (64, 48, 3) and _corners(turned.rgb)[:2] == ["blue", "red"]

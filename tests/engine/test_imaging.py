@@ -25,9 +25,15 @@ def test_all_orientations_come_out_upright(tmp_path, orientation, suffix):
     upright = Image.new("RGB", (96, 48), (0, 0, 0))
     upright.paste((255, 255, 255), (0, 0, 24, 12))
     turns = {
-        1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
-    }  # fmt: skip
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
     turn = turns[orientation]
     stored = upright if turn is None else upright.transpose(turn)
     exif = Image.Exif()

@@ -41,7 +41,9 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_checkout_says_its_head_however_git_stores_it(program: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_checkout_says_its_head_however_git_stores_it(
+    program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     assert installation.commit_text() == ""
     git(program, "init", "-q")
     assert installation.commit_text() == ""

@@ -172,12 +172,18 @@ def main(argv: list[str] | None = None) -> int:
     half = len(memory) // 2
     slope = float(np.polyfit(np.arange(half), memory[-half:], 1)[0])
     result = {
-        "images": options.images, "sessions": len(memory), "seconds": round(time.monotonic() - start, 1),
-        "pending": pending, "own_labels_kept": len(truth), "integrity_problems": problems,
-        "rss_mb_first": round(memory[0], 1), "rss_mb_last": round(memory[-1], 1),
+        "images": options.images,
+        "sessions": len(memory),
+        "seconds": round(time.monotonic() - start, 1),
+        "pending": pending,
+        "own_labels_kept": len(truth),
+        "integrity_problems": problems,
+        "rss_mb_first": round(memory[0], 1),
+        "rss_mb_last": round(memory[-1], 1),
         "rss_slope_mb_per_session_second_half": round(slope, 4),
-        "handles_first": opened[0], "handles_last": opened[-1],
-    }  # fmt: skip
+        "handles_first": opened[0],
+        "handles_last": opened[-1],
+    }
     print(json.dumps(result, indent=1))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

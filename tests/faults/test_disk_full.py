@@ -65,9 +65,13 @@ def test_no_room_for_a_write_loses_nothing(tmp_path: Path, repository: Path, roo
     make_project(folder).close()
     limit = room_kb * 1024
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(folder), str(limit)], cwd=repository, capture_output=True, text=True,
-        check=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", _CHILD, str(folder), str(limit)],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     acknowledged, counted, messages = json.loads(done.stdout)
     assert messages and str(folder) in messages[0], "the person is told"
     assert counted == 6 + 20 * acknowledged

@@ -18,8 +18,12 @@ def test_nothing_acknowledged_is_lost(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "rounds.json"
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.kill_rounds", "--rounds", "12", "--seed", "7", "--json", str(out)],
-        cwd=repository, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(out.read_text())
     assert result["rounds"] == 12 and result["failures"] == []
@@ -44,8 +48,12 @@ def test_the_rounds_would_notice_a_lost_operation(tmp_path: Path) -> None:
 def test_cache_small_maps_and_index_recover_from_a_kill(repository: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.derived_rounds", "--rounds", "6", "--seed", "5"],
-        cwd=repository, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     assert result["rounds"] == 6 and result["acknowledged"] >= 6

@@ -29,11 +29,19 @@ def coco(file: Path, name: str) -> Path:
     data = {
         "images": [{"id": 1, "file_name": name, "width": 40, "height": 30}],
         "annotations": [
-            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 15], "area": 300, "iscrowd": 0,
-             "keypoints": [10.5, 10.5, 2, 20.5, 15.5, 2], "num_keypoints": 2}
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [5, 5, 20, 15],
+                "area": 300,
+                "iscrowd": 0,
+                "keypoints": [10.5, 10.5, 2, 20.5, 15.5, 2],
+                "num_keypoints": 2,
+            }
         ],
         "categories": [{"id": 1, "name": "otter", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]}],
-    }  # fmt: skip
+    }
     file.write_text(json.dumps(data), encoding="utf-8")
     return file
 

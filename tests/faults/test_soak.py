@@ -15,8 +15,12 @@ def test_a_sweep_paused_cancelled_and_reopened_leaks_nothing(repository: Path, t
     out = tmp_path / "soak.json"
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.soak", "--images", "120", "--sessions", "8", "--json", str(out)],
-        cwd=repository, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert out.exists(), done.stdout + done.stderr
     result = json.loads(out.read_text())
     assert result["integrity_problems"] == [] and result["own_labels_kept"] >= 8

@@ -191,22 +191,50 @@ def _make_results(folder: Path) -> None:
     (folder / "data").mkdir(parents=True)
     data = {
         "images": [{"id": 5, "file_name": "a/x.png", "width": 20, "height": 10}],
-        "categories": [{"id": 2, "name": "cat", "supercategory": "animal", "keypoints": ["l_ear", "r_ear"], "skeleton": [[1, 2]]}],
-        "annotations": [
-            {"id": 1, "image_id": 5, "category_id": 2, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0, "num_keypoints": 2,
-             "keypoints": [2, 2, 2, 4, 2, 1], "segmentation": [[1, 1, 6, 1, 6, 6, 1, 6], [8, 1, 9, 1, 9, 6]]},
-            {"id": 2, "image_id": 5, "category_id": 2, "bbox": [0, 0, 20, 10], "iscrowd": 1,
-             "segmentation": {"size": [10, 20], "counts": [50, 100, 50]}},
-            {"id": 3, "image_id": 5, "category_id": 2, "segmentation": MaskRLE.encode(np.eye(10, 20, dtype=bool)).to_coco()},
+        "categories": [
+            {"id": 2, "name": "cat", "supercategory": "animal", "keypoints": ["l_ear", "r_ear"], "skeleton": [[1, 2]]}
         ],
-    }  # fmt: skip
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 5,
+                "category_id": 2,
+                "bbox": [1, 1, 5, 5],
+                "area": 25,
+                "iscrowd": 0,
+                "num_keypoints": 2,
+                "keypoints": [2, 2, 2, 4, 2, 1],
+                "segmentation": [[1, 1, 6, 1, 6, 6, 1, 6], [8, 1, 9, 1, 9, 6]],
+            },
+            {
+                "id": 2,
+                "image_id": 5,
+                "category_id": 2,
+                "bbox": [0, 0, 20, 10],
+                "iscrowd": 1,
+                "segmentation": {"size": [10, 20], "counts": [50, 100, 50]},
+            },
+            {
+                "id": 3,
+                "image_id": 5,
+                "category_id": 2,
+                "segmentation": MaskRLE.encode(np.eye(10, 20, dtype=bool)).to_coco(),
+            },
+        ],
+    }
     (folder / "data" / "annotations.json").write_text(json.dumps(data))
 
 
 def _make_wholebody(folder: Path) -> None:
     from kinmark.projects.formats.wholebody import PARTS
 
-    person: dict[str, object] = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [3, 4, 2] * 17}
+    person: dict[str, object] = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [1, 1, 9, 9],
+        "keypoints": [3, 4, 2] * 17,
+    }
     for part, names in PARTS.items():
         person |= {f"{part}_kpts": [2.5, 3.5, 1.0] * len(names), f"{part}_valid": True, f"{part}_box": [1, 1, 2, 2]}
     data = {

@@ -23,13 +23,19 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_features_follow_the_card_and_say_how_they_were_made(model: kinmark.Model, photo: Path, tmp_path: Path) -> None:
     found = model.features(photo, diffusion_only=True)
-    assert found.array.dtype == np.float32 and found.array.shape[1:] == found.cells_wh[::-1] and found.photo_wh == (120, 90)
+    assert (
+        found.array.dtype == np.float32
+        and found.array.shape[1:] == found.cells_wh[::-1]
+        and found.photo_wh == (120, 90)
+    )
     spec = json.loads(found.made_by)
     assert spec["prompt"] == "empty" and spec["method"] == "features" and spec["revision"]
     assert np.array_equal(model.features(photo, diffusion_only=True).array, found.array)
     Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(tmp_path / "black.png")
     assert not np.allclose(model.features(tmp_path / "black.png", diffusion_only=True).array, found.array, atol=0.1)
-    assert not np.allclose(model.features(photo, prompt="text:a photo of a cat", diffusion_only=True).array, found.array)
+    assert not np.allclose(
+        model.features(photo, prompt="text:a photo of a cat", diffusion_only=True).array, found.array
+    )
 
 
 def test_reading_at_a_cell_gives_that_cells_vector(model: kinmark.Model, photo: Path) -> None:

@@ -28,10 +28,11 @@ def project(tmp_path: Path, model: kinmark.Model):
 
 def label_first(project: kinmark.Project) -> kinmark.Instance:
     return project.label(
-        project.photos()[0].name, "figure",
+        project.photos()[0].name,
+        "figure",
         {"nose": (30, 20), "l_ear": kinmark.Keypoint(22.5, 30, "hidden"), "r_ear": (40, 30), "tail": None},
         box=(10, 10, 60, 60),
-    )  # fmt: skip
+    )
 
 
 def test_importing_it_loads_no_torch_and_no_qt(repository: Path) -> None:
@@ -54,7 +55,11 @@ def test_what_was_labelled_is_read_again_after_closing(project: kinmark.Project)
         kept = again.mask(second)
         assert kept is not None and np.array_equal(kept, mask) and again.mask(first) is None
         (category,) = again.categories()
-        assert (category.keypoints, category.skeleton, category.pairs) == (NAMES, (("nose", "tail"),), (("l_ear", "r_ear"),))
+        assert (category.keypoints, category.skeleton, category.pairs) == (
+            NAMES,
+            (("nose", "tail"),),
+            (("l_ear", "r_ear"),),
+        )
         states = [p.state for p in again.photos()]
         assert states[0] == "done" and states[1] != "unseen" and set(states[2:]) == {"unseen"}
 
@@ -79,7 +84,9 @@ def test_propose_accept_reject_undo(project: kinmark.Project) -> None:
     (made,) = project.instances(photo=proposed[0].photo)
     assert str(made.keypoints) == str({name: proposed[0].keypoints[name] for name in made.keypoints})
     project.undo()
-    assert not list(project.instances(photo=proposed[0].photo)) and proposed[0].photo in {p.photo for p in project.proposals()}
+    assert not list(project.instances(photo=proposed[0].photo)) and proposed[0].photo in {
+        p.photo for p in project.proposals()
+    }
 
 
 def test_proposals_for_some_photos_only(project: kinmark.Project) -> None:
@@ -100,7 +107,9 @@ def test_find_ranks_the_other_photos(project: kinmark.Project) -> None:
     assert {p.kind for p in project.proposals()} <= {"mask"}
 
 
-def test_export_and_import_bring_the_same_labels(project: kinmark.Project, tmp_path: Path, model: kinmark.Model) -> None:
+def test_export_and_import_bring_the_same_labels(
+    project: kinmark.Project, tmp_path: Path, model: kinmark.Model
+) -> None:
     label_first(project)
     written = project.export(tmp_path / "out")
     assert written.instances == 1 and json.loads(written.files[0].read_text())["annotations"]
@@ -162,7 +171,11 @@ def test_what_was_left_out_is_said(project: kinmark.Project, tmp_path: Path) -> 
     last = project.photos()[-1]
     last.path.write_bytes(b"\xff\xd8no")
     proposed = project.propose("figure")
-    assert last.name not in {p.photo for p in proposed} and proposed and any(last.path.name in note for note in project.notes)
+    assert (
+        last.name not in {p.photo for p in proposed}
+        and proposed
+        and any(last.path.name in note for note in project.notes)
+    )
     with pytest.raises(kinmark.UserInputError, match="height, width"):
         project.find(project.photos()[0].name, mask=np.ones((2, 2), bool), kind="figure")
 

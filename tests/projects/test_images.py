@@ -46,8 +46,10 @@ def test_same_names_in_different_folders_stay_apart(project: Project, tmp_path: 
     assert len(report.image_ids) == 3
     assert sorted(row.file_name for row in project.queries.images()) == ["deep/x.jpg", "x.jpg", "x.jpg"]
     assert {row.path for row in project.queries.images()} == {
-        tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.jpg", tmp_path / "b" / "deep" / "x.jpg",
-    }  # fmt: skip
+        tmp_path / "a" / "x.jpg",
+        tmp_path / "b" / "x.jpg",
+        tmp_path / "b" / "deep" / "x.jpg",
+    }
     assert {line.split(":")[0].rsplit("/", 1)[1] for line in report.skipped} == {"notes.txt", "empty.jpg", "wrong.png"}
     again = add_paths(project, [tmp_path / "a", tmp_path / "b"])
     assert again.image_ids == () and sum("already" in line for line in again.skipped) == 3

@@ -56,7 +56,9 @@ def test_a_real_screen_opens() -> None:
 
 
 @linux
-def test_what_is_missing_is_named_for_three_systems(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_is_named_for_three_systems(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(qt_platform, "LIBRARIES", (*qt_platform.LIBRARIES, GONE))
     missing = qt_platform.missing_libraries()
     assert missing[-1] == GONE

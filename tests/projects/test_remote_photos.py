@@ -39,9 +39,12 @@ def store() -> Iterator[str]:
     """memory://photos with two photos of one name, a text, a broken photo and an odd name."""
     files = fsspec.filesystem("memory")
     for name, data in {
-        "photos/day 1/a.png": picture(1), "photos/day2/a.png": picture(2), "photos/notes.txt": b"no photo",
-        "photos/cut.png": picture(3)[:100], "photos/100%: odd?.png": picture(1),
-    }.items():  # fmt: skip
+        "photos/day 1/a.png": picture(1),
+        "photos/day2/a.png": picture(2),
+        "photos/notes.txt": b"no photo",
+        "photos/cut.png": picture(3)[:100],
+        "photos/100%: odd?.png": picture(1),
+    }.items():
         files.pipe(f"/{name}", data)
     yield "memory://photos"
     files.rm("/photos", recursive=True)
@@ -123,7 +126,9 @@ def test_a_project_from_elsewhere_calls_nowhere(store: str, tmp_path: Path) -> N
         row = project.queries.images()[0]
         row.path.unlink()
         (tmp_path / "kinmark-home" / "settings" / "photo-addresses.json").unlink()
-        with pytest.raises(UnreadableImageError, match=r"was not allowed on this machine.*kinmark add PROJECT memory://photos"):
+        with pytest.raises(
+            UnreadableImageError, match=r"was not allowed on this machine.*kinmark add PROJECT memory://photos"
+        ):
             load_image(row.path)
         add_addresses(project, [store])
         assert load_image(row.path).rgb.size
@@ -154,7 +159,10 @@ def test_a_web_server_is_read_and_its_absence_is_said(tmp_path: Path) -> None:
         thread.join()
     with pytest.raises(UnreadableImageError, match="cannot be fetched"):
         load_image(path)
-    with Project.create(tmp_path / "q.kinmark") as project, pytest.raises(AppError, match=r"cannot be listed|no photo at"):
+    with (
+        Project.create(tmp_path / "q.kinmark") as project,
+        pytest.raises(AppError, match=r"cannot be listed|no photo at"),
+    ):
         add_addresses(project, [url])
 
 

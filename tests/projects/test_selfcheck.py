@@ -61,7 +61,9 @@ def test_cancelling_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_installed_package_says_that_it_holds_no_benchmarks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("kinmark.projects.cli.program_commands.__file__", str(tmp_path / "projects" / "cli" / "program_commands.py"))
+    monkeypatch.setattr(
+        "kinmark.projects.cli.program_commands.__file__", str(tmp_path / "projects" / "cli" / "program_commands.py")
+    )
     assert run(["benchmark", "quality"]) == 3
     said = capsys.readouterr().err
     assert "not part of an installed package" in said and "checkout of the sources" in said

@@ -54,8 +54,9 @@ def test_frames_are_read_by_their_numbers(clip: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"), [("every=15", [0, 15, 30]), ("count=4", [5, 15, 25, 35]), ("count=999", list(range(40))), ("list=9,2", [2, 9])]
-)  # fmt: skip
+    ("text", "numbers"),
+    [("every=15", [0, 15, 30]), ("count=4", [5, 15, 25, 35]), ("count=999", list(range(40))), ("list=9,2", [2, 9])],
+)
 def test_choices(clip: Path, text: str, numbers: list[int]) -> None:
     assert choose_frames(look_at(clip), parse_choice(text)) == numbers
 
@@ -137,9 +138,10 @@ def test_diverse_frames_are_unlike_each_other(tmp_path: Path) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (96, 96))
     y, x = np.mgrid[:96, :96]
     scenes = (
-        np.stack([x * 2, y * 2, 255 - x * 2], -1), np.where(((x // 8 + y // 8) % 2)[..., None] > 0, [0, 0, 255], [255, 255, 0]),
+        np.stack([x * 2, y * 2, 255 - x * 2], -1),
+        np.where(((x // 8 + y // 8) % 2)[..., None] > 0, [0, 0, 255], [255, 255, 0]),
         np.where((np.hypot(x - 48, y - 48) < 30)[..., None], [0, 255, 0], [40, 40, 40]),
-    )  # fmt: skip
+    )
     for scene, count in zip(scenes, (30, 3, 3), strict=True):
         for _ in range(count):
             writer.write(scene.astype(np.uint8))

@@ -38,7 +38,9 @@ def test_every_pinned_dependency_has_a_licence_that_lets_us_ship_beside_it(audit
     assert audit.licence_findings(ours) == []
 
 
-@pytest.mark.parametrize(("title", "fine"), [("Apache Software License 2.0", True), ("GNU GENERAL PUBLIC LICENSE", False)])
+@pytest.mark.parametrize(
+    ("title", "fine"), [("Apache Software License 2.0", True), ("GNU GENERAL PUBLIC LICENSE", False)]
+)
 def test_the_licence_file_speaks_where_the_metadata_do_not(
     audit: ModuleType, tmp_path: Path, title: str, fine: bool
 ) -> None:

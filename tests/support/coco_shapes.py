@@ -16,10 +16,24 @@ from pycocotools import mask as coco_masks
 from tests.support.datasets import write_picture
 
 PEOPLE = [
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
     "right_ankle",
-]  # fmt: skip
+]
 ANIMALS = [f"{side}_{part}" for part in ("Eye", "EarBase", "F_Elbow", "B_Elbow", "F_Paw") for side in "LR"] + ["Nose"]
 FRAMES = ["snout", "head", "neck", "forelegL1", "forelegR1", "hindlegL1", "hindlegR1", "tailbase", "tailtip"]
 SHAPES = ("people", "pets", "species", "monkeys", "video")
@@ -58,20 +72,34 @@ def _polygon(rng: np.random.Generator, size: tuple[int, int]) -> list[float]:
 
 def _annotation(number: int, image: dict[str, Any], category: int, keypoints: list, **more: Any) -> dict[str, Any]:
     return {
-        "keypoints": keypoints, "image_id": image["id"], "id": number, "num_keypoints": sum(v > 0 for v in keypoints[2::3]),
-        "bbox": [1.5, 2.25, image["width"] - 7.25, image["height"] - 5.5], "category_id": category,
-        "iscrowd": 0, "area": round(0.53 * image["width"] * image["height"], 5), **more,
-    }  # fmt: skip
+        "keypoints": keypoints,
+        "image_id": image["id"],
+        "id": number,
+        "num_keypoints": sum(v > 0 for v in keypoints[2::3]),
+        "bbox": [1.5, 2.25, image["width"] - 7.25, image["height"] - 5.5],
+        "category_id": category,
+        "iscrowd": 0,
+        "area": round(0.53 * image["width"] * image["height"], 5),
+        **more,
+    }
 
 
 def _people() -> dict[str, Any]:
     """Whole-number keypoints, polygons (one in two parts), a crowd as run lengths, licences, urls."""
     rng = np.random.default_rng(1)
     images = [
-        {"license": 4, "file_name": f"{n:012d}.jpg", "coco_url": f"http://example.org/{n}.jpg", "height": 42, "width": 64 + n,
-         "date_captured": "2013-11-19 21:22:42", "flickr_url": "", "id": 700 + n}
+        {
+            "license": 4,
+            "file_name": f"{n:012d}.jpg",
+            "coco_url": f"http://example.org/{n}.jpg",
+            "height": 42,
+            "width": 64 + n,
+            "date_captured": "2013-11-19 21:22:42",
+            "flickr_url": "",
+            "id": 700 + n,
+        }
         for n in range(4)
-    ]  # fmt: skip
+    ]
     rows = []
     for number in range(10):
         image = images[number // 3]
@@ -91,9 +119,12 @@ def _people() -> dict[str, Any]:
         "skeleton": [[16, 14], [14, 12]],
     }
     return {
-        "info": {"description": "people", "year": 2020}, "licenses": [{"id": n, "name": f"licence {n}"} for n in range(1, 9)],
-        "categories": [category], "images": images, "annotations": rows,
-    }  # fmt: skip
+        "info": {"description": "people", "year": 2020},
+        "licenses": [{"id": n, "name": f"licence {n}"} for n in range(1, 9)],
+        "categories": [category],
+        "images": images,
+        "annotations": rows,
+    }
 
 
 def _plain(name: str, names: list[str], digits: int | None, skeleton: list[list[int]] | None = None) -> dict[str, Any]:

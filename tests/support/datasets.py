@@ -67,9 +67,14 @@ def schemas(draw: st.DrawFn, max_size: int = 6) -> KeypointSchema:
     names = draw(st.lists(_NAMES, unique=True, max_size=max_size))
     indices = list(range(len(names)))
     edges = draw(
-        st.lists(st.tuples(st.sampled_from(indices), st.sampled_from(indices)).filter(lambda e: e[0] != e[1]), unique=True, max_size=4)
-        if len(names) > 1 else st.just([])
-    )  # fmt: skip
+        st.lists(
+            st.tuples(st.sampled_from(indices), st.sampled_from(indices)).filter(lambda e: e[0] != e[1]),
+            unique=True,
+            max_size=4,
+        )
+        if len(names) > 1
+        else st.just([])
+    )
     shuffled = draw(st.permutations(indices))
     pairs = [(shuffled[i], shuffled[i + 1]) for i in range(0, len(names) - 1, 2)][: draw(st.integers(0, 2))]
     return KeypointSchema(tuple(names), tuple(edges), tuple(pairs))
@@ -94,9 +99,17 @@ def instances(draw: st.DrawFn, category: DatasetCategory, width: int, height: in
         mask = MaskRLE.encode(np.asarray(bits, dtype=bool).reshape(height, width))
     proposal = draw(st.booleans())
     return DatasetInstance(
-        category.name, keypoints, box, mask, draw(st.sampled_from(["", "Anna", "Jürgen"])), draw(st.booleans()), proposal,
-        draw(st.floats(0, 1)) if proposal else None, None, "proposal" if proposal else "imported",
-    )  # fmt: skip
+        category.name,
+        keypoints,
+        box,
+        mask,
+        draw(st.sampled_from(["", "Anna", "Jürgen"])),
+        draw(st.booleans()),
+        proposal,
+        draw(st.floats(0, 1)) if proposal else None,
+        None,
+        "proposal" if proposal else "imported",
+    )
 
 
 @st.composite

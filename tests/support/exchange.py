@@ -87,9 +87,14 @@ def labelme(path: Path, shapes: list[dict[str, Any]], image: str = "a.png", **mo
 def shape(label: str, kind: str, points: Iterable[Iterable[float]], group: Any = None, **more: Any) -> dict[str, Any]:
     """One labelme shape."""
     return {
-        "label": label, "shape_type": kind, "points": [list(p) for p in points], "group_id": group, "flags": {},
-        "description": "", **more,
-    }  # fmt: skip
+        "label": label,
+        "shape_type": kind,
+        "points": [list(p) for p in points],
+        "group_id": group,
+        "flags": {},
+        "description": "",
+        **more,
+    }
 
 
 def coco(

@@ -58,11 +58,16 @@ def keypoint_proposal(
     rng = random.Random(f"{seed}-{image_id}")
     keypoints = tuple(
         KeypointProposal(
-            name, rng.uniform(0, SIZE_WH[0]), rng.uniform(0, SIZE_WH[1]), confidence, Visibility(rng.choice((0, 1, 2))),
-            KeypointSignals(confidence, 0.1), (Peak(rng.uniform(0, 60), 3.5, 0.4),),
+            name,
+            rng.uniform(0, SIZE_WH[0]),
+            rng.uniform(0, SIZE_WH[1]),
+            confidence,
+            Visibility(rng.choice((0, 1, 2))),
+            KeypointSignals(confidence, 0.1),
+            (Peak(rng.uniform(0, 60), 3.5, 0.4),),
         )
         for name, confidence in confidences.items()
-    )  # fmt: skip
+    )
     mean = sum(confidences.values()) / max(len(confidences), 1)
     return InstanceProposal("r", str(image_id), "otter", keypoints, mean, (1.0, 2.0, 41.0, 32.0), SPEC, (exemplar,))
 
@@ -126,18 +131,22 @@ class RandomWork:
         rows = self.project.queries._all("SELECT id FROM keypoint_definition WHERE category_id = ?", (category_id,))
         return [
             NewKeypoint(row[0], rng.uniform(-5, 70), rng.uniform(0, 48), rng.choice((0, 1, 2)))
-            for row in rows if rng.random() < 0.7
-        ]  # fmt: skip
+            for row in rows
+            if rng.random() < 0.7
+        ]
 
     def _instance(self, rng: random.Random) -> NewInstance:
         category = self._one(rng, "category")
         return NewInstance(
-            self._one(rng, "image"), category, tuple(self._keypoints(rng, category)),
+            self._one(rng, "image"),
+            category,
+            tuple(self._keypoints(rng, category)),
             (0.1, 0.2, rng.uniform(1, 60), 40.7) if rng.random() < 0.5 else None,
             a_mask(rng.randint(0, 30)) if rng.random() < 0.3 else None,
-            rng.choice(self._some(rng, "identity") or [None]), rng.choice(("human", "imported")),
+            rng.choice(self._some(rng, "identity") or [None]),
+            rng.choice(("human", "imported")),
             extra={"iscrowd": rng.randint(0, 1)},
-        )  # fmt: skip
+        )
 
     def do_add_category(self, rng: random.Random) -> None:
         self.project.operations.add_category(f"kind {rng.randint(0, 5)}", SCHEMA)
@@ -275,10 +284,14 @@ class RandomWork:
         assert category is not None
         images = self._some(rng, "image")
         proposals = [
-            keypoint_proposal(i, {n: rng.random() for n in category.schema.names if rng.random() < 0.8}, seed=rng.randint(0, 9),
-                              exemplar=str(rng.randint(0, 2)))
+            keypoint_proposal(
+                i,
+                {n: rng.random() for n in category.schema.names if rng.random() < 0.8},
+                seed=rng.randint(0, 9),
+                exemplar=str(rng.randint(0, 2)),
+            )
             for i in images
-        ]  # fmt: skip
+        ]
         if rng.random() < 0.5:
             proposals += [keypoint_proposal(i, {"nose": 0.4, "tail": 0.3}, seed=rng.randint(10, 19)) for i in images]
             images += images

@@ -42,10 +42,16 @@ def propose_figures(
                 second = Peak(x if k == 3 else x + 30, y, 0.6)
                 points.append(
                     KeypointProposal(
-                        names[k], first.x, first.y, CONFIDENCE[k] - 0.01 * index, Visibility.VISIBLE,
-                        KeypointSignals(0.8, 0.2, 0.02, 1.0), (first, second, Peak(5.0, 5.0, 0.2)), str((sources or {}).get(k, "")),
+                        names[k],
+                        first.x,
+                        first.y,
+                        CONFIDENCE[k] - 0.01 * index,
+                        Visibility.VISIBLE,
+                        KeypointSignals(0.8, 0.2, 0.02, 1.0),
+                        (first, second, Peak(5.0, 5.0, 0.2)),
+                        str((sources or {}).get(k, "")),
                     )
-                )  # fmt: skip
+                )
             proposals.append(
                 InstanceProposal("r", str(row.id), category, tuple(points), 0.9, None, SPEC, tuple(map(str, exemplars)))
             )

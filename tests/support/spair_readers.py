@@ -14,9 +14,27 @@ import numpy as np
 from PIL import Image
 
 VOC = [
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-]  # fmt: skip
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+]
 VARIATIONS = ("viewpoint_variation", "scale_variation", "truncation", "occlusion")
 
 
@@ -48,11 +66,18 @@ def layout_reader(root: Path, split: str, *, max_pts: int = 40, size: str = "lar
             block = np.full((2, max_pts), -1, dtype=np.float32)
             block[:, : points.shape[1]] = points  # ValueError without points, broadcast error beyond max_pts
             padded.append(block)
-        loaded.append({
-            "category": classes.index(category), "sizes": [i.size for i in images], "modes": [i.mode for i in images],
-            "src": padded[0], "trg": padded[1], "n": len(pair["src_kps"]), "box": np.asarray(pair["trg_bndbox"], dtype=float),
-            "variation": [int(pair[v]) for v in VARIATIONS],
-        })  # fmt: skip
+        loaded.append(
+            {
+                "category": classes.index(category),
+                "sizes": [i.size for i in images],
+                "modes": [i.mode for i in images],
+                "src": padded[0],
+                "trg": padded[1],
+                "n": len(pair["src_kps"]),
+                "box": np.asarray(pair["trg_bndbox"], dtype=float),
+                "variation": [int(pair[v]) for v in VARIATIONS],
+            }
+        )
     return loaded
 
 
@@ -118,9 +143,21 @@ def devkit_reader(root: Path, split: str, size: str) -> list[dict[str, Any]]:
     for name in (root / "Layout" / size / f"{split}.txt").read_text().split("\n")[:-1]:
         pair = _open(root / "PairAnnotation" / split / f"{name}.json")
         fields = (
-            "filename", "pair_id", "src_imname", "trg_imname", "src_bndbox", "trg_bndbox", "category", "src_pose", "trg_pose",
-            "src_kps", "trg_kps", "kps_ids", "mirror", *VARIATIONS,
-        )  # fmt: skip
+            "filename",
+            "pair_id",
+            "src_imname",
+            "trg_imname",
+            "src_bndbox",
+            "trg_bndbox",
+            "category",
+            "src_pose",
+            "trg_pose",
+            "src_kps",
+            "trg_kps",
+            "kps_ids",
+            "mirror",
+            *VARIATIONS,
+        )
         pairs.append({field: pair[field] for field in fields})
         assert pair["filename"] == name and all(isinstance(k, str) for k in pair["kps_ids"])
     return pairs

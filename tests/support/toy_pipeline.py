@@ -155,26 +155,45 @@ def make_toy_xl_pipeline(folder: Path, *, seed: int = 0, size: int = 64) -> Path
 
     def text_config(width: int, projection: int) -> CLIPTextConfig:
         return CLIPTextConfig(
-            vocab_size=vocabulary, hidden_size=width, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
-            projection_dim=projection, bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1,
+            vocab_size=vocabulary,
+            hidden_size=width,
+            intermediate_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            projection_dim=projection,
+            bos_token_id=vocabulary - 2,
+            eos_token_id=vocabulary - 1,
             pad_token_id=vocabulary - 1,
-        )  # fmt: skip
+        )
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(
-            sample_size=size // 4, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=4,
+            sample_size=size // 4,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            norm_num_groups=4,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            transformer_layers_per_block=(1, 2), cross_attention_dim=32 + 48, attention_head_dim=(2, 4),
-            use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
+            transformer_layers_per_block=(1, 2),
+            cross_attention_dim=32 + 48,
+            attention_head_dim=(2, 4),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=24 + 6 * 8,
-        )  # fmt: skip
+        )
         vae = AutoencoderKL(
-            block_out_channels=(8, 8, 16), down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3, layers_per_block=1, norm_num_groups=4, sample_size=size,
-            latent_channels=4, force_upcast=True, scaling_factor=0.13025,
-        )  # fmt: skip
+            block_out_channels=(8, 8, 16),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            layers_per_block=1,
+            norm_num_groups=4,
+            sample_size=size,
+            latent_channels=4,
+            force_upcast=True,
+            scaling_factor=0.13025,
+        )
         first, second = CLIPTextModel(text_config(32, 32)), CLIPTextModelWithProjection(text_config(48, 24))
     unet.save_pretrained(folder / "unet")
     vae.save_pretrained(folder / "vae")

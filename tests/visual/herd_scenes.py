@@ -7,9 +7,15 @@ from typing import Any
 from tests.support.herd import make_herd, make_project, propose_herd
 
 NAMES = (
-    "herd-review", "herd-into-keypoints", "herd-settled", "herd-split", "herd-grid", "herd-statistics", "herd-small",
+    "herd-review",
+    "herd-into-keypoints",
+    "herd-settled",
+    "herd-split",
+    "herd-grid",
+    "herd-statistics",
+    "herd-small",
     "dialog-herd-schema",
-)  # fmt: skip
+)
 
 
 def several(studio: Any) -> None:

@@ -25,9 +25,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 
 GUIDE = (
-    "start-recent", "dialog-new", "main-review", "main-zoomed", "main-grid", "parts", "identities", "statistics-full",
-    "dialog-schema", "dialog-bulk", "dialog-export", "dialog-tune-result", "dialog-keys", "dialog-legend", "herd-review",
-)  # fmt: skip
+    "start-recent",
+    "dialog-new",
+    "main-review",
+    "main-zoomed",
+    "main-grid",
+    "parts",
+    "identities",
+    "statistics-full",
+    "dialog-schema",
+    "dialog-bulk",
+    "dialog-export",
+    "dialog-tune-result",
+    "dialog-keys",
+    "dialog-legend",
+    "herd-review",
+)
 """Pictures of the user guide."""
 
 VARIANTS: dict[str, list[str]] = {

@@ -51,7 +51,9 @@ def load_json(path: Path) -> Any:
     except FileNotFoundError:
         raise missing(path, "an annotation file") from None
     except (OSError, ValueError) as error:
-        raise ImportFileError(said("{0} is no readable JSON.", path), "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(
+            said("{0} is no readable JSON.", path), "Unpack the archive again.", repr(error)
+        ) from None
 
 
 def read_lines(path: Path) -> list[str]:
@@ -61,7 +63,9 @@ def read_lines(path: Path) -> list[str]:
     except FileNotFoundError:
         raise missing(path, "a list of the archive") from None
     except (OSError, ValueError) as error:
-        raise ImportFileError(said("{0} is no readable text.", path), "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(
+            said("{0} is no readable text.", path), "Unpack the archive again.", repr(error)
+        ) from None
 
 
 def points_of(values: Any, where: str) -> NDArray[np.float64]:

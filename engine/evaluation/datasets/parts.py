@@ -36,9 +36,18 @@ def _pair(dataset: str, a: _Photo, b: _Photo) -> EvaluationPair | None:
     if not both.any():
         return None
     return EvaluationPair(
-        dataset, f"{a.path.stem}:{b.path.stem}", a.category, a.path, b.path, a.points[both], b.points[both],
-        size_of(a.path), size_of(b.path), a.box, b.box,
-    )  # fmt: skip
+        dataset,
+        f"{a.path.stem}:{b.path.stem}",
+        a.category,
+        a.path,
+        b.path,
+        a.points[both],
+        b.points[both],
+        size_of(a.path),
+        size_of(b.path),
+        a.box,
+        b.box,
+    )
 
 
 def _table(path: Path, columns: int) -> dict[int, list[list[str]]]:
@@ -49,7 +58,9 @@ def _table(path: Path, columns: int) -> dict[int, list[list[str]]]:
         try:
             rows[int(cells[0])].append(cells[1:])
         except (ValueError, IndexError):
-            raise ImportFileError(said("{0} line {1} cannot be read.", path, number), "Unpack the archive again.") from None
+            raise ImportFileError(
+                said("{0} line {1} cannot be read.", path, number), "Unpack the archive again."
+            ) from None
     return rows
 
 
@@ -71,8 +82,11 @@ def read_cub(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
                 base / "images" / rows[0][0], f"class{kind}", values[:, :2], values[:, 2] > 0, (x, y, x + w, y + h)
             )
         except (IndexError, ValueError, KeyError) as error:
-            raise ImportFileError(said("{0}: the lists say too little about image {1}.", base, number), "Unpack the archive again.",
-                                  repr(error)) from None  # fmt: skip
+            raise ImportFileError(
+                said("{0}: the lists say too little about image {1}.", base, number),
+                "Unpack the archive again.",
+                repr(error),
+            ) from None
         grouped[kind].append(photo)
     for photos in grouped.values():
         for a, b in combinations(photos, 2):
@@ -99,7 +113,9 @@ def read_ap10k(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
             if photo is not None:
                 grouped[photo.category].append(photo)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ImportFileError(said("{0} is no COCO keypoint file.", file), "Unpack the archive again.", repr(error)) from None
+        raise ImportFileError(
+            said("{0} is no COCO keypoint file.", file), "Unpack the archive again.", repr(error)
+        ) from None
     generator = np.random.default_rng(0)
     for _, photos in sorted(grouped.items()):
         every = list(combinations(photos, 2))

@@ -12,8 +12,28 @@ from kinmark.engine.domain.errors import ImportFileError
 from kinmark.engine.domain.texts import said
 from kinmark.engine.evaluation.datasets.base import EvaluationPair, missing, points_of, size_of
 
-VOC = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-       "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")  # fmt: skip
+VOC = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -41,15 +61,27 @@ def read_pfpascal(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
             category = VOC[int(row["class"]) - 1]
             source, target = (images / Path(row[f"{side}_image"]).name for side in ("source", "target"))
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ImportFileError(said("{0} is no PF-Pascal pair.", where), "Use the published CSV.", repr(error)) from None
+            raise ImportFileError(
+                said("{0} is no PF-Pascal pair.", where), "Use the published CSV.", repr(error)
+            ) from None
         if len({len(c) for c in columns}) != 1:
-            raise ImportFileError(said("{0} has coordinate lists of different lengths.", where), "Use the published CSV.")
+            raise ImportFileError(
+                said("{0} has coordinate lists of different lengths.", where), "Use the published CSV."
+            )
         a, b = np.array(columns[:2]).T.reshape(-1, 2), np.array(columns[2:]).T.reshape(-1, 2)
         use = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
         yield EvaluationPair(
-            "pfpascal", f"{index}:{source.stem}:{target.stem}", category, source, target, a[use], b[use],
-            size_of(source), size_of(target), length_rule="image",
-        )  # fmt: skip
+            "pfpascal",
+            f"{index}:{source.stem}:{target.stem}",
+            category,
+            source,
+            target,
+            a[use],
+            b[use],
+            size_of(source),
+            size_of(target),
+            length_rule="image",
+        )
 
 
 def read_pfwillow(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
@@ -58,17 +90,29 @@ def read_pfwillow(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
     for index, row in enumerate(_rows(base / f"{split}_pairs.csv")):
         where = f"{base / f'{split}_pairs.csv'} row {index + 2}"
         try:
-            points = {s: points_of([[float(row[f"X{s}{i}"]), float(row[f"Y{s}{i}"])] for i in range(1, 11)], where)
-                      for s in "AB"}  # fmt: skip
+            points = {
+                s: points_of([[float(row[f"X{s}{i}"]), float(row[f"Y{s}{i}"])] for i in range(1, 11)], where)
+                for s in "AB"
+            }
             names = [row["imageA"], row["imageB"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise ImportFileError(said("{0} is no PF-Willow pair.", where), "Use the published CSV.", repr(error)) from None
+            raise ImportFileError(
+                said("{0} is no PF-Willow pair.", where), "Use the published CSV.", repr(error)
+            ) from None
         paths = [_willow_path(base, name) for name in names]
         category = Path(names[0]).parts[-2]
         yield EvaluationPair(
-            "pfwillow", f"{index}:{paths[0].stem}:{paths[1].stem}", category, paths[0], paths[1], points["A"],
-            points["B"], size_of(paths[0]), size_of(paths[1]), length_rule="points",
-        )  # fmt: skip
+            "pfwillow",
+            f"{index}:{paths[0].stem}:{paths[1].stem}",
+            category,
+            paths[0],
+            paths[1],
+            points["A"],
+            points["B"],
+            size_of(paths[0]),
+            size_of(paths[1]),
+            length_rule="points",
+        )
 
 
 def _willow_path(base: Path, name: str) -> Path:

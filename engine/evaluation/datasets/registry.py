@@ -24,7 +24,7 @@ DATASETS: dict[str, Callable[[Path, str], Iterator[EvaluationPair]]] = {
 def read_pairs(dataset: str, root: Path, split: str = "test") -> Iterator[EvaluationPair]:
     """Pairs of a published archive; UserInputError for an unknown name or a folder that is not there."""
     if dataset not in DATASETS:
-        raise UserInputError(said("There is no data set '{0}'.", dataset), said("Known: {0}.", ', '.join(DATASETS)))
+        raise UserInputError(said("There is no data set '{0}'.", dataset), said("Known: {0}.", ", ".join(DATASETS)))
     if not root.is_dir():
         raise UserInputError(said("{0} is no folder.", root), "Give the folder of the unpacked archive.")
     return DATASETS[dataset](root, split)

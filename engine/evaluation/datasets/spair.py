@@ -39,8 +39,17 @@ def _read_pair(base: Path, folder: Path, name: str) -> EvaluationPair:
         if len(source) != len(target) or any(len(b) != 4 for b in boxes):
             raise ValueError("lengths differ")
         return EvaluationPair(
-            "spair", name, category, images / str(data["src_imname"]), images / str(data["trg_imname"]), source, target,
-            sizes[0], sizes[1], boxes[0], boxes[1],  # type: ignore[arg-type]
-        )  # fmt: skip
+            "spair",
+            name,
+            category,
+            images / str(data["src_imname"]),
+            images / str(data["trg_imname"]),
+            source,
+            target,
+            sizes[0],
+            sizes[1],
+            boxes[0],
+            boxes[1],  # type: ignore[arg-type]
+        )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ImportFileError(said("{0} is no SPair pair.", path), "Unpack the archive again.", repr(error)) from None

@@ -84,18 +84,33 @@ def gather_evidence(run: MatchRun, fused: Tensor) -> RawKeypoints:
         shape = float(stray[k]) if bool(run.bank.known[best, k]) else float("nan")
         signals.append(
             KeypointSignals(
-                peak=float(found.score[k, 0]), margin=float(margin[k]), agreement=float(agreement[k]),
-                twin_margin=float(twin[k]), shape=shape, pose=float(run.poses.score[best]),
+                peak=float(found.score[k, 0]),
+                margin=float(margin[k]),
+                agreement=float(agreement[k]),
+                twin_margin=float(twin[k]),
+                shape=shape,
+                pose=float(run.poses.score[best]),
             )
-        )  # fmt: skip
-        peaks.append(tuple(
-            Peak(float(peaks_image[k, i, 0]), float(peaks_image[k, i, 1]), float(found.score[k, i]))
-            for i in range(min(plan.top_k, found.score.shape[1])) if bool(torch.isfinite(found.score[k, i]))
-        ))  # fmt: skip
+        )
+        peaks.append(
+            tuple(
+                Peak(float(peaks_image[k, i, 0]), float(peaks_image[k, i, 1]), float(found.score[k, i]))
+                for i in range(min(plan.top_k, found.score.shape[1]))
+                if bool(torch.isfinite(found.score[k, i]))
+            )
+        )
     return RawKeypoints(
-        xy_image, tuple(signals), tuple(peaks), known.numpy(), run.box_image(), float(run.poses.score[best]),
-        run.bank.variants[best].exemplar, 0.0, run, alone_image,
-    )  # fmt: skip
+        xy_image,
+        tuple(signals),
+        tuple(peaks),
+        known.numpy(),
+        run.box_image(),
+        float(run.poses.score[best]),
+        run.bank.variants[best].exemplar,
+        0.0,
+        run,
+        alone_image,
+    )
 
 
 def _agreement(run: MatchRun, xy: Tensor, length: float) -> Tensor:

@@ -41,10 +41,18 @@ def with_presence(inputs: MatchInputs, raw: RawKeypoints) -> RawKeypoints:
     shown = shown_share(run, consensus)
     crowded = crowding(raw, similarity)
     signals = tuple(
-        replace(s, raw=float(similarity[k]), usual=float(usual[k]), outside=float(outside[k]), fit=float(fit[k]),
-                support=support, shown=float(shown[k]), crowded=float(crowded[k]))
+        replace(
+            s,
+            raw=float(similarity[k]),
+            usual=float(usual[k]),
+            outside=float(outside[k]),
+            fit=float(fit[k]),
+            support=support,
+            shown=float(shown[k]),
+            crowded=float(crowded[k]),
+        )
         for k, s in enumerate(raw.signals)
-    )  # fmt: skip
+    )
     return replace(raw, signals=signals)
 
 

@@ -23,6 +23,4 @@ def best_exemplars(raw: RawKeypoints) -> tuple[str, ...]:
     likeness = torch.where(run.bank.known.cpu() & torch.isfinite(likeness), likeness, torch.tensor(float("-inf")))
     value, winner = likeness.max(dim=0)
     ids = [run.bank.exemplars[variant.exemplar].image.image_id for variant in run.bank.variants]
-    return tuple(
-        ids[int(winner[k])] if raw.known[k] and bool(torch.isfinite(value[k])) else "" for k in range(count)
-    )
+    return tuple(ids[int(winner[k])] if raw.known[k] and bool(torch.isfinite(value[k])) else "" for k in range(count))

@@ -73,6 +73,16 @@ def apply_settings(plan: Plan, settings: MatchSettings) -> Plan:
 
 def is_decided(settings: MatchSettings) -> bool:
     """Whether nothing is left to choose (a stored choice is used again)."""
-    return all(getattr(settings, name) is not None for name in (
-        "method", "stages", "rotations", "flip", "fusion_weight", "fuse", "location", "shape",
-    ))  # fmt: skip
+    return all(
+        getattr(settings, name) is not None
+        for name in (
+            "method",
+            "stages",
+            "rotations",
+            "flip",
+            "fusion_weight",
+            "fuse",
+            "location",
+            "shape",
+        )
+    )

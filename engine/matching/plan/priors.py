@@ -28,10 +28,12 @@ class LocationPrior:
     ) -> None:
         self.image_wh = image_wh
         diagonal = float(np.hypot(*image_wh))
-        points = np.stack([
-            np.where(e.keypoints.labelled[:, None], np.asarray(e.keypoints.xy_image, np.float64), np.nan)
-            for e in exemplars
-        ])  # fmt: skip
+        points = np.stack(
+            [
+                np.where(e.keypoints.labelled[:, None], np.asarray(e.keypoints.xy_image, np.float64), np.nan)
+                for e in exemplars
+            ]
+        )
         self.points = points
         self.sigma = np.full(points.shape[1], np.inf)
         for k in range(points.shape[1]):

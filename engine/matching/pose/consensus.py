@@ -131,9 +131,12 @@ def find_consensus(run: MatchRun, *, exchanged: bool = False) -> Consensus | Non
     score = np.array([h.score for h in best])
     share = np.exp((score - score.max()) / SOFTNESS)
     return Consensus(
-        np.stack([h.expected for h in best]), share / share.sum(), np.array([h.length for h in best]),
-        float(score.max()), np.array([h.exemplar for h in best]),
-    )  # fmt: skip
+        np.stack([h.expected for h in best]),
+        share / share.sum(),
+        np.array([h.length for h in best]),
+        float(score.max()),
+        np.array([h.exemplar for h in best]),
+    )
 
 
 @dataclass(frozen=True)
@@ -169,16 +172,19 @@ def _best_hypothesis(evidence: _Evidence, variant: int, cache: dict[int, NDArray
 def _cell_aspect(run: MatchRun) -> Floats:
     """`[2]`: image pixels per cell in x and y (whole photos may be squashed)."""
     origin = run.parts.to_image([0.0, 0.0])
-    return np.array([
-        np.linalg.norm(run.parts.to_image([1.0, 0.0]) - origin), np.linalg.norm(run.parts.to_image([0.0, 1.0]) - origin)
-    ])  # fmt: skip
+    return np.array(
+        [
+            np.linalg.norm(run.parts.to_image([1.0, 0.0]) - origin),
+            np.linalg.norm(run.parts.to_image([0.0, 1.0]) - origin),
+        ]
+    )
 
 
 def _transforms(shape: NDArray, peaks: NDArray, labelled: NDArray[np.int64], length: float) -> tuple[NDArray, NDArray]:
     """Factor and shift (complex: `z -> factor * z + shift`) of every pair of keypoints at every pair of their peaks."""
-    pairs = np.array([
-        (i, j) for i, j in combinations(labelled, 2) if abs(shape[j] - shape[i]) > SHORTEST * length
-    ]).reshape(-1, 2)  # fmt: skip
+    pairs = np.array(
+        [(i, j) for i, j in combinations(labelled, 2) if abs(shape[j] - shape[i]) > SHORTEST * length]
+    ).reshape(-1, 2)
     if not len(pairs):
         return np.zeros(0, complex), np.zeros(0, complex)
     count = peaks.shape[1]
@@ -193,9 +199,12 @@ def _transforms(shape: NDArray, peaks: NDArray, labelled: NDArray[np.int64], len
 
 
 def _support(
-    evidence: _Evidence, expected: Floats, known: NDArray[np.bool_], slack_cells: Floats,
+    evidence: _Evidence,
+    expected: Floats,
+    known: NDArray[np.bool_],
+    slack_cells: Floats,
     cache: dict[int, NDArray[np.float32]],
-) -> Floats:  # fmt: skip
+) -> Floats:
     """`[N]`: mean over the keypoints of the widened map at their expected places `[N, K, 2]`; outside counts 0."""
     parts = evidence.run.parts
     width, height = parts.image_wh

@@ -79,10 +79,25 @@ def _make_instances(op: Op) -> list[int]:
         op.run("UPDATE proposal SET instance_id = ? WHERE id = ?", (host, proposal_id))
     rows = [(*row[:5], hosts.get(row[0], row[5])) for row in rows]
     new = [row for row in rows if row[5] is None]
-    ids = op.add(Instance, [{
-        "image_id": row[1], "category_id": row[2], "identity_id": row[3], "x0": None, "y0": None, "x1": None, "y1": None,
-        "origin": FROM_PROPOSAL, "run_id": row[4], "source_id": None, "extra": "{}",
-    } for row in new])  # fmt: skip
+    ids = op.add(
+        Instance,
+        [
+            {
+                "image_id": row[1],
+                "category_id": row[2],
+                "identity_id": row[3],
+                "x0": None,
+                "y0": None,
+                "x1": None,
+                "y1": None,
+                "origin": FROM_PROPOSAL,
+                "run_id": row[4],
+                "source_id": None,
+                "extra": "{}",
+            }
+            for row in new
+        ],
+    )
     made = {row[0]: id_ for row, id_ in zip(new, ids, strict=True)}
     if made:
         op.connection.exec_driver_sql(
@@ -116,44 +131,67 @@ def note_whole(op: Op, proposal_ids: Sequence[int]) -> None:
     if not proposal_ids:
         return
     when = now_text()
-    rows = op.connection.exec_driver_sql(
-        f"SELECT * FROM proposal WHERE id IN {op.collect('whole', proposal_ids)} ORDER BY id"
-    ).mappings().all()  # fmt: skip
+    rows = (
+        op.connection.exec_driver_sql(
+            f"SELECT * FROM proposal WHERE id IN {op.collect('whole', proposal_ids)} ORDER BY id"
+        )
+        .mappings()
+        .all()
+    )
     points: dict[int, list[tuple[int, float | None, float | None, int]]] = {}
     for proposal_id, *place in op.all(
         "SELECT proposal_id, definition_id, x, y, visibility FROM keypoint_proposal "
         "WHERE proposal_id IN (SELECT id FROM temp.whole) ORDER BY id"
     ):
         points.setdefault(proposal_id, []).append((place[0], place[1], place[2], place[3]))
-    op.add(Decision, [
-        _whole_decision(dict(row), "rejected", row["instance_id"], when, points.get(row["id"], ())) for row in rows
-    ])  # fmt: skip
+    op.add(
+        Decision,
+        [_whole_decision(dict(row), "rejected", row["instance_id"], when, points.get(row["id"], ())) for row in rows],
+    )
 
 
 def _whole_decision(
-    row: Mapping[str, Any], kind: str, instance_id: int | None, when: str,
+    row: Mapping[str, Any],
+    kind: str,
+    instance_id: int | None,
+    when: str,
     points: Sequence[tuple[int, float | None, float | None, int]] = (),
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     has_box = row["x0"] is not None
     detail = {k: row[k] for k in ("score", "rank", "x0", "y0", "x1", "y1")}
     if points and row["instance_id"] is None:  # what completes an accepted instance is no place of its own
         detail["points"] = points_to_json(points)
     return {
-        "image_id": row["image_id"], "category_id": row["category_id"], "definition_id": None,
-        "identity_id": row["identity_id"], "instance_id": instance_id, "run_id": row["run_id"], "kind": kind,
-        "target": row["kind"], "evidence": row["evidence"], "confidence": row["confidence"], "x": None, "y": None,
-        "visibility": None, "side_px": longer_side((row["x0"], row["y0"], row["x1"], row["y1"])) if has_box else None,
-        "detail": to_json(detail), "created_at": when,
-    }  # fmt: skip
+        "image_id": row["image_id"],
+        "category_id": row["category_id"],
+        "definition_id": None,
+        "identity_id": row["identity_id"],
+        "instance_id": instance_id,
+        "run_id": row["run_id"],
+        "kind": kind,
+        "target": row["kind"],
+        "evidence": row["evidence"],
+        "confidence": row["confidence"],
+        "x": None,
+        "y": None,
+        "visibility": None,
+        "side_px": longer_side((row["x0"], row["y0"], row["x1"], row["y1"])) if has_box else None,
+        "detail": to_json(detail),
+        "created_at": when,
+    }
 
 
 def accept_masks(op: Op, proposal_ids: Sequence[int]) -> list[int]:
     """Accept mask proposals: into the instance they complete, else into a new one."""
     when = now_text()
-    rows = op.connection.exec_driver_sql(
-        "SELECT p.*, m.height, m.width, m.counts, m.area FROM proposal p JOIN mask_proposal m ON m.proposal_id = p.id "
-        f"WHERE p.id IN {op.collect('whole', proposal_ids)} ORDER BY p.id"
-    ).mappings().all()  # fmt: skip
+    rows = (
+        op.connection.exec_driver_sql(
+            "SELECT p.*, m.height, m.width, m.counts, m.area FROM proposal p JOIN mask_proposal m ON m.proposal_id = p.id "
+            f"WHERE p.id IN {op.collect('whole', proposal_ids)} ORDER BY p.id"
+        )
+        .mappings()
+        .all()
+    )
     instances = []
     for row in rows:
         rle = MaskRLE(row["height"], row["width"], row["counts"])
@@ -163,11 +201,24 @@ def accept_masks(op: Op, proposal_ids: Sequence[int]) -> list[int]:
             if instance_id is not None and row["identity_id"] is not None:
                 op.run("UPDATE instance SET identity_id = ? WHERE id = ?", (row["identity_id"], instance_id))
         if instance_id is None:
-            [instance_id] = op.add(Instance, [{
-                "image_id": row["image_id"], "category_id": row["category_id"], "identity_id": row["identity_id"],
-                "x0": None, "y0": None, "x1": None, "y1": None, "origin": FROM_PROPOSAL, "run_id": row["run_id"],
-                "source_id": None, "extra": "{}",
-            }])  # fmt: skip
+            [instance_id] = op.add(
+                Instance,
+                [
+                    {
+                        "image_id": row["image_id"],
+                        "category_id": row["category_id"],
+                        "identity_id": row["identity_id"],
+                        "x0": None,
+                        "y0": None,
+                        "x1": None,
+                        "y1": None,
+                        "origin": FROM_PROPOSAL,
+                        "run_id": row["run_id"],
+                        "source_id": None,
+                        "extra": "{}",
+                    }
+                ],
+            )
             clear_nothing_here(op, row["image_id"], row["category_id"])
         op.run("DELETE FROM mask WHERE instance_id = ?", (instance_id,))
         op.add(Mask, [mask_row(rle, row["image_id"], instance_id, FROM_PROPOSAL, row["run_id"])])

@@ -113,9 +113,17 @@ class ImageOperations(OperationGroup):
             op.run(
                 "UPDATE image SET width = ?, height = ?, orientation = ?, frames = ?, sha256 = ?, size_bytes = ?, "
                 "mtime_ns = ?, file_state = 'ok' WHERE id = ?",
-                (image.width, image.height, image.orientation, image.frames, image.sha256, image.size_bytes,
-                 image.mtime_ns, image_id),
-            )  # fmt: skip
+                (
+                    image.width,
+                    image.height,
+                    image.orientation,
+                    image.frames,
+                    image.sha256,
+                    image.size_bytes,
+                    image.mtime_ns,
+                    image_id,
+                ),
+            )
             op.ids, op.count = [image_id], 1
         return op.changes
 

@@ -28,16 +28,22 @@ def add_instances(op: Op, instances: Sequence[NewInstance]) -> list[int]:
     for instance in instances:
         _check(instance, sizes, categories, owner)
     ids = op.add(Instance, [_instance_row(instance) for instance in instances])
-    op.add(Keypoint, [
-        keypoint_row(keypoint, instance.image_id, id_, instance.origin)
-        for instance, id_ in zip(instances, ids, strict=True)
-        for keypoint in instance.keypoints
-    ])  # fmt: skip
-    op.add(Mask, [
-        mask_row(instance.mask, instance.image_id, id_, instance.origin)
-        for instance, id_ in zip(instances, ids, strict=True)
-        if instance.mask is not None
-    ])  # fmt: skip
+    op.add(
+        Keypoint,
+        [
+            keypoint_row(keypoint, instance.image_id, id_, instance.origin)
+            for instance, id_ in zip(instances, ids, strict=True)
+            for keypoint in instance.keypoints
+        ],
+    )
+    op.add(
+        Mask,
+        [
+            mask_row(instance.mask, instance.image_id, id_, instance.origin)
+            for instance, id_ in zip(instances, ids, strict=True)
+            if instance.mask is not None
+        ],
+    )
     if ids:
         clear_nothing_here_since(op, ids[0])
     return ids
@@ -89,28 +95,48 @@ def check_mask(mask: MaskRLE, size_wh: tuple[int, int]) -> None:
 def _instance_row(instance: NewInstance) -> dict[str, Any]:
     x0, y0, x1, y1 = checked_box(instance.box)
     return {
-        "image_id": instance.image_id, "category_id": instance.category_id, "identity_id": instance.identity_id,
-        "x0": x0, "y0": y0, "x1": x1, "y1": y1, "origin": instance.origin, "run_id": None,
-        "source_id": instance.source_id, "extra": to_json(instance.extra),
-    }  # fmt: skip
+        "image_id": instance.image_id,
+        "category_id": instance.category_id,
+        "identity_id": instance.identity_id,
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "origin": instance.origin,
+        "run_id": None,
+        "source_id": instance.source_id,
+        "extra": to_json(instance.extra),
+    }
 
 
 def keypoint_row(keypoint: NewKeypoint, image_id: int, instance_id: int, origin: str) -> dict[str, Any]:
     """Column values of one keypoint, checked."""
     x, y, visibility = checked_point(keypoint.x, keypoint.y, keypoint.visibility)
     return {
-        "image_id": image_id, "instance_id": instance_id, "definition_id": keypoint.definition_id, "x": x, "y": y,
-        "visibility": visibility, "origin": keypoint.origin or origin, "run_id": keypoint.run_id,
+        "image_id": image_id,
+        "instance_id": instance_id,
+        "definition_id": keypoint.definition_id,
+        "x": x,
+        "y": y,
+        "visibility": visibility,
+        "origin": keypoint.origin or origin,
+        "run_id": keypoint.run_id,
         "confidence": keypoint.confidence,
-    }  # fmt: skip
+    }
 
 
 def mask_row(mask: MaskRLE, image_id: int, instance_id: int, origin: str, run_id: int | None = None) -> dict[str, Any]:
     """Column values of one mask."""
     return {
-        "image_id": image_id, "instance_id": instance_id, "height": mask.height, "width": mask.width,
-        "counts": mask.counts, "area": mask.area, "origin": origin, "run_id": run_id,
-    }  # fmt: skip
+        "image_id": image_id,
+        "instance_id": instance_id,
+        "height": mask.height,
+        "width": mask.width,
+        "counts": mask.counts,
+        "area": mask.area,
+        "origin": origin,
+        "run_id": run_id,
+    }
 
 
 def clear_nothing_here(op: Op, image_id: int, category_id: int) -> None:

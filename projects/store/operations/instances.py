@@ -95,9 +95,14 @@ class InstanceOperations(OperationGroup):
             self._own_definition(op, row["category_id"], [definition_id])
             values = keypoint_row(new, row["image_id"], instance_id, origin)
             op.run(PLACE_SQL, tuple(values.values()))
-            op.ids = [int(op.value(
-                "SELECT id FROM keypoint WHERE instance_id = ? AND definition_id = ?", (instance_id, definition_id)
-            ))]  # fmt: skip
+            op.ids = [
+                int(
+                    op.value(
+                        "SELECT id FROM keypoint WHERE instance_id = ? AND definition_id = ?",
+                        (instance_id, definition_id),
+                    )
+                )
+            ]
             op.count = 1
         return op.changes
 
@@ -201,10 +206,15 @@ class InstanceOperations(OperationGroup):
             (instance_id,),
         ):
             twin[left], twin[right] = right, left
-        rows = [dict(row) for row in op.connection.exec_driver_sql(
-            "SELECT id, image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence "
-            "FROM keypoint WHERE instance_id = ? ORDER BY id", (instance_id,)
-        ).mappings() if row["definition_id"] in twin]  # fmt: skip
+        rows = [
+            dict(row)
+            for row in op.connection.exec_driver_sql(
+                "SELECT id, image_id, instance_id, definition_id, x, y, visibility, origin, run_id, confidence "
+                "FROM keypoint WHERE instance_id = ? ORDER BY id",
+                (instance_id,),
+            ).mappings()
+            if row["definition_id"] in twin
+        ]
         # The values change places, not the definition ids: a transient clash with the unique index cannot happen.
         there = {row["definition_id"]: row["id"] for row in rows}
         for row in rows:
@@ -305,13 +315,17 @@ class InstanceOperations(OperationGroup):
         with self._runner.operation("Change the category") as op:
             row = op.require("instance", instance_id, "instance")
             op.require("category", category_id, "category")
-            names = {name: id_ for id_, name in op.all(
-                "SELECT id, name FROM keypoint_definition WHERE category_id = ?", (category_id,)
-            )}  # fmt: skip
+            names = {
+                name: id_
+                for id_, name in op.all(
+                    "SELECT id, name FROM keypoint_definition WHERE category_id = ?", (category_id,)
+                )
+            }
             for id_, name in op.all(
                 "SELECT k.id, d.name FROM keypoint k JOIN keypoint_definition d ON d.id = k.definition_id "
-                "WHERE k.instance_id = ?", (instance_id,)
-            ):  # fmt: skip
+                "WHERE k.instance_id = ?",
+                (instance_id,),
+            ):
                 if name in names:
                     op.run("UPDATE keypoint SET definition_id = ? WHERE id = ?", (names[name], id_))
                 else:

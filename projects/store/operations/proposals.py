@@ -105,8 +105,9 @@ def _refused(
     refused: set[int] = set()
     for definition_id, x, y, visibility, side_px, detail in op.all(
         "SELECT definition_id, x, y, visibility, side_px, detail FROM decision WHERE image_id = ? AND category_id = ? "
-        "AND kind = 'rejected' AND target = 'keypoints' AND evidence = ?", (image_id, category_id, proof),
-    ):  # fmt: skip
+        "AND kind = 'rejected' AND target = 'keypoints' AND evidence = ?",
+        (image_id, category_id, proof),
+    ):
         if definition_id is None:
             points = rejected_points(detail)
             if not points or place_similarity(keypoints_from_json(points, order), own) >= SAME_FROM:
@@ -158,9 +159,13 @@ class ProposalOperations(OperationGroup):
             evidence: for each proposal, instead of `evidence_of`.
         """
         with self._runner.operation(name or "Propose keypoints", merge_key=JOB + job if job else "") as op:
-            definitions = {n: i for i, n in op.all(
-                "SELECT id, name FROM keypoint_definition WHERE category_id = ? ORDER BY retired DESC", (category_id,)
-            )}  # fmt: skip
+            definitions = {
+                n: i
+                for i, n in op.all(
+                    "SELECT id, name FROM keypoint_definition WHERE category_id = ? ORDER BY retired DESC",
+                    (category_id,),
+                )
+            }
             known = image_sizes(op, [int(proposal.image_id) for proposal in proposals])
             runs: dict[str, int] = {}
             replaced: set[tuple[int, int | None]] = set()
@@ -212,9 +217,16 @@ class ProposalOperations(OperationGroup):
         return list(dict.fromkeys(instance_id for _, instance_id in gone if instance_id is not None))
 
     def _store_keypoints(
-        self, op: Op, proposal: InstanceProposal, image_id: int, category_id: int, run_id: int, target: int | None,
-        proof: str, definitions: Mapping[str, int],
-    ) -> None:  # fmt: skip
+        self,
+        op: Op,
+        proposal: InstanceProposal,
+        image_id: int,
+        category_id: int,
+        run_id: int,
+        target: int | None,
+        proof: str,
+        definitions: Mapping[str, int],
+    ) -> None:
         refused = _refused(op, proposal, image_id, category_id, proof, definitions)
         if refused is None:
             op.skipped.append(said("image {0}: rejected before on the same evidence", image_id))
@@ -240,17 +252,47 @@ class ProposalOperations(OperationGroup):
             "calibrated": proposal.calibrated,
             "seconds": proposal.seconds,
         }
-        [id_] = op.add(Proposal, [{
-            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": target, "identity_id": None,
-            "kind": "keypoints", "here": 1, "confidence": float(proposal.confidence), "score": None, "rank": 0,
-            "x0": x0, "y0": y0, "x1": x1, "y1": y1, "evidence": proof, "extra": to_json(extra),
-        }])  # fmt: skip
-        op.add(KeypointProposalRecord, [{
-            "image_id": image_id, "proposal_id": id_, "definition_id": definition_id,
-            "x": _number(keypoint.x), "y": _number(keypoint.y),
-            "visibility": int(keypoint.visibility) if math.isfinite(keypoint.x) and math.isfinite(keypoint.y) else 0,
-            "confidence": float(keypoint.confidence), "detail": _detail(keypoint),
-        } for definition_id, keypoint in kept])  # fmt: skip
+        [id_] = op.add(
+            Proposal,
+            [
+                {
+                    "image_id": image_id,
+                    "category_id": category_id,
+                    "run_id": run_id,
+                    "instance_id": target,
+                    "identity_id": None,
+                    "kind": "keypoints",
+                    "here": 1,
+                    "confidence": float(proposal.confidence),
+                    "score": None,
+                    "rank": 0,
+                    "x0": x0,
+                    "y0": y0,
+                    "x1": x1,
+                    "y1": y1,
+                    "evidence": proof,
+                    "extra": to_json(extra),
+                }
+            ],
+        )
+        op.add(
+            KeypointProposalRecord,
+            [
+                {
+                    "image_id": image_id,
+                    "proposal_id": id_,
+                    "definition_id": definition_id,
+                    "x": _number(keypoint.x),
+                    "y": _number(keypoint.y),
+                    "visibility": int(keypoint.visibility)
+                    if math.isfinite(keypoint.x) and math.isfinite(keypoint.y)
+                    else 0,
+                    "confidence": float(keypoint.confidence),
+                    "detail": _detail(keypoint),
+                }
+                for definition_id, keypoint in kept
+            ],
+        )
         op.ids.append(id_)
 
     def add_mask_proposals(
@@ -296,31 +338,69 @@ class ProposalOperations(OperationGroup):
         return op.changes
 
     def _mask_refused(self, op: Op, image_id: int, category_id: int, identity_id: int | None, proof: str) -> bool:
-        return op.one(
-            "SELECT 1 FROM decision WHERE image_id = ? AND category_id = ? AND kind = 'rejected' AND target = 'mask' "
-            "AND identity_id IS ? AND evidence = ?", (image_id, category_id, identity_id, proof),
-        ) is not None  # fmt: skip
+        return (
+            op.one(
+                "SELECT 1 FROM decision WHERE image_id = ? AND category_id = ? AND kind = 'rejected' AND target = 'mask' "
+                "AND identity_id IS ? AND evidence = ?",
+                (image_id, category_id, identity_id, proof),
+            )
+            is not None
+        )
 
     def _store_mask(
-        self, op: Op, proposal: MaskProposal, image_id: int, category_id: int, identity_id: int | None, run_id: int,
-        proof: str, instance_id: int | None,
-    ) -> None:  # fmt: skip
+        self,
+        op: Op,
+        proposal: MaskProposal,
+        image_id: int,
+        category_id: int,
+        identity_id: int | None,
+        run_id: int,
+        proof: str,
+        instance_id: int | None,
+    ) -> None:
         x0, y0, x1, y1 = checked_box(proposal.box)
         extra = {**proposal.extra, "seconds": proposal.seconds}
-        [id_] = op.add(Proposal, [{
-            "image_id": image_id, "category_id": category_id, "run_id": run_id, "instance_id": instance_id,
-            "identity_id": identity_id, "kind": "mask", "here": int(proposal.mask is not None),
-            "confidence": float(proposal.confidence), "score": _number(proposal.score), "rank": proposal.rank,
-            "x0": x0, "y0": y0, "x1": x1, "y1": y1, "evidence": proof,
-            "extra": to_json({k: v for k, v in extra.items() if isinstance(v, int | str) or math.isfinite(v)}),
-        }])  # fmt: skip
+        [id_] = op.add(
+            Proposal,
+            [
+                {
+                    "image_id": image_id,
+                    "category_id": category_id,
+                    "run_id": run_id,
+                    "instance_id": instance_id,
+                    "identity_id": identity_id,
+                    "kind": "mask",
+                    "here": int(proposal.mask is not None),
+                    "confidence": float(proposal.confidence),
+                    "score": _number(proposal.score),
+                    "rank": proposal.rank,
+                    "x0": x0,
+                    "y0": y0,
+                    "x1": x1,
+                    "y1": y1,
+                    "evidence": proof,
+                    "extra": to_json({k: v for k, v in extra.items() if isinstance(v, int | str) or math.isfinite(v)}),
+                }
+            ],
+        )
         if proposal.mask is not None:
             peak = proposal.peak_xy_image or (None, None)
             mask = proposal.mask
-            op.add(MaskProposalRecord, [{
-                "image_id": image_id, "proposal_id": id_, "height": mask.height, "width": mask.width,
-                "counts": mask.counts, "area": mask.area, "peak_x": peak[0], "peak_y": peak[1],
-            }])  # fmt: skip
+            op.add(
+                MaskProposalRecord,
+                [
+                    {
+                        "image_id": image_id,
+                        "proposal_id": id_,
+                        "height": mask.height,
+                        "width": mask.width,
+                        "counts": mask.counts,
+                        "area": mask.area,
+                        "peak_x": peak[0],
+                        "peak_y": peak[1],
+                    }
+                ],
+            )
         op.ids.append(id_)
 
     def accept_proposals(
@@ -343,9 +423,9 @@ class ProposalOperations(OperationGroup):
         with self._runner.operation(name or "Accept proposals") as op:
             chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
             keypoints = op.all(
-                "SELECT id FROM keypoint_proposal WHERE proposal_id IN "
-                f"{chosen} AND confidence >= ? AND id <= ?", (min_confidence, upto[0] if upto else _ALL)
-            )  # fmt: skip
+                f"SELECT id FROM keypoint_proposal WHERE proposal_id IN {chosen} AND confidence >= ? AND id <= ?",
+                (min_confidence, upto[0] if upto else _ALL),
+            )
             masks = op.all(
                 f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'mask' AND here = 1 AND confidence >= ? "
                 "AND id <= ?",
@@ -358,9 +438,13 @@ class ProposalOperations(OperationGroup):
         return op.changes
 
     def _choose(
-        self, op: Op, proposal_ids: Iterable[int] | None, category_id: int | None, image_ids: Iterable[int] | None,
+        self,
+        op: Op,
+        proposal_ids: Iterable[int] | None,
+        category_id: int | None,
+        image_ids: Iterable[int] | None,
         kind: str | None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         where: list[str] = ["1"]
         parameters: list[Any] = []
         if proposal_ids is not None:
@@ -413,9 +497,11 @@ class ProposalOperations(OperationGroup):
                 f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'mask' AND here = 1 AND confidence < ?",
                 (limit,),
             )
-            whole = [] if max_confidence is not None else op.all(
-                f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'keypoints'"
-            )  # fmt: skip
+            whole = (
+                []
+                if max_confidence is not None
+                else op.all(f"SELECT id FROM proposal WHERE id IN {chosen} AND kind = 'keypoints'")
+            )
             deciding.note_whole(op, [row[0] for row in whole] + [row[0] for row in masks])
             deciding.reject_keypoints(op, [row[0] for row in keypoints])
             op.run(f"DELETE FROM proposal WHERE id IN {op.collect('chosen', [row[0] for row in masks])}")
@@ -433,9 +519,13 @@ class ProposalOperations(OperationGroup):
         return op.changes
 
     def clear_proposals(
-        self, proposal_ids: Iterable[int] | None = None, *, category_id: int | None = None,
-        image_ids: Iterable[int] | None = None, kind: str | None = None,
-    ) -> OpChanges:  # fmt: skip
+        self,
+        proposal_ids: Iterable[int] | None = None,
+        *,
+        category_id: int | None = None,
+        image_ids: Iterable[int] | None = None,
+        kind: str | None = None,
+    ) -> OpChanges:
         """Drop pending proposals without an opinion about them (nothing is remembered)."""
         with self._runner.operation("Clear proposals") as op:
             chosen = self._choose(op, proposal_ids, category_id, image_ids, kind)
@@ -446,5 +536,9 @@ class ProposalOperations(OperationGroup):
 def _accepted(keypoints: int, masks: int) -> str:
     """The name of a step that accepted so many."""
     if masks:
-        return said("Accept %n keypoints and masks", n=keypoints + masks) if keypoints else said("Accept %n masks", n=masks)
+        return (
+            said("Accept %n keypoints and masks", n=keypoints + masks)
+            if keypoints
+            else said("Accept %n masks", n=masks)
+        )
     return "Accept a keypoint" if keypoints == 1 else said("Accept %n keypoints", n=keypoints)

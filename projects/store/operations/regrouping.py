@@ -68,8 +68,9 @@ class RegroupingOperations(OperationGroup):
                     new_id = _twin(op, part.instance_id)
                     if op.one(
                         "SELECT 1 FROM instance i WHERE i.id = ? AND (i.x0 IS NOT NULL OR EXISTS (SELECT 1 FROM mask m "
-                        "WHERE m.instance_id = i.id))", (part.instance_id,),
-                    ):  # fmt: skip
+                        "WHERE m.instance_id = i.id))",
+                        (part.instance_id,),
+                    ):
                         op.skipped.append("box and mask stay with the old instance")
                     op.run(
                         f"UPDATE keypoint SET instance_id = ? WHERE instance_id = ? AND definition_id IN {chosen}",
@@ -160,8 +161,9 @@ def _merge_accepted(op: Op, keep_id: int, other_id: int) -> None:
     op.run("UPDATE proposal SET instance_id = ? WHERE instance_id = ?", (keep_id, other_id))
     op.run(
         "UPDATE tag_link SET instance_id = ? WHERE instance_id = ? AND NOT EXISTS (SELECT 1 FROM tag_link t "
-        "WHERE t.instance_id = ? AND t.tag_id = tag_link.tag_id)", (keep_id, other_id, keep_id),
-    )  # fmt: skip
+        "WHERE t.instance_id = ? AND t.tag_id = tag_link.tag_id)",
+        (keep_id, other_id, keep_id),
+    )
     _unite_boxes(op, keep_id, other_id)
     _unite_masks(op, keep_id, other_id)
     kept, gone = op.require("instance", keep_id, "instance"), op.require("instance", other_id, "instance")
@@ -241,8 +243,9 @@ def _unite_proposals(op: Op, into: int, other: int) -> None:
     op.run(
         "UPDATE proposal SET x0 = min(proposal.x0, o.x0), y0 = min(proposal.y0, o.y0), x1 = max(proposal.x1, o.x1), "
         "y1 = max(proposal.y1, o.y1) FROM (SELECT x0, y0, x1, y1 FROM proposal WHERE id = ?) AS o WHERE id = ? AND proposal.x0 IS NOT NULL "
-        "AND o.x0 IS NOT NULL", (other, into),
-    )  # fmt: skip
+        "AND o.x0 IS NOT NULL",
+        (other, into),
+    )
     op.run("DELETE FROM proposal WHERE id = ?", (other,))
     _average(op, into)
 
@@ -250,27 +253,43 @@ def _unite_proposals(op: Op, into: int, other: int) -> None:
 def _average(op: Op, proposal_id: int) -> None:
     op.run(
         "UPDATE proposal SET confidence = (SELECT AVG(q.confidence) FROM keypoint_proposal q WHERE q.proposal_id = proposal.id) "
-        "WHERE id = ? AND EXISTS (SELECT 1 FROM keypoint_proposal q WHERE q.proposal_id = proposal.id)", (proposal_id,),
-    )  # fmt: skip
+        "WHERE id = ? AND EXISTS (SELECT 1 FROM keypoint_proposal q WHERE q.proposal_id = proposal.id)",
+        (proposal_id,),
+    )
 
 
 def _definitions(op: Op, part: InstancePart) -> set[int]:
     """Keypoints of which the part knows something."""
     known: set[int] = set(_keypoints(op, part.instance_id)) if part.instance_id is not None else set()
     for proposal_id in part.proposal_ids:
-        known |= {row[0] for row in op.all(
-            "SELECT definition_id FROM keypoint_proposal WHERE proposal_id = ?", (proposal_id,)
-        )}  # fmt: skip
+        known |= {
+            row[0]
+            for row in op.all("SELECT definition_id FROM keypoint_proposal WHERE proposal_id = ?", (proposal_id,))
+        }
     return known
 
 
 def _twin(op: Op, instance_id: int) -> int:
     """Another instance of the same category in the same photo, empty."""
     row = op.require("instance", instance_id, "instance")
-    [new_id] = op.add(Instance, [{
-        "image_id": row["image_id"], "category_id": row["category_id"], "identity_id": None, "x0": None, "y0": None,
-        "x1": None, "y1": None, "origin": row["origin"], "run_id": row["run_id"], "source_id": None, "extra": "{}",
-    }])  # fmt: skip
+    [new_id] = op.add(
+        Instance,
+        [
+            {
+                "image_id": row["image_id"],
+                "category_id": row["category_id"],
+                "identity_id": None,
+                "x0": None,
+                "y0": None,
+                "x1": None,
+                "y1": None,
+                "origin": row["origin"],
+                "run_id": row["run_id"],
+                "source_id": None,
+                "extra": "{}",
+            }
+        ],
+    )
     return new_id
 
 
@@ -394,10 +413,12 @@ def _drop_empty(op: Op, part: InstancePart) -> None:
     for proposal_id in part.proposal_ids:
         op.run(
             "DELETE FROM proposal WHERE id = ? AND kind = 'keypoints' AND NOT EXISTS (SELECT 1 FROM keypoint_proposal q "
-            "WHERE q.proposal_id = proposal.id)", (proposal_id,),
-        )  # fmt: skip
+            "WHERE q.proposal_id = proposal.id)",
+            (proposal_id,),
+        )
     op.run(
         "DELETE FROM instance WHERE id = ? AND x0 IS NULL AND NOT EXISTS (SELECT 1 FROM keypoint k WHERE k.instance_id = "
         "instance.id) AND NOT EXISTS (SELECT 1 FROM mask m WHERE m.instance_id = instance.id) AND NOT EXISTS (SELECT 1 FROM "
-        "proposal p WHERE p.instance_id = instance.id)", (part.instance_id,),
-    )  # fmt: skip
+        "proposal p WHERE p.instance_id = instance.id)",
+        (part.instance_id,),
+    )

@@ -26,8 +26,10 @@ class ReviewOperations(OperationGroup):
         with self._runner.operation("Mark as nothing here") as op:
             for image_id in ids:
                 op.require("image", image_id, "image")
-                if op.one("SELECT 1 FROM instance WHERE image_id = ? AND (? IS NULL OR category_id = ?)",
-                          (image_id, category_id, category_id)):  # fmt: skip
+                if op.one(
+                    "SELECT 1 FROM instance WHERE image_id = ? AND (? IS NULL OR category_id = ?)",
+                    (image_id, category_id, category_id),
+                ):
                     op.skipped.append(said("image {0}: has accepted instances", image_id))
                     continue
                 pending = op.all(
@@ -82,7 +84,9 @@ class ReviewOperations(OperationGroup):
                     "DELETE FROM exhaustive WHERE image_id = ? AND category_id = ? AND holds IS NOT ?",
                     (image_id, category_id, None if holds is None else int(holds)),
                 )
-                word = op.one("SELECT 1 FROM exhaustive WHERE image_id = ? AND category_id = ?", (image_id, category_id))
+                word = op.one(
+                    "SELECT 1 FROM exhaustive WHERE image_id = ? AND category_id = ?", (image_id, category_id)
+                )
                 if holds is not None and word is None:
                     op.add(Exhaustive, [{"image_id": image_id, "category_id": category_id, "holds": int(holds)}])
                 op.ids.append(image_id)
@@ -139,9 +143,14 @@ class ReviewOperations(OperationGroup):
         """{image id: "train" / "val" / "test" / any name, or None to take it out}."""
         with self._runner.operation("Set the split") as op:
             op.run(f"DELETE FROM split WHERE image_id IN {op.collect('chosen', splits)}")
-            op.add(Split, [
-                {"image_id": image_id, "name": checked_name(name, "split")} for image_id, name in splits.items() if name
-            ])  # fmt: skip
+            op.add(
+                Split,
+                [
+                    {"image_id": image_id, "name": checked_name(name, "split")}
+                    for image_id, name in splits.items()
+                    if name
+                ],
+            )
             op.count = len(splits)
         return op.changes
 
@@ -150,7 +159,9 @@ class ReviewOperations(OperationGroup):
         name = checked_name(name, "identity")
         with self._runner.operation(said("Add the identity {name}", name=name)) as op:
             if op.one("SELECT 1 FROM identity WHERE name = ?", (name,)):
-                raise UserInputError(said("There is already an identity {0}.", name), "Choose another name, or use that one.")
+                raise UserInputError(
+                    said("There is already an identity {0}.", name), "Choose another name, or use that one."
+                )
             op.ids = op.add(Identity, [{"name": name, "category_id": category_id, "note": note}])
             op.count = 1
         return op.changes
@@ -247,11 +258,23 @@ class ReviewOperations(OperationGroup):
 
 def _denial(image_id: int, category_id: int, identity_id: int, evidence: str) -> dict[str, Any]:
     return {
-        "image_id": image_id, "category_id": category_id, "definition_id": None, "identity_id": identity_id,
-        "instance_id": None, "run_id": None, "kind": "rejected", "target": "mask", "evidence": evidence,
-        "confidence": None, "x": None, "y": None, "visibility": None, "side_px": None, "detail": "{}",
+        "image_id": image_id,
+        "category_id": category_id,
+        "definition_id": None,
+        "identity_id": identity_id,
+        "instance_id": None,
+        "run_id": None,
+        "kind": "rejected",
+        "target": "mask",
+        "evidence": evidence,
+        "confidence": None,
+        "x": None,
+        "y": None,
+        "visibility": None,
+        "side_px": None,
+        "detail": "{}",
         "created_at": now_text(),
-    }  # fmt: skip
+    }
 
 
 __all__ = ["Op", "ReviewOperations"]

@@ -52,9 +52,18 @@ class SchemaOperations(OperationGroup):
             position = int(op.value("SELECT COALESCE(MAX(position) + 1, 0) FROM category"))
             op.ids = op.add(
                 Category,
-                [{"name": name, "supercategory": supercategory, "colour": colour, "position": position,
-                  "source_id": source_id, "extra": to_json(extra or {}), "instances": checked_instances(instances)}],
-            )  # fmt: skip
+                [
+                    {
+                        "name": name,
+                        "supercategory": supercategory,
+                        "colour": colour,
+                        "position": position,
+                        "source_id": source_id,
+                        "extra": to_json(extra or {}),
+                        "instances": checked_instances(instances),
+                    }
+                ],
+            )
             if schema is not None and len(schema):
                 self._write_schema(op, op.ids[0], schema, {})
             op.count = 1
@@ -117,9 +126,13 @@ class SchemaOperations(OperationGroup):
     def _write_schema(self, op: Op, category_id: int, schema: KeypointSchema, renamed: dict[str, str]) -> None:
         for name in schema.names:
             checked_name(name, "keypoint")
-        known = {name: id_ for id_, name in op.all(
-            "SELECT id, name FROM keypoint_definition WHERE category_id = ? ORDER BY retired DESC, id", (category_id,)
-        )}  # fmt: skip
+        known = {
+            name: id_
+            for id_, name in op.all(
+                "SELECT id, name FROM keypoint_definition WHERE category_id = ? ORDER BY retired DESC, id",
+                (category_id,),
+            )
+        }
         unknown = [old for old in renamed if old not in known]
         if unknown:
             raise UserInputError(
@@ -139,9 +152,10 @@ class SchemaOperations(OperationGroup):
                 )
                 ids.append(by_new[name])
             else:
-                ids += op.add(KeypointDefinition, [
-                    {"category_id": category_id, "name": name, "position": position, "colour": "", "retired": 0}
-                ])  # fmt: skip
+                ids += op.add(
+                    KeypointDefinition,
+                    [{"category_id": category_id, "name": name, "position": position, "colour": "", "retired": 0}],
+                )
         for id_ in known.values():
             if id_ not in ids:
                 op.run("UPDATE keypoint_definition SET retired = 1 WHERE id = ?", (id_,))
@@ -150,10 +164,13 @@ class SchemaOperations(OperationGroup):
     def _write_links(self, op: Op, category_id: int, ids: Sequence[int], schema: KeypointSchema) -> None:
         op.run("DELETE FROM skeleton_edge WHERE category_id = ?", (category_id,))
         op.run("DELETE FROM side_pair WHERE category_id = ?", (category_id,))
-        op.add(SkeletonEdge, [
-            {"category_id": category_id, "from_id": ids[a], "to_id": ids[b], "position": i}
-            for i, (a, b) in enumerate(schema.edges)
-        ])  # fmt: skip
+        op.add(
+            SkeletonEdge,
+            [
+                {"category_id": category_id, "from_id": ids[a], "to_id": ids[b], "position": i}
+                for i, (a, b) in enumerate(schema.edges)
+            ],
+        )
         op.add(SidePair, [{"category_id": category_id, "left_id": ids[a], "right_id": ids[b]} for a, b in schema.pairs])
 
     def add_keypoint(self, category_id: int, name: str, *, colour: str = "") -> OpChanges:
@@ -164,19 +181,22 @@ class SchemaOperations(OperationGroup):
             row = op.one(
                 "SELECT id, retired FROM keypoint_definition WHERE category_id = ? AND name = ?", (category_id, name)
             )
-            position = int(op.value(
-                "SELECT COALESCE(MAX(position) + 1, 0) FROM keypoint_definition WHERE category_id = ? AND retired = 0",
-                (category_id,),
-            ))  # fmt: skip
+            position = int(
+                op.value(
+                    "SELECT COALESCE(MAX(position) + 1, 0) FROM keypoint_definition WHERE category_id = ? AND retired = 0",
+                    (category_id,),
+                )
+            )
             if row is not None and not row[1]:
                 raise UserInputError(said("There is already a keypoint {0}.", name), "Choose another name.")
             if row is not None:
                 op.run("UPDATE keypoint_definition SET retired = 0, position = ? WHERE id = ?", (position, row[0]))
                 op.ids = [int(row[0])]
             else:
-                op.ids = op.add(KeypointDefinition, [
-                    {"category_id": category_id, "name": name, "position": position, "colour": colour, "retired": 0}
-                ])  # fmt: skip
+                op.ids = op.add(
+                    KeypointDefinition,
+                    [{"category_id": category_id, "name": name, "position": position, "colour": colour, "retired": 0}],
+                )
             op.count = 1
         return op.changes
 
@@ -212,9 +232,12 @@ class SchemaOperations(OperationGroup):
         """Give the active keypoints the order of `definition_ids` (all of them)."""
         order = list(definition_ids)
         with self._runner.operation("Reorder the keypoints") as op:
-            active = {row[0] for row in op.all(
-                "SELECT id FROM keypoint_definition WHERE category_id = ? AND retired = 0", (category_id,)
-            )}  # fmt: skip
+            active = {
+                row[0]
+                for row in op.all(
+                    "SELECT id FROM keypoint_definition WHERE category_id = ? AND retired = 0", (category_id,)
+                )
+            }
             if set(order) != active or len(order) != len(active):
                 raise UserInputError("The new order must name every keypoint of the category once.")
             for position, id_ in enumerate(order):
@@ -247,9 +270,13 @@ class SchemaOperations(OperationGroup):
             if any(a == b for a, b in edges):
                 raise UserInputError("A skeleton edge must join two different keypoints.")
             op.run("DELETE FROM skeleton_edge WHERE category_id = ?", (category_id,))
-            op.ids = op.add(SkeletonEdge, [
-                {"category_id": category_id, "from_id": a, "to_id": b, "position": i} for i, (a, b) in enumerate(edges)
-            ])  # fmt: skip
+            op.ids = op.add(
+                SkeletonEdge,
+                [
+                    {"category_id": category_id, "from_id": a, "to_id": b, "position": i}
+                    for i, (a, b) in enumerate(edges)
+                ],
+            )
             op.count = len(edges)
         return op.changes
 

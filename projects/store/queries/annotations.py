@@ -27,8 +27,10 @@ class AnnotationQueries(QueryGroup):
 
     def categories(self) -> tuple[CategoryRow, ...]:
         """All categories in display order."""
-        definitions = self._grouped("SELECT category_id, id, name, position, colour, retired FROM keypoint_definition "
-                                    "ORDER BY category_id, position, id")  # fmt: skip
+        definitions = self._grouped(
+            "SELECT category_id, id, name, position, colour, retired FROM keypoint_definition "
+            "ORDER BY category_id, position, id"
+        )
         edges = self._grouped(
             "SELECT category_id, from_id, to_id FROM skeleton_edge ORDER BY category_id, position, id"
         )
@@ -39,11 +41,22 @@ class AnnotationQueries(QueryGroup):
             "ORDER BY position, id"
         ):
             rows = [DefinitionRow(d, n, p, c, bool(r)) for d, n, p, c, r in definitions.get(id_, ())]
-            result.append(CategoryRow(
-                id_, name, supercategory, colour, position, source_id, json.loads(extra),
-                tuple(row for row in rows if not row.retired), tuple(row for row in rows if row.retired),
-                tuple((a, b) for a, b in edges.get(id_, ())), tuple((a, b) for a, b in pairs.get(id_, ())), instances,
-            ))  # fmt: skip
+            result.append(
+                CategoryRow(
+                    id_,
+                    name,
+                    supercategory,
+                    colour,
+                    position,
+                    source_id,
+                    json.loads(extra),
+                    tuple(row for row in rows if not row.retired),
+                    tuple(row for row in rows if row.retired),
+                    tuple((a, b) for a, b in edges.get(id_, ())),
+                    tuple((a, b) for a, b in pairs.get(id_, ())),
+                    instances,
+                )
+            )
         return tuple(result)
 
     def _grouped(self, sql: str) -> dict[int, list[tuple[Any, ...]]]:
@@ -130,16 +143,26 @@ class AnnotationQueries(QueryGroup):
                 keypoints.setdefault(row[2], []).append(KeypointRow(*row))
             for row in self._all(
                 "SELECT id, instance_id, height, width, counts, area, origin, run_id FROM mask "
-                f"WHERE instance_id IN ({marks(part)})", part
-            ):  # fmt: skip
+                f"WHERE instance_id IN ({marks(part)})",
+                part,
+            ):
                 masks[row[1]] = MaskRow(row[0], row[1], MaskRLE(row[2], row[3], row[4]), row[5], row[6], row[7])
         return tuple(
             InstanceRow(
-                row[0], row[1], row[2], row[3], box_of(*row[4:8]), row[8], row[9], row[10], json.loads(row[11]),
-                tuple(keypoints.get(row[0], ())), masks.get(row[0]),
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                box_of(*row[4:8]),
+                row[8],
+                row[9],
+                row[10],
+                json.loads(row[11]),
+                tuple(keypoints.get(row[0], ())),
+                masks.get(row[0]),
             )
             for row in rows
-        )  # fmt: skip
+        )
 
     def exemplar_instances(self, category_id: int) -> tuple[InstanceRow, ...]:
         """Accepted instances of the category with at least one placed keypoint: the sources of proposals."""
@@ -159,8 +182,9 @@ class AnnotationQueries(QueryGroup):
         rows = self._all(
             "SELECT definition_id, SUM(visibility = 2), SUM(visibility = 1), SUM(visibility = 0) FROM keypoint "
             "WHERE ? IS NULL OR definition_id IN (SELECT id FROM keypoint_definition WHERE category_id = ?) "
-            "GROUP BY definition_id", (category_id, category_id),
-        )  # fmt: skip
+            "GROUP BY definition_id",
+            (category_id, category_id),
+        )
         return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
     def pending_keypoint_counts(self) -> dict[int, int]:
@@ -169,18 +193,24 @@ class AnnotationQueries(QueryGroup):
 
     def instances_per_photo(self, category_id: int) -> dict[int, int]:
         """{accepted instances in a photo: photos with so many}, for the photos that hold any."""
-        return dict(tuple(row) for row in self._all(
-            "SELECT n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id) "
-            "GROUP BY n ORDER BY n", (category_id,),
-        ))  # fmt: skip
+        return dict(
+            tuple(row)
+            for row in self._all(
+                "SELECT n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id) "
+                "GROUP BY n ORDER BY n",
+                (category_id,),
+            )
+        )
 
     def most_in_a_photo(self, category_id: int) -> int:
         """The most accepted instances of the category in one photo; where none holds two, that costs nothing."""
         if self._value("SELECT EXISTS (SELECT 1 FROM image WHERE instance_count > 1)"):
-            return int(self._value(
-                "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id)",
-                (category_id,),
-            ))  # fmt: skip
+            return int(
+                self._value(
+                    "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM instance WHERE category_id = ? GROUP BY image_id)",
+                    (category_id,),
+                )
+            )
         return int(self._value("SELECT EXISTS (SELECT 1 FROM instance WHERE category_id = ?)", (category_id,)))
 
     def instance_counts(self) -> dict[int, int]:
@@ -192,8 +222,9 @@ class AnnotationQueries(QueryGroup):
         rows = self._all(
             "SELECT i.id, i.name, i.category_id, i.note, (SELECT COUNT(*) FROM instance n WHERE n.identity_id = i.id), "
             "(SELECT COUNT(*) FROM proposal p WHERE p.identity_id = i.id AND p.here = 1) FROM identity i "
-            "WHERE ? IS NULL OR i.category_id = ? ORDER BY i.name, i.id", (category_id, category_id),
-        )  # fmt: skip
+            "WHERE ? IS NULL OR i.category_id = ? ORDER BY i.name, i.id",
+            (category_id, category_id),
+        )
         return tuple(IdentityRow(*row) for row in rows)
 
     def identity(self, which: int | str) -> IdentityRow | None:

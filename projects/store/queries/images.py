@@ -88,15 +88,26 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
     if f.below is not None:
         add("image.state = 'pending' AND image.min_confidence < ?", f.below)
     if f.category_id is not None:
-        add("(EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.category_id = ?) OR EXISTS (SELECT 1 FROM "
-            "proposal p WHERE p.image_id = image.id AND p.category_id = ? AND p.here = 1))", f.category_id, f.category_id)  # fmt: skip
+        add(
+            "(EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.category_id = ?) OR EXISTS (SELECT 1 FROM "
+            "proposal p WHERE p.image_id = image.id AND p.category_id = ? AND p.here = 1))",
+            f.category_id,
+            f.category_id,
+        )
     if f.definition_id is not None:
-        add("image.id IN (SELECT k.image_id FROM keypoint k WHERE k.definition_id = ? AND k.visibility > 0)", f.definition_id)
+        add(
+            "image.id IN (SELECT k.image_id FROM keypoint k WHERE k.definition_id = ? AND k.visibility > 0)",
+            f.definition_id,
+        )
     if f.missing_definition_id is not None:
         # One pass over the category's instances: asked per image, SQLite would walk all of them for each.
-        add("image.id IN (SELECT i.image_id FROM instance i WHERE i.category_id = (SELECT d.category_id FROM "
+        add(
+            "image.id IN (SELECT i.image_id FROM instance i WHERE i.category_id = (SELECT d.category_id FROM "
             "keypoint_definition d WHERE d.id = ?) AND NOT EXISTS (SELECT 1 FROM keypoint k WHERE k.instance_id = i.id "
-            "AND k.definition_id = ?))", f.missing_definition_id, f.missing_definition_id)  # fmt: skip
+            "AND k.definition_id = ?))",
+            f.missing_definition_id,
+            f.missing_definition_id,
+        )
     if f.tag is not None:
         add(
             "EXISTS (SELECT 1 FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = image.id AND t.name = ?)",
@@ -141,10 +152,16 @@ def _at_least(count: int, category_id: int | None) -> tuple[str, *tuple[int, ...
 def _exhaustive(which: str, category_id: int | None) -> tuple[str, *tuple[int, ...]]:
     """Condition and parameters of `ImageFilter.exhaustive`."""
     if which not in EXHAUSTIVE:
-        raise UserInputError(said("{0} does not say whether all instances are labelled.", f'{which!r}'), "Use yes, no or unknown.")
+        raise UserInputError(
+            said("{0} does not say whether all instances are labelled.", f"{which!r}"), "Use yes, no or unknown."
+        )
     holds = EXHAUSTIVE[which]
     if category_id is None:
-        return ("image.exhaustive IS NULL AND image.instance_count > 0",) if holds is None else ("image.exhaustive = ?", holds)
+        return (
+            ("image.exhaustive IS NULL AND image.instance_count > 0",)
+            if holds is None
+            else ("image.exhaustive = ?", holds)
+        )
     told = "SELECT e.image_id FROM exhaustive e WHERE e.category_id = ?"
     if holds is not None:
         return f"image.id IN ({told} AND e.holds = ?)", category_id, holds
@@ -196,7 +213,9 @@ class ImageQueries(QueryGroup):
     ) -> tuple[ImageRow, ...]:
         """A page of images; `order` one of name, added, confidence."""
         if order not in ORDERS:
-            raise UserInputError(said("Images cannot be ordered by {0}.", f'{order!r}'), said("Use one of {0}.", ', '.join(ORDERS)))
+            raise UserInputError(
+                said("Images cannot be ordered by {0}.", f"{order!r}"), said("Use one of {0}.", ", ".join(ORDERS))
+            )
         where, values = where_of(filter_)
         by = _order_of(order, filter_)
         # The page is cut on a covering index first; whole rows are then read for the page only.
@@ -253,16 +272,28 @@ class ImageQueries(QueryGroup):
 
     def counts(self) -> Counts:
         """All numbers of the filter list in one go."""
-        rows = {row[0]: row[1:] for row in self._all(
-            "SELECT state, images, doubtful, instances, keypoints, masks, exhaustive, not_exhaustive FROM image_total"
-        )}  # fmt: skip
+        rows = {
+            row[0]: row[1:]
+            for row in self._all(
+                "SELECT state, images, doubtful, instances, keypoints, masks, exhaustive, not_exhaustive FROM image_total"
+            )
+        }
         states = {state: rows[state][0] if state in rows else 0 for state in STATES}
         sums = [sum(row[i] for row in rows.values()) for i in range(7)]
         return Counts(
-            all=sums[0], unseen=states["unseen"], pending=states["pending"], done=states["done"],
-            nothing=states["nothing"], doubt=sums[1], instances=sums[2], keypoints=sums[3], masks=sums[4],
-            partly=states["partly"], exhaustive=sums[5], not_exhaustive=sums[6],
-        )  # fmt: skip
+            all=sums[0],
+            unseen=states["unseen"],
+            pending=states["pending"],
+            done=states["done"],
+            nothing=states["nothing"],
+            doubt=sums[1],
+            instances=sums[2],
+            keypoints=sums[3],
+            masks=sums[4],
+            partly=states["partly"],
+            exhaustive=sums[5],
+            not_exhaustive=sums[6],
+        )
 
     def iter_images(self, filter_: ImageFilter | None = None, *, page: int = 1000) -> Iterator[ImageRow]:
         """All images that fit, in the order of their names, a page at a time."""
@@ -285,23 +316,32 @@ class ImageQueries(QueryGroup):
 
     def tags(self) -> dict[str, int]:
         """{tag name: number of images and instances that carry it}."""
-        return dict(self._all(
-            "SELECT t.name, COUNT(l.id) FROM tag t LEFT JOIN tag_link l ON l.tag_id = t.id GROUP BY t.id ORDER BY t.name"
-        ))  # fmt: skip
+        return dict(
+            self._all(
+                "SELECT t.name, COUNT(l.id) FROM tag t LEFT JOIN tag_link l ON l.tag_id = t.id GROUP BY t.id ORDER BY t.name"
+            )
+        )
 
     def tags_of(self, image_id: int) -> tuple[str, ...]:
         """Names of the tags on the image itself."""
-        return tuple(row[0] for row in self._all(
-            "SELECT t.name FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = ? AND l.instance_id IS NULL "
-            "ORDER BY t.name", (image_id,),
-        ))  # fmt: skip
+        return tuple(
+            row[0]
+            for row in self._all(
+                "SELECT t.name FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = ? AND l.instance_id IS NULL "
+                "ORDER BY t.name",
+                (image_id,),
+            )
+        )
 
     def tags_of_instance(self, instance_id: int) -> tuple[str, ...]:
         """Names of the tags on one instance."""
-        return tuple(row[0] for row in self._all(
-            "SELECT t.name FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.instance_id = ? ORDER BY t.name",
-            (instance_id,),
-        ))  # fmt: skip
+        return tuple(
+            row[0]
+            for row in self._all(
+                "SELECT t.name FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.instance_id = ? ORDER BY t.name",
+                (instance_id,),
+            )
+        )
 
     def splits(self) -> dict[int, str]:
         """{image id: split name}."""
@@ -317,8 +357,9 @@ class ImageQueries(QueryGroup):
         """{image id: {category id: whether all of its instances are labelled}}, where a person said so."""
         rows = self._all(
             "SELECT image_id, category_id, holds FROM exhaustive WHERE (? IS NULL OR image_id = ?) "
-            "AND (? IS NULL OR category_id = ?) ORDER BY id", (image_id, image_id, category_id, category_id),
-        )  # fmt: skip
+            "AND (? IS NULL OR category_id = ?) ORDER BY id",
+            (image_id, image_id, category_id, category_id),
+        )
         told: dict[int, dict[int, bool]] = {}
         for image, category, holds in rows:
             told.setdefault(image, {})[category] = bool(holds)

@@ -43,8 +43,10 @@ class ProposalQueries(QueryGroup):
         """
         where, values = ["1"] if not_here else ["here = 1"], []
         for column, value in (
-            ("category_id", category_id), ("identity_id", identity_id), ("kind", kind),
-        ):  # fmt: skip
+            ("category_id", category_id),
+            ("identity_id", identity_id),
+            ("kind", kind),
+        ):
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
@@ -79,12 +81,20 @@ class ProposalQueries(QueryGroup):
             ):
                 masks[row[0]] = MaskRLE(row[1], row[2], row[3])
         return tuple(
-            ProposalRow(*(
-                *row[:7], bool(row[7]), *row[8:11], box_of(*row[11:15]), row[15], json.loads(row[16]),
-                tuple(keypoints.get(row[0], ())), masks.get(row[0]),
-            ))
+            ProposalRow(
+                *(
+                    *row[:7],
+                    bool(row[7]),
+                    *row[8:11],
+                    box_of(*row[11:15]),
+                    row[15],
+                    json.loads(row[16]),
+                    tuple(keypoints.get(row[0], ())),
+                    masks.get(row[0]),
+                )
+            )
             for row in rows
-        )  # fmt: skip
+        )
 
     def keypoint_proposals(
         self, definition_id: int, *, below: float | None = None, limit: int = 100, offset: int = 0
@@ -92,18 +102,22 @@ class ProposalQueries(QueryGroup):
         """One keypoint across images, least sure first (the part grid)."""
         rows = self._all(
             f"SELECT {_KEYPOINT} FROM keypoint_proposal WHERE definition_id = ? AND confidence < ? "
-            "ORDER BY confidence, id LIMIT ? OFFSET ?", (definition_id, 2.0 if below is None else below, limit, offset),
-        )  # fmt: skip
+            "ORDER BY confidence, id LIMIT ? OFFSET ?",
+            (definition_id, 2.0 if below is None else below, limit, offset),
+        )
         return tuple(_keypoint(row) for row in rows)
 
     def count_proposals(
         self, *, category_id: int | None = None, kind: str | None = None, identity_id: int | None = None
     ) -> int:
         """Pending proposals (without "not here")."""
-        return int(self._value(
-            "SELECT COUNT(*) FROM proposal WHERE here = 1 AND (? IS NULL OR category_id = ?) AND (? IS NULL OR kind = ?) "
-            "AND (? IS NULL OR identity_id = ?)", (category_id, category_id, kind, kind, identity_id, identity_id),
-        ))  # fmt: skip
+        return int(
+            self._value(
+                "SELECT COUNT(*) FROM proposal WHERE here = 1 AND (? IS NULL OR category_id = ?) AND (? IS NULL OR kind = ?) "
+                "AND (? IS NULL OR identity_id = ?)",
+                (category_id, category_id, kind, kind, identity_id, identity_id),
+            )
+        )
 
     def pending_confidences(
         self, *, category_id: int | None = None, definition_id: int | None = None
@@ -118,8 +132,9 @@ class ProposalQueries(QueryGroup):
             rows = self._all(
                 "SELECT p.image_id, MIN(COALESCE((SELECT MIN(q.confidence) FROM keypoint_proposal q "
                 "WHERE q.proposal_id = p.id), p.confidence)) FROM proposal p WHERE p.here = 1 AND p.category_id = ? "
-                "GROUP BY p.image_id", (category_id,),
-            )  # fmt: skip
+                "GROUP BY p.image_id",
+                (category_id,),
+            )
         else:
             rows = self._all("SELECT id, COALESCE(min_confidence, 0) FROM image WHERE state = 'pending'")
         return {row[0]: row[1] for row in rows}
@@ -207,7 +222,8 @@ class ProposalQueries(QueryGroup):
         """Ids of the newest pending keypoint and the newest proposal (0 without any). Ids are never given twice, so they tell
         what was there at this moment from what comes later."""
         keypoint, proposal = self._one(
-            "SELECT COALESCE((SELECT MAX(id) FROM keypoint_proposal), 0), COALESCE((SELECT MAX(id) FROM proposal), 0)", ()
+            "SELECT COALESCE((SELECT MAX(id) FROM keypoint_proposal), 0), COALESCE((SELECT MAX(id) FROM proposal), 0)",
+            (),
         )
         return int(keypoint), int(proposal)
 
@@ -215,8 +231,9 @@ class ProposalQueries(QueryGroup):
         """Of all pending keypoints (of the category); None when nothing is pending."""
         value = self._value(
             "SELECT MAX(q.confidence) FROM keypoint_proposal q JOIN proposal p ON p.id = q.proposal_id "
-            "WHERE ? IS NULL OR p.category_id = ?", (category_id, category_id),
-        )  # fmt: skip
+            "WHERE ? IS NULL OR p.category_id = ?",
+            (category_id, category_id),
+        )
         return None if value is None else float(value)
 
     def run(self, run_id: int) -> RunRow | None:
@@ -225,9 +242,14 @@ class ProposalQueries(QueryGroup):
         return RunRow(*row) if row else None
 
     def decisions(
-        self, *, category_id: int | None = None, kind: str | None = None, target: str | None = None,
-        identity_id: int | None = None, definition_id: int | None = None,
-    ) -> tuple[DecisionRow, ...]:  # fmt: skip
+        self,
+        *,
+        category_id: int | None = None,
+        kind: str | None = None,
+        target: str | None = None,
+        identity_id: int | None = None,
+        definition_id: int | None = None,
+    ) -> tuple[DecisionRow, ...]:
         """The record of decisions, oldest first, with where the accepted keypoints are now (for calibration)."""
         rows = self._all(
             "SELECT d.id, d.image_id, d.category_id, d.definition_id, d.identity_id, d.instance_id, d.run_id, d.kind, d.target, "
@@ -252,17 +274,23 @@ class ProposalQueries(QueryGroup):
 
     def count_decisions(self, category_id: int | None = None, *, at_most: int | None = None) -> int:
         """Number of decisions about single keypoints (calibration starts at 30); counting ends at `at_most`."""
-        return int(self._value(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM decision WHERE definition_id IS NOT NULL AND (? IS NULL OR category_id = ?) "
-            "LIMIT ?)", (category_id, category_id, -1 if at_most is None else at_most),
-        ))  # fmt: skip
+        return int(
+            self._value(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM decision WHERE definition_id IS NOT NULL AND (? IS NULL OR category_id = ?) "
+                "LIMIT ?)",
+                (category_id, category_id, -1 if at_most is None else at_most),
+            )
+        )
 
     def rejected_images(self, identity_id: int) -> tuple[int, ...]:
         """Images that a person said do not show this identity (hard negatives)."""
-        return tuple(row[0] for row in self._all(
-            "SELECT DISTINCT image_id FROM decision WHERE identity_id = ? AND kind = 'rejected' ORDER BY image_id",
-            (identity_id,),
-        ))  # fmt: skip
+        return tuple(
+            row[0]
+            for row in self._all(
+                "SELECT DISTINCT image_id FROM decision WHERE identity_id = ? AND kind = 'rejected' ORDER BY image_id",
+                (identity_id,),
+            )
+        )
 
     def rejected_places(self, category_id: int, image_ids: Iterable[int]) -> tuple[tuple[int, list[list[float]]], ...]:
         """(image id, points) of keypoint proposals of the category that were rejected as a whole; points as

@@ -58,14 +58,17 @@ def own_photos(folder: Path, labels: Path | None = None, most: int = MOST_PHOTOS
     truth, _report = get_format("coco").reader(file, ReadOptions(images_root=root, skip_bad=True))
     if not any(category.schema.names for category in truth.categories):
         raise UserInputError(
-            said("{0} has no keypoints.", file), "The demo places keypoints: it needs a COCO file whose categories name some."
+            said("{0} has no keypoints.", file),
+            "The demo places keypoints: it needs a COCO file whose categories name some.",
         )
     images, notes = _with_photos(truth, root, file)
     return _enough(DemoPhotos(folder.name or str(folder), root, replace(truth, images=images), notes), file, most)
 
 
 def _only_coco_file(root: Path) -> Path:
-    found = [path for path in (*sorted(root.glob("*.json")), *sorted(root.glob("annotations/*.json"))) if _is_coco(path)]
+    found = [
+        path for path in (*sorted(root.glob("*.json")), *sorted(root.glob("annotations/*.json"))) if _is_coco(path)
+    ]
     if not found:
         raise UserInputError(
             said("There is no COCO file in {0}.", root),
@@ -73,7 +76,9 @@ def _only_coco_file(root: Path) -> Path:
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(root)) for path in found[:SHOWN])
-        raise UserInputError(said("There are {0} COCO files in {1}: {2}.", len(found), root, names), "Name one with --labels FILE.")
+        raise UserInputError(
+            said("There are {0} COCO files in {1}: {2}.", len(found), root, names), "Name one with --labels FILE."
+        )
     return found[0]
 
 
@@ -93,7 +98,9 @@ def _with_photos(truth: Dataset, root: Path, file: Path) -> tuple[tuple[DatasetI
     images, missing, others = [], [], []
     for image in truth.images:
         beside = [root / image.rel_path, file.parent / image.rel_path, alone.get(image.rel_path.name)]
-        path = next((p.resolve() for p in beside if p is not None and p.is_file() and p.resolve().is_relative_to(root)), None)
+        path = next(
+            (p.resolve() for p in beside if p is not None and p.is_file() and p.resolve().is_relative_to(root)), None
+        )
         if path is None:
             missing.append(str(image.rel_path))
             continue
@@ -103,14 +110,20 @@ def _with_photos(truth: Dataset, root: Path, file: Path) -> tuple[tuple[DatasetI
             others.append(str(error))
             continue
         if (width, height) != (image.width, image.height):
-            others.append(f"{path.name} has {width} x {height} pixels, its labels are for {image.width} x {image.height}")
+            others.append(
+                f"{path.name} has {width} x {height} pixels, its labels are for {image.width} x {image.height}"
+            )
             continue
         images.append(replace(image, rel_path=PurePosixPath(path.relative_to(root).as_posix())))
     named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
     if not images:
-        reason = f"none of the {len(missing)} photos of {file} is there ({named})" if missing else "; ".join(others[:SHOWN])
-        raise UserInputError(said("No labelled photo can be used in {0}: {1}.", root, reason or 'the file names none'),
-                             "Name the folder that the file names in the COCO file are relative to.")  # fmt: skip
+        reason = (
+            f"none of the {len(missing)} photos of {file} is there ({named})" if missing else "; ".join(others[:SHOWN])
+        )
+        raise UserInputError(
+            said("No labelled photo can be used in {0}: {1}.", root, reason or "the file names none"),
+            "Name the folder that the file names in the COCO file are relative to.",
+        )
     gone = [f"{len(missing)} photos of {file.name} are not in the folder: {named}"] if missing else []
     return tuple(images), (*gone, *others)
 
@@ -121,7 +134,11 @@ def _enough(found: DemoPhotos, file: Path, most: int) -> DemoPhotos:
     for image in found.truth.images:
         photos.update({i.category for i in image.instances if placed(i) and not i.crowd})
     usable = tuple(c for c in found.truth.categories if photos[c.name] > 1 and c.schema.names)
-    notes = [f"{c.name} is left out: {_how_many(photos[c.name])} with keypoints" for c in found.truth.categories if c not in usable]
+    notes = [
+        f"{c.name} is left out: {_how_many(photos[c.name])} with keypoints"
+        for c in found.truth.categories
+        if c not in usable
+    ]
     if not usable:
         raise UserInputError(
             said("{0} has keypoints on {1} only.", file, _how_many(sum(photos.values()))),
@@ -138,7 +155,9 @@ def _enough(found: DemoPhotos, file: Path, most: int) -> DemoPhotos:
         fewer = tuple(images[i * len(images) // most] for i in range(most))
         cut = replace(found.truth, categories=usable, images=fewer)
         return _enough(replace(found, truth=cut, notes=(*found.notes, *notes)), file, most)
-    return replace(found, truth=replace(found.truth, categories=usable, images=tuple(images)), notes=(*found.notes, *notes))
+    return replace(
+        found, truth=replace(found.truth, categories=usable, images=tuple(images)), notes=(*found.notes, *notes)
+    )
 
 
 def _how_many(count: int) -> str:

@@ -29,12 +29,18 @@ def render_demo(result: DemoResult) -> None:
     for name, score in result.categories.items():
         outcome = result.outcomes[name]
         table.add_row(
-            name, f"{score.asked} of {score.there}" + (f" + {score.elsewhere}" if score.elsewhere else ""), str(outcome.keypoints),
-            _percent(score.pck), str(score.accepted), _percent(score.precision),
+            name,
+            f"{score.asked} of {score.there}" + (f" + {score.elsewhere}" if score.elsewhere else ""),
+            str(outcome.keypoints),
+            _percent(score.pck),
+            str(score.accepted),
+            _percent(score.precision),
             f"{outcome.seconds / max(1, outcome.targets):.2f}",
-        )  # fmt: skip
+        )
     console.print(table)
-    console.print("asked: photos with the category that got a proposal, of all with it, + photos without it that got one, too.")
+    console.print(
+        "asked: photos with the category that got a proposal, of all with it, + photos without it that got one, too."
+    )
     for name, outcome in result.outcomes.items():
         if outcome.apart:
             console.print(left_out_text(name, outcome.apart, outcome.apart_pending))

@@ -52,17 +52,33 @@ class DemoResult:
         for name, score in self.categories.items():
             outcome = self.outcomes[name]
             rows[name] = {
-                "exemplar": self.exemplars[name], "proposals": outcome.proposals, "keypoints": outcome.keypoints,
-                "accepted_keypoints": score.accepted, "pck_0.1": score.pck, "accepted_precision": score.precision,
-                "seconds_per_image": outcome.seconds / max(1, outcome.targets), "settings": outcome.reason,
-                "photos_there": score.there, "asked_there": score.asked, "asked_elsewhere": score.elsewhere, "apart": outcome.apart,
-            }  # fmt: skip
+                "exemplar": self.exemplars[name],
+                "proposals": outcome.proposals,
+                "keypoints": outcome.keypoints,
+                "accepted_keypoints": score.accepted,
+                "pck_0.1": score.pck,
+                "accepted_precision": score.precision,
+                "seconds_per_image": outcome.seconds / max(1, outcome.targets),
+                "settings": outcome.reason,
+                "photos_there": score.there,
+                "asked_there": score.asked,
+                "asked_elsewhere": score.elsewhere,
+                "apart": outcome.apart,
+            }
         return {
-            "project": str(self.project), "contact_sheet": str(self.sheet), "coco": str(self.coco), "spair": str(self.spair),
-            "categories": rows, "identity": self.found.to_json() if self.found else None, "exported": self.exported,
-            "device": self.engine.device if self.engine else "", "dtype": self.engine.dtype if self.engine else "",
-            "backbone": self.engine.backbone if self.engine else "", "seconds": self.seconds, "notes": list(self.notes),
-        }  # fmt: skip
+            "project": str(self.project),
+            "contact_sheet": str(self.sheet),
+            "coco": str(self.coco),
+            "spair": str(self.spair),
+            "categories": rows,
+            "identity": self.found.to_json() if self.found else None,
+            "exported": self.exported,
+            "device": self.engine.device if self.engine else "",
+            "dtype": self.engine.dtype if self.engine else "",
+            "backbone": self.engine.backbone if self.engine else "",
+            "seconds": self.seconds,
+            "notes": list(self.notes),
+        }
 
 
 def prepare_folder(out: Path) -> None:
@@ -121,7 +137,9 @@ def run_demo(
     out = out.absolute()
     prepare_folder(out)
     truth, name = photos.truth, "sample" if photos.root == samples_dir() else "demo"
-    result = DemoResult(out, out / f"{name}.kinmark", out / "contact-sheet.png", out / "coco", out / "spair", notes=photos.notes)
+    result = DemoResult(
+        out, out / f"{name}.kinmark", out / "contact-sheet.png", out / "coco", out / "spair", notes=photos.notes
+    )
     engine = open_engine(EngineConfig(cache_dir=out / "cache"))
     with Project.create(result.project, name=photos.name) as project:
         try:

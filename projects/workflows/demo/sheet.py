@@ -99,10 +99,14 @@ def _found_tile(found: FoundMask, rank: int, measured: bool) -> Tile:
     there = ("in the photo" if found.there else "not in the photo") if measured else ""
     answer = f"mask IoU {found.iou:.2f}" if found.mask is not None and found.truth is not None else there
     return Tile(
-        found.image.path, f"{rank}. {found.image.file_name}", "; ".join(filter(None, (f"{found.confidence:.0%} sure", answer))),
-        mask=found.mask.decode() if found.mask else None, mask_colour=colour,
-        truth_mask=found.truth.decode() if found.truth else None, accent=ACCEPTED if found.there else "",
-    )  # fmt: skip
+        found.image.path,
+        f"{rank}. {found.image.file_name}",
+        "; ".join(filter(None, (f"{found.confidence:.0%} sure", answer))),
+        mask=found.mask.decode() if found.mask else None,
+        mask_colour=colour,
+        truth_mask=found.truth.decode() if found.truth else None,
+        accent=ACCEPTED if found.there else "",
+    )
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,14 @@ class Ranking:
 
 
 def draw_demo_sheet(
-    project: Project, truth: Dataset, exemplars: dict[str, str], snapshot: Snapshot, accept_from: float, ranking: Ranking,
+    project: Project,
+    truth: Dataset,
+    exemplars: dict[str, str],
+    snapshot: Snapshot,
+    accept_from: float,
+    ranking: Ranking,
     out: Path,
-) -> Path:  # fmt: skip
+) -> Path:
     """One section per category and one for the individual; returns the PNG."""
     true_images = {str(image.rel_path): image for image in truth.images}
     rows = {row.file_name: row for row in project.queries.iter_images()}

@@ -56,7 +56,11 @@ def score_proposals(project: Project, truth: Dataset, scores: dict[str, Score], 
     rows = {row.id: row for row in project.queries.iter_images()}
     labelled = {(i.image_id, i.category_id) for i in project.queries.iter_instances()}
     for category_row in project.queries.categories():
-        own = {row_id for row_id, row in rows.items() if any(i.category == category_row.name for i in true_images[row.file_name].instances)}
+        own = {
+            row_id
+            for row_id, row in rows.items()
+            if any(i.category == category_row.name for i in true_images[row.file_name].instances)
+        }
         if category_row.name in scores:
             scores[category_row.name].there = len([i for i in own if (i, category_row.id) not in labelled])
     for (image_id, category), proposed in snapshot(project).items():
@@ -96,7 +100,12 @@ def export_and_check(project: Project, coco: Path, spair: Path) -> dict[str, Any
         or sum(bool(a.get("segmentation")) for a in read.anns.values()) != expected.masks
     ):
         raise BugError(
-            said("pycocotools reads {0} instances from {1}; the project holds {2}.", len(read.anns), coco, expected.instances)
+            said(
+                "pycocotools reads {0} instances from {1}; the project holds {2}.",
+                len(read.anns),
+                coco,
+                expected.instances,
+            )
         )
     return result
 
@@ -120,9 +129,13 @@ class FoundIdentity:
     def to_json(self) -> dict[str, Any]:
         """For `kinmark demo --json`."""
         return {
-            "identity": self.identity, "photos": self.photos, "searched": self.searched, "hits_at_top": self.hits_at_top,
-            "mean_iou": self.mean_iou, "seconds_per_image": self.seconds_per_image,
-        }  # fmt: skip
+            "identity": self.identity,
+            "photos": self.photos,
+            "searched": self.searched,
+            "hits_at_top": self.hits_at_top,
+            "mean_iou": self.mean_iou,
+            "seconds_per_image": self.seconds_per_image,
+        }
 
 
 def individual_to_find(truth: Dataset, exemplars: dict[str, str]) -> DatasetInstance:
@@ -134,7 +147,13 @@ def individual_to_find(truth: Dataset, exemplars: dict[str, str]) -> DatasetInst
 
 
 def find_identity(
-    project: Project, engine: Engine, truth: Dataset, exemplars: dict[str, str], *, progress: Progress, cancel: CancelToken
+    project: Project,
+    engine: Engine,
+    truth: Dataset,
+    exemplars: dict[str, str],
+    *,
+    progress: Progress,
+    cancel: CancelToken,
 ) -> FoundIdentity:
     """Mark the individual of one of the exemplars by its mask (or box) and look for it in all other photos."""
     true_images = {str(image.rel_path): image for image in truth.images}
@@ -150,16 +169,29 @@ def find_identity(
         meant = [i for i in true_images[item.file_name].instances if i.identity and i.identity == true.identity]
         masked = [i for i in meant if i.mask is not None]
         iou = best_iou(item.mask.decode(), masked) if item.mask is not None and masked else 0.0
-        shown = FoundMask(rows[item.image_id], item.confidence, item.mask, masked[0].mask if masked else None, iou, bool(meant))
+        shown = FoundMask(
+            rows[item.image_id], item.confidence, item.mask, masked[0].mask if masked else None, iou, bool(meant)
+        )
         best.setdefault(item.image_id, shown)
     ranking = tuple(best.values())
     present = [found for found in ranking if found.there]
     measured = [found.iou for found in present if found.truth is not None]
     tile = Tile(
-        image_of(project, exemplar).path, exemplar, "marked by hand: the reference", accent=HUMAN, mask_colour=HUMAN,
-        mask=true.mask.decode() if true.mask else None, box=reference.box,
-    )  # fmt: skip
+        image_of(project, exemplar).path,
+        exemplar,
+        "marked by hand: the reference",
+        accent=HUMAN,
+        mask_colour=HUMAN,
+        mask=true.mask.decode() if true.mask else None,
+        box=reference.box,
+    )
     return FoundIdentity(
-        name, len(present), outcome.searched, sum(found.there for found in ranking[: len(present)]),
-        sum(measured) / len(measured) if measured else None, outcome.seconds / max(1, outcome.searched), ranking, tile,
-    )  # fmt: skip
+        name,
+        len(present),
+        outcome.searched,
+        sum(found.there for found in ranking[: len(present)]),
+        sum(measured) / len(measured) if measured else None,
+        outcome.seconds / max(1, outcome.searched),
+        ranking,
+        tile,
+    )

@@ -47,11 +47,14 @@ def test_not_installed_says_how_to_get_it() -> None:
 
 def test_kinmark_json_overrides_the_spec(model_dir: Path) -> None:
     values = {
-        "input_wh": [96, 96], "timestep": 10, "extra_blocks": [{"block": 2, "weight": 0.3}],
+        "input_wh": [96, 96],
+        "timestep": 10,
+        "extra_blocks": [{"block": 2, "weight": 0.3}],
         "extra_scales": [{"factor": 0.5, "weight": 0.4}],
         "fusion": {"descriptor": "dense_sift", "weight": 0.4, "input_wh": [128, 128]},
-        "instance": {"colour_weight": 0.5, "from_a_newer_version": 3}, "measured": {"pck": 20.0},
-    }  # fmt: skip
+        "instance": {"colour_weight": 0.5, "from_a_newer_version": 3},
+        "measured": {"pck": 20.0},
+    }
     (model_dir / "kinmark.json").write_text(json.dumps(values), encoding="utf-8")
     spec = get_spec(model_dir)
     assert spec.input_wh == (96, 96) and spec.timestep == 10
@@ -79,9 +82,17 @@ def test_pickled_weights_are_refused(model_dir: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["model_index.json", "unet/config.json", "vae/config.json", "scheduler/scheduler_config.json",
-                "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", "tokenizer/vocab.json"],
-)  # fmt: skip
+    "missing",
+    [
+        "model_index.json",
+        "unet/config.json",
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "tokenizer/vocab.json",
+    ],
+)
 def test_missing_file_is_named(model_dir: Path, missing: str) -> None:
     (model_dir / missing).unlink()
     with pytest.raises(ModelCorruptError) as caught:
@@ -120,9 +131,14 @@ def test_parts_of_different_models_are_refused(model_dir: Path) -> None:
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel(
-        sample_size=16, block_out_channels=(16, 32), layers_per_block=1, cross_attention_dim=48, norm_num_groups=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    )  # fmt: skip
+        sample_size=16,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        cross_attention_dim=48,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )
     unet.save_pretrained(model_dir / "unet")
     with pytest.raises(ModelCorruptError, match="32 wide but the U-Net expects 48"):
         load_backbone(model_dir)

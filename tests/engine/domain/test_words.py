@@ -17,9 +17,11 @@ from kinmark.engine.domain.runspec import RunSpec
 def test_schema_refuses_what_cannot_be():
     KeypointSchema(("a", "b", "c"), edges=((0, 1),), pairs=((0, 2),))
     for bad in (
-        {"names": ("a", "a")}, {"names": ("a", "b"), "edges": ((0, 2),)}, {"names": ("a", "b"), "pairs": ((1, 1),)},
+        {"names": ("a", "a")},
+        {"names": ("a", "b"), "edges": ((0, 2),)},
+        {"names": ("a", "b"), "pairs": ((1, 1),)},
         {"names": ("a", "b", "c"), "pairs": ((0, 1), (1, 2))},
-    ):  # fmt: skip
+    ):
         with pytest.raises(UserInputError):
             KeypointSchema(**bad)
 

@@ -31,11 +31,18 @@ def make_spair(root: Path) -> Path:
             photo(base / "JPEGImages" / "cat" / f"{side}{number}.jpg", number)
         name = f"{number:06d}-a{number}-b{number}:cat"
         data = {
-            "filename": name, "category": "cat", "src_imname": f"a{number}.jpg", "trg_imname": f"b{number}.jpg",
-            "src_imsize": [60, 40, 3], "trg_imsize": [60, 40, 3], "src_bndbox": [5, 5, 55, 35],
-            "trg_bndbox": [5, 5, 55, 35], "src_kps": [[10, 10], [40, 30]], "trg_kps": [[10, 10], [40, 30]],
+            "filename": name,
+            "category": "cat",
+            "src_imname": f"a{number}.jpg",
+            "trg_imname": f"b{number}.jpg",
+            "src_imsize": [60, 40, 3],
+            "trg_imsize": [60, 40, 3],
+            "src_bndbox": [5, 5, 55, 35],
+            "trg_bndbox": [5, 5, 55, 35],
+            "src_kps": [[10, 10], [40, 30]],
+            "trg_kps": [[10, 10], [40, 30]],
             "kps_ids": ["0", "4"],
-        }  # fmt: skip
+        }
         path = base / "PairAnnotation" / "test" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(data))
@@ -144,8 +151,14 @@ def test_evaluation_goes_on_where_it_stopped(
     tmp_path: Path, toy_session: EngineSession, toy_pipeline_dir: Path
 ) -> None:
     root, work = make_spair(tmp_path), tmp_path / "out" / "pairs.jsonl"
-    asked = EvaluateRequest("spair", root, settings=MatchSettings(method="nn"), backbone=str(toy_pipeline_dir),
-                            prompt="empty", work_file=work)  # fmt: skip
+    asked = EvaluateRequest(
+        "spair",
+        root,
+        settings=MatchSettings(method="nn"),
+        backbone=str(toy_pipeline_dir),
+        prompt="empty",
+        work_file=work,
+    )
     # Source and target show the same pixels, so even the toy model finds the cells.
     first = evaluate(toy_session, asked)
     assert first["pairs"] == 3 and first["per_point"][2] > 0.5 and first["protocol"] == "ours"

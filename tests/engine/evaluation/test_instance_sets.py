@@ -129,10 +129,18 @@ def burst(folder, frames=3):
             if index % step in (0, step - 1) or True:
                 save_image(folder / "frames" / dataset / "clip" / paths[-1], rgb)
         sequences.append(
-            {"width": SIZE, "height": SIZE, "id": 1, "seq_name": "clip", "dataset": dataset,
-             "annotated_image_paths": paths, "all_image_paths": paths, "segmentations": segmentations,
-             "track_category_ids": {"7": 3, "9": 3}}
-        )  # fmt: skip
+            {
+                "width": SIZE,
+                "height": SIZE,
+                "id": 1,
+                "seq_name": "clip",
+                "dataset": dataset,
+                "annotated_image_paths": paths,
+                "all_image_paths": paths,
+                "segmentations": segmentations,
+                "track_category_ids": {"7": 3, "9": 3},
+            }
+        )
     data = {"split": "val", "categories": [{"id": 3, "name": "bird"}], "sequences": sequences}
     (folder / "all_classes.json").write_text(json.dumps(data))
     return data

@@ -19,9 +19,19 @@ def pair(dataset: str = "spair", rule: str = "box", count: int = 40) -> tuple[Ev
     truth = RNG.uniform([20, 20], [380, 230], (count, 2))
     predicted = truth + RNG.normal(0, 18, (count, 2))
     made = EvaluationPair(
-        dataset, "p", "cat", Path("a.jpg"), Path("b.jpg"), truth, truth, (300, 500), (400, 250), (10, 20, 250, 440),
-        (15, 30, 375, 210), rule,
-    )  # fmt: skip
+        dataset,
+        "p",
+        "cat",
+        Path("a.jpg"),
+        Path("b.jpg"),
+        truth,
+        truth,
+        (300, 500),
+        (400, 250),
+        (10, 20, 250, 440),
+        (15, 30, 375, 210),
+        rule,
+    )
     return made, predicted
 
 

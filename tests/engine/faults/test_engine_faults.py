@@ -51,7 +51,9 @@ def _extract(
     with session.guarded():
         views = [session.whole_view(image, str(folder)) for image in images]
         prompt = session.prompt("empty", extractor.backbone)
-        return extractor.extract(views, prompt=prompt, recipe=extractor.recipe(ensemble=ensemble), descriptor=None, progress=progress)
+        return extractor.extract(
+            views, prompt=prompt, recipe=extractor.recipe(ensemble=ensemble), descriptor=None, progress=progress
+        )
 
 
 @pytest.fixture
@@ -61,9 +63,12 @@ def uncached(tmp_path: Path) -> EngineSession:
 
 @pytest.mark.parametrize("error", [_oom, MemoryError, lambda: torch.OutOfMemoryError("CUDA out of memory.")])
 def test_smaller_batches_give_the_same_features(
-    uncached: EngineSession, toy_pipeline_dir: Path, toy_images: Images, error: Callable[[], Exception],
+    uncached: EngineSession,
+    toy_pipeline_dir: Path,
+    toy_images: Images,
+    error: Callable[[], Exception],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     expected = _extract(uncached, toy_pipeline_dir, toy_images)
     extractor = uncached.extractor(str(toy_pipeline_dir))
     wall = MemoryOf(extractor, 1, error)

@@ -21,9 +21,16 @@ from kinmark.engine.domain.errors import AppError, ModelCorruptError
 
 COUNT = int(os.environ.get("KINMARK_FUZZ", "24"))
 TEXT_FILES = (
-    "model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json", "kinmark.json",
-    "scheduler/scheduler_config.json", "tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer_config.json",
-)  # fmt: skip
+    "model_index.json",
+    "unet/config.json",
+    "vae/config.json",
+    "text_encoder/config.json",
+    "kinmark.json",
+    "scheduler/scheduler_config.json",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+)
 WEIGHTS = (
     "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
@@ -125,12 +132,27 @@ def test_memory_bombs_are_refused_at_once(
 @pytest.mark.parametrize(
     "card",
     [
-        {"timestep": "ten"}, {"timestep": -1}, {"timestep": None}, {"input_wh": [64]}, {"input_wh": None},
-        {"input_wh": [10**6, 64]}, {"ensemble": 0}, {"batch": True}, {"up_block": 1.5}, {"prompt": 3}, {"clean": "yes"},
-        {"fusion": {"weight": 2}}, {"fusion": {"weight": "NaN"}}, {"instance": []}, {"extra": 3}, {"resize": "stretch"},
-        {"extra_blocks": [{"block": 1}]}, {"extra_scales": [{"factor": 0, "weight": 0.5}]}, {"cpu_dtype": "fp8"},
+        {"timestep": "ten"},
+        {"timestep": -1},
+        {"timestep": None},
+        {"input_wh": [64]},
+        {"input_wh": None},
+        {"input_wh": [10**6, 64]},
+        {"ensemble": 0},
+        {"batch": True},
+        {"up_block": 1.5},
+        {"prompt": 3},
+        {"clean": "yes"},
+        {"fusion": {"weight": 2}},
+        {"fusion": {"weight": "NaN"}},
+        {"instance": []},
+        {"extra": 3},
+        {"resize": "stretch"},
+        {"extra_blocks": [{"block": 1}]},
+        {"extra_scales": [{"factor": 0, "weight": 0.5}]},
+        {"cpu_dtype": "fp8"},
     ],
-)  # fmt: skip
+)
 def test_impossible_settings_are_refused(tmp_path: Path, toy_pipeline_dir: Path, card: dict[str, object]) -> None:
     folder = Path(shutil.copytree(toy_pipeline_dir, tmp_path / "model"))
     (folder / "kinmark.json").write_text(json.dumps(card), encoding="utf-8")

@@ -56,8 +56,10 @@ def test_local_descriptor_equals_the_plain_way_through_every_pixel(size: tuple[i
         for oy in (np.arange(4) - 1.5) * bin_size:
             for ox in (np.arange(4) - 1.5) * bin_size:
                 gx, gy = np.meshgrid(xs + ox, ys + oy)
-                histogram += [cv2.remap(e, np.float32(gx), np.float32(gy), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                              for e in energy]  # fmt: skip
+                histogram += [
+                    cv2.remap(e, np.float32(gx), np.float32(gy), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                    for e in energy
+                ]
         unit = np.stack(histogram)
         unit = np.minimum(unit / (np.linalg.norm(unit, axis=0) + 1e-6), 0.2)
         parts.append(np.sqrt(unit / (unit.sum(0) + 1e-6)))

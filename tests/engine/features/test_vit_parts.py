@@ -34,12 +34,16 @@ def make_vit(folder: Path, family: str, layers: int = 2) -> Path:
         "dinov3_vit": lambda: t.DINOv3ViTModel(
             t.DINOv3ViTConfig(**common, intermediate_size=64, image_size=64, patch_size=16, num_register_tokens=4)
         ),
-        "radio": lambda: t.RadioModel(t.RadioConfig(**common, mlp_ratio=2.0, image_size=64, patch_size=16, max_img_size=256)),
-        "tipsv2": lambda: t.Tipsv2Model(t.Tipsv2Config(
-            vision_config={**common, "mlp_ratio": 2, "image_size": 56, "patch_size": 14},
-            text_config={**common, "intermediate_size": 64, "vocab_size": 50},
-        )),
-    }  # fmt: skip
+        "radio": lambda: t.RadioModel(
+            t.RadioConfig(**common, mlp_ratio=2.0, image_size=64, patch_size=16, max_img_size=256)
+        ),
+        "tipsv2": lambda: t.Tipsv2Model(
+            t.Tipsv2Config(
+                vision_config={**common, "mlp_ratio": 2, "image_size": 56, "patch_size": 14},
+                text_config={**common, "intermediate_size": 64, "vocab_size": 50},
+            )
+        ),
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = makers[family]()
@@ -86,7 +90,11 @@ def use(spec_id: str, folder: Path) -> None:
 
 
 def test_a_named_part_is_batched_and_asks_for_itself_when_it_is_missing(
-    tmp_path: Path, picture: np.ndarray, toy_session: EngineSession, toy_pipeline_dir: Path, toy_images: tuple[ImageInput, ...]
+    tmp_path: Path,
+    picture: np.ndarray,
+    toy_session: EngineSession,
+    toy_pipeline_dir: Path,
+    toy_images: tuple[ImageInput, ...],
 ) -> None:
     with pytest.raises(ModelMissingError, match=r"'dinov2-base' is not installed.*kinmark models download dinov2-base"):
         get_descriptor("dinov2-base")
@@ -103,7 +111,9 @@ def test_a_named_part_is_batched_and_asks_for_itself_when_it_is_missing(
     extractor = toy_session.extractor(str(toy_pipeline_dir))
     calls: list[int] = []
     kept = extractor.descriptor("dinov2-base")
-    counted = kept.__class__(kept.name, kept.version, lambda i, c: calls.append(len(i)) or kept.compute(i, c), kept.batch)
+    counted = kept.__class__(
+        kept.name, kept.version, lambda i, c: calls.append(len(i)) or kept.compute(i, c), kept.batch
+    )
     extractor._descriptors[("dinov2-base", "cpu", torch.float32)] = counted
     views = [toy_session.whole_view(image, str(toy_pipeline_dir)) for image in toy_images]
     maps = extractor.descriptor_maps(views, "dinov2-base*0.7+dense_sift*0.3")
@@ -128,8 +138,16 @@ def test_photos_are_matched_with_a_part_alone(tmp_path: Path, toy_images: tuple[
     use("dinov2-base", make_vit(tmp_path / "vit", "dinov2"))
     engine = LocalEngine(EngineConfig(device="cpu", dtype="fp32", cache_dir=tmp_path / "cache", threads=1))
     points = np.array([[30.0, 30.0], [60.0, 40.0]])
-    request = MatchRequest("m", toy_images[2], points, Target(toy_images[2]), settings=MatchSettings(method="nn", stages=1),
-                           backbone="dinov2-base", prompt="empty", want_maps=False)  # fmt: skip
+    request = MatchRequest(
+        "m",
+        toy_images[2],
+        points,
+        Target(toy_images[2]),
+        settings=MatchSettings(method="nn", stages=1),
+        backbone="dinov2-base",
+        prompt="empty",
+        want_maps=False,
+    )
     found = engine.match(request)
     engine.close()
     assert np.linalg.norm(found.points_xy_image - points, axis=1).max() < 6, "a photo matches itself, within a cell"
@@ -190,7 +208,9 @@ def test_diy_sc_is_the_published_bottleneck_on_tokens_before_the_norm(tmp_path: 
         x = states[:, 1:].transpose(1, 2).reshape(3, WIDTH, 8, 8)
         t = {k.removeprefix("bottleneck_layers.0.0."): v for k, v in checkpoint.items()}
         y = F.relu(F.group_norm(F.conv2d(x, t["conv1.weight"]), 32, t["conv1.norm.weight"], t["conv1.norm.bias"]))
-        y = F.relu(F.group_norm(F.conv2d(y, t["conv2.weight"], padding=1), 32, t["conv2.norm.weight"], t["conv2.norm.bias"]))
+        y = F.relu(
+            F.group_norm(F.conv2d(y, t["conv2.weight"], padding=1), 32, t["conv2.norm.weight"], t["conv2.norm.bias"])
+        )
         y = F.group_norm(F.conv2d(y, t["conv3.weight"]), 32, t["conv3.norm.weight"], t["conv3.norm.bias"])
         expected = F.relu(y + x)
     torch.testing.assert_close(ours, F.normalize(expected, dim=1), atol=1e-4, rtol=0)
@@ -217,7 +237,9 @@ def test_marco_adapts_its_own_blocks_and_leaves_the_shared_model_alone(tmp_path:
             added = torch.zeros_like(x)
             if n in (1, 2):
                 t = {k.removeprefix(f"dino.blocks.{n}.adapter."): v for k, v in checkpoint.items()}
-                normed = F.layer_norm(x, (WIDTH,), t["adapter_layer_norm_before.weight"], t["adapter_layer_norm_before.bias"])
+                normed = F.layer_norm(
+                    x, (WIDTH,), t["adapter_layer_norm_before.weight"], t["adapter_layer_norm_before.bias"]
+                )
                 inner = F.relu(normed @ t["down_proj.weight"].T + t["down_proj.bias"])
                 added = (inner @ t["up_proj.weight"].T + t["up_proj.bias"]) * 0.1
             x = x + added + layer.layer_scale2(layer.mlp(layer.norm2(x)))

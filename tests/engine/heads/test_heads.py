@@ -79,7 +79,12 @@ def errors(session: EngineSession, asked: ProposeRequest, truth: list[np.ndarray
         assert isinstance(answer, InstanceProposal)
         found = {k.name: (k.x, k.y) for k in answer.keypoints}
         own = truth[int(answer.image_id)]
-        rows.append([np.hypot(*(np.array(found[n]) - own[i])) / 88 if n in found else np.inf for i, n in enumerate(SCHEMA.names)])
+        rows.append(
+            [
+                np.hypot(*(np.array(found[n]) - own[i])) / 88 if n in found else np.inf
+                for i, n in enumerate(SCHEMA.names)
+            ]
+        )
     return np.array(rows)
 
 
@@ -96,7 +101,9 @@ def test_one_label_finds_the_others_and_says_how_sure(session: EngineSession, be
     answer = next(a for a in propose_keypoints(session, asked) if isinstance(a, InstanceProposal))
     for keypoint in answer.keypoints:
         signals = keypoint.signals
-        assert all(np.isfinite([signals.head, signals.cells, signals.spread, signals.stray, signals.moved, signals.whole]))
+        assert all(
+            np.isfinite([signals.head, signals.cells, signals.spread, signals.stray, signals.moved, signals.whole])
+        )
         assert (keypoint.peaks[0].x, keypoint.peaks[0].y) == pytest.approx((keypoint.x, keypoint.y))
 
 
@@ -127,7 +134,9 @@ def test_a_corrected_or_taken_back_label_is_not_remembered(session: EngineSessio
 
 
 @pytest.mark.parametrize("place", [0, 2])
-def test_one_label_that_fits_none_of_the_others_spoils_nothing(session: EngineSession, beetles: tuple, place: int) -> None:
+def test_one_label_that_fits_none_of_the_others_spoils_nothing(
+    session: EngineSession, beetles: tuple, place: int
+) -> None:
     """A beetle seen from below, or labelled with its sides exchanged: a mirrored shape, which no turning brings to fit."""
     images, truth = beetles
     labels = [label(images[i], truth[i]) for i in range(4)]
@@ -145,7 +154,9 @@ def test_one_label_that_fits_none_of_the_others_spoils_nothing(session: EngineSe
 
 def test_an_animal_that_faces_the_other_way_teaches_as_its_mirror_image(tmp_path: Path) -> None:
     """Seen from the side, left and right being the near and the far legs: no turning lays one on the other."""
-    schema = KeypointSchema(("nose", "tail", "left foot", "right foot", "left knee", "right knee"), (), ((2, 3), (4, 5)))
+    schema = KeypointSchema(
+        ("nose", "tail", "left foot", "right foot", "left knee", "right knee"), (), ((2, 3), (4, 5))
+    )
     one = np.array([[20.0, 40], [120, 50], [40, 90], [100, 80], [45, 70], [98, 62]]) + 20
     other = (one * [-1, 1] + [200, 0])[[0, 1, 3, 2, 5, 4]]
     image = ImageInput("x", tmp_path / "x.png")
@@ -182,7 +193,9 @@ def test_a_bad_fit_is_not_made_good_by_shrinking() -> None:
     assert fit_alike(np.ones((3, 2)), shape[:3]).scale == 1.0
 
 
-def test_the_next_start_knows_what_was_taught(session: EngineSession, beetles: tuple, tmp_path: Path, monkeypatch) -> None:
+def test_the_next_start_knows_what_was_taught(
+    session: EngineSession, beetles: tuple, tmp_path: Path, monkeypatch
+) -> None:
     images, truth = beetles
     second = replace(label(images[1], truth[1], missing=(3,)), absent=(3,), denied=((0, 40.0, 50.0),))
     labels = [label(images[0], truth[0]), second]
@@ -227,7 +240,11 @@ def test_one_keypoint_in_all(session: EngineSession, beetles: tuple) -> None:
 
 def test_contradictory_labels_and_labels_outside_the_photo_still_answer(session: EngineSession, beetles: tuple) -> None:
     images, points = beetles
-    labels = [label(images[0], points[0]), label(images[0], points[0][[1, 0, 3, 2]]), label(images[1], points[1] + 400.0)]
+    labels = [
+        label(images[0], points[0]),
+        label(images[0], points[0][[1, 0, 3, 2]]),
+        label(images[1], points[1] + 400.0),
+    ]
     found = errors(session, request(beetles, labels, range(2, 4)), points)
     assert np.isfinite(found).any()
 
@@ -271,9 +288,11 @@ def test_what_a_person_denied_is_learned(session: EngineSession, beetles: tuple)
     labels = [label(images[0], truth[0]), label(images[1], truth[1], missing=(1,))]
     tail = tuple(float(v) for v in truth[1][1])
     said = {
-        "nothing": labels[1], "absent": replace(labels[1], absent=(1,)), "denied": replace(labels[1], denied=((1, *tail),)),
+        "nothing": labels[1],
+        "absent": replace(labels[1], absent=(1,)),
+        "denied": replace(labels[1], denied=((1, *tail),)),
         "shown": label(images[1], truth[1]),
-    }  # fmt: skip
+    }
     store, answer = HeadStore(), {}
     for name, second in said.items():
         heads = fit_heads(features, SCHEMA, [labels[0], second], store)

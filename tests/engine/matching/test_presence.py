@@ -43,19 +43,31 @@ def run_of(maps: torch.Tensor, known: np.ndarray | None = None, shape: float = 1
     known = np.ones((1, len(maps)), bool) if known is None else known
     count = len(known)
     bank = ExemplarBank(
-        tuple(Variant(i) for i in range(count)), {}, torch.from_numpy(known), np.stack([SHAPE] * count),
-        np.full(count, 24.0), torch.ones(count),
-    )  # fmt: skip
+        tuple(Variant(i) for i in range(count)),
+        {},
+        torch.from_numpy(known),
+        np.stack([SHAPE] * count),
+        np.full(count, 24.0),
+        torch.ones(count),
+    )
     transform = ImageTransform.resize((SIZE, SIZE), (SIZE, SIZE))
     parts = ViewParts(
         {}, transform, (SIZE, SIZE), (SIZE, SIZE), RunSpec("match", "toy", "0", "empty", 0, 1, 1, (64, 64))
     )
     poses = PoseHypotheses(torch.full((count, 2), 32.0), torch.zeros(count))
     return MatchRun(
-        SimpleNamespace(schema=SCHEMA), bank, parts, SimpleNamespace(), Plan(shape=shape), "whole",  # type: ignore[arg-type]
-        maps[None].repeat(count, 1, 1, 1), torch.zeros(count, SIZE, SIZE), poses,
-        torch.from_numpy(np.stack([SHAPE] * count)), torch.full((count,), 24.0),
-    )  # fmt: skip
+        SimpleNamespace(schema=SCHEMA),
+        bank,
+        parts,
+        SimpleNamespace(),
+        Plan(shape=shape),
+        "whole",  # type: ignore[arg-type]
+        maps[None].repeat(count, 1, 1, 1),
+        torch.zeros(count, SIZE, SIZE),
+        poses,
+        torch.from_numpy(np.stack([SHAPE] * count)),
+        torch.full((count,), 24.0),
+    )
 
 
 @pytest.mark.parametrize(("size", "turn"), [(1.0, 0.0), (1.7, 0.3), (0.6, -0.4)])

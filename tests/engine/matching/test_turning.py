@@ -42,7 +42,10 @@ def test_a_shape_that_faces_the_other_way_is_mirrored_and_upright():
 
 def _labelled(angles: list[float]) -> SimpleNamespace:
     shapes = [Similarity(1.0, angle, (100.0, 90.0)).apply(SHAPE) for angle in angles]
-    exemplars = [Exemplar(ImageInput(str(n), Path(f"{n}.jpg")), InstanceKeypoints(xy, np.full(len(xy), 2))) for n, xy in enumerate(shapes)]
+    exemplars = [
+        Exemplar(ImageInput(str(n), Path(f"{n}.jpg")), InstanceKeypoints(xy, np.full(len(xy), 2)))
+        for n, xy in enumerate(shapes)
+    ]
     return SimpleNamespace(exemplars=exemplars)
 
 

@@ -154,7 +154,9 @@ def _config(tmp_path: Path):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(("device", "memory"), [("cpu", 0.0), ("cuda", 24.0), ("cuda", 6.0), ("mps", 0.0)])
-def test_one_recommendation_for_every_device_and_task(manager: ModelManager, task: str, device: str, memory: float) -> None:
+def test_one_recommendation_for_every_device_and_task(
+    manager: ModelManager, task: str, device: str, memory: float
+) -> None:
     found = recommend(task, device, memory, manager.list())
     row = manager.row(found.model_id)
     assert found.why and found.use

@@ -26,8 +26,12 @@ pytestmark = pytest.mark.usefixtures("isolated_user_folders")
 def engine(tmp_path_factory: pytest.TempPathFactory):
     """Two worker processes, started once."""
     folder = tmp_path_factory.mktemp("sharded-cache")
-    made = ShardedEngine(config(folder), ProcessPool(config(folder).__class__(
-        device="cpu", dtype="fp32", cache_dir=folder, cache_bytes=64 << 20, threads=2), 2))  # fmt: skip
+    made = ShardedEngine(
+        config(folder),
+        ProcessPool(
+            config(folder).__class__(device="cpu", dtype="fp32", cache_dir=folder, cache_bytes=64 << 20, threads=2), 2
+        ),
+    )
     yield made
     made.close()
 
@@ -61,8 +65,13 @@ def test_found_instances_and_descriptors_are_those_of_the_local_engine(
 ) -> None:
     asked = make_request(tmp_path / "photos", str(toy_pipeline_dir), 3)
     images = tuple(target.image for target in asked.targets)
-    find = FindRequest("f", (Reference(asked.exemplars[0].image, box=(20.0, 20, 90, 90)),), images, "toy",
-                       backbone=str(toy_pipeline_dir))  # fmt: skip
+    find = FindRequest(
+        "f",
+        (Reference(asked.exemplars[0].image, box=(20.0, 20, 90, 90)),),
+        images,
+        "toy",
+        backbone=str(toy_pipeline_dir),
+    )
     local = LocalEngine(config(tmp_path / "cache"))
     assert comparable(list(engine.find_instance(find))) == comparable(list(local.find_instance(find)))
     describe = DescriptorRequest("d", asked.targets, str(toy_pipeline_dir))
@@ -75,7 +84,9 @@ def test_found_instances_and_descriptors_are_those_of_the_local_engine(
         np.testing.assert_array_equal(a.vectors, b.vectors)
 
 
-def test_a_worker_killed_in_the_middle_costs_nothing(engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path) -> None:
+def test_a_worker_killed_in_the_middle_costs_nothing(
+    engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path
+) -> None:
     request = make_request(tmp_path / "photos", str(toy_pipeline_dir), 24)
     pool = engine.pool
     assert isinstance(pool, ProcessPool)
@@ -104,7 +115,9 @@ def test_cancelling_is_heard_and_the_workers_serve_the_next_request(
     assert len(list(engine.propose_keypoints(make_request(tmp_path / "again", str(toy_pipeline_dir), 3)))) == 3
 
 
-def test_errors_of_the_request_arrive_as_they_are(engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path) -> None:
+def test_errors_of_the_request_arrive_as_they_are(
+    engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path
+) -> None:
     request = make_request(tmp_path / "photos", str(toy_pipeline_dir), 4)
     (tmp_path / "photos" / "0.png").unlink()
     with pytest.raises(KnownError, match=r"0\.png.*the file is not there"):
@@ -139,7 +152,9 @@ def test_the_way_is_read(text: str, kind: str, workers: int, address: str) -> No
     assert (factory.kind, factory.workers, factory.address) == (kind, workers, address)
 
 
-@pytest.mark.parametrize("text", ["", "processes:0", "processes:x", "processes:-1", "ray:node1", "ray:node1:0", "ray://a/b:1", "dask"])
+@pytest.mark.parametrize(
+    "text", ["", "processes:0", "processes:x", "processes:-1", "ray:node1", "ray:node1:0", "ray://a/b:1", "dask"]
+)
 def test_a_way_that_is_none_is_refused_with_what_can_be_written(text: str) -> None:
     with pytest.raises(UserInputError, match="Write "):
         EngineFactory.parse(text)

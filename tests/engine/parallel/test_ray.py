@@ -62,7 +62,9 @@ def runs(process: int) -> bool:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[ShardedEngine]:
-    made = ShardedEngine(config(tmp_path / "ray-cache"), RayPool(config(tmp_path / "ray-cache"), workers=2, settings=SMALL))
+    made = ShardedEngine(
+        config(tmp_path / "ray-cache"), RayPool(config(tmp_path / "ray-cache"), workers=2, settings=SMALL)
+    )
     yield made
     made.close()
 
@@ -90,11 +92,15 @@ def test_a_small_cluster_answers_as_one_thread_loses_a_worker_and_then_its_head(
     found += list(answers)
     assert comparable(found) == expected, "what the lost worker held was done again"
 
-    answers = engine.propose_keypoints(make_request(tmp_path / "more", str(toy_pipeline_dir), 60))  # new photos: no cache helps
+    answers = engine.propose_keypoints(
+        make_request(tmp_path / "more", str(toy_pipeline_dir), 60)
+    )  # new photos: no cache helps
     found = [next(answers)]
     cluster = children_of(pool.bridge_id)
     # The machine with the head is gone, with the workers on it; its agents, which outlive it, stay for the pool to end.
-    gone = [p for p, c in cluster.items() if "gcs_server" in c or "raylet/raylet" in c or c.startswith("ray::_RayWorker")]
+    gone = [
+        p for p, c in cluster.items() if "gcs_server" in c or "raylet/raylet" in c or c.startswith("ray::_RayWorker")
+    ]
     assert len(gone) >= 4
     for process in gone:
         os.kill(process, signal.SIGKILL)
@@ -129,8 +135,13 @@ sys.stdin.read()
 
 @with_ray
 def test_a_full_object_store_is_named_and_small_requests_pass_by_it(toy_pipeline_dir: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_STATS_ENABLED": "0",
-                   "RAY_worker_niceness": "0"}
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "0" * 64,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+    }
     with subprocess.Popen(
         [sys.executable, "-c", FILLING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as filler:
@@ -141,7 +152,9 @@ def test_a_full_object_store_is_named_and_small_requests_pass_by_it(toy_pipeline
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("RAY_AUTH_MODE", "token")
                 patch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-                engine = ShardedEngine(config(tmp_path / "cache"), RayPool(config(tmp_path / "cache"), address, workers=1))
+                engine = ShardedEngine(
+                    config(tmp_path / "cache"), RayPool(config(tmp_path / "cache"), address, workers=1)
+                )
                 try:
                     request = make_request(tmp_path / "photos", str(toy_pipeline_dir), 4)
                     assert len(list(engine.propose_keypoints(request))) == 4

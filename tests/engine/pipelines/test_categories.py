@@ -51,7 +51,9 @@ def asked(*targets: ImageInput) -> CategoriesRequest:
 
 @needs_weights
 def test_each_photo_is_asked_about_what_it_shows(session: EngineSession, tmp_path: Path) -> None:
-    pictures = [ImageOps.exif_transpose(Image.open(FOLDER / f"{name}.jpg")).resize((360, 360)) for name in ("dog_02", "car_08")]
+    pictures = [
+        ImageOps.exif_transpose(Image.open(FOLDER / f"{name}.jpg")).resize((360, 360)) for name in ("dog_02", "car_08")
+    ]
     both = Image.new("RGB", (720, 360))
     for place, picture in enumerate(pictures):
         both.paste(picture, (360 * place, 0))

@@ -55,8 +55,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ImageInput, n
 def backbone(toy_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("models") / "toy-fused"
     shutil.copytree(toy_pipeline_dir, folder)
-    card = {"input_wh": [128, 128], "fusion": {"descriptor": "dense_sift", "weight": 0.9, "cells_wh": [40, 40],
-                                               "kernel_width": 0.1}}  # fmt: skip
+    card = {
+        "input_wh": [128, 128],
+        "fusion": {"descriptor": "dense_sift", "weight": 0.9, "cells_wh": [40, 40], "kernel_width": 0.1},
+    }
     (folder / "kinmark.json").write_text(json.dumps(card), encoding="utf-8")
     return str(folder)
 
@@ -75,9 +77,14 @@ def session(cache: Path) -> EngineSession:
 def request_(photos: list[tuple[ImageInput, np.ndarray]], backbone: str) -> ProposeRequest:
     (image, points), *others = photos
     return ProposeRequest(
-        "r", "arrow", SCHEMA, (Exemplar(image, InstanceKeypoints(points, np.full(4, 2))),),
-        tuple(Target(other) for other, _ in others), MatchSettings(pipeline=FIRST_LOOK), backbone,
-    )  # fmt: skip
+        "r",
+        "arrow",
+        SCHEMA,
+        (Exemplar(image, InstanceKeypoints(points, np.full(4, 2))),),
+        tuple(Target(other) for other, _ in others),
+        MatchSettings(pipeline=FIRST_LOOK),
+        backbone,
+    )
 
 
 def looked(session: EngineSession, request: ProposeRequest, **more: object) -> list[InstanceProposal]:
@@ -155,8 +162,11 @@ def test_bad_photos_are_named_and_regions_are_matched_the_ordinary_way(
     cut.write_bytes(whole[: len(whole) // 2])
     inside = Target(request_.targets[1].image, box=(0.0, 0.0, 190.0, 140.0))
     targets = (
-        Target(ImageInput("gone", tmp_path / "gone.png")), inside, Target(ImageInput("cut", cut)), *request_.targets[2:],
-    )  # fmt: skip
+        Target(ImageInput("gone", tmp_path / "gone.png")),
+        inside,
+        Target(ImageInput("cut", cut)),
+        *request_.targets[2:],
+    )
     answers = list(propose_keypoints(session, ProposeRequest(**{**vars(request_), "targets": targets})))
     assert [a.image_id for a in answers] == [t.image.image_id for t in targets]
     assert isinstance(answers[0], TargetFailure) and isinstance(answers[2], TargetFailure)

@@ -24,9 +24,15 @@ QUICK = {"steps": 3, "restarts": 2, "target_crops": 5}
 def request_(labelled: tuple[Exemplar, ...], toy_pipeline_dir: Path, tmp_path: Path) -> OptimiseRequest:
     targets = tuple(Target(e.image) for e in labelled[1:3])
     return OptimiseRequest(
-        "o1", labelled[0], SCHEMA, (0, 3), targets, "cat", str(toy_pipeline_dir),
+        "o1",
+        labelled[0],
+        SCHEMA,
+        (0, 3),
+        targets,
+        "cat",
+        str(toy_pipeline_dir),
         {**QUICK, "keep_in": str(tmp_path / "prompts")},
-    )  # fmt: skip
+    )
 
 
 def test_proposals_hold_the_asked_keypoints_only(toy_session: EngineSession, request_: OptimiseRequest) -> None:

@@ -15,10 +15,20 @@ from kinmark.engine.requests import FIRST_LOOK, OPTIMISED, SWEEP, MatchSettings
 from kinmark.engine.requests.settings import NUMBERS
 
 STORED = {
-    "method": "nn", "stages": 2, "rotations": 4, "flip": True, "fusion_weight": 0.3, "fuse_exemplars": "mean",
-    "location_prior": 0.3, "shape_weight": 0.7, "temperature": 0.04, "sigma_cells": 2.0, "top_k": 3, "nms_cells": 2,
+    "method": "nn",
+    "stages": 2,
+    "rotations": 4,
+    "flip": True,
+    "fusion_weight": 0.3,
+    "fuse_exemplars": "mean",
+    "location_prior": 0.3,
+    "shape_weight": 0.7,
+    "temperature": 0.04,
+    "sigma_cells": 2.0,
+    "top_k": 3,
+    "nms_cells": 2,
     "extra": {"foreground": 0.1, "whiten": 0.0, "crop_margin": 0.35, "heads": False, "gone since": 1},
-}  # fmt: skip
+}
 """A choice as it was stored before a number had one name everywhere."""
 
 
@@ -37,7 +47,8 @@ def test_a_method_that_was_a_pipeline_is_one_now(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [MatchSettings(), MatchSettings(pipeline=OPTIMISED, options={"steps": 3}), Plan(whiten=0.0).to_settings()]
+    "settings",
+    [MatchSettings(), MatchSettings(pipeline=OPTIMISED, options={"steps": 3}), Plan(whiten=0.0).to_settings()],
 )
 def test_stored_settings_come_back(settings: MatchSettings) -> None:
     assert MatchSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings

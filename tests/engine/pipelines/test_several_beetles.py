@@ -132,7 +132,9 @@ def test_left_and_right_individuals_are_not_exchanged(session: EngineSession, tm
     exemplars = []
     for number, side in enumerate((1, -1)):
         [xy] = draw(tmp_path / f"side{number}.png", [(200.0, 150.0, 0.1)], 7 + number, side=side)
-        exemplars.append((Exemplar(ImageInput(f"6{number}", tmp_path / f"side{number}.png"), InstanceKeypoints(xy, np.full(4, 2))),))
+        exemplars.append(
+            (Exemplar(ImageInput(f"6{number}", tmp_path / f"side{number}.png"), InstanceKeypoints(xy, np.full(4, 2))),)
+        )
     image = np.full((SIZE[1], SIZE[0], 3), 150, np.float32)
     truth = [paint(image, 110, 120, 0.0, 1), paint(image, 340, 230, 0.1, -1)]
     cv2.imwrite(str(tmp_path / "both.png"), image.astype(np.uint8))
@@ -148,12 +150,17 @@ def test_the_bar_is_learned_from_photos_that_are_labelled_completely(
 ) -> None:
     """Where all are labelled nothing comes near an individual; where one was left out and called background, it does."""
     truth = draw(tmp_path / "three.png", THREE, 9)
-    third = tuple(Exemplar(ImageInput("9", tmp_path / "three.png"), InstanceKeypoints(xy, np.full(4, 2))) for xy in truth)
+    third = tuple(
+        Exemplar(ImageInput("9", tmp_path / "three.png"), InstanceKeypoints(xy, np.full(4, 2))) for xy in truth
+    )
     request = ProposeRequest("r", "beetle", SCHEMA, (*labelled, *third), (), SETTINGS)
     bars = {}
     for name, exemplars, complete in (
-        ("nothing said", third, ()), ("all labelled", third, ("9",)), ("one left out", third[:2], ("9",)), ("elsewhere", third, ("77",)),
-    ):  # fmt: skip
+        ("nothing said", third, ()),
+        ("all labelled", third, ("9",)),
+        ("one left out", third[:2], ("9",)),
+        ("elsewhere", third, ("77",)),
+    ):
         prepared = prepare_proposals(session, replace(request, exemplars=(*labelled, *exemplars), complete=complete))
         seeker = open_seeker(prepared.matcher, prepared.request, prepared.plan, prepared.heads, session.heads, None)
         assert seeker is not None
@@ -181,7 +188,9 @@ def test_a_thing_of_one_keypoint(session: EngineSession, tmp_path: Path) -> None
     schema = KeypointSchema(("claw",))
     labels = draw(tmp_path / "label.png", [(120, 120, 0.1), (340, 230, -0.1)], 11)
     truth = draw(tmp_path / "many.png", THREE, 12)
-    exemplars = tuple(Exemplar(ImageInput("a", tmp_path / "label.png"), InstanceKeypoints(xy[3:], np.array([2]))) for xy in labels)
+    exemplars = tuple(
+        Exemplar(ImageInput("a", tmp_path / "label.png"), InstanceKeypoints(xy[3:], np.array([2]))) for xy in labels
+    )
     target = Target(ImageInput("b", tmp_path / "many.png"), limit=10)
     answers = list(propose_keypoints(session, ProposeRequest("r", "claw", schema, exemplars, (target,), SETTINGS)))
     assert answers and all(isinstance(a, InstanceProposal) for a in answers)

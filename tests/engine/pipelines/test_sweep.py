@@ -75,10 +75,12 @@ def request(scene: tuple[list[ImageInput], list[np.ndarray]], backbone: Path, co
 
 
 def errors(answers: list[InstanceProposal], points: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([
-        [np.hypot(k.x - p[0], k.y - p[1]) / 44 for k, p in zip(a.keypoints, points[int(a.image_id)], strict=True)]
-        for a in answers
-    ])  # fmt: skip
+    return np.concatenate(
+        [
+            [np.hypot(k.x - p[0], k.y - p[1]) / 44 for k, p in zip(a.keypoints, points[int(a.image_id)], strict=True)]
+            for a in answers
+        ]
+    )
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -216,8 +218,15 @@ def test_bad_input_is_named(toy_session: EngineSession, scene, backbone_dir: Pat
 
 def test_free_points_with_maps(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     images, points = scene
-    asked = MatchRequest("m", images[0], points[0], Target(images[0]), backbone=str(backbone_dir), prompt="empty",
-                         settings=MatchSettings(method="nn"))  # fmt: skip
+    asked = MatchRequest(
+        "m",
+        images[0],
+        points[0],
+        Target(images[0]),
+        backbone=str(backbone_dir),
+        prompt="empty",
+        settings=MatchSettings(method="nn"),
+    )
     result = match_points(toy_session, asked)
     # A photo matched with itself: every point finds itself.
     assert np.abs(result.points_xy_image - points[0]).max() < 5
@@ -265,9 +274,7 @@ def test_a_cut_and_enlarged_photo_is_matched_at_its_size(
         list(propose_keypoints(toy_session, replace(asked, settings=replace(settings, sizes=2))))
 
 
-def test_a_keypoint_names_the_exemplar_that_it_resembles(
-    toy_session: EngineSession, scene, backbone_dir: Path
-) -> None:  # fmt: skip
+def test_a_keypoint_names_the_exemplar_that_it_resembles(toy_session: EngineSession, scene, backbone_dir: Path) -> None:
     """The same picture under another name: every keypoint comes from its twin among the exemplars."""
     images, _ = scene
     for twin in (0, 2):

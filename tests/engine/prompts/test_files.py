@@ -23,10 +23,18 @@ from kinmark.engine.prompts.saved import kept_prompt, load_saved
 
 def card_for(model: Backbone, tensors: dict, **changes) -> PromptCard:
     fields = {
-        "id": files.make_id("class", "Zebra colt", tensors), "kind": "class", "category": "Zebra colt",
-        "backbone": model.spec.id, "revision": model.revision, "tokens": 4, "width": model.text_dim,
-        "created": "2026-01-02T03:04:05+00:00", "before": 0.4, "after": 0.5, "pairs": (("a#0", "b#1"),),
-    }  # fmt: skip
+        "id": files.make_id("class", "Zebra colt", tensors),
+        "kind": "class",
+        "category": "Zebra colt",
+        "backbone": model.spec.id,
+        "revision": model.revision,
+        "tokens": 4,
+        "width": model.text_dim,
+        "created": "2026-01-02T03:04:05+00:00",
+        "before": 0.4,
+        "after": 0.5,
+        "pairs": (("a#0", "b#1"),),
+    }
     return PromptCard(**{**fields, **changes})
 
 
@@ -43,8 +51,12 @@ def saved(toy_backbone: Backbone, tensors: dict, tmp_path: Path) -> Path:
 
 def test_card_survives_the_disk(saved: Path, toy_backbone: Backbone, tensors: dict) -> None:
     card = files.read_card(saved)
-    assert card == replace(card_for(toy_backbone, tensors), id=saved.name, before_interval=card.before_interval,
-                           after_interval=card.after_interval)  # fmt: skip
+    assert card == replace(
+        card_for(toy_backbone, tensors),
+        id=saved.name,
+        before_interval=card.before_interval,
+        after_interval=card.after_interval,
+    )
     assert math.isnan(card.before_interval[0]) and card.id.startswith("class-zebra-colt-")
     torch.testing.assert_close(files.read_tensors(saved)["tokens"], tensors["tokens"])
 

@@ -26,9 +26,14 @@ def make_clip(folder: Path) -> Path:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=48, projection_dim=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-        image_size=32, patch_size=8,
-    )  # fmt: skip
+        hidden_size=32,
+        intermediate_size=48,
+        projection_dim=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         CLIPVisionModelWithProjection(config).save_pretrained(folder)
@@ -36,9 +41,7 @@ def make_clip(folder: Path) -> Path:
 
 
 def write_checkpoint(path: Path, width: int, *, pair: bool) -> ConditionalPromptModule:
-    config = CPMConfig(
-        patch_width=width, width=32, pair=pair, pooled=True, global_tokens=10, conditional_tokens=20
-    )  # fmt: skip
+    config = CPMConfig(patch_width=width, width=32, pair=pair, pooled=True, global_tokens=10, conditional_tokens=20)
     module = ConditionalPromptModule(config, seed=1)
     with torch.no_grad():
         module.alpha += 0.5

@@ -31,7 +31,9 @@ def labelled(colour: tuple[int, int, int], seed: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def known() -> CategoryCells:
-    collection = [photo((colour, 60 + 20 * i), ground=90 + 10 * i, seed=50 + i) for i, colour in enumerate((RED, BLUE, RED, BLUE))]
+    collection = [
+        photo((colour, 60 + 20 * i), ground=90 + 10 * i, seed=50 + i) for i, colour in enumerate((RED, BLUE, RED, BLUE))
+    ]
     return CategoryCells([labelled(RED, 1), labelled(BLUE, 2)], collection)
 
 

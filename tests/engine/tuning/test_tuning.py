@@ -26,9 +26,18 @@ OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3}
 @pytest.fixture
 def request_(labelled: tuple[Exemplar, ...], toy_pipeline_dir: Path, tmp_path: Path) -> TuneRequest:
     return TuneRequest(
-        request_id="t1", category="cat", schema=SCHEMA, exemplars=labelled, kind="class", backbone=str(toy_pipeline_dir),
-        steps=7, out_dir=tmp_path / "prompts", work_dir=tmp_path / "work", keep_if_worse=True, options=OPTIONS,
-    )  # fmt: skip
+        request_id="t1",
+        category="cat",
+        schema=SCHEMA,
+        exemplars=labelled,
+        kind="class",
+        backbone=str(toy_pipeline_dir),
+        steps=7,
+        out_dir=tmp_path / "prompts",
+        work_dir=tmp_path / "work",
+        keep_if_worse=True,
+        options=OPTIONS,
+    )
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,12 @@ def test_maps_and_scores_are_those_of_the_matching(
         query = sum(
             w * raw[:, (y0 + dy).clamp(max=raw.shape[1] - 1), (x0 + dx).clamp(max=raw.shape[2] - 1)]
             for dx, dy, w in (
-                (0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy),
+                (0, 0, (1 - fx) * (1 - fy)),
+                (1, 0, fx * (1 - fy)),
+                (0, 1, (1 - fx) * fy),
+                (1, 1, fx * fy),
             )
-        )  # fmt: skip
+        )
         query = torch.nn.functional.normalize(query, dim=0)
         return torch.einsum("cn,chw->nhw", query, target)
 

@@ -44,9 +44,16 @@ OPTIONS = {"view": "whole", "eval_every": 3, "batch": 2, "variants": 3, "tokens"
 @pytest.fixture
 def request_(labelled: tuple[Exemplar, ...], toy_pipeline_dir: Path, tmp_path: Path) -> TuneRequest:
     return TuneRequest(
-        request_id="t1", category="cat", schema=SCHEMA, exemplars=labelled, kind="class", backbone=str(toy_pipeline_dir),
-        steps=3, out_dir=tmp_path / "prompts", options=OPTIONS,
-    )  # fmt: skip
+        request_id="t1",
+        category="cat",
+        schema=SCHEMA,
+        exemplars=labelled,
+        kind="class",
+        backbone=str(toy_pipeline_dir),
+        steps=3,
+        out_dir=tmp_path / "prompts",
+        options=OPTIONS,
+    )
 
 
 def judge_of(session: EngineSession, request: TuneRequest) -> ProposalJudge:
@@ -63,8 +70,17 @@ def test_the_figure_is_that_of_the_proposals(toy_session: EngineSession, request
     found = judge.measure(prompt, split.report)
     images = tuple(items[j].exemplar.image for j in dict.fromkeys((*split.select, *split.report)))
     teaching = tuple(items[i].exemplar for i in split.train)
-    sweep = ProposeRequest("s", "cat", SCHEMA, teaching, tuple(Target(i) for i in images), MatchSettings(),
-                           request_.backbone, "auto", collection=images)  # fmt: skip
+    sweep = ProposeRequest(
+        "s",
+        "cat",
+        SCHEMA,
+        teaching,
+        tuple(Target(i) for i in images),
+        MatchSettings(),
+        request_.backbone,
+        "auto",
+        collection=images,
+    )
     settings = choose_settings(toy_session, sweep).settings
     answers = propose_keypoints(toy_session, replace(sweep, settings=settings, prompt="text:something else"))
     by_image = {a.image_id: a for a in answers}
@@ -123,9 +139,13 @@ MIDDLE, FAR = np.array([0.08, 0.12, 0.3]), np.array([0.3, 0.5, 0.8])
     ],
 )
 def test_a_prompt_is_kept_by_what_is_proposed_with_it(
-    toy_session: EngineSession, request_: TuneRequest, monkeypatch: pytest.MonkeyPatch, keep_by: str,
-    after: tuple[np.ndarray, ...], kept: bool,
-) -> None:  # fmt: skip
+    toy_session: EngineSession,
+    request_: TuneRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    keep_by: str,
+    after: tuple[np.ndarray, ...],
+    kept: bool,
+) -> None:
     """The score rises in every case; only `keep_by` "score" looks at it."""
 
     def measured(judge: ProposalJudge, prompt, targets, cancel=None) -> HeldOut:

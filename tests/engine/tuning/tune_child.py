@@ -21,9 +21,17 @@ def main(model: str, work: str, count: int, steps: int, through: str) -> None:
     exemplars = tuple(draw_exemplar(folder / "photos", n) for n in range(count))
     session = EngineSession(EngineConfig(device="cpu", dtype="fp32", cache_bytes=0, threads=1))
     request = TuneRequest(
-        "kill", "cat", SCHEMA, exemplars, backbone=model, steps=steps, out_dir=folder / "prompts", work_dir=folder / "work",
-        keep_if_worse=True, options={"view": "whole", "eval_every": 2, "batch": 2, "variants": 3, "tokens": 4, "through": through},
-    )  # fmt: skip
+        "kill",
+        "cat",
+        SCHEMA,
+        exemplars,
+        backbone=model,
+        steps=steps,
+        out_dir=folder / "prompts",
+        work_dir=folder / "work",
+        keep_if_worse=True,
+        options={"view": "whole", "eval_every": 2, "batch": 2, "variants": 3, "tokens": 4, "through": through},
+    )
     result = tune_prompt(session, request, on_step=lambda point: print(f"step {point.step}", flush=True))
     print(f"done {result.prompt_id}", flush=True)
 

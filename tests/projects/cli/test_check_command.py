@@ -64,6 +64,8 @@ def test_an_export_names_the_photos_that_are_labelled_only_partly(
     said = capsys.readouterr()
     assert "2 x photos labelled only partly" in said.out + said.err
     assert said.out.count("(3 of 4)") + said.err.count("(3 of 4)") == 2
-    assert run(["export", str(folder), str(tmp_path / "out"), "--format", "perseg", "--dry-run"]) == 3, "no mask to write"
+    assert run(["export", str(folder), str(tmp_path / "out"), "--format", "perseg", "--dry-run"]) == 3, (
+        "no mask to write"
+    )
     said = capsys.readouterr()
     assert "partly" not in said.out + said.err, "a format without keypoints leaves none out"

@@ -34,7 +34,9 @@ def test_add_list_verify_test_remove(pipeline_dir: Path, capsys: pytest.CaptureF
     assert isinstance(row, dict) and row["installed"] and row["source"] == "added"
     rows = _json(capsys, "models", "list")
     assert isinstance(rows, list)
-    assert {"embedded", "sd15", "sd21", "sd-turbo", "sdxl-turbo", "toy", "cleandift-sd21", "sam2.1-small"} <= {r["id"] for r in rows}
+    assert {"embedded", "sd15", "sd21", "sd-turbo", "sdxl-turbo", "toy", "cleandift-sd21", "sam2.1-small"} <= {
+        r["id"] for r in rows
+    }
     report = _json(capsys, "models", "verify", "toy")
     assert isinstance(report, dict) and report["ok"]
     result = _json(capsys, "models", "test", "toy", "--device", "cpu", "--dtype", "fp32")
@@ -86,7 +88,16 @@ def test_interrupt_keeps_what_came_and_the_next_call_resumes(pipeline_dir: Path,
     environment = {**os.environ, "KINMARK_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
     part = tmp_path / "home" / "data" / "models" / ".download-sd15" / (unet + ".part")
     with hub_server(pipeline_dir) as (endpoint, state):
-        command = [sys.executable, "-m", "kinmark.desktop.main", "models", "download", "sd15", "--accept-licence", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "kinmark.desktop.main",
+            "models",
+            "download",
+            "sd15",
+            "--accept-licence",
+            "--json",
+        ]
         command += ["--endpoint", endpoint]
         state.slow.add(unet)
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

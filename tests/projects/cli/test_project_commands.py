@@ -56,8 +56,14 @@ def test_accept_reject_undo_redo_status(folder: Path, capsys: pytest.CaptureFixt
     status = command(capsys, "status", folder)
     assert status["images"] == {"all": 4, "unseen": 1, "pending": 3, "partly": 0, "done": 0, "nothing": 0, "doubt": 3}
     assert status["categories"] == [
-        {"name": "otter", "keypoints": ["nose", "l-ear", "r-ear"], "instances": 0, "pending": 3,
-         "in_a_photo": "auto", "most_in_a_photo": 0}
+        {
+            "name": "otter",
+            "keypoints": ["nose", "l-ear", "r-ear"],
+            "instances": 0,
+            "pending": 3,
+            "in_a_photo": "auto",
+            "most_in_a_photo": 0,
+        }
     ]
     preview = command(capsys, "accept", folder, "--min-confidence", 0.5, "--dry-run")
     assert preview["would_accept_keypoints"] == 3 and preview["expected_precision"] == pytest.approx(0.9)

@@ -182,9 +182,10 @@ def test_a_box_that_an_attribute_turns_is_the_box_around_it(tmp_path: Path, angl
     write_json(tmp_path / "c.json", data)
     box = f'<box label="wit" xtl="90" ytl="40" xbr="170" ybr="60" rotation="{angle}" z_order="0"></box>'
     cvat(tmp_path / "c.xml", box)
-    by_coco, by_cvat = take_in(tmp_path, "c.json", "coco", photos="photos"), take_in(
-        tmp_path, "c.xml", "cvat", photos="photos"
-    )  # fmt: skip
+    by_coco, by_cvat = (
+        take_in(tmp_path, "c.json", "coco", photos="photos"),
+        take_in(tmp_path, "c.xml", "cvat", photos="photos"),
+    )
     assert by_coco.instances[0].box == pytest.approx(by_cvat.instances[0].box)
     if angle == 90:
         assert by_coco.instances[0].box == pytest.approx((120, 10, 140, 90))

@@ -1,7 +1,7 @@
 """Datumaro reads our COCO export as it was meant. It pins other versions than we do, so it lives in an environment of its own:
 
-    python -m venv dm && dm/bin/pip install datumaro
-    KINMARK_DATUMARO=dm/bin/python python -m pytest tests/projects/exchange/test_datumaro.py
+python -m venv dm && dm/bin/pip install datumaro
+KINMARK_DATUMARO=dm/bin/python python -m pytest tests/projects/exchange/test_datumaro.py
 """
 
 from __future__ import annotations

@@ -24,9 +24,16 @@ from tests.support.exchange import labelme, photo, places, shape, take_in, write
 
 def _region(key: str, kind: str, label: str, value: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
-        "id": key, "type": kind, "from_name": "x", "to_name": "image", "original_width": 200, "original_height": 100,
-        "image_rotation": 0, "value": {**value, kind: [label]}, **more,
-    }  # fmt: skip
+        "id": key,
+        "type": kind,
+        "from_name": "x",
+        "to_name": "image",
+        "original_width": 200,
+        "original_height": 100,
+        "image_rotation": 0,
+        "value": {**value, kind: [label]},
+        **more,
+    }
 
 
 def _point(key: str, label: str, x: float, y: float, **more: Any) -> dict[str, Any]:
@@ -45,10 +52,14 @@ def _file(folder: Path, result: list[dict[str, Any]], **more: Any) -> Path:
 
 def test_relations_parents_and_loose_points(tmp_path: Path) -> None:
     result = [
-        _box("b1", 5, 10, 40, 80), _point("k1", "nose", 10, 20), _box("b2", 50, 10, 40, 80), _point("k2", "nose", 60, 20, parentID="b2"),
-        _point("k3", "ear", 12.5, 20), {"type": "relation", "from_id": "k1", "to_id": "b1", "direction": "right"},
+        _box("b1", 5, 10, 40, 80),
+        _point("k1", "nose", 10, 20),
+        _box("b2", 50, 10, 40, 80),
+        _point("k2", "nose", 60, 20, parentID="b2"),
+        _point("k3", "ear", 12.5, 20),
+        {"type": "relation", "from_id": "k1", "to_id": "b1", "direction": "right"},
         _region("p", "polygonlabels", "cat", {"points": [[1, 1], [4, 1], [4, 4]]}),
-    ]  # fmt: skip
+    ]
     _file(tmp_path, result)
     got = take_in(tmp_path, "in/ls.json", "label-studio", photos="in")
     first, second, cat = got.instances
@@ -60,16 +71,24 @@ def test_relations_parents_and_loose_points(tmp_path: Path) -> None:
 
 def test_what_is_not_kept_is_counted(tmp_path: Path) -> None:
     result = [
-        _box("b1", 5, 10, 40, 80, meta={"text": ["blurred"]}), {"id": "c", "type": "choices", "value": {"choices": ["day"]}},
-        _point("k", "nose", 10, 20, meta={"text": ["hidden"]}), {"type": "relation", "from_id": "k", "to_id": "gone"},
-    ]  # fmt: skip
+        _box("b1", 5, 10, 40, 80, meta={"text": ["blurred"]}),
+        {"id": "c", "type": "choices", "value": {"choices": ["day"]}},
+        _point("k", "nose", 10, 20, meta={"text": ["hidden"]}),
+        {"type": "relation", "from_id": "k", "to_id": "gone"},
+    ]
     second = {"id": 2, "result": [_box("b9", 0, 0, 5, 5)], "completed_by": {"email": "bob@example.org"}}
     third = {"id": 3, "result": [], "was_cancelled": True}
     file = _file(tmp_path, result)
     _file(tmp_path, result, annotations=[{"id": 1, "result": result}, second, third])
     got = take_in(tmp_path, file, "label-studio", photos="in")
     assert len(got.instances) == 1 and int(got.instances[0].keypoints["nose"].visibility) == 1
-    for words in ("bob@example.org", "1 x cancelled annotation", '1 x "choices"', "1 x text of a region", "relation to a region"):
+    for words in (
+        "bob@example.org",
+        "1 x cancelled annotation",
+        '1 x "choices"',
+        "1 x text of a region",
+        "relation to a region",
+    ):
         assert words in got.said
 
 
@@ -97,7 +116,9 @@ def test_brushes_come_back(mask: np.ndarray) -> None:
 def test_long_runs_of_a_brush() -> None:
     mask = np.zeros((300, 400), bool)
     mask[10:290] = True
-    assert (decode_brush(bytes(encode_brush(mask)), mask.size * 4)[::4].reshape(mask.shape) > 0).tolist() == mask.tolist()
+    assert (
+        decode_brush(bytes(encode_brush(mask)), mask.size * 4)[::4].reshape(mask.shape) > 0
+    ).tolist() == mask.tolist()
 
 
 def test_brushes_of_label_studio_itself_hold_single_values(tmp_path: Path) -> None:
@@ -114,10 +135,11 @@ def test_brushes_of_label_studio_itself_hold_single_values(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"a": 1}, "no full Label Studio export"), ([{"image": "a.jpg", "kp": []}], "no full Label Studio export"),
+        ({"a": 1}, "no full Label Studio export"),
+        ([{"image": "a.jpg", "kp": []}], "no full Label Studio export"),
         ([{"data": {"text": "hello"}, "annotations": []}], "names no photo"),
     ],
-)  # fmt: skip
+)
 def test_other_files_are_refused(tmp_path: Path, data: Any, words: str) -> None:
     write_json(tmp_path / "x.json", data)
     with pytest.raises(ImportFileError, match=words):
@@ -142,14 +164,20 @@ def test_the_way_back(tmp_path: Path) -> None:
     assert back.categories == dataset.categories
     for before, after in zip(dataset.images, back.images, strict=True):
         assert (after.rel_path, after.width, after.height, after.split, after.tags) == (
-            before.rel_path, before.width, before.height, before.split, before.tags
-        )  # fmt: skip
+            before.rel_path,
+            before.width,
+            before.height,
+            before.split,
+            before.tags,
+        )
         [a], [b] = before.instances, after.instances
         assert (b.mask, b.identity, b.category) == (a.mask, a.identity, a.category)
         assert b.box == pytest.approx(a.box)
         for name, k in a.keypoints.items():
             assert b.keypoints[name].visibility == k.visibility
-            assert (b.keypoints[name].x, b.keypoints[name].y) == ((None, None) if k.x is None else pytest.approx((k.x, k.y)))
+            assert (b.keypoints[name].x, b.keypoints[name].y) == (
+                (None, None) if k.x is None else pytest.approx((k.x, k.y))
+            )
 
 
 def test_an_outline_stays_one(tmp_path: Path) -> None:

@@ -27,8 +27,11 @@ def test_rows_with_other_columns_than_kpt_shape_are_refused(tmp_path: Path, flag
     yolo(tmp_path / "set", [row], POSE.format(4, 3))
     [instance] = take_in(tmp_path, "set", "yolo-pose").instances
     assert list(places(instance).values()) == [
-        pytest.approx((20, 20)), pytest.approx((60, 40)), None, pytest.approx((140, 80))
-    ]  # fmt: skip
+        pytest.approx((20, 20)),
+        pytest.approx((60, 40)),
+        None,
+        pytest.approx((140, 80)),
+    ]
     yolo(tmp_path / "set", [row], POSE.format(2, 3))
     with pytest.raises(ImportFileError, match="17 columns, expected 11"):
         take_in(tmp_path, "set", "yolo-pose")
@@ -108,8 +111,10 @@ def test_every_persons_table_of_a_video_is_read(tmp_path: Path) -> None:
     (labels / "CollectedData_Bob.csv").write_text(HEAD.replace("Ann", "Bob") + "labeled-data,vid 1,img2.png,5,6,7,8\n")
     got = take_in(tmp_path, "p", "deeplabcut")
     assert [places(n) for n in got.instances] == [
-        {"nose": (10.25, 20.5), "ear": None}, {"nose": (1, 2), "ear": (3, 4)}, {"nose": (5, 6), "ear": (7, 8)}
-    ]  # fmt: skip
+        {"nose": (10.25, 20.5), "ear": None},
+        {"nose": (1, 2), "ear": (3, 4)},
+        {"nose": (5, 6), "ear": (7, 8)},
+    ]
     assert "1 x x without y or y without x" in got.said and "scorer Ann" in got.said and "scorer Bob" in got.said
 
 
@@ -197,10 +202,11 @@ def test_ids_below_one_are_all_reported(tmp_path: Path) -> None:
     write_json(
         tmp_path / "in" / "a.json",
         {
-            "images": [{"id": 0, "file_name": "a.png", "width": 200, "height": 100}], "categories": [{"id": 0, "name": "x"}],
+            "images": [{"id": 0, "file_name": "a.png", "width": 200, "height": 100}],
+            "categories": [{"id": 0, "name": "x"}],
             "annotations": [annotation],
         },
-    )  # fmt: skip
+    )
     said = take_in(tmp_path, "in/a.json", "coco").said
     assert all(f"{what} 0: its id" in said for what in ("image", "category", "annotation"))
 
@@ -260,10 +266,11 @@ def test_the_same_checks_for_every_reader(tmp_path: Path) -> None:
     labelme(
         tmp_path / "in" / "a.json",
         [
-            shape("x", "rectangle", [(250, 10), (280, 20)]), shape("x", "rectangle", [(5, 10), (5, 20)]),
+            shape("x", "rectangle", [(250, 10), (280, 20)]),
+            shape("x", "rectangle", [(5, 10), (5, 20)]),
             shape("n", "point", [(300, 50)], 7),
         ],
-    )  # fmt: skip
+    )
     for got in (take_in(tmp_path, "in/a.xml", "cvat"), take_in(tmp_path, "in/a.json", "labelme")):
         assert "its box lies outside the image" in got.said
         assert "its box is empty and was left out" in got.said
@@ -321,7 +328,10 @@ def test_photos_that_no_label_belongs_to_are_counted(tmp_path: Path) -> None:
         photo(tmp_path / "lm" / name, seed=number)
         photo(tmp_path / "voc" / "JPEGImages" / name, seed=number)
     labelme(tmp_path / "lm" / "a.json", [shape("x", "rectangle", [(1, 1), (5, 5)])])
-    assert "1 x photo without labels: not imported; add the folder to have it (first: b.png)" in take_in(tmp_path, "lm", "labelme").said
+    assert (
+        "1 x photo without labels: not imported; add the folder to have it (first: b.png)"
+        in take_in(tmp_path, "lm", "labelme").said
+    )
     (tmp_path / "voc" / "Annotations").mkdir()
     (tmp_path / "voc" / "Annotations" / "a.xml").write_text(
         "<annotation><filename>a.png</filename><size><width>200</width><height>100</height></size><object><name>dog</name>"
@@ -331,7 +341,14 @@ def test_photos_that_no_label_belongs_to_are_counted(tmp_path: Path) -> None:
     (tmp_path / "voc" / "ImageSets" / "Main").mkdir(parents=True)
     (tmp_path / "voc" / "ImageSets" / "Main" / "train.txt").write_text("a\ngone\n")
     said = take_in(tmp_path, "voc", "voc").said
-    for words in ("1 x photo without labels", "1 x name in ImageSets", "1 x <truncated>", "1 x <pose>", "1 x <difficult>", "1 x <part>"):
+    for words in (
+        "1 x photo without labels",
+        "1 x name in ImageSets",
+        "1 x <truncated>",
+        "1 x <pose>",
+        "1 x <difficult>",
+        "1 x <part>",
+    ):
         assert words in said
 
 
@@ -376,7 +393,9 @@ VOC = (
     "<annotation><folder>x</folder><filename>{0}</filename><path>C:\\\\x\\\\{0}</path><size><width>{1}</width><height>{2}</height>"
     "<depth>3</depth></size>{3}</annotation>"
 )
-OBJECT = "<object><name>dog</name><bndbox><xmin>{0}</xmin><ymin>11</ymin><xmax>{1}</xmax><ymax>40</ymax></bndbox></object>"
+OBJECT = (
+    "<object><name>dog</name><bndbox><xmin>{0}</xmin><ymin>11</ymin><xmax>{1}</xmax><ymax>40</ymax></bndbox></object>"
+)
 
 
 def test_voc_files_beside_their_photos(tmp_path: Path) -> None:
@@ -384,10 +403,13 @@ def test_voc_files_beside_their_photos(tmp_path: Path) -> None:
     photo(tmp_path / "in" / "a.jpg")
     photo(tmp_path / "in" / "sub" / "b.png", seed=1)
     (tmp_path / "in" / "a.xml").write_text(VOC.format("a.jpg", 0, 0, OBJECT.format(21, 60)))
-    (tmp_path / "in" / "sub" / "b.xml").write_text(VOC.format("b", 200, 100, OBJECT.format(5, 9) + OBJECT.format(60, 21)))
+    (tmp_path / "in" / "sub" / "b.xml").write_text(
+        VOC.format("b", 200, 100, OBJECT.format(5, 9) + OBJECT.format(60, 21))
+    )
     with pytest.raises(ImportFileError, match=r"object 2.*inside out"):
         take_in(tmp_path, "in", "voc")
     got = take_in(tmp_path, "in", "voc", skip_bad=True)
     assert {name: [n.box for n in i.instances] for name, i in got.images.items()} == {
-        "a.jpg": [(20, 10, 60, 40)], "sub/b.png": [(4, 10, 9, 40)]
-    }  # fmt: skip
+        "a.jpg": [(20, 10, 60, 40)],
+        "sub/b.png": [(4, 10, 9, 40)],
+    }

@@ -210,9 +210,12 @@ def _stored_labels(folder: Path, kind: str) -> str:
     from tests.support.exchange import cvat, labelme, shape, write_json
 
     places = {
-        "perseg": "p/Images/cat/a.jpg", "spair": "p/JPEGImages/cat/a.jpg", "voc": "p/JPEGImages/a.jpg",
-        "cub": "p/images/001.cat/a.jpg", "masks": "a.jpg",
-    }  # fmt: skip
+        "perseg": "p/Images/cat/a.jpg",
+        "spair": "p/JPEGImages/cat/a.jpg",
+        "voc": "p/JPEGImages/a.jpg",
+        "cub": "p/images/001.cat/a.jpg",
+        "masks": "a.jpg",
+    }
     photo(folder / places.get(kind, "p/a.jpg"), 100, 200, orientation=6)
     if kind == "cvat":
         cvat(folder / "p" / "a.xml", '<box label="cat" xtl="0" ytl="0" xbr="20" ybr="10"/>', image="a.jpg")
@@ -220,7 +223,13 @@ def _stored_labels(folder: Path, kind: str) -> str:
     if kind == "labelme":
         labelme(folder / "p" / "a.json", [shape("cat", "rectangle", [(0, 0), (20, 10)])], "a.jpg")
     elif kind == "spair":
-        words = {"image_width": 200, "image_height": 100, "category": "cat", "bndbox": [0, 0, 20, 10], "kps": {"0": [10, 5]}}
+        words = {
+            "image_width": 200,
+            "image_height": 100,
+            "category": "cat",
+            "bndbox": [0, 0, 20, 10],
+            "kps": {"0": [10, 5]},
+        }
         write_json(folder / "p" / "ImageAnnotation" / "cat" / "a.json", {"filename": "a.jpg", **words})
     elif kind == "voc":
         (folder / "p" / "Annotations").mkdir()
@@ -230,9 +239,13 @@ def _stored_labels(folder: Path, kind: str) -> str:
         )
     elif kind == "cub":
         tables = {
-            "images": "1 001.cat/a.jpg", "classes": "1 001.cat", "image_class_labels": "1 1", "bounding_boxes": "1 0 0 20 10",
-            "parts/parts": "1 beak", "parts/part_locs": "1 1 10 5 1",
-        }  # fmt: skip
+            "images": "1 001.cat/a.jpg",
+            "classes": "1 001.cat",
+            "image_class_labels": "1 1",
+            "bounding_boxes": "1 0 0 20 10",
+            "parts/parts": "1 beak",
+            "parts/part_locs": "1 1 10 5 1",
+        }
         (folder / "p" / "parts").mkdir()
         for name, text in tables.items():
             (folder / "p" / f"{name}.txt").write_text(f"{text}\n")

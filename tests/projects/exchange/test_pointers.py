@@ -64,10 +64,16 @@ def test_several_photos_that_fit_are_named_and_none_is_taken(cameras: Path) -> N
 @pytest.mark.parametrize(
     "told",
     [
-        "D:\\data\\images\\a b.jpg", "/mnt/other/images/a b.jpg", "..\\..\\label-studio\\media\\upload\\4\\a b.jpg",
-        "images\\1/a b.jpg", "images/a%20b.jpg", "http://localhost:8080/data/upload/1/a b.jpg", "images/a b.JPG", "./images/a b.jpg",
+        "D:\\data\\images\\a b.jpg",
+        "/mnt/other/images/a b.jpg",
+        "..\\..\\label-studio\\media\\upload\\4\\a b.jpg",
+        "images\\1/a b.jpg",
+        "images/a%20b.jpg",
+        "http://localhost:8080/data/upload/1/a b.jpg",
+        "images/a b.JPG",
+        "./images/a b.jpg",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("photos", ["in", "in/images"])
 def test_paths_of_another_machine_by_their_longest_tail(tmp_path: Path, told: str, photos: str) -> None:
     photo(tmp_path / "in" / "images" / "a b.jpg")

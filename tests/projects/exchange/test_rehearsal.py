@@ -46,9 +46,9 @@ def _collection(folder: Path, *, labelled: bool = True) -> Project:
         mask = MaskRLE.encode(pixels) if (number % 2 or not number) and image.width == 60 else None
         extra = {"crowd": True} if number == 3 else {}
         some = points if number != 4 else points[:1]
-        project.operations.add_instances([
-            NewInstance(image.id, category, some, (2.0, 2.0, 7.5, 7.5), mask, None, "human", None, extra)
-        ])  # fmt: skip
+        project.operations.add_instances(
+            [NewInstance(image.id, category, some, (2.0, 2.0, 7.5, 7.5), mask, None, "human", None, extra)]
+        )
     return project
 
 
@@ -70,8 +70,10 @@ def test_an_export_decides_nothing_that_was_not_told_before(tmp_path: Path, form
     unsaid = [
         item
         for item in report.items
-        if item not in told and item.kind != "note" and not (counted and item.reason.endswith("nothing that this format holds"))
-    ]  # fmt: skip
+        if item not in told
+        and item.kind != "note"
+        and not (counted and item.reason.endswith("nothing that this format holds"))
+    ]
     # A library that is missing here is no decision about the data.
     assert [i for i in unsaid if i.where != ".h5"] == []
 
@@ -88,8 +90,12 @@ def test_a_dry_run_ends_as_the_export_would(tmp_path: Path, format_: str) -> Non
 def test_new_names_are_told_before(tmp_path: Path) -> None:
     with _collection(tmp_path) as project:
         for format_, words in (
-            ("spair", "new name of a photo"), ("cub", "new name of a photo"), ("yolo-pose", "names of photos"),
-            ("labelme", "name of a label file"), ("deeplabcut", "is written as the video"), ("masks", "its mask is called"),
-        ):  # fmt: skip
+            ("spair", "new name of a photo"),
+            ("cub", "new name of a photo"),
+            ("yolo-pose", "names of photos"),
+            ("labelme", "name of a label file"),
+            ("deeplabcut", "is written as the video"),
+            ("masks", "its mask is called"),
+        ):
             said = [f"{i.where}: {i.reason}" for i in preview_export(project, ExportOptions(format_))]
             assert any(words in line for line in said), (format_, said)

@@ -98,10 +98,11 @@ def test_rectangles_of_four_corners(tmp_path: Path) -> None:
     labelme(
         tmp_path / "in" / "a.json",
         [
-            shape("person", "rectangle", [(20, 10), (80, 10), (80, 90), (20, 90)], 1), shape("nose", "point", [(50, 20)], 1),
+            shape("person", "rectangle", [(20, 10), (80, 10), (80, 90), (20, 90)], 1),
+            shape("nose", "point", [(50, 20)], 1),
             shape("person", "rotation", [(120, 10), (160, 30), (150, 50), (110, 30)], 2),
         ],
-    )  # fmt: skip
+    )
     got = take_in(tmp_path, "in/a.json", "labelme")
     assert [n.box for n in got.instances] == [(20, 10, 80, 90), (110, 10, 160, 50)]
     assert places(got.instances[0]) == {"nose": (50, 20)}
@@ -112,15 +113,20 @@ def test_one_group_number_for_several_things(tmp_path: Path) -> None:
     labelme(
         tmp_path / "in" / "a.json",
         [
-            shape("person", "rectangle", [(10, 10), (60, 90)], 1), shape("hat", "rectangle", [(25, 5), (45, 20)], 1),
+            shape("person", "rectangle", [(10, 10), (60, 90)], 1),
+            shape("hat", "rectangle", [(25, 5), (45, 20)], 1),
             shape("nose", "point", [(35, 30)], 1),
-            shape("person", "rectangle", [(110, 10), (160, 90)], 0), shape("person", "rectangle", [(165, 10), (190, 90)], 0),
+            shape("person", "rectangle", [(110, 10), (160, 90)], 0),
+            shape("person", "rectangle", [(165, 10), (190, 90)], 0),
         ],
-    )  # fmt: skip
+    )
     got = take_in(tmp_path, "in/a.json", "labelme")
     assert [(n.category, n.box) for n in got.instances] == [
-        ("person", (10, 10, 60, 90)), ("hat", (25, 5, 45, 20)), ("person", (110, 10, 160, 90)), ("person", (165, 10, 190, 90)),
-    ]  # fmt: skip
+        ("person", (10, 10, 60, 90)),
+        ("hat", (25, 5, 45, 20)),
+        ("person", (110, 10, 160, 90)),
+        ("person", (165, 10, 190, 90)),
+    ]
     assert [places(n) for n in got.instances] == [{"nose": (35, 30)}, {}, {}, {}]
     assert "group 1" in got.said and "group 0" in got.said
 
@@ -139,11 +145,13 @@ def test_loose_points_go_to_the_only_object_that_they_lie_in(tmp_path: Path) -> 
     labelme(
         tmp_path / "in" / "a.json",
         [
-            shape("person", "rectangle", [(10, 10), (60, 90)]), shape("nose", "point", [(35, 30)]),
-            shape("person", "rectangle", [(110, 10), (160, 90)]), shape("nose", "point", [(135, 30)]),
+            shape("person", "rectangle", [(10, 10), (60, 90)]),
+            shape("nose", "point", [(35, 30)]),
+            shape("person", "rectangle", [(110, 10), (160, 90)]),
+            shape("nose", "point", [(135, 30)]),
             shape("nose", "point", [(90, 30)]),
         ],
-    )  # fmt: skip
+    )
     got = take_in(tmp_path, "in/a.json", "labelme")
     assert [places(n) for n in got.instances] == [{"nose": (35, 30)}, {"nose": (135, 30)}, {"nose": (90, 30)}]
     assert list(got.categories) == ["person"] and "kept apart" in got.said

@@ -134,9 +134,12 @@ def test_frames_of_clips_go_out_as_such(tmp_path: Path) -> None:
         [category] = project.operations.add_category("fly", KeypointSchema(("head",))).ids
         row = project.queries.require_category("fly")
         images = list(project.queries.iter_images())
-        project.operations.add_instances([
-            NewInstance(i.id, category, (NewKeypoint(row.definition_ids[0], 5.5 + n, 6.5),)) for n, i in enumerate(images)
-        ])  # fmt: skip
+        project.operations.add_instances(
+            [
+                NewInstance(i.id, category, (NewKeypoint(row.definition_ids[0], 5.5 + n, 6.5),))
+                for n, i in enumerate(images)
+            ]
+        )
         export_project(project, tmp_path / "out", ExportOptions("sleap"))
         labels = sio.load_slp(str(tmp_path / "out" / "labels.slp"), open_videos=False)
         assert sorted(f.frame_idx for f in labels) == [4, 7]

@@ -48,8 +48,12 @@ def test_y_counts_from_the_bottom(folder: Path, photos: str | None) -> None:
     got = take_in(folder, "in/fish.tps", "tps", photos=photos)
     first, second = got.images["fish 1.jpg"].instances[0], got.images["fish 2.jpg"].instances[0]
     assert places(first) == {
-        "1": (10.5, 20.0), "2": (20.0, 29.75), "3": None, "curve1.1": (30.0, 40.0), "curve1.2": (40.0, 50.0)
-    }  # fmt: skip
+        "1": (10.5, 20.0),
+        "2": (20.0, 29.75),
+        "3": None,
+        "curve1.1": (30.0, 40.0),
+        "curve1.2": (40.0, 50.0),
+    }
     assert places(second) == {"1": (1.0, 58.0), "2": (3.0, 56.0), "3": None}
     assert (first.identity, second.identity) == ("pike", "")
     for words in ("y from the bottom", "SCALE 0.012", "1 x COMMENT=", "2 x missing landmark"):
@@ -68,12 +72,17 @@ def test_turned_photos(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("LM=2\n1 2\nIMAGE=a.jpg\n", "1 landmarks are missing"), ("LM=1\n1 2\n3 4\nIMAGE=a.jpg\n", "no landmark is expected"),
-        ("LM3=1\n1 2 3\nIMAGE=a.jpg\n", "three-dimensional"), ("LM=1\n1 2\n", "names no photo"), ("1 2\n", "before the first LM="),
-        ("LM=x\n", "no count"), ("LM=1\n1 b\nIMAGE=a.jpg\n", "two numbers"), ("LM=2\n1 2\n", "1 landmarks are missing after"),
+        ("LM=2\n1 2\nIMAGE=a.jpg\n", "1 landmarks are missing"),
+        ("LM=1\n1 2\n3 4\nIMAGE=a.jpg\n", "no landmark is expected"),
+        ("LM3=1\n1 2 3\nIMAGE=a.jpg\n", "three-dimensional"),
+        ("LM=1\n1 2\n", "names no photo"),
+        ("1 2\n", "before the first LM="),
+        ("LM=x\n", "no count"),
+        ("LM=1\n1 b\nIMAGE=a.jpg\n", "two numbers"),
+        ("LM=2\n1 2\n", "1 landmarks are missing after"),
         ("LM=1\n1e9 2\nIMAGE=a.jpg\n", "absurdly far"),
     ],
-)  # fmt: skip
+)
 def test_damaged_files_name_the_line_and_one_specimen_is_left_out_alone(folder: Path, text: str, words: str) -> None:
     file = folder / "in" / "bad.tps"
     file.write_text(text)

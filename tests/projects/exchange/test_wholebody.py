@@ -35,16 +35,25 @@ def file(tmp_path: Path) -> Path:
     photo(tmp_path / "in" / "a.jpg", 200, 100)
     body = [int(v) for v in _triples(17, 0, 0)]
     annotation: dict[str, Any] = {
-        "id": 7, "image_id": 5, "category_id": 1, "iscrowd": 0, "bbox": [5, 5, 90, 80], "area": 7200, "keypoints": body,
-        "num_keypoints": sum(v > 0 for v in body[2::3]), "face_box": [1.5, 2.5, 3.5, 4.5],
-    }  # fmt: skip
+        "id": 7,
+        "image_id": 5,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [5, 5, 90, 80],
+        "area": 7200,
+        "keypoints": body,
+        "num_keypoints": sum(v > 0 for v in body[2::3]),
+        "face_box": [1.5, 2.5, 3.5, 4.5],
+    }
     for seed, (part, names) in enumerate(PARTS.items(), start=1):
         annotation |= {f"{part}_kpts": _triples(len(names), seed), f"{part}_valid": True}
     data = {
         "images": [{"id": 5, "file_name": "a.jpg", "width": 200, "height": 100}],
-        "categories": [{"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO_PERSON), "skeleton": [[1, 2]]}],
+        "categories": [
+            {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO_PERSON), "skeleton": [[1, 2]]}
+        ],
         "annotations": [annotation],
-    }  # fmt: skip
+    }
     return write_json(tmp_path / "in" / "wb.json", data)
 
 

@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "two categories with one id": (lambda d: d["categories"].append(dict(d["categories"][0])), "twice"),
     "images no list": (lambda d: d.update(images={}), "must be a list"),
     "annotation no object": (lambda d: d["annotations"].__setitem__(1, 5), "an object is expected"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
@@ -142,9 +142,23 @@ def test_skip_bad_keeps_the_good_ones(good: dict[str, Any], tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "5", '"x"', "{}", "[" * 200_000, '{"a":' * 100_000, '{"images": 1}', "\x00\x01", "1" * 5000, "nan",
-     '{"images":[],"annotations":[],"categories":null}'],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "5",
+        '"x"',
+        "{}",
+        "[" * 200_000,
+        '{"a":' * 100_000,
+        '{"images": 1}',
+        "\x00\x01",
+        "1" * 5000,
+        "nan",
+        '{"images":[],"annotations":[],"categories":null}',
+    ],
+)
 def test_no_json_at_all(text: str, tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match=r"file\.json"):
         _read(tmp_path, text)

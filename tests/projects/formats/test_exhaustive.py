@@ -27,7 +27,10 @@ def herd(tmp_path: Path) -> Iterator[Project]:
         [category] = project.queries.categories()
         ids = [row.id for row in project.queries.images()]
         for index in (1, 2):
-            points = [NewKeypoint(d, *map(float, xy)) for d, xy in zip(category.definition_ids, animals(index)[0], strict=True)]
+            points = [
+                NewKeypoint(d, *map(float, xy))
+                for d, xy in zip(category.definition_ids, animals(index)[0], strict=True)
+            ]
             project.operations.add_instance(ids[index], category.id, points)
         project.operations.set_exhaustive(ids[:1], category.id, True)
         project.operations.set_exhaustive(ids[1:2], category.id, False)

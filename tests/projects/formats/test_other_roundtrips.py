@@ -21,9 +21,15 @@ from tests.support.datasets import datasets, sample_dataset, write_picture
 def _essence(instance: DatasetInstance, *, absent: bool) -> object:
     points = {n: (int(k.visibility), k.x, k.y) for n, k in instance.keypoints.items() if absent or k.visibility}
     return (
-        instance.category, points, instance.box, instance.mask, instance.identity, instance.crowd, instance.proposal,
+        instance.category,
+        points,
+        instance.box,
+        instance.mask,
+        instance.identity,
+        instance.crowd,
+        instance.proposal,
         instance.score,
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -63,9 +69,10 @@ def _by_stem(out: Path, back: Dataset) -> dict[str, DatasetInstance]:
 
 def _visible(instance: DatasetInstance, lowest: int = 2) -> dict[str, tuple[float, float]]:
     return {
-        n: (k.x, k.y) for n, k in instance.keypoints.items()
+        n: (k.x, k.y)
+        for n, k in instance.keypoints.items()
         if k.visibility >= lowest and k.x is not None and k.y is not None
-    }  # fmt: skip
+    }
 
 
 def _assert_points(
@@ -180,10 +187,16 @@ def test_pf_willow(tmp_path: Path) -> None:
             n: DatasetKeypoint(Visibility.VISIBLE, float(x), float(y)) for n, (x, y) in zip(names, xy, strict=True)
         }
         image = sample_dataset(tmp_path / "x", count=1).images[0]
-        images.append(replace(
-            image, rel_path=relative, width=50, height=30, instances=(DatasetInstance("duck(S)", points),),
-            source_path=str(tmp_path / "photos" / relative),
-        ))  # fmt: skip
+        images.append(
+            replace(
+                image,
+                rel_path=relative,
+                width=50,
+                height=30,
+                instances=(DatasetInstance("duck(S)", points),),
+                source_path=str(tmp_path / "photos" / relative),
+            )
+        )
     dataset = Dataset((DatasetCategory("duck(S)", KeypointSchema(names)),), tuple(images))
     spec = get_format("pf-willow")
     report = spec.writer(dataset, tmp_path / "out")

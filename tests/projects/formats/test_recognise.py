@@ -50,8 +50,16 @@ def test_a_file_inside_a_data_set_leads_to_its_folder(tmp_path: Path) -> None:
 
 def test_other_things_are_not_taken_for_labels(tmp_path: Path) -> None:
     write_picture(tmp_path / "photos" / "a.png", 8, 6, 0)
-    others = {"a.json": "[1, 2]", "b.json": '{"name": 1}', "c.xml": "<html/>", "d.csv": "x,y\n1,2", "e.txt": "hello",
-              "f.json": "", "g.pdf": "%PDF", "h.yaml": "a: 1"}  # fmt: skip
+    others = {
+        "a.json": "[1, 2]",
+        "b.json": '{"name": 1}',
+        "c.xml": "<html/>",
+        "d.csv": "x,y\n1,2",
+        "e.txt": "hello",
+        "f.json": "",
+        "g.pdf": "%PDF",
+        "h.yaml": "a: 1",
+    }
     for name, text in others.items():
         (tmp_path / name).write_text(text)
         assert recognise(tmp_path / name) is None, name

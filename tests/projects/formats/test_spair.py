@@ -143,9 +143,10 @@ def test_archives_hold_the_same_files(tmp_path: Path, archive: str) -> None:
             names = set(file.getnames())
     root = tmp_path / "folder"
     assert names == {
-        p.relative_to(root).as_posix() for p in root.rglob("*")
+        p.relative_to(root).as_posix()
+        for p in root.rglob("*")
         if p.is_file() and p.name not in (".kinmark-export.json", "name_map.json")
-    }  # fmt: skip
+    }
 
 
 def test_an_export_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:

@@ -31,13 +31,18 @@ def test_plant_damages_exactly_what_it_says() -> None:
     before = {a["id"]: a for a in DATA["annotations"]}
     changed = {
         (a["id"], k)
-        for a in planted.data["annotations"] if a["id"] in before
-        for k, (old, new) in enumerate(zip(_triples(before[a["id"]]), _triples(a), strict=True)) if old != new
-    }  # fmt: skip
+        for a in planted.data["annotations"]
+        if a["id"] in before
+        for k, (old, new) in enumerate(zip(_triples(before[a["id"]]), _triples(a), strict=True))
+        if old != new
+    }
     # Two absent twins exchanged look as before; nothing that is not named has changed.
     assert planted.displaced <= changed <= planted.displaced | planted.swapped
-    moved = {a["id"] for a in planted.data["annotations"]
-             if a["id"] in before and a["segmentation"] != before[a["id"]]["segmentation"]}  # fmt: skip
+    moved = {
+        a["id"]
+        for a in planted.data["annotations"]
+        if a["id"] in before and a["segmentation"] != before[a["id"]]["segmentation"]
+    }
     assert moved == planted.masks
     assert all(planted.of_kind(kind) for kind in KINDS)
     assert plant(DATA, {"displaced": 0.1}, seed=1).data == plant(DATA, {"displaced": 0.1}, seed=1).data

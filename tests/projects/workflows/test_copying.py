@@ -44,8 +44,10 @@ def test_copies_are_warped_and_one_step(tmp_path: Path) -> None:
         assert len(outcome.instance_ids) == 2 and "Cannot read" in outcome.skipped[0]
         copy = project.queries.instance(outcome.instance_ids[0])
         assert {k.definition_id: (k.x, k.y, k.visibility) for k in copy.keypoints} == {
-            nose: (15, 5.25, 2), tail: (25, 6.25, 1), ear: (None, None, 0),
-        }  # fmt: skip
+            nose: (15, 5.25, 2),
+            tail: (25, 6.25, 1),
+            ear: (None, None, 0),
+        }
         assert progress.snapshot().done == 3
         assert project.undo_name == "Copy the instance to 2 photos"
         project.undo()

@@ -21,13 +21,19 @@ def document(photos: int = 3, keypoints: tuple[str, ...] = ("nose", "tail"), fol
         "images": [{"id": i, "file_name": f"{folder}p{i}.jpg", "width": 80, "height": 60} for i in range(photos)],
         "annotations": [
             {
-                "id": 10 + i, "image_id": i, "category_id": 1, "bbox": [5, 5, 20 + 5 * i, 20], "iscrowd": 0, "area": 400,
-                "keypoints": [v for k in range(len(keypoints)) for v in (10.0 + 9 * k, 12.0, 2)], "num_keypoints": len(keypoints),
+                "id": 10 + i,
+                "image_id": i,
+                "category_id": 1,
+                "bbox": [5, 5, 20 + 5 * i, 20],
+                "iscrowd": 0,
+                "area": 400,
+                "keypoints": [v for k in range(len(keypoints)) for v in (10.0 + 9 * k, 12.0, 2)],
+                "num_keypoints": len(keypoints),
             }
             for i in range(photos)
         ],
         "categories": [{"id": 1, "name": "otter", "keypoints": list(keypoints), "skeleton": []}],
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -64,7 +70,9 @@ def test_what_cannot_be_used_is_said_and_the_rest_is(folder: Callable[..., Path]
     data = document(photos=6)
     data["images"][4]["width"] = 800
     data["categories"].append({"id": 2, "name": "seal", "keypoints": ["nose"], "skeleton": []})
-    data["annotations"].append({**data["annotations"][0], "id": 99, "category_id": 2, "keypoints": [4, 4, 2], "num_keypoints": 1})
+    data["annotations"].append(
+        {**data["annotations"][0], "id": 99, "category_id": 2, "keypoints": [4, 4, 2], "num_keypoints": 1}
+    )
     root = folder(data, photos=5)
     (root / "p3.jpg").write_bytes(b"no picture")
     found = own_photos(root)

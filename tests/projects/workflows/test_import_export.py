@@ -199,11 +199,18 @@ def test_labels_of_unrotated_pictures_are_asked_about_then_turned(project: Proje
     data = {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 50, "height": 30}],
         "categories": [{"id": 1, "name": "cup", "keypoints": ["rim"], "skeleton": []}],
-        "annotations": [{
-            "id": 1, "image_id": 1, "category_id": 1, "keypoints": [10.25, 2.0, 2], "bbox": [10, 2, 10, 3], "iscrowd": 0,
-            "segmentation": MaskRLE.encode(mask).to_coco(),
-        }],
-    }  # fmt: skip
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "keypoints": [10.25, 2.0, 2],
+                "bbox": [10, 2, 10, 3],
+                "iscrowd": 0,
+                "segmentation": MaskRLE.encode(mask).to_coco(),
+            }
+        ],
+    }
     (tmp_path / "raw.json").write_text(json.dumps(data))
     with pytest.raises(UserInputError, match="EXIF"):
         import_file(project, tmp_path / "raw.json", ImportOptions(images_root=folder))
@@ -262,9 +269,19 @@ def test_half_surrogate_pairs_do_not_reach_the_database(
 
 @pytest.mark.parametrize(
     ("kind", "instances"),
-    [("spair", 8), ("labelme", 8), ("cvat", 8), ("yolo-pose", 8), ("yolo-seg", 6), ("deeplabcut", 8), ("cub", 8), ("voc", 8),
-     ("perseg", 6), ("pf-pascal", 8)],
-)  # fmt: skip
+    [
+        ("spair", 8),
+        ("labelme", 8),
+        ("cvat", 8),
+        ("yolo-pose", 8),
+        ("yolo-seg", 6),
+        ("deeplabcut", 8),
+        ("cub", 8),
+        ("voc", 8),
+        ("perseg", 6),
+        ("pf-pascal", 8),
+    ],
+)
 def test_every_export_can_be_imported_into_a_new_project(
     kind: str, instances: int, dataset: Dataset, project: Project, tmp_path: Path
 ) -> None:

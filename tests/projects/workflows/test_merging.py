@@ -29,7 +29,11 @@ def _project(folder: Path, names: tuple[str, ...], photos: Path) -> Project:
 
 
 def _label(
-    project: Project, name: str, points: Points, box: tuple[float, float, float, float] = (10, 10, 110, 60), who: str = ""
+    project: Project,
+    name: str,
+    points: Points,
+    box: tuple[float, float, float, float] = (10, 10, 110, 60),
+    who: str = "",
 ) -> int:
     category = project.queries.require_category("dog")
     rows = tuple(

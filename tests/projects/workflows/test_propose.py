@@ -253,9 +253,14 @@ class HerdEngine(PlacingEngine):
                     for i, n in enumerate(request.schema.names)
                 )
                 yield InstanceProposal(
-                    request.request_id, target.image.image_id, request.category, keypoints, 0.9 - x / 100, None,
+                    request.request_id,
+                    target.image.image_id,
+                    request.category,
+                    keypoints,
+                    0.9 - x / 100,
+                    None,
                     RunSpec("match", "embedded"),
-                )  # fmt: skip
+                )
 
 
 def test_all_of_a_photo_are_proposed_beside_those_that_are_labelled(project):
@@ -439,8 +444,11 @@ def test_the_spans_of_several_categories_take_turns(project):
     assert names == {"o", "b"}
     first, second = order[0][0], ({"o", "b"} - {order[0][0]}).pop()
     assert order == [(first, n) for n in (1, 2, 3)] + [(second, n) for n in (1, 2, 3)] + [
-        (first, 4), (first, 5), (second, 4), (second, 5)
-    ]  # fmt: skip
+        (first, 4),
+        (first, 5),
+        (second, 4),
+        (second, 5),
+    ]
     assert (sweep.total, sweep.done) == (12, 12)
 
 

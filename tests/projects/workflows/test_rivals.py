@@ -28,8 +28,10 @@ def project(tmp_path: Path):
     with Project.create(tmp_path / "t.kinmark") as project:
         add_paths(project, [photos])
         for name, keypoints in (
-            ("left hand", NAMES), ("right hand", ("right_index", "wrist", "right_thumb")), ("cup", ("rim",)),
-        ):  # fmt: skip
+            ("left hand", NAMES),
+            ("right hand", ("right_index", "wrist", "right_thumb")),
+            ("cup", ("rim",)),
+        ):
             project.operations.add_category(name, KeypointSchema(keypoints))
         yield project
 

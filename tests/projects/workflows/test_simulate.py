@@ -30,7 +30,7 @@ def proposal(image_id: str, xy: np.ndarray, absent: tuple[int, ...] = (), confid
             n, float(x), float(y), confidence, Visibility.ABSENT if i in absent else Visibility.VISIBLE, signals
         )
         for i, (n, (x, y)) in enumerate(zip(SCHEMA.names, xy, strict=True))
-    )  # fmt: skip
+    )
     return InstanceProposal("r", image_id, "cat", keypoints, 0.9, None, RunSpec("match", "toy"))
 
 
@@ -89,8 +89,18 @@ def dataset(folder: Path, count: int) -> Path:
         Image.new("RGB", (60, 50), "grey").save(folder / f"{index}.png")
         images.append({"id": index + 1, "file_name": f"{index}.png", "width": 60, "height": 50})
         flat = [v for x, y in POINTS - 0.5 for v in (int(x), int(y), 2)]
-        annotations.append({"id": index + 1, "image_id": index + 1, "category_id": 1, "bbox": [0, 0, 50, 40], "area": 1,
-                            "iscrowd": 0, "keypoints": flat, "num_keypoints": 3})  # fmt: skip
+        annotations.append(
+            {
+                "id": index + 1,
+                "image_id": index + 1,
+                "category_id": 1,
+                "bbox": [0, 0, 50, 40],
+                "area": 1,
+                "iscrowd": 0,
+                "keypoints": flat,
+                "num_keypoints": 3,
+            }
+        )
     categories = [{"id": 1, "name": "cat", "keypoints": list(SCHEMA.names), "skeleton": []}]
     file = folder / "labels.json"
     file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
@@ -187,8 +197,18 @@ def test_groups_are_proposed_at_once_and_nobody_points(tmp_path: Path) -> None:
         images.append({"id": index + 1, "file_name": f"{index}.png", "width": 120, "height": 110})
         for number, place in enumerate(places):
             flat = [v for x, y in POINTS + place - 0.5 for v in (int(x), int(y), 2)]
-            annotations.append({"id": 3 * index + number + 1, "image_id": index + 1, "category_id": 1, "iscrowd": 0,
-                                "bbox": [*place.tolist(), 50, 40], "area": 1, "keypoints": flat, "num_keypoints": 3})  # fmt: skip
+            annotations.append(
+                {
+                    "id": 3 * index + number + 1,
+                    "image_id": index + 1,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "bbox": [*place.tolist(), 50, 40],
+                    "area": 1,
+                    "keypoints": flat,
+                    "num_keypoints": 3,
+                }
+            )
     categories = [{"id": 1, "name": "cat", "keypoints": list(SCHEMA.names), "skeleton": []}]
     file = tmp_path / "labels.json"
     file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))

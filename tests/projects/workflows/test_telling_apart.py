@@ -71,8 +71,11 @@ def test_a_sweep_asks_each_photo_about_what_it_shows(project: Project) -> None:
 
 
 def test_it_can_be_switched_off_and_one_photo_is_always_done(project: Project) -> None:
-    for options in (ProposeOptions(category="dog", apart=False), ProposeOptions(category="dog", targets_glob="cat_1*"),
-                    ProposeOptions(category="dog", image_ids=(project.queries.image_named("cat_1.png").id,))):  # fmt: skip
+    for options in (
+        ProposeOptions(category="dog", apart=False),
+        ProposeOptions(category="dog", targets_glob="cat_1*"),
+        ProposeOptions(category="dog", image_ids=(project.queries.image_named("cat_1.png").id,)),
+    ):
         engine = KnowingEngine()
         [outcome] = propose(project, engine, options)
         assert "cat_1" in asked(engine)["dog"] and outcome.apart == {} and engine.told == []

@@ -5,6 +5,11 @@ from __future__ import annotations
 from kinmark.plugins import FormatSpec
 
 FORMAT = FormatSpec(
-    name="points-csv", title="Keypoint table (CSV)", module="kinmark_points.table", reads="file", writes=True,
-    carries=frozenset({"keypoints"}), exact=True,
-)  # fmt: skip
+    name="points-csv",
+    title="Keypoint table (CSV)",
+    module="kinmark_points.table",
+    reads="file",
+    writes=True,
+    carries=frozenset({"keypoints"}),
+    exact=True,
+)

@@ -24,7 +24,7 @@ from kinmark.plugins import (
     WriteOptions,
     bad,
     tick,
-)  # fmt: skip
+)
 
 FILE = "points.csv"
 COLUMNS = ("photo", "width", "height", "instance", "category", "keypoint", "x", "y", "visibility")
@@ -56,11 +56,12 @@ def read(path, options=ReadOptions(), progress=None, cancel=None):
             known.append(line["keypoint"])
     images = tuple(
         DatasetImage(
-            PurePosixPath(name), *size,
+            PurePosixPath(name),
+            *size,
             tuple(DatasetInstance(category, points) for (_, category), points in instances.items()),
         )
         for name, (size, instances) in photos.items()
-    )  # fmt: skip
+    )
     report.images, report.instances = len(images), sum(len(image.instances) for image in images)
     report.keypoints = len(lines)
     categories = tuple(DatasetCategory(name, KeypointSchema(tuple(points))) for name, points in names.items())
