@@ -355,24 +355,14 @@ def row(name: str, value: float, limit: float, unit: str, note: str = "") -> Row
 
 def figures(meter: Meter, name: str, note: str) -> list[Row]:
     """The rows of one run of the script."""
-    late = meter.late_ms
+    late, cpu, what = meter.late_ms, sorted(meter.cpu_ms), "own processor time per action"
     worst = ", ".join(f"{k} {v:.0f}" for k, v in sorted(meter.worst.items(), key=lambda kv: -kv[1])[:4])
     return [
         row(f"{name}: delay p99", meter.percentile(0.99), P99_MS, "ms", note),
         row(f"{name}: delay max", max(late), MAX_MS, "ms", f"worst by action: {worst}"),
         Row(f"{name}: delay median", statistics.median(late), "ms", None, f"{len(late)} ticks"),
-        Row(
-            f"{name}: own processor time per action, median",
-            statistics.median(meter.cpu_ms),
-            "ms",
-            None,
-            "everything it sets off",
-        ),
-        Row(
-            f"{name}: own processor time per action, p99",
-            sorted(meter.cpu_ms)[int(0.99 * (len(meter.cpu_ms) - 1))],
-            "ms",
-        ),
+        Row(f"{name}: {what}, median", statistics.median(cpu), "ms", None, "everything it sets off"),
+        Row(f"{name}: {what}, p99", cpu[int(0.99 * (len(cpu) - 1))], "ms"),
     ]
 
 

@@ -77,7 +77,7 @@ class FakeWorkers:
 
 def proposal(image_id: str, seed: int) -> InstanceProposal:
     """As large as a real one: 10 keypoints with their evidence and three places each."""
-    signals = KeypointSignals(peak=0.8, margin=0.1, cycle_px=2.0, agreement=0.9, present=0.97, shape=0.1, pose=0.7)
+    signals = KeypointSignals(peak=0.8, margin=0.1, cycle=0.02, agreement=0.9, present=0.97, shape=0.1, pose=0.7)
     points = tuple(
         KeypointProposal(name, 10.0 + seed % 97 + i, 20.0 + i, 0.8, Visibility.VISIBLE, signals)
         for i, name in enumerate(KEYPOINTS)

@@ -78,19 +78,25 @@ def _line(mask, points, width) -> None:  # noqa: ANN001
     cv2.polylines(mask, [points], False, 255, max(1, int(round(width))), cv2.LINE_AA, 4)
 
 
-def arena(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (640, 480), label_noise: float = 1.5) -> Sequence:
-    """A dark animal of about 75 px seen from above by a fixed camera, in every direction, on a textured floor."""
-    rng = np.random.default_rng(seed)
-    w, h = size_wh
+def _floor(rng: np.random.Generator, w: int, h: int, box: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A textured floor inside `box`, darker around it, with scratches."""
     yy, xx = np.mgrid[:h, :w].astype(np.float32)
     floor = 150 + 10 * _noise(rng, (h, w), 40) + 5 * _noise(rng, (h, w), 3) + 4 * _noise(rng, (h, w), 1)
-    box = np.array([0.12 * w, 0.08 * h, 0.9 * w, 0.93 * h])
     outside = (xx < box[0]) | (xx > box[2]) | (yy < box[1]) | (yy > box[3])
     floor[outside] = 70 + 12 * _noise(rng, (h, w), 6)[outside]
     for _ in range(25):
         a = rng.uniform(0, [w, h], 2)
         b = a + rng.normal(0, 40, 2)
         _blend(floor, _shape((h, w), lambda m, a=a, b=b: _line(m, [a, b], 1.5)) * 0.5, float(rng.uniform(60, 220)))
+    return floor
+
+
+def arena(count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (640, 480), label_noise: float = 1.5) -> Sequence:
+    """A dark animal of about 75 px seen from above by a fixed camera, in every direction, on a textured floor."""
+    rng = np.random.default_rng(seed)
+    w, h = size_wh
+    box = np.array([0.12 * w, 0.08 * h, 0.9 * w, 0.93 * h])
+    floor = _floor(rng, w, h, box)
     coat = _noise(rng, (64, 64), 2)
     frames = []
     for _ in range(count):
@@ -212,26 +218,28 @@ def _outdoors(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
     return image
 
 
+SIDE_VIEW_NAMES = (
+    "nose",
+    "withers",
+    "rump",
+    "nearfrontknee",
+    "nearfrontfoot",
+    "offfrontknee",
+    "offfrontfoot",
+    "nearhindhock",
+    "nearhindfoot",
+    "offhindhock",
+    "offhindfoot",
+    "elbow",
+)
+
+
 def side_views(
     count: int = 30, seed: int = 0, size_wh: tuple[int, int] = (288, 162), mirrored: float = 0.3
 ) -> Sequence:
     """Four-legged puppets walking outdoors: every frame another coat, proportion, background and gait phase."""
     rng = np.random.default_rng(seed)
     w, h = size_wh
-    names = (
-        "nose",
-        "withers",
-        "rump",
-        "nearfrontknee",
-        "nearfrontfoot",
-        "offfrontknee",
-        "offfrontfoot",
-        "nearhindhock",
-        "nearhindfoot",
-        "offhindhock",
-        "offhindfoot",
-        "elbow",
-    )
     frames = []
     for _ in range(count):
         image = _outdoors(rng, w, h)
@@ -284,7 +292,7 @@ def side_views(
         inside = ((points >= 0) & (points <= [w - 1, h - 1])).all(1)
         points = points + rng.normal(0, 1.0, points.shape)
         frames.append(Frame(_sensor(rng, image), points + 0.5, np.where(inside, 2, 0)))
-    return Sequence("side_views", KeypointSchema(names), tuple(frames))
+    return Sequence("side_views", KeypointSchema(SIDE_VIEW_NAMES), tuple(frames))
 
 
 SEQUENCES = {"arena": arena, "reach": reach, "side_views": side_views}

@@ -109,11 +109,8 @@ def _propose_once(
 ) -> dict[str, Any]:
     """Tune as a project does, then propose on the other pictures from all labelled ones under both prompts."""
     from kinmark.engine.prompts.files import read_card
-    from kinmark.engine.prompts.saved import load_saved
     from kinmark.engine.tuning.heldout import figures
     from kinmark.engine.tuning.job import tune_prompt
-    from kinmark.engine.tuning.material import Split, make_labelled
-    from kinmark.engine.tuning.proposals import ProposalJudge
 
     if options.data is None:
         labelled, test, schema = material(category, count, options.test, seed, folder)
@@ -139,13 +136,7 @@ def _propose_once(
     result = tune_prompt(session, request)
     seconds = clock() - start
     assert result.folder is not None, "keep_if_worse keeps every prompt"
-    everything = [*labelled, *test]
-    instances = make_labelled(everything, [session.source.size_wh(e.image) for e in everything])
-    first = len(labelled)
-    split = Split(tuple(range(first)), (), tuple(range(first, len(instances))))
-    text = session.prompt("auto", backbone, request.category)
-    judge = ProposalJudge(session, request, instances, split, text)
-    before, after = (judge.measure(p, split.report) for p in (text, load_saved(result.folder, backbone)))
+    before, after = _measured(session, request, result.folder, test)
     found = figures(before, after)
     return {
         "before": found.before,
@@ -166,6 +157,22 @@ def _propose_once(
         "seconds": round(seconds, 1),
         "losses": [round(p.loss, 3) for p in result.curve],
     }
+
+
+def _measured(session: Any, request: TuneRequest, prompt: Path, test: Sequence[Exemplar]) -> tuple[Any, Any]:
+    """What is proposed on `test` from all labelled pictures: with the text prompt, and with the tuned one."""
+    from kinmark.engine.prompts.saved import load_saved
+    from kinmark.engine.tuning.material import Split, make_labelled
+    from kinmark.engine.tuning.proposals import ProposalJudge
+
+    everything = [*request.exemplars, *test]
+    instances = make_labelled(everything, [session.source.size_wh(e.image) for e in everything])
+    first = len(request.exemplars)
+    split = Split(tuple(range(first)), (), tuple(range(first, len(instances))))
+    backbone = session.backbone(request.backbone)
+    text = session.prompt("auto", backbone, request.category)
+    judge = ProposalJudge(session, request, instances, split, text)
+    return judge.measure(text, split.report), judge.measure(load_saved(prompt, backbone), split.report)
 
 
 def _known_cells(path: Path | None) -> list[dict[str, Any]]:

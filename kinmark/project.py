@@ -19,7 +19,7 @@ from kinmark.projects.formats.dataset import Report
 from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project as StoredProject
 from kinmark.projects.store.inputs import NewKeypoint
-from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow, ProposalRow
+from kinmark.projects.store.rows import CategoryRow, ImageRow, InstanceRow
 from kinmark.projects.workflows.exporting import ExportOptions, export_project
 from kinmark.projects.workflows.find import find
 from kinmark.projects.workflows.find_plan import FindOptions, ReferenceSpec
@@ -40,6 +40,7 @@ from kinmark.records import (
     Photo,
     Proposal,
 )
+from kinmark.rows import Names, category_record, photo_record
 
 Placed = Keypoint | tuple[float, float] | None
 """A keypoint as given to `label`: (x, y) visible, a `Keypoint`, or None for absent."""
@@ -90,11 +91,11 @@ class Project:
 
     def photos(self) -> list[Photo]:
         """All photos, by name."""
-        return [_photo(row) for row in self._stored.queries.iter_images()]
+        return [photo_record(row) for row in self._stored.queries.iter_images()]
 
     def categories(self) -> list[Category]:
         """All categories with their keypoints."""
-        return [_category(row) for row in self._stored.queries.categories()]
+        return [category_record(row) for row in self._stored.queries.categories()]
 
     def instances(self, category: str = "", *, photo: str | Path | int | None = None) -> Iterator[Instance]:
         """Accepted instances, all or those of a category or photo."""
@@ -105,7 +106,7 @@ class Project:
             )
         else:
             rows = self._stored.queries.iter_instances(category_id=category_id)
-        look = _Names(self._stored)
+        look = Names(self._stored)
         return (look.instance(row) for row in rows)
 
     def proposals(self, category: str = "", *, photo: str | Path | int | None = None) -> list[Proposal]:
@@ -115,7 +116,7 @@ class Project:
             image_id=self._photo(photo).id if photo is not None else None,
             order="confidence",
         )
-        look = _Names(self._stored)
+        look = Names(self._stored)
         return [look.proposal(row) for row in rows]
 
     def mask(self, instance: Instance | int) -> Mask | None:
@@ -142,7 +143,7 @@ class Project:
             raise UserInputError(
                 said("None of these is a photo: {0}.", ", ".join(added.skipped[:3])), "Give photos or a folder."
             )
-        return [_photo(rows[id_]) for id_ in added.image_ids]
+        return [photo_record(rows[id_]) for id_ in added.image_ids]
 
     def add_category(
         self,
@@ -171,7 +172,7 @@ class Project:
             return tuple(made)
 
         schema = KeypointSchema(names, indices(skeleton, "skeleton line"), indices(pairs, "pair"))
-        return _category(self._category_id(self._stored.operations.add_category(name, schema).ids[0]))
+        return category_record(self._category_id(self._stored.operations.add_category(name, schema).ids[0]))
 
     def label(
         self,
@@ -211,7 +212,7 @@ class Project:
             )
         row = self._stored.queries.instance(made.ids[0])
         assert row is not None
-        return _Names(self._stored).instance(row)
+        return Names(self._stored).instance(row)
 
     # ---- proposing, finding, deciding -------------------------------------------------------------------------
 
@@ -389,75 +390,6 @@ class Project:
     def _identity(self, name: str, category_id: int) -> int:
         row = self._stored.queries.identity(name)
         return row.id if row is not None else self._stored.operations.add_identity(name, category_id).ids[0]
-
-
-class _Names:
-    """Ids to names for many rows, each looked up once."""
-
-    def __init__(self, stored: StoredProject) -> None:
-        self._queries = stored.queries
-        self._categories = {row.id: row for row in stored.queries.categories()}
-        self._identities = {row.id: row.name for row in stored.queries.identities()}
-        self._definitions = {
-            d.id: d.name for row in self._categories.values() for d in (*row.definitions, *row.retired)
-        }
-        self._images: dict[int, str] = {}
-
-    def _photo(self, image_id: int) -> str:
-        if image_id not in self._images:
-            row = self._queries.image(image_id)
-            self._images[image_id] = row.file_name if row is not None else ""
-        return self._images[image_id]
-
-    def _who(self, identity_id: int | None) -> str | None:
-        return self._identities.get(identity_id) if identity_id is not None else None
-
-    def instance(self, row: InstanceRow) -> Instance:
-        keypoints = {
-            self._definitions[k.definition_id]: _keypoint(k.x, k.y, k.visibility, k.confidence) for k in row.keypoints
-        }
-        return Instance(
-            row.id,
-            self._photo(row.image_id),
-            self._categories[row.category_id].name,
-            self._who(row.identity_id),
-            keypoints,
-            row.box,
-            row.mask is not None,
-        )
-
-    def proposal(self, row: ProposalRow) -> Proposal:
-        keypoints = {
-            self._definitions[k.definition_id]: _keypoint(k.x, k.y, k.visibility, k.confidence) for k in row.keypoints
-        }
-        return Proposal(
-            row.id,
-            self._photo(row.image_id),
-            self._categories[row.category_id].name,
-            "mask" if row.kind == "mask" else "keypoints",
-            row.confidence,
-            self._who(row.identity_id),
-            keypoints,
-            row.box,
-        )
-
-
-def _photo(row: ImageRow) -> Photo:
-    return Photo(row.id, row.file_name, row.path, row.width, row.height, row.state)
-
-
-def _category(row: CategoryRow) -> Category:
-    names = row.schema.names
-
-    def named(links: tuple[tuple[int, int], ...]) -> tuple[tuple[str, str], ...]:
-        return tuple((names[a], names[b]) for a, b in links)
-
-    return Category(row.id, row.name, names, named(row.schema.edges), named(row.schema.pairs))
-
-
-def _keypoint(x: float | None, y: float | None, visibility: int, confidence: float | None) -> Keypoint:
-    nan = float("nan")
-    return Keypoint(nan if x is None else x, nan if y is None else y, VISIBILITIES[int(visibility)], confidence)
 
 
 def _new_keypoint(definition_id: int, value: Placed) -> NewKeypoint:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Style, types and import contracts: what a commit must pass before its tests.
+"""Style, format, types and import contracts: what a commit must pass before its tests.
 
     .venv/bin/python packaging/checks.py                   # all of them
     .venv/bin/python packaging/checks.py types contracts   # some
@@ -60,6 +60,7 @@ def commands() -> dict[str, tuple[list[str], Path]]:
     lint_imports = Path(sys.executable).parent / "lint-imports"
     return {
         "style": ([sys.executable, "-m", "ruff", "check", "."], ROOT),
+        "format": ([sys.executable, "-m", "ruff", "format", "--check", "."], ROOT),
         "types": ([sys.executable, "-m", "mypy"], ROOT),
         "contracts": ([str(lint_imports), "--config", str(ROOT / "pyproject.toml")], LINKS),
     }
@@ -67,7 +68,7 @@ def commands() -> dict[str, tuple[list[str], Path]]:
 
 def main() -> int:
     """Run what was asked for; every check runs, the exit code tells whether all passed."""
-    parser = argparse.ArgumentParser(description="Style, types and import contracts.")
+    parser = argparse.ArgumentParser(description="Style, format, types and import contracts.")
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"one of: {', '.join(commands())}; all without one")
     wanted = parser.parse_args().checks or list(commands())
     if unknown := sorted(set(wanted) - set(commands())):

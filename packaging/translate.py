@@ -59,7 +59,8 @@ def _texts_of(node: ast.AST, context: str) -> Iterator[Text]:
 
 def _table_texts() -> Iterator[Text]:
     sys.path.insert(0, str(ROOT))
-    from kinmark.desktop.actions.catalogue import ACTIONS, CONTEXT, MENUS
+    from kinmark.desktop.actions.catalogue import ACTIONS, CONTEXT
+    from kinmark.desktop.actions.spec import MENUS
     from kinmark.desktop.session.templates import TEMPLATES
 
     for _, text in MENUS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kinmark.engine.domain.errors import UserInputError
@@ -95,6 +95,10 @@ class SchemaDraft:
             [(schema.names[a], schema.names[b]) for a, b in schema.edges],
             [(schema.names[a], schema.names[b]) for a, b in schema.pairs],
         )
+
+    def named(self, places: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        """What is known by the names that the project has (of new ones, their own), by the names of the draft."""
+        return {k.name: places[k.was or k.name] for k in self.keypoints if (k.was or k.name) in places}
 
     @property
     def names(self) -> list[str]:

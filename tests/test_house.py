@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_files_are_short_in_general() -> None:
 def test_the_measures_see_what_they_should() -> None:
     tree = ast.parse("class A:\n    def f(self, a, *, b):\n        def g(): pass\n    async def h(cls): ...\n")
     assert {name: parameters(node) for name, node in functions(tree)} == {"A.f": 2, "A.f.g": 0, "A.h": 0}
+
+
+def test_what_the_formatter_leaves_alone_says_why() -> None:
+    by_hand = [
+        path
+        for folder in (*FOLDERS, "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"#\s*fmt: (skip|off)\s*$", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert by_hand, "the pattern sees none: look at it again"
+    assert not [path for path in by_hand if "# Set by hand" not in path.read_text("utf-8")]
 
 
 def test_our_packages_are_imported_by_their_full_names() -> None:

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.training.bodies import SKELETONS, keypoint_names, twin_pairs
+from benchmarks.training.bodies import keypoint_names, twin_pairs
 from benchmarks.training.scenes import HELD_OUT, Scene, SceneObject, SceneOptions, render_scene
+from benchmarks.training.skeletons import SKELETONS
 from kinmark.engine.domain.masks import MaskRLE
 
 Range = tuple[float, float]

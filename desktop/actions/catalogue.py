@@ -9,19 +9,6 @@ from __future__ import annotations
 from kinmark.desktop.actions.several import SEVERAL
 from kinmark.desktop.actions.spec import CONTEXT, ActionSpec, _, _a
 
-MENUS: tuple[tuple[str, str], ...] = (
-    ("project", _("Project")),
-    ("edit", _("Edit")),
-    ("view", _("View")),
-    ("go", _("Go")),
-    ("tool", _("Tool")),
-    ("point", _("Keypoint")),
-    ("review", _("Review")),
-    ("engine", _("Propose")),
-    ("page", _("Window")),
-    ("help", _("Help")),
-)
-
 C = "canvas"
 ACTIONS: tuple[ActionSpec, ...] = (
     _a(
@@ -451,4 +438,4 @@ ACTIONS: tuple[ActionSpec, ...] = (
 
 BY_ID: dict[str, ActionSpec] = {spec.id: spec for spec in ACTIONS}
 
-__all__ = ["ACTIONS", "BY_ID", "CONTEXT", "MENUS", "ActionSpec"]
+__all__ = ["ACTIONS", "BY_ID", "CONTEXT", "ActionSpec"]

@@ -39,3 +39,18 @@ def _a(
 ) -> ActionSpec:
     menu = id_.split(".")[0]
     return ActionSpec(id_, text, tuple(k for k in keys.split(" | ") if k), icon, menu, scope, help_, **more)
+
+
+MENUS: tuple[tuple[str, str], ...] = (
+    ("project", _("Project")),
+    ("edit", _("Edit")),
+    ("view", _("View")),
+    ("go", _("Go")),
+    ("tool", _("Tool")),
+    ("point", _("Keypoint")),
+    ("review", _("Review")),
+    ("engine", _("Propose")),
+    ("page", _("Window")),
+    ("help", _("Help")),
+)
+"""(id, title) of the menus that an action may be in, in their order."""

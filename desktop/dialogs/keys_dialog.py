@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from kinmark.desktop.actions.catalogue import ACTIONS, MENUS
+from kinmark.desktop.actions.catalogue import ACTIONS
 from kinmark.desktop.actions.registry import translated
+from kinmark.desktop.actions.spec import MENUS
 from kinmark.desktop.texts import marked
 from kinmark.desktop.widgets.message_bar import plain_label
 

@@ -403,12 +403,8 @@ class SchemaDialog(QDialog):
 
         self._space.program.photos.load(image.path, loaded, lambda _error: None)
 
-    def _named_places(self) -> dict[str, tuple[float, float]]:
-        places = self._places
-        return {k.name: places[k.was or k.name] for k in self.draft.keypoints if (k.was or k.name) in places}
-
     def _show_skeleton(self) -> None:
-        places = self._named_places()
+        places = self.draft.named(self._places)
         missing = [n for n in self.draft.names if n not in places]
         for place, name in enumerate(missing):
             # Keypoints without a place yet wait in a row along the lower edge.
@@ -430,7 +426,7 @@ class SchemaDialog(QDialog):
         except AppError as error:
             self.note.setText(text_of(error))
             return False
-        places = self._named_places()
+        places = self.draft.named(self._places)
         moved, labelled = self._moved, bool(self._fixed)
         self._set_edited(False)  # so that the answer of the project is read again
         done = self._space.session.write(

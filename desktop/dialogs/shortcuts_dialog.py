@@ -19,9 +19,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from kinmark.desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
+from kinmark.desktop.actions.catalogue import ACTIONS, BY_ID
 from kinmark.desktop.actions.keymap import Keys, clashes, preset_keys, presets, save_keys
 from kinmark.desktop.actions.registry import translated
+from kinmark.desktop.actions.spec import MENUS
 from kinmark.desktop.theme.colours import warning_text
 from kinmark.desktop.widgets.fields import Choice
 from kinmark.desktop.widgets.message_bar import plain_label

@@ -59,23 +59,7 @@ class StatisticsPage(QWidget):
         self.wrong = CropRow(workspace.program.thumbnails)
         self.wrong.opened.connect(self.open_image)
         self.table_title = plain_label(self.tr("Keypoints"), name="heading")
-        self.table = QTableWidget(0, 6)
-        self.table.setAccessibleName(self.tr("Keypoints"))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.verticalHeader().hide()
-        self.table.setHorizontalHeaderLabels(
-            [
-                self.tr("Keypoint"),
-                self.tr("visible"),
-                self.tr("hidden"),
-                self.tr("absent"),
-                self.tr("pending"),
-                self.tr("not looked at"),
-            ]
-        )
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table = self._make_table()
         grid = QGridLayout()
         grid.setSpacing(20)
         for place, plot in enumerate((self.states, self.learning, self.parts, self.calibration, self.days)):
@@ -103,6 +87,26 @@ class StatisticsPage(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
+
+    def _make_table(self) -> QTableWidget:
+        table = QTableWidget(0, 6)
+        table.setAccessibleName(self.tr("Keypoints"))
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        table.verticalHeader().hide()
+        table.setHorizontalHeaderLabels(
+            [
+                self.tr("Keypoint"),
+                self.tr("visible"),
+                self.tr("hidden"),
+                self.tr("absent"),
+                self.tr("pending"),
+                self.tr("not looked at"),
+            ]
+        )
+        table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        return table
 
     def page_shown(self) -> None:
         """The page came to the front."""

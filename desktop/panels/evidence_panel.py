@@ -98,12 +98,7 @@ class EvidencePanel(QWidget):
         layout.addLayout(strip)
         layout.addWidget(self.note)
         layout.addStretch(1)
-        self._area = QScrollArea()
-        self._area.setWidgetResizable(True)
-        self._area.setFrameShape(QFrame.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._area.setWidget(self._inner)
+        self._area = self._make_area(self._inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._area)
@@ -111,6 +106,15 @@ class EvidencePanel(QWidget):
         self._later = Later(self, self.refresh)
         labelling.selection_changed.connect(self._later.ask)
         self.refresh()
+
+    def _make_area(self, inner: QWidget) -> QScrollArea:
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(inner)
+        return area
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -243,7 +247,7 @@ class EvidencePanel(QWidget):
             (self.tr("Similarity at the peak"), signals.get("peak", math.nan), "{:.2f}"),
             (self.tr("Lead over the next peak"), signals.get("margin", math.nan), "{:.2f}"),
             (self.tr("Agreement of exemplars"), signals.get("agreement", math.nan), "{:.0%}"),
-            (self.tr("Off when matched back"), signals.get("cycle_px", math.nan), "{:.0%}"),
+            (self.tr("Off when matched back"), signals.get("cycle", math.nan), "{:.0%}"),
         ]
         for (name, value), (text, number, pattern) in zip(self._rows, values, strict=True):
             known = number is not None and math.isfinite(number)

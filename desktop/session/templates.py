@@ -31,6 +31,7 @@ def _make(
     return CategoryTemplate(id_, title, category, schema, tuple(points.values()))
 
 
+# Set by hand: a limb is a line, so that places and lines of a body can be compared.
 _ANIMAL_17 = {
     "left_eye": (0.15, 0.27), "right_eye": (0.20, 0.25), "nose": (0.10, 0.36), "neck": (0.32, 0.36), "tail_base": (0.84, 0.36),
     "left_shoulder": (0.34, 0.52), "left_elbow": (0.31, 0.66), "left_front_paw": (0.29, 0.86),

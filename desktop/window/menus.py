@@ -6,8 +6,9 @@ from PySide6.QtCore import QCoreApplication, QSize, Qt
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QLineEdit, QMainWindow, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
 
-from kinmark.desktop.actions.catalogue import ACTIONS, MENUS
+from kinmark.desktop.actions.catalogue import ACTIONS
 from kinmark.desktop.actions.registry import ActionRegistry, translated
+from kinmark.desktop.actions.spec import MENUS
 from kinmark.desktop.theme.icons import icon
 from kinmark.desktop.widgets.accelerators import mark_menu_bar
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class KeypointSignals:
     Attributes:
         peak: similarity at the best peak.
         margin: best minus second distinct peak.
-        cycle_px: forward-backward error relative to the longer side of the source box (NaN when not computed).
+        cycle: forward-backward error relative to the longer side of the source box (NaN when not computed).
         agreement: share (0..1) of exemplars whose own best peak lies within 0.1 box of the fused one.
         twin_margin: own similarity minus that of the left/right twin at the same place (NaN without a twin).
         shape: distance to where the exemplars' shape puts it, relative to the longer side of the box (NaN when unknown).
@@ -51,7 +53,7 @@ class KeypointSignals:
 
     peak: float
     margin: float
-    cycle_px: float = float("nan")
+    cycle: float = float("nan")
     agreement: float = float("nan")
     twin_margin: float = float("nan")
     shape: float = float("nan")
@@ -72,6 +74,16 @@ class KeypointSignals:
     moved: float = float("nan")
     strain: float = float("nan")
     whole: float = float("nan")
+
+
+SIGNALS_OF_BEFORE = {"cycle_px": "cycle"}
+"""Names under which projects of earlier versions stored a signal (never a number of pixels), and their names now."""
+
+
+def stored_signals(detail: Mapping[str, Any]) -> dict[str, float]:
+    """The signals in a stored detail of a proposed keypoint, by their names of now, whichever version wrote them."""
+    written = detail.get("signals") or {}
+    return {SIGNALS_OF_BEFORE.get(name, name): float(value) for name, value in written.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,12 @@ from kinmark.engine.domain.runspec import RunSpec
 from kinmark.engine.domain.texts import said
 from kinmark.engine.features.cache import CacheKey, FeatureCache
 from kinmark.engine.features.descriptors import DescriptorPart, get_descriptor, parse_parts
-from kinmark.engine.features.fusion import DenseDescriptor, fuse, join_blocks
+from kinmark.engine.features.fusion import DenseDescriptor, join_blocks
+from kinmark.engine.features.joining import fused_map, joined_map
 from kinmark.engine.features.maps import FeatureMap
 from kinmark.engine.features.noise import image_noise
 from kinmark.engine.features.recipe import Recipe, block_weights, scale_weights
+from kinmark.engine.features.sizes import descriptor_sizes, scaled_size, stride_of
 from kinmark.engine.features.views import ImageSource, ImageView, render_view, to_network, with_input
 
 log = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class FeatureExtractor:
             return diffusion
         described = self.descriptor_maps(views, name, cancel=cancel, progress=progress)
         pairs = zip(diffusion, described, strict=True) if diffusion else ()
-        return [self.fused(d, s, weight) for d, s in pairs] or described
+        return [fused_map(d, s, weight) for d, s in pairs] or described
 
     def recipe(
         self, *, timestep: int | None = None, up_block: int | None = None, ensemble: int | None = None, seed: int = 0
@@ -119,13 +121,6 @@ class FeatureExtractor:
         if recipe.ensemble < 1:
             raise UserInputError(said("The ensemble must be at least 1, got {0}.", recipe.ensemble))
         return replace(recipe, ensemble=1) if recipe.clean else recipe
-
-    def fused(self, diffusion: FeatureMap, described: FeatureMap, weight: float) -> FeatureMap:
-        """One fused map of the two parts of a view."""
-        features = fuse(diffusion.features[None], described.features[None], weight)[0]
-        fusion = {"descriptor": described.spec.backbone, "version": described.spec.revision, "weight": round(weight, 6)}
-        spec = replace(diffusion.spec, settings={**diffusion.spec.settings, "fusion": fusion})
-        return FeatureMap(features, diffusion.transform, diffusion.image_wh, spec)
 
     # ---- the two parts ---------------------------------------------------------------------------------------
 
@@ -161,15 +156,14 @@ class FeatureExtractor:
     ) -> list[FeatureMap]:
         """Second-descriptor part of every view; several parts (`fusion.parse_parts`) are joined on one grid."""
         parts = self.available_parts(name)
-        sizes = [self._descriptor_sizes(view) for view in views]
+        sizes = [descriptor_sizes(self.backbone, view) for view in views]
         joined: list[list[FeatureMap]] = []
         for part in parts:
             seen = [(round(w * part.scale), round(h * part.scale)) for (w, h), _ in sizes]
             joined.append(self.dense_maps(views, part.name, seen, [cells for _, cells in sizes], cancel=cancel))
         if len(parts) == 1:
             return joined[0]
-        weights = [part.weight for part in parts]
-        return [self._joined_parts(parts, weights, maps) for maps in zip(*joined, strict=True)]
+        return [joined_map(parts, maps) for maps in zip(*joined, strict=True)]
 
     def available_parts(self, name: str) -> tuple[DescriptorPart, ...]:
         """The parts of a descriptor whose weights are installed; what is missing is said once and left out.
@@ -251,17 +245,6 @@ class FeatureExtractor:
                     results[index] = store(*work[index], own, views[index])
                 start += len(chunk)
         return [results[index] for index in range(len(views))]
-
-    def _joined_parts(
-        self, parts: Sequence[DescriptorPart], weights: list[float], maps: tuple[FeatureMap, ...]
-    ) -> FeatureMap:
-        first = maps[0]
-        features = join_blocks([m.features[None] for m in maps], weights)[0]
-        settings = {"parts": [[p.name, m.spec.revision, p.weight, p.scale] for p, m in zip(parts, maps, strict=True)]}
-        name = "+".join(p.name for p in parts)
-        revision = "+".join(m.spec.revision for m in maps)
-        spec = RunSpec("descriptor", name, revision, prompt="", input_wh=first.spec.input_wh, settings=settings)
-        return FeatureMap(features, first.transform, first.image_wh, spec)
 
     def _say_missing(self, name: str, error: ModelMissingError) -> None:
         text = f"{error.user_message} Proposals are less good without it. {error.hint}"
@@ -388,15 +371,7 @@ class FeatureExtractor:
 
     def scaled_view(self, view: ImageView, factor: float) -> ImageView:
         """The same region at the input size of a scale of the recipe."""
-        return with_input(view, self._scaled_size(view.input_wh, factor))
-
-    def _scaled_size(self, input_wh: tuple[int, int], factor: float) -> tuple[int, int]:
-        """`input_wh` times `factor`, in whole steps of the U-Net's coarsest level."""
-        if factor == 1.0:
-            return input_wh
-        step = self.backbone.latent_factor * 2 ** (len(self.backbone.unet.up_blocks) - 1)
-        width, height = (max(step, round(side * factor / step) * step) for side in input_wh)
-        return width, height
+        return with_input(view, scaled_size(self.backbone, view.input_wh, factor))
 
     def latents(self, views: Sequence[ImageView]) -> Tensor:
         """Scaled posterior means `[B, 4, h, w]` of views of one input size."""
@@ -432,24 +407,10 @@ class FeatureExtractor:
         name = card.descriptor if descriptor == OF_THE_SPEC else (descriptor or "")
         return (name, card.weight if weight is None else float(weight)) if name else ("", 0.0)
 
-    def _descriptor_sizes(self, view: ImageView) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(size at which the descriptor sees the view, grid of its map)."""
-        card = self.backbone.spec.fusion
-        seen = card.input_wh or view.input_wh
-        if self.backbone.spec.resize == "fit" and card.input_wh:
-            factor = (card.input_wh[0] * card.input_wh[1] / (view.input_wh[0] * view.input_wh[1])) ** 0.5
-            seen = round(view.input_wh[0] * factor), round(view.input_wh[1] * factor)
-        if card.cells_wh is not None and self.backbone.spec.resize != "fit":
-            return seen, card.cells_wh
-        stride = self.stride
-        return seen, (max(2, view.input_wh[0] // stride), max(2, view.input_wh[1] // stride))
-
     @property
     def stride(self) -> int:
         """Input pixels per cell of the diffusion map (of the finest joined block)."""
-        spec, count = self.backbone.spec, len(self.backbone.unet.up_blocks)
-        finest = max([spec.up_block, *(b.block for b in spec.extra_blocks)])
-        return self.backbone.latent_factor * 2 ** max(0, count - 2 - finest)
+        return stride_of(self.backbone)
 
     def _key(self, view: ImageView, spec: RunSpec) -> CacheKey:
         return CacheKey(self.source.sha256(view.image), view.key(), spec.fingerprint())

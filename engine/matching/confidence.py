@@ -19,7 +19,7 @@ from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.proposals import KeypointSignals
 from kinmark.engine.domain.texts import said
 from kinmark.engine.paths import resources_dir
-from kinmark.engine.requests import Calibration, DecisionRecord
+from kinmark.engine.requests import MINIMUM_DECISIONS, Calibration, DecisionRecord
 
 FEATURES = (
     "peak",
@@ -49,7 +49,6 @@ FEATURES = (
     "whole",
 )
 """Models fitted on fewer of them use the first ones, so that what a project has stored stays valid."""
-MINIMUM_DECISIONS = 30
 PRIOR_STRENGTH = 20.0
 CORRECT_WITHIN = 0.1
 CLIP = 4.0
@@ -72,7 +71,7 @@ def signal_vector(signals: KeypointSignals) -> Floats:
             known(signals.agreement, 0.5),
             np.log(0.02 + min(known(signals.shape, 0.1), 2.0)),
             np.clip(known(signals.twin_margin, 0.05), -0.5, 0.5),
-            np.log(0.02 + min(known(signals.cycle_px, 0.2), 2.0)),
+            np.log(0.02 + min(known(signals.cycle, 0.2), 2.0)),
             pose,
             peak - pose,
             signals.raw,
@@ -232,7 +231,7 @@ def fit_calibration(records: Sequence[DecisionRecord], *, backbone: str = "embed
         records: `correct` = accepted and not moved by more than 0.1 box; for a proposed absence, that it was right.
 
     Raises:
-        UserInputError: fewer than 30 decisions.
+        UserInputError: fewer than `MINIMUM_DECISIONS`.
     """
     if len(records) < MINIMUM_DECISIONS:
         raise UserInputError(

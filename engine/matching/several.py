@@ -16,7 +16,7 @@ Thread: the engine thread.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ from torch.nn.functional import avg_pool2d
 from kinmark.engine.domain.alike import SAME_FROM, claimed, is_taken, place_similarity, placed_points
 from kinmark.engine.domain.geometry import Box, apply_affine, clip_box, invert_affine
 from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
-from kinmark.engine.domain.proposals import InstanceProposal
 from kinmark.engine.heads import ridge
 from kinmark.engine.heads.body import BodyModel
 from kinmark.engine.heads.frame import LONE_SHARE, HeadFrame, compose
@@ -52,13 +51,12 @@ from kinmark.engine.matching.refine import (
 )
 from kinmark.engine.matching.similarity import restrict
 from kinmark.engine.paths import resources_dir
-from kinmark.engine.requests import ProposeRequest, Target, TargetFailure
+from kinmark.engine.requests import Target
 
 if TYPE_CHECKING:
     from kinmark.engine.matching.plan.plan import Plan
     from kinmark.engine.matching.predict import Matcher
     from kinmark.engine.matching.run import MatchRun
-    from kinmark.engine.session import EngineSession
 
 Floats = NDArray[np.float64]
 PEAKS_PER_VARIANT = 12
@@ -417,35 +415,3 @@ def _plain(matcher: Matcher, target: Target, plan: Plan) -> Iterator[RawKeypoint
         others.append(placed)
         found += 1
         yield raw
-
-
-# ---- taken --------------------------------------------------------------------------------------------------------
-
-
-def proposed_keypoints(schema: KeypointSchema, proposal: InstanceProposal) -> InstanceKeypoints:
-    """The proposal in the schema's order, absent keypoints without a place."""
-    xy, visibility = np.full((len(schema), 2), np.nan), np.zeros(len(schema), int)
-    order = {name: k for k, name in enumerate(schema.names)}
-    for keypoint in proposal.keypoints:
-        if keypoint.visibility > 0:
-            xy[order[keypoint.name]] = keypoint.x, keypoint.y
-            visibility[order[keypoint.name]] = keypoint.visibility
-    return InstanceKeypoints(xy, visibility)
-
-
-def is_new(session: EngineSession, schema: KeypointSchema, target: Target, proposal: InstanceProposal) -> bool:
-    """Whether nothing that is taken lies where the proposal does."""
-    if not target.taken:
-        return True
-    lone = LONE_SHARE * min(session.source.size_wh(target.image))
-    return not is_taken(proposed_keypoints(schema, proposal), target.taken, lone_length=lone)
-
-
-def only_new(
-    session: EngineSession, request: ProposeRequest, answers: Iterable[InstanceProposal | TargetFailure]
-) -> Iterator[InstanceProposal | TargetFailure]:
-    """The answers of ways that know one instance per photo, without those that lie on something taken."""
-    targets = {t.image.image_id: t for t in request.targets}
-    for answer in answers:
-        if isinstance(answer, TargetFailure) or is_new(session, request.schema, targets[answer.image_id], answer):
-            yield answer

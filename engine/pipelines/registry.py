@@ -13,7 +13,7 @@ from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.proposals import InstanceProposal
 from kinmark.engine.domain.texts import said
-from kinmark.engine.matching.several import only_new
+from kinmark.engine.matching.taken import only_new
 from kinmark.engine.pipelines.first_look import search_keypoints
 from kinmark.engine.pipelines.optimised import propose_optimised
 from kinmark.engine.pipelines.pairs import choose_for_pairs, pair_prompt, propose_pairs

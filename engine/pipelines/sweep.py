@@ -32,8 +32,9 @@ from kinmark.engine.matching.plan.plan import Plan, apply_settings, is_decided
 from kinmark.engine.matching.predict import Matcher
 from kinmark.engine.matching.reader import open_reader
 from kinmark.engine.matching.refine import evidence_map, refine, turned_share
-from kinmark.engine.matching.several import Seeker, is_new, several_raw
+from kinmark.engine.matching.several import Seeker, several_raw
 from kinmark.engine.matching.several_bar import learned_bar
+from kinmark.engine.matching.taken import is_new
 from kinmark.engine.pipelines.choice import all_upright, choose, default_plan, first_settings
 from kinmark.engine.requests import (
     Exemplar,

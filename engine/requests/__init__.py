@@ -2,6 +2,7 @@
 
 from kinmark.engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
 from kinmark.engine.requests.keypoints import (
+    MINIMUM_DECISIONS,
     Calibration,
     CategoriesRequest,
     CheckRequest,
@@ -42,6 +43,7 @@ __all__ = [
     "FIRST_LOOK",
     "MATCH_METHODS",
     "MAX_INSTANCES",
+    "MINIMUM_DECISIONS",
     "OPTIMISED",
     "PAIRS",
     "SWEEP",

@@ -14,6 +14,9 @@ from kinmark.engine.domain.proposals import KeypointSignals
 from kinmark.engine.requests.photos import Exemplar, ImageInput, Target
 from kinmark.engine.requests.settings import DEFAULT_BACKBONE, MatchSettings
 
+MINIMUM_DECISIONS = 30
+"""About so many proposed keypoints a person must have decided before a confidence model of their own is fitted."""
+
 
 @dataclass(frozen=True)
 class Calibration:

@@ -46,6 +46,7 @@ from kinmark.engine.tuning.start import make_learner
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kinmark.engine.backbones.backbone import Backbone
     from kinmark.engine.session import EngineSession
 
 OnStep = Callable[[TuneProgress], None]
@@ -103,17 +104,7 @@ def tune_steps(
     split = material.split
     if request.kind == "conditional" and options.condition == "pair" and not options.sources:
         options = replace(options, sources=3)
-    patches: PatchSource | None = None
-    if request.kind == "conditional":
-        patches = open_patches(options.patches, backbone)
-    learner = make_learner(
-        backbone,
-        request.kind,
-        options,
-        category=request.category,
-        seed=request.seed,
-        patch_width=patches.width if patches else 0,
-    ).to(backbone.device)
+    learner, patches = _open_learner(backbone, request, options)
     before_prompt = session.prompt("auto", backbone, request.category)
     judge = ProposalJudge(session, request, material.instances, split, before_prompt)
     with session.guarded():
@@ -138,6 +129,22 @@ def tune_steps(
     result = replace(_finish(run, state, before, after, before_prompt.id), uses_prompt=uses_prompt)
     job.forget()
     return result
+
+
+def _open_learner(
+    backbone: Backbone, request: TuneRequest, options: TuningOptions
+) -> tuple[PromptLearner, PatchSource | None]:
+    """What is learned, on the backbone's device, and the patches that it looks at where it depends on the photo."""
+    patches = open_patches(options.patches, backbone) if request.kind == "conditional" else None
+    learner = make_learner(
+        backbone,
+        request.kind,
+        options,
+        category=request.category,
+        seed=request.seed,
+        patch_width=patches.width if patches else 0,
+    )
+    return learner.to(backbone.device), patches
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ what it would have given without the interruption, bit by bit.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations, product
@@ -23,7 +22,6 @@ from kinmark.engine.domain.keypoints import KeypointSchema
 from kinmark.engine.domain.progress import CancelToken
 from kinmark.engine.features.extractor import FeatureExtractor
 from kinmark.engine.features.fusion import join_blocks, kernel_scores
-from kinmark.engine.features.noise import image_noise
 from kinmark.engine.features.recipe import Recipe, block_weights, scale_weights
 from kinmark.engine.features.views import render_view, to_network
 from kinmark.engine.matching.selection import select
@@ -43,6 +41,7 @@ from kinmark.engine.tuning.material import (
     use_crops,
     variant_points,
 )
+from kinmark.engine.tuning.noise import extraction_noise, step_noise
 from kinmark.engine.tuning.options import TuningOptions
 
 if TYPE_CHECKING:
@@ -212,15 +211,8 @@ class TuningRun:
     def _step_noise(self, step: int, keys: Sequence[Key]) -> list[Tensor] | None:
         if self.recipe.clean:
             return None
-
-        def draw(key: Key, number: int) -> Tensor:
-            text = f"{self.request.seed}:{step}:{self.instances[key[0]].key}:{key[1]}" + (
-                f":{number}" if number else ""
-            )
-            seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") & (2**63 - 1)
-            return torch.randn(self._latents[key][number].shape, generator=torch.Generator().manual_seed(seed))
-
-        return [torch.stack([draw(k, n) for k in keys]) for n in range(len(scale_weights(self.recipe)))]
+        names = [f"{self.instances[i].key}:{v}" for i, v in keys]
+        return step_noise(self.request.seed, step, names, [self._latents[key] for key in keys])
 
     @torch.no_grad()
     def fit_joint(self, embeds: Tensor, cancel: CancelToken | None = None) -> None:
@@ -420,8 +412,7 @@ class TuningRun:
         if self.recipe.clean:
             return None
         hashes = [self.extractor.source.sha256(self.instances[i].exemplar.image) for i, _ in keys]
-        shapes = [tuple(z.shape) for z in self._latents[keys[0]]]
-        return [torch.stack([image_noise(sha, 0, 0, s) for sha in hashes]) for s in shapes]  # type: ignore[arg-type]
+        return extraction_noise(hashes, self._latents[keys[0]])
 
     def _evaluate_pairs(
         self, train: Sequence[int], targets: Sequence[int], fused: bool, views: int, cancel: CancelToken | None

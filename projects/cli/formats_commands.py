@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -150,21 +151,7 @@ def export(
     from kinmark.projects.project import Project
     from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export
 
-    if masks not in ("rle", "polygon"):
-        raise typer.BadParameter("--masks must be rle or polygon")
-    if frame not in ("auto", "continuous", "pixel", "integer"):
-        raise typer.BadParameter("--keypoint-frame must be auto, continuous, pixel or integer")
-    if archive and archive not in (".zip", ".tar.gz", "zip", "tar.gz"):
-        raise typer.BadParameter("--archive must be .zip or .tar.gz")
-    write = WriteOptions(
-        masks,
-        frame,
-        copy_images,
-        archive if not archive or archive.startswith(".") else f".{archive}",
-        _pairs(alias, "--alias"),
-        seed,
-        max_pairs,
-    )
+    write = _write_options(WriteOptions(masks, frame, copy_images, archive, _pairs(alias, "--alias"), seed, max_pairs))
     options = ExportOptions(format_, with_proposals, tuple(category or ()), tuple(split or ()), only_labelled, write)
     progress = Progress("Exporting")
     with Project.open(project, read_only=True) as opened, cancellable() as cancel:
@@ -182,6 +169,18 @@ def export(
         as_json=as_json,
         render=lambda: _show_export(report, losses, dry_run=dry_run),
     )
+
+
+def _write_options(given: WriteOptions) -> WriteOptions:
+    """What was given, words checked; BadParameter names the option."""
+    if given.masks not in ("rle", "polygon"):
+        raise typer.BadParameter("--masks must be rle or polygon")
+    if given.keypoint_frame not in ("auto", "continuous", "pixel", "integer"):
+        raise typer.BadParameter("--keypoint-frame must be auto, continuous, pixel or integer")
+    if given.archive and given.archive not in (".zip", ".tar.gz", "zip", "tar.gz"):
+        raise typer.BadParameter("--archive must be .zip or .tar.gz")
+    archive = given.archive if not given.archive or given.archive.startswith(".") else f".{given.archive}"
+    return replace(given, archive=archive)
 
 
 def _show_export(report: Report, losses: list[ReportItem], *, dry_run: bool) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,10 @@ from kinmark.engine.domain.texts import said
 from kinmark.engine.paths import data_dir
 from kinmark.projects.cli.interrupt import cancellable
 from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
+
+if TYPE_CHECKING:
+    from kinmark.engine.api import EngineInfo
+    from kinmark.projects.workflows.tune import TuneOutcome
 
 prompts = typer.Typer(no_args_is_help=True, help="List, show, export, import or delete saved prompts.")
 
@@ -93,8 +97,13 @@ def tune(
             info = engine.info()
         finally:
             engine.close()
+    data = _tune_data(outcome, kind, info)
+    emit(_clean(data), as_json=json_output, render=lambda: _render_tune(data))
+
+
+def _tune_data(outcome: TuneOutcome, kind: str, info: EngineInfo) -> dict[str, Any]:
     result = outcome.result
-    data = {
+    return {
         "category": outcome.category,
         "kind": kind,
         "exemplars": outcome.exemplars,
@@ -115,7 +124,6 @@ def tune(
         "card": outcome.card,
         "proposed": [asdict(item) for item in outcome.proposed],
     }
-    emit(_clean(data), as_json=json_output, render=lambda: _render_tune(data))
 
 
 def _line_printer() -> Callable[[TuneProgress], None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinmark.engine.api import DEFAULT_BACKBONE, FIRST_LOOK, EngineConfig, engine_factory
+from kinmark.engine.api import DEFAULT_BACKBONE, FIRST_LOOK, EngineConfig, MatchSettings, engine_factory
 from kinmark.engine.domain.progress import Progress
 from kinmark.projects.cli.engine_option import EngineOption, WorkersOption
 from kinmark.projects.cli.interrupt import cancellable
@@ -94,15 +94,7 @@ def propose(
     from kinmark.projects.several import checked_instances
     from kinmark.projects.workflows.propose_options import ProposeOptions
 
-    settings = settings_of(match, "--match")
-    if quick and match != "auto":
-        raise typer.BadParameter("--quick has its own way of matching: leave out --match")
-    settings = replace(
-        settings,
-        pipeline=FIRST_LOOK if quick else settings.pipeline,
-        stages=_choice(stages, _STAGES, "--stages"),
-        rotations=_choice(rotations, _ROTATIONS, "--rotations"),
-    )
+    settings = _settings(match, quick, stages, rotations)
     wanted = checked_instances(instances) if instances else ""
     options = ProposeOptions(
         category,
@@ -125,6 +117,19 @@ def propose(
         "categories": [asdict(o) for o in outcomes],
     }
     emit(data, as_json=json_output, render=lambda: _say(outcomes, f"{info.device} {info.dtype}"))
+
+
+def _settings(match: str, quick: bool, stages: str, rotations: str) -> MatchSettings:
+    """What the options of matching say; BadParameter where they contradict each other."""
+    settings = settings_of(match, "--match")
+    if quick and match != "auto":
+        raise typer.BadParameter("--quick has its own way of matching: leave out --match")
+    return replace(
+        settings,
+        pipeline=FIRST_LOOK if quick else settings.pipeline,
+        stages=_choice(stages, _STAGES, "--stages"),
+        rotations=_choice(rotations, _ROTATIONS, "--rotations"),
+    )
 
 
 def _sweep(

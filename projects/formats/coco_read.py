@@ -14,16 +14,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.geometry import Box, index_to_continuous
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
-from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.projects.formats import checks, exhaustive
 from kinmark.projects.formats.base import BadItems, ReadOptions, begin, tick
 from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.coco_masks import read_mask
 from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
@@ -33,7 +32,7 @@ from kinmark.projects.formats.dataset import (
     Report,
 )
 from kinmark.projects.formats.finish import finish
-from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask, reaches_far_outside
+from kinmark.projects.formats.polygons import reaches_far_outside
 from kinmark.projects.formats.rotated import box_around
 from kinmark.projects.formats.schemas import guess_pairs, skeleton_edges, unique_names
 
@@ -299,7 +298,7 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     original = item.integer("id", -1) if item.data.get("id") is not None else -1
     if original < 1:
         reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
-    mask = _read_mask(item, image, reading.report)
+    mask = read_mask(item, image, reading.report)
     score = item.optional_number("score")
     attributes = item.data.get("attributes")
     identity = item.data.get("identity") or (attributes.get("identity") if isinstance(attributes, dict) else None)
@@ -408,60 +407,3 @@ def _read_box(item: Item) -> Box | None:
     if w < 0 or h < 0:
         raise item.error(f'"bbox" has the negative size {w} x {h} (COCO boxes are [x, y, width, height])')
     return x, y, x + w, y + h
-
-
-def _read_mask(item: Item, image: DatasetImage, report: Report) -> MaskRLE | None:
-    segmentation = item.data.get("segmentation")
-    if segmentation is None or segmentation == []:
-        return None
-    if isinstance(segmentation, dict):
-        return _read_rle(Item(item.path, item.where, segmentation), image)
-    polygons = _read_polygons(item, report)
-    item.data = {**item.data, "segmentation": polygons}
-    if not polygons:
-        return None
-    try:
-        return polygons_to_mask(polygons, image.height, image.width)
-    except ValueError as error:
-        raise item.error(f"its polygons cannot be drawn: {error}") from None
-
-
-def _read_polygons(item: Item, report: Report) -> list[list[float]]:
-    raw = item.items("segmentation")
-    if raw and not isinstance(raw[0], list):
-        report.add("changed", item.where, "its polygon is not inside a list of polygons; read as one polygon")
-        raw = [raw]
-    if sum(len(ring) for ring in raw if isinstance(ring, list)) > 2 * MAX_POINTS:
-        raise item.error(f"its polygons have more than {MAX_POINTS} points")
-    polygons: list[list[float]] = []
-    for ring in raw:
-        if not isinstance(ring, list) or len(ring) % 2:
-            raise item.error("each polygon must be a list with an even count of numbers")
-        if len(ring) < 6:
-            report.add("skipped", item.where, f"a polygon of {len(ring)} numbers encloses nothing (6 are needed)")
-            continue
-        polygons.append([checks.coordinate(v, item, "a polygon") for v in ring])
-    return polygons
-
-
-def _read_rle(item: Item, image: DatasetImage) -> MaskRLE:
-    height, width = (
-        checks.whole(v, item, "the RLE size", low=1, high=checks.MAX_SIDE) for v in item.numbers("size", 2)
-    )
-    if (height, width) != (image.height, image.width):
-        raise item.error(f"the RLE size [{height}, {width}] is not the image's [{image.height}, {image.width}]")
-    counts = item.required("counts")
-    if isinstance(counts, str):
-        mask = MaskRLE(height, width, counts)
-        try:
-            mask.validate()
-        except AppError as error:
-            raise item.error(error.user_message) from None
-        return mask
-    if not isinstance(counts, list):
-        raise item.error('the RLE "counts" must be text or a list')
-    runs = [checks.whole(v, item, "an RLE run", low=0, high=height * width) for v in counts]
-    if sum(runs) != height * width:
-        raise item.error(f"the RLE runs add up to {sum(runs)}, the image has {height * width} pixels")
-    packed = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return MaskRLE(height, width, packed["counts"].decode("ascii"))

@@ -16,6 +16,7 @@ import numpy as np
 
 from kinmark.engine.api import (
     DEFAULT_BACKBONE,
+    MINIMUM_DECISIONS,
     Calibration,
     DecisionRecord,
     Engine,
@@ -34,7 +35,6 @@ from kinmark.engine.domain.proposals import InstanceProposal
 from kinmark.projects.formats.checks import resolve_inside
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance
 from kinmark.projects.several import ONE
-from kinmark.projects.workflows.calibrate import MINIMUM_DECISIONS
 from kinmark.projects.workflows.match_settings import choose_again
 from kinmark.projects.workflows.propose_plan import COLLECTION
 

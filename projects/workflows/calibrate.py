@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 
-from kinmark.engine.api import FIRST_LOOK, Calibration, DecisionRecord, Engine
-from kinmark.engine.domain.proposals import KeypointSignals
+from kinmark.engine.api import FIRST_LOOK, MINIMUM_DECISIONS, Calibration, DecisionRecord, Engine
+from kinmark.engine.domain.proposals import KeypointSignals, stored_signals
 from kinmark.projects.project import Project
 from kinmark.projects.store.rows import CategoryRow, DecisionRow
 
-MINIMUM_DECISIONS = 30
 CALIBRATION_KEY = "calibration:"
 
 
 def _record(row: DecisionRow) -> DecisionRecord | None:
-    signals = row.detail.get("signals") or {}
+    signals = stored_signals(row.detail)
     if row.confidence is None or "peak" not in signals:
         return None
-    known = {
-        name: float(signals[name]) for name in KeypointSignals.__dataclass_fields__ if signals.get(name) is not None
-    }
+    known = {name: signals[name] for name in KeypointSignals.__dataclass_fields__ if name in signals}
     known.setdefault("margin", 0.0)
     return DecisionRecord(KeypointSignals(**known), row.correct, row.visibility or 0)
 
@@ -31,7 +28,7 @@ def _first_looks(project: Project, run_ids: set[int | None]) -> set[int | None]:
 
 
 def project_calibration(project: Project, engine: Engine, category: CategoryRow) -> Calibration | None:
-    """A calibration fitted on the decisions about this category, or None while there are fewer than 30.
+    """A calibration fitted on the decisions about this category, or None while there are fewer than `MINIMUM_DECISIONS`.
 
     The fit is stored with the number of decisions it was made from and made again when ten more have come.
     """

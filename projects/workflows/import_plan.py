@@ -17,7 +17,7 @@ from kinmark.engine.domain.keypoints import KeypointSchema
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import BadItems, begin, tick
-from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetInstance, Report
+from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
 from kinmark.projects.formats.orientation import downwards, orient_image
 from kinmark.projects.project import Project
 from kinmark.projects.store.rows import CategoryRow, InstanceRow
@@ -107,14 +107,18 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
     if exif == "keep":
         report.add("changed", str(image.rel_path), "width and height exchanged, labels taken as they are")
         return same
-    raise UserInputError(
+    raise _other_orientation(image, size)
+
+
+def _other_orientation(image: DatasetImage, size: tuple[int, int]) -> UserInputError:
+    return UserInputError(
         said(
             "{0} is {1} x {2} once its EXIF rotation is applied, the file says {3} x {4}.",
             image.rel_path,
             size[0],
             size[1],
-            told[0],
-            told[1],
+            image.width,
+            image.height,
         ),
         "Its labels were probably drawn on the unrotated picture: add --exif rotate (or --exif keep when they fit as "
         "they are).",

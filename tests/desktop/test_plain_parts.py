@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kinmark.desktop.actions.catalogue import ACTIONS, BY_ID, MENUS
+from kinmark.desktop.actions.catalogue import ACTIONS, BY_ID
 from kinmark.desktop.actions.keymap import (
     clashes,
     default_keys,
@@ -24,6 +24,7 @@ from kinmark.desktop.actions.keymap import (
     save_keys,
     user_file,
 )
+from kinmark.desktop.actions.spec import MENUS
 from kinmark.desktop.io.looks import LookStore, make_look, same_moment
 from kinmark.desktop.io.pool import IoPool
 from kinmark.desktop.pages.stacks import stacked

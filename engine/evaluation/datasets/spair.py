@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kinmark.engine.domain.errors import ImportFileError
+from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.texts import said
 from kinmark.engine.evaluation.datasets.base import EvaluationPair, load_json, missing, points_of, read_lines
 
@@ -24,6 +26,11 @@ def read_spair(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
         yield _read_pair(base, folder, name)
 
 
+def _box(data: dict[str, Any], side: str) -> Box:
+    x0, y0, x1, y1 = (float(value) for value in data[f"{side}_bndbox"])
+    return x0, y0, x1, y1
+
+
 def _read_pair(base: Path, folder: Path, name: str) -> EvaluationPair:
     # Windows cannot store ':' in a name: exports made there use '-' (SCorrSAN reads both).
     path = next((p for p in (folder / f"{name}.json", folder / f"{name.replace(':', '-')}.json") if p.is_file()), None)
@@ -33,10 +40,9 @@ def _read_pair(base: Path, folder: Path, name: str) -> EvaluationPair:
     try:
         category = str(data["category"])
         images = base / "JPEGImages" / category
-        boxes = [tuple(float(v) for v in data[f"{side}_bndbox"]) for side in ("src", "trg")]
         sizes = [(int(data[f"{side}_imsize"][0]), int(data[f"{side}_imsize"][1])) for side in ("src", "trg")]
         source, target = points_of(data["src_kps"], str(path)), points_of(data["trg_kps"], str(path))
-        if len(source) != len(target) or any(len(b) != 4 for b in boxes):
+        if len(source) != len(target):
             raise ValueError("lengths differ")
         return EvaluationPair(
             "spair",
@@ -48,8 +54,8 @@ def _read_pair(base: Path, folder: Path, name: str) -> EvaluationPair:
             target,
             sizes[0],
             sizes[1],
-            boxes[0],
-            boxes[1],  # type: ignore[arg-type]
+            _box(data, "src"),
+            _box(data, "trg"),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ImportFileError(said("{0} is no SPair pair.", path), "Unpack the archive again.", repr(error)) from None

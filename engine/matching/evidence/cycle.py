@@ -14,7 +14,7 @@ from kinmark.engine.matching.sampling import l2_normalise, sample_features
 
 
 def with_cycle_errors(inputs: MatchInputs, raw: RawKeypoints) -> RawKeypoints:
-    """The same keypoints with `cycle_px`: how far from the exemplar's own keypoint the way back ends, relative to its
+    """The same keypoints with `cycle`: how far from the exemplar's own keypoint the way back ends, relative to its
     box's longer side; NaN for keypoints that this exemplar does not show."""
     run = raw.run
     if run is None:
@@ -44,5 +44,5 @@ def with_cycle_errors(inputs: MatchInputs, raw: RawKeypoints) -> RawKeypoints:
     index = total.flatten(1).argmax(dim=1)
     xy = torch.stack([index % total.shape[-1], index // total.shape[-1]], dim=-1).double().numpy()
     error = np.linalg.norm(back.to_image(xy) - truth, axis=1) / exemplar_length(exemplar)
-    signals = tuple(replace(s, cycle_px=float(e)) for s, e in zip(raw.signals, error, strict=True))
+    signals = tuple(replace(s, cycle=float(e)) for s, e in zip(raw.signals, error, strict=True))
     return replace(raw, signals=signals)

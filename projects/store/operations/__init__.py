@@ -2,7 +2,8 @@
 
 from kinmark.projects.store.operations.images import ImageOperations
 from kinmark.projects.store.operations.instances import InstanceOperations
-from kinmark.projects.store.operations.proposals import ProposalOperations, evidence_of
+from kinmark.projects.store.operations.proposal_rows import evidence_of
+from kinmark.projects.store.operations.proposals import ProposalOperations
 from kinmark.projects.store.operations.regrouping import RegroupingOperations
 from kinmark.projects.store.operations.review import ReviewOperations
 from kinmark.projects.store.operations.schema import SchemaOperations

@@ -74,70 +74,69 @@ def where_of(filter_: ImageFilter | None) -> tuple[str, list[Any]]:
     """SQL condition over `image` and its parameters."""
     if filter_ is None:
         return "1", []
-    parts: list[str] = []
-    values: list[Any] = []
+    conditions = [*_of_the_photo(filter_), *_of_its_labels(filter_)]
+    return " AND ".join(sql for sql, *_ in conditions) or "1", [value for _, *values in conditions for value in values]
 
-    def add(sql: str, *parameters: Any) -> None:
-        parts.append(sql)
-        values.extend(parameters)
 
-    f = filter_
+def _of_the_photo(f: ImageFilter) -> Iterator[tuple[Any, ...]]:
+    """(SQL, parameters ...) of what is asked about the photo itself: its state, place, name, tags and split."""
     for column, value in (("state", f.state), ("file_state", f.file_state), ("root_id", f.root_id)):
         if value is not None:
-            add(f"image.{column} = ?", value)
+            yield f"image.{column} = ?", value
     if f.below is not None:
-        add("image.state = 'pending' AND image.min_confidence < ?", f.below)
+        yield "image.state = 'pending' AND image.min_confidence < ?", f.below
+    if f.tag is not None:
+        yield (
+            "EXISTS (SELECT 1 FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = image.id AND t.name = ?)",
+            f.tag,
+        )
+    if f.split == "":
+        yield ("NOT EXISTS (SELECT 1 FROM split s WHERE s.image_id = image.id)",)
+    elif f.split is not None:
+        yield "EXISTS (SELECT 1 FROM split s WHERE s.image_id = image.id AND s.name = ?)", f.split
+    if f.text:
+        plain = f.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        yield "image.lookup LIKE ? ESCAPE '\\'", f"%{plain}%"
+    if f.glob:
+        yield "image.lookup GLOB ?", f.glob
+    if f.ids is not None:
+        yield "image.id IN (SELECT value FROM json_each(?))", json.dumps(f.ids)
+
+
+def _of_its_labels(f: ImageFilter) -> Iterator[tuple[Any, ...]]:
+    """(SQL, parameters ...) of what is asked about the instances and proposals on it."""
     if f.category_id is not None:
-        add(
+        yield (
             "(EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.category_id = ?) OR EXISTS (SELECT 1 FROM "
             "proposal p WHERE p.image_id = image.id AND p.category_id = ? AND p.here = 1))",
             f.category_id,
             f.category_id,
         )
     if f.definition_id is not None:
-        add(
+        yield (
             "image.id IN (SELECT k.image_id FROM keypoint k WHERE k.definition_id = ? AND k.visibility > 0)",
             f.definition_id,
         )
     if f.missing_definition_id is not None:
         # One pass over the category's instances: asked per image, SQLite would walk all of them for each.
-        add(
+        yield (
             "image.id IN (SELECT i.image_id FROM instance i WHERE i.category_id = (SELECT d.category_id FROM "
             "keypoint_definition d WHERE d.id = ?) AND NOT EXISTS (SELECT 1 FROM keypoint k WHERE k.instance_id = i.id "
             "AND k.definition_id = ?))",
             f.missing_definition_id,
             f.missing_definition_id,
         )
-    if f.tag is not None:
-        add(
-            "EXISTS (SELECT 1 FROM tag_link l JOIN tag t ON t.id = l.tag_id WHERE l.image_id = image.id AND t.name = ?)",
-            f.tag,
-        )
-    if f.split == "":
-        add("NOT EXISTS (SELECT 1 FROM split s WHERE s.image_id = image.id)")
-    elif f.split is not None:
-        add("EXISTS (SELECT 1 FROM split s WHERE s.image_id = image.id AND s.name = ?)", f.split)
     if f.identity_id is not None:
-        add("EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.identity_id = ?)", f.identity_id)
-    if f.text:
-        add(
-            "image.lookup LIKE ? ESCAPE '\\'",
-            "%" + f.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%",
-        )
-    if f.glob:
-        add("image.lookup GLOB ?", f.glob)
+        yield "EXISTS (SELECT 1 FROM instance i WHERE i.image_id = image.id AND i.identity_id = ?)", f.identity_id
     if f.has_instances is not None:
-        add("image.instance_count > 0" if f.has_instances else "image.instance_count = 0")
+        yield ("image.instance_count > 0" if f.has_instances else "image.instance_count = 0",)
     if f.exhaustive is not None:
-        add(*_exhaustive(f.exhaustive, f.category_id))
+        yield _exhaustive(f.exhaustive, f.category_id)
     if f.at_least is not None and f.at_least > 0:
-        add(*_at_least(f.at_least, f.category_id))
+        yield _at_least(f.at_least, f.category_id)
     if f.at_most is not None:
         condition, *more = _at_least(f.at_most + 1, f.category_id)
-        add(f"NOT ({condition})", *more)
-    if f.ids is not None:
-        add("image.id IN (SELECT value FROM json_each(?))", json.dumps(f.ids))
-    return " AND ".join(parts) or "1", values
+        yield f"NOT ({condition})", *more
 
 
 def _at_least(count: int, category_id: int | None) -> tuple[str, *tuple[int, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.proposals import stored_signals
 from kinmark.projects.several import rejected_points
 from kinmark.projects.store.queries.annotations import box_of
 from kinmark.projects.store.queries.base import QueryGroup, marks
@@ -312,4 +313,4 @@ class ProposalQueries(QueryGroup):
 def _keypoint(row: Sequence[Any]) -> KeypointProposalRow:
     detail = json.loads(row[8])
     peaks = tuple(PeakRow(*peak) for peak in detail.get("peaks", ()))
-    return KeypointProposalRow(*(*row[:8], peaks, detail.get("signals", {}), detail.get("source", "")))
+    return KeypointProposalRow(*(*row[:8], peaks, stored_signals(detail), detail.get("source", "")))

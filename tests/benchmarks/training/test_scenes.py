@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.training.bodies import BUILDERS, CATEGORIES, SKELETONS, keypoint_names, twin_pairs
+from benchmarks.training.bodies import BUILDERS, CATEGORIES, keypoint_names, twin_pairs
 from benchmarks.training.primitives import BOX, CYLINDER, ELLIPSOID, Primitive, cast, look_at
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, identity_of, render_scene, surface_table
+from benchmarks.training.skeletons import SKELETONS
 from benchmarks.training.textures import bank_image
 
 SIZE = 96

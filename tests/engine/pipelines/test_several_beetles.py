@@ -14,8 +14,9 @@ from kinmark.engine.api import EngineConfig, Exemplar, ImageInput, MatchSettings
 from kinmark.engine.domain.alike import place_similarity
 from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from kinmark.engine.domain.proposals import InstanceProposal
-from kinmark.engine.matching.several import BAR, proposed_keypoints
+from kinmark.engine.matching.several import BAR
 from kinmark.engine.matching.several_bar import HIGHEST
+from kinmark.engine.matching.taken import proposed_keypoints
 from kinmark.engine.pipelines.registry import propose_keypoints
 from kinmark.engine.pipelines.sweep import open_seeker, prepare_proposals
 from kinmark.engine.session import EngineSession

@@ -94,7 +94,7 @@ def test_turned_animals_of_a_fixed_camera(toy_session: EngineSession, scene, bac
     assert plan["rotations"] == 8 and answers[0].spec.settings["fixed_camera"]
     distances = errors(answers, scene[1])
     assert np.median(distances) < 0.1 and (distances < 0.2).mean() > 0.7
-    assert all(0 <= k.confidence <= 1 and np.isfinite(k.signals.cycle_px) for a in answers for k in a.keypoints)
+    assert all(0 <= k.confidence <= 1 and np.isfinite(k.signals.cycle) for a in answers for k in a.keypoints)
     assert progress.snapshot().done == len(answers)
 
 
