@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import Row, finish, parser
-from benchmarks.gui_latency import P99_MS, make_photos, make_project, row, wait, wait_until
+from benchmarks.gui_latency import P99_MS, row, wait, wait_until
+from benchmarks.gui_material import make_photos, make_project
 
 PHOTOS, WIDE, NARROW = 40, (1360, 860), (1240, 800)
 

@@ -41,6 +41,7 @@ def check_own_definitions(op: Op, category_id: int, definition_ids: Sequence[int
 
 
 def definition_name(op: Op, definition_id: int) -> str:
+    """Name of a keypoint, for the name of an undo step."""
     return str(op.require("keypoint_definition", definition_id, "keypoint")["name"])
 
 

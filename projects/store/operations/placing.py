@@ -10,13 +10,8 @@ from kinmark.engine.domain.texts import said
 from kinmark.projects.store.changes import OpChanges
 from kinmark.projects.store.inputs import HUMAN, InstancePart, NewInstance, NewKeypoint
 from kinmark.projects.store.operations.base import Op, OperationGroup
-from kinmark.projects.store.operations.instances import (
-    PLACE_SQL,
-    add_instances,
-    check_own_definitions,
-    definition_name,
-    keypoint_row,
-)
+from kinmark.projects.store.operations.instance_rows import PLACE_SQL, add_instances, keypoint_row
+from kinmark.projects.store.operations.instances import check_own_definitions, definition_name
 from kinmark.projects.store.operations.joining import hosts_of_keypoints
 
 
