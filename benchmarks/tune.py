@@ -28,6 +28,7 @@ from benchmarks.common import Row, finish, parser
 from benchmarks.tune_material import (
     material,
     photographed,
+    real_material,
     rendered_exemplars,
 )
 from benchmarks.tune_tables import gain_rows, gain_table, proposal_rows, proposal_table
@@ -111,7 +112,10 @@ def _propose_once(
     from kinmark.engine.tuning.heldout import figures
     from kinmark.engine.tuning.job import tune_prompt
 
-    labelled, test, schema = material(category, count, options.test, seed, folder)
+    if options.data is None:
+        labelled, test, schema = material(category, count, options.test, seed, folder)
+    else:
+        labelled, test, schema = real_material(options.data, category, count, seed)
     name, extra = KINDS[kind]
     request = TuneRequest(
         request_id="benchmark",
@@ -309,6 +313,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--steps", type=int, default=None)
     arguments.add_argument("--dataset", type=Path, default=None, help="a COCO keypoint file to tune on instead")
     arguments.add_argument("--images", type=Path, default=None, help="the folder of its photos")
+    arguments.add_argument(
+        "--data", type=Path, default=None, help="folder of real sets: proposals on those that --categories names"
+    )
     arguments.add_argument("--repeat", type=int, default=10)
     arguments.add_argument("--set", action="append", default=[], help="a tuning option, NAME=VALUE")
     options = arguments.parse_args(argv)

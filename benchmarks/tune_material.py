@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kinmark.engine.api import Exemplar, ImageInput
+from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 
 SIDE = 288
@@ -105,6 +106,23 @@ def photographed(file: Path, images: Path, category: str, count: int) -> tuple[l
     own = next(c for c in dataset.categories if c.name == category)
     samples = [s for s in samples_of(dataset, own, images) if int(s.truth.labelled.sum()) >= 5]
     return [Exemplar(s.image, s.truth) for s in samples[:count]], own.schema
+
+
+def real_material(
+    data: Path, name: str, count: int, choice: int
+) -> tuple[list[Exemplar], list[Exemplar], KeypointSchema]:
+    """(labelled, measuring, schema) of a set of `benchmarks.real_sets`; the measuring photos of a choice are the same for every count."""
+    from benchmarks.real_sets import choose, load_set
+
+    real = load_set(data / name)
+    if real is None:
+        raise UserInputError(f"{data / name} shows several instances a photo.")
+    exemplars = [
+        Exemplar(ImageInput(f"{name}-{i}", path), InstanceKeypoints(np.where(seen[:, None], xy, np.nan), 2 * seen))
+        for i, (path, xy, seen) in enumerate(zip(real.paths, real.xy, real.visible, strict=True))
+    ]
+    labelled, judged = choose(real, count, choice)
+    return [exemplars[i] for i in labelled], [exemplars[i] for i in judged], real.schema
 
 
 def _shifted(exemplar: Exemplar, first: int, total: int) -> Exemplar:

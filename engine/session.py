@@ -34,7 +34,7 @@ from kinmark.engine.domain.errors import (
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
 from kinmark.engine.features.cache import FeatureCache
-from kinmark.engine.features.efficientnet import NaturalFeatures
+from kinmark.engine.features.efficientnet import NaturalFeatures, open_natural
 from kinmark.engine.features.extractor import FeatureExtractor
 from kinmark.engine.features.views import ImageSource, ImageView, whole_view
 from kinmark.engine.heads.store import HeadStore
@@ -124,7 +124,7 @@ class EngineSession:
         """The network that knows photographs, loaded on the first call; None (said once) where its weights cannot be read."""
         if self._natural is None and not self._natural_error:
             try:
-                self._natural = NaturalFeatures(device=self._device)
+                self._natural = open_natural("lite2", self._device)
             except (ModelMissingError, ModelCorruptError) as error:
                 self._natural_error = (
                     f"{error.user_message} Individuals are told apart less well without it. {error.hint}"

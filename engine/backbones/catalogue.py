@@ -29,7 +29,7 @@ class HelperSpec:
 
     Attributes:
         id, title, kind: name, what a person reads, PART, SEGMENTER or ADAPTER.
-        repo_id, revision: on the hub; "" revision = the newest at the time of the download, which is recorded.
+        repo_id, revision: on the hub; the commit that is taken ("" = the newest at the time of the download, which is recorded).
         licence, licence_url, notice: shown before a download. gated: its publisher must grant access first.
         size_bytes: of the download. good_for: one sentence. published: the publisher's figures, said to be theirs.
         input_wh, cells_wh: size at which a part looks at a photo, and the grid of its map.
@@ -67,6 +67,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "DINOv2 base",
         PART,
         "facebook/dinov2-base",
+        "f9e44c814b77203eaa57a6bdbbd535f21ede1415",
         licence=_APACHE,
         licence_url="https://github.com/facebookresearch/dinov2/blob/main/LICENSE",
         size_bytes=346_000_000,
@@ -80,6 +81,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "DINOv2 large",
         PART,
         "facebook/dinov2-large",
+        "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
         licence=_APACHE,
         licence_url="https://github.com/facebookresearch/dinov2/blob/main/LICENSE",
         size_bytes=1_217_000_000,
@@ -92,6 +94,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "DINOv2 large with registers",
         PART,
         "facebook/dinov2-with-registers-large",
+        "e4c89a4e05589de9b3e188688a303d0f3c04d0f3",
         licence=_APACHE,
         licence_url="https://github.com/facebookresearch/dinov2/blob/main/LICENSE",
         size_bytes=1_217_000_000,
@@ -104,6 +107,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "DINOv3 base (ViT-B/16)",
         PART,
         "facebook/dinov3-vitb16-pretrain-lvd1689m",
+        "5931719e67bbdb9737e363e781fb0c67687896bc",
         licence=_DINOV3,
         licence_url=_DINOV3_URL,
         notice=_GATED,
@@ -119,6 +123,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "DINOv3 large (ViT-L/16)",
         PART,
         "facebook/dinov3-vitl16-pretrain-lvd1689m",
+        "ea8dc2863c51be0a264bab82070e3e8836b02d51",
         licence=_DINOV3,
         licence_url=_DINOV3_URL,
         notice=_GATED,
@@ -186,6 +191,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "SAM 2.1 small",
         SEGMENTER,
         "facebook/sam2.1-hiera-small",
+        "ee5bba1d82bb8749febdf90f45e84b687142ba03",
         licence=_APACHE,
         licence_url="https://github.com/facebookresearch/sam2/blob/main/LICENSE",
         size_bytes=184_000_000,
@@ -196,6 +202,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "SAM 2.1 large",
         SEGMENTER,
         "facebook/sam2.1-hiera-large",
+        "665f8e2ad61cf5f53d65644ff27c8ee525124610",
         licence=_APACHE,
         licence_url="https://github.com/facebookresearch/sam2/blob/main/LICENSE",
         size_bytes=898_000_000,
@@ -206,6 +213,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "SAM 3",
         SEGMENTER,
         "facebook/sam3",
+        "3c879f39826c281e95690f02c7821c4de09afae7",
         licence="SAM License",
         licence_url="https://github.com/facebookresearch/sam3/blob/main/LICENSE",
         notice=_GATED,

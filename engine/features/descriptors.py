@@ -31,17 +31,17 @@ def _colour(images: NDArray[np.uint8], cells_wh: tuple[int, int]) -> Tensor:
 
 
 def _efficientnet(name: str, device: torch.device | str) -> DenseDescriptor:
-    from kinmark.engine.features.efficientnet import DESCRIPTOR_PREFIX, VARIANTS, NaturalFeatures
+    from kinmark.engine.features.efficientnet import DESCRIPTOR_PREFIX, VARIANTS, open_natural
 
     variant = name.removeprefix(DESCRIPTOR_PREFIX)
     if variant not in VARIANTS:
         raise UserInputError(said("There is no EfficientNet '{0}'.", variant), said("Known: {0}.", ", ".join(VARIANTS)))
-    features = NaturalFeatures(variant, device)
+    features = open_natural(variant, device)
     return DenseDescriptor(name, features.version, features.dense, NATURAL_BATCH)
 
 
 _DESCRIPTORS: dict[str, DenseDescriptor] = {
-    "dense_sift": DenseDescriptor("dense_sift", "1", _dense_sift),
+    "dense_sift": DenseDescriptor("dense_sift", "2", _dense_sift),
     "colour": DenseDescriptor("colour", "1", _colour),
 }
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -319,6 +320,19 @@ class NaturalFeatures:
             self.network, self.dtype = self.network.float(), torch.float32
             return self.forward(pixels, taps, head)
         return maps
+
+
+_opened: WeakValueDictionary[tuple[str, str, torch.dtype], NaturalFeatures] = WeakValueDictionary()
+
+
+def open_natural(variant: str, device: torch.device | str, dtype: torch.dtype | None = None) -> NaturalFeatures:
+    """The one network of a variant on a device that somebody still holds, else a new one; errors of `load_network`."""
+    wanted = dtype or choose_dtype(torch.device(device))
+    key = (variant, str(torch.device(device)), wanted)
+    found = _opened.get(key)
+    if found is None:
+        found = _opened[key] = NaturalFeatures(variant, device, wanted)
+    return found
 
 
 def block_statistics(state: dict[str, Tensor], network: EfficientNetLite) -> list[tuple[Tensor, Tensor]]:

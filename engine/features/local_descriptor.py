@@ -5,6 +5,8 @@ The classical partner of the embedded model in the fusion slot: sharp where the 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,8 @@ from torch import Tensor
 
 BIN_SIZES = (3.0, 6.0, 12.0)
 """Side of one of the 4 x 4 spatial bins in pixels, per scale."""
+PIXELS_PER_STEP = {12.0: 2}
+"""So many pixels apart the gradients of a scale are taken: what is blurred so far has nothing finer (cosine to every pixel 0.9995)."""
 ORIENTATIONS = 8
 
 
@@ -22,10 +26,12 @@ def orientation_energy(grey: Tensor) -> Tensor:
     dx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     dy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
     magnitude = torch.sqrt(dx * dx + dy * dy + 1e-12)
-    angle = torch.atan2(dy, dx) * (ORIENTATIONS / (2 * torch.pi))
+    angle = torch.atan2(dy, dx).mul_(ORIENTATIONS / (2 * torch.pi))
     centres = torch.arange(ORIENTATIONS, device=grey.device, dtype=grey.dtype).view(1, -1, 1, 1)
-    distance = torch.remainder(angle - centres + ORIENTATIONS / 2, ORIENTATIONS) - ORIENTATIONS / 2
-    return magnitude * (1 - distance.abs()).clamp_min(0)
+    apart = (angle - centres).abs_()
+    around = (apart - ORIENTATIONS).abs_()
+    share = torch.minimum(apart, around, out=around).neg_().add_(1).clamp_min_(0)
+    return share.mul_(magnitude)
 
 
 def dense_descriptor(images: NDArray[np.uint8] | Tensor, *, cells_wh: tuple[int, int]) -> Tensor:
@@ -49,25 +55,29 @@ def dense_descriptor(images: NDArray[np.uint8] | Tensor, *, cells_wh: tuple[int,
 
 def _one_scale(grey: Tensor, bin_size: float, xs: Tensor, ys: Tensor) -> Tensor:
     height, width = grey.shape[-2:]
-    energy = orientation_energy(_rows(height, bin_size / 4, grey) @ grey @ _rows(width, bin_size / 4, grey).T)
-    offsets = ((torch.arange(4, device=grey.device) - 1.5) * bin_size)[:, None]
+    step, device, dtype = PIXELS_PER_STEP.get(bin_size, 1), grey.device, grey.dtype
+    down, across = (_rows(side, bin_size / 4, device, dtype)[::step] for side in (height, width))
+    energy = orientation_energy(down @ grey @ across.T)
+    offsets = ((torch.arange(4, device=device) - 1.5) * bin_size)[:, None]
     # Blurring and reading at the bins are both linear along an axis: one matrix each, instead of convolving every pixel.
-    across = _at((xs + offsets).flatten(), width) @ _rows(width, bin_size / 2, grey)
-    down = _at((ys + offsets).flatten(), height) @ _rows(height, bin_size / 2, grey)
+    across, down = (
+        _at(((places + offsets) / step).flatten(), side) @ _rows(side, bin_size / 2 / step, device, dtype)
+        for places, side in ((xs, energy.shape[-1]), (ys, energy.shape[-2]))
+    )
     bins = (down @ energy @ across.T).unflatten(-1, (4, len(xs))).unflatten(2, (4, len(ys)))  # B, 8, oy, y, ox, x
     histogram = bins.permute(0, 2, 4, 1, 3, 5).flatten(1, 3)
-    unit = histogram / (histogram.norm(dim=1, keepdim=True) + 1e-6)
-    clipped = unit.clamp_max(0.2)
-    return torch.sqrt(clipped / (clipped.sum(dim=1, keepdim=True) + 1e-6))
+    clipped = histogram.div_(histogram.norm(dim=1, keepdim=True) + 1e-6).clamp_max_(0.2)
+    return clipped.div_(clipped.sum(dim=1, keepdim=True) + 1e-6).sqrt_()
 
 
-def _rows(length: int, sigma: float, like: Tensor) -> Tensor:
-    """`[length, length]`: Gaussian blur of a row of pixels, the border repeated."""
+@lru_cache(maxsize=64)
+def _rows(length: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """`[length, length]`: Gaussian blur of a row of pixels, the border repeated. Read only."""
     radius = max(1, round(3 * sigma))
-    steps = torch.arange(-radius, radius + 1, device=like.device, dtype=like.dtype)
+    steps = torch.arange(-radius, radius + 1, device=device, dtype=dtype)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
-    source = (torch.arange(length, device=like.device)[:, None] + steps.long()).clamp(0, length - 1)
-    rows = torch.zeros(length, length, device=like.device, dtype=like.dtype)
+    source = (torch.arange(length, device=device)[:, None] + steps.long()).clamp(0, length - 1)
+    rows = torch.zeros(length, length, device=device, dtype=dtype)
     return rows.scatter_add_(1, source, (kernel / kernel.sum()).expand(length, -1))
 
 

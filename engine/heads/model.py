@@ -90,20 +90,19 @@ class HeadFeatures:
         self, views: Sequence[ImageView], cancel: CancelToken | None = None, *, keep: bool = True, local: bool = True
     ) -> tuple[Tensor, Tensor | None]:
         """Maps `[B, C, h, w]` of views of one size, natural and (if `local`) local, on the CPU; `keep`: in the feature cache."""
+        natural = self._read(self.natural, views, cancel, keep)
+        return natural, (self._read(self.local, views, cancel, keep) if local and self.local else None)
+
+    def read_local(self, views: Sequence[ImageView], cancel: CancelToken | None = None) -> Tensor | None:
+        """The local maps alone, past the feature cache; None where the backbone has none."""
+        return self._read(self.local, views, cancel, False) if self.local else None
+
+    def _read(self, name: str, views: Sequence[ImageView], cancel: CancelToken | None, keep: bool) -> Tensor:
         side = views[0].input_wh[0]
         cells = [((side - 1) // STRIDE + 1,) * 2] * len(views)
         sizes = [view.input_wh for view in views]
-        read = [
-            torch.stack(
-                [
-                    m.features.float().cpu()
-                    for m in self.extractor.dense_maps(views, name, sizes, cells, keep=keep, cancel=cancel)
-                ]
-            )
-            for name in (self.natural, self.local if local else "")
-            if name
-        ]
-        return read[0], (read[1] if len(read) > 1 else None)
+        found = self.extractor.dense_maps(views, name, sizes, cells, keep=keep, cancel=cancel)
+        return torch.stack([m.features.float().cpu() for m in found])
 
 
 @dataclass(frozen=True)
@@ -265,15 +264,17 @@ Placement = tuple[Floats, Floats]
 
 def placements(frame: HeadFrame, schema: KeypointSchema, exemplar: Exemplar, size: tuple[int, int]) -> list[Placement]:
     """How an exemplar lies on the frame: as it is, mirrored with left and right exchanged (it faces the other way), or both (a body
-    that is its own mirror image). Empty for one that is seen from its other side, or labelled the other way round: whatever it
-    taught would be in the wrong place."""
+    that is its own mirror image). Without left and right one that is seen from its other side (the other hand, a leaf turned over)
+    is simply mirrored. With them it is empty for such a one, or one labelled the other way round: whatever it taught would be in
+    the wrong place."""
     mirrored = _mirrored_pose(frame, schema, labelled_points(exemplar), size)
-    if schema.pairs and mirrored is not None and is_mirror_image(frame, exemplar, schema.flip_index):
+    if mirrored is not None and is_mirror_image(frame, exemplar, schema.flip_index):
         return [mirrored[:2]]
     if is_mirror_image(frame, exemplar):
         return []
     plain = _upright(frame, exemplar, size)
-    return [plain, mirrored[:2]] if mirrored is not None and mirrored[2] <= SYMMETRIC else [plain]
+    symmetric = bool(schema.pairs) and mirrored is not None and mirrored[2] <= SYMMETRIC
+    return [plain, mirrored[:2]] if mirrored is not None and symmetric else [plain]
 
 
 def _upright(frame: HeadFrame, exemplar: Exemplar, size: tuple[int, int]) -> Placement:
@@ -309,8 +310,10 @@ def _teach(
             matrices.append(matrix)
             views.append(head_view(exemplar.image, matrix, frame.side))
             places.append(torch.from_numpy(apply_affine(matrix, np.nan_to_num(own)) / STRIDE).float())
+    chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     # What they teach is kept, not they.
-    natural, local = features.read(views, cancel, keep=False)
+    natural, _ = features.read(views, cancel, keep=False, local=False)
+    local = features.read_local([views[i] for i in chosen], cancel)
     shown = torch.from_numpy(np.all([np.isfinite(own[:, 0]) for _, own in poses], axis=0))
     absent = torch.zeros_like(shown)
     absent[list(exemplar.absent)] = True
@@ -326,23 +329,21 @@ def _teach(
         keypoint = flip[given] if exchanged[0] else given
         near = [torch.from_numpy(apply_affine(m, np.array([x, y])) / STRIDE).float() for m in matrices[: len(jitters)]]
         denials.append(denial(list(natural[: len(jitters)]), near, keypoint, len(shown)))
-    chosen = [p * len(jitters) + j for p in range(len(poses)) for j in range(CELL_VIEWS // len(poses))]
     aligned = np.stack(
         [np.where(np.isfinite(own), apply_affine(into, np.nan_to_num(own)), np.nan) for into, own in poses]
     )
     cells = torch.stack([vectors_at(natural[i], places[i].nan_to_num(0.0)) for i in chosen])
-    near_local = (
-        None if local is None else torch.stack([vectors_at(local[i], places[i].nan_to_num(0.0)) for i in chosen])
-    )
+    near_local = None
+    if local is not None:
+        near_local = torch.stack([vectors_at(m, places[i].nan_to_num(0.0)) for m, i in zip(local, chosen, strict=True)])
     return Taught(aligned, part, tuple(denials), shown, cells, near_local)
 
 
 def _mirrored_pose(
     frame: HeadFrame, schema: KeypointSchema, points: Floats, size: tuple[int, int]
 ) -> tuple[Floats, Floats, float] | None:
-    """The mirrored photo with left and right exchanged on the frame, and how badly it fits (longer sides); None without pairs."""
-    if not schema.pairs:
-        return None
+    """The mirrored photo with left and right exchanged on the frame, and how badly it fits (longer sides); None with too few points
+    in common."""
     mirror = mirroring(size)
     own = points[list(schema.flip_index)]
     both = np.isfinite(own[:, 0]) & frame.known
@@ -367,13 +368,10 @@ def vectors_at(maps: Tensor, xy: Tensor) -> Tensor:
 
 def _best_cells(vectors: Tensor, maps: Tensor, known: Tensor) -> Tensor:
     """`[B, K, h, w]`: the highest cosine over the vectors `[V, K, C]` that are known `[V, K]`."""
-    count = vectors.shape[1]
-    result = torch.full((len(maps), count, *maps.shape[-2:]), -1.0)
-    unit = F.normalize(maps, dim=1)
-    for own, use in zip(vectors, known, strict=True):
-        scores = torch.einsum("kc,bchw->bkhw", own, unit)
-        result = torch.where(use[None, :, None, None], torch.maximum(result, scores), result)
-    return result
+    unit = F.normalize(maps, dim=1).flatten(2)
+    scores = torch.matmul(vectors.flatten(0, 1), unit).unflatten(1, known.shape)
+    scores.masked_fill_(~known[None, :, :, None], -1.0)
+    return scores.amax(dim=1).unflatten(2, maps.shape[-2:])
 
 
 def _finer(maps: Tensor) -> Tensor:

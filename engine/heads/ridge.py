@@ -109,4 +109,5 @@ def solve(contributions: Sequence[Contribution]) -> Tensor:
 
 def apply(weights: Tensor, maps: Tensor) -> Tensor:
     """`[B, K, h, w]` answers of the heads on maps `[B, C, h, w]`."""
-    return torch.einsum("ck,bchw->bkhw", weights[:-1], maps) + weights[-1][None, :, None, None]
+    answers = weights[:-1].T @ maps.flatten(2) + weights[-1][:, None]
+    return answers.unflatten(2, maps.shape[-2:])

@@ -25,6 +25,8 @@ from kinmark.engine.requests import Exemplar, ImageInput, Target
 
 CLEARLY_BETTER = 0.055
 """Score of the pose by which a mirrored copy must fit better to count."""
+MINIMUM_ASKED = 5
+"""Targets whose answers say something; where so many say no in a row, no further one is asked."""
 GRID = 10
 """The hull of the keypoints is covered by about GRID x GRID points."""
 
@@ -91,10 +93,16 @@ def with_inner_points(matcher: Matcher) -> Matcher | None:
 def mirrored_gains(
     matcher: Matcher, plan: Plan, targets: Sequence[ImageInput], cancel: CancelToken | None
 ) -> NDArray[np.float64]:
-    """How much better (score of the pose) a mirrored copy of an exemplar fits each readable target; `[T]`, may be empty."""
+    """How much better (score of the pose) a mirrored copy of an exemplar fits readable targets; `[T]`, may be empty. The last ones
+    are not asked where the first `MINIMUM_ASKED` clearly say no."""
     inner = with_inner_points(matcher)
     if inner is None:
         return np.zeros(0)
     # Priors of a fixed camera are those of the keypoints, not of the points inside.
     asked = replace(plan, flip=True, stages=1, location=0.0, foreground=0.0)
-    return np.array([mirrored_lead(run) for run in inner.whole_matches(targets, asked, cancel)])
+    gains: list[float] = []
+    for run in inner.whole_matches(targets, asked, cancel):
+        gains.append(mirrored_lead(run))
+        if len(gains) == MINIMUM_ASKED and max(gains) <= CLEARLY_BETTER:
+            break
+    return np.array(gains)

@@ -44,8 +44,8 @@ class MatchContext:
     _foreground: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def reading_weight(self, plan: Plan) -> float | None:
-        """Which parts to read: both while the weight is still being chosen."""
-        return None if self.weight_is_open else plan.fusion_weight
+        """Which parts to read: both while the weight is still being chosen, but for a plan that does with one."""
+        return None if self.weight_is_open and 0 < plan.fusion_weight < 1 else plan.fusion_weight
 
     def part_weights(self, plan: Plan) -> dict[str, float]:
         """Part name -> its share in the similarity."""

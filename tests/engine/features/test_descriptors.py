@@ -10,7 +10,7 @@ import torch
 from benchmarks.training.textures import bank_image
 from kinmark.engine.features.colour import colour_map
 from kinmark.engine.features.descriptors import get_descriptor
-from kinmark.engine.features.local_descriptor import BIN_SIZES, dense_descriptor, orientation_energy
+from kinmark.engine.features.local_descriptor import BIN_SIZES, PIXELS_PER_STEP, dense_descriptor, orientation_energy
 
 CELLS = (24, 18)
 
@@ -65,8 +65,10 @@ def test_local_descriptor_equals_the_plain_way_through_every_pixel(size: tuple[i
         parts.append(np.sqrt(unit / (unit.sum(0) + 1e-6)))
     plain = np.concatenate(parts)
     plain = plain / np.maximum(np.linalg.norm(plain, axis=0), 1e-12)
-    # cv2.remap rounds places to 1/32 pixel.
-    assert dense_descriptor(small[None], cells_wh=(7, 5))[0].numpy() == pytest.approx(plain, abs=0.02)
+    found = dense_descriptor(small[None], cells_wh=(7, 5))[0].numpy()
+    every_pixel = 128 * sum(b not in PIXELS_PER_STEP for b in BIN_SIZES)
+    assert found[:every_pixel] == pytest.approx(plain[:every_pixel], abs=0.02)  # cv2.remap rounds places to 1/32 pixel
+    assert (found * plain).sum(axis=0).min() > 0.995
 
 
 def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:

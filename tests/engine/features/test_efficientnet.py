@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +157,13 @@ def test_parts_of_a_descriptor() -> None:
     for wrong in ("a*x+b", "a*0+b", "a+a", "a@-1"):
         with pytest.raises(UserInputError):
             parse_parts(wrong)
+
+
+def test_one_network_is_held_for_all_who_ask_and_goes_with_the_last() -> None:
+    first = efficientnet.open_natural("lite2", "cpu", torch.float32)
+    assert efficientnet.open_natural("lite2", "cpu", torch.float32) is first
+    assert efficientnet.open_natural("lite2", "cpu", torch.bfloat16) is not first
+    gone = weakref.ref(first)
+    del first
+    gc.collect()
+    assert gone() is None
