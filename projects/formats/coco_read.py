@@ -8,7 +8,6 @@ a decimal point is taken as continuous (CVAT, macaque, zebra, DeepLabCut exports
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from kinmark.engine.domain.errors import AppError
-from kinmark.engine.domain.geometry import Box, index_to_continuous
+from kinmark.engine.domain.geometry import index_to_continuous
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.imaging import read_header
 from kinmark.projects.formats import checks, exhaustive
 from kinmark.projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
 from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.coco_boxes import box_rotation, read_box
 from kinmark.projects.formats.coco_masks import read_mask
 from kinmark.projects.formats.dataset import (
     Dataset,
@@ -348,8 +348,8 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     if isinstance(extra.get("segmentation"), dict) or mask is None or reaches_far_outside(extra["segmentation"], mask):
         extra.pop("segmentation", None)  # the mask itself is exact; only sane polygons are kept as they were drawn
     proposal = item.data.get("proposal") is True
-    box = _read_box(item)
-    angle = _rotation(item)
+    box = read_box(item)
+    angle = box_rotation(item)
     if box is not None and angle and mask is None:
         # CVAT and Datumaro write the box before its turn, and the turn beside it.
         reading.report.count(
@@ -432,20 +432,3 @@ def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[f
             "lost", "place of an unlabelled keypoint (v = 0)", item.where, "absent keypoints have none", places
         )
     return values, states
-
-
-def _rotation(item: Item) -> float:
-    """Degrees that an attribute says the box is turned by."""
-    attributes = item.data.get("attributes")
-    value = attributes.get("rotation") if isinstance(attributes, dict) else None
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) % 360 if number and value is not None else 0.0
-
-
-def _read_box(item: Item) -> Box | None:
-    if item.data.get("bbox") in (None, []):
-        return None
-    x, y, w, h = (checks.coordinate(v, item, '"bbox"') for v in item.numbers("bbox", 4))
-    if w < 0 or h < 0:
-        raise item.error(f'"bbox" has the negative size {w} x {h} (COCO boxes are [x, y, width, height])')
-    return x, y, x + w, y + h
