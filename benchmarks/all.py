@@ -56,6 +56,7 @@ RUNS: tuple[Run, ...] = (
     Run("index", small=("--photos", "500")),
     Run("growth", small=("--images", "200", "400", "--parts", "store")),
     Run("leaving", small=("--repeat", "1")),
+    Run("gui_events", small=("--times", "2")),
     Run(
         "gui_latency", small=("--images", "20", "--seconds", "3", "--big", "200", "--pending", "200", "--only", "bulk")
     ),

@@ -21,7 +21,8 @@ import numpy as np
 
 from benchmarks import store
 from benchmarks.common import Row, finish, parser
-from benchmarks.gui_latency import make_photos, wait
+from benchmarks.gui_latency import wait
+from benchmarks.gui_material import make_photos
 
 DIMENSIONS = 300
 QUERIES = 20

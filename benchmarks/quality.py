@@ -75,12 +75,14 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
     from kinmark.engine.backbones.loading import load_backbone
 
     backbones = {n: load_backbone(f, "cpu", torch.float32) for n, f in (("model", folder), ("untrained", blank))}
-    describer = q.Describer(backbones)
     card, side = backbones["model"].spec.fusion, backbones["model"].spec.input_wh[0]
+    natural = next(p for p in card.descriptor.split("+") if not p.startswith("dense_sift"))
+    describer = q.Describer(backbones, ("dense_sift", "colour", natural, card.descriptor))
     arms = [
         q.Arm("untrained", "untrained"),
-        q.Arm("local descriptor alone", card.descriptor),
+        q.Arm("local descriptor alone", "dense_sift"),
         q.Arm("colour alone", "colour"),
+        q.Arm("natural part alone", natural),
         q.Arm("model alone", "model"),
         q.Arm("shipped fusion", "model", card.descriptor, card.weight, float(card.extra.get("kernel_width", 0.0))),
     ]

@@ -23,10 +23,12 @@ class Messages(QObject):
     Signals:
         shown(level, text, hint, details, retry, other): level "info", "wait", "warning" or "error"; retry a callable or
             None; other (text, callable) of one more button, or None.
+        withdrawn(text): what was said with this text holds no longer.
         crashed(report, text): an unexpected error was written to the file `report`.
     """
 
     shown = Signal(str, str, str, str, object, object)
+    withdrawn = Signal(str)
     crashed = Signal(str, str)
 
     def info(
@@ -47,6 +49,10 @@ class Messages(QObject):
     def offer(self, text: str, hint: str, other: tuple[str, Callable[[], object]]) -> None:
         """Something that a person can go on with by the button `other` (text, work); stays until another message."""
         self.shown.emit("wait", text, hint, "", None, other)
+
+    def withdraw(self, text: str) -> None:
+        """It holds no longer: it goes away, if it is still shown."""
+        self.withdrawn.emit(text)
 
     def warning(self, text: str, hint: str = "", *, retry: Callable[[], object] | None = None) -> None:
         """Something that the person may want to look at."""

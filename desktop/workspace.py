@@ -19,6 +19,7 @@ from kinmark.desktop.services.caretaker import Caretaker
 from kinmark.desktop.services.folder_watch import FolderWatch
 from kinmark.desktop.services.indexer import Indexer
 from kinmark.desktop.services.project_session import ProjectSession
+from kinmark.desktop.session.clipboard import Copier
 from kinmark.desktop.session.cut_off import CutOffJobs
 from kinmark.desktop.session.editor import Editor
 from kinmark.desktop.session.finding_texts import finding_text
@@ -58,6 +59,7 @@ class Workspace(QObject):
         settings = program.settings
         self.labelling = Labelling(self.session, settings, self)
         self.editor = Editor(self.labelling)
+        self.copier = Copier(self.labelling)
         self.regrouper = Regrouper(self.labelling)
         self.queue = ReviewQueue(self.session, settings.current.queue_strategy)
         self.labelling.remark = self._remark

@@ -11,6 +11,7 @@ from kinmark.engine.domain.keypoints import KeypointSchema
 from kinmark.projects.formats.schemas import guess_pairs
 from kinmark.projects.store.rows import CategoryRow
 
+LONGEST_NAME = 300
 _SIDE_WORDS = {"left": "l", "lft": "l", "l": "l", "right": "r", "rgt": "r", "r": "r", "links": "l", "rechts": "r"}
 
 
@@ -58,6 +59,12 @@ def glued_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
             twins = ["r" + low[1:] if low[0] == "l" else "", low[:-1] + "r" if low[-1] == "l" else ""]
             found += [(name, lower[twin]) for twin in twins if twin in lower]
     return found
+
+
+def listed_names(text: str) -> list[str]:
+    """Names of a list that was typed or pasted: one a line, or with commas, semicolons or tabs between them."""
+    names = (name.strip()[:LONGEST_NAME] for name in re.split(r"[,;\t\r\n\u2028\u2029]+", text))
+    return [name for name in names if name]
 
 
 @dataclass

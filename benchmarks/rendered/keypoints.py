@@ -22,8 +22,8 @@ from benchmarks.training.views import apply_homography, jitter_colours, random_h
 from kinmark.engine.backbones.backbone import Backbone
 from kinmark.engine.domain.geometry import ImageTransform
 from kinmark.engine.evaluation.pck import PairResult, hits
-from kinmark.engine.features.descriptors import get_descriptor
-from kinmark.engine.features.fusion import join_blocks, kernel_scores, l2_normalise
+from kinmark.engine.features.descriptors import get_descriptor, parse_parts
+from kinmark.engine.features.fusion import DenseDescriptor, join_blocks, kernel_scores, l2_normalise
 from kinmark.engine.features.views import render_pixels, to_network
 from kinmark.engine.matching.sampling import sample_features
 from kinmark.engine.matching.selection import select
@@ -160,11 +160,11 @@ def stereo_pairs(
 
 @dataclass
 class Describer:
-    """Makes the parts of pictures: diffusion features of named backbones, and the two classical descriptors.
+    """Makes the parts of pictures: diffusion features of named backbones, and dense descriptors.
 
     Attributes:
         backbones: part name -> backbone ("model", "untrained").
-        parts: names of second descriptors (`kinmark.engine.features.fusion`).
+        parts: names of second descriptors, plain or sums (`kinmark.engine.features.descriptors.parse_parts`).
         category_prompts: use the card's prompt with the picture's category; else the empty prompt.
     """
 
@@ -174,6 +174,7 @@ class Describer:
     timestep: int | None = None
     up_block: int | None = None
     noise_seed: int = field(default=0, repr=False)
+    _opened: dict[str, DenseDescriptor] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()
     def describe(self, picture: Picture, category: str = "") -> Maps:
@@ -181,8 +182,18 @@ class Describer:
         maps = {name: self._diffusion(b, picture, category) for name, b in self.backbones.items()}
         h, w = next(iter(maps.values())).shape[-2:]
         for name in self.parts:
-            maps[name] = get_descriptor(name).compute(picture[None], (w, h))[0]
+            maps[name] = self._descriptor(name, picture, (w, h))
         return {name: l2_normalise(m[None])[0] for name, m in maps.items()}
+
+    def _descriptor(self, name: str, picture: Picture, cells_wh: tuple[int, int]) -> Tensor:
+        """A descriptor, or the sum of several, each on the picture at its own size."""
+        parts, maps = parse_parts(name), []
+        for part in parts:
+            if part.name not in self._opened:
+                self._opened[part.name] = get_descriptor(part.name)
+            seen = picture if part.scale == 1 else _resized(picture, part.scale)
+            maps.append(self._opened[part.name].compute(seen[None], cells_wh).float())
+        return maps[0][0] if len(maps) == 1 else join_blocks(maps, [part.weight for part in parts])[0]
 
     def _diffusion(self, backbone: Backbone, picture: Picture, category: str) -> Tensor:
         spec = backbone.spec

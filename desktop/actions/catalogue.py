@@ -277,6 +277,14 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     _a("point.mirror", _("Swap left and right"), "M", "mirror", C, _("Swap the sides of the selected instance.")),
     _a("point.absent", _("Mark as absent"), "0", "", C, _("The focused keypoint is not in the photo.")),
+    _a(
+        "point.rest_absent",
+        _("Mark the rest as absent"),
+        "Ctrl+0",
+        "",
+        C,
+        _("Keypoints of the selected instance that are neither placed nor proposed are not in the photo."),
+    ),
     *SEVERAL["point"],
     *(
         _a(

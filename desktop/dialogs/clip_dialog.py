@@ -19,15 +19,14 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QPushButton,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
 from kinmark.desktop.dialogs.clip_engine import Lent
 from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.fields import Choice, indented
 from kinmark.desktop.widgets.message_bar import plain_label
-from kinmark.desktop.widgets.scrolled import Scrolled
 
 if TYPE_CHECKING:
     from kinmark.desktop.workspace import Workspace
@@ -91,32 +90,17 @@ class ClipDialog(QDialog):
             self.start()
 
     def _lay_out(self) -> None:
-        choose = QPushButton(self.tr("Choose..."))
-        choose.setAutoDefault(False)
-        choose.clicked.connect(lambda _: self._choose())
-        place = QHBoxLayout()
-        place.addWidget(self.file, 1)
-        place.addWidget(choose)
         frames = QHBoxLayout()
         frames.addWidget(self.kind, 1)
         frames.addWidget(indented(self.number))
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow(self.tr("Clip"), place)
+        form.addRow(self.tr("Clip"), with_button(self.file, self.tr("Choose..."), self._choose))
         form.addRow(self.tr("Frames"), frames)
         close = QPushButton(self.tr("Close"))
         close.setAutoDefault(False)
         close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.state, 1)
-        for button in (close, self.look, self.take):
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addWidget(Scrolled(form))  # on a small screen
-        layout.addWidget(self.pictures, 1)
-        layout.addLayout(buttons)
+        lay_out(self, form, foot_of(self.state, close, self.look, self.take), self.pictures)
 
     def _choose(self) -> None:
         from kinmark.projects.images import VIDEO_SUFFIXES

@@ -12,16 +12,15 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from kinmark.desktop.engine_thread.jobs import Priority
 from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.fields import Choice
 from kinmark.desktop.widgets.message_bar import plain_label
 from kinmark.engine.domain.errors import AppError
@@ -74,16 +73,10 @@ class ExportDialog(QDialog):
         self._preview()
 
     def _build(self) -> None:
-        choose = QPushButton(self.tr("Choose..."))
-        choose.setAutoDefault(False)
-        choose.clicked.connect(self._choose)
-        place = QHBoxLayout()
-        place.addWidget(self.place, 1)
-        place.addWidget(choose)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Format"), self.format)
-        form.addRow(self.tr("Folder"), place)
+        form.addRow(self.tr("Folder"), with_button(self.place, self.tr("Choose..."), self._choose))
         form.addRow(self.tr("Category"), self.categories)
         form.addRow("", self.proposals)
         form.addRow("", self.only_labelled)
@@ -92,19 +85,10 @@ class ExportDialog(QDialog):
         copy.clicked.connect(lambda _: QGuiApplication.clipboard().setText(self.report.toPlainText()))
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addWidget(copy)
-        buttons.addWidget(self.state, 1)
-        buttons.addWidget(self.show_folder)
-        buttons.addWidget(close)
-        buttons.addWidget(self.export)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addLayout(form)
-        layout.addWidget(plain_label(self.tr("What is lost or changed in this format"), name="dim"))
-        layout.addWidget(self.report, 1)
-        layout.addLayout(buttons)
+        foot = foot_of(self.state, self.show_folder, close, self.export, before=copy)
+        lay_out(
+            self, form, foot, plain_label(self.tr("What is lost or changed in this format"), name="dim"), self.report
+        )
 
     def _choose(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, self.tr("Export into this folder"), self.place.text())
@@ -179,7 +163,7 @@ class ExportDialog(QDialog):
         )
 
     def _done(self, report: Any) -> None:
-        summary = report.extra.get("summary", "")
+        summary = self._summary(report)
         files = "\n".join(report.files[:20])
         self.state.setText(self.tr("Done."))
         texts = (summary, self._partly(), files, _items_text(report.items))
@@ -192,6 +176,13 @@ class ExportDialog(QDialog):
             str(written),
             other=(self.tr("Open the folder"), lambda: _open_folder(written)),
         )
+
+    def _summary(self, report: Any) -> str:
+        parts = [self.tr("%n photos", "", report.images), self.tr("%n instances", "", report.instances)]
+        left_out = sum(item.kind == "skipped" for item in report.items)
+        if left_out:
+            parts.append(self.tr("%n left out", "", left_out))
+        return ", ".join(parts)
 
     def _failed(self, error: AppError) -> None:
         self.state.setText(self.tr("Not exported."))

@@ -10,20 +10,18 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from kinmark.desktop.dialogs.export_dialog import _items_text
 from kinmark.desktop.engine_thread.jobs import Priority
 from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.fields import Choice
 from kinmark.desktop.widgets.message_bar import plain_label
-from kinmark.desktop.widgets.scrolled import Scrolled
 from kinmark.engine.domain.errors import AppError
 
 if TYPE_CHECKING:
@@ -86,33 +84,15 @@ class ImportDialog(QDialog):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Format"), self.format)
-        form.addRow(self.tr("Labels"), self._row(self.file, self._choose_file))
-        form.addRow(self.tr("Photos in"), self._row(self.images, self._choose_images))
+        form.addRow(self.tr("Labels"), with_button(self.file, self.tr("Choose..."), self._choose_file))
+        form.addRow(self.tr("Photos in"), with_button(self.images, self.tr("Choose..."), self._choose_images))
         form.addRow(self.tr("Bring in"), self.mode)
         form.addRow(self.tr("Rotated photos"), self.exif)
         form.addRow("", self.overwrite)
         form.addRow("", self.skip_bad)
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.state, 1)
-        for button in (close, self.look, self.take):
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addWidget(Scrolled(form))  # on a small screen
-        layout.addWidget(self.report, 1)
-        layout.addLayout(buttons)
-
-    def _row(self, field: QLineEdit, choose: object) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.addWidget(field, 1)
-        button = QPushButton(self.tr("Choose..."))
-        button.setAutoDefault(False)
-        button.clicked.connect(choose)
-        row.addWidget(button)
-        return row
+        lay_out(self, form, foot_of(self.state, close, self.look, self.take), self.report)
 
     def _choose_file(self) -> None:
         spec = self._formats[self.format.currentData()]

@@ -173,6 +173,7 @@ class ModelsDialog(QDialog):
         self.advice = _wrapped("")
         question = plain_label(self.tr("Which should I take for"))
         question.setBuddy(self.task)
+        question.setWordWrap(False)
         self.task.currentIndexChanged.connect(lambda _: self.advise())
         row = QHBoxLayout()
         row.addWidget(question)

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -21,9 +20,9 @@ from PySide6.QtWidgets import (
 
 from kinmark.desktop.error_texts import text_of
 from kinmark.desktop.session.templates import TEMPLATES, CategoryTemplate
+from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.flow import FlowLayout
 from kinmark.desktop.widgets.message_bar import plain_label
-from kinmark.desktop.widgets.scrolled import Scrolled
 from kinmark.desktop.widgets.skeleton_picture import TemplateCard
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.keypoints import KeypointSchema
@@ -66,9 +65,9 @@ class NewProjectDialog(QDialog):
         self.problem = plain_label(name="dim")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.addRow(self.tr("Photos"), self._with_button(self.photos, self._choose_photos))
+        form.addRow(self.tr("Photos"), with_button(self.photos, self.tr("Choose..."), self._choose_photos))
         form.addRow(self.tr("Name"), self.name)
-        form.addRow(self.tr("Save in"), self._with_button(self.place, self._choose_place))
+        form.addRow(self.tr("Save in"), with_button(self.place, self.tr("Choose..."), self._choose_place))
         form.addRow(self.tr("Category"), self.category)
         cards = QWidget()
         flow = FlowLayout(cards, 10)
@@ -81,35 +80,18 @@ class NewProjectDialog(QDialog):
         self.create_button.clicked.connect(lambda _: self.make())
         cancel = QPushButton(self.tr("Cancel"))
         cancel.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.problem, 1)
-        buttons.addWidget(cancel)
-        buttons.addWidget(self.create_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
         whole = QVBoxLayout()
         whole.setSpacing(12)
         whole.addLayout(form)
         whole.addWidget(plain_label(self.tr("Keypoints of the category (all of it can be changed later)"), name="dim"))
         whole.addWidget(cards, 1)
-        layout.addWidget(Scrolled(whole), 1)
-        layout.addLayout(buttons)
+        lay_out(self, whole, foot_of(self.problem, cancel, self.create_button))
         self.photos.textChanged.connect(lambda _: self._suggest_name())
         for field in (self.name, self.place, self.photos):
             field.textChanged.connect(lambda _: self._check())
         self.choose_template(self._template.id)
         self._suggest_name()
         self._check()
-
-    def _with_button(self, field: QLineEdit, choose: object) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.addWidget(field, 1)
-        button = QPushButton(self.tr("Choose..."))
-        button.setAutoDefault(False)
-        button.clicked.connect(choose)
-        row.addWidget(button)
-        return row
 
     def _choose_photos(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, self.tr("Folder of photos"), self.photos.text())

@@ -27,20 +27,24 @@ from kinmark.desktop.session.schema_picture import schema_picture
 from kinmark.desktop.session.template import layout_key
 from kinmark.desktop.session.templates import TEMPLATES
 from kinmark.desktop.widgets.buttons import is_sure, tool_button
+from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out
 from kinmark.desktop.widgets.fields import Choice
 from kinmark.desktop.widgets.instances_field import InstancesField
 from kinmark.desktop.widgets.message_bar import plain_label
-from kinmark.desktop.widgets.scrolled import Scrolled
 from kinmark.desktop.widgets.skeleton_editor import SkeletonEditor
 from kinmark.desktop.widgets.twin_delegate import TWIN, TwinDelegate
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.keypoints import KeypointSchema
-from kinmark.projects.schema_draft import SchemaDraft
+from kinmark.projects.schema_draft import SchemaDraft, listed_names
 from kinmark.projects.store.rows import CategoryRow, ImageRow
 
 if TYPE_CHECKING:
     from kinmark.desktop.workspace import Workspace
     from kinmark.engine.domain.geometry import Box
+
+
+MOST_PASTED = 20_000
+"""Letters of a pasted list of names."""
 
 
 class SchemaDialog(QDialog):
@@ -66,8 +70,8 @@ class SchemaDialog(QDialog):
         self.names.itemChanged.connect(self._renamed)
         self.names.currentRowChanged.connect(self._row_changed)
         self.new_name = QLineEdit()
-        self.new_name.setPlaceholderText(self.tr("New keypoint, for example left_ear"))
-        self.new_name.setMaxLength(300)
+        self.new_name.setPlaceholderText(self.tr("New keypoint, for example left_ear, or a list of names"))
+        self.new_name.setMaxLength(MOST_PASTED)
         self.new_name.setAccessibleName(self.tr("New keypoint"))
         self.new_name.returnPressed.connect(self.add_keypoint)
         self.pair = Choice()
@@ -103,15 +107,7 @@ class SchemaDialog(QDialog):
         close = QPushButton(self.tr("Close"))
         close.setAutoDefault(False)
         close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.note, 1)
-        buttons.addWidget(self.discard)
-        buttons.addWidget(close)
-        buttons.addWidget(self.save)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(18, 16, 18, 14)
-        layout.addWidget(Scrolled(middle), 1)
-        layout.addLayout(buttons)
+        lay_out(self, middle, foot_of(self.note, self.discard, close, self.save))
 
     def _left(self) -> QVBoxLayout:
         """The category, its keypoints, and what is done with them."""
@@ -322,10 +318,11 @@ class SchemaDialog(QDialog):
         self.pair.blockSignals(False)
 
     def add_keypoint(self) -> None:
-        """Append what is in the field."""
-        name = self.new_name.text().strip()
-        if name and self.row is not None:
-            self.draft.add(name)
+        """Append what is in the field: a name, or a list of names."""
+        names = listed_names(self.new_name.text())
+        if names and self.row is not None:
+            for name in names:
+                self.draft.add(name)
             self.new_name.clear()
             self._changed(len(self.draft.keypoints) - 1)
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFormLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from kinmark.desktop.error_texts import hint_of, message_of
 from kinmark.desktop.panels.job_bar import duration_text
 from kinmark.desktop.session.tuning import TuneWish
 from kinmark.desktop.widgets.before_after import BeforeAfterGallery
+from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out
 from kinmark.desktop.widgets.fields import Choice, indented
 from kinmark.desktop.widgets.message_bar import plain_label
 from kinmark.desktop.widgets.plot import Plot, Series
+from kinmark.desktop.widgets.scrolled import keep_on_screen
 from kinmark.engine.api import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from kinmark.desktop.workspace import Workspace
 
+CURVE_BESIDE_PICTURES = 150
+WITH_PICTURES = 820
+"""Height that shows the pictures of before and after whole."""
 LOSS, HELD_OUT = QColor("#0072B2"), QColor("#D55E00")
 
 
@@ -81,7 +87,7 @@ class TuneDialog(QDialog):
         self._category_chosen()
 
     def _build(self) -> None:
-        form = QFormLayout()
+        form = self._form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("Category"), self.category)
         form.addRow(self.tr("Kind"), self.kind)
@@ -94,19 +100,13 @@ class TuneDialog(QDialog):
             form.addRow("", plain_label(text, name="dim"))
         close = QPushButton(self.tr("Close"))
         close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        for button in (close, self.discard_button, self.keep_button, self.stop_button, self.start_button):
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.addLayout(form)
-        layout.addWidget(self.curve, 1)
-        layout.addWidget(self.verdict)
-        layout.addWidget(self.detail)
-        layout.addWidget(self.alone)
-        layout.addWidget(self.gallery)
-        layout.addLayout(buttons)
+        whole = QVBoxLayout()
+        whole.addLayout(form)
+        whole.addWidget(self.curve, 1)
+        for widget in (self.verdict, self.detail, self.alone, self.gallery):
+            whole.addWidget(widget)
+        buttons = (close, self.discard_button, self.keep_button, self.stop_button, self.start_button)
+        lay_out(self, whole, foot_of(QWidget(), *buttons))
 
     def refresh(self) -> None:
         """Show what the tuning is at: nothing yet, running, a result that waits for a decision, a failure."""
@@ -134,6 +134,10 @@ class TuneDialog(QDialog):
         self.alone.setText(self._alone())
         self.alone.setVisible(bool(self.alone.text()))
         self.gallery.show_pictures(tuning.pictures)
+        self.curve.setMaximumHeight(CURVE_BESIDE_PICTURES if self.gallery.count else 16_777_215)
+        if self.gallery.count and self.gallery.isHidden():
+            self.resize(self.size().expandedTo(QSize(self.width(), WITH_PICTURES)))
+            keep_on_screen(self)
         self.gallery.setVisible(self.gallery.count > 0)
         self._draw_curve()
         self._count()
@@ -184,7 +188,7 @@ class TuneDialog(QDialog):
         )
         self.start_button.setEnabled(enough)
         self.estimate.setText(self._estimate() if enough else "")
-        self.estimate.setVisible(bool(self.estimate.text()))
+        self._form.setRowVisible(self.estimate, bool(self.estimate.text()))
 
     def _estimate(self) -> str:
         """How long it will take, as far as that is known."""

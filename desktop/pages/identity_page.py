@@ -60,9 +60,6 @@ class IdentityPage(QWidget):
         self.confirmed = self._grid(self.tr("Confirmed"))
         self.suggested = self._grid(self.tr("Suggested"))
         self.confirmed.empty_text = self.tr("Nothing is confirmed yet.")
-        self.suggested.empty_text = self.tr(
-            "Suggestions come here as they are found. “Search again” looks through the photos."
-        )
         self.suggested.accepted.connect(self.accept)
         self.suggested.rejected.connect(self.reject)
         self.confirmed.rejected.connect(self._unconfirm)
@@ -192,6 +189,7 @@ class IdentityPage(QWidget):
         self.confirmed.show_cards(confirmed)
         self.suggested.show_cards(suggested)
         self.confirmed_title.setText(self.tr("CONFIRMED  {n}").format(n=len(confirmed)))
+        self.suggested.empty_text = self._nothing_suggested(row)
         self.suggested_title.setText(self.tr("SUGGESTED  {n}, most alike first").format(n=len(suggested)))
         calibrated = queries.count_decisions() >= 8
         note = "" if calibrated else self.tr("  Similarity is uncalibrated yet.")
@@ -201,6 +199,13 @@ class IdentityPage(QWidget):
             )
             + note
         )
+
+    def _nothing_suggested(self, row: IdentityRow) -> str:
+        if row.instance_count > 1 or self._space.session.queries.rejected_images(row.id):
+            return self.tr(
+                "Every suggestion is decided. “Search again” uses what you said, Ctrl+E exports what is confirmed."
+            )
+        return self.tr("Suggestions come here as they are found. “Search again” looks through the photos.")
 
     def _instance_card(self, instance: InstanceRow, image: ImageRow) -> CropCard:
         mask = instance.mask.rle if instance.mask is not None else None

@@ -262,4 +262,5 @@ class EvidencePanel(QWidget):
             there = number < len(peaks)
             show_if(button, there)
             if there:
-                button.setText(f"{number + 1}:  {peaks[number].score:.2f}")
+                # Scores of heads reach a little beyond 0 and 1, which says no more than "none" and "full".
+                button.setText(f"{number + 1}:  {min(max(peaks[number].score, 0.0), 1.0):.2f}")

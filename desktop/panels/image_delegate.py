@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPalette, QPen
+from PySide6.QtGui import QColor, QPainter, QPalette, QPen, QPixmap
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from kinmark.desktop.panels.image_model import ROW_ROLE, ImageModel
@@ -13,6 +15,7 @@ from kinmark.desktop.theme.icons import draw_icon
 from kinmark.projects.store.rows import ImageRow
 
 Index = QModelIndex | QPersistentModelIndex
+KEPT_PICTURES = 400
 
 
 def state_of(row: ImageRow, doubt_below: float) -> str:
@@ -24,9 +27,31 @@ def state_of(row: ImageRow, doubt_below: float) -> str:
     return row.state
 
 
+DOT_PX = 16
+
+
 def draw_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
     """Shape and colour of an image state: ring unseen, half pending, dashed doubt, three quarters partly, tick done, slash
     nothing."""
+    device = painter.device()
+    picture = _dot_picture(state, float(device.devicePixelRatio()) if device is not None else 1.0)
+    painter.drawPixmap(QPointF(round(centre.x()) - DOT_PX / 2, round(centre.y()) - DOT_PX / 2), picture)
+
+
+@functools.lru_cache(maxsize=64)
+def _dot_picture(state: str, ratio: float) -> QPixmap:
+    """Drawn once: antialiased rings, stroked anew for each row, are what makes painting the list slow."""
+    pixmap = QPixmap(round(DOT_PX * ratio), round(DOT_PX * ratio))
+    pixmap.setDevicePixelRatio(ratio)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    _paint_state_dot(painter, QPointF(DOT_PX / 2, DOT_PX / 2), state)
+    painter.end()
+    return pixmap
+
+
+def _paint_state_dot(painter: QPainter, centre: QPointF, state: str) -> None:
     colour = IMAGE_STATE_COLOURS.get(state, IMAGE_STATE_COLOURS["unseen"])
     rect = QRectF(centre.x() - 5, centre.y() - 5, 10, 10)
     painter.setPen(QPen(colour, 2.0))
@@ -94,6 +119,7 @@ class ImageDelegate(QStyledItemDelegate):
         self.grid = False
         self.tile = 116
         self.doubt_below = doubt_below
+        self._pictures: dict[tuple[int, int, int, float], QPixmap] = {}
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         line = self._view.fontMetrics().height()
@@ -149,8 +175,7 @@ class ImageDelegate(QStyledItemDelegate):
             size = pixmap.size().scaled(rect.size(), Qt.AspectRatioMode.KeepAspectRatio)
             target = QRect(0, 0, size.width(), size.height())
             target.moveCenter(rect.center())
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawPixmap(target, pixmap)
+            painter.drawPixmap(target, self._scaled(pixmap, target.size(), painter))
             known = self.overlays.get(row.id, row.size_wh) if self.grid and _has_labels(row) else None
             if known is not None:
                 draw_overlay(painter, QRectF(target), known)
@@ -164,6 +189,21 @@ class ImageDelegate(QStyledItemDelegate):
             centre = QRectF(0, 0, 20, 20)
             centre.moveCenter(QRectF(rect).center())
             draw_icon(painter, "broken", centre, IMAGE_STATE_COLOURS["error"])
+
+    def _scaled(self, pixmap: QPixmap, size: QSize, painter: QPainter) -> QPixmap:
+        """The thumbnail in the pixels of the screen, kept: scaling it smoothly costs more than the rest of its row."""
+        device = painter.device()
+        ratio = float(device.devicePixelRatio()) if device is not None else 1.0
+        key = pixmap.cacheKey(), size.width(), size.height(), ratio
+        found = self._pictures.get(key)
+        if found is None:
+            if len(self._pictures) >= KEPT_PICTURES:
+                self._pictures.clear()
+            smooth = Qt.TransformationMode.SmoothTransformation
+            found = pixmap.scaled(size * ratio, Qt.AspectRatioMode.IgnoreAspectRatio, smooth)
+            found.setDevicePixelRatio(ratio)
+            self._pictures[key] = found
+        return found
 
     def _ready(self, place: QPersistentModelIndex) -> None:
         if place.isValid():

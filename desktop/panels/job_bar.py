@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
 from kinmark.desktop.engine_thread.service import JobState
 from kinmark.desktop.services.store_thread import StoreTask
 from kinmark.desktop.theme.icons import icon
-from kinmark.desktop.widgets.message_bar import plain_tip
+from kinmark.desktop.widgets.message_bar import plain_tip, show_if
 from kinmark.engine.api import EngineInfo
 from kinmark.engine.domain.progress import ProgressSnapshot
 
+BAR_PX, SHORT_BAR_PX = 110, 40
+MOST_OF_THE_BAR = 0.3
+NARROW_PX = 1000
+"""In a narrower window the next key goes before what the job and the counts say: the photo list has the counts, too."""
 QUIET_START_S = 2.0
 """A job that shows nothing for longer says that it is getting ready (the model is loaded, for example)."""
 
@@ -41,10 +46,13 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(40, super().minimumSizeHint().height())
+        return QSize(
+            min(40, self.sizeHint().width()), super().minimumSizeHint().height()
+        )  # one without text needs none
 
     def sizeHint(self) -> QSize:
-        return QSize(self.fontMetrics().horizontalAdvance(self._whole) + 4, super().sizeHint().height())
+        wide = self.fontMetrics().horizontalAdvance(self._whole) + 4 if self._whole else 0
+        return QSize(wide, super().sizeHint().height())
 
     @property
     def whole_text(self) -> str:
@@ -78,7 +86,7 @@ class JobBar(QWidget):
         self.job = ElidedLabel()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.bar.setFixedWidth(110)
+        self.bar.setFixedWidth(BAR_PX)
         self.pause = self._button("pause", self.tr("Pause"), checkable=True)
         self.cancel = self._button("stop", self.tr("Cancel"))
         self.step = ElidedLabel()
@@ -95,6 +103,7 @@ class JobBar(QWidget):
         layout.addWidget(self.saved)
         self._long: StoreTask | None = None
         self._state: JobState | None = None
+        self._device_known = False
         self.pause.clicked.connect(self.pause_clicked.emit)
         self.cancel.clicked.connect(lambda _: self.cancel_clicked.emit())
         self.setMinimumHeight(self.pause.sizeHint().height() + 4)  # the canvas must not move when a job begins
@@ -114,7 +123,8 @@ class JobBar(QWidget):
         memory = ""
         if info.memory_total_bytes:
             memory = f"  {info.memory_used_bytes / 2**30:.1f} / {info.memory_total_bytes / 2**30:.1f} GB"
-        self.device.show()
+        self._device_known = True
+        self._make_room()
         self.device.set_text(f"{info.device}  {info.dtype}{memory}" + (f"  {info.note}" if info.note else ""))
 
     def show_job(self, state: JobState | None) -> None:
@@ -124,6 +134,7 @@ class JobBar(QWidget):
             return
         for widget in (self.job, self.bar, self.pause, self.cancel):
             widget.setVisible(state is not None)
+        self._make_room()
         if state is None:
             return
         progress = state.progress
@@ -131,6 +142,18 @@ class JobBar(QWidget):
         self.bar.setValue(min(progress.done, progress.total) if progress.total else 0)
         self.pause.setChecked(state.job.cancel.paused)
         self.job.set_text(self._job_text(state, progress))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """In a narrow window the job leaves its room to the next key."""
+        narrow = self.width() < NARROW_PX
+        show_if(self.device, self._device_known and not narrow)
+        show_if(self.saved, not narrow or self._state is None)
+        self.bar.setFixedWidth(SHORT_BAR_PX if narrow else BAR_PX)
+        self.job.setMaximumWidth(round(MOST_OF_THE_BAR * self.width()))
 
     def show_long(self, task: StoreTask | None) -> None:
         """The long step of the project that is being written, or none any more."""
@@ -152,7 +175,7 @@ class JobBar(QWidget):
         elif progress.total:
             parts.append(self.tr("{done} of {total}").format(done=progress.done, total=progress.total))
             if not progress.done and progress.elapsed_s > QUIET_START_S:
-                parts.append(self.tr("getting ready"))
+                parts.append(self.tr("getting ready for {time}").format(time=duration_text(progress.elapsed_s)))
             if progress.done:
                 parts.append(f"{progress.elapsed_s / progress.done:.2g} s" + self.tr(" each"))
             left = progress.seconds_left

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
 SMALLEST_PX, LARGEST_PX = 1.5, 200.0
 STEPS = 100
-INDICATOR_PX = 32
+INDICATOR_PX = 40
 """The box of a check box with the room around it."""
 
 
@@ -53,6 +53,7 @@ class MaskBar(QWidget):
         brush = tool in ("brush", "eraser")
         self.slider.setVisible(brush)
         self.text.setVisible(brush)
+        self.take_away.ensurePolished()  # its font is that of the style sheet only then
         # The header squeezes what may be smaller, and Qt's own least width leaves out the box of the style sheet.
         words = self.take_away.fontMetrics().horizontalAdvance(self.take_away.text())
         self.take_away.setMinimumWidth(words + INDICATOR_PX)

@@ -181,8 +181,9 @@ class TargetView(QWidget):
 
     def set_source(self, on: bool) -> None:
         """Show the source beside the target, as soon as there is something to show."""
-        self._source_on = on
-        self._show_source()
+        if on != self._source_on:
+            self._source_on = on
+            self._show_source()
 
     def _show_source(self) -> None:
         """Without any label yet, the canvas has the room. Asked when another photo comes: nothing moves under the hand."""

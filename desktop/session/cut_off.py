@@ -27,6 +27,8 @@ class CutOffJobs(QObject):
         self._jobs = jobs
         self._tuning = tuning
         self._messages = messages
+        self._offered = ""
+        jobs.began.connect(self._withdraw)
 
     def offer(self) -> None:
         """Say what was cut off, and go on with it when the person wants that. Nothing in a project that is only read."""
@@ -37,11 +39,18 @@ class CutOffJobs(QObject):
         except (AppError, KeyError, TypeError, ValueError):  # of another version: not worth a message
             return
         if kept:
+            self._offered = " ".join(self._what(job) for job in kept)
             self._messages.offer(
-                " ".join(self._what(job) for job in kept),
+                self._offered,
                 self.tr("What is done stays; nothing is done twice."),
                 (self.tr("Go on"), lambda: self._go_on(kept)),
             )
+
+    def _withdraw(self) -> None:
+        """Something of the kind was begun anew: the offer would begin it twice."""
+        if self._offered:
+            self._messages.withdraw(self._offered)
+            self._offered = ""
 
     def _what(self, job: KeptJob) -> str:
         texts = {

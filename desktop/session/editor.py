@@ -6,7 +6,6 @@ import numpy as np
 from PySide6.QtCore import QObject
 
 from kinmark.desktop.canvas import intents as it
-from kinmark.desktop.session.clipboard import CopiedInstance, copied_from
 from kinmark.desktop.session.labelling import NEW, Labelling
 from kinmark.desktop.session.shown import ShownInstance
 from kinmark.desktop.states import PointState
@@ -28,7 +27,6 @@ class Editor(QObject):
         self._session = labelling.session
         self._placed: list[tuple[int, int]] = []
         self._last_place: dict[int, tuple[float, float]] = {}
-        self._copied: tuple[CopiedInstance, ...] = ()
         self._nudges = 0
         self._nudged: tuple[object, ...] = ()
 
@@ -89,7 +87,7 @@ class Editor(QObject):
         definition_id = category.definition_ids[index]
         selected = at.selected
         changes: OpChanges | None
-        if selected is None or (selected.instance is None and selected.proposal(index) is None):
+        if selected is None:
             point = NewKeypoint(definition_id, x, y, int(visibility))
             changes = self._session.write(lambda do: do.add_instance(image.id, category.id, [point]), self)
             if changes is not None and changes.ids:
@@ -101,8 +99,7 @@ class Editor(QObject):
         if changes.ids and (selected is None or selected.instance is None):
             at.reload()  # the new instance has its key only now
         self._placed.append((image.id, index))
-        following = at.next_empty(index)
-        at.focus(following if following is not None else index)
+        at.focus(at.next_empty(index))  # None after the last one: a further click is no wish to move it
 
     def _put(
         self, shown: ShownInstance, index: int, x: float | None, y: float | None, visibility: int
@@ -116,9 +113,31 @@ class Editor(QObject):
                 lambda do: do.accept_keypoints([proposal.id], positions={proposal.id: position}), self
             )
         if shown.instance is None:
-            return None
+            part, point = shown.part, NewKeypoint(definition_id, x, y, visibility)
+            return self._session.write(lambda do: do.place_on_proposed(part, [point]), self)
         instance_id = shown.instance.id
         return self._session.write(lambda do: do.place_keypoint(instance_id, definition_id, x, y, visibility), self)
+
+    def mark_rest_absent(self) -> int:
+        """Keypoints of the selected instance that nobody placed or proposed are not in the photo; how many these are."""
+        at, selected = self._at, self._at.selected
+        if selected is None:
+            text = self.tr("No instance is selected.")
+            self._session.messages.info(text, self.tr("Place a keypoint first; O says that nothing is here."))
+            return 0
+        rest = [d for i, d in enumerate(selected.definition_ids) if at.state(i) is PointState.EMPTY]
+        part = selected.part
+        if not rest:
+            self._session.messages.info(self.tr("Every keypoint of this instance is placed or proposed."))
+        if (
+            not rest
+            or not at.photo_is_there()
+            or self._session.write(lambda do: do.mark_absent(part, rest), self) is None
+        ):
+            return 0
+        at.reload()
+        at.focus(self._following(at.focused) if at.focused is not None and selected.pending else at.next_empty(None))
+        return len(rest)
 
     def mark_absent(self) -> None:
         """The focused keypoint is not in the photo."""
@@ -345,7 +364,7 @@ class Editor(QObject):
             instance_id = shown.instance.id
             self._session.write(lambda do: do.set_box(instance_id, box), self)
         elif image is not None and category is not None:
-            changes = self._session.write(lambda do: do.add_instance(image.id, category.id, box=box), self)
+            changes = self._add(shown, image.id, category.id, box=box)
             if changes is not None and changes.ids:
                 at.reload()
                 at.select(f"i{changes.ids[0]}")
@@ -365,57 +384,34 @@ class Editor(QObject):
             instance_id = shown.instance.id
             self._session.write(lambda do: do.set_mask(instance_id, rle), self)
         elif image is not None and category is not None and rle is not None:
-            changes = self._session.write(lambda do: do.add_instance(image.id, category.id, mask=rle), self)
+            changes = self._add(shown, image.id, category.id, mask=rle)
             if changes is not None and changes.ids:
                 at.reload()
                 at.select(f"i{changes.ids[0]}")
 
-    # -- copying ---------------------------------------------------------------------------------------------------
+    def _add(
+        self,
+        shown: ShownInstance | None,
+        image_id: int,
+        category_id: int,
+        *,
+        box: Box | None = None,
+        mask: MaskRLE | None = None,
+    ) -> OpChanges | None:
+        """A box or mask on an object that only waits makes an instance of it, elsewhere a new one."""
+        if shown is None:
+            return self._session.write(lambda do: do.add_instance(image_id, category_id, box=box, mask=mask), self)
+        part = shown.part
+        return self._session.write(lambda do: do.place_on_proposed(part, box=box, mask=mask), self)
 
-    def copy(self) -> bool:
-        """Remember the selected instance."""
-        selected = self._at.selected
-        if selected is None or self._at.image is None:
-            return False
-        self._copied = (copied_from(selected, self._at.image.size_wh),)
-        return True
-
-    def paste(self, copied: tuple[CopiedInstance, ...] | None = None) -> None:
-        """Put what was copied into this photo, scaled to its size."""
-        at, source = self._at, copied if copied is not None else self._copied
-        image = at.image
-        if not source or not at.photo_is_there():
-            return
-        known = {c.id for c in at.categories}
-        new = [c.placed(image.id, image.size_wh) for c in source if c.category_id in known] if image is not None else []
-        if not new:
-            return
-        changes = self._session.write(lambda do: do.add_instances(new, name="Paste"), self)
-        if changes is not None and changes.ids:
-            at.reload()
-            at.select(f"i{changes.ids[0]}")
-
-    def copy_from_image(self, image_id: int) -> None:
-        """Copy all accepted instances of another photo into this one."""
-        other = self._session.queries.image(image_id)
-        if other is None:
-            return
-        from kinmark.desktop.session.shown import shown_instances
-
-        shown = shown_instances(
-            categories=self._at.categories,
-            identities=(),
-            instances=self._session.queries.instances(image_id=image_id),
-            proposals=(),
-        )
-        self.paste(tuple(copied_from(s, other.size_wh) for s in shown))
+    # -- template -----------------------------------------------------------------------------------------------------
 
     def drop_template(self, x: float, y: float) -> None:
         """All keypoints of the category at once around (x, y): the mean shape of the labelled instances.
 
         Near the photo's edge the whole shape moves inside; it keeps its form.
         """
-        from kinmark.desktop.session.template import layout_key, template_points
+        from kinmark.desktop.session.template import dropped_points, layout_key, template_points
 
         at = self._at
         category, image = at.category, at.image
@@ -424,11 +420,7 @@ class Editor(QObject):
         queries = self._session.queries
         labelled = queries.instances(ids=queries.exemplar_ids(category.id, limit=50))
         points = template_points(category, labelled, queries.setting(layout_key(category.id)))
-        side = 0.35 * min(image.size_wh)
-        size = np.asarray(image.size_wh, dtype=np.float64)
-        placed = points * side + (x, y)
-        placed += np.maximum(-placed.min(axis=0), 0) - np.maximum(placed.max(axis=0) - size, 0)
-        placed = np.clip(placed, 0, size)
+        placed = dropped_points(points, (x, y), image.size_wh)
         keypoints = tuple(
             NewKeypoint(d, float(px), float(py), 2) for d, (px, py) in zip(category.definition_ids, placed, strict=True)
         )

@@ -51,6 +51,7 @@ class EngineJobs(QObject):
         heat_ready(SimilarityMap): what speaks for the focused keypoint all over the photo.
         engine_known(EngineInfo): the device that really runs.
         sweep_done(SweepOutcome): a propose sweep ended; find_done(FindOutcome): a search ended.
+        began(): a sweep or search that the project keeps was asked for.
         check_done(tuple of Finding): suspicious labels, worst first.
     """
 
@@ -58,6 +59,7 @@ class EngineJobs(QObject):
     engine_known = Signal(object)
     sweep_done = Signal(object)
     find_done = Signal(object)
+    began = Signal()
     check_done = Signal(object)
 
     def __init__(
@@ -165,6 +167,8 @@ class EngineJobs(QObject):
                 self.forget(job_id)
             self._service.failed.emit(job, error)
 
+        if job_id:
+            self.began.emit()
         job: Job | None = self._service.submit(
             title,
             run,

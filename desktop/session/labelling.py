@@ -175,6 +175,8 @@ class Labelling(QObject):
             self.reload()
         elif changes.schema_changed:
             self._announce()
+        else:
+            self.step_changed.emit(self.next_step())  # it counts what waits on the other photos
         if changes.schema_changed and self.placing and self.focused is None:
             self._take_up_placing()
             self._announce()

@@ -62,6 +62,8 @@ NAMES: tuple[str, ...] = (
     marked("Operations", "Improve suggestions"),
     marked("Operations", "Improve {name}"),
     marked("Operations", "Make the sample project"),
+    marked("Operations", "Mark %n keypoints as absent"),
+    marked("Operations", "Mark a keypoint as absent"),
     marked("Operations", "Mark as all labelled"),
     marked("Operations", "Mark as not all labelled"),
     marked("Operations", "Mark as nothing here"),

@@ -80,6 +80,11 @@ class ShownInstance:
         return next((p for p in self.proposals if p.mask is not None), None)
 
     @property
+    def lacks(self) -> int:
+        """Keypoints that are neither placed (or said to be absent) nor proposed."""
+        return sum(id_ not in self.accepted and id_ not in self.pending for id_ in self.definition_ids)
+
+    @property
     def expected_precision(self) -> float:
         """Share of the pending keypoints that should be right if they are taken as they stand: confidence means just that."""
         sure = [row.confidence for row in self.pending.values()]

@@ -61,3 +61,11 @@ def _layout(category: CategoryRow, kept: object) -> FloatArray:
         if name in places:
             result[index] = 2.0 * np.array(places[name]) - 1.0
     return result
+
+
+def dropped_points(points: np.ndarray, xy: tuple[float, float], size_wh: tuple[int, int]) -> np.ndarray:
+    """`[K, 2]` xy_image of a shape (`template_points`) dropped at `xy`; near the photo's edge the whole shape moves inside."""
+    size = np.asarray(size_wh, dtype=np.float64)
+    placed = points * (0.35 * min(size_wh)) + xy
+    placed += np.maximum(-placed.min(axis=0), 0) - np.maximum(placed.max(axis=0) - size, 0)
+    return np.clip(placed, 0, size)

@@ -21,6 +21,30 @@ def _renderer(name: str, colour: str) -> QSvgRenderer:
     return QSvgRenderer(QByteArray(_source(name).replace("currentColor", colour).encode()))
 
 
+def _colour(mode: QIcon.Mode) -> str:
+    """Of the palette of the moment."""
+    palette = QGuiApplication.palette()
+    group = QPalette.ColorGroup.Disabled if mode == QIcon.Mode.Disabled else QPalette.ColorGroup.Active
+    role = QPalette.ColorRole.HighlightedText if mode == QIcon.Mode.Selected else QPalette.ColorRole.ButtonText
+    return palette.color(group, role).name()
+
+
+def _square(rect: QRect) -> QRectF:
+    side = min(rect.width(), rect.height())
+    return QRectF(rect.x() + (rect.width() - side) / 2, rect.y() + (rect.height() - side) / 2, side, side)
+
+
+@functools.lru_cache(maxsize=512)
+def _picture(name: str, colour: str, width: int, height: int) -> QPixmap:
+    """Drawn once: a window that is resized paints thirty of them again and again. Shared, so nobody may draw on it."""
+    pixmap = QPixmap(width, height)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    _renderer(name, colour).render(painter, _square(QRect(0, 0, width, height)))
+    painter.end()
+    return pixmap
+
+
 class _TintedEngine(QIconEngine):
     """Draws with the palette's colour of the moment, so that a change of theme needs no new icons."""
 
@@ -32,20 +56,10 @@ class _TintedEngine(QIconEngine):
         return _TintedEngine(self._name)
 
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
-        palette = QGuiApplication.palette()
-        group = QPalette.ColorGroup.Disabled if mode == QIcon.Mode.Disabled else QPalette.ColorGroup.Active
-        role = QPalette.ColorRole.HighlightedText if mode == QIcon.Mode.Selected else QPalette.ColorRole.ButtonText
-        side = min(rect.width(), rect.height())
-        area = QRectF(rect.x() + (rect.width() - side) / 2, rect.y() + (rect.height() - side) / 2, side, side)
-        _renderer(self._name, palette.color(group, role).name()).render(painter, area)
+        _renderer(self._name, _colour(mode)).render(painter, _square(rect))
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
-        pixmap = QPixmap(size)
-        pixmap.fill(Qt.GlobalColor.transparent)
-        painter = QPainter(pixmap)
-        self.paint(painter, QRect(0, 0, size.width(), size.height()), mode, state)
-        painter.end()
-        return pixmap
+        return _picture(self._name, _colour(mode), size.width(), size.height())
 
     def scaledPixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State, scale: float) -> QPixmap:
         return self.pixmap(size, mode, state)

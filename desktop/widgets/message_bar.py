@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, QTimer
-from PySide6.QtGui import QGuiApplication, QPalette, Qt
+from PySide6.QtGui import QGuiApplication, QMouseEvent, QPalette, Qt
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from kinmark.desktop.theme.icons import icon
@@ -40,13 +40,15 @@ def show_if(widget: QWidget, visible: bool) -> None:
 class MessageBar(QFrame):
     """GUI thread; owned by the main window. Shows the newest message; information goes away by itself.
 
-    It lies over the page instead of above it: nothing moves under a hand that places keypoints when it comes or goes.
+    It lies over the page instead of above it: nothing moves under a hand that places keypoints when it comes or goes. A click
+    on it takes it away, so that nobody has to wait for what lies below.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("messageBar")
         self._details = ""
+        self._level = ""
         self._retry: Callable[[], object] | None = None
         self._other_work: Callable[[], object] | None = None
         self._icon = QLabel()
@@ -83,10 +85,12 @@ class MessageBar(QFrame):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.hide)
+        self._foot: Callable[[], int] = lambda: 0
         self.hide()
 
-    def float_over(self, page: QWidget) -> None:
-        """Stay at the foot of `page`."""
+    def float_over(self, page: QWidget, foot: Callable[[], int] = lambda: 0) -> None:
+        """Stay at the foot of `page`, above the `foot()` pixels that it must not cover."""
+        self._foot = foot
         self.setParent(page)
         page.installEventFilter(self)
         self.hide()
@@ -96,6 +100,16 @@ class MessageBar(QFrame):
             self._place()
         return super().eventFilter(watched, event)
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click beside its buttons: it was read, and what lies below is wanted."""
+        self.hide()
+        event.accept()
+
+    def place_again(self) -> None:
+        """Another page is in front."""
+        if self.isVisible():
+            self._place()
+
     def _place(self) -> None:
         page = self.parentWidget()
         if page is None:
@@ -104,11 +118,12 @@ class MessageBar(QFrame):
         direction = QBoxLayout.Direction
         self._row.setDirection(direction.LeftToRight if width >= ONE_ROW_PX else direction.TopToBottom)
         height = self._row.totalHeightForWidth(width)
-        self.setGeometry((page.width() - width) // 2, page.height() - height - MARGIN_PX, width, height)
+        self.setGeometry((page.width() - width) // 2, page.height() - height - MARGIN_PX - self._foot(), width, height)
         self.raise_()
 
     def show_message(self, level: str, text: str, hint: str, details: str, retry: object, other: object = None) -> None:
         """Replace what is shown; `other` is (text, work) of one more button."""
+        self._level = level
         self._other_work = other[1] if isinstance(other, tuple) else None
         self._other.setText(str(other[0]) if isinstance(other, tuple) else "")
         self._other.setVisible(self._other_work is not None)
@@ -133,6 +148,16 @@ class MessageBar(QFrame):
             self._timer.start(INFO_MS)
         else:
             self._timer.stop()
+
+    def withdraw(self, text: str) -> None:
+        """Take the message with this text away, if it is shown."""
+        if self.text == text:
+            self.hide()
+
+    def end_information(self) -> None:
+        """A step was taken back or done again: what was said about it holds no longer."""
+        if self._level == "info":
+            self.hide()
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QLayout, QScrollArea, QWidget
 
 FRAME_PX = 40
@@ -31,6 +32,13 @@ class Scrolled(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:
         return QSize(160, 100)
+
+
+def keep_on_screen(window: QWidget) -> None:
+    """`fit_to_screen` on the screen that the window is on."""
+    screen = window.screen()
+    if screen is not None and QGuiApplication.platformName() != "offscreen":  # its screen is made up, and small
+        fit_to_screen(window, screen.availableGeometry())
 
 
 def fit_to_screen(window: QWidget, room: QRect) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog
 
 from kinmark.desktop.widgets.accelerators import DialogAccelerators
-from kinmark.desktop.widgets.scrolled import fit_to_screen
+from kinmark.desktop.widgets.scrolled import keep_on_screen
 from kinmark.desktop.window.clip_commands import ClipCommands
 
 if TYPE_CHECKING:
@@ -43,9 +42,7 @@ class DialogCommands(QObject):
         DialogAccelerators(dialog)
         dialog.finished.connect(lambda _: self.open.pop(name, None) and dialog.deleteLater())
         dialog.show()
-        screen = dialog.screen()
-        if screen is not None and QGuiApplication.platformName() != "offscreen":  # its screen is made up, and small
-            fit_to_screen(dialog, screen.availableGeometry())
+        keep_on_screen(dialog)
         dialog.raise_()
         return dialog
 

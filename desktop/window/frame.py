@@ -84,7 +84,7 @@ class Frame(QMainWindow):
         column.addWidget(self.guide_bar)
         column.addWidget(self.pages, 1)
         self.setCentralWidget(middle)
-        self.message_bar.float_over(middle)
+        self.message_bar.float_over(middle, self._foot_of_the_page)
         self.docks = Docks(self)
         self.menus["view"].addMenu(self.docks.menu(self))
         self.menus["recent"].aboutToShow.connect(self._fill_recent)
@@ -125,6 +125,7 @@ class Frame(QMainWindow):
         messages, engine = self.program.messages, self.program.engine
         self.program.app.focusChanged.connect(self._say_step)
         messages.shown.connect(self.message_bar.show_message)
+        messages.withdrawn.connect(self.message_bar.withdraw)
         messages.crashed.connect(self._show_crash)
         engine.polled.connect(self.job_bar.show_job)
         engine.failed.connect(lambda job, error: messages.error(error))
@@ -306,6 +307,13 @@ class Frame(QMainWindow):
         shown = getattr(widget, "page_shown", None)
         if callable(shown):
             shown()
+        self.message_bar.place_again()
+
+    def _foot_of_the_page(self) -> int:
+        """Height of the line with the keys of the page in front, which a message must not cover."""
+        page = self.pages.currentWidget()
+        hint = getattr(getattr(page, "inner", page), "hint", None)
+        return hint.height() if isinstance(hint, QWidget) and hint.isVisible() else 0
 
     def _show_step(self, text: str) -> None:
         """Name the next thing to do, where it can be done: the other pages have keys of their own."""

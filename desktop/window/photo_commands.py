@@ -211,7 +211,7 @@ class PhotoCommands(QObject):
         if other is None or image is None or other == image.id:
             return
         if plain:
-            workspace.editor.copy_from_image(other)
+            workspace.copier.copy_from_image(other)
             return
         ids = [row.id for row in workspace.session.queries.instances(image_id=other)]
         if not ids:
@@ -219,7 +219,7 @@ class PhotoCommands(QObject):
             return
 
         def instead(reason: str) -> None:
-            workspace.editor.copy_from_image(other)
+            workspace.copier.copy_from_image(other)
             text = self.tr("Copied to the same places: the model could not follow the keypoints.")
             workspace.program.messages.warning(text, reason)
 

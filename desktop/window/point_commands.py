@@ -95,7 +95,8 @@ class PointCommands(QObject):
         if shown.has_pending:
             menu.addAction(registry["review.accept_instance"])
             menu.addAction(registry["review.reject_image"])
-        ids = ["point.mirror"] if shown.category.pair_ids else []
+        ids = ["point.rest_absent"] if shown.lacks else []
+        ids += ["point.mirror"] if shown.category.pair_ids else []
         ids += ["edit.merge"] if workspace.regrouper.others() else []
         ids += ["edit.split"] if len(shown.accepted) + len(shown.pending) > 1 else []
         ids += ["edit.delete_instance"] if shown.instance is not None else []

@@ -143,6 +143,7 @@ class ProjectCommands(CommandGroup):
     def _after_travel(self, pattern: str, changes: OpChanges | None) -> None:
         if changes is not None and self._space is not None:
             self._look_at(self._space, changes.image_ids)
+            self._window.message_bar.end_information()
             self._window.job_bar.show_step(pattern.format(name=operation_text(changes.name)))
         self.refresh_undo()
 

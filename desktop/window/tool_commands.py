@@ -48,6 +48,7 @@ class ToolCommands(CommandGroup):
             "point.visibility": lambda w: w.editor.cycle_visibility(),
             "point.mirror": lambda w: w.editor.mirror(),
             "point.absent": lambda w: w.editor.mark_absent(),
+            "point.rest_absent": lambda w: w.editor.mark_rest_absent(),
         }
         for n in range(1, 10):
             table[f"point.pick_{n}"] = lambda w, i=n - 1: self.pick(w, i)

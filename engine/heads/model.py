@@ -264,15 +264,17 @@ Placement = tuple[Floats, Floats]
 
 def placements(frame: HeadFrame, schema: KeypointSchema, exemplar: Exemplar, size: tuple[int, int]) -> list[Placement]:
     """How an exemplar lies on the frame: as it is, mirrored with left and right exchanged (it faces the other way), or both (a body
-    that is its own mirror image). Empty for one that is seen from its other side, or labelled the other way round: whatever it
-    taught would be in the wrong place."""
+    that is its own mirror image). Without left and right one that is seen from its other side (the other hand, a leaf turned over)
+    is simply mirrored. With them it is empty for such a one, or one labelled the other way round: whatever it taught would be in
+    the wrong place."""
     mirrored = _mirrored_pose(frame, schema, labelled_points(exemplar), size)
-    if schema.pairs and mirrored is not None and is_mirror_image(frame, exemplar, schema.flip_index):
+    if mirrored is not None and is_mirror_image(frame, exemplar, schema.flip_index):
         return [mirrored[:2]]
     if is_mirror_image(frame, exemplar):
         return []
     plain = _upright(frame, exemplar, size)
-    return [plain, mirrored[:2]] if mirrored is not None and mirrored[2] <= SYMMETRIC else [plain]
+    symmetric = bool(schema.pairs) and mirrored is not None and mirrored[2] <= SYMMETRIC
+    return [plain, mirrored[:2]] if mirrored is not None and symmetric else [plain]
 
 
 def _upright(frame: HeadFrame, exemplar: Exemplar, size: tuple[int, int]) -> Placement:
@@ -340,9 +342,8 @@ def _teach(
 def _mirrored_pose(
     frame: HeadFrame, schema: KeypointSchema, points: Floats, size: tuple[int, int]
 ) -> tuple[Floats, Floats, float] | None:
-    """The mirrored photo with left and right exchanged on the frame, and how badly it fits (longer sides); None without pairs."""
-    if not schema.pairs:
-        return None
+    """The mirrored photo with left and right exchanged on the frame, and how badly it fits (longer sides); None with too few points
+    in common."""
     mirror = mirroring(size)
     own = points[list(schema.flip_index)]
     both = np.isfinite(own[:, 0]) & frame.known

@@ -172,7 +172,7 @@ def _poses(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawKeypo
         into = pose_at(heads, matcher.schema, xy_image, known, mirrored, size)
         if into is None:
             return
-        if matcher.schema.pairs and _misses(heads, matcher.schema, into, xy_image, known, mirrored) > MISFITS:
+        if _misses(heads, matcher.schema, into, xy_image, known, mirrored) > MISFITS:
             # An exemplar that faces the other way was found here: the frame may know it as its mirror image.
             other = pose_at(heads, matcher.schema, xy_image, known, not mirrored, size)
             if other is not None and _misses(heads, matcher.schema, other, xy_image, known, not mirrored) <= MISFITS:

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 from kinmark.engine.backbones import catalogue
@@ -256,13 +257,15 @@ class ModelManager:
         return self.row(model_id)
 
     def recommend(self, task: str, *, device: str = "auto", commercial: bool = False) -> Recommendation:
-        """Which model to take for "keypoints", "instances" or "masks"; looks at the device with torch when it is "auto".
+        """Which model to take for "keypoints", "instances" or "masks"; asks torch for the device only where it could have one.
 
         Raises:
             UserInputError: no such task or device.
         """
         memory = 0.0
-        if device == "auto" or device.startswith("cuda"):
+        if device == "auto" and metadata.version("torch").endswith("+cpu"):
+            device = "cpu"  # without the seconds that loading torch takes
+        elif device == "auto" or device.startswith("cuda"):
             from kinmark.engine.backbones.devices import choose_device, memory_bytes
 
             found = choose_device(device)

@@ -18,7 +18,6 @@ from kinmark.engine.matching.bank import WHOLE, Variant, exemplar_length
 from kinmark.engine.matching.facing import CLEARLY_BETTER, MINIMUM_ASKED, mirrored_gains
 from kinmark.engine.matching.plan.plan import Plan, apply_settings
 from kinmark.engine.matching.predict import Matcher
-from kinmark.engine.matching.run import best_run
 from kinmark.engine.requests import Exemplar, ImageInput, MatchSettings, SettingsChoice, Target
 
 SMALL_SHARE = 0.6
@@ -38,8 +37,13 @@ ASKED_EXEMPLARS = 4
 """So many, evenly chosen, are turned and mirrored to ask the targets: all may face one way because they are of one film."""
 LARGER_SHARE = 0.2
 """From this share of targets that fit better at another size, all are looked at in three."""
+CLEARLY_LARGER = 0.012
+"""So much better (score of the pose, natural part) another size must fit to count: photos of one distance reach 0.011, those that
+show the thing half as large again 0.02 to 0.06. Three views a photo cost three times as much."""
 TRY_TURNING = 0.35
 """Exemplars that are all turned alike (circular deviation in radians) are no reason to try turned copies."""
+ENOUGH_UPRIGHT = 8
+"""Photos with upright exemplars that speak for all: if a third lay turned, so many upright ones would be a chance of one in 25."""
 MINIMUM_GAIN = 0.02
 CLEARLY, LEAST_SPREAD = 1.5, 0.1
 """A setting changes where it is better by so many standard errors over the held-out photos; their differences are taken to
@@ -100,6 +104,11 @@ def turn_spread(matcher: Matcher) -> float:
         return 0.0
     mean = np.abs(np.mean(np.exp(1j * np.array([0.0, *angles]))))
     return float(np.sqrt(max(0.0, -2 * np.log(max(mean, 1e-6)))))
+
+
+def all_upright(matcher: Matcher) -> bool:
+    """Whether so many exemplars stand alike that the other photos need not be asked whether the thing lies turned there."""
+    return len(exemplar_photos(matcher.exemplars)) >= ENOUGH_UPRIGHT and turn_spread(matcher) < TRY_TURNING
 
 
 def _turn(source: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, bool]:
@@ -205,9 +214,10 @@ def ask_sizes(
         return plan
     if plan.stages == 2:
         return replace(plan, sizes=3)  # two more crops of a place that is known are cheap
-    wide = replace(plan, sizes=3)
+    wide, least = replace(plan, sizes=3), 0.0
     if head_features(matcher.reader.extractor, matcher.reader.descriptor) is not None:
-        wide = replace(wide, fusion_weight=1.0)  # what has seen photographs tells sizes alone, at a quarter of the time
+        # What has seen photographs tells sizes alone, at a quarter of the time.
+        wide, least = replace(wide, fusion_weight=1.0), CLEARLY_LARGER
     bank = matcher.bank(WHOLE, wide)
     larger = []
     for image in _some(targets):
@@ -217,7 +227,8 @@ def ask_sizes(
             runs = matcher.whole_runs(Target(image), wide, bank)
         except UnreadableImageError:
             continue  # reported when its turn comes
-        larger.append(best_run(runs) is not runs[0])
+        scores = [float(run.poses.score.max()) for run in runs]
+        larger.append(max(scores[1:]) > scores[0] + least)
         if len(larger) == MINIMUM_ASKED and not any(larger):
             break  # where a third of the photos shows it larger, so many in a row that do not are rare (one in eight)
     return replace(plan, sizes=3) if larger and float(np.mean(larger)) >= LARGER_SHARE else plan

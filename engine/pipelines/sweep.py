@@ -35,7 +35,7 @@ from kinmark.engine.matching.refine import evidence_map, refine, turned_share
 from kinmark.engine.matching.several import Seeker, several_raw
 from kinmark.engine.matching.several_bar import learned_bar
 from kinmark.engine.matching.taken import is_new
-from kinmark.engine.pipelines.choice import choose, default_plan, first_settings
+from kinmark.engine.pipelines.choice import all_upright, choose, default_plan, first_settings
 from kinmark.engine.requests import (
     Exemplar,
     MatchSettings,
@@ -260,7 +260,7 @@ def _choose(
     ):
         return choose(matcher, settings, images, progress=progress, cancel=cancel)
     plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
-    if plan.rotations == 1 and "rotations" not in settings.decided():
+    if plan.rotations == 1 and "rotations" not in settings.decided() and not all_upright(matcher):
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]

@@ -49,6 +49,15 @@ def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
     return result
 
 
+def _exif(values: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The choice for all photos, and (pattern, choice) for some."""
+    plain = [value for value in values if "=" not in value]
+    if len(plain) > 1:
+        raise typer.BadParameter("--exif: one choice for all photos; the others need a pattern: rotate=cam1/*")
+    some = tuple((pattern, choice) for choice, _, pattern in (v.partition("=") for v in values if "=" in v))
+    return plain[0] if plain else "ask", some
+
+
 def import_(
     project: Annotated[Path, typer.Argument(help="The .kinmark project folder.", metavar="DIR")],
     file: Annotated[
@@ -69,8 +78,12 @@ def import_(
         bool, typer.Option("--skip-bad", help="Leave damaged items out instead of refusing the file.")
     ] = False,
     exif: Annotated[
-        str, typer.Option("--exif", help="Labels drawn on unrotated pictures: ask, rotate or keep.")
-    ] = "ask",
+        list[str] | None,
+        typer.Option(
+            "--exif",
+            help="Labels drawn on unrotated pictures: ask, rotate or keep; rotate=cam1/* for some photos (may be repeated).",
+        ),
+    ] = None,
     frame: Annotated[
         str, typer.Option("--keypoint-frame", help="COCO: auto, pixel (integer indices) or continuous.")
     ] = "auto",
@@ -91,7 +104,7 @@ def import_(
         as_ == "proposals",
         overwrite,
         skip_bad,
-        exif,
+        *_exif(exif or []),
         ReadOptions(keypoint_frame=frame, category=category),
     )
     progress = Progress("Importing")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from kinmark.engine.domain.errors import AppError, ImportFileError
@@ -25,6 +26,7 @@ class ReadOptions:
         keypoint_frame: COCO only: "pixel" (integers are pixel indices, +0.5), "continuous", or "auto" (see coco.py).
         category: for formats that carry none (DeepLabCut): the name to give.
         exif: "rotate": labels were drawn on the unrotated pictures (shares of the picture then mean the stored one).
+        exif_of: (pattern, choice) for photos that differ from `exif`: the first pattern that a photo's path fits counts.
         extra: options of one format.
     """
 
@@ -33,6 +35,7 @@ class ReadOptions:
     keypoint_frame: str = "auto"
     category: str = ""
     exif: str = "ask"
+    exif_of: tuple[tuple[str, str], ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -61,9 +64,20 @@ class WriteOptions:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def drawn_size(size_wh: tuple[int, int], orientation: int, options: ReadOptions) -> tuple[int, int]:
-    """Size of the picture that labels were drawn on: the stored one with `exif` "rotate", else the one that is shown."""
-    return size_wh[::-1] if options.exif == "rotate" and orientation >= 5 else size_wh
+def exif_choice(path: PurePosixPath, exif: str, exif_of: Iterable[tuple[str, str]]) -> str:
+    """ask, rotate or keep for one photo: by the first pattern (`cam1/*`, `IMG_*.jpg`) that its path or name fits."""
+    for pattern, choice in exif_of:
+        if fnmatchcase(str(path), pattern) or fnmatchcase(path.name, pattern) or fnmatchcase(str(path), f"*/{pattern}"):
+            return choice
+    return exif
+
+
+def drawn_size(
+    size_wh: tuple[int, int], orientation: int, options: ReadOptions, path: PurePosixPath
+) -> tuple[int, int]:
+    """Size of the picture that the labels of `path` were drawn on: with "rotate" the stored one, else the one shown."""
+    turned = orientation >= 5 and exif_choice(path, options.exif, options.exif_of) == "rotate"
+    return size_wh[::-1] if turned else size_wh
 
 
 class Reader(Protocol):

@@ -28,7 +28,23 @@ MAX_NESTING = 50
 MAX_NAME = 300
 MAX_RASTER = 150_000_000
 """Pixels of a picture whose masks have to be drawn as arrays (RLE and polygons of larger ones need no array)."""
+_UNPACK = "Unpack it and import what is inside."
+_TEXT = "Give the label file itself."
+_OTHER_CONTENT = (
+    (b"PK\x03\x04", "it is an archive (zip)", _UNPACK),
+    (b"\x1f\x8b", "it is an archive (gzip)", _UNPACK),
+    (b"7z\xbc\xaf", "it is an archive (7z)", _UNPACK),
+    (b"Rar!", "it is an archive (rar)", _UNPACK),
+    (b"\xff\xd8\xff", "it is a picture", _TEXT),
+    (b"\x89PNG", "it is a picture", _TEXT),
+    (b"\x89HDF", "it is an HDF5 file, no text", "Choose the format that such files belong to."),
+    (b"SQLite format 3", "it is a database, no text", _TEXT),
+    (b"\xff\xfe", "it is UTF-16 text", "Save it as UTF-8."),
+    (b"\xfe\xff", "it is UTF-16 text", "Save it as UTF-8."),
+)
+"""How files begin that are given in place of a text file: (first bytes, what it is, what to do)."""
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:(?=/)")
+_COMMA = re.compile(r"(?<![\d.])-?\d+,\d+(?![\d.])")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/]*/")
 
 
@@ -52,10 +68,19 @@ def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
 
 def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
     """UTF-8 text (a byte-order mark is dropped); ImportFileError for other encodings."""
+    data = read_bytes(path, max_bytes)
+    refuse_other_content(path, data)
     try:
-        return read_bytes(path, max_bytes).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise bad(path, said("byte {0}", error.start), "it is not UTF-8 text", "Save it as UTF-8.") from None
+
+
+def refuse_other_content(path: Path, data: bytes) -> None:
+    """ImportFileError when a file that should be text begins as an archive, a picture or a database does."""
+    for start, what, hint in _OTHER_CONTENT:
+        if data.startswith(start):
+            raise bad(path, "", what, hint)
 
 
 def load_json(path: Path) -> Any:
@@ -140,6 +165,16 @@ class Item:
         value = self.required(key) if default is None else self.data.get(key, default)
         return whole(value, self, f'"{key}"', low=low, high=high)
 
+    def key(self, key: str) -> int | str:
+        """An id: a whole number, or text (a text of digits is its number)."""
+        value = self.required(key)
+        if not isinstance(value, str):
+            return self.integer(key)
+        text = self.text(key).strip()
+        if not text:
+            raise self.error(f'"{key}" is empty')
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text
+
     def optional_number(self, key: str) -> float | None:
         """A finite number, None where there is none (missing, null, NaN)."""
         value = self.data.get(key)
@@ -170,6 +205,11 @@ class Item:
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "text", bool: "true/false", int: "a number", float: "a number"}
     return "nothing (null)" if value is None else names.get(type(value), type(value).__name__)
+
+
+def comma_hint(text: str) -> str:
+    """What to do about numbers like 1,5; "" when `text` holds none."""
+    return "Write numbers with a decimal point (1.5, not 1,5)." if _COMMA.search(text) else ""
 
 
 def is_missing(value: Any) -> bool:

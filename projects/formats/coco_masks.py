@@ -1,4 +1,4 @@
-"""Masks of COCO annotations: polygons, both kinds of RLE."""
+"""Masks of COCO annotations: polygons, run lengths as text and as lists."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.checks import Item
-from kinmark.projects.formats.dataset import (
-    DatasetImage,
-    Report,
-)
+from kinmark.projects.formats.dataset import DatasetImage, Report
 from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
 
 
 def read_mask(item: Item, image: DatasetImage, report: Report) -> MaskRLE | None:
-    """The mask of an annotation, or None when it has none."""
+    """The mask of an annotation in the size of its image, None without one; ImportFileError names what is wrong."""
     segmentation = item.data.get("segmentation")
     if segmentation is None or segmentation == []:
         return None
@@ -62,7 +59,7 @@ def _read_rle(item: Item, image: DatasetImage) -> MaskRLE:
         try:
             mask.validate()
         except AppError as error:
-            raise item.error(error.user_message) from None
+            raise item.error(error.user_message.rstrip("."), _bytes_hint(counts)) from None
         return mask
     if not isinstance(counts, list):
         raise item.error('the RLE "counts" must be text or a list')
@@ -71,3 +68,7 @@ def _read_rle(item: Item, image: DatasetImage) -> MaskRLE:
         raise item.error(f"the RLE runs add up to {sum(runs)}, the image has {height * width} pixels")
     packed = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
     return MaskRLE(height, width, packed["counts"].decode("ascii"))
+
+
+def _bytes_hint(counts: str) -> str:
+    return "The text is that of Python bytes: leave b' and ' away." if counts.startswith(("b'", 'b"')) else ""

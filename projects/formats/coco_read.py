@@ -8,7 +8,6 @@ a decimal point is taken as continuous (CVAT, macaque, zebra, DeepLabCut exports
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from kinmark.engine.domain.errors import AppError
-from kinmark.engine.domain.geometry import Box, index_to_continuous
+from kinmark.engine.domain.geometry import index_to_continuous
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.imaging import read_header
 from kinmark.projects.formats import checks, exhaustive
-from kinmark.projects.formats.base import BadItems, ReadOptions, begin, tick
+from kinmark.projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
 from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.coco_boxes import box_rotation, read_box
 from kinmark.projects.formats.coco_masks import read_mask
 from kinmark.projects.formats.dataset import (
     Dataset,
@@ -61,10 +62,11 @@ class _Reading:
     path: Path
     report: Report
     bad: BadItems
+    options: ReadOptions
     pixel_indices: bool
     guessed: bool
-    categories: dict[int, DatasetCategory]
-    lvis: set[int] = field(default_factory=set)
+    categories: dict[int | str, DatasetCategory]
+    lvis: set[int | str] = field(default_factory=set)
 
 
 def read(
@@ -89,13 +91,13 @@ def read_data(
             "Import the annotation file that the results belong to.",
         )
     top = Item(path, "top level", data)
-    reading = _Reading(path, report, BadItems(report, options.skip_bad), True, True, {})
+    reading = _Reading(path, report, BadItems(report, options.skip_bad), options, True, True, {})
     reading.categories = _read_categories(top, reading)
     reading.pixel_indices, reading.guessed = _uses_pixel_indices(top, options.keypoint_frame)
     annotations = top.items("annotations", [])
     begin(progress, "Reading annotations", len(annotations))
     images = _read_images(top, reading)
-    instances: dict[int, list[DatasetInstance]] = {key: [] for key in images}
+    instances: dict[int | str, list[DatasetInstance]] = {key: [] for key in images}
     for number, raw in enumerate(annotations):
         _read_one(raw, number, images, instances, reading)
         if number % 200 == 199:
@@ -140,14 +142,16 @@ def _remark(annotations: list[Any], reading: _Reading) -> None:
 def _read_one(
     raw: Any,
     number: int,
-    images: dict[int, DatasetImage],
-    instances: dict[int, list[DatasetInstance]],
+    images: dict[int | str, DatasetImage],
+    instances: dict[int | str, list[DatasetInstance]],
     reading: _Reading,
 ) -> None:
-    where = f"annotation {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"annotation {number}"
+    where = _place_of("annotation", raw, number)
     try:
         item = Item(reading.path, where, raw)
-        image_id = item.integer("image_id")
+        if "segments_info" in item.data:
+            raise item.error("it is a COCO panoptic file", "Only instances and keypoints are read.")
+        image_id = item.key("image_id")
         if image_id not in images:
             raise item.error(f"its image_id {image_id} is not among the images")
         instances[image_id].append(_read_annotation(item, images[image_id], reading))
@@ -155,17 +159,29 @@ def _read_one(
         reading.bad.handle(where, error)
 
 
-def _read_categories(top: Item, reading: _Reading) -> dict[int, DatasetCategory]:
-    result: dict[int, DatasetCategory] = {}
+def _place_of(what: str, raw: Any, number: int) -> str:
+    told = raw.get("id") if isinstance(raw, dict) else None
+    return f"{what} {str(told)[:80]}" if told is not None else f"{what} at position {number}"
+
+
+def _say_id(key: int | str, where: str, report: Report) -> None:
+    """COCO's ids are whole numbers from 1; others are read, and said."""
+    if isinstance(key, str):
+        report.count("changed", "id that is a text", where, "it gets a number on export")
+    elif key < 1:
+        report.add("changed", where, f"its id {key} is below 1; it gets a new one on export")
+
+
+def _read_categories(top: Item, reading: _Reading) -> dict[int | str, DatasetCategory]:
+    result: dict[int | str, DatasetCategory] = {}
     names: set[str] = set()
     for number, raw in enumerate(top.items("categories")):
         item = Item(reading.path, f"category {number}", raw)
-        key = item.integer("id")
+        key = item.key("id")
         item.where = f"category {key}"
         if key in result:
             raise item.error("its id stands twice among the categories")
-        if key < 1:
-            reading.report.add("changed", item.where, f"its id {key} is below 1; it gets a new one on export")
+        _say_id(key, item.where, reading.report)
         category = _read_category(item, reading.report)
         if category.name in names:
             fresh = f"{category.name} ({key})"
@@ -201,7 +217,7 @@ def _read_category(item: Item, report: Report) -> DatasetCategory:
         name,
         schema,
         super_name,
-        item.integer("id"),
+        _number(item.key("id")),
         sigmas if len(sigmas) == len(names) else (),
         {"coco": extra, "has_keypoints": "keypoints" in item.data},
     )
@@ -221,14 +237,18 @@ def _read_pairs(item: Item, names: list[str]) -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
-    result: dict[int, DatasetImage] = {}
-    first_of: dict[PurePosixPath, int] = {}
+def _number(key: int | str) -> int | None:
+    return key if isinstance(key, int) else None
+
+
+def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
+    result: dict[int | str, DatasetImage] = {}
+    first_of: dict[PurePosixPath, int | str] = {}
     for number, raw in enumerate(top.items("images")):
-        where = f"image {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"image {number}"
+        where = _place_of("image", raw, number)
         try:
             item = Item(reading.path, where, raw)
-            key = item.integer("id")
+            key = item.key("id")
             if key in result:
                 raise item.error("its id stands twice among the images")
             image = _read_image(item, reading)
@@ -237,8 +257,7 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
             if image.rel_path in first_of:
                 raise item.error(f"its file_name {image.rel_path} is also that of image {first_of[image.rel_path]}")
             first_of[image.rel_path] = key
-            if key < 1:
-                reading.report.add("changed", where, f"its id {key} is below 1; it gets a new one on export")
+            _say_id(key, where, reading.report)
             result[key] = image
         except AppError as error:
             reading.bad.handle(where, error)
@@ -247,7 +266,11 @@ def _read_images(top: Item, reading: _Reading) -> dict[int, DatasetImage]:
 
 def _read_image(item: Item, reading: _Reading) -> DatasetImage:
     relative, pointer = checks.photo_path(item.text("file_name"), item)
-    width, height = checks.image_size(item, item.required("width"), item.required("height"))
+    told = any(item.data.get(side) for side in ("width", "height"))
+    if told:
+        width, height = checks.image_size(item, item.required("width"), item.required("height"))
+    else:
+        width, height = _size_of_photo(item, relative, reading)
     split = item.data.get("split")
     names = {key: category.name for key, category in reading.categories.items()}
     return exhaustive.read_fields(
@@ -258,13 +281,29 @@ def _read_image(item: Item, reading: _Reading) -> DatasetImage:
             split=split if isinstance(split, str) else "",
             tags=_strings(item.data.get("tags")),
             nothing_here=_strings(item.data.get("nothing_here")),
-            original_id=item.integer("id"),
+            original_id=_number(item.key("id")),
             extra={"coco": {k: checks.plain(v) for k, v in item.data.items() if k not in _IMAGE_FIELDS}},
             pointer=pointer,
+            size_told=told,
         ),
         item,
         names,
     )
+
+
+def _size_of_photo(item: Item, relative: PurePosixPath, reading: _Reading) -> tuple[int, int]:
+    """Files of other tools may leave width and height out, or 0: they are asked of the photo."""
+    root, near = reading.options.images_root, reading.path.parent
+    folders = [root] if root is not None else [near, near / "images"]
+    path = next((p for f in folders if (p := checks.resolve_inside(f, relative)) is not None), None)
+    if path is None:
+        raise item.error(
+            "it has no width and height, and the photo does not lie beside the file",
+            "Write them into the file, or say with --images where the photos are.",
+        )
+    header = read_header(path)
+    reading.report.count("note", "photo without width and height", item.where, "taken from the photo itself")
+    return drawn_size(header.size_wh, header.orientation, reading.options, relative)
 
 
 def _strings(value: Any) -> tuple[str, ...]:
@@ -290,13 +329,16 @@ def _uses_pixel_indices(top: Item, wanted: str) -> tuple[bool, bool]:
 
 
 def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> DatasetInstance:
-    category_id = item.integer("category_id")
+    category_id = item.key("category_id")
     if category_id not in reading.categories:
         raise item.error(f"its category_id {category_id} is not among the categories")
     category = reading.categories[category_id]
     crowd = bool(item.integer("iscrowd", 0, low=0, high=1)) if item.data.get("iscrowd") is not None else False
-    original = item.integer("id", -1) if item.data.get("id") is not None else -1
-    if original < 1:
+    told = item.key("id") if item.data.get("id") is not None else -1
+    original = told if isinstance(told, int) else -1
+    if isinstance(told, str):
+        _say_id(told, item.where, reading.report)
+    elif original < 1:
         reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
     mask = read_mask(item, image, reading.report)
     score = item.optional_number("score")
@@ -306,8 +348,8 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     if isinstance(extra.get("segmentation"), dict) or mask is None or reaches_far_outside(extra["segmentation"], mask):
         extra.pop("segmentation", None)  # the mask itself is exact; only sane polygons are kept as they were drawn
     proposal = item.data.get("proposal") is True
-    box = _read_box(item)
-    angle = _rotation(item)
+    box = read_box(item)
+    angle = box_rotation(item)
     if box is not None and angle and mask is None:
         # CVAT and Datumaro write the box before its turn, and the turn beside it.
         reading.report.count(
@@ -390,20 +432,3 @@ def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[f
             "lost", "place of an unlabelled keypoint (v = 0)", item.where, "absent keypoints have none", places
         )
     return values, states
-
-
-def _rotation(item: Item) -> float:
-    """Degrees that an attribute says the box is turned by."""
-    attributes = item.data.get("attributes")
-    value = attributes.get("rotation") if isinstance(attributes, dict) else None
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) % 360 if number and value is not None else 0.0
-
-
-def _read_box(item: Item) -> Box | None:
-    if item.data.get("bbox") in (None, []):
-        return None
-    x, y, w, h = (checks.coordinate(v, item, '"bbox"') for v in item.numbers("bbox", 4))
-    if w < 0 or h < 0:
-        raise item.error(f'"bbox" has the negative size {w} x {h} (COCO boxes are [x, y, width, height])')
-    return x, y, x + w, y + h

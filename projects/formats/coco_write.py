@@ -30,9 +30,17 @@ FILE_NAME = "annotations.json"
 
 def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
     """What a COCO file cannot say about this data set."""
-    del dataset
     rounded = options.keypoint_frame == "integer"
-    return lost([("sub-pixel keypoint positions", rounded, "integer keypoints were asked for")])
+    empty = sum(
+        n.box is None and n.mask is None and not any(k.visibility for k in n.keypoints.values())
+        for i in dataset.images
+        for n in i.instances
+    )
+    told = lost([("sub-pixel keypoint positions", rounded, "integer keypoints were asked for")])
+    if empty:
+        why = "their bbox is [0, 0, 0, 0], which some readers refuse"
+        told.append(ReportItem("flagged", f"{empty} x instances without box, mask and keypoints", why))
+    return told
 
 
 def write(

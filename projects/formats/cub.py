@@ -276,7 +276,7 @@ def _read_image(root: Path, key: int, tables: _Tables, options: ReadOptions) -> 
     if file is None:
         raise item.error(f"the picture {relative} is not there")
     header = read_header(file)
-    size = drawn_size(header.size_wh, header.orientation, options)
+    size = drawn_size(header.size_wh, header.orientation, options, relative)
     class_id = tables.labels.get(key)
     if class_id not in tables.classes:
         raise item.error(f"its class {class_id} is not in classes.txt")

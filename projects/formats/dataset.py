@@ -61,8 +61,11 @@ class DatasetImage:
 
     Attributes:
         pointer: the photo as the file names it where that is no plain relative path (absolute, with "..", a URL), else "".
+        stand_in: path without a suffix to be looked for when there is no such photo (VOC: the name of the XML file).
+        label_file: name of the label file where that is of this photo alone, else "".
         label_folder: folder that a relative `pointer` starts from, "" when the file does not say.
         size_told: the file itself states the size; else the reader took it from the picture.
+        shares: the labels are shares of the picture, so they fit it whichever way it is turned.
         y_up: y counts from the bottom of the picture (TPS); turned as soon as the photo is known.
         any_suffix: the file names the photo without its suffix (mask pictures): `rel_path` has a stand-in.
         exhaustive: {category: whether all of its instances in the photo are labelled}, where that is said.
@@ -83,9 +86,12 @@ class DatasetImage:
     pointer: str = ""
     label_folder: str = ""
     size_told: bool = True
+    shares: bool = False
     y_up: bool = False
     any_suffix: bool = False
     exhaustive: dict[str, bool] = field(default_factory=dict)
+    label_file: str = ""
+    stand_in: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from kinmark.projects.formats.dataset import (
     Report,
 )
 from kinmark.projects.formats.finish import finish, say_unlabelled
+from kinmark.projects.formats.orientation import fits_one
 from kinmark.projects.formats.schemas import guess_pairs
 from kinmark.projects.formats.yamlfile import load_yaml
 
@@ -163,7 +164,9 @@ def _read_csv(file: Path, report: Report, broken: BadItems) -> _Table:
         row = rows.pop(0)
         header[row[0].strip()] = row
     if "bodyparts" not in header or "coords" not in header:
-        raise bad(file, "header", "the rows scorer, bodyparts, coords are expected")
+        semicolons = bool(rows) and rows[0][0].startswith("scorer;")
+        hint = "Its columns are separated by semicolons: save it with commas." if semicolons else ""
+        raise bad(file, "header", "the rows scorer, bodyparts, coords are expected", hint)
     coords = header["coords"]
     first = next((i for i, cell in enumerate(coords) if i and cell.strip() in ("x", "y", "likelihood")), len(coords))
     width = len(coords)
@@ -204,7 +207,7 @@ def _cell(item: Item, text: str) -> float | None:
     try:
         return checks.coordinate(float(text), item, "a coordinate")
     except ValueError:
-        raise item.error(f"{text[:40]!r} is no number") from None
+        raise item.error(f"{text[:40]!r} is no number", checks.comma_hint(text)) from None
 
 
 def _read_hdf(file: Path, broken: BadItems) -> _Table:
@@ -329,7 +332,6 @@ def _image(
             )
         own[axis], by[animal, part, axis] = value, scorer
     width, height, orientation = _size(root, relative)
-    width, height = drawn_size((width, height), orientation, options)
     instances = []
     for animal, found in points.items():
         for part, cells in found.items():
@@ -341,6 +343,8 @@ def _image(
         if any(k.visibility for k in keypoints.values()):
             identity = "" if ours and _OURS.match(animal) else animal
             instances.append(DatasetInstance(category, keypoints, identity=identity, origin="imported"))
+    if orientation < 5 or fits_one(instances, (width, height)) != "shown":
+        width, height = drawn_size((width, height), orientation, options, relative)
     local = checks.resolve_inside(root, relative) is not None
     return DatasetImage(
         relative,

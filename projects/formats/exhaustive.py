@@ -44,7 +44,7 @@ def lvis_fields(image: DatasetImage, dataset: Dataset, ids: Mapping[str, int]) -
     }
 
 
-def read_fields(image: DatasetImage, item: Item, names: Mapping[int, str]) -> DatasetImage:
+def read_fields(image: DatasetImage, item: Item, names: Mapping[Any, str]) -> DatasetImage:
     """The image with what the file says about it; our own words come before LVIS's."""
     own = item.data.get(KEY)
     if isinstance(own, dict):
@@ -66,7 +66,7 @@ def complete_by_lvis(image: DatasetImage, instances: Iterable[DatasetInstance]) 
     return replace(image, exhaustive={**dict.fromkeys(there, True), **image.exhaustive})
 
 
-def _ids(item: Item, key: str, names: Mapping[int, str]) -> list[str]:
+def _ids(item: Item, key: str, names: Mapping[Any, str]) -> list[str]:
     found = item.data.get(key)
     return [names[i] for i in found if isinstance(i, int) and i in names] if isinstance(found, list) else []
 

@@ -63,6 +63,7 @@ def finish(dataset: Dataset, report: Report, options: ReadOptions, source: objec
             elif key is not None:
                 ids.add(key)
             instances.append(instance)
+        _say_twins(instances, where, report)
         _join(images, replace(image, instances=tuple(instances)), where, report)
     checked = replace(dataset, images=tuple(images.values()))
     count_dataset(report, checked)
@@ -103,6 +104,21 @@ def _join(images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage,
             for name in {**other.exhaustive, **image.exhaustive}
         },
     )
+
+
+def _say_twins(instances: list[DatasetInstance], where: str, report: Report) -> None:
+    """Count labels that stand twice, place for place; both are kept."""
+    seen = set()
+    for n in instances:
+        if n.box is None and n.mask is None and not n.keypoints:
+            continue
+        places = tuple((name, k.x, k.y, k.visibility) for name, k in n.keypoints.items())
+        key = (n.category, n.box, n.mask.counts if n.mask is not None else "", places, n.proposal, n.identity)
+        if key in seen:
+            report.count(
+                "flagged", "instance that stands twice", where, f'the same "{n.category}" in the same place; both kept'
+            )
+        seen.add(key)
 
 
 def _check_names(category: DatasetCategory, source: str) -> None:

@@ -24,7 +24,7 @@ from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
-from kinmark.engine.imaging import read_header
+from kinmark.engine.imaging import IMAGE_SUFFIXES, read_header
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from kinmark.projects.formats.checks import Item
@@ -45,7 +45,8 @@ from kinmark.projects.formats.schemas import SchemaCollector
 
 DEFAULT_CATEGORY = "object"
 _TURNED = ("rotation", "oriented_rectangle")
-_SHAPES = ("rectangle", "polygon", "mask", *_TURNED)
+_OUTLINES = ("polygon", "quadrilateral")
+_SHAPES = ("rectangle", *_OUTLINES, "mask", *_TURNED)
 _KNOWN = frozenset(
     {
         "label",
@@ -102,6 +103,10 @@ def read(
         report.count("skipped", "JSON file of another kind", strangers[0], "it has no shapes", len(strangers))
     if path.is_dir():
         told = {Path(os.path.normpath(Path(i.label_folder) / i.pointer.replace("\\", "/"))) for i in images}
+        pairs = {
+            Path(i.label_folder) / i.label_file for i in images if checks.is_absolute(i.pointer.replace("\\", "/"))
+        }
+        told |= {pair.with_suffix(suffix) for pair in pairs for suffix in IMAGE_SUFFIXES}
         say_unlabelled(root.absolute(), told, report)
     report.extra["images_root"] = str(root)
     report.extra["oriented"] = ours > 0 and ours == len(images)
@@ -135,9 +140,25 @@ def _read_file(
     for number, raw in enumerate(own.items("categories", [])):
         _own_category(Item(file, f"{OWN_KEY} category {number}", raw), collector)
     image = DatasetImage(
-        rel_path, width, height, pointer=pointer, label_folder=str(file.absolute().parent), size_told=told
+        rel_path,
+        width,
+        height,
+        pointer=pointer,
+        label_folder=str(file.absolute().parent),
+        label_file=file.name,
+        size_told=told,
     )
     _count_flags(top, "flag of the photo", report)
+    if (
+        top.data.get("imageData")
+        and checks.resolve_inside(file.absolute().parent, checks.photo_path(pointer, top)[0]) is None
+    ):
+        report.count(
+            "note",
+            "photo inside the JSON (imageData)",
+            str(relative),
+            "pictures are not taken from there; save them as files beside the JSON, where they are not yet",
+        )
     groups = _read_groups(top, image, options, report, broken)
     fields = own.items("instances", [])
     instances = []
@@ -212,13 +233,17 @@ def _read_groups(
     """group id (or a made-up name) -> the instances that its shapes are."""
     shapes: dict[int | str, list[Shape]] = {}
     loose: list[tuple[str, Shape]] = []
+    category = options.category or DEFAULT_CATEGORY
     for number, raw in enumerate(top.items("shapes")):
         where = f"shape {number}"
         try:
             shape = Item(top.path, where, raw)
-            kind, label = shape.text("shape_type", "polygon"), shape.text("label")
+            kind, told = shape.text("shape_type", "polygon"), shape.text("label")
+            label = told.strip()
             where = f'shape {number} ({kind} "{label[:60]}")'
             shape.where = where
+            if kind == "point" or kind in _SHAPES:
+                _check_label(shape, told, kind, category, report)
             key = _group_key(shape, number)
             if kind == "point":
                 found = Shape(label, _place(shape), point=_read_point(shape))
@@ -234,7 +259,6 @@ def _read_groups(
             _count_rest(shape, kind, report)
         except AppError as error:
             broken.handle(f"{top.path}: {where}", error)
-    category = options.category or DEFAULT_CATEGORY
     groups: dict[int | str, list[Part]] = {}
     for key, members in shapes.items():
         place = f"{top.path}: group {key}" if not str(key).startswith("shape ") else f"{top.path}: {key}"
@@ -247,6 +271,16 @@ def _read_groups(
     if every[number:]:
         groups["points"] = every[number:]
     return groups
+
+
+def _check_label(shape: Item, told: str, kind: str, category: str, report: Report) -> None:
+    label = told.strip()
+    if not label and kind == "point":
+        raise shape.error("its label is empty", "Give the point the name of its keypoint.")
+    if not label:
+        report.count("changed", "shape without a label", _place(shape), f'its category is "{category}" (--category)')
+    elif label != told:
+        report.count("changed", "blanks around a label", _place(shape), "left out")
 
 
 def _group_key(shape: Item, number: int) -> int | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +49,20 @@ def orient_image(image: DatasetImage, orientation: int) -> DatasetImage:
     size = raw[::-1] if _TURNS[orientation][0] else raw
     instances = tuple(_orient_instance(n, raw, orientation) for n in image.instances)
     return replace(image, width=size[0], height=size[1], instances=instances, orientation=orientation)
+
+
+def fits_one(instances: Iterable[DatasetInstance], shown_wh: tuple[int, int]) -> str:
+    """Which picture the labels lie in when the other one has exchanged sides: "shown", "stored", or "" (both or none)."""
+    places = [(k.x, k.y) for n in instances for k in n.keypoints.values() if k.x is not None and k.y is not None]
+    places += [corner for n in instances if n.box is not None for corner in (n.box[:2], n.box[2:])]
+    if not places or shown_wh[0] == shown_wh[1]:
+        return ""
+
+    def holds(width: int, height: int) -> bool:  # a pixel beyond the border is rounding
+        return all(-1 <= x <= width + 1 and -1 <= y <= height + 1 for x, y in places)
+
+    shown, stored = holds(*shown_wh), holds(*shown_wh[::-1])
+    return "" if shown == stored else "shown" if shown else "stored"
 
 
 def downwards(image: DatasetImage, size_wh: tuple[int, int]) -> DatasetImage:

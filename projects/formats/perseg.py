@@ -161,7 +161,7 @@ def _read_one(root: Path, file: Path, options: ReadOptions) -> DatasetImage | No
     if picture is None:
         return None
     header = read_header(picture)
-    size = drawn_size(header.size_wh, header.orientation, options)
+    size = drawn_size(header.size_wh, header.orientation, options, PurePosixPath(picture.relative_to(root).as_posix()))
     values = _grey(file, size)
     instance = DatasetInstance(options.category or name, {}, None, MaskRLE.encode(values), name, origin="imported")
     relative = PurePosixPath("Images", name, picture.name)

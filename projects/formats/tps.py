@@ -193,7 +193,9 @@ def _count(text: str, item: Item) -> int:
 
 
 def _point(line: str, item: Item) -> tuple[float, float] | None:
-    words = line.replace(",", ".").split() if line.count(",") > 1 else line.split()
+    words = line.split()
+    if len(words) == 2:  # tpsDig writes the decimal sign of the person's country
+        words = [word.replace(",", ".") for word in words]
     if len(words) != 2:
         raise item.error(f"two numbers are expected, found {line[:60]!r}")
     if any(word.upper() in ("NA", "NAN", "?") for word in words):
@@ -238,7 +240,6 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     """What TPS cannot say about this data set."""
     del options
     instances = [n for i in dataset.images for n in i.instances]
-    points = [k for n in instances for k in n.keypoints.values()]
     negative = sum(
         k.x is not None and k.y is not None and k.x < 0 and i.height - k.y < 0
         for i in dataset.images
@@ -247,26 +248,34 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     )
     return lost(
         [
-            ("hidden keypoints", sum(k.visibility == 1 for k in points), "written as visible"),
             ("keypoints left of and below the photo", negative, "negative numbers mean missing"),
-            ("masks", sum(n.mask is not None for n in instances), "TPS has none"),
-            ("boxes", sum(n.box is not None for n in instances), "TPS has none"),
-            ("instances without keypoints", sum(not _labelled(n) for n in instances), "left out"),
-            ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
+            *_common(dataset, "TPS"),
             ("difference between absent and not looked at", any(n.keypoints for n in instances), "both are -1 -1"),
-            ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
         ]
     )
 
 
+def _common(dataset: Dataset, name: str) -> list[tuple[str, int, str]]:
+    """What neither of the two formats can say; `name` is the format's."""
+    instances = [n for i in dataset.images for n in i.instances]
+    points = [k for n in instances for k in n.keypoints.values()]
+    return [
+        ("hidden keypoints", sum(k.visibility == 1 for k in points), "written as visible"),
+        ("masks", sum(n.mask is not None for n in instances), f"{name} has none"),
+        ("boxes", sum(n.box is not None for n in instances), f"{name} has none"),
+        ("instances without keypoints", sum(not _labelled(n) for n in instances), "left out"),
+        ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
+        ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
+    ]
+
+
 def losses_morphoj(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
-    """What a MorphoJ table cannot say: what TPS cannot, and specimens with missing landmarks."""
+    """What a MorphoJ table cannot say: names of photos' files apart, specimens with missing landmarks."""
+    del options
     schemas = {c.name: c.schema.names for c in dataset.categories}
     gaps = sum(_labelled(n) and not _complete(n, schemas[n.category]) for i in dataset.images for n in i.instances)
-    return [
-        *losses(dataset, options),
-        *lost([("specimens with missing landmarks", gaps, "MorphoJ takes complete ones only: left out")]),
-    ]
+    gap = ("specimens with missing landmarks", gaps, "MorphoJ takes complete ones only: left out")
+    return lost([*_common(dataset, "MorphoJ"), gap])
 
 
 def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:

@@ -15,6 +15,7 @@ from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.imaging import IMAGE_SUFFIXES
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from kinmark.projects.formats.checks import Item
@@ -231,7 +232,7 @@ def read(
     for name in splits:
         if name not in stems:
             report.count("skipped", "name in ImageSets", name, "there is no annotation of it")
-    say_unlabelled(path if flat else path / "JPEGImages", {path / i.rel_path for i in images}, report)
+    say_unlabelled(path if flat else path / "JPEGImages", _named(path, images), report)
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
     report.extra["images_root"] = str(path)
     return finish(dataset, report, options, path)
@@ -276,6 +277,7 @@ def _read_file(
         split=split,
         size_told=bool(width),
         any_suffix=not name.suffix,
+        stand_in=str(folder / file.stem) if file.stem != name.stem else "",
     )
 
 
@@ -287,6 +289,16 @@ def _size(node: Node, item: Item) -> tuple[int, int]:
     inner = Node(node.path, "size", size)
     width, height = inner.child_number("width"), inner.child_number("height")
     return (0, 0) if width == height == 0 else checks.image_size(item, width, height)
+
+
+def _named(path: Path, images: list[DatasetImage]) -> set[Path]:
+    """The photos that the files mean: by `<filename>`, else by the name of the XML."""
+    found: set[Path] = set()
+    for image in images:
+        file = path / image.rel_path
+        known = [file] if file.exists() or not image.stand_in else []
+        found.update(known or (file.with_name(Path(image.stand_in).name + s) for s in IMAGE_SUFFIXES))
+    return found
 
 
 def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:

@@ -19,6 +19,8 @@ MAX_DEPTH = 60
 def load_xml(path: Path) -> Element:
     """The root element; ImportFileError for malformed files and for everything that makes XML dangerous."""
     data = checks.read_bytes(path, 500_000_000)
+    if not data.startswith((b"\xff\xfe", b"\xfe\xff")):  # XML may be UTF-16
+        checks.refuse_other_content(path, data)
     try:
         root: Element = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
@@ -109,7 +111,7 @@ class Node:
         try:
             value = float(text)
         except ValueError:
-            raise self.error(f"{what} must be a number, found {text[:40]!r}") from None
+            raise self.error(f"{what} must be a number, found {text[:40]!r}", checks.comma_hint(text)) from None
         if not abs(value) <= checks.MAX_COORDINATE:
             raise self.error(f"{what} is not finite or absurdly large")
         return value

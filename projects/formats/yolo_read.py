@@ -61,6 +61,13 @@ def _read(
 ) -> tuple[Dataset, Report]:
     report = Report("yolo-pose" if pose else "yolo-seg")
     file = path / "data.yaml" if path.is_dir() else path
+    if path.is_dir() and not file.is_file():
+        raise checks.bad(
+            file,
+            "",
+            "the file is not there",
+            "A YOLO data set needs it: a text with the lines train: images and names: [first class, second class].",
+        )
     top = load_yaml(file)
     root = file.parent
     categories, count, dims = _categories(top, pose, report)
@@ -75,8 +82,10 @@ def _read(
         tick(progress, cancel, str(relative))
         try:
             header = read_header(root / relative)
-            size = drawn_size(header.size_wh, header.orientation, options)  # what the shares are of
-            image = DatasetImage(relative, *size, split=split, orientation=header.orientation, size_told=False)
+            size = drawn_size(header.size_wh, header.orientation, options, relative)  # what the shares are of
+            image = DatasetImage(
+                relative, *size, split=split, orientation=header.orientation, size_told=False, shares=True
+            )
             labels = root / label_path(relative)
             if labels.is_file():
                 if labels in used:
@@ -147,10 +156,18 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
         )
     numbers = sorted(checks.whole(k, top, 'a key of "names"', low=0, high=100_000) for k in entries)
     if numbers != list(range(len(numbers))):
-        raise top.error('"names" must number the classes 0, 1, 2 ...')
+        raise top.error(
+            '"names" must number the classes 0, 1, 2 ...',
+            "Give every number up to the last one a name, also unused ones.",
+        )
     names = unique_names([Item(top.path, "names", {"n": entries[i]}).text("n") for i in numbers], "names", report)
     if not pose:
         return [DatasetCategory(name) for name in names], 0, 0
+    if "kpt_shape" not in top.data:
+        raise top.error(
+            'the field "kpt_shape" is missing',
+            "Sets without keypoints (boxes, outlines) are read with --format yolo-seg; a pose set needs kpt_shape: [17, 3].",
+        )
     shape = [checks.whole(v, top, '"kpt_shape"', low=1, high=checks.MAX_KEYPOINTS) for v in top.items("kpt_shape")]
     if len(shape) != 2 or shape[1] not in (2, 3):
         raise top.error('"kpt_shape" must be [number of keypoints, 2 or 3]')
@@ -176,6 +193,11 @@ def _keypoint_names(top: Item, index: int, count: int, report: Report) -> list[s
     table = top.data.get("kpt_names")
     raw = table.get(index) if isinstance(table, dict) else None
     if not isinstance(raw, list) or len(raw) != count:
+        if raw is not None:
+            found = len(raw) if isinstance(raw, list) else 0
+            report.add(
+                "skipped", f"kpt_names of class {index}", f"{found} names for {count} keypoints; called kp0, kp1 ..."
+            )
         return [f"kp{i}" for i in range(count)]
     names = [Item(top.path, "kpt_names", {"n": n}).text("n") for n in raw]
     while names and names[-1] == f"unused_{len(names) - 1}":
@@ -295,10 +317,15 @@ class _Lines:
         try:
             values = [float(v) for v in line.split()]
         except ValueError:
-            raise item.error("a line must hold numbers only") from None
+            raise item.error("a line must hold numbers only", checks.comma_hint(line)) from None
         if not all(map(math.isfinite, values)):
             raise item.error("it holds NaN or an infinite number")
-        index = checks.whole(values[0], item, "the class", low=0, high=len(self.categories) - 1)
+        index = checks.whole(values[0], item, "the class")
+        if not 0 <= index < len(self.categories):
+            raise item.error(
+                f'the class is {index}, but "names" of data.yaml ends with {len(self.categories) - 1}',
+                "Add its name to data.yaml, or leave such lines out with --skip-bad.",
+            )
         category = self.categories[index]
         if len(values) == 5:
             what = "outline" if not self.dims else "keypoints"
@@ -325,6 +352,17 @@ class _Lines:
             )
         shares = [v for i, v in enumerate(values[1:]) if not (self.dims == 3 and i >= 4 and (i - 4) % 3 == 2)]
         _check_shares(item, shares)
+        if self.dims == 2:
+            points = values[5:]
+            zeros = sum(x == 0 and y == 0 for x, y in zip(points[::2], points[1::2], strict=True))
+            if zeros:
+                self.report.count(
+                    "changed",
+                    "keypoint at 0 0",
+                    f"{self.file}: {item.where}",
+                    "kpt_shape has no visibility: taken as absent",
+                    zeros,
+                )
         return _pose(item, values[1:], self.image, category, self.dims)
 
 

@@ -17,6 +17,7 @@ from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
+from kinmark.engine.imaging import is_cut_off
 from kinmark.projects.formats.base import WriteOptions, begin, tick
 from kinmark.projects.formats.dataset import (
     Dataset,
@@ -84,7 +85,13 @@ def preview_export(project: Project, options: ExportOptions = ExportOptions()) -
     dataset, items = project_dataset(project, options)
     spec = get_format(options.format)
     told = items + spec.common_losses(dataset) + spec.losses(dataset, options.write)
+    if spec.pictures or options.write.copy_images:
+        told += [_broken_photo(i.rel_path) for i in dataset.images if i.source_path and is_cut_off(Path(i.source_path))]
     return told + spec.rehearse(dataset, options.write)
+
+
+def _broken_photo(path: PurePosixPath) -> ReportItem:
+    return ReportItem("skipped", str(path), "the photo is cut off (a broken copy?): it cannot be written")
 
 
 def summary(report: Report) -> str:

@@ -95,6 +95,7 @@ class ImageFinder:
         self._by_stem: dict[str, set[str]] = {}
         self._listings: dict[Path, dict[str, list[str]]] = {}
         self._walked: dict[str, list[Path]] | None = None
+        self._passed: list[_Fit] = []
         for row in project.queries.iter_images():
             name = unicodedata.normalize("NFC", row.file_name)
             self._by_path[row.path] = row
@@ -125,6 +126,8 @@ class ImageFinder:
                     "skipped", what, f"frame {video['frame']}", "no photo of it: kinmark add DIR CLIP --frames list=..."
                 )
                 return None
+            if not fits and image.stand_in:
+                return self._find_stand_in(image, told, report)
             if not fits:
                 report.add("skipped", told, self._why_not(image))
                 return None
@@ -174,6 +177,17 @@ class ImageFinder:
         else:
             report.add("skipped", told, "no photo of that name (with any suffix) in the project or in the image folder")
         return None
+
+    def _find_stand_in(self, image: DatasetImage, told: str, report: Report) -> ImageMatch | None:
+        other = PurePosixPath(image.stand_in + ".any")
+        found = self.find(replace(image, rel_path=other, pointer="", any_suffix=True, stand_in=""), Report(""))
+        if found is None:
+            report.add("skipped", told, self._why_not(image))
+        else:
+            report.count(
+                "changed", "photo that is not there", told, "the one that is named like the label file is taken"
+            )
+        return found
 
     def _stems(self, folder: Path) -> dict[str, list[str]]:
         """Image files of a folder by their names without suffix."""
@@ -255,11 +269,13 @@ class ImageFinder:
     def _by_tail(self, image: DatasetImage) -> list[_Fit]:
         """The photos that share the longest tail of the path, and at least the name (any case of the suffix)."""
         found: dict[Path, _Fit] = {}
+        passed = self._passed = []
         for parts in _spellings(image):
             for fit in (*self._in_project(parts, image), *self._on_disk(parts)):
                 # With --images a renamed folder is meant, unless the folder of the told name stands beside it.
                 renamed = self._root is not None and not (fit.path.parent.parent / parts[-2:][0]).is_dir()
-                if fit.tail == 1 and _elsewhere(parts, fit.path) and not renamed:
+                if fit.tail == 1 and _elsewhere(parts, fit.path) and not renamed and not _same_pair(image, fit.path):
+                    passed.append(fit)
                     continue
                 known = found.get(fit.path)
                 if known is None or fit.tail > known.tail:
@@ -323,8 +339,10 @@ class ImageFinder:
 
     def _why_not(self, image: DatasetImage) -> str:
         same = self._by_base.get(_base_key(image.rel_path.name), [])
+        if not same and self._passed:
+            return f"no such photo; {_shown(self._passed[0])} has its name but lies in another folder (if it is meant: --images)"
         if not same:
-            return "no such photo in the project or in the image folder"
+            return "no such photo in the project or in the image folder (if it lies elsewhere: --images)"
         sizes = {(image.width, image.height), (image.height, image.width)}
         other = next((r for r in same if (r.width, r.height) not in sizes), None)
         if other is not None and image.width and image.size_told:
@@ -375,6 +393,14 @@ def _elsewhere(parts: tuple[str, ...], path: Path) -> bool:
         return False
     told, own = parts[-2].lower(), path.parent.name.lower()
     return not any(name in _NEUTRAL or name.isdigit() for name in (told, own)) and told != own
+
+
+def _same_pair(image: DatasetImage, path: Path) -> bool:
+    """A label file of one photo, named like it and beside it (labelme), that holds the photo's path on another machine."""
+    if not image.label_file or not is_absolute(image.pointer.replace("\\", "/")):
+        return False
+    label = Path(image.label_folder) / image.label_file
+    return label.stem == path.stem and label.parent.resolve() == path.parent
 
 
 def _shown(fit: _Fit) -> str:

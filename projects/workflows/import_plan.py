@@ -16,9 +16,9 @@ from kinmark.engine.domain.errors import AppError, UserInputError
 from kinmark.engine.domain.keypoints import KeypointSchema
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
-from kinmark.projects.formats.base import BadItems, begin, tick
+from kinmark.projects.formats.base import BadItems, begin, exif_choice, tick
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
-from kinmark.projects.formats.orientation import downwards, orient_image
+from kinmark.projects.formats.orientation import downwards, fits_one, orient_image
 from kinmark.projects.project import Project
 from kinmark.projects.store.rows import CategoryRow, InstanceRow
 from kinmark.projects.workflows.image_finder import ImageFinder
@@ -61,68 +61,91 @@ class ImportPlan:
 def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = False) -> ImageMatch:
     """Check the file's image size against the photo; turn labels of the unrotated frame when asked to.
 
-    A size can tell that labels were drawn on the unrotated picture (its sides are exchanged), but not for orientations 2 to
-    4, square photos, and formats without a size: those are turned with "rotate" and counted as "flagged" otherwise.
+    Each photo is asked by itself, so a file may mix both kinds. A size with exchanged sides tells on which picture the
+    labels were drawn; without a size (DeepLabCut, TPS) places that lie in one of the two pictures only do. Neither can tell
+    for orientations 2 to 4, square photos and shares of the picture (YOLO): those are turned with "rotate" and counted as
+    "flagged" with "ask".
 
     Args:
+        exif: the choice for this photo (`base.exif_choice`).
         oriented: the file states that its labels lie on the picture as it is shown (our own exports).
 
     Raises:
-        UserInputError: the sizes differ, or differ by the EXIF rotation and nobody said what to do.
+        UserInputError: the sizes differ, or the labels were drawn on the unrotated picture and nobody said what to do.
     """
     image = match.image
     size, orientation = _shown_size(match)
     stored = size[::-1] if orientation >= 5 else size
-    if image.y_up:
-        image = downwards(image, stored if exif == "rotate" else size)
     told = (image.width, image.height)
-    same = replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
-    unclear = orientation != 1 and (told == stored == size or 0 in told or not image.size_told)
     if told not in (size, stored) and 0 not in told:
         raise UserInputError(
             said("{0} is {1} x {2}, the file says {3} x {4}.", image.rel_path, size[0], size[1], told[0], told[1]),
             "These are other pictures than the labels were made on; give the right image folder.",
         )
+    frame = _frame(image, size, stored)
+    turn = exif == "rotate" and orientation != 1 and frame != "shown" and not (oriented and told == size)
+    if image.y_up:
+        image = downwards(image, stored if turn else size)
+    same = replace(match, image=replace(image, width=size[0], height=size[1], orientation=orientation))
     if orientation == 1 or (oriented and told == size) or not image.instances:
         return same
-    if exif == "rotate" and (unclear or told != size):
-        report.add("changed", str(image.rel_path), f"labels turned by its EXIF orientation {orientation}")
+    where = str(image.rel_path)
+    if turn:
+        report.add("changed", where, f"labels turned by its EXIF orientation {orientation}")
         return replace(match, image=orient_image(replace(image, width=stored[0], height=stored[1]), orientation))
     if exif == "rotate":
-        report.count(
-            "flagged", "photo not turned", str(image.rel_path), "its size in the file is that of the turned picture"
+        sized = image.size_told and image.width
+        why = (
+            "its size in the file is that of the turned picture" if sized else "its labels fit the turned picture only"
         )
-        return same
-    if unclear:
-        if exif == "ask":
-            report.count(
-                "flagged",
-                "photo with an EXIF rotation",
-                str(image.rel_path),
-                "no size tells on which picture its labels were drawn; taken as on the turned one, else --exif rotate",
-            )
-        return same
-    if told == size:
-        return same
-    if exif == "keep":
-        report.add("changed", str(image.rel_path), "width and height exchanged, labels taken as they are")
-        return same
-    raise _other_orientation(image, size)
+        report.count("flagged", "photo not turned", where, why)
+    elif frame == "stored" and exif == "keep":
+        report.add("changed", where, "width and height exchanged, labels taken as they are")
+    elif frame == "stored":
+        raise _drawn_unrotated(image, size, told)
+    elif not frame and exif == "ask":
+        report.count(
+            "flagged",
+            "photo with an EXIF rotation",
+            where,
+            "no size tells on which picture its labels were drawn; taken as on the turned one, else --exif rotate",
+        )
+    return same
 
 
-def _other_orientation(image: DatasetImage, size: tuple[int, int]) -> UserInputError:
-    return UserInputError(
+def _frame(image: DatasetImage, size: tuple[int, int], stored: tuple[int, int]) -> str:
+    """On which picture the labels were drawn: "shown", "stored", or "" where nothing tells."""
+    if size == stored:
+        return ""
+    if image.size_told and image.width:
+        return "shown" if (image.width, image.height) == size else "stored"
+    return "" if image.shares else fits_one(image.instances, size)
+
+
+def _drawn_unrotated(image: DatasetImage, size: tuple[int, int], told: tuple[int, int]) -> UserInputError:
+    hint = (
+        "Its labels were probably drawn on the unrotated picture: add --exif rotate (or --exif keep when they fit as "
+        "they are); --exif rotate={0} means this photo only."
+    )
+    what = (
         said(
             "{0} is {1} x {2} once its EXIF rotation is applied, the file says {3} x {4}.",
             image.rel_path,
             size[0],
             size[1],
-            image.width,
-            image.height,
-        ),
-        "Its labels were probably drawn on the unrotated picture: add --exif rotate (or --exif keep when they fit as "
-        "they are).",
+            told[0],
+            told[1],
+        )
+        if image.size_told and image.width
+        else said(
+            "{0} is {1} x {2} once its EXIF rotation is applied; its labels lie outside of that, and inside the "
+            "unrotated picture.",
+            image.rel_path,
+            size[0],
+            size[1],
+        )
     )
+    return UserInputError(what, said(hint, image.rel_path))
 
 
 def _shown_size(match: ImageMatch) -> tuple[tuple[int, int], int]:
@@ -149,6 +172,7 @@ class PlanOptions:
     overwrite: bool = False
     skip_bad: bool = False
     as_proposals: bool = False
+    exif_of: tuple[tuple[str, str], ...] = ()
 
 
 def make_plan(
@@ -172,7 +196,8 @@ def make_plan(
         tick(progress, cancel, str(image.rel_path))
         try:
             found = finder.find(image, report)
-            match = fit_size(found, options.exif, report, oriented=oriented) if found is not None else None
+            choice = exif_choice(image.rel_path, options.exif, options.exif_of)
+            match = fit_size(found, choice, report, oriented=oriented) if found is not None else None
         except AppError as error:
             broken.handle(str(image.rel_path), error)
             continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine.domain.errors import ImportFileError, UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
 from kinmark.engine.domain.runspec import RunSpec
@@ -19,6 +19,7 @@ from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import file_sha256
 from kinmark.projects.formats.base import ReadOptions
 from kinmark.projects.formats.dataset import DatasetInstance, Report
+from kinmark.projects.formats.recognise import recognise
 from kinmark.projects.formats.registry import get_format
 from kinmark.projects.project import Project
 from kinmark.projects.store.changes import OpChanges
@@ -50,6 +51,7 @@ class ImportOptions:
         overwrite: where an accepted value differs from the file's, take the file's (else the project's stays).
         skip_bad: leave damaged items out (each is reported) instead of refusing the whole file.
         exif: what to do when sizes say that labels were drawn on the unrotated picture: ask (refuse), rotate, keep.
+        exif_of: (pattern, choice) for photos of which something else is true than `exif` says; the first that fits counts.
         read: further options of the reader.
     """
 
@@ -59,6 +61,7 @@ class ImportOptions:
     overwrite: bool = False
     skip_bad: bool = False
     exif: str = "ask"
+    exif_of: tuple[tuple[str, str], ...] = ()
     read: ReadOptions = ReadOptions()
 
 
@@ -144,15 +147,22 @@ def import_file(
 def _plan(
     project: Project, path: Path, options: ImportOptions, progress: Progress | None, cancel: CancelToken | None
 ) -> ImportPlan:
-    if options.exif not in EXIF_CHOICES:
-        raise UserInputError(
-            said('There is no EXIF choice "{0}".', options.exif), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
-        )
+    for choice in (options.exif, *(choice for _, choice in options.exif_of)):
+        if choice not in EXIF_CHOICES:
+            raise UserInputError(
+                said('There is no EXIF choice "{0}".', choice), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
+            )
     root = options.images_root
     if root is not None and not root.is_dir():
         raise UserInputError(said("The image folder {0} is not there.", root), "Check --images.")
-    read = replace(options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif)
-    dataset, report = get_format(options.format).reader(path, read, progress, cancel)
+    read = replace(
+        options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif, exif_of=options.exif_of
+    )
+    try:
+        dataset, report = get_format(options.format).reader(path, read, progress, cancel)
+    except ImportFileError as error:
+        _say_other_format(path, options.format, error)
+        raise
     own_root = report.extra.get("images_root")
     wanted = PlanOptions(
         root,
@@ -162,8 +172,17 @@ def _plan(
         options.overwrite,
         options.skip_bad,
         options.as_proposals,
+        options.exif_of,
     )
     return make_plan(project, dataset, report, wanted, progress=progress, cancel=cancel)
+
+
+def _say_other_format(path: Path, wanted: str, error: ImportFileError) -> None:
+    """A file that looks like one of another format gets that as hint: mostly --format was forgotten."""
+    found = recognise(path)
+    alike = {"coco": "coco-wholebody", "yolo-pose": "yolo-seg"}
+    if found is not None and wanted not in (found.format, alike.get(found.format)):
+        error.hint = said("It looks like {0}: try --format {0}. {1}", found.format, error.hint)
 
 
 def _scores(instance: DatasetInstance) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.window import Driver, make_photos, make_project
+from tests.support.window import Driver, leave, make_photos, make_project
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def make_driver(qapp: object) -> Iterator[Callable[[list[str]], Driver]]:
 
     yield make
     for window in windows:
-        window.close()
+        leave(window)
         window.deleteLater()
     from PySide6.QtCore import QCoreApplication, QEvent
 

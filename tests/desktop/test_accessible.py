@@ -44,6 +44,7 @@ DIALOGS: dict[str, Callable[[Any, Any], object]] = {
     "import": lambda d, s: d.import_labels(s),
     "export": lambda d, s: d.export(s),
     "relink": lambda d, s: d.relink(s),
+    "clip": lambda d, s: d.clips.open(s),
     "settings": lambda d, s: d.settings(),
     "models": lambda d, s: d.models(),
     "keys": lambda d, s: d.keys(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
 from tests.support.window import Driver, figure_points
@@ -181,3 +182,15 @@ def test_two_names_for_one_side_are_not_paired() -> None:
     from kinmark.projects.schema_draft import pairs_of_mixed_names
 
     assert pairs_of_mixed_names(["left_ear", "l_ear", "right_ear", "brightness", "lightness", "upper_lip"]) == []
+
+
+def test_a_pasted_list_of_names_is_a_list_of_keypoints(started: tuple[Driver, Any]) -> None:
+    driver, dialog = started
+    QGuiApplication.clipboard().setText("nose\nleft_ear\r\nright_ear\n\n")
+    driver.key(Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier, dialog.new_name)
+    driver.key(Qt.Key.Key_Return, widget=dialog.new_name)
+    assert dialog.draft.names == ["nose", "left_ear", "right_ear"] and dialog.draft.pairs == [("left_ear", "right_ear")]
+    type_name(driver, dialog, "tail base, tail tip;nose")
+    assert dialog.draft.names[3:] == ["tail base", "tail tip", "nose_2"]
+    QTest.mouseClick(dialog.save, Qt.MouseButton.LeftButton)
+    assert len(driver.space.labelling.category.definitions) == 6

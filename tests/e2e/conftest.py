@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.toy_pipeline import make_toy_pipeline
-from tests.support.window import Driver, make_photos
+from tests.support.window import Driver, leave, make_photos
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +43,6 @@ def make_driver(qapp: object) -> Iterator[Callable[..., Driver]]:
     from PySide6.QtCore import QCoreApplication, QEvent
 
     for window in windows:
-        window.close()
+        leave(window)
         window.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

@@ -191,3 +191,11 @@ def test_photo_by_photo(ready: Driver) -> None:
 
 def test_the_rivals_at_their_best() -> None:
     assert RIVALS == {"labelme": 249, "CVAT": 119, "SLEAP": 99}
+
+
+def test_the_page_says_the_same(repository: Path) -> None:
+    text = (repository / "docs" / "reference" / "window.md").read_text(encoding="utf-8")
+    table = text.split("| way | actions |")[1].split("\n\n")[0]
+    said = {row.split("|")[1].split(":")[0].strip(): int(row.split("|")[2]) for row in table.splitlines()[2:]}
+    ours = {"part grid, all keypoints": WRONG + 6, "photo by photo": WRONG + PHOTOS + 2}
+    assert said == ours | RIVALS

@@ -11,8 +11,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from kinmark.projects.project import Project
-from kinmark.projects.workflows.kept import kept_jobs
-from tests.support.window import Driver, make_photos, make_project
+from kinmark.projects.workflows.kept import KeptJob, keep, kept_jobs
+from tests.support.window import Driver, leave, make_photos, make_project
 
 pytestmark = pytest.mark.e2e
 
@@ -22,13 +22,6 @@ def opened(make_driver: Callable[..., Driver], folder: Path) -> Driver:
     driver.until(lambda: driver.window.workspace is not None)
     driver.photo_shown()
     return driver
-
-
-def leave(driver: Driver) -> None:
-    """Close the window with its cross; its threads may take a moment longer."""
-    worker = driver.window.program.engine._worker
-    driver.window.close()
-    worker._thread.join(60)
 
 
 def offer(driver: Driver) -> Any:
@@ -55,7 +48,7 @@ def test_a_sweep_goes_on_after_the_window_was_closed_in_the_middle(
     queries = driver.space.session.queries
     driver.key(Qt.Key.Key_P, Qt.KeyboardModifier.ControlModifier)
     driver.until(lambda: queries.counts().pending >= 6, 300)
-    leave(driver)
+    leave(driver.window)
     with Project.open(folder) as project:
         before = {proposal.image_id: proposal.id for proposal in project.queries.proposals()}
         [job] = kept_jobs(project)
@@ -73,7 +66,7 @@ def test_a_sweep_goes_on_after_the_window_was_closed_in_the_middle(
     driver.space.session.poll()
     driver.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert queries.counts().pending == 0, "both parts are one step"
-    leave(driver)
+    leave(driver.window)
     assert left(folder) == []
     assert offer(opened(make_driver, folder)).text == ""
 
@@ -88,7 +81,26 @@ def test_a_sweep_that_a_person_stops_is_not_offered(
     driver.until(lambda: driver.space.session.queries.counts().pending > 0, 300)
     QTest.mouseClick(driver.window.job_bar.cancel, Qt.MouseButton.LeftButton)
     driver.until(lambda: not driver.window.program.engine.busy, 60)
-    leave(driver)
+    leave(driver.window)
+    assert left(folder) == []
+
+
+def test_the_offer_leaves_when_the_same_is_begun_anew(
+    make_driver: Callable[..., Driver], toy_dir: Path, tmp_path: Path
+) -> None:
+    folder = make_project(
+        tmp_path / "figures.kinmark", make_photos(tmp_path / "photos"), labelled=1, backbone=str(toy_dir)
+    )
+    with Project.open(folder) as project:
+        ids = project.queries.image_ids()
+        keep(project, KeptJob("propose", "figure", {"category": "figure"}, ids, len(ids), 1))
+    driver = opened(make_driver, folder)
+    assert offer(driver).text.startswith("Proposing figure was cut off: 1 of 4")
+    driver.key(Qt.Key.Key_P, Qt.KeyboardModifier.ControlModifier)
+    assert offer(driver).text == ""
+    driver.until(lambda: driver.space.session.queries.counts().pending == 3, 300)
+    driver.until(lambda: not driver.window.program.engine.busy, 60)
+    leave(driver.window)
     assert left(folder) == []
 
 
@@ -104,7 +116,7 @@ def test_a_tuning_goes_on_from_its_checkpoint(
     QTest.mouseClick(dialog.start_button, Qt.MouseButton.LeftButton)
     driver.until(lambda: len(driver.space.tuning.points) >= 4, 300)
     reached = driver.space.tuning.points[-1].step
-    leave(driver)
+    leave(driver.window)
     assert left(folder) == ["tune"]
 
     driver = opened(make_driver, folder)
@@ -115,5 +127,5 @@ def test_a_tuning_goes_on_from_its_checkpoint(
     assert driver.space.tuning.points[0].step >= reached, "it began from the first step again"
     driver.space.tuning.stop()
     driver.until(lambda: not driver.window.program.engine.busy, 60)
-    leave(driver)
+    leave(driver.window)
     assert left(folder) == []

@@ -72,6 +72,14 @@ def make_project(folder: Path, photos: Path, *, labelled: int = 0, backbone: str
     return folder
 
 
+def leave(window: Any) -> None:
+    """Close a window with its cross and wait for its engine thread: inside a library (being loaded) it cannot be interrupted."""
+    worker = window.program.engine._worker
+    window.close()
+    if worker is not None:
+        worker._thread.join(60)
+
+
 class Driver:
     """Hands and eyes on a window."""
 

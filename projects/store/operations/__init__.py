@@ -2,6 +2,7 @@
 
 from kinmark.projects.store.operations.images import ImageOperations
 from kinmark.projects.store.operations.instances import InstanceOperations
+from kinmark.projects.store.operations.placing import PlacingOperations
 from kinmark.projects.store.operations.proposal_rows import evidence_of
 from kinmark.projects.store.operations.proposals import ProposalOperations
 from kinmark.projects.store.operations.regrouping import RegroupingOperations
@@ -10,7 +11,13 @@ from kinmark.projects.store.operations.schema import SchemaOperations
 
 
 class Operations(
-    ImageOperations, SchemaOperations, InstanceOperations, RegroupingOperations, ProposalOperations, ReviewOperations
+    ImageOperations,
+    SchemaOperations,
+    InstanceOperations,
+    PlacingOperations,
+    RegroupingOperations,
+    ProposalOperations,
+    ReviewOperations,
 ):
     """All operations of a project; every method returns `OpChanges`."""
 

@@ -33,7 +33,15 @@ def _mapped(matrix: np.ndarray, x: float | None, y: float | None) -> tuple[float
     return float(point[0]), float(point[1])
 
 
-def _definition_name(op: Op, definition_id: int) -> str:
+def check_own_definitions(op: Op, category_id: int, definition_ids: Sequence[int]) -> None:
+    """UserInputError when a keypoint is not of the category."""
+    own = {row[0] for row in op.all("SELECT id FROM keypoint_definition WHERE category_id = ?", (category_id,))}
+    if not set(definition_ids) <= own:
+        raise UserInputError("A keypoint does not belong to the category of its instance.")
+
+
+def definition_name(op: Op, definition_id: int) -> str:
+    """Name of a keypoint, for the name of an undo step."""
     return str(op.require("keypoint_definition", definition_id, "keypoint")["name"])
 
 
@@ -90,9 +98,9 @@ class InstanceOperations(OperationGroup):
         """Set a keypoint whether it exists or not (x, y None with visibility 0); a person's word, so origin human."""
         with self._runner.operation("Place a keypoint") as op:
             row = op.require("instance", instance_id, "instance")
-            op.name = said("Place {name}", name=_definition_name(op, definition_id))
+            op.name = said("Place {name}", name=definition_name(op, definition_id))
             new = NewKeypoint(definition_id, x, y, visibility, origin)
-            self._own_definition(op, row["category_id"], [definition_id])
+            check_own_definitions(op, row["category_id"], [definition_id])
             values = keypoint_row(new, row["image_id"], instance_id, origin)
             op.run(PLACE_SQL, tuple(values.values()))
             op.ids = [
@@ -112,16 +120,11 @@ class InstanceOperations(OperationGroup):
         """Set several keypoints of an instance in one step (those not named stay)."""
         with self._runner.operation(name) as op:
             row = op.require("instance", instance_id, "instance")
-            self._own_definition(op, row["category_id"], [keypoint.definition_id for keypoint in keypoints])
+            check_own_definitions(op, row["category_id"], [keypoint.definition_id for keypoint in keypoints])
             for keypoint in keypoints:
                 op.run(PLACE_SQL, tuple(keypoint_row(keypoint, row["image_id"], instance_id, HUMAN).values()))
             op.ids, op.count = [instance_id], len(keypoints)
         return op.changes
-
-    def _own_definition(self, op: Op, category_id: int, definition_ids: Sequence[int]) -> None:
-        own = {row[0] for row in op.all("SELECT id FROM keypoint_definition WHERE category_id = ?", (category_id,))}
-        if not set(definition_ids) <= own:
-            raise UserInputError("A keypoint does not belong to the category of its instance.")
 
     def move_keypoint(self, keypoint_id: int, x: float, y: float, *, merge_key: str = "") -> OpChanges:
         """Drag an existing keypoint. Steps with the same non-empty `merge_key` (arrow-key nudges) undo as one.
@@ -130,7 +133,7 @@ class InstanceOperations(OperationGroup):
         """
         with self._runner.operation("Move a keypoint", merge_key=merge_key) as op:
             row = op.require("keypoint", keypoint_id, "keypoint")
-            op.name = said("Move {name}", name=_definition_name(op, row["definition_id"]))
+            op.name = said("Move {name}", name=definition_name(op, row["definition_id"]))
             new_x, new_y, visibility = checked_point(x, y, row["visibility"] or 2)
             op.run(
                 "UPDATE keypoint SET x = ?, y = ?, visibility = ? WHERE id = ?", (new_x, new_y, visibility, keypoint_id)

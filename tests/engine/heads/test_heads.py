@@ -169,6 +169,20 @@ def test_an_animal_that_faces_the_other_way_teaches_as_its_mirror_image(tmp_path
     assert np.linalg.det(plain[:, :2]) > 0 and (same == one + 3).all()
 
 
+def test_without_left_and_right_the_other_hand_teaches_mirrored(session: EngineSession, beetles: tuple) -> None:
+    """Right and left hands of one schema: a mirrored shape under the same names."""
+    images, _ = beetles
+    schema = KeypointSchema(("wrist", "thumb", "index", "little"))
+    one = np.array([[60.0, 120], [20, 70], [60, 20], [100, 40]])
+    other = one * [-1, 1] + [200, 0]
+    labels = [label(images[0], one), label(images[1], other), label(images[2], one + 3)]
+    frame = make_frame(labels, [(320, 240)] * 3)
+    [[into, own]] = placements(frame, schema, labels[1], (320, 240))
+    assert np.linalg.det(into[:, :2]) < 0 and (own == other).all()
+    assert apply_affine(into, own) == pytest.approx(frame.points, abs=1e-6)
+    assert fit_heads(features(session), schema, labels, HeadStore()).exemplars == 3
+
+
 def test_a_bad_fit_is_not_made_good_by_shrinking() -> None:
     shape = np.array([[0.0, 0], [10, 0], [10, 5], [0, 20]])
     mirrored = shape * [-1, 1]
@@ -329,6 +343,7 @@ def test_without_the_weights_package_proposals_go_on_and_say_so(
         )
 
     monkeypatch.setattr(efficientnet, "weights_file", missing)
+    monkeypatch.setattr(efficientnet, "_opened", {})  # other tests hold the network
     session = EngineSession(EngineConfig(cache_dir=tmp_path, device="cpu"))
     asked = request(beetles, [label(images[0], points[0])], range(1, 3))
     answers = list(propose_keypoints(session, asked))

@@ -40,6 +40,25 @@ def test_a_shape_that_faces_the_other_way_is_mirrored_and_upright():
     assert mirrored and found == pytest.approx(0.0, abs=1e-9)
 
 
+def _labelled(angles: list[float]) -> SimpleNamespace:
+    shapes = [Similarity(1.0, angle, (100.0, 90.0)).apply(SHAPE) for angle in angles]
+    exemplars = [
+        Exemplar(ImageInput(str(n), Path(f"{n}.jpg")), InstanceKeypoints(xy, np.full(len(xy), 2)))
+        for n, xy in enumerate(shapes)
+    ]
+    return SimpleNamespace(exemplars=exemplars)
+
+
+def test_many_upright_exemplars_speak_for_the_other_photos():
+    alike = [0.1, -0.1] * 4
+    assert auto.all_upright(_labelled(alike))
+    assert not auto.all_upright(_labelled(alike[:7])), "so few may be chance"
+    assert not auto.all_upright(_labelled([*alike[:7], 1.6])), "one lies turned, so will others"
+    one_photo = _labelled(alike)
+    one_photo.exemplars = [replace(e, image=one_photo.exemplars[0].image) for e in one_photo.exemplars]
+    assert not auto.all_upright(one_photo)
+
+
 def _decision(monkeypatch, turned: list[Variant], gains: list[float], settings: MatchSettings | None = None) -> Plan:
     monkeypatch.setattr(auto, "_best_variants", lambda *_: turned)
     monkeypatch.setattr(auto, "mirrored_gains", lambda *_: np.array(gains))

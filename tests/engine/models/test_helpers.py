@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -171,6 +174,16 @@ def test_one_recommendation_for_every_device_and_task(
     assert bool(found.command) is not row.installed
     assert not row.gated, "the first advice needs nobody's leave"
     assert "RAIL" not in manager.row(recommend(task, device, memory, manager.list(), commercial=True).model_id).licence
+
+
+@pytest.mark.skipif(not metadata.version("torch").endswith("+cpu"), reason="this torch may find a graphics card")
+def test_a_build_for_the_processor_is_not_loaded_for_an_advice() -> None:
+    code = (
+        "import sys; from kinmark.projects.models import recommend_model; "
+        "print(recommend_model('keypoints').model_id, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split()[1] == "False", done.stdout
 
 
 def test_a_task_that_is_none(manager: ModelManager) -> None:

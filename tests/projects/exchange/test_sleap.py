@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ needs_library = pytest.mark.skipif(not INSTALLED, reason="sleap-io is not instal
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.mark.skipif(INSTALLED, reason="sleap-io is installed")
-def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path) -> None:
+def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sleap_io", None)  # as if it were not installed
     (tmp_path / "a.slp").write_bytes(b"x")
     for name in ("sleap", "nwb", "jabs"):
         with pytest.raises(KnownError, match="sleap-io") as caught:

@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "keypoint not finite": (lambda d: d["annotations"][1]["keypoints"].__setitem__(0, 1e20), "absurdly"),
     "keypoint true": (lambda d: d["annotations"][1]["keypoints"].__setitem__(0, True), "true/false"),
     "iscrowd 7": (_annotation("iscrowd", 7), "iscrowd"),
-    "id as text": (_annotation("id", "seven"), "must be a number"),
+    "id as a list": (_annotation("id", [7]), "must be a number"),
     "skeleton of triples": (lambda d: d["categories"][0].update(skeleton=[[1, 2, 3]]), "pair"),
     "category without name": (lambda d: d["categories"][0].update(name="  "), "name is empty"),
     "two categories with one id": (lambda d: d["categories"].append(dict(d["categories"][0])), "twice"),
