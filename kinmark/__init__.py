@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kinmark.engine.domain.progress import CancelToken, Progress
     from kinmark.model import Features, Match, Model
     from kinmark.project import Project, create_project, open_project
-    from kinmark.records import Category, Exported, Found, Imported, Instance, Keypoint, Photo, Proposal
+    from kinmark.records import Category, Exported, Found, Imported, Instance, Keypoint, Photo, Proposal, Reference
 
 __all__ = [
     "CancelToken",
@@ -61,6 +61,7 @@ __all__ = [
     "Project",
     "ProjectError",
     "Proposal",
+    "Reference",
     "UnreadableImageError",
     "UserInputError",
     "create_project",
@@ -80,7 +81,7 @@ _PLACES = {
     "engine.domain.progress": ("CancelToken", "Progress"),
     "model": ("Features", "Match", "Model"),
     "project": ("Project", "create_project", "open_project"),
-    "records": ("Category", "Exported", "Found", "Imported", "Instance", "Keypoint", "Photo", "Proposal"),
+    "records": ("Category", "Exported", "Found", "Imported", "Instance", "Keypoint", "Photo", "Proposal", "Reference"),
 }
 """Module below this one: what is taken from there when it is first asked for. Whoever imports a part of the program alone, as
 a worker or the command line does, does not load the rest."""

@@ -39,6 +39,7 @@ from kinmark.records import (
     Mask,
     Photo,
     Proposal,
+    Reference,
 )
 from kinmark.rows import Names, category_record, photo_record
 
@@ -256,11 +257,7 @@ class Project:
 
     def find(
         self,
-        photo: str | Path | int | None = None,
-        *,
-        box: Box | None = None,
-        mask: Mask | None = None,
-        point: tuple[float, float] | None = None,
+        *references: Reference,
         kind: str = "",
         identity: str = "",
         everywhere: bool = False,
@@ -270,17 +267,19 @@ class Project:
         """Find one individual in the other photos: a ranking with a mask each, or "not here". Masks wait as proposals.
 
         Args:
-            photo: that shows it, with a box, mask or point on it; None: an identity with accepted instances, or the word
-                `kind` alone.
+            references: where it is seen; none: an identity with accepted instances, or the word `kind` alone.
             kind: what it is ("dog"); identity: who it is, remembered.
             everywhere: score every photo instead of a shortlist in large collections.
+
+        Raises:
+            UserInputError: an unknown photo, a mask of another size, nothing that says who is meant.
         """
-        references: tuple[ReferenceSpec, ...] = ()
-        if photo is not None:
-            image = self._photo(photo)
-            references = (ReferenceSpec(image.id, _encoded(mask, image), box, point),)
         options = FindOptions(
-            references, name=kind, identity=identity, exhaustive=everywhere, backbone=self.model.backbone
+            tuple(self._reference(one) for one in references),
+            name=kind,
+            identity=identity,
+            exhaustive=everywhere,
+            backbone=self.model.backbone,
         )
         outcome = find(self._stored, self.model.engine, options, progress=progress, cancel=cancel)
         self.notes = (*(failure["error"] for failure in outcome.failures), *outcome.skipped)
@@ -378,6 +377,10 @@ class Project:
                 "Give its path, or its name below the folder it came from.",
             )
         return row
+
+    def _reference(self, one: Reference) -> ReferenceSpec:
+        image = self._photo(one.photo)
+        return ReferenceSpec(image.id, _encoded(one.mask, image), one.box, one.point)
 
     def _category(self, name: str) -> CategoryRow:
         return self._stored.queries.require_category(name)

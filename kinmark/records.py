@@ -1,4 +1,4 @@
-"""What the verbs return: frozen records. Coordinates are xy_image: float pixels, corner origin, EXIF applied."""
+"""What the verbs take and return: frozen records. Coordinates are xy_image: float pixels, corner origin, EXIF applied."""
 
 from __future__ import annotations
 
@@ -79,6 +79,19 @@ class Proposal:
     identity: str | None = None
     keypoints: dict[str, Keypoint] = field(default_factory=dict)
     box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The one that is to be found, on a photo that shows it: by at most one of `mask`, `box` and `point` (x, y).
+
+    `photo`: name, path or id of a photo of the project. With none of the three what stands out there is meant, which `kind` tells apart.
+    """
+
+    photo: str | Path | int
+    box: Box | None = None
+    mask: Mask | None = None
+    point: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -288,9 +288,16 @@ class Project:
         """A number that grows whenever one of these tables is changed in this process, through whichever project."""
         return sum(self._listener.counts[table] for table in tables)
 
+    def committed(self) -> int:
+        """A number that is another one after every commit to the project, through whichever project and process.
+
+        Inside a group, too, which nobody else can commit beside: equal numbers say that nothing changed until then.
+        """
+        return int(self._reading().exec_driver_sql("PRAGMA data_version").scalar_one())
+
     def changed_elsewhere(self) -> bool:
         """Whether another process changed the project since the last call (for one that is open read-only)."""
-        version = self._connection().exec_driver_sql("PRAGMA data_version").scalar_one()
+        version = self.committed()
         before, self._data_version = self._data_version, version
         return before is not None and before != version
 
@@ -352,6 +359,10 @@ class Project:
             raise ProjectError(said("The project {0} was closed.", self.folder), "Open it again.")
         if self._runner.current is not None and threading.get_ident() == self._runner.thread:
             return self._runner.current.connection
+        return self._reading()
+
+    def _reading(self) -> Connection:
+        """The reading connection, which sees what is committed."""
         if self._read_connection is None:
             self._read_connection = self._reader.connect()
         return self._read_connection

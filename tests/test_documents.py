@@ -66,7 +66,9 @@ def _pages(entry: object) -> list[str]:
 def test_the_site_lists_every_page_once() -> None:
     listed = _pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"])
     assert len(listed) == len(set(listed))
-    pages = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
+    pages = {
+        p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*") if p.suffix in (".md", ".ipynb")
+    }
     assert set(listed) == {page for page in pages if not page.startswith("examples/")}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from kinmark.desktop.dialogs.export_dialog import _items_text
-from kinmark.desktop.engine_thread.jobs import Priority
+from kinmark.desktop.engine_thread.jobs import JobContext, Priority
 from kinmark.desktop.error_texts import hint_of, message_of
 from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.fields import Choice
@@ -27,6 +28,10 @@ from kinmark.engine.domain.errors import AppError
 if TYPE_CHECKING:
     from kinmark.desktop.workspace import Workspace
     from kinmark.projects.formats.recognise import Recognised
+    from kinmark.projects.workflows.importing import ImportResult
+
+PHOTOS_AT_ONCE = 50
+"""Of an import, before what the screen waits for comes in between; a new photo is read whole for its hash."""
 
 
 class ImportDialog(QDialog):
@@ -148,11 +153,16 @@ class ImportDialog(QDialog):
         )
         path = Path(self.file.text().strip())
 
-        def run(context: Any) -> Any:
-            from kinmark.projects.workflows.importing import import_file, preview
+        def run(context: JobContext) -> Generator[None, None, ImportResult]:
+            from kinmark.projects.workflows.importing import LabelImport
 
-            work = preview if dry else import_file
-            return work(context.project, path, options, progress=context.progress, cancel=context.cancel)
+            importing = LabelImport(
+                context.project, path, options, dry=dry, progress=context.progress, cancel=context.cancel
+            )
+            while importing.result is None:
+                importing.step(PHOTOS_AT_ONCE)
+                yield
+            return importing.result
 
         self.state.setText(self.tr("Reading..."))
         self.look.setEnabled(False)
@@ -160,7 +170,7 @@ class ImportDialog(QDialog):
         self._engine.submit(
             self.tr("Importing"),
             run,
-            priority=Priority.SCREEN,
+            priority=Priority.NEIGHBOURS,  # before what runs for minutes, behind what the photo on screen waits for
             group="import",
             replace=True,
             on_done=lambda result: self._done(result, dry),

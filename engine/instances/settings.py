@@ -49,7 +49,6 @@ class ResolvedSettings:
         refine: "grabcut", "threshold" or a segmenter folder.
         weights: of the evidence parts.
         max_instances, threshold: of the decision; threshold None = the calibration's own.
-        whole_masks: "everything like this": the semantic map alone, every region above the threshold.
         seed: of the one-step noise.
     """
 

@@ -6,7 +6,7 @@ format's own frame through `kinmark.engine.domain.geometry`. Nothing here knows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -169,6 +169,16 @@ class Report:
             self.items.append(item)
         else:
             self.items[index] = item
+
+    def copy(self) -> Report:
+        """Another one that says the same so far."""
+        return replace(
+            self,
+            items=list(self.items),
+            files=list(self.files),
+            extra=dict(self.extra),
+            _counted=dict(self._counted),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json` and for the report file."""

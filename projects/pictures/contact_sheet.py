@@ -1,4 +1,4 @@
-"""Contact sheets: photos with keypoints, masks and truth drawn as the window draws them (UI: state = shape + colour)."""
+"""Contact sheets: photos with keypoints, masks and truth drawn as the window draws them (state = shape + colour)."""
 
 from __future__ import annotations
 

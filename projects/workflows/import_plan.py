@@ -5,6 +5,7 @@ Merging is by instance and keypoint, never by file: accepted work stays unless `
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -175,64 +176,79 @@ class PlanOptions:
     exif_of: tuple[tuple[str, str], ...] = ()
 
 
-def make_plan(
-    project: Project,
-    dataset: Dataset,
-    report: Report,
-    options: PlanOptions,
-    *,
-    progress: Progress | None = None,
-    cancel: CancelToken | None = None,
-) -> ImportPlan:
-    """Decide everything; reads the project and image headers, writes nothing."""
-    plan = ImportPlan(dataset, report)
-    plan_categories(project, plan)
-    finder = ImageFinder(project, options.root, options.own_root, options.beside)
-    broken = BadItems(report, options.skip_bad)
-    taken: dict[Any, str] = {}
-    oriented = report.extra.pop("oriented", False) is True
-    begin(progress, "Looking at photos", len(dataset.images))
-    for image in dataset.images:
-        tick(progress, cancel, str(image.rel_path))
+class Planner:
+    """Decides what an import does, some photos at a time; reads the project and image headers, writes nothing.
+
+    Attributes:
+        plan: complete when no photo is left.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        dataset: Dataset,
+        report: Report,
+        options: PlanOptions,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        self.plan = ImportPlan(dataset, report)
+        self._project, self._options = project, options
+        self._progress, self._cancel = progress, cancel
+        self._waiting = deque(dataset.images)
+        self._oriented = report.extra.pop("oriented", False) is True
+        self._broken = BadItems(report, options.skip_bad)
+        self._taken: dict[Any, str] = {}
+        plan_categories(project, self.plan)
+        self._categories = {row.id: row for row in project.queries.categories()}
+        self._finder = ImageFinder(project, options.root, options.own_root, options.beside)
+        begin(progress, "Looking at photos", len(dataset.images))
+
+    @property
+    def left(self) -> int:
+        """Photos that still wait."""
+        return len(self._waiting)
+
+    def step(self, limit: int | None = None) -> None:
+        """Decide on the next `limit` photos (None: all that are left) and their labels."""
+        wanted = self.left if limit is None else min(limit, self.left)
+        for start in range(0, wanted, PAGE):
+            page = [self._waiting.popleft() for _ in range(min(PAGE, wanted - start))]
+            self._decide_labels([match for image in page if (match := self._matched(image)) is not None])
+
+    def _matched(self, image: DatasetImage) -> ImageMatch | None:
+        """The photo that the file means, None when it is left out (reported)."""
+        report = self.plan.report
+        tick(self._progress, self._cancel, str(image.rel_path))
         try:
-            found = finder.find(image, report)
-            choice = exif_choice(image.rel_path, options.exif, options.exif_of)
-            match = fit_size(found, choice, report, oriented=oriented) if found is not None else None
+            found = self._finder.find(image, report)
+            choice = exif_choice(image.rel_path, self._options.exif, self._options.exif_of)
+            match = fit_size(found, choice, report, oriented=self._oriented) if found is not None else None
         except AppError as error:
-            broken.handle(str(image.rel_path), error)
-            continue
+            self._broken.handle(str(image.rel_path), error)
+            return None
         if match is None:
-            continue
+            return None
         key = match.row.id if match.row is not None else (match.new.root, match.new.rel_path) if match.new else None
         told = image.pointer or str(image.rel_path)
-        if key in taken:
+        if key in self._taken:
             name = match.row.file_name if match.row is not None else match.new.rel_path if match.new is not None else ""
-            report.add("skipped", told, f'another entry of the file ("{taken[key]}") is the same photo {name}')
-            continue
-        taken[key] = told
-        plan.images.append(match)
-    _plan_all_instances(project, plan, options.overwrite, options.as_proposals, progress, cancel)
-    return plan
+            report.add("skipped", told, f'another entry of the file ("{self._taken[key]}") is the same photo {name}')
+            return None
+        self._taken[key] = told
+        return match
 
-
-def _plan_all_instances(
-    project: Project,
-    plan: ImportPlan,
-    overwrite: bool,
-    as_proposals: bool,
-    progress: Progress | None,
-    cancel: CancelToken | None,
-) -> None:
-    rows = {row.id: row for row in project.queries.categories()}
-    for start in range(0, len(plan.images), PAGE):
-        page = plan.images[start : start + PAGE]
+    def _decide_labels(self, matches: list[ImageMatch]) -> None:
         existing: dict[int, list[InstanceRow]] = {}
-        for instance in project.queries.instances(image_ids=[m.row.id for m in page if m.row is not None]):
+        for instance in self._project.queries.instances(image_ids=[m.row.id for m in matches if m.row is not None]):
             existing.setdefault(instance.image_id, []).append(instance)
-        for match in page:
+        for match in matches:
             own = existing.get(match.row.id, []) if match.row is not None else []
-            plan.instances.append(_plan_instances(match, own, rows, overwrite, as_proposals))
-        tick(progress, cancel, count=0)
+            self.plan.images.append(match)
+            self.plan.instances.append(
+                _plan_instances(match, own, self._categories, self._options.overwrite, self._options.as_proposals)
+            )
 
 
 def plan_categories(project: Project, plan: ImportPlan) -> None:

@@ -5,35 +5,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from kinmark.engine.domain.errors import ImportFileError, UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
-from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
-from kinmark.engine.domain.runspec import RunSpec
 from kinmark.engine.domain.texts import said
-from kinmark.engine.imaging import file_sha256
 from kinmark.projects.formats.base import ReadOptions
 from kinmark.projects.formats.dataset import DatasetInstance, Report
 from kinmark.projects.formats.recognise import recognise
 from kinmark.projects.formats.registry import get_format
 from kinmark.projects.project import Project
 from kinmark.projects.store.changes import OpChanges
-from kinmark.projects.store.inputs import NewInstance, NewKeypoint
-from kinmark.projects.store.rows import CategoryRow
-from kinmark.projects.workflows.image_match import ImageMatch
 from kinmark.projects.workflows.import_plan import (
     EXIF_CHOICES,
     ImportPlan,
-    InstancePlan,
+    Planner,
     PlanOptions,
     differs,
-    make_plan,
 )
+from kinmark.projects.workflows.import_writer import PlanWriter
 
 SOURCE_KEY = "formats.source"
 MAX_KEPT_EXTRAS = 20_000
@@ -107,6 +99,111 @@ class ImportResult:
         }
 
 
+class LabelImport:
+    """Importing a label file piece by piece, so that a window lets urgent work in between; its thread owns it.
+
+    All or nothing: steps read the file and decide what becomes of each photo, the last one stores everything as one undoable
+    step. A file is read in one piece, and stored in one. Whoever stops in between has changed nothing
+    (docs/adr/0020-an-import-is-stored-whole.md).
+
+    The project may change between two steps. What was decided on an older state is decided again in the transaction that
+    stores it: else a photo that was added meanwhile would be added twice, or a label set on what is gone.
+
+    Attributes:
+        result: what the import did, or would do (`dry`), when all steps are done.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        path: Path,
+        options: ImportOptions = ImportOptions(),
+        *,
+        dry: bool = False,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        self.result: ImportResult | None = None
+        self._project, self._path, self._options, self._dry = project, path, options, dry
+        self._progress, self._cancel = progress, cancel or CancelToken()
+        self._planner: Planner | None = None
+
+    def step(self, limit: int | None = None) -> None:
+        """Read the file, or look at its next `limit` photos (None: all that are left), or store what was decided.
+
+        Raises:
+            ImportFileError: the file is damaged (names file and item).
+            UserInputError: image sizes contradict, an unknown format, a photo that cannot be told apart.
+            OperationCancelled: nothing was changed.
+        """
+        self._cancel.check()
+        if self._planner is None:
+            self._read()
+        elif self._planner.left:
+            self._planner.step(limit)
+        else:
+            self.result = self._decided(self._planner.plan) if self._dry else self._store(self._planner.plan)
+
+    def _read(self) -> None:
+        options = self._options
+        for choice in (options.exif, *(choice for _, choice in options.exif_of)):
+            if choice not in EXIF_CHOICES:
+                raise UserInputError(
+                    said('There is no EXIF choice "{0}".', choice), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
+                )
+        root = options.images_root
+        if root is not None and not root.is_dir():
+            raise UserInputError(said("The image folder {0} is not there.", root), "Check --images.")
+        read = replace(
+            options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif, exif_of=options.exif_of
+        )
+        try:
+            found = get_format(options.format).reader(self._path, read, self._progress, self._cancel)
+        except ImportFileError as error:
+            _say_other_format(self._path, options.format, error)
+            raise
+        self._dataset, self._report = found
+        self._planner = self._new_planner()
+
+    def _new_planner(self) -> Planner:
+        options, own_root = self._options, self._report.extra.get("images_root")
+        wanted = PlanOptions(
+            options.images_root,
+            Path(own_root) if own_root else None,
+            self._path if self._path.is_dir() else self._path.absolute().parent,
+            options.exif,
+            options.overwrite,
+            options.skip_bad,
+            options.as_proposals,
+            options.exif_of,
+        )
+        self._decided_on = self._project.committed()
+        return Planner(
+            self._project, self._dataset, self._report.copy(), wanted, progress=self._progress, cancel=self._cancel
+        )
+
+    def _decided(self, plan: ImportPlan) -> ImportResult:
+        return _result(self._project, plan, self._options.as_proposals)
+
+    def _store(self, plan: ImportPlan) -> ImportResult:
+        result = self._decided(plan)
+        if result.nothing:
+            return result  # no category, no undo step: as if it had not been tried
+        project = self._project
+        with project.cancellable(self._cancel), project.group(said("Import {name}", name=self._path.name)) as op:
+            if project.committed() != self._decided_on:  # nobody else writes from here on
+                planner = self._new_planner()
+                planner.step()
+                plan = planner.plan
+                result = self._decided(plan)
+            if not result.nothing:
+                PlanWriter(project, self._path, self._options.as_proposals).write(plan, self._progress, self._cancel)
+        if not result.nothing:
+            result.changes = op.changes
+            _keep_source_fields(project, plan)
+        return result
+
+
 def preview(
     project: Project,
     path: Path,
@@ -116,7 +213,7 @@ def preview(
     cancel: CancelToken | None = None,
 ) -> ImportResult:
     """The dry run: what `import_file` would do; nothing is written."""
-    return _result(project, _plan(project, path, options, progress, cancel), options.as_proposals)
+    return _all_steps(LabelImport(project, path, options, dry=True, progress=progress, cancel=cancel))
 
 
 def import_file(
@@ -129,52 +226,15 @@ def import_file(
 ) -> ImportResult:
     """Merge `path` into the project as one undoable step; an error or a cancellation leaves nothing behind.
 
-    Raises:
-        ImportFileError: the file is damaged (names file and item).
-        UserInputError: image sizes contradict, an unknown format, a photo that cannot be told apart.
+    All steps of a `LabelImport` in a row; raises what they raise.
     """
-    plan = _plan(project, path, options, progress, cancel)
-    result = _result(project, plan, options.as_proposals)
-    if result.nothing:
-        return result  # no category, no undo step: as if it had not been tried
-    with project.group(said("Import {name}", name=path.name)) as op:
-        PlanWriter(project, path, options.as_proposals).write(plan, progress, cancel)
-    result.changes = op.changes
-    _keep_source_fields(project, plan)
-    return result
+    return _all_steps(LabelImport(project, path, options, progress=progress, cancel=cancel))
 
 
-def _plan(
-    project: Project, path: Path, options: ImportOptions, progress: Progress | None, cancel: CancelToken | None
-) -> ImportPlan:
-    for choice in (options.exif, *(choice for _, choice in options.exif_of)):
-        if choice not in EXIF_CHOICES:
-            raise UserInputError(
-                said('There is no EXIF choice "{0}".', choice), said("Use one of: {0}.", ", ".join(EXIF_CHOICES))
-            )
-    root = options.images_root
-    if root is not None and not root.is_dir():
-        raise UserInputError(said("The image folder {0} is not there.", root), "Check --images.")
-    read = replace(
-        options.read, images_root=root, skip_bad=options.skip_bad, exif=options.exif, exif_of=options.exif_of
-    )
-    try:
-        dataset, report = get_format(options.format).reader(path, read, progress, cancel)
-    except ImportFileError as error:
-        _say_other_format(path, options.format, error)
-        raise
-    own_root = report.extra.get("images_root")
-    wanted = PlanOptions(
-        root,
-        Path(own_root) if own_root else None,
-        path if path.is_dir() else path.absolute().parent,
-        options.exif,
-        options.overwrite,
-        options.skip_bad,
-        options.as_proposals,
-        options.exif_of,
-    )
-    return make_plan(project, dataset, report, wanted, progress=progress, cancel=cancel)
+def _all_steps(importing: LabelImport) -> ImportResult:
+    while importing.result is None:
+        importing.step()
+    return importing.result
 
 
 def _say_other_format(path: Path, wanted: str, error: ImportFileError) -> None:
@@ -212,200 +272,6 @@ def _result(project: Project, plan: ImportPlan, as_proposals: bool) -> ImportRes
         sum(m.row is not None for m in plan.images),
         [] if not done and told else plan.new_categories,
         plan.report,
-    )
-
-
-class PlanWriter:
-    """Writes a plan inside an open group."""
-
-    def __init__(self, project: Project, path: Path, as_proposals: bool) -> None:
-        self._project, self._path, self._as_proposals = project, path, as_proposals
-        self._spec: RunSpec | None = None
-
-    def write(self, plan: ImportPlan, progress: Progress | None, cancel: CancelToken | None) -> None:
-        """Categories, images, instances, proposals, then splits, tags and "nothing here"."""
-        self._write_categories(plan)
-        ids = self._write_images(plan)
-        categories = {row.name: row for row in self._project.queries.categories()}
-        identities = self._write_identities(plan, categories)
-        new: list[NewInstance] = []
-        for match, plans, image_id in zip(plan.images, plan.instances, ids, strict=True):
-            if cancel is not None:
-                cancel.check()
-            for item in plans:
-                if item.verdict == "added" and not (self._as_proposals or item.instance.proposal):
-                    new.append(_new_instance(item.instance, image_id, categories, identities))
-                elif item.verdict == "changed":
-                    self._change(item, categories, identities)
-            del match
-        if progress is not None:
-            progress.start("Storing", 0)
-        if new:
-            self._project.operations.add_instances(new)
-        self._write_proposals(plan, ids, categories, identities)
-        self._write_image_words(plan, ids, categories)
-
-    def _write_categories(self, plan: ImportPlan) -> None:
-        operations, known = self._project.operations, {row.name: row for row in self._project.queries.categories()}
-        for name, category in plan.categories.items():
-            if name in plan.new_categories:
-                source = str(category.original_id) if category.original_id is not None else None
-                extra = {**category.extra, "sigmas": list(category.sigmas)} if category.sigmas else category.extra
-                operations.add_category(
-                    name, category.schema, supercategory=category.supercategory, source_id=source, extra=dict(extra)
-                )
-            elif name in plan.changed_categories:
-                operations.edit_schema(known[name].id, category.schema)
-
-    def _write_images(self, plan: ImportPlan) -> list[int]:
-        fresh = [_with_source(m) for m in plan.images if m.new is not None]
-        ids = iter(self._project.operations.add_images(fresh).ids if fresh else ())
-        return [m.row.id if m.row is not None else next(ids) for m in plan.images]
-
-    def _write_identities(self, plan: ImportPlan, categories: dict[str, CategoryRow]) -> dict[str, int]:
-        known = {row.name: row.id for row in self._project.queries.identities()}
-        for plans in plan.instances:
-            for item in plans:
-                name = item.instance.identity if item.verdict == "added" or item.take_identity else ""
-                if name and name not in known:
-                    category = categories[item.instance.category].id
-                    known[name] = self._project.operations.add_identity(name, category).ids[0]
-        return known
-
-    def _change(self, item: InstancePlan, categories: dict[str, CategoryRow], identities: dict[str, int]) -> None:
-        operations, row = self._project.operations, item.existing
-        if row is None:
-            return
-        category = categories[item.instance.category]
-        if item.keypoints:
-            chosen = {n: item.instance.keypoints[n] for n in item.keypoints}
-            operations.set_keypoints(row.id, _keypoints(replace(item.instance, keypoints=chosen), category))
-        if item.take_mask:
-            operations.set_mask(row.id, item.instance.mask, origin="imported")
-        if item.take_box:
-            operations.set_box(row.id, item.instance.box)
-        if item.take_identity and item.instance.identity in identities:
-            operations.assign_identity([row.id], identities[item.instance.identity])
-
-    def _write_proposals(
-        self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow], identities: dict[str, int]
-    ) -> None:
-        keypoints: dict[str, list[InstanceProposal]] = {}
-        masks: dict[tuple[str, int | None], list[MaskProposal]] = {}
-        for plans, image_id in zip(plan.instances, ids, strict=True):
-            for item in plans:
-                instance = item.instance
-                if not (self._as_proposals or instance.proposal):
-                    continue
-                if instance.keypoints:
-                    keypoints.setdefault(instance.category, []).append(self._keypoint_proposal(instance, image_id))
-                if instance.mask is not None:
-                    key = (instance.category, identities.get(instance.identity))
-                    masks.setdefault(key, []).append(self._mask_proposal(instance, image_id))
-                if not instance.keypoints and instance.mask is None:
-                    plan.report.add(
-                        "skipped", f"image {image_id}", "a proposal without keypoints and mask proposes nothing"
-                    )
-        # One job name: several instances of one image do not replace each other.
-        job = f"import:{self._run_spec().fingerprint()}"
-        for name, proposals in keypoints.items():
-            self._project.operations.add_keypoint_proposals(
-                proposals, categories[name].id, job=job, instance_ids=[None] * len(proposals)
-            )
-        for (name, identity), found in masks.items():
-            self._project.operations.add_mask_proposals(found, categories[name].id, identity_id=identity, job=job)
-
-    def _run_spec(self) -> RunSpec:
-        if self._spec is None:
-            revision = file_sha256(self._path)[:20] if self._path.is_file() else ""
-            self._spec = RunSpec("import", self._path.name, revision)
-        return self._spec
-
-    def _keypoint_proposal(self, instance: DatasetInstance, image_id: int) -> InstanceProposal:
-        overall = 1.0 if instance.score is None else instance.score
-        rows = []
-        for name, k in instance.keypoints.items():
-            score = overall if k.score is None else k.score
-            x, y = (k.x, k.y) if k.x is not None and k.y is not None else (math.nan, math.nan)
-            rows.append(KeypointProposal(name, x, y, score, k.visibility, KeypointSignals(score, 0.0)))
-        spec = self._run_spec()
-        return InstanceProposal("import", str(image_id), instance.category, tuple(rows), overall, instance.box, spec)
-
-    def _mask_proposal(self, instance: DatasetInstance, image_id: int) -> MaskProposal:
-        score = 1.0 if instance.score is None else instance.score
-        box = instance.box if instance.box is not None or instance.mask is None else instance.mask.box
-        return MaskProposal("import", str(image_id), score, score, instance.mask, box, self._run_spec())
-
-    def _write_image_words(self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow]) -> None:
-        operations = self._project.operations
-        splits = {i: m.image.split for m, i in zip(plan.images, ids, strict=True) if m.image.split}
-        if splits:
-            operations.set_split(dict(splits))
-        tags: dict[str, list[int]] = {}
-        nothing: dict[str, list[int]] = {}
-        for match, image_id in zip(plan.images, ids, strict=True):
-            for tag in match.image.tags:
-                tags.setdefault(tag, []).append(image_id)
-            for name in match.image.nothing_here:
-                nothing.setdefault(name, []).append(image_id)
-        for tag, images in tags.items():
-            operations.tag(tag, images)
-        self._write_exhaustive(plan, ids, categories)
-        for name, images in nothing.items():
-            if name == "*":
-                operations.mark_nothing_here(images)
-            elif name in categories:
-                operations.mark_nothing_here(images, categories[name].id)
-
-    def _write_exhaustive(self, plan: ImportPlan, ids: Sequence[int], categories: dict[str, CategoryRow]) -> None:
-        """Where all are labelled, or not all; what a person said in the project stays."""
-        for name, holds in sorted({told for match in plan.images for told in match.image.exhaustive.items()}):
-            if name not in categories:
-                continue
-            known = self._project.queries.exhaustive(category_id=categories[name].id)
-            images = []
-            for match, image_id in zip(plan.images, ids, strict=True):
-                if match.image.exhaustive.get(name) is not holds:
-                    continue
-                if known.get(image_id, {}).get(categories[name].id, holds) is holds:
-                    images.append(image_id)
-                else:
-                    said = "not all are labelled" if holds else "all are labelled"
-                    plan.report.add("kept", str(match.image.rel_path), f"{name}: the project says that {said}")
-            self._project.operations.set_exhaustive(images, categories[name].id, holds)
-
-
-def _with_source(match: ImageMatch) -> Any:
-    source = str(match.image.original_id) if match.image.original_id is not None else None
-    return replace(match.new, source_id=source) if match.new is not None else None
-
-
-def _keypoints(instance: DatasetInstance, category: CategoryRow) -> tuple[NewKeypoint, ...]:
-    rows = []
-    for name, keypoint in instance.keypoints.items():
-        definition = category.definition(name)
-        if definition is not None:
-            rows.append(NewKeypoint(definition.id, keypoint.x, keypoint.y, int(keypoint.visibility), "imported"))
-    return tuple(rows)
-
-
-def _new_instance(
-    instance: DatasetInstance, image_id: int, categories: dict[str, CategoryRow], identities: dict[str, int]
-) -> NewInstance:
-    category = categories[instance.category]
-    extra = dict(instance.extra) | ({"crowd": True} if instance.crowd else {})
-    if instance.score is not None:
-        extra["score"] = instance.score
-    return NewInstance(
-        image_id,
-        category.id,
-        _keypoints(instance, category),
-        instance.box,
-        instance.mask,
-        identities.get(instance.identity),
-        "imported",
-        str(instance.original_id) if instance.original_id is not None else None,
-        extra,
     )
 
 

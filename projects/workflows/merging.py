@@ -23,7 +23,7 @@ from kinmark.projects.workflows.agreement import Agreement, match_instances
 from kinmark.projects.workflows.exporting import ExportOptions, instance_of, project_dataset
 from kinmark.projects.workflows.image_match import ImageMatch
 from kinmark.projects.workflows.import_plan import ImportPlan, InstancePlan, compare, differences, plan_categories
-from kinmark.projects.workflows.importing import PlanWriter
+from kinmark.projects.workflows.import_writer import PlanWriter
 
 RULES = ("keep", "theirs", "both")
 PAGE = 500

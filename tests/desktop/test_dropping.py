@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from kinmark.desktop.engine_thread.jobs import Priority
 from kinmark.projects.project import Project
 from kinmark.projects.workflows.exporting import ExportOptions, export_project
+from kinmark.projects.workflows.importing import LabelImport
 from tests.support.window import Driver, make_project
 
 
@@ -52,6 +55,32 @@ def test_a_dropped_label_file_is_previewed_and_imported(driver: Driver, tmp_path
     QTest.mouseClick(dialog.take, Qt.MouseButton.LeftButton)
     driver.until(lambda: len(queries.instances()) == 1)
     assert len(queries.image_ids()) == 4
+
+
+def test_what_the_screen_waits_for_comes_between_the_steps_of_an_import(
+    driver: Driver, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = exported(tmp_path, photos, "coco", "labels") / "annotations.json"
+    order: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+    step = LabelImport.step
+
+    def watched(self: LabelImport, limit: int | None = None) -> None:
+        order.append("import")
+        begun.set()
+        assert go_on.wait(30)
+        step(self, limit)
+
+    monkeypatch.setattr(LabelImport, "step", watched)
+    driver.window.registry["project.import"].trigger()
+    dialog = driver.window.commands.dialogs.dialog("import")
+    dialog.file.setText(str(file))
+    dialog.start(dry=False)
+    assert begun.wait(30)
+    driver.space.program.engine.submit("Look", lambda context: order.append("screen"), priority=Priority.SCREEN)
+    go_on.set()
+    driver.until(lambda: len(driver.space.session.queries.instances()) == 1)
+    assert order[:2] == ["import", "screen"] and order.count("import") == 3
 
 
 def test_a_dropped_data_set_folder_and_photos(driver: Driver, tmp_path: Path, photos: Path) -> None:

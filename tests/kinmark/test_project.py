@@ -96,7 +96,9 @@ def test_proposals_for_some_photos_only(project: kinmark.Project) -> None:
 
 
 def test_find_ranks_the_other_photos(project: kinmark.Project) -> None:
-    found = project.find(project.photos()[0].name, box=(10, 10, 60, 60), kind="figure", identity="Pip")
+    found = project.find(
+        kinmark.Reference(project.photos()[0].name, box=(10, 10, 60, 60)), kind="figure", identity="Pip"
+    )
     assert {row.photo for row in found} == {p.name for p in project.photos()[1:]}
     assert [row.score for row in found if row.here] == sorted((r.score for r in found if r.here), reverse=True)
     sizes = {p.name: (p.height, p.width) for p in project.photos()}
@@ -177,7 +179,7 @@ def test_what_was_left_out_is_said(project: kinmark.Project, tmp_path: Path) -> 
         and any(last.path.name in note for note in project.notes)
     )
     with pytest.raises(kinmark.UserInputError, match="height, width"):
-        project.find(project.photos()[0].name, mask=np.ones((2, 2), bool), kind="figure")
+        project.find(kinmark.Reference(project.photos()[0].name, mask=np.ones((2, 2), bool)), kind="figure")
 
 
 def test_progress_is_told_and_cancelling_keeps_nothing_half_done(project: kinmark.Project) -> None:
@@ -188,5 +190,5 @@ def test_progress_is_told_and_cancelling_keeps_nothing_half_done(project: kinmar
     assert seen.total > 0 and seen.done > 0
     cancel.cancel()
     with pytest.raises(kinmark.OperationCancelled):
-        project.find(project.photos()[0].name, box=(10, 10, 60, 60), kind="figure", cancel=cancel)
+        project.find(kinmark.Reference(project.photos()[0].name, box=(10, 10, 60, 60)), kind="figure", cancel=cancel)
     assert not [p for p in project.proposals() if p.kind == "mask"]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kinmark.engine.domain.errors import ImportFileError, OperationCancelled, UserInputError
 from kinmark.engine.domain.masks import MaskRLE
-from kinmark.engine.domain.progress import CancelToken
+from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.projects.formats import coco
-from kinmark.projects.formats.base import WriteOptions
+from kinmark.projects.formats.base import ReadOptions, WriteOptions
 from kinmark.projects.formats.dataset import Dataset
 from kinmark.projects.formats.registry import get_format
 from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
 from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
-from kinmark.projects.workflows.importing import ImportOptions, import_file, preview
+from kinmark.projects.workflows.importing import ImportOptions, LabelImport, import_file, preview
 from tests.support.coco_shapes import SHAPES, write_shape
 from tests.support.datasets import sample_dataset, write_picture
 from tests.support.spair_readers import READERS, sd4match_reader
@@ -189,6 +190,87 @@ def test_cancelling_leaves_nothing_behind(project: Project, file: Path, photos: 
     with pytest.raises(OperationCancelled):
         import_file(project, file, ImportOptions(images_root=photos), cancel=cancel)
     assert _content(project) == (0, 0, 0)
+
+
+def test_an_import_in_steps_stores_nothing_before_the_last(project: Project, file: Path, photos: Path) -> None:
+    progress, before = Progress(), project.undo_name
+    importing = LabelImport(project, file, ImportOptions(images_root=photos), progress=progress)
+    seen = []
+    while importing.result is None:
+        assert (_content(project), project.undo_name) == ((0, 0, 0), before)
+        importing.step(3)
+        seen.append(progress.snapshot().done)
+    assert seen[1:4] == [3, 6, 8] and len(seen) == 5  # reading, three times some photos, storing
+    assert importing.result.added == 8 and _content(project)[:2] == (8, 8)
+    project.undo()
+    assert _content(project) == (0, 0, 0)
+
+
+def test_an_import_may_be_stopped_between_two_steps(project: Project, file: Path, photos: Path) -> None:
+    cancel = CancelToken()
+    importing = LabelImport(project, file, ImportOptions(images_root=photos), cancel=cancel)
+    for _ in range(3):
+        importing.step(3)
+    cancel.cancel()
+    with pytest.raises(OperationCancelled):
+        importing.step(3)
+    assert _content(project) == (0, 0, 0) and project.undo_name is None
+
+
+def test_an_import_is_stopped_while_it_is_stored(
+    project: Project, file: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel = CancelToken()
+    importing = LabelImport(project, file, ImportOptions(images_root=photos), cancel=cancel)
+    importing.step()
+    importing.step()
+    add = project.operations.add_instances
+
+    def late(*given: Any, **named: Any) -> Any:
+        cancel.cancel()  # a person stops it while SQLite is at work: seen at its next look
+        return add(*given, **named)
+
+    monkeypatch.setattr("kinmark.projects.store.operations.base.CHECK_EVERY", 1)
+    monkeypatch.setattr(project.operations, "add_instances", late)
+    with pytest.raises(OperationCancelled):
+        importing.step()
+    assert _content(project) == (0, 0, 0) and project.undo_name is None
+
+
+def test_what_changed_between_two_steps_is_decided_again(project: Project, file: Path, photos: Path) -> None:
+    with Project.open(project.folder) as other:  # the window, while the engine's thread imports
+        importing = LabelImport(project, file, ImportOptions(images_root=photos))
+        importing.step()
+        importing.step(5)
+        there = sorted(photos.rglob("*.*"))[1]
+        add_paths(other, [there], root=photos)
+        importing.step()
+        importing.step()
+        assert importing.result is not None
+        assert (importing.result.images_added, importing.result.images_matched) == (7, 1)
+        assert importing.result.added == 8
+    labelled, items = project_dataset(project)
+    assert not items and len(labelled.images) == 8
+    told = {
+        str(i.rel_path): i
+        for i in get_format("coco").reader(file, ReadOptions(images_root=photos), None, None)[0].images
+    }
+    for image in labelled.images:
+        theirs = told[str(image.rel_path)]
+        assert [i.box for i in image.instances] == [i.box for i in theirs.instances]
+
+
+def test_a_photo_labelled_between_two_steps_is_not_labelled_twice(project: Project, file: Path, photos: Path) -> None:
+    with Project.open(project.folder) as other:
+        importing = LabelImport(project, file, ImportOptions(images_root=photos))
+        importing.step()
+        importing.step()
+        import_file(other, file, ImportOptions(images_root=photos))
+        content, step = _content(other), other.undo_name
+        importing.step()
+    assert importing.result is not None
+    assert (importing.result.added, importing.result.kept) == (0, 8)
+    assert _content(project) == content and project.undo_name == step
 
 
 def test_labels_of_unrotated_pictures_are_asked_about_then_turned(project: Project, tmp_path: Path) -> None:
