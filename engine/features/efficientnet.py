@@ -322,13 +322,13 @@ class NaturalFeatures:
         return maps
 
 
-_opened: WeakValueDictionary[tuple[str, str, torch.dtype], NaturalFeatures] = WeakValueDictionary()
+_opened: WeakValueDictionary[tuple[Path, str, torch.dtype], NaturalFeatures] = WeakValueDictionary()
 
 
 def open_natural(variant: str, device: torch.device | str, dtype: torch.dtype | None = None) -> NaturalFeatures:
     """The one network of a variant on a device that somebody still holds, else a new one; errors of `load_network`."""
     wanted = dtype or choose_dtype(torch.device(device))
-    key = (variant, str(torch.device(device)), wanted)
+    key = (weights_file(variant), str(torch.device(device)), wanted)
     found = _opened.get(key)
     if found is None:
         found = _opened[key] = NaturalFeatures(variant, device, wanted)

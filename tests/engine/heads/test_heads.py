@@ -343,7 +343,6 @@ def test_without_the_weights_package_proposals_go_on_and_say_so(
         )
 
     monkeypatch.setattr(efficientnet, "weights_file", missing)
-    monkeypatch.setattr(efficientnet, "_opened", {})  # other tests hold the network
     session = EngineSession(EngineConfig(cache_dir=tmp_path, device="cpu"))
     asked = request(beetles, [label(images[0], points[0])], range(1, 3))
     answers = list(propose_keypoints(session, asked))

@@ -47,7 +47,6 @@ def test_the_share_of_the_network_is_in_the_cosine_and_rows_stay_short(targets, 
 def test_without_the_weights_the_index_is_another_one_and_works(targets, toy_pipeline_dir, tmp_path, monkeypatch):
     package = efficientnet.LiteVariant("lite2", "no_such_package_of_weights", "none.pth", 1.1, 1.2)
     monkeypatch.setitem(efficientnet.VARIANTS, "lite2", package)
-    monkeypatch.setattr(efficientnet, "_opened", {})  # other tests hold the network
     first, _ = described(targets, toy_pipeline_dir, tmp_path / "cache")
     assert np.isfinite(first.vectors).all() and first.spec.settings["natural"] == ""
     assert first.spec.settings["parts"] == WEIGHTS_WITHOUT_NATURAL
