@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kinmark.engine.domain.errors import UserInputError
+from kinmark.engine import remote
+from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
 from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
@@ -86,12 +87,24 @@ def preview_export(project: Project, options: ExportOptions = ExportOptions()) -
     spec = get_format(options.format)
     told = items + spec.common_losses(dataset) + spec.losses(dataset, options.write)
     if spec.pictures or options.write.copy_images:
-        told += [_broken_photo(i.rel_path) for i in dataset.images if i.source_path and is_cut_off(Path(i.source_path))]
+        told += _broken_photos(dataset)
     return told + spec.rehearse(dataset, options.write)
 
 
-def _broken_photo(path: PurePosixPath) -> ReportItem:
-    return ReportItem("skipped", str(path), "the photo is cut off (a broken copy?): it cannot be written")
+def _broken_photos(dataset: Dataset) -> list[ReportItem]:
+    """Photos that cannot be written. Those at an address are asked when they are: a look would download every one."""
+    told = []
+    for image in dataset.images:
+        source = Path(image.source_path)
+        if not image.source_path or remote.url_of(source) is not None:
+            continue
+        try:
+            why = "the photo is cut off (a broken copy?): it cannot be written" if is_cut_off(source) else ""
+        except UnreadableImageError as error:
+            why = error.user_message
+        if why:
+            told.append(ReportItem("skipped", str(image.rel_path), why))
+    return told
 
 
 def summary(report: Report) -> str:

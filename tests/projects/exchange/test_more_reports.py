@@ -240,6 +240,20 @@ def test_a_broken_photo_is_said_before_the_export(tmp_path: Path) -> None:
             assert any(i.kind == "skipped" and i.where == "a.jpg" and "cut off" in i.reason for i in told), kind
 
 
+@pytest.mark.parametrize("data", [None, b"no picture at all"])
+def test_a_photo_that_is_gone_is_said_before_the_export(tmp_path: Path, data: bytes | None) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        photo(tmp_path / name, 400, 300)
+    coco(tmp_path / "c.json", ["a.jpg", "b.jpg"], KEYPOINTS, size=(400, 300))
+    with Project.create(tmp_path / "p.kinmark") as project:
+        import_file(project, tmp_path / "c.json", ImportOptions())
+        (tmp_path / "a.jpg").unlink()
+        if data is not None:
+            (tmp_path / "a.jpg").write_bytes(data)
+        told = preview_export(project, ExportOptions("yolo-pose"))
+        assert [i.where for i in told if i.kind == "skipped"] == ["a.jpg"]
+
+
 def test_morphoj_speaks_of_itself(tmp_path: Path) -> None:
     photo(tmp_path / "a.png")
     coco(tmp_path / "c.json", ["a.png"], KEYPOINTS)
