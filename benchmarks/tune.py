@@ -33,6 +33,7 @@ from benchmarks.tune_material import (
 )
 from benchmarks.tune_tables import gain_rows, gain_table, proposal_rows, proposal_table
 from kinmark.engine.api import EngineConfig, Exemplar, TuneRequest
+from kinmark.engine.domain.keypoints import KeypointSchema
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "single": ("single", {}),
@@ -104,6 +105,31 @@ def _run_cells(
     return rows_of(known)
 
 
+def _request(
+    options: Any,
+    category: str,
+    schema: KeypointSchema,
+    exemplars: Sequence[Exemplar],
+    kind: str,
+    seed: int,
+    folder: Path,
+) -> TuneRequest:
+    name, extra = KINDS[kind]
+    return TuneRequest(
+        request_id="benchmark",
+        category="" if category == "all" else category,
+        schema=schema,
+        exemplars=tuple(exemplars),
+        kind=name,
+        backbone=options.backbone,
+        steps=options.steps,
+        seed=seed,
+        out_dir=folder / "prompts",
+        keep_if_worse=True,
+        options={**extra, **_given(options.set)},
+    )
+
+
 def _propose_once(
     session: Any, options: Any, category: str, count: int, kind: str, seed: int, folder: Path
 ) -> dict[str, Any]:
@@ -116,20 +142,7 @@ def _propose_once(
         labelled, test, schema = material(category, count, options.test, seed, folder)
     else:
         labelled, test, schema = real_material(options.data, category, count, seed)
-    name, extra = KINDS[kind]
-    request = TuneRequest(
-        request_id="benchmark",
-        category="" if category == "all" else category,
-        schema=schema,
-        exemplars=tuple(labelled),
-        kind=name,
-        backbone=options.backbone,
-        steps=options.steps,
-        seed=seed,
-        out_dir=folder / "prompts",
-        keep_if_worse=True,
-        options={**extra, **_given(options.set)},
-    )
+    request = _request(options, category, schema, labelled, kind, seed, folder)
     backbone = session.backbone(options.backbone)
     clock = clock_of(options, backbone)
     start = clock()
@@ -192,26 +205,9 @@ def _tune_once(
         labelled, schema = photographed(options.dataset, options.images, category, count)
     else:
         labelled, test, schema = material(category, count, options.test, seed, folder)
-    name, extra = KINDS[kind]
-    request = TuneRequest(
-        request_id="benchmark",
-        category="" if category == "all" else category,
-        schema=schema,
-        exemplars=(*labelled, *test),
-        kind=name,
-        backbone=options.backbone,
-        steps=options.steps,
-        seed=seed,
-        out_dir=folder / "prompts",
-        keep_if_worse=True,
-        options={
-            "propose": False,
-            "keep_by": "score",
-            **extra,
-            **_given(options.set),
-            "report_images": tuple(e.image.image_id for e in test),
-        },
-    )
+    request = _request(options, category, schema, (*labelled, *test), kind, seed, folder)
+    own = {"report_images": tuple(e.image.image_id for e in test)}
+    request = replace(request, options={"propose": False, "keep_by": "score", **request.options, **own})
     clock = clock_of(options, session.backbone(options.backbone))
     start = clock()
     result = tune_prompt(session, request)

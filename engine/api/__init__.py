@@ -10,6 +10,7 @@ OperationCancelled. An unreadable *target* of a sweep does not stop it: it is re
 
 from kinmark.engine.api.open import engine_factory, open_engine, open_models, open_prompts, open_vector_index
 from kinmark.engine.requests import (
+    CHOSEN_FIELDS,
     DEFAULT_BACKBONE,
     FIRST_LOOK,
     MATCH_METHODS,
@@ -52,6 +53,7 @@ from kinmark.engine.requests import (
 from kinmark.engine.requests.protocol import Engine, NeighbourDoor, VectorIndexDoor
 
 __all__ = [
+    "CHOSEN_FIELDS",
     "DEFAULT_BACKBONE",
     "FIRST_LOOK",
     "MATCH_METHODS",

@@ -273,8 +273,9 @@ def placements(frame: HeadFrame, schema: KeypointSchema, exemplar: Exemplar, siz
     if is_mirror_image(frame, exemplar):
         return []
     plain = _upright(frame, exemplar, size)
-    symmetric = bool(schema.pairs) and mirrored is not None and mirrored[2] <= SYMMETRIC
-    return [plain, mirrored[:2]] if mirrored is not None and symmetric else [plain]
+    if schema.pairs and mirrored is not None and mirrored[2] <= SYMMETRIC:
+        return [plain, mirrored[:2]]
+    return [plain]
 
 
 def _upright(frame: HeadFrame, exemplar: Exemplar, size: tuple[int, int]) -> Placement:

@@ -55,7 +55,6 @@ class ShardedEngine(LocalEngine):
         self, request: ProposeRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[InstanceProposal | TargetFailure]:
         """See `kinmark.engine.api.Engine.propose_keypoints`. A first look and optimised points look at all photos together: here."""
-        from kinmark.engine.matching.plan.plan import is_decided
         from kinmark.engine.pipelines.registry import PIPELINES
 
         named = PIPELINES.get(request.settings.pipeline or "")
@@ -64,7 +63,7 @@ class ShardedEngine(LocalEngine):
             yield from super().propose_keypoints(request, progress=progress, cancel=cancel)
             return
         self.pool.start()  # they load while the settings are chosen
-        if not is_decided(request.settings):
+        if not request.settings.is_complete:
             choice = self.choose_settings(request, progress=progress, cancel=cancel)
             request = replace(request, settings=choice.settings)
         yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]

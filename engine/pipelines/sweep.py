@@ -28,7 +28,7 @@ from kinmark.engine.matching.evidence.presence import with_presence
 from kinmark.engine.matching.evidence.sources import best_exemplars
 from kinmark.engine.matching.facing import predict_facing
 from kinmark.engine.matching.plan.context import make_context
-from kinmark.engine.matching.plan.plan import Plan, apply_settings, is_decided
+from kinmark.engine.matching.plan.plan import Plan, apply_settings
 from kinmark.engine.matching.predict import Matcher
 from kinmark.engine.matching.reader import open_reader
 from kinmark.engine.matching.refine import evidence_map, refine, turned_share
@@ -239,7 +239,7 @@ def decide_plan(
     cancel: CancelToken | None,
 ) -> Plan:
     """The request's own plan when everything is decided, else the chosen one."""
-    if is_decided(request.settings):
+    if request.settings.is_complete:
         return apply_settings(Plan(), request.settings)
     choice = _choose(session, matcher, request, progress, cancel)
     return apply_settings(default_plan(matcher, request.settings), choice.settings)

@@ -26,6 +26,7 @@ from kinmark.engine.requests.results import (
     TuneResult,
 )
 from kinmark.engine.requests.settings import (
+    CHOSEN_FIELDS,
     DEFAULT_BACKBONE,
     FIRST_LOOK,
     MATCH_METHODS,
@@ -39,6 +40,7 @@ from kinmark.engine.requests.settings import (
 from kinmark.engine.requests.work import EvaluateRequest, TuneRequest
 
 __all__ = [
+    "CHOSEN_FIELDS",
     "DEFAULT_BACKBONE",
     "FIRST_LOOK",
     "MATCH_METHODS",

@@ -70,6 +70,11 @@ class MatchSettings:
         values = {name: getattr(self, name) for name in NUMBERS}
         return {name: value for name, value in values.items() if value is not None}
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to choose."""
+        return all(getattr(self, name) is not None for name in CHOSEN_FIELDS)
+
     def to_json(self) -> dict[str, Any]:
         """What is decided, as plain values; `from_json` reads it."""
         own = {"pipeline": self.pipeline, "options": dict(self.options)}
@@ -88,6 +93,8 @@ class MatchSettings:
 
 NUMBERS = tuple(f.name for f in fields(MatchSettings) if f.name not in ("pipeline", "options"))
 """Fields of `MatchSettings` that say how one run matches."""
+CHOSEN_FIELDS = ("method", "stages", "rotations", "flip", "fusion_weight", "fuse", "location", "shape")
+"""Those that the engine chooses for a collection; with all of them given nothing is left to choose (a stored choice is used again)."""
 _OLDER_NAMES = {"fuse_exemplars": "fuse", "location_prior": "location", "shape_weight": "shape"}
 
 

@@ -284,7 +284,8 @@ def _path_text(text: str, item: Item) -> str:
 
 
 def is_absolute(text: str) -> bool:
-    """Whether a path (with forward slashes) starts at a root, a drive or a server."""
+    """Whether a path (with slashes of either kind) starts at a root, a drive or a server."""
+    text = text.replace("\\", "/")
     return bool(text.startswith("/") or _WINDOWS_DRIVE.match(text) or _URL.match(text))
 
 

@@ -353,7 +353,7 @@ def _image(
         tuple(instances),
         orientation=orientation,
         size_told=False,
-        pointer=pointer if not local and checks.is_absolute(text.replace("\\", "/")) else "",
+        pointer=pointer if not local and checks.is_absolute(text) else "",
     )
 
 

@@ -103,9 +103,7 @@ def read(
         report.count("skipped", "JSON file of another kind", strangers[0], "it has no shapes", len(strangers))
     if path.is_dir():
         told = {Path(os.path.normpath(Path(i.label_folder) / i.pointer.replace("\\", "/"))) for i in images}
-        pairs = {
-            Path(i.label_folder) / i.label_file for i in images if checks.is_absolute(i.pointer.replace("\\", "/"))
-        }
+        pairs = {Path(i.label_folder) / i.label_file for i in images if checks.is_absolute(i.pointer)}
         told |= {pair.with_suffix(suffix) for pair in pairs for suffix in IMAGE_SUFFIXES}
         say_unlabelled(root.absolute(), told, report)
     report.extra["images_root"] = str(root)
@@ -243,7 +241,7 @@ def _read_groups(
             where = f'shape {number} ({kind} "{label[:60]}")'
             shape.where = where
             if kind == "point" or kind in _SHAPES:
-                _check_label(shape, told, kind, category, report)
+                _check_label(shape, told, label, kind, category, report)
             key = _group_key(shape, number)
             if kind == "point":
                 found = Shape(label, _place(shape), point=_read_point(shape))
@@ -273,8 +271,7 @@ def _read_groups(
     return groups
 
 
-def _check_label(shape: Item, told: str, kind: str, category: str, report: Report) -> None:
-    label = told.strip()
+def _check_label(shape: Item, told: str, label: str, kind: str, category: str, report: Report) -> None:
     if not label and kind == "point":
         raise shape.error("its label is empty", "Give the point the name of its keypoint.")
     if not label:

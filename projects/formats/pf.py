@@ -23,12 +23,13 @@ from kinmark.engine.domain.geometry import Box, continuous_to_index
 from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
+from kinmark.engine.domain.voc import VOC_CLASSES
 from kinmark.projects.formats.base import WriteOptions, begin, lost, tick
 from kinmark.projects.formats.coco_write import instance_box
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from kinmark.projects.formats.files import jpeg_bytes, png_bytes
 from kinmark.projects.formats.sinks import open_sink
-from kinmark.projects.formats.spair_names import VOC_CLASSES, ascii_word
+from kinmark.projects.formats.spair_names import ascii_word
 from kinmark.projects.formats.splitting import SPAIR_SPLITS, split_images
 from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
 

@@ -14,29 +14,8 @@ from pathlib import PurePosixPath
 
 from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.texts import said
+from kinmark.engine.domain.voc import VOC_CLASSES
 
-VOC_CLASSES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
 _FIXED = ("000000-", ".json", ".jpg", ".png", "JPEGImages", "ImageAnnotation", "PairAnnotation", "Segmentation")
 _RESERVED = {"all"}
 

@@ -397,7 +397,7 @@ def _elsewhere(parts: tuple[str, ...], path: Path) -> bool:
 
 def _same_pair(image: DatasetImage, path: Path) -> bool:
     """A label file of one photo, named like it and beside it (labelme), that holds the photo's path on another machine."""
-    if not image.label_file or not is_absolute(image.pointer.replace("\\", "/")):
+    if not image.label_file or not is_absolute(image.pointer):
         return False
     label = Path(image.label_folder) / image.label_file
     return label.stem == path.stem and label.parent.resolve() == path.parent

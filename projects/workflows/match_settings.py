@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kinmark.engine.api import Engine, MatchSettings, ProposeRequest, SettingsChoice
+from kinmark.engine.api import CHOSEN_FIELDS, Engine, MatchSettings, ProposeRequest, SettingsChoice
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.projects.project import Project
 
 CHOOSE_AGAIN_FROM = 4
 """Holding out one of two or three exemplars says too little: the settings of the first one are better until then."""
 CHOICE_KEY = "match-settings:"
-AUTO_FIELDS = (
-    "method",
-    "stages",
-    "rotations",
-    "flip",
-    "fusion_weight",
-    "fuse",
-    "location",
-    "shape",
-)
-
-
-def _is_complete(settings: MatchSettings) -> bool:
-    return all(getattr(settings, name) is not None for name in AUTO_FIELDS)
 
 
 def settings_for(
@@ -34,11 +20,11 @@ def settings_for(
 
     A choice is made again when the number of exemplars has doubled (from four on) or backbone or prompt changed.
     """
-    if _is_complete(request.settings):
+    if request.settings.is_complete:
         return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="given")
     key = f"{CHOICE_KEY}{request.category}"
     stored = project.queries.setting(key)
-    overridden = any(getattr(request.settings, name) is not None for name in AUTO_FIELDS)
+    overridden = any(getattr(request.settings, name) is not None for name in CHOSEN_FIELDS)
     if stored and not overridden and _still_fits(stored, request):
         return SettingsChoice(
             MatchSettings.from_json(stored["settings"]),

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from kinmark.engine.api import FIRST_LOOK, Engine, MatchSettings, ProposeRequest, TargetFailure
+from kinmark.engine.api import CHOSEN_FIELDS, FIRST_LOOK, Engine, MatchSettings, ProposeRequest, TargetFailure
 from kinmark.engine.domain.progress import CancelToken, PartProgress, Progress
 from kinmark.engine.domain.proposals import InstanceProposal
 from kinmark.engine.domain.texts import said
@@ -26,7 +26,7 @@ from kinmark.projects.store.rows import CategoryRow
 from kinmark.projects.workflows.batches import Answers, Batches, OnStored
 from kinmark.projects.workflows.calibrate import project_calibration
 from kinmark.projects.workflows.kept import KeptJob, forget, keep, note_progress
-from kinmark.projects.workflows.match_settings import AUTO_FIELDS, settings_for
+from kinmark.projects.workflows.match_settings import settings_for
 from kinmark.projects.workflows.propose_options import ProposeOptions
 from kinmark.projects.workflows.propose_plan import CategoryPlan, categories_to_propose, plan_category
 from kinmark.projects.workflows.telling_apart import look_alikes, wants_apart
@@ -295,7 +295,7 @@ class ProposeSweep:
         """The request with its settings chosen and its confidence fitted."""
         choice = settings_for(self._project, self._engine, plan.request, progress=self._progress, cancel=self._cancel)
         calibration = project_calibration(self._project, self._engine, plan.category)
-        outcome.settings = {name: getattr(choice.settings, name) for name in AUTO_FIELDS}
+        outcome.settings = {name: getattr(choice.settings, name) for name in CHOSEN_FIELDS}
         outcome.table, outcome.reason = [list(row) for row in choice.table], choice.reason
         outcome.calibrated = calibration is not None and calibration.kind == "project"
         self._progress.start(_title(self._categories), self.total)

@@ -10,30 +10,8 @@ import numpy as np
 
 from kinmark.engine.domain.errors import ImportFileError
 from kinmark.engine.domain.texts import said
+from kinmark.engine.domain.voc import VOC_CLASSES
 from kinmark.engine.evaluation.datasets.base import EvaluationPair, missing, points_of, size_of
-
-VOC = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -58,7 +36,7 @@ def read_pfpascal(root: Path, split: str = "test") -> Iterator[EvaluationPair]:
         where = f"{base / f'{split}_pairs.csv'} row {index + 2}"
         try:
             columns = [[float(v) for v in row[name].split(";") if v] for name in ("XA", "YA", "XB", "YB")]
-            category = VOC[int(row["class"]) - 1]
+            category = VOC_CLASSES[int(row["class"]) - 1]
             source, target = (images / Path(row[f"{side}_image"]).name for side in ("source", "target"))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ImportFileError(

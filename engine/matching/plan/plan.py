@@ -69,20 +69,3 @@ class Plan(MatchSettings):
 def apply_settings(plan: Plan, settings: MatchSettings) -> Plan:
     """The plan with everything that the request has decided."""
     return replace(plan, **settings.decided())
-
-
-def is_decided(settings: MatchSettings) -> bool:
-    """Whether nothing is left to choose (a stored choice is used again)."""
-    return all(
-        getattr(settings, name) is not None
-        for name in (
-            "method",
-            "stages",
-            "rotations",
-            "flip",
-            "fusion_weight",
-            "fuse",
-            "location",
-            "shape",
-        )
-    )

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from kinmark.engine.domain.errors import UserInputError
-from kinmark.engine.matching.plan.plan import Plan, apply_settings, is_decided
+from kinmark.engine.matching.plan.plan import Plan, apply_settings
 from kinmark.engine.pipelines.registry import PIPELINES, pipeline_of
 from kinmark.engine.requests import FIRST_LOOK, OPTIMISED, SWEEP, MatchSettings
 from kinmark.engine.requests.settings import NUMBERS
@@ -36,7 +36,7 @@ def test_a_choice_of_an_older_version_means_what_it_meant() -> None:
     settings = MatchSettings.from_json(json.loads(json.dumps(STORED)))
     assert (settings.fuse, settings.location, settings.shape) == ("mean", 0.3, 0.7)
     assert (settings.foreground, settings.whiten, settings.heads, settings.sizes) == (0.1, 0.0, False, None)
-    assert is_decided(settings)
+    assert settings.is_complete
     plan = apply_settings(Plan(), settings)
     assert (plan.sigma_cells, plan.crop_margin, plan.slack) == (2.0, 0.35, Plan().slack)
 
@@ -62,7 +62,7 @@ def test_a_plan_has_nothing_open() -> None:
 
 def test_what_the_engine_chooses_stays_open() -> None:
     assert MatchSettings(method="nn").decided() == {"method": "nn"}
-    assert not is_decided(MatchSettings(method="nn"))
+    assert not MatchSettings(method="nn").is_complete
     assert apply_settings(Plan(whiten=0.5), MatchSettings(top_k=5)) == Plan(whiten=0.5, top_k=5)
 
 
