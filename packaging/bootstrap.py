@@ -211,7 +211,7 @@ def run(title: str, command: list[str], environment: dict[str, str] | None = Non
 
 
 def test(arguments: list[str]) -> int:
-    """Style, format, types, import contracts and tests; every part runs, the exit code tells whether all passed."""
+    """Style, format, types, import contracts, translations and tests; every part runs, the exit code tells whether all passed."""
     python = str(venv_python())
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # One torch thread per test process: two processes with two threads each on two cores slow each other down.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Style, format, types and import contracts: what a commit must pass before its tests.
+"""Style, format, types, import contracts and translated errors: what a commit must pass before its tests.
 
     .venv/bin/python packaging/checks.py                   # all of them
     .venv/bin/python packaging/checks.py types contracts   # some
@@ -62,13 +62,14 @@ def commands() -> dict[str, tuple[list[str], Path]]:
         "style": ([sys.executable, "-m", "ruff", "check", "."], ROOT),
         "format": ([sys.executable, "-m", "ruff", "format", "--check", "."], ROOT),
         "types": ([sys.executable, "-m", "mypy"], ROOT),
+        "errors": ([sys.executable, str(ROOT / "packaging" / "error_texts.py")], ROOT),
         "contracts": ([str(lint_imports), "--config", str(ROOT / "pyproject.toml")], LINKS),
     }
 
 
 def main() -> int:
     """Run what was asked for; every check runs, the exit code tells whether all passed."""
-    parser = argparse.ArgumentParser(description="Style, format, types and import contracts.")
+    parser = argparse.ArgumentParser(description="Style, format, types, import contracts, translated errors.")
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"one of: {', '.join(commands())}; all without one")
     wanted = parser.parse_args().checks or list(commands())
     if unknown := sorted(set(wanted) - set(commands())):
