@@ -210,6 +210,14 @@ class FirstLook:
             self._failed[self._shas.get(image.image_id, image.image_id)] = error  # its copies cannot be read either
             return None
 
+    def _read_together(self, images: Sequence[ImageInput]) -> list[tuple[ImageInput, ViewParts]]:
+        """Photos of one grid in one pass of the networks; those that cannot be read are left out and noted."""
+        try:
+            parts = self.reader.read([self.reader.whole(image) for image in images], self.weight)
+        except UnreadableImageError:
+            return [(image, one) for image in images if (one := self._read_one(image)) is not None]
+        return list(zip(images, parts, strict=True))
+
     def _fill(
         self, maps: SmallMaps, images: Sequence[ImageInput], progress: Progress | None, cancel: CancelToken | None
     ) -> None:
@@ -222,7 +230,7 @@ class FirstLook:
             if cancel is not None:
                 cancel.check()
             chunk = missing[start : start + READ_AT_ONCE]
-            read = [(image, parts) for image in chunk if (parts := self._read_one(image)) is not None]
+            read = self._read_together(chunk)
             small = {
                 name: [resample(parts.maps[name][None], maps.cells_wh)[0].cpu() for _, parts in read]
                 for name in self.names
