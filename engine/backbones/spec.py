@@ -99,6 +99,7 @@ class BackboneSpec:
         size_bytes: of the download.
         opt_in: needs a separate look at the licence.
         folder: where the weights lie ("" until resolved).
+        variant_of: id of the backbone whose weights it shares and whose fitted tables serve it, too.
         extra: settings of the folder's `kinmark.json` that have no field here.
     """
 
@@ -128,6 +129,7 @@ class BackboneSpec:
     good_for: str = ""
     published: str = ""
     folder: str = ""
+    variant_of: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
     def text_for(self, category: str) -> str:
@@ -162,7 +164,11 @@ def apply_card(spec: BackboneSpec, values: dict[str, Any]) -> BackboneSpec:
     Raises:
         ValueError, TypeError, KeyError: a value of the wrong kind or out of range.
     """
-    own = {name: value for name, value in values.items() if name not in ("id", "folder", "repo_id", "revision")}
+    own = {
+        name: value
+        for name, value in values.items()
+        if name not in ("id", "folder", "repo_id", "revision", "variant_of")
+    }
     if "input_size" in own:
         size = own.pop("input_size")
         own["input_wh"] = [size, size] if isinstance(size, int) else size

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kinmark.engine.backbones.registry import fitted_for
 from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.proposals import KeypointSignals
 from kinmark.engine.domain.texts import said
@@ -119,7 +120,7 @@ def _priors() -> dict[str, Any]:
 def prior_calibration(backbone: str) -> Calibration:
     """The shipped prior of a backbone, or the general one."""
     priors = _priors()
-    return Calibration("prior", 0, priors.get(backbone, priors["default"]))
+    return Calibration("prior", 0, priors.get(fitted_for(backbone), priors["default"]))
 
 
 def probability(model: dict[str, Any], features: Floats) -> Floats:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinmark.engine.backbones.registry import fitted_for
 from kinmark.engine.domain.errors import ModelCorruptError, UnreadableImageError
 from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
@@ -320,7 +321,7 @@ def _models() -> Mapping[str, Any]:
 def search_calibration(backbone: str) -> Calibration:
     """The confidence model of first looks with a backbone, or the general one."""
     models = _models()
-    data = models.get(backbone, models.get("default"))
+    data = models.get(fitted_for(backbone), models.get("default"))
     return prior_calibration(backbone) if data is None else Calibration("prior", 0, dict(data))
 
 

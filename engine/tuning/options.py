@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from kinmark.engine.backbones.registry import BackboneSpec
+from kinmark.engine.backbones.registry import BackboneSpec, fitted_for
 from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.texts import said
 from kinmark.engine.requests import TuneRequest, exemplar_key
@@ -117,7 +117,7 @@ class TuningOptions:
         known = {f.name: f for f in fields(TuningOptions)}
         suited: dict[str, Any] = {}
         if spec is not None:
-            suited |= FOR_BACKBONE.get(spec.id, {}).get(request.kind, {})
+            suited |= FOR_BACKBONE.get(fitted_for(spec.id), {}).get(request.kind, {})
             suited |= dict(spec.extra.get("tuning", {}).get(request.kind, {}))
         given = {**suited, **request.options}
         unknown = sorted(set(given) - set(known))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kinmark.engine.backbones import folder as layout
 from kinmark.engine.backbones.loading import load_backbone
-from kinmark.engine.backbones.registry import BlockWeight, get_spec, list_specs
+from kinmark.engine.backbones.registry import BlockWeight, get_spec, is_installed, list_specs
 from kinmark.engine.backbones.spec import ScaleWeight
 from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.matching.confidence import prior_calibration
 from kinmark.engine.models.manager import ModelManager
 
 
@@ -31,6 +33,20 @@ def test_built_in_ids_and_their_pins() -> None:
         if spec.repo_id:
             assert len(spec.revision) == 40 and spec.licence and spec.licence_url
     assert specs["sd-turbo"].opt_in and specs["sdxl-turbo"].opt_in
+
+
+def test_the_small_variant_shares_weights_and_fitted_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, small = get_spec("embedded"), get_spec("embedded-small")
+    assert small.folder == plain.folder
+    assert small.fusion == replace(plain.fusion, descriptor="efficientnet_lite0@2*0.7+dense_sift*0.3")
+    assert small.title != plain.title
+    assert replace(small, id="", title="", notice="", good_for="", variant_of="", fusion=plain.fusion) == replace(
+        plain, id="", title="", notice="", good_for=""
+    )
+    assert prior_calibration("embedded-small") == prior_calibration("embedded") != prior_calibration("sd15")
+    assert is_installed(small)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not is_installed(small) and is_installed(plain)
 
 
 def test_unknown_backbone_lists_the_known_ones() -> None:

@@ -58,12 +58,14 @@ def state() -> dict[str, torch.Tensor]:
     return torch.load(weights_file("lite2"), weights_only=True)
 
 
-def test_the_network_is_the_published_one(state: dict[str, torch.Tensor]) -> None:
-    network, revision = load_network("lite2")
-    assert revision == "9656183eaeaf"
+@pytest.mark.parametrize(("variant", "revision", "tap"), [("lite2", "9656183eaeaf", 6), ("lite0", "579344248a93", 4)])
+def test_the_network_is_the_published_one(variant: str, revision: str, tap: int) -> None:
+    state = torch.load(weights_file(variant), weights_only=True)
+    network, found = load_network(variant)
+    assert found == revision
     pixels = torch.randn(1, 3, 129, 97, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        ours = network(pixels, (6,), head=True)
+        ours = network(pixels, (tap,), head=True)
         published = _published(state, pixels, network)
     assert ours[-1].shape == published.shape == (1, 1280, 5, 4)
     assert float((ours[-1] - published).abs().max()) < 1e-3
