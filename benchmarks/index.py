@@ -25,7 +25,7 @@ from kinmark.engine.retrieval.index import VectorIndex
 QUERIES = 50
 TOP = 400
 ROWS_PER_PHOTO = 6
-"""The subject's descriptor and five of sub-regions, as `kinmark.engine.retrieval.descriptors` makes them."""
+"""The subject's vector and five of sub-regions, as `kinmark.engine.retrieval.vectors` makes them."""
 DIMENSIONS = 363
 """Of the embedded backbone's descriptors: 192 of patches, 75 of colour, 96 learned."""
 

@@ -18,11 +18,10 @@ from PIL import Image
 
 from benchmarks.common import Row, finish, mean_and_error, parser
 from benchmarks.ranking import describe_folder, ranking_rows
-from benchmarks.rendered.instances import InstanceCase, instance_cases, judge
+from benchmarks.rendered.instance_cases import InstanceCase, instance_cases, judge
 from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from kinmark.engine.api import (
     DEFAULT_BACKBONE,
-    DescriptorRequest,
     EngineConfig,
     FindRequest,
     ImageInput,
@@ -30,14 +29,15 @@ from kinmark.engine.api import (
     Reference,
     Target,
     TargetFailure,
+    VectorRequest,
 )
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.evaluation import instance_metrics as metrics
 from kinmark.engine.instances.by_reference import InstanceFinder
 from kinmark.engine.instances.decision import DEFAULT_THRESHOLD, confidence_of
 from kinmark.engine.instances.picture import load_picture
-from kinmark.engine.retrieval.descriptors import descriptors
 from kinmark.engine.retrieval.index import VectorIndex
+from kinmark.engine.retrieval.vectors import photo_vectors
 from kinmark.engine.session import EngineSession
 
 ATTENTION = {"attention": 1.0, "colour": 0.0, "local": 0.0, "natural": 0.0}
@@ -132,7 +132,7 @@ def shortlist_rows(session: EngineSession, folder: Path, backbone: str) -> list[
     targets = tuple(Target(ImageInput(str(i), p)) for i, p in enumerate(photos))
     with tempfile.TemporaryDirectory() as name:
         index, queries = VectorIndex(Path(name), "benchmark"), {}
-        for result in descriptors(session, DescriptorRequest("benchmark", targets, backbone)):
+        for result in photo_vectors(session, VectorRequest("benchmark", targets, backbone)):
             if isinstance(result, TargetFailure):
                 raise result.error
             index.put(int(result.image_id), "x", result.vectors)

@@ -113,7 +113,7 @@ def matching_rows(folder: Path, blank: Path, chosen: Any) -> list[Row]:
 
 def instance_rows(folder: Path, blank: Path, work: Path, chosen: Any) -> list[Row]:
     """IoU, peak and choice of every arm on scenes with a double."""
-    from benchmarks.rendered import instances as iq
+    from benchmarks.rendered import instance_cases as iq
     from kinmark.engine.api import EngineConfig, open_engine
 
     cases = iq.instance_cases(work / "cases", chosen.scenes, 256)

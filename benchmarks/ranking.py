@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.common import Row, finish, parser
 from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig, ImageInput, InstanceSettings
+from kinmark.engine.evaluation.instance_protocols import retrieval_report
 from kinmark.engine.evaluation.instance_sets import read_identity_folder
-from kinmark.engine.evaluation.instances import retrieval_report
 from kinmark.engine.instances.attention import AttentionExtractor
 from kinmark.engine.instances.settings import resolve
 from kinmark.engine.retrieval.photo import PhotoFeatures, describe_photo

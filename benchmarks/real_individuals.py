@@ -25,7 +25,7 @@ from benchmarks.common import Row, finish, parser
 from benchmarks.ranking import WAYS, compare_folder
 from kinmark.engine.api import DEFAULT_BACKBONE, EngineConfig
 from kinmark.engine.evaluation.instance_metrics import area_under_roc
-from kinmark.engine.evaluation.instances import retrieval_report
+from kinmark.engine.evaluation.instance_protocols import retrieval_report
 from kinmark.engine.retrieval.ranking import LikenessParts, RankingWeights, combine_parts, standardise
 from kinmark.engine.session import EngineSession
 

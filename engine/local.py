@@ -18,8 +18,6 @@ from kinmark.engine.requests import (
     CategoryAnswer,
     CheckRequest,
     DecisionRecord,
-    Descriptor,
-    DescriptorRequest,
     EngineConfig,
     EngineInfo,
     EvaluateRequest,
@@ -29,6 +27,7 @@ from kinmark.engine.requests import (
     MatchRequest,
     MatchResult,
     OptimiseRequest,
+    PhotoVectors,
     ProposeRequest,
     SegmentRequest,
     SettingsChoice,
@@ -36,6 +35,7 @@ from kinmark.engine.requests import (
     TuneProgress,
     TuneRequest,
     TuneResult,
+    VectorRequest,
 )
 
 if TYPE_CHECKING:
@@ -164,13 +164,13 @@ class LocalEngine:
 
         return segment(self.session, request, cancel=cancel)
 
-    def descriptors(
-        self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[Descriptor | TargetFailure]:
-        """See `kinmark.engine.api.Engine.descriptors`."""
-        from kinmark.engine.retrieval.descriptors import descriptors
+    def photo_vectors(
+        self, request: VectorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[PhotoVectors | TargetFailure]:
+        """See `kinmark.engine.api.Engine.photo_vectors`."""
+        from kinmark.engine.retrieval.vectors import photo_vectors
 
-        return descriptors(self.session, request, progress=progress, cancel=cancel)
+        return photo_vectors(self.session, request, progress=progress, cancel=cancel)
 
     def tune_prompt(
         self,

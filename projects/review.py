@@ -39,7 +39,7 @@ class QueueOptions:
 
     Attributes:
         category_id, definition_id: only this category / this keypoint (`missing` needs the keypoint).
-        vectors: {image id: pooled descriptor `[D]`, L2-normalised}, for `informative`; without it nearness in the folder
+        vectors: {image id: pooled vector `[D]`, L2-normalised}, for `informative`; without it nearness in the folder
             listing stands in (frames of one video are alike).
         scores: {image id: suspicion}, for `check`.
     """

@@ -42,7 +42,7 @@ def make_sample_project(folder: Path) -> Path:
                     if (k := instance.keypoints.get(d.name)) is not None
                 ]
                 project.operations.add_instance(row.id, category.id, keypoints, box=instance.box)
-                if not shown:  # the first look is at a labelled photo, among its kind
+                if not shown:  # the window opens at a labelled photo, among its kind
                     project.operations.set_setting("window.image", row.id)
                     shown = True
         shutil.move(made, folder)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinmark.engine.api import DEFAULT_BACKBONE, DescriptorRequest, Engine, ImageInput, Target, TargetFailure
+from kinmark.engine.api import DEFAULT_BACKBONE, Engine, ImageInput, Target, TargetFailure, VectorRequest
 from kinmark.engine.domain.errors import KnownError, UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
@@ -310,11 +310,11 @@ def _diverse(
     opened = engine()
     try:
         targets = tuple(Target(ImageInput(str(number), file)) for number, file in files.items())
-        request = DescriptorRequest(uuid.uuid4().hex, targets, backbone)
+        request = VectorRequest(uuid.uuid4().hex, targets, backbone)
         if progress is not None:
             progress.start("Comparing frames", len(targets))
         found: dict[int, NDArray[np.float32]] = {}
-        for result in opened.descriptors(request, progress=progress, cancel=cancel):
+        for result in opened.photo_vectors(request, progress=progress, cancel=cancel):
             if not isinstance(result, TargetFailure):
                 found[int(result.image_id)] = result.vectors[0]
     finally:

@@ -9,7 +9,7 @@ class Lent:
     """Engine thread. Hands the calls on; closing it leaves the window's engine open."""
 
     def __init__(self, engine: Any) -> None:
-        self.descriptors = engine.descriptors
+        self.photo_vectors = engine.photo_vectors
 
     def close(self) -> None:
         """The window closes its engine itself."""

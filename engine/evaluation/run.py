@@ -29,7 +29,7 @@ def evaluate(
 
         return evaluate_correspondence(session, request, progress=progress, cancel=cancel)
     if request.dataset in INSTANCE_SETS:
-        from kinmark.engine.evaluation.instances import InstanceEvaluation, evaluate_instances
+        from kinmark.engine.evaluation.instance_protocols import InstanceEvaluation, evaluate_instances
 
         options = InstanceEvaluation(request.backbone, limit=request.limit)
         return evaluate_instances(

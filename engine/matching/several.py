@@ -79,7 +79,7 @@ BAR, FIRST_BAR = 0.0, -2.0
 SHARE_OF_BEST = 0.2
 """Those beside others must come so near to the best place's log-odds, too: copies of one kind in one light fit about alike."""
 HOPELESS = -6.0
-"""Log-odds of a first look below which nothing is aligned once more."""
+"""Log-odds of the first alignment below which nothing is aligned once more."""
 MIRRORED = 0.5
 """Log-odds that a mirrored place costs where the settings do not mirror."""
 LEAST_SHOWN = 0.4

@@ -11,18 +11,18 @@ from typing import Any, Literal
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.proposals import InstanceProposal, MaskProposal
 from kinmark.engine.requests import (
-    Descriptor,
-    DescriptorRequest,
     FindRequest,
     ImageInput,
+    PhotoVectors,
     ProposeRequest,
     Target,
     TargetFailure,
+    VectorRequest,
 )
 
-Request = ProposeRequest | FindRequest | DescriptorRequest
+Request = ProposeRequest | FindRequest | VectorRequest
 Place = Target | ImageInput
-Answer = InstanceProposal | MaskProposal | Descriptor | TargetFailure
+Answer = InstanceProposal | MaskProposal | PhotoVectors | TargetFailure
 ControlWord = Literal["cancel", "pause", "resume"]
 
 

@@ -16,13 +16,13 @@ from kinmark.engine.parallel.dispatch import Dispatcher
 from kinmark.engine.parallel.messages import Answer
 from kinmark.engine.parallel.pool import WorkerPool, WorkersLostError
 from kinmark.engine.requests import (
-    Descriptor,
-    DescriptorRequest,
     EngineConfig,
     EngineInfo,
     FindRequest,
+    PhotoVectors,
     ProposeRequest,
     TargetFailure,
+    VectorRequest,
 )
 
 HERE_BELOW = 2
@@ -77,18 +77,18 @@ class ShardedEngine(LocalEngine):
             return
         yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
 
-    def descriptors(
-        self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[Descriptor | TargetFailure]:
-        """See `kinmark.engine.api.Engine.descriptors`."""
+    def photo_vectors(
+        self, request: VectorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[PhotoVectors | TargetFailure]:
+        """See `kinmark.engine.api.Engine.photo_vectors`."""
         if len(request.targets) < HERE_BELOW:
-            yield from super().descriptors(request, progress=progress, cancel=cancel)
+            yield from super().photo_vectors(request, progress=progress, cancel=cancel)
             return
         yield from self._shared_out(request, progress, cancel)  # type: ignore[misc]
 
     def _shared_out(
         self,
-        request: ProposeRequest | FindRequest | DescriptorRequest,
+        request: ProposeRequest | FindRequest | VectorRequest,
         progress: Progress | None,
         cancel: CancelToken | None,
     ) -> Iterator[Answer]:

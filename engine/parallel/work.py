@@ -17,7 +17,7 @@ from kinmark.engine.domain.progress import CancelToken
 from kinmark.engine.local import LocalEngine
 from kinmark.engine.parallel.messages import Answer, Answered, Control, Failed, Job, Opened, Ready, Reply, Shard
 from kinmark.engine.remote import allow_here
-from kinmark.engine.requests import DescriptorRequest, EngineConfig, FindRequest, ProposeRequest
+from kinmark.engine.requests import EngineConfig, FindRequest, ProposeRequest, VectorRequest
 
 Ask = Callable[[Any], tuple[Answer, ...]]
 
@@ -99,8 +99,8 @@ def opened(engine: LocalEngine, request: Any, cancel: CancelToken) -> Ask:
         with engine.session.guarded():
             finder = open_finder(engine.session, request, cancel)
         return lambda image: find_one(engine.session, finder, image, cancel)
-    assert isinstance(request, DescriptorRequest)
-    return lambda target: tuple(engine.descriptors(replace(request, targets=(target,)), cancel=cancel))
+    assert isinstance(request, VectorRequest)
+    return lambda target: tuple(engine.photo_vectors(replace(request, targets=(target,)), cancel=cancel))
 
 
 def _proposer(engine: LocalEngine, request: ProposeRequest, cancel: CancelToken) -> Ask:

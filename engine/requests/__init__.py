@@ -1,6 +1,6 @@
 """Frozen requests and results: the words between the engine and the layers above. NumPy and `kinmark.engine.domain` only."""
 
-from kinmark.engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
+from kinmark.engine.requests.finding import FindRequest, SegmentRequest, VectorRequest
 from kinmark.engine.requests.keypoints import (
     MINIMUM_DECISIONS,
     Calibration,
@@ -15,11 +15,11 @@ from kinmark.engine.requests.keypoints import (
 from kinmark.engine.requests.photos import MAX_INSTANCES, Exemplar, ImageInput, Reference, Target, exemplar_key
 from kinmark.engine.requests.results import (
     CategoryAnswer,
-    Descriptor,
     EngineInfo,
     HeldOutFigures,
     LabelSuspicion,
     MatchResult,
+    PhotoVectors,
     SettingsChoice,
     TargetFailure,
     TuneProgress,
@@ -54,8 +54,6 @@ __all__ = [
     "CategoryAnswer",
     "CheckRequest",
     "DecisionRecord",
-    "Descriptor",
-    "DescriptorRequest",
     "EngineConfig",
     "EngineInfo",
     "EvaluateRequest",
@@ -69,6 +67,7 @@ __all__ = [
     "MatchResult",
     "MatchSettings",
     "OptimiseRequest",
+    "PhotoVectors",
     "ProposeRequest",
     "Reference",
     "Rival",
@@ -79,5 +78,6 @@ __all__ = [
     "TuneProgress",
     "TuneRequest",
     "TuneResult",
+    "VectorRequest",
     "exemplar_key",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.proposals import InstanceProposal, MaskProposal, SimilarityMap
-from kinmark.engine.requests.instances import DescriptorRequest, FindRequest, SegmentRequest
+from kinmark.engine.requests.finding import FindRequest, SegmentRequest, VectorRequest
 from kinmark.engine.requests.keypoints import (
     Calibration,
     CategoriesRequest,
@@ -23,10 +23,10 @@ from kinmark.engine.requests.keypoints import (
 from kinmark.engine.requests.photos import ImageInput
 from kinmark.engine.requests.results import (
     CategoryAnswer,
-    Descriptor,
     EngineInfo,
     LabelSuspicion,
     MatchResult,
+    PhotoVectors,
     SettingsChoice,
     TargetFailure,
     TuneProgress,
@@ -124,10 +124,10 @@ class Engine(Protocol):
         """A mask inside one image."""
         ...
 
-    def descriptors(
-        self, request: DescriptorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-    ) -> Iterator[Descriptor | TargetFailure]:
-        """Pooled descriptors for the vector index."""
+    def photo_vectors(
+        self, request: VectorRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[PhotoVectors | TargetFailure]:
+        """Pooled vectors of photos and regions, for the index."""
         ...
 
     def tune_prompt(
@@ -173,7 +173,7 @@ class NeighbourDoor(Protocol):
 
 
 class VectorIndexDoor(Protocol):
-    """A vector index of photos' descriptors on disk; see `kinmark.engine.retrieval.index.VectorIndex`."""
+    """An index of photos' vectors on disk; see `kinmark.engine.retrieval.index.VectorIndex`."""
 
     def __len__(self) -> int: ...
 

@@ -52,7 +52,7 @@ class MatchResult:
 
 
 @dataclass(frozen=True)
-class Descriptor:
+class PhotoVectors:
     """`vectors` `[R, D]` float32, L2-normalised: row 0 the whole image/region, further rows sub-regions."""
 
     request_id: str

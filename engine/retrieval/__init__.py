@@ -1,1 +1,1 @@
-"""Search in collections: pooled descriptors, the vector index, region likeness and ranking."""
+"""Search in collections: pooled vectors of photos, their index, region likeness and ranking."""

@@ -1,4 +1,4 @@
-"""The vector index of a collection: nearest photos by pooled descriptor, exact in every sense.
+"""The vector index of a collection: nearest photos by their pooled vectors, exact in every sense.
 
 Vectors lie as float32 rows in one memory-mapped file, a small table beside it says which rows are which photo's and of which
 content. A search multiplies all rows with the queries, block by block: at 100 000 photos that is faster than a graph of
@@ -56,11 +56,11 @@ class _Place:
 
 
 class VectorIndex:
-    """Add, replace, remove and search photos' descriptors. One writer at a time; readers may open the same folder.
+    """Add, replace, remove and search photos' vectors. One writer at a time; readers may open the same folder.
 
     Args:
         folder: made when needed.
-        fingerprint: of the descriptors' RunSpec; an index of another one counts as empty.
+        fingerprint: of the vectors' RunSpec; an index of another one counts as empty.
         read_only: cannot be changed or saved.
     """
 

@@ -15,14 +15,14 @@ import numpy as np
 
 from kinmark.engine.api import (
     DEFAULT_BACKBONE,
-    Descriptor,
-    DescriptorRequest,
     Engine,
     ImageInput,
+    PhotoVectors,
     Reference,
     Target,
     TargetFailure,
     VectorIndexDoor,
+    VectorRequest,
     open_vector_index,
 )
 from kinmark.engine.domain.errors import UserInputError
@@ -116,8 +116,8 @@ class IndexUpdate:
         part = self._changed[:limit]
         failures: list[str] = []
         try:
-            request = DescriptorRequest(uuid.uuid4().hex, tuple(Target(self._wanted[i]) for i in part), self._backbone)
-            for result in self._engine.descriptors(request, progress=progress, cancel=cancel):
+            request = VectorRequest(uuid.uuid4().hex, tuple(Target(self._wanted[i]) for i in part), self._backbone)
+            for result in self._engine.photo_vectors(request, progress=progress, cancel=cancel):
                 if isinstance(result, TargetFailure):
                     failures.append(str(result.error))
                     continue
@@ -142,9 +142,9 @@ class IndexUpdate:
 
 
 def _fingerprint(engine: Engine, image: ImageInput, backbone: str, cancel: CancelToken | None) -> str | None:
-    """Fingerprint of the descriptors of this backbone now (described once; the features are cached)."""
-    request = DescriptorRequest(uuid.uuid4().hex, (Target(image),), backbone)
-    result = next(iter(engine.descriptors(request, cancel=cancel)))
+    """Fingerprint of the vectors of this backbone now (described once; the features are cached)."""
+    request = VectorRequest(uuid.uuid4().hex, (Target(image),), backbone)
+    result = next(iter(engine.photo_vectors(request, cancel=cancel)))
     return None if isinstance(result, TargetFailure) else result.spec.fingerprint()
 
 
@@ -180,8 +180,8 @@ class Shortlist:
         cancel: CancelToken | None = None,
     ) -> None:
         targets = tuple(_reference_target(project, r) for r in references)
-        request = DescriptorRequest(uuid.uuid4().hex, targets, backbone)
-        described = [d for d in engine.descriptors(request, cancel=cancel) if not isinstance(d, TargetFailure)]
+        request = VectorRequest(uuid.uuid4().hex, targets, backbone)
+        described = [d for d in engine.photo_vectors(request, cancel=cancel) if not isinstance(d, TargetFailure)]
         if not described:
             raise UserInputError("None of the references can be read.", "Re-link or restore the photos.")
         self._queries = np.concatenate([d.vectors[:1] for d in described])
@@ -213,5 +213,5 @@ def shortlist(
     return wanted.nearest(count)
 
 
-def _photo_fingerprint(described: Sequence[Descriptor]) -> str:
+def _photo_fingerprint(described: Sequence[PhotoVectors]) -> str:
     return described[0].spec.fingerprint()

@@ -24,7 +24,8 @@ def settings_for(
         return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason="given")
     key = f"{CHOICE_KEY}{request.category}"
     stored = project.queries.setting(key)
-    overridden = any(getattr(request.settings, name) is not None for name in CHOSEN_FIELDS)
+    # A pipeline that was asked for is asked for once: what is stored is the ordinary sweep's.
+    overridden = any(getattr(request.settings, name) is not None for name in (*CHOSEN_FIELDS, "pipeline"))
     if stored and not overridden and _still_fits(stored, request):
         return SettingsChoice(
             MatchSettings.from_json(stored["settings"]),
@@ -50,6 +51,9 @@ def settings_for(
 
 def _still_fits(stored: dict[str, Any], request: ProposeRequest) -> bool:
     same = stored.get("backbone") == request.backbone and stored.get("prompt") == request.prompt
+    same = (
+        same and MatchSettings.from_json(stored["settings"]).pipeline is None
+    )  # no first look that was stored by mistake
     return same and not choose_again(int(stored.get("exemplars", 0)), len(request.exemplars))
 
 

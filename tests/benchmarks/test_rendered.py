@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.rendered import keypoints as q
-from benchmarks.rendered.instances import InstanceOutcome, gains, instance_cases, judge, summarise
+from benchmarks.rendered.instance_cases import InstanceOutcome, gains, instance_cases, judge, summarise
 from benchmarks.training.textures import bank_image
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.proposals import MaskProposal

@@ -13,7 +13,7 @@ import pytest
 
 from kinmark.desktop.services.caretaker import QUIET_FOR_S
 from kinmark.desktop.services.store_thread import StoreTask
-from kinmark.engine.api import Descriptor, DescriptorRequest
+from kinmark.engine.api import PhotoVectors, VectorRequest
 from kinmark.engine.domain.runspec import RunSpec
 from kinmark.projects.store import backup
 from kinmark.projects.workflows import find as find_workflow
@@ -81,15 +81,15 @@ class DescribingEngine:
     def __init__(self) -> None:
         self.described: list[str] = []
 
-    def descriptors(
-        self, request: DescriptorRequest, *, progress: Any = None, cancel: Any = None
-    ) -> Iterator[Descriptor]:
+    def photo_vectors(
+        self, request: VectorRequest, *, progress: Any = None, cancel: Any = None
+    ) -> Iterator[PhotoVectors]:
         for target in request.targets:
             if cancel is not None:
                 cancel.check()
             self.described.append(target.image.image_id)
             vectors = np.eye(8, dtype=np.float32)[[int(target.image.image_id) % 8]]
-            yield Descriptor(request.request_id, target.image.image_id, vectors, RunSpec("describe", "toy"))
+            yield PhotoVectors(request.request_id, target.image.image_id, vectors, RunSpec("describe", "toy"))
 
     def info(self) -> Any:
         raise RuntimeError("not asked")

@@ -12,7 +12,7 @@ from benchmarks.training.scenes import HELD_OUT, SceneOptions, render_scene
 from kinmark.engine.domain.errors import ImportFileError, UserInputError
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.evaluation import instance_sets as sets
-from kinmark.engine.evaluation.instances import InstanceEvaluation, evaluate_instances, retrieval_report
+from kinmark.engine.evaluation.instance_protocols import InstanceEvaluation, evaluate_instances, retrieval_report
 from kinmark.engine.evaluation.prepare_burst import choose_frames, main, square_crop
 from kinmark.engine.retrieval.ranking import rank_collection, spread_over_neighbours, standardise
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kinmark.engine.api import DescriptorRequest, ImageInput, Target
+from kinmark.engine.api import ImageInput, Target, VectorRequest
 from kinmark.engine.domain import errors as error_types
 from kinmark.engine.domain.errors import AppError, KnownError, OperationCancelled
 from kinmark.engine.domain.progress import CancelToken, Progress
@@ -17,8 +17,8 @@ from kinmark.engine.parallel.pool import WorkersLostError
 from tests.engine.parallel.fakes import FakePool
 
 
-def request(count: int) -> DescriptorRequest:
-    return DescriptorRequest("r", tuple(Target(ImageInput(str(i), Path(f"{i}.png"))) for i in range(count)))
+def request(count: int) -> VectorRequest:
+    return VectorRequest("r", tuple(Target(ImageInput(str(i), Path(f"{i}.png"))) for i in range(count)))
 
 
 def ids(dispatcher: Dispatcher) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinmark.engine.api import DescriptorRequest, FindRequest, MatchSettings, Reference
+from kinmark.engine.api import FindRequest, MatchSettings, Reference, VectorRequest
 from kinmark.engine.domain.errors import KnownError, OperationCancelled, UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.local import LocalEngine
@@ -79,8 +79,8 @@ def test_found_instances_and_descriptors_are_those_of_the_local_engine(
         backbone=str(toy_pipeline_dir),
     )
     assert comparable(list(engine.find_instance(find))) == comparable(list(local.find_instance(find)))
-    describe = DescriptorRequest("d", asked.targets, str(toy_pipeline_dir))
-    ours, theirs = list(engine.descriptors(describe)), list(local.descriptors(describe))
+    describe = VectorRequest("d", asked.targets, str(toy_pipeline_dir))
+    ours, theirs = list(engine.photo_vectors(describe)), list(local.photo_vectors(describe))
     assert [a.image_id for a in ours] == [a.image_id for a in theirs]
     good = [(a, b) for a, b in zip(ours, theirs, strict=True) if hasattr(a, "vectors")]
     assert len(good) == 2

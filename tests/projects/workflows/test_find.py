@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kinmark.engine.api import Calibration, Descriptor, TargetFailure
+from kinmark.engine.api import Calibration, PhotoVectors, TargetFailure
 from kinmark.engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken
@@ -38,7 +38,7 @@ def block(x, y):
 
 
 class KnowingEngine:
-    """Scores photo `pN` with N - 3; photos below zero do not show the thing. Descriptor N points along axis N % 8."""
+    """Scores photo `pN` with N - 3; photos below zero do not show the thing. Vector N points along axis N % 8."""
 
     def __init__(self, *, on_target=None, fail=()):
         self.requests, self.described, self.on_target, self.fail = [], [], on_target, fail
@@ -73,7 +73,7 @@ class KnowingEngine:
                 spec,
             )
 
-    def descriptors(self, request, *, progress=None, cancel=None):
+    def photo_vectors(self, request, *, progress=None, cancel=None):
         for target in request.targets:
             if cancel is not None:
                 cancel.check()
@@ -81,7 +81,9 @@ class KnowingEngine:
             self.described.append(number)
             vector = np.zeros((1, 8), np.float32)
             vector[0, number % 8] = 1
-            yield Descriptor(request.request_id, target.image.image_id, vector, RunSpec("descriptor-pooled", "knowing"))
+            yield PhotoVectors(
+                request.request_id, target.image.image_id, vector, RunSpec("descriptor-pooled", "knowing")
+            )
 
 
 @pytest.fixture

@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kinmark.engine.api import FIRST_LOOK, Calibration, CategoryAnswer, MatchSettings, SettingsChoice, TargetFailure
+from kinmark.engine.api import (
+    DEFAULT_BACKBONE,
+    FIRST_LOOK,
+    OPTIMISED,
+    Calibration,
+    CategoryAnswer,
+    MatchSettings,
+    SettingsChoice,
+    TargetFailure,
+)
 from kinmark.engine.domain.errors import OperationCancelled, UnreadableImageError, UserInputError
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.progress import CancelToken
@@ -23,6 +32,7 @@ from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
 from kinmark.projects.store.inputs import NewKeypoint
 from kinmark.projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
+from kinmark.projects.workflows.match_settings import CHOICE_KEY
 from kinmark.projects.workflows.propose import Pace, ProposeSweep, options_of, propose
 from kinmark.projects.workflows.propose_all import needing_proposals, sweep_outcome
 from kinmark.projects.workflows.propose_options import ProposeOptions
@@ -388,6 +398,38 @@ def test_a_first_look_leaves_what_waits_alone_and_does_not_calibrate(project, mo
     project.operations.accept_proposals(image_ids=project.image_ids[3:5])
     propose(project, engine)
     assert engine.records == [] and engine.requests[-1].calibration is None
+
+
+@pytest.mark.parametrize("pipeline", [FIRST_LOOK, OPTIMISED])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_pipeline_is_used_for_the_sweep_that_asked_for_it_and_no_other(project, pipeline, first):
+    """Before, a first look of a fresh project was stored as the choice of every later sweep, and after a sweep none was made."""
+
+    class Choosing(PlacingEngine):
+        def choose_settings(self, request, *, progress=None, cancel=None):
+            if request.settings.pipeline is None:
+                return super().choose_settings(request, progress=progress, cancel=cancel)
+            return SettingsChoice(request.settings)
+
+    _label(project, 0)
+    engine = Choosing()
+    once = ProposeOptions(settings=MatchSettings(pipeline=pipeline), image_ids=tuple(project.image_ids[1:3]))
+    plain = ProposeOptions(image_ids=tuple(project.image_ids[3:5]))
+    for options in (once, plain) if first else (plain, once):
+        propose(project, engine, options)
+    used = [request.settings.pipeline for request in engine.requests]
+    assert used == ([pipeline, None] if first else [None, pipeline]) and engine.choices == 1
+
+
+def test_a_first_look_that_an_earlier_version_stored_is_no_choice(project):
+    _label(project, 0)
+    stored = {"settings": {"pipeline": FIRST_LOOK}, "table": [], "exemplars": 1, "reason": ""}
+    project.operations.set_setting(
+        f"{CHOICE_KEY}{project.queries.categories()[0].name}", stored | {"backbone": DEFAULT_BACKBONE, "prompt": "auto"}
+    )
+    engine = PlacingEngine()
+    propose(project, engine)
+    assert engine.choices == 1 and engine.requests[0].settings == CHOSEN
 
 
 def _asked(engine):

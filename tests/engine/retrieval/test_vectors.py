@@ -1,4 +1,4 @@
-"""Descriptors of the vector index: the network of photographs has its share, or the backbone's features where it is missing."""
+"""Vectors of the index: the network of photographs has its share, or the backbone's features where it is missing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kinmark.engine.api import DescriptorRequest, EngineConfig, ImageInput, Target
+from kinmark.engine.api import EngineConfig, ImageInput, Target, VectorRequest
 from kinmark.engine.features import efficientnet
-from kinmark.engine.retrieval.descriptors import PART_WEIGHTS, WEIGHTS_WITHOUT_NATURAL, descriptors
+from kinmark.engine.retrieval.vectors import PART_WEIGHTS, WEIGHTS_WITHOUT_NATURAL, photo_vectors
 from kinmark.engine.session import EngineSession
 from tests.engine.regions.test_natural import needs_weights
 
@@ -28,7 +28,7 @@ def targets(tmp_path):
 def described(targets, backbone, folder):
     session = EngineSession(EngineConfig(device="cpu", cache_dir=folder))
     try:
-        return list(descriptors(session, DescriptorRequest("r", targets, str(backbone))))
+        return list(photo_vectors(session, VectorRequest("r", targets, str(backbone))))
     finally:
         session.close()
 

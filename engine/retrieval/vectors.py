@@ -1,5 +1,5 @@
-"""Pooled descriptors for the vector index: what a network of photographs sees, local patches and colour of a photo's subject
-and sub-regions (the backbone's learned appearance in place of the network's where its weights are not installed).
+"""Pooled vectors of photos and regions for the index: what a network of photographs sees, local patches and colour of a
+photo's subject and sub-regions (the backbone's learned appearance where the network's weights are not installed).
 
 Pure functions of (image bytes, RunSpec). Row 0 describes the subject (or the given box / mask), rows 1..5 describe overlapping
 fifths of the photo, so that a small thing in a corner has a row of its own.
@@ -25,7 +25,7 @@ from kinmark.engine.instances.settings import resolve
 from kinmark.engine.regions.histogram import BINS, colour_histogram
 from kinmark.engine.regions.natural import NaturalHead
 from kinmark.engine.regions.patches import Patches, dense_patches
-from kinmark.engine.requests import Descriptor, DescriptorRequest, InstanceSettings, Target, TargetFailure
+from kinmark.engine.requests import InstanceSettings, PhotoVectors, Target, TargetFailure, VectorRequest
 from kinmark.engine.retrieval.photo import RANKING_CELLS_PX, RANKING_STEP_PX, foreground_weights
 from kinmark.engine.session import EngineSession
 
@@ -94,7 +94,7 @@ def pool(
     natural: NaturalHead | None,
     weights: FloatArray,
 ) -> FloatArray:
-    """One L2-normalised descriptor `[D]` of a weighted region of a photo; `waves` of `patch_waves`."""
+    """One L2-normalised vector `[D]` of a weighted region of a photo; `waves` of `patch_waves`."""
     parts = {
         "patches": _pooled_waves(patches, waves, weights),
         "colour": _pairs_pooled(colour_histogram(picture.rgb, weights)),
@@ -146,14 +146,14 @@ def _regions(
     return [foreground_weights(picture.rgb, extractor, features), *region_weights((16, 16))]
 
 
-def descriptors(
+def photo_vectors(
     session: EngineSession,
-    request: DescriptorRequest,
+    request: VectorRequest,
     *,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Iterator[Descriptor | TargetFailure]:
-    """Descriptors of the targets in their order; an unreadable one is reported and passed by."""
+) -> Iterator[PhotoVectors | TargetFailure]:
+    """Vectors of the targets in their order; an unreadable one is reported and passed by."""
     with session.guarded():
         backbone = session.backbone(request.backbone)
         extractor = AttentionExtractor(session, request.backbone, resolve(InstanceSettings(), backbone.spec), "")
@@ -179,7 +179,7 @@ def descriptors(
                 waves = patch_waves(patches)
                 natural = NaturalHead.of(network, picture.rgb) if network is not None else None
                 vectors = np.stack([pool(picture, patches, waves, features, natural, w) for w in regions])
-                result: Descriptor | TargetFailure = Descriptor(
+                result: PhotoVectors | TargetFailure = PhotoVectors(
                     request.request_id, target.image.image_id, vectors, spec
                 )
             except AppError as error:

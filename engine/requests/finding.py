@@ -39,8 +39,8 @@ class SegmentRequest:
 
 
 @dataclass(frozen=True)
-class DescriptorRequest:
-    """Pooled descriptors for the vector index: of whole images, or of a box/mask inside each."""
+class VectorRequest:
+    """Pooled vectors for the index: of whole images, or of a box/mask inside each."""
 
     request_id: str
     targets: tuple[Target, ...]

@@ -1,4 +1,4 @@
-"""The quick look: one pass over all photos that still lack proposals, in one request."""
+"""A first look in the window: one pass over all photos that still lack proposals, in one request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Looking:
             )
 
 
-def test_a_quick_look_takes_all_photos_in_one_pass_and_only_those_without_proposals(tmp_path: Path) -> None:
+def test_a_first_look_takes_all_photos_in_one_pass_and_only_those_without_proposals(tmp_path: Path) -> None:
     with Project.create(tmp_path / "p.kinmark") as project:
         operations = project.operations
         root = tmp_path
