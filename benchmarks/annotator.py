@@ -2,9 +2,10 @@
 
     python -m benchmarks.annotator [--exemplars 1,3,5,10] [--category dog,bird] [--data FOLDER] [--json FILE]
 
-The hard sample collection, and with `--data` every COCO file one folder below (`<set>/test_*.json` or `<set>/keypoints.json`, photos beside it). All K
-share one engine, so features are computed once. Per row: actions against by hand, and what they were: accepting an
-instance, correcting or placing a point, rejecting one that is not there, pointing at one of several.
+The hard sample collection, and with `--data` every COCO file one folder below (`<set>/test_*.json` or
+`<set>/keypoints.json`, photos beside it). All K share one engine, so features are computed once. Per row: actions against
+by hand, and what they were: accepting an instance, correcting or placing a point, rejecting one that is not there,
+pointing at one of several.
 """
 
 from __future__ import annotations
