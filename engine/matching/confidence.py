@@ -51,6 +51,10 @@ FEATURES = (
 )
 """Models fitted on fewer of them use the first ones, so that what a project has stored stays valid."""
 PRIOR_STRENGTH = 20.0
+BY_KEYPOINT = "by_keypoint"
+KEYPOINT_SPREAD = 1.0
+"""Log-odds by which keypoints of one category are expected to differ from each other in presence and precision."""
+NEWTON_STEPS = 12
 CORRECT_WITHIN = 0.1
 CLIP = 4.0
 Floats = NDArray[np.float64]
@@ -139,12 +143,44 @@ def _standardised(features: Floats, mean: ArrayLike, scale: ArrayLike) -> Floats
     return np.clip(np.nan_to_num((features[:, : len(mean)] - mean) / scale, nan=0.0), -CLIP, CLIP)
 
 
-def judge(calibration: Calibration, signals: Sequence[KeypointSignals]) -> tuple[Floats, Floats]:
-    """Expected precision and probability of presence, each `[N]` in 0..1."""
+def judge(
+    calibration: Calibration, signals: Sequence[KeypointSignals], names: Sequence[str] = ()
+) -> tuple[Floats, Floats]:
+    """Expected precision and probability of presence, each `[N]` in 0..1; `names` of the keypoints, where a project knows them."""
     features = signal_matrix(signals)
     data = calibration.data if "correct" in calibration.data else prior_calibration("default").data
     present = probability(data["present"], features) if "present" in data else np.ones(len(features))
-    return probability(data["correct"], features), present
+    return (
+        _shifted(probability(data["correct"], features), data["correct"].get(BY_KEYPOINT, {}), names),
+        _shifted(present, data.get("present", {}).get(BY_KEYPOINT, {}), names),
+    )
+
+
+def _shifted(probabilities: Floats, offsets: dict[str, float], names: Sequence[str]) -> Floats:
+    """Log-odds moved by what is known of each keypoint."""
+    if not offsets or not names:
+        return probabilities
+    p = np.clip(probabilities, 1e-4, 1 - 1e-4)
+    return 1 / (1 + np.exp(-(np.log(p / (1 - p)) + np.array([offsets.get(name, 0.0) for name in names]))))
+
+
+def keypoint_offsets(raw: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> dict[str, float]:
+    """{name: log-odds} that single keypoints differ by from one model of all, shrunk towards none (a normal prior).
+
+    Args:
+        raw: `[N]` probabilities by the common model; labels: `[N]` 0 or 1; names: `[N]`.
+    """
+    p, y = np.clip(np.asarray(raw, np.float64), 1e-3, 1 - 1e-3), np.asarray(labels, np.float64)
+    logit, of = np.log(p / (1 - p)), np.asarray(names)
+    found = {}
+    for name in sorted(set(names) - {""}):
+        own, offset = of == name, 0.0
+        for _ in range(NEWTON_STEPS):
+            q = 1 / (1 + np.exp(-(logit[own] + offset)))
+            slope = (y[own] - q).sum() - offset / KEYPOINT_SPREAD**2
+            offset += float(slope / ((q * (1 - q)).sum() + 1 / KEYPOINT_SPREAD**2))
+        found[name] = float(np.clip(offset, -CLIP, CLIP))
+    return found
 
 
 def fit_logistic(
@@ -247,11 +283,15 @@ def fit_calibration(records: Sequence[DecisionRecord], *, backbone: str = "embed
     if placed.sum() >= MINIMUM_DECISIONS:
         own = fit_logistic(features[placed], right[placed], prior.data["correct"], strength=PRIOR_STRENGTH)
         data["correct"] = add_isotonic_steps(own, features[placed], right[placed])
-    # A wrong place says nothing about presence; a confirmed place or a judged absence does.
-    tells = right | ~placed
-    there = np.where(placed, right, ~right)
+    # Where the decision itself does not say, a wrong place says nothing about presence; a confirmed place or absence does.
+    said_there = np.array([r.there is not None for r in records])
+    tells = said_there | right | ~placed
+    there = np.where(said_there, [bool(r.there) for r in records], np.where(placed, right, ~right))
+    names = np.array([r.keypoint for r in records])
     if "present" in prior.data and 5 <= int((~there[tells]).sum()) < int(tells.sum()):
-        data["present"] = fit_logistic(features[tells], there[tells], prior.data["present"], strength=PRIOR_STRENGTH)
+        own = fit_logistic(features[tells], there[tells], prior.data["present"], strength=PRIOR_STRENGTH)
+        offsets = keypoint_offsets(probability(own, features[tells]), there[tells], names[tells].tolist())
+        data["present"] = {**own, BY_KEYPOINT: offsets}
     return Calibration("project", len(records), data)
 
 

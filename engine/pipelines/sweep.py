@@ -391,7 +391,7 @@ def to_proposal(
 ) -> InstanceProposal:
     """Raw keypoints with confidence and visibility; keypoints that no exemplar shows are proposed as absent."""
     calibration = request.calibration or prior_calibration(request.backbone)
-    confidence, present = judge(calibration, raw.signals)
+    confidence, present = judge(calibration, raw.signals, request.schema.names)
     wanted = range(len(request.schema)) if request.only_keypoints is None else request.only_keypoints
     used = plan if raw.run is None else raw.run.plan
     sources = best_exemplars(raw)

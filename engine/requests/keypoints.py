@@ -29,11 +29,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class DecisionRecord:
-    """One decision about a proposed keypoint: its signals, whether it proved correct, the visibility proposed."""
+    """One decision about a proposed keypoint: its signals, whether it proved correct, the visibility proposed, which keypoint it
+    is ("" = not told), and whether it is in the picture, wherever it was proposed (None = the decision does not say)."""
 
     signals: KeypointSignals
     correct: bool
     visibility: int = 2
+    keypoint: str = ""
+    there: bool | None = None
 
 
 @dataclass(frozen=True)

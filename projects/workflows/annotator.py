@@ -368,7 +368,7 @@ def decisions_about(truth: InstanceKeypoints, answer: InstanceProposal, schema: 
             correct = not there
         else:
             correct = there and _near(truth.xy_image[index], (keypoint.x, keypoint.y), limit)
-        records.append(DecisionRecord(keypoint.signals, correct, int(keypoint.visibility)))
+        records.append(DecisionRecord(keypoint.signals, correct, int(keypoint.visibility), keypoint.name, there))
     return records
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from kinmark.engine.api import FIRST_LOOK, MINIMUM_DECISIONS, Calibration, DecisionRecord, Engine
 from kinmark.engine.domain.proposals import KeypointSignals, stored_signals
@@ -12,13 +13,16 @@ from kinmark.projects.store.rows import CategoryRow, DecisionRow
 CALIBRATION_KEY = "calibration:"
 
 
-def _record(row: DecisionRow) -> DecisionRecord | None:
+def _record(row: DecisionRow, names: Mapping[int | None, str]) -> DecisionRecord | None:
     signals = stored_signals(row.detail)
     if row.confidence is None or "peak" not in signals:
         return None
     known = {name: signals[name] for name in KeypointSignals.__dataclass_fields__ if name in signals}
     known.setdefault("margin", 0.0)
-    return DecisionRecord(KeypointSignals(**known), row.correct, row.visibility or 0)
+    # A point that was taken away without a word may lie elsewhere; one that was set absent, or placed, says so.
+    there = None if row.final_visibility is None else row.final_visibility != 0
+    name = names.get(row.definition_id, "")
+    return DecisionRecord(KeypointSignals(**known), row.correct, row.visibility or 0, name, there)
 
 
 def _first_looks(project: Project, run_ids: set[int | None]) -> set[int | None]:
@@ -41,7 +45,8 @@ def project_calibration(project: Project, engine: Engine, category: CategoryRow)
         return Calibration("project", int(stored["decisions"]), stored["data"])
     decisions = project.queries.decisions(category_id=category.id, target="keypoints")
     quick = _first_looks(project, {row.run_id for row in decisions})
-    records = [_record(row) for row in decisions if row.run_id not in quick]
+    names: dict[int | None, str] = {d.id: d.name for d in category.definitions}
+    records = [_record(row, names) for row in decisions if row.run_id not in quick]
     usable = tuple(record for record in records if record is not None)
     if len(usable) < MINIMUM_DECISIONS:
         return None

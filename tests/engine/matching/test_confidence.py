@@ -31,6 +31,26 @@ def test_own_calibration_beats_chance_and_is_calibrated() -> None:
     assert c.expected_calibration_error(sure, right) < 0.08
 
 
+def test_each_keypoint_learns_how_often_it_is_there() -> None:
+    """Two keypoints with the same evidence: one was there on all photos, the other was proposed and is not in the picture."""
+    signals = KeypointSignals(0.6, 0.05, 0.1, 0.5, float("nan"), 0.1, pose=0.3)
+    made = []
+    for _ in range(30):
+        made.append(DecisionRecord(signals, True, 2, "nose", True))
+        made.append(DecisionRecord(signals, False, 2, "tail", False))
+    fitted = c.fit_calibration(made)
+    _, present = c.judge(fitted, [signals] * 3, ("nose", "tail", "unseen"))
+    assert present[0] > 0.8 > 0.2 > present[1]
+    assert present[1] < present[2] < present[0]
+
+
+def test_offsets_of_keypoints_are_shrunk_towards_none() -> None:
+    few = c.keypoint_offsets([0.9] * 2, [0, 0], ["a", "a"])["a"]
+    many = c.keypoint_offsets([0.9] * 40, [0] * 40, ["a"] * 40)["a"]
+    assert many < few < 0
+    assert c.keypoint_offsets([0.75] * 400, [1, 1, 1, 0] * 100, ["a"] * 400)["a"] == pytest.approx(0.0, abs=0.02)
+
+
 def test_few_decisions_are_refused() -> None:
     with pytest.raises(UserInputError, match="30 decisions"):
         c.fit_calibration(records(10))

@@ -30,7 +30,7 @@ from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, 
 from kinmark.engine.domain.runspec import RunSpec
 from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
-from kinmark.projects.store.inputs import NewKeypoint
+from kinmark.projects.store.inputs import InstancePart, NewKeypoint
 from kinmark.projects.workflows.kept import KeptJob, forget, kept_job, kept_jobs
 from kinmark.projects.workflows.match_settings import CHOICE_KEY
 from kinmark.projects.workflows.propose import Pace, ProposeSweep, options_of, propose
@@ -329,6 +329,28 @@ def test_calibration_is_fitted_from_thirty_decisions(project, monkeypatch):
     [outcome] = propose(project, engine)
     assert outcome.calibrated and len(engine.records) == 6 and all(r.correct for r in engine.records)
     assert engine.requests[1].calibration.data == {"bias": 1.0}
+
+
+def test_decisions_say_which_keypoint_is_in_the_picture(project, monkeypatch):
+    """Accepted: it is. Set absent, before or after accepting: it is not, though it had been proposed. Taken away: nobody knows."""
+    monkeypatch.setattr("kinmark.projects.workflows.calibrate.MINIMUM_DECISIONS", 6)
+    _label(project, 0)
+    engine, category = PlacingEngine(), project.queries.category(project.category_id)
+    nose, tail, *_ = category.definitions
+    propose(project, engine)
+    [before, after, away, *_] = project.image_ids[1:]
+    [pending] = project.queries.proposals(image_id=before)
+    project.operations.mark_absent(InstancePart(None, (pending.id,)), [tail.id])
+    project.operations.accept_proposals(image_ids=[before, after])
+    [instance] = [i for i in project.queries.iter_instances(category_id=category.id) if i.image_id == after]
+    project.operations.place_keypoint(instance.id, tail.id, None, None, 0)
+    [pending] = project.queries.proposals(image_id=away)
+    project.operations.reject_keypoints([next(k.id for k in pending.keypoints if k.definition_id == tail.id)])
+    project.operations.accept_proposals(image_ids=[away])
+    propose(project, engine)
+    said = [(r.keypoint, r.there) for r in engine.records if r.keypoint in (nose.name, tail.name)]
+    assert [there for name, there in said if name == nose.name] == [True] * 3
+    assert sorted((there for name, there in said if name == tail.name), key=str) == [False, False, None]
 
 
 def test_the_engine_learns_what_was_denied(project):
