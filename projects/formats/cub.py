@@ -208,7 +208,7 @@ def read(
         try:
             images.append(_read_image(root, key, tables, options))
         except AppError as error:
-            broken.handle(f"image {key}", error)
+            broken.handle(said("image {0}", key), error)
     used = dict.fromkeys(n.category for i in images for n in i.instances)
     schema = KeypointSchema(tuple(names), pairs=guess_pairs(names))
     dataset = Dataset(tuple(DatasetCategory(n, schema) for n in used), tuple(images), root.name)
@@ -223,17 +223,17 @@ def _rows(file: Path, columns: int, required: bool = True) -> list[tuple[Item, l
     rows = []
     for number, line in enumerate(checks.read_text(file).splitlines(), start=1):
         if line.strip():
-            item = Item(file, f"line {number}", {})
+            item = Item(file, said("line {0}", number), {})
             values = line.split(None, columns - 1)
             if len(values) != columns:
-                raise item.error(f"{columns} columns are expected, found {len(values)}")
+                raise item.error(said("{0} columns are expected, found {1}", columns, len(values)))
             rows.append((item, values))
     return rows
 
 
 def _whole(item: Item, text: str) -> int:
     if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 16):
-        raise item.error(f"{text[:40]!r} is no whole number")
+        raise item.error(said("{0} is no whole number", repr(text[:40])))
     return int(text)
 
 
@@ -241,7 +241,7 @@ def _real(item: Item, text: str) -> float:
     try:
         return checks.coordinate(float(text), item, "a coordinate")
     except ValueError:
-        raise item.error(f"{text[:40]!r} is no number") from None
+        raise item.error(said("{0} is no number", repr(text[:40]))) from None
 
 
 def _read_tables(root: Path, report: Report) -> _Tables:
@@ -271,15 +271,15 @@ def _read_tables(root: Path, report: Report) -> _Tables:
 
 def _read_image(root: Path, key: int, tables: _Tables, options: ReadOptions) -> DatasetImage:
     relative = PurePosixPath("images") / tables.images[key]
-    item = Item(root / "images.txt", f"image {key}", {})
+    item = Item(root / "images.txt", said("image {0}", key), {})
     file = checks.resolve_inside(root, relative)
     if file is None:
-        raise item.error(f"the picture {relative} is not there")
+        raise item.error(said("the picture {0} is not there", relative))
     header = read_header(file)
     size = drawn_size(header.size_wh, header.orientation, options, relative)
     class_id = tables.labels.get(key)
     if class_id not in tables.classes:
-        raise item.error(f"its class {class_id} is not in classes.txt")
+        raise item.error(said("its class {0} is not in classes.txt", class_id))
     found = tables.locations.get(key, {})
     keypoints = {
         name: DatasetKeypoint(Visibility.VISIBLE, *found[part]) if part in found else DatasetKeypoint(Visibility.ABSENT)

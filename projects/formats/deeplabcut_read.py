@@ -79,11 +79,19 @@ def read(
             strangers = [part for part in own if part not in listed] if listed else []
             if strangers:
                 told = ", ".join(strangers)[:200]
-                report.add("flagged", f"{file.name}: {told}", "no body part of config.yaml; taken as further keypoints")
+                report.add(
+                    "flagged",
+                    said("{0}: {1}", file.name, told),
+                    "no body part of config.yaml; taken as further keypoints",
+                )
             parts.update(own)
             scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
             if scorers:
-                report.add("lost", f"scorer {', '.join(scorers)}"[:200], f"{file.name}: there is no place for it")
+                report.add(
+                    "lost",
+                    said("scorer {0}", ", ".join(scorers)[:193]),
+                    said("{0}: there is no place for it", file.name),
+                )
             for row in table.rows:
                 try:
                     image = _image(file, root, table.columns, row, name, config, options, report)
@@ -96,7 +104,7 @@ def read(
                         )
                     images[image.rel_path], source[image.rel_path] = image, file.name
                 except AppError as error:
-                    broken.handle(f"{file.name}: {row[0][:200]}", error)
+                    broken.handle(said("{0}: {1}", file.name, row[0][:200]), error)
         except AppError as error:
             broken.handle(str(file), error)
     if path.is_dir():
@@ -145,7 +153,9 @@ def _schema(parts: list[str], config: Item, report: Report) -> KeypointSchema:
                 isinstance(entry, list) and len(entry) == 2 and all(isinstance(n, str) and n in place for n in entry)
             )
             if not known or entry[0] == entry[1]:
-                report.add("skipped", f"config.yaml {key}", f"{str(entry)[:80]} does not name two body parts")
+                report.add(
+                    "skipped", said("config.yaml {0}", key), said("{0} does not name two body parts", str(entry)[:80])
+                )
                 continue
             result.append((place[entry[0]], place[entry[1]]))
         return tuple(dict.fromkeys(result))
@@ -182,17 +192,20 @@ def _read_csv(file: Path, report: Report, broken: BadItems) -> _Table:
     for column in columns:
         if not column[3]:
             report.count(
-                "skipped", "column of another kind", f"{file.name}: {column[2] or 'no name'}"[:200], "x, y, likelihood"
+                "skipped",
+                "column of another kind",
+                said("{0}: {1}", file.name, column[2][:120] or said("no name")),
+                "x, y, likelihood",
             )
     result = []
     for number, row in enumerate(rows, start=len(header) + 1):
-        item = Item(file, f"line {number}", {})
+        item = Item(file, said("line {0}", number), {})
         try:
             if len(row) != width:
                 raise bad(file, item.where, said("{0} columns are expected, found {1}", width, len(row)))
             cells = tuple(_cell(item, c) if column[3] else None for c, column in zip(row[first:], columns, strict=True))
         except AppError as error:
-            broken.handle(f"{file.name}: {item.where}", error)
+            broken.handle(said("{0}: {1}", file.name, item.where), error)
             continue
         result.append(("/".join(c for c in row[:first] if c), cells))
     kept = [i for i, column in enumerate(columns) if column[3]]
@@ -207,7 +220,7 @@ def _cell(item: Item, text: str) -> float | None:
     try:
         return checks.coordinate(float(text), item, "a coordinate")
     except ValueError:
-        raise item.error(f"{text[:40]!r} is no number", checks.comma_hint(text)) from None
+        raise item.error(said("{0} is no number", repr(text[:40])), checks.comma_hint(text)) from None
 
 
 def _read_hdf(file: Path, broken: BadItems) -> _Table:
@@ -295,7 +308,7 @@ def _hdf_table(
         try:
             cells = tuple(None if np.isnan(v) else checks.coordinate(float(v), item, "a coordinate") for v in line)
         except AppError as error:
-            broken.handle(f"{file.name}: {item.where}", error)
+            broken.handle(said("{0}: {1}", file.name, item.where), error)
             continue
         result.append(("/".join(path), cells))
     return _Table(names, tuple(result))
@@ -325,9 +338,11 @@ def _image(
             continue
         if axis in own:
             first = by[animal, part, axis]
-            who = f'by "{first}" and by "{scorer}"' if first != scorer else "in two columns of the same name"
+            who = said('by "{0}" and by "{1}"', first, scorer)
+            if first == scorer:
+                who = said("in two columns of the same name")
             raise item.error(
-                f'"{part}" has two values of {axis}, {who}',
+                said('"{0}" has two values of {1}, {2}', part, axis, who),
                 "Leave one of the columns in the table, or give each person a file of their own.",
             )
         own[axis], by[animal, part, axis] = value, scorer
@@ -337,7 +352,10 @@ def _image(
         for part, cells in found.items():
             if ("x" in cells) != ("y" in cells):
                 report.count(
-                    "lost", "x without y or y without x", f"{file.name}, {text[:120]}: {part}", "taken as missing"
+                    "lost",
+                    "x without y or y without x",
+                    said("{0}, {1}: {2}", file.name, text[:120], part),
+                    "taken as missing",
                 )
         keypoints = {part: _keypoint(cells) for part, cells in found.items()}
         if any(k.visibility for k in keypoints.values()):

@@ -50,7 +50,7 @@ def finish(dataset: Dataset, report: Report, options: ReadOptions, source: objec
             continue
         instances = []
         for number, instance in enumerate(image.instances, start=1):
-            place = f"{where}: {instance.category} {instance.original_id or number}"
+            place = said("{0}: {1} {2}", where, instance.category, instance.original_id or number)
             try:
                 instance = _check_instance(instance, image, names, place, str(source), report)
             except AppError as error:
@@ -116,18 +116,24 @@ def _say_twins(instances: list[DatasetInstance], where: str, report: Report) -> 
         key = (n.category, n.box, n.mask.counts if n.mask is not None else "", places, n.proposal, n.identity)
         if key in seen:
             report.count(
-                "flagged", "instance that stands twice", where, f'the same "{n.category}" in the same place; both kept'
+                "flagged",
+                "instance that stands twice",
+                where,
+                said('the same "{0}" in the same place; both kept', n.category),
             )
         seen.add(key)
 
 
 def _check_names(category: DatasetCategory, source: str) -> None:
     """The names must be such that a project can hold them; the error names the file, which the project's could not."""
-    for what, name in (("category", category.name), *(("keypoint", n) for n in category.schema.names)):
+    inside = said('category "{0}"', category.name[:80])
+    for place, name in (("", category.name), *((inside, n) for n in category.schema.names)):
         if not is_name(name):
-            place = "" if what == "category" else f'category "{category.name[:80]}"'
             hint = said("Use 1 to {0} printable characters.", MAX_NAME)
-            raise bad(source, place, said("{0} cannot be the name of a {1}", f"{name[:80]!r}", what), hint)
+            what = said("{0} cannot be the name of a category", repr(name[:80]))
+            if place:
+                what = said("{0} cannot be the name of a keypoint", repr(name[:80]))
+            raise bad(source, place, what, hint)
 
 
 def _check_instance(
@@ -190,7 +196,7 @@ def _check_keypoints(
             outside.append(name)
         at_zero += max(keypoint.x, keypoint.y) <= 0.5 and min(keypoint.x, keypoint.y) >= 0
     if outside:
-        report.add("flagged", where, f"kept although outside the image: {', '.join(outside)}")
+        report.add("flagged", where, said("kept although outside the image: {0}", ", ".join(outside)))
     if at_zero:
         report.count(
             "flagged", "labelled keypoint at (0, 0)", where, "kept; such files often mean an absent one", at_zero
@@ -213,6 +219,11 @@ def _check_box(
     # A pixel beyond the border is rounding of most tools; more is worth a look.
     if image.width and (x0 < -1 or y0 < -1 or x1 > image.width + 1 or y1 > image.height + 1):
         whole = x1 <= 0 or y1 <= 0 or x0 >= image.width or y0 >= image.height
-        how = "lies" if whole else "reaches"
-        report.add("flagged", where, f"its box {how} outside the image; kept (is it [x, y, width, height] or corners?)")
+        report.add(
+            "flagged",
+            where,
+            "its box lies outside the image; kept (is it [x, y, width, height] or corners?)"
+            if whole
+            else "its box reaches outside the image; kept (is it [x, y, width, height] or corners?)",
+        )
     return instance

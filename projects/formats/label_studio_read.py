@@ -19,6 +19,7 @@ from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import is_image_path
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
@@ -77,7 +78,8 @@ def read(
     ours = 0
     for number, raw in enumerate(tasks):
         tick(progress, cancel)
-        where = f"task {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"task {number}"
+        told = raw.get("id", said("at position {0}", number)) if isinstance(raw, dict) else number
+        where = said("task {0}", told)
         try:
             image, own = _read_task(Item(path, where, raw), options, collector, report, broken)
             images.append(image)
@@ -91,20 +93,22 @@ def read(
 def _read_task(
     task: Item, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
 ) -> tuple[DatasetImage, bool]:
-    data = Item(task.path, f"{task.where}, data", task.required("data"))
+    data = Item(task.path, said("{0}, data", task.where), task.required("data"))
     told = _image_text(data)
     local = _LOCAL.sub("", told)
     relative, pointer = checks.photo_path(unquote(local) if local != told else told, data)
-    own = Item(task.path, f"{task.where}, {OWN_KEY}", data.data.get(OWN_KEY) or {})
+    own = Item(task.path, said("{0}, {1}", task.where, OWN_KEY), data.data.get(OWN_KEY) or {})
     for number, raw in enumerate(own.items("categories", [])):
-        _own_category(Item(task.path, f"{own.where} category {number}", raw), collector)
+        _own_category(Item(task.path, said("{0} category {1}", own.where, number), raw), collector)
     image = DatasetImage(relative, 0, 0, pointer="" if local != told else pointer or "")
     found = [a for a in task.items("annotations", task.data.get("completions") or []) if isinstance(a, dict)]
     valid = [a for a in found if not a.get("was_cancelled")]
     for skipped in valid[1:]:
         who = skipped.get("completed_by")
         name = who.get("email") if isinstance(who, dict) else who
-        report.count("skipped", f'annotation by "{name}"', task.where, "a further one of a task; the first is taken")
+        report.count(
+            "skipped", said('annotation by "{0}"', name), task.where, "a further one of a task; the first is taken"
+        )
     if len(found) > len(valid):
         report.count("skipped", "cancelled annotation", task.where, "", len(found) - len(valid))
     instances: list[DatasetInstance] = []
@@ -112,7 +116,7 @@ def _read_task(
         image, parts = _read_result(Item(task.path, task.where, raw), image, own, options, report, broken)
         instances += parts
     for raw in task.items("predictions", []):
-        item = Item(task.path, f"{task.where}, prediction", raw)
+        item = Item(task.path, said("{0}, prediction", task.where), raw)
         image, parts = _read_result(item, image, own, options, report, broken)
         score = item.optional_number("score")
         instances += [replace(p, proposal=True, score=score, origin="proposal") for p in parts]
@@ -150,7 +154,7 @@ def _read_result(
     regions: dict[str, tuple[str, Shape]] = {}  # id -> (kind, shape)
     links: list[tuple[str, str]] = []
     for number, raw in enumerate(annotation.items("result", [])):
-        item = Item(annotation.path, f"{annotation.where}, region {number}", raw)
+        item = Item(annotation.path, said("{0}, region {1}", annotation.where, number), raw)
         try:
             kind = item.text("type", "")
             kind = _BARE.get(kind, kind)
@@ -163,12 +167,18 @@ def _read_result(
             size = checks.image_size(item, item.required("original_width"), item.required("original_height"))
             if image.width and (image.width, image.height) != size:
                 raise item.error(
-                    f"its photo is {size[0]} x {size[1]}, other regions say {image.width} x {image.height}"
+                    said(
+                        "its photo is {0} x {1}, other regions say {2} x {3}",
+                        size[0],
+                        size[1],
+                        image.width,
+                        image.height,
+                    )
                 )
             image = replace(image, width=size[0], height=size[1])
             key = item.text("id", f"region {number}")
             if key in regions:
-                raise item.error(f'another region of the task has the id "{key[:80]}"')
+                raise item.error(said('another region of the task has the id "{0}"', key[:80]))
             regions[key] = (kind, _region(item, kind, image, report))
             parent = item.data.get("parentID")
             if isinstance(parent, str) and parent:
@@ -186,7 +196,7 @@ def _label(item: Item, value: Item, kind: str, report: Report) -> str:
 
 
 def _region(item: Item, kind: str, image: DatasetImage, report: Report) -> Shape:
-    value = Item(item.path, f"{item.where}, value", item.required("value"))
+    value = Item(item.path, said("{0}, value", item.where), item.required("value"))
     label = _label(item, value, kind, report) or DEFAULT_CATEGORY
     meta = item.data.get("meta")
     texts = meta.get("text") if isinstance(meta, dict) else None
@@ -224,13 +234,13 @@ def _region(item: Item, kind: str, image: DatasetImage, report: Report) -> Shape
     try:
         return Shape(label, item.where, mask=polygons_to_mask([ring], image.height, image.width), ring=ring)
     except ValueError as error:
-        raise item.error(f"the polygon cannot be drawn: {error}") from None
+        raise item.error(said("the polygon cannot be drawn: {0}", error)) from None
 
 
 def _polygon(value: Item, image: DatasetImage) -> list[float]:
     points = value.items("points")
     if not 3 <= len(points) <= MAX_POINTS:
-        raise value.error(f"a polygon of {len(points)} points cannot be drawn")
+        raise value.error(said("a polygon of {0} points cannot be drawn", len(points)))
     ring: list[float] = []
     for entry in points:
         if not isinstance(entry, list) or len(entry) != 2:
@@ -256,7 +266,7 @@ def _brush(value: Item, image: DatasetImage) -> MaskRLE:
     try:
         alpha = decode_brush(bytes(raw), image.width * image.height * 4)[3::4]
     except ValueError as error:
-        raise value.error(f"the brush mask is damaged ({error})") from None
+        raise value.error(said("the brush mask is damaged ({0})", error)) from None
     return MaskRLE.encode(alpha.reshape(image.height, image.width) > 0)
 
 
@@ -327,12 +337,14 @@ def _instances(
     for key, shapes in groups.items():
         number = int(key[1:]) if key.startswith("#") and key[1:].isdigit() else 0
         mine = (
-            Item(own.path, f"{own.where} instance {number}", fields[number - 1]) if 0 < number <= len(fields) else None
+            Item(own.path, said("{0} instance {1}", own.where, number), fields[number - 1])
+            if 0 < number <= len(fields)
+            else None
         )
         if len(shapes) == 1 and shapes[0].point is not None and mine is None:
             loose.append((shapes[0].category, shapes[0]))
             continue
-        where = f"{annotation.where}, {shapes[0].where.rpartition(', ')[2]}"
+        where = said("{0}, {1}", annotation.where, shapes[0].where.rpartition(", ")[2])
         members = assemble([s for s in shapes if s.point is None], where, report)
         give_points([(s.category, s) for s in shapes if s.point is not None], members, category, where, report)
         parts += [(part, mine) for part in members]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.dataset import Dataset, ReportItem
 from kinmark.projects.formats.outlines import outline_of
 from kinmark.projects.formats.stems import flat_stems
@@ -39,7 +40,9 @@ def common_losses(
     if raster:
         drawn = sum(outline_of(n) is not None for i in dataset.images for n in i.instances)
         if drawn:
-            items.append(ReportItem("changed", f"{drawn} x outlines", "drawn as pixels: their corners are not kept"))
+            items.append(
+                ReportItem("changed", said("{0} x outlines", drawn), "drawn as pixels: their corners are not kept")
+            )
     return items + (_partly(dataset) if keypoints else [])
 
 
@@ -51,7 +54,11 @@ def _pictures(dataset: Dataset, kind: str) -> list[ReportItem]:
     if not count:
         return []
     name = kind.upper()
-    return [ReportItem("changed", f"{count} x photos", f"stored as {name} by us: pixels as shown, other bytes")]
+    return [
+        ReportItem(
+            "changed", said("{0} x photos", count), said("stored as {0} by us: pixels as shown, other bytes", name)
+        )
+    ]
 
 
 def _names(dataset: Dataset) -> list[ReportItem]:
@@ -61,7 +68,9 @@ def _names(dataset: Dataset) -> list[ReportItem]:
     path, stem = renamed[0]
     return [
         ReportItem(
-            "changed", f"{len(renamed)} x names of photos", f"{path} is called {stem} there; name_map.json has all"
+            "changed",
+            said("{0} x names of photos", len(renamed)),
+            said("{0} is called {1} there; name_map.json has all", path, stem),
         )
     ]
 
@@ -80,7 +89,13 @@ def _fields(dataset: Dataset, kept: str) -> list[ReportItem]:
     if not names:
         return []
     shown = ", ".join(sorted(names)[:6]) + (" ..." if len(names) > 6 else "")
-    return [ReportItem("lost", f"{sum(names.values())} x further fields of the imported file", f"no place for {shown}")]
+    return [
+        ReportItem(
+            "lost",
+            said("{0} x further fields of the imported file", sum(names.values())),
+            said("no place for {0}", shown),
+        )
+    ]
 
 
 def _partly(dataset: Dataset) -> list[ReportItem]:
@@ -103,7 +118,7 @@ def _partly(dataset: Dataset) -> list[ReportItem]:
     return [
         ReportItem(
             "flagged",
-            f"{len(lacking)} x photos labelled only partly",
-            f"keypoints looked at: {', '.join(shown)}{more}; the others go out as absent",
+            said("{0} x photos labelled only partly", len(lacking)),
+            said("keypoints looked at: {0}{1}; the others go out as absent", ", ".join(shown), more),
         )
     ]

@@ -79,16 +79,18 @@ def read(
         if schema is not None:
             links[category] = schema
         for specimen in _parse(file, broken, report):
-            where = f"{file.name}, line {specimen.line}"
+            where = said("{0}, line {1}", file.name, specimen.line)
             try:
-                images.append(_image(specimen, category, known, Item(file, f"line {specimen.line}", {}), report))
+                images.append(
+                    _image(specimen, category, known, Item(file, said("line {0}", specimen.line), {}), report)
+                )
             except AppError as error:
                 broken.handle(where, error)
     report.add("note", "y axis", "TPS counts y from the bottom of the photo: turned with the photo's height")
     scales = {n.extra["tps"].get("SCALE") for i in images for n in i.instances if "SCALE" in n.extra["tps"]}
     if scales:
         shown = ", ".join(sorted(str(s) for s in scales)[:3])
-        report.add("note", f"SCALE {shown}", "kept for TPS exports; keypoints stay in pixels")
+        report.add("note", said("SCALE {0}", shown), "kept for TPS exports; keypoints stay in pixels")
     result = []
     for name, points in categories.items():
         schema = links.get(name)
@@ -135,13 +137,14 @@ def _parse(file: Path, broken: BadItems, report: Report) -> list[_Specimen]:
             blocks[-1][1].append((number, line))
         elif line:
             broken.handle(
-                f"{file.name}, line {number}", bad(file, said("line {0}", number), "it stands before the first LM=")
+                said("{0}, line {1}", file.name, number),
+                bad(file, said("line {0}", number), "it stands before the first LM="),
             )
     for number, lines in blocks:
         try:
             specimens.append(_specimen(file, number, lines, report))
         except AppError as error:
-            broken.handle(f"{file.name}, line {number}", error)
+            broken.handle(said("{0}, line {1}", file.name, number), error)
     return specimens
 
 
@@ -150,16 +153,18 @@ def _specimen(file: Path, start: int, lines: list[tuple[int, str]], report: Repo
     taking: list[tuple[float, float] | None] = specimen.points
     left = 0
     for number, line in lines:
-        item = Item(file, f"line {number}", {})
+        item = Item(file, said("line {0}", number), {})
         match = _KEY.match(line)
         if match is None:
             if left <= 0:
-                raise item.error(f"{line[:60]!r} stands where no landmark is expected", "Check the count after LM=.")
+                raise item.error(
+                    said("{0} stands where no landmark is expected", repr(line[:60])), "Check the count after LM=."
+                )
             taking.append(_point(line, item))
             left -= 1
             continue
         if left > 0:
-            raise item.error(f"{left} landmarks are missing before it", "Check the count after LM=.")
+            raise item.error(said("%n landmarks are missing before it", n=left), "Check the count after LM=.")
         key, value = match.group(1).upper(), match.group(2).strip()
         if key == "LM3":
             raise item.error(
@@ -175,7 +180,7 @@ def _specimen(file: Path, start: int, lines: list[tuple[int, str]], report: Repo
         elif key in _KEPT:
             specimen.fields[key] = value[:1000]
         elif key != "CURVES":
-            report.count("lost", f"{key[:40]}=", f"{file.name}, line {number}", "there is no place for it")
+            report.count("lost", f"{key[:40]}=", said("{0}, line {1}", file.name, number), "there is no place for it")
     if left > 0:
         raise bad(
             file,
@@ -188,7 +193,7 @@ def _specimen(file: Path, start: int, lines: list[tuple[int, str]], report: Repo
 
 def _count(text: str, item: Item) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8):
-        raise item.error(f"{text[:40]!r} is no count")
+        raise item.error(said("{0} is no count", repr(text[:40])))
     return checks.whole(int(text), item, "the count", low=0, high=checks.MAX_KEYPOINTS)
 
 
@@ -197,13 +202,13 @@ def _point(line: str, item: Item) -> tuple[float, float] | None:
     if len(words) == 2:  # tpsDig writes the decimal sign of the person's country
         words = [word.replace(",", ".") for word in words]
     if len(words) != 2:
-        raise item.error(f"two numbers are expected, found {line[:60]!r}")
+        raise item.error(said("two numbers are expected, found {0}", repr(line[:60])))
     if any(word.upper() in ("NA", "NAN", "?") for word in words):
         return None
     try:
         x, y = (checks.coordinate(float(word), item, "a landmark") for word in words)
     except ValueError:
-        raise item.error(f"two numbers are expected, found {line[:60]!r}") from None
+        raise item.error(said("two numbers are expected, found {0}", repr(line[:60]))) from None
     return (x, y) if x >= 0 or y >= 0 else None
 
 
@@ -261,8 +266,8 @@ def _common(dataset: Dataset, name: str) -> list[tuple[str, int, str]]:
     points = [k for n in instances for k in n.keypoints.values()]
     return [
         ("hidden keypoints", sum(k.visibility == 1 for k in points), "written as visible"),
-        ("masks", sum(n.mask is not None for n in instances), f"{name} has none"),
-        ("boxes", sum(n.box is not None for n in instances), f"{name} has none"),
+        ("masks", sum(n.mask is not None for n in instances), said("{0} has none", name)),
+        ("boxes", sum(n.box is not None for n in instances), said("{0} has none", name)),
         ("instances without keypoints", sum(not _labelled(n) for n in instances), "left out"),
         ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
         ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
@@ -274,8 +279,12 @@ def losses_morphoj(dataset: Dataset, options: WriteOptions = WriteOptions()) -> 
     del options
     schemas = {c.name: c.schema.names for c in dataset.categories}
     gaps = sum(_labelled(n) and not _complete(n, schemas[n.category]) for i in dataset.images for n in i.instances)
-    gap = ("specimens with missing landmarks", gaps, "MorphoJ takes complete ones only: left out")
-    return lost([*_common(dataset, "MorphoJ"), gap])
+    return lost(
+        [
+            *_common(dataset, "MorphoJ"),
+            ("specimens with missing landmarks", gaps, "MorphoJ takes complete ones only: left out"),
+        ]
+    )
 
 
 def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:

@@ -15,6 +15,7 @@ from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import IMAGE_SUFFIXES
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
@@ -112,7 +113,9 @@ def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[R
     for image in dataset.images:
         for instance in image.instances:
             if instance_box(instance) is None:
-                report.add("skipped", str(image.rel_path), f'a "{instance.category}" has no box, mask or keypoints')
+                report.add(
+                    "skipped", str(image.rel_path), said('a "{0}" has no box, mask or keypoints', instance.category)
+                )
     return report.items
 
 
@@ -145,7 +148,7 @@ def _annotation(image: DatasetImage, stem: str, report: Report) -> bytes:
     for instance in image.instances:
         box = instance_box(instance)
         if box is None:
-            report.add("skipped", str(image.rel_path), f'a "{instance.category}" has no box, mask or keypoints')
+            report.add("skipped", str(image.rel_path), said('a "{0}" has no box, mask or keypoints', instance.category))
             continue
         _object(root, instance, _inclusive(box, image))
         report.instances += 1
@@ -183,7 +186,9 @@ def _write_masks(sink: Sink, image: DatasetImage, stem: str, class_ids: dict[str
     if not any(n.mask is not None for n in drawn):
         return False
     if len(drawn) >= VOID:
-        report.add("skipped", str(image.rel_path), f"masks of {len(drawn)} objects; a palette picture holds 254")
+        report.add(
+            "skipped", str(image.rel_path), said("masks of {0} objects; a palette picture holds 254", len(drawn))
+        )
         return False
     classes = np.zeros((image.height, image.width), dtype=np.uint8)
     objects = np.zeros_like(classes)
@@ -253,7 +258,7 @@ def _read_file(
 ) -> DatasetImage:
     node = Node(file, "", load_xml(file))
     if node.element.tag != "annotation":
-        raise node.error(f"it is no VOC file (its root is <{str(node.element.tag)[:40]}>)")
+        raise node.error(said("it is no VOC file (its root is <{0}>)", str(node.element.tag)[:40]))
     item = Item(file, "", {"filename": node.element.findtext("filename") or f"{file.stem}.jpg"})
     name, pointer = checks.photo_path(item.text("filename"), item)
     width, height = _size(node, item)
@@ -261,9 +266,9 @@ def _read_file(
     found = node.element.findall("object")
     for number, element in enumerate(found, start=1):
         try:
-            objects.append((number, _read_object(Node(file, f"object {number}", element), report)))
+            objects.append((number, _read_object(Node(file, said("object {0}", number), element), report)))
         except AppError as error:
-            broken.handle(f"{file.name}: object {number}", error)
+            broken.handle(said("{0}: object {1}", file.name, number), error)
     masks = _read_masks(root, file.stem, (width, height), len(found), report) if width else {}
     instances = tuple(
         DatasetInstance(label, {}, box, masks.get(number), crowd=difficult, origin="imported")
@@ -309,8 +314,8 @@ def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
     inner = Node(node.path, node.where, box)
     x0, y0, x1, y1 = (inner.child_number(t) for t in ("xmin", "ymin", "xmax", "ymax"))
     if x1 < x0 or y1 < y0:
-        raise node.error(f"the box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
-    where = f"{node.path.name}: {node.where}"
+        raise node.error(said("the box ({0}, {1}, {2}, {3}) is turned inside out", x0, y0, x1, y1))
+    where = said("{0}: {1}", node.path.name, node.where)
     if min(x0, y0) <= 0:
         report.count(
             "flagged", "box that begins at 0", where, "VOC counts pixels from 1: is the file from 0, half a pixel off?"
@@ -338,5 +343,7 @@ def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int, rep
     present = {int(v) for v in np.unique(values)} - {0, VOID}
     strangers = [n for n in present if n > count]
     if strangers:
-        report.count("skipped", "mask without an <object>", f"{file.name}: value {strangers[0]}", "", len(strangers))
+        report.count(
+            "skipped", "mask without an <object>", said("{0}: value {1}", file.name, strangers[0]), "", len(strangers)
+        )
     return {n: MaskRLE.encode(values == n) for n in present if n <= count}

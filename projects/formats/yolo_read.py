@@ -90,7 +90,9 @@ def _read(
             if labels.is_file():
                 if labels in used:
                     report.add(
-                        "flagged", str(relative), f"its label file is also that of {used[labels]}; both have its labels"
+                        "flagged",
+                        str(relative),
+                        said("its label file is also that of {0}; both have its labels", used[labels]),
                     )
                 used[labels] = relative
                 lines = _Lines(labels, image, categories, count, dims, report, broken)
@@ -123,13 +125,15 @@ def _account(
         names = ", ".join(orphans[:MAX_NAMED]) + (" ..." if len(orphans) > MAX_NAMED else "")
         report.add(
             "skipped",
-            f"{len(orphans)} label files were not used: {names}",
+            said("%n label files were not used: {0}", names, n=len(orphans)),
             "no photo of data.yaml has them: labels lie in labels/ where the photo lies in images/, with the photo's name",
         )
     if unlabelled:
         names = ", ".join(map(str, unlabelled[:MAX_NAMED])) + (" ..." if len(unlabelled) > MAX_NAMED else "")
         report.add(
-            "flagged", f"{len(unlabelled)} of {len(found)} photos without a label file: {names}", "taken as unlabelled"
+            "flagged",
+            said("{0} of {1} photos without a label file: {2}", len(unlabelled), len(found), names),
+            "taken as unlabelled",
         )
 
 
@@ -152,7 +156,9 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
     told = top.data.get("nc")
     if isinstance(told, int) and told != len(entries):
         report.add(
-            "flagged", "data.yaml", f'"nc" says {told} classes, "names" lists {len(entries)}; the names are taken'
+            "flagged",
+            "data.yaml",
+            said('"nc" says {0} classes, "names" lists {1}; the names are taken', told, len(entries)),
         )
     numbers = sorted(checks.whole(k, top, 'a key of "names"', low=0, high=100_000) for k in entries)
     if numbers != list(range(len(numbers))):
@@ -196,7 +202,9 @@ def _keypoint_names(top: Item, index: int, count: int, report: Report) -> list[s
         if raw is not None:
             found = len(raw) if isinstance(raw, list) else 0
             report.add(
-                "skipped", f"kpt_names of class {index}", f"{found} names for {count} keypoints; called kp0, kp1 ..."
+                "skipped",
+                said("kpt_names of class {0}", index),
+                said("{0} names for {1} keypoints; called kp0, kp1 ...", found, count),
             )
         return [f"kp{i}" for i in range(count)]
     names = [Item(top.path, "kpt_names", {"n": n}).text("n") for n in raw]
@@ -228,17 +236,21 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
     if inner is not None and inner != root:
         starts.insert(0, inner)
     elif inner is None and place is not None and not _is_folder(place, root):
-        report.add("note", f"path: {str(place)[:200]}", "no such folder beside data.yaml; the one of data.yaml is used")
+        report.add(
+            "note", said("path: {0}", str(place)[:200]), "no such folder beside data.yaml; the one of data.yaml is used"
+        )
     for split in ("train", "val", "test"):
         value = top.data.get(split)
         for entry in value if isinstance(value, list) else [value]:
             if not isinstance(entry, str):
                 if entry is not None:
-                    report.add("skipped", f"{split}: {str(entry)[:80]}", "a folder or a list file is expected")
+                    report.add(
+                        "skipped", said("{0}: {1}", split, str(entry)[:80]), "a folder or a list file is expected"
+                    )
                 continue
             target = next((t for start in starts if (t := _below(start, entry)) is not None), None)
             if target is None:
-                report.add("skipped", f"{split}: {entry[:200]}", "there is no such folder beside data.yaml")
+                report.add("skipped", said("{0}: {1}", split, entry[:200]), "there is no such folder beside data.yaml")
                 continue
             files = _listed(target, starts, split, report) if target.is_file() else sorted(target.rglob("*"))
             lists.update({target} if target.is_file() else ())
@@ -248,7 +260,7 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
                 elif unreadable_kind(file):
                     unreadable[file] = unreadable_kind(file)
     for file, kind in unreadable.items():
-        report.count("skipped", f"{kind} photo", str(file), "cannot be read")
+        report.count("skipped", said("{0} photo", kind), str(file), "cannot be read")
     return list(found.items())
 
 
@@ -282,7 +294,10 @@ def _listed(file: Path, starts: list[Path], split: str, report: Report) -> list[
         path = next((t for start in [*starts, file.parent] if (t := _below(start, text)) is not None), None)
         if path is None or not path.is_file():
             report.count(
-                "skipped", f"photo of {file.name} ({split})", text[:200], "there is no such file beside data.yaml"
+                "skipped",
+                said("photo of {0} ({1})", file.name, split),
+                text[:200],
+                "there is no such file beside data.yaml",
             )
         else:
             result.append(path)
@@ -306,11 +321,11 @@ class _Lines:
         instances = []
         for number, line in enumerate(checks.read_text(self.file).splitlines(), start=1):
             if line.strip():
-                item = Item(self.file, f"line {number}", {})
+                item = Item(self.file, said("line {0}", number), {})
                 try:
                     instances.append(self._line(item, line))
                 except AppError as error:
-                    self.broken.handle(f"{self.file}: {item.where}", error)
+                    self.broken.handle(said("{0}: {1}", self.file, item.where), error)
         return tuple(instances)
 
     def _line(self, item: Item, line: str) -> DatasetInstance:
@@ -323,13 +338,13 @@ class _Lines:
         index = checks.whole(values[0], item, "the class")
         if not 0 <= index < len(self.categories):
             raise item.error(
-                f'the class is {index}, but "names" of data.yaml ends with {len(self.categories) - 1}',
+                said('the class is {0}, but "names" of data.yaml ends with {1}', index, len(self.categories) - 1),
                 "Add its name to data.yaml, or leave such lines out with --skip-bad.",
             )
         category = self.categories[index]
         if len(values) == 5:
-            what = "outline" if not self.dims else "keypoints"
-            self.report.count("flagged", f"line without {what}", f"{self.file}: {item.where}", "taken as a box")
+            what = "line without keypoints" if self.dims else "line without outline"
+            self.report.count("flagged", what, said("{0}: {1}", self.file, item.where), "taken as a box")
             _check_shares(item, values[1:])
             return DatasetInstance(category.name, {}, _box(item, values[1:5], self.image), origin="imported")
         if not self.dims:
@@ -348,7 +363,8 @@ class _Lines:
                 else ""
             )
             raise item.error(
-                f"it has {len(values)} columns, expected {expected} (5 + {self.count} x {self.dims})", hint
+                said("it has {0} columns, expected {1} (5 + {2} x {3})", len(values), expected, self.count, self.dims),
+                hint,
             )
         shares = [v for i, v in enumerate(values[1:]) if not (self.dims == 3 and i >= 4 and (i - 4) % 3 == 2)]
         _check_shares(item, shares)
@@ -359,7 +375,7 @@ class _Lines:
                 self.report.count(
                     "changed",
                     "keypoint at 0 0",
-                    f"{self.file}: {item.where}",
+                    said("{0}: {1}", self.file, item.where),
                     "kpt_shape has no visibility: taken as absent",
                     zeros,
                 )
@@ -369,14 +385,14 @@ class _Lines:
 def _check_shares(item: Item, values: list[float]) -> None:
     for value in values:
         if not -MARGIN <= value <= 1 + MARGIN:
-            raise item.error(f"the coordinate {value} is not normalised to 0..1", _SHARES)
+            raise item.error(said("the coordinate {0} is not normalised to 0..1", value), _SHARES)
 
 
 def _box(item: Item, values: list[float], image: DatasetImage) -> Box | None:
     """The box; None for 0 0 0 0, which stands for no box. One that is empty otherwise is left out by the checks."""
     cx, cy, w, h = values
     if w < 0 or h < 0:
-        raise item.error(f"its box has the negative size {w:g} x {h:g}")
+        raise item.error(said("its box has the negative size {0} x {1}", f"{w:g}", f"{h:g}"))
     if not any(values):
         return None
     return (
@@ -397,7 +413,7 @@ def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetC
             flag = points[k * dims + 2]
             if flag not in (0, 1, 2):
                 raise item.error(
-                    f"a visibility flag is {flag:g}; 0, 1 or 2 is expected",
+                    said("a visibility flag is {0}; 0, 1 or 2 is expected", f"{flag:g}"),
                     "Predictions have a confidence there: they are no labels. Round it, if it is meant as one.",
                 )
             state = int(flag)
@@ -412,7 +428,7 @@ def _outline(item: Item, values: list[float], image: DatasetImage, category: Dat
             "A box with a confidence is a prediction, no label: leave the last column out." if len(values) == 5 else ""
         )
         raise item.error(
-            f"an outline of {len(values)} numbers cannot be drawn (an even count of at least 6 is needed)", hint
+            said("an outline of {0} numbers cannot be drawn (an even count of at least 6 is needed)", len(values)), hint
         )
     if not all(-MARGIN <= v <= 1 + MARGIN for v in values):
         raise item.error("a coordinate is not normalised to 0..1", _SHARES)
@@ -420,5 +436,5 @@ def _outline(item: Item, values: list[float], image: DatasetImage, category: Dat
     try:
         mask = polygons_to_mask([flat], image.height, image.width)
     except ValueError as error:
-        raise item.error(f"the outline cannot be drawn: {error}") from None
+        raise item.error(said("the outline cannot be drawn: {0}", error)) from None
     return DatasetInstance(category.name, {}, None, mask, origin="imported", extra=outline_extra([flat], mask))

@@ -109,21 +109,24 @@ class ImageFinder:
         if image.any_suffix:
             return self._find_stem(image, report)
         if self._root is not None and self._points_elsewhere(image):
-            report.add("skipped", told, f"it names a photo outside of {self._root.name} (--images)")
+            report.add("skipped", told, said("it names a photo outside of {0} (--images)", self._root.name))
             return None
         fit = self._pointed_at(image) or self._as_named(image)
         if fit is None:
             fits = self._by_tail(image)
             if len(fits) > 1:
                 names = ", ".join(_shown(f) for f in fits[:MAX_NAMED]) + (" ..." if len(fits) > MAX_NAMED else "")
-                report.add("skipped", told, f"{len(fits)} photos fit: {names}; say which with --images")
+                report.add("skipped", told, said("{0} photos fit: {1}; say which with --images", len(fits), names))
                 return None
             video = image.extra.get("video")
             if not fits and isinstance(video, dict):
                 clip = str(video["clip"]).replace("\\", "/").rpartition("/")[2]
                 what = said("frame of {0}", clip)
                 report.count(
-                    "skipped", what, f"frame {video['frame']}", "no photo of it: kinmark add DIR CLIP --frames list=..."
+                    "skipped",
+                    what,
+                    said("frame {0}", video["frame"]),
+                    "no photo of it: kinmark add DIR CLIP --frames list=...",
                 )
                 return None
             if not fits and image.stand_in:
@@ -132,7 +135,7 @@ class ImageFinder:
                 report.add("skipped", told, self._why_not(image))
                 return None
             fit = fits[0]
-            report.add("changed", told, f"recognised by its name as {_shown(fit)}")
+            report.add("changed", told, said("recognised by its name as {0}", _shown(fit)))
         if fit.row is not None:
             return ImageMatch(image, fit.row)
         root = fit.root if fit.root is not None else fit.path.parent
@@ -173,7 +176,7 @@ class ImageFinder:
             return fits[0]
         if fits:
             shown = ", ".join(p.name for p, (tail, _) in found.items() if tail == best)
-            report.add("skipped", told, f"{len(fits)} photos fit: {shown}; say which with --images")
+            report.add("skipped", told, said("{0} photos fit: {1}; say which with --images", len(fits), shown))
         else:
             report.add("skipped", told, "no photo of that name (with any suffix) in the project or in the image folder")
         return None
@@ -340,14 +343,19 @@ class ImageFinder:
     def _why_not(self, image: DatasetImage) -> str:
         same = self._by_base.get(_base_key(image.rel_path.name), [])
         if not same and self._passed:
-            return f"no such photo; {_shown(self._passed[0])} has its name but lies in another folder (if it is meant: --images)"
+            return said(
+                "no such photo; {0} has its name but lies in another folder (if it is meant: --images)",
+                _shown(self._passed[0]),
+            )
         if not same:
-            return "no such photo in the project or in the image folder (if it lies elsewhere: --images)"
+            return said("no such photo in the project or in the image folder (if it lies elsewhere: --images)")
         sizes = {(image.width, image.height), (image.height, image.width)}
         other = next((r for r in same if (r.width, r.height) not in sizes), None)
         if other is not None and image.width and image.size_told:
-            return f"no such photo; {other.file_name} has its name but is {other.width} x {other.height}"
-        return f"no such photo; {same[0].file_name} has its name but lies in another folder (if it is meant: --images)"
+            return said("no such photo; {0} has its name but is {1} x {2}", other.file_name, other.width, other.height)
+        return said(
+            "no such photo; {0} has its name but lies in another folder (if it is meant: --images)", same[0].file_name
+        )
 
 
 def _path_of(match: ImageMatch | None) -> Path | None:
