@@ -8,6 +8,7 @@ a decimal point is taken as continuous (CVAT, macaque, zebra, DeepLabCut exports
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,10 +19,11 @@ from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.geometry import index_to_continuous
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import read_header
 from kinmark.projects.formats import checks, exhaustive
 from kinmark.projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
-from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.checks import CONFIDENCE, Item
 from kinmark.projects.formats.coco_boxes import box_rotation, read_box
 from kinmark.projects.formats.coco_masks import read_mask
 from kinmark.projects.formats.dataset import (
@@ -169,7 +171,8 @@ def _say_id(key: int | str, where: str, report: Report) -> None:
     if isinstance(key, str):
         report.count("changed", "id that is a text", where, "it gets a number on export")
     elif key < 1:
-        report.add("changed", where, f"its id {key} is below 1; it gets a new one on export")
+        what = "category id below 1" if where.startswith("category") else "image id below 1"
+        report.count("changed", what, where, "it gets a new one on export")
 
 
 def _read_categories(top: Item, reading: _Reading) -> dict[int | str, DatasetCategory]:
@@ -243,7 +246,6 @@ def _number(key: int | str) -> int | None:
 
 def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
     result: dict[int | str, DatasetImage] = {}
-    first_of: dict[PurePosixPath, int | str] = {}
     for number, raw in enumerate(top.items("images")):
         where = _place_of("image", raw, number)
         try:
@@ -254,9 +256,6 @@ def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
             image = _read_image(item, reading)
             if exhaustive.is_lvis(item):
                 reading.lvis.add(key)
-            if image.rel_path in first_of:
-                raise item.error(f"its file_name {image.rel_path} is also that of image {first_of[image.rel_path]}")
-            first_of[image.rel_path] = key
             _say_id(key, where, reading.report)
             result[key] = image
         except AppError as error:
@@ -333,13 +332,15 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     if category_id not in reading.categories:
         raise item.error(f"its category_id {category_id} is not among the categories")
     category = reading.categories[category_id]
-    crowd = bool(item.integer("iscrowd", 0, low=0, high=1)) if item.data.get("iscrowd") is not None else False
+    told_crowd = item.data.get("iscrowd")
+    crowd = bool(told_crowd if isinstance(told_crowd, bool | None) else item.integer("iscrowd", low=0, high=1))
     told = item.key("id") if item.data.get("id") is not None else -1
     original = told if isinstance(told, int) else -1
     if isinstance(told, str):
         _say_id(told, item.where, reading.report)
     elif original < 1:
-        reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
+        why = "0 breaks pycocotools; it gets a new one on export"
+        reading.report.count("changed", "annotation without an id of 1 or more", item.where, why)
     mask = read_mask(item, image, reading.report)
     score = item.optional_number("score")
     attributes = item.data.get("attributes")
@@ -381,7 +382,8 @@ def _read_keypoints(item: Item, schema: KeypointSchema, reading: _Reading) -> di
     labelled = sum(1 for v in states if v)
     told = item.data.get("num_keypoints")
     if told is not None and told != labelled:
-        reading.report.add("changed", item.where, f"num_keypoints says {told}, {labelled} are labelled; recounted")
+        why = "it says another number than are labelled; recounted"
+        reading.report.count("changed", "num_keypoints", item.where, why)
     if not labelled and not any(scores or ()):
         return {}
     result: dict[str, DatasetKeypoint] = {}
@@ -419,6 +421,8 @@ def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[f
     states: list[int] = []
     places = 0
     for x, y, v in zip(raw[::3], raw[1::3], raw[2::3], strict=True):
+        if isinstance(v, float) and math.isfinite(v) and v != int(v):
+            raise item.error(said("a visibility flag must be a whole number, found {0}", v), CONFIDENCE)
         state = checks.whole(v, item, "a visibility flag", low=0, high=2)
         states.append(state)
         if state:

@@ -129,7 +129,7 @@ def _read_file(
     file = Path(top.path)
     pointer = top.text("imagePath")
     rel_path = _photo(relative.parent, pointer, top)
-    told = not (checks.is_missing(top.data.get("imageWidth")) and checks.is_missing(top.data.get("imageHeight")))
+    told = any(top.data.get(side) not in (None, 0) for side in ("imageWidth", "imageHeight"))
     if told:
         width, height = checks.image_size(top, top.required("imageWidth"), top.required("imageHeight"))
     else:
@@ -145,6 +145,8 @@ def _read_file(
         label_folder=str(file.absolute().parent),
         label_file=file.name,
         size_told=told,
+        # A bare name that is gone: photos were stored anew as another kind, their label files were not.
+        stand_in=str(relative.with_suffix("")) if len(PurePosixPath(pointer.replace("\\", "/")).parts) == 1 else "",
     )
     _count_flags(top, "flag of the photo", report)
     if (

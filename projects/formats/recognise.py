@@ -34,7 +34,7 @@ def _folder(path: Path) -> Recognised | None:
         return Recognised("spair", path)
     if has("images.txt", "CUB_200_2011/images.txt"):
         return Recognised("cub", path)
-    if has("test_pairs.csv", "PF-WILLOW/test_pairs.csv"):
+    if has("test_pairs.csv", "PF-WILLOW/test_pairs.csv") and next(path.glob("Annotations/*/*.mat"), None) is None:
         return Recognised("pf-willow", path)
     if has("data.yaml"):
         return _yaml(path / "data.yaml")
