@@ -54,6 +54,7 @@ _ANNOTATION_FIELDS = frozenset(
     }
 )
 _IMAGE_FIELDS = frozenset({"id", "file_name", "width", "height", "split", "tags", "nothing_here"}) | exhaustive.FIELDS
+_FILE_FIELDS = frozenset({"info", "licenses", "images", "annotations", "categories", "type"})
 _CATEGORY_FIELDS = frozenset({"id", "name", "supercategory", "keypoints", "skeleton", "keypoint_pairs", "sigmas"})
 
 
@@ -98,6 +99,9 @@ def read_data(
     reading.pixel_indices, reading.guessed = _uses_pixel_indices(top, options.keypoint_frame)
     annotations = top.items("annotations", [])
     begin(progress, "Reading annotations", len(annotations))
+    for name, value in top.data.items():
+        if value and name not in _FILE_FIELDS:
+            report.add("lost", said('"{0}" of the file', name[:60]), "there is no place for it")
     images = _read_images(top, reading)
     instances: dict[int | str, list[DatasetInstance]] = {key: [] for key in images}
     for number, raw in enumerate(annotations):

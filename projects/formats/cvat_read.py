@@ -164,6 +164,9 @@ def _count_attributes(shape: Node, kept: dict[str, str], report: Report) -> dict
 def _read_shape(shape: Node, image: DatasetImage, report: Report) -> list[Shape]:
     label, element = shape.required("label"), shape.element
     fields = _count_attributes(shape, {}, report)
+    if element.get("source") == "auto" and "proposal" not in fields:
+        why = "read as a label; --as proposals leaves the decision to you"
+        report.count("note", "shape that a model made (source auto)", shape.where, why)
     hidden = element.get("occluded") == "1"
     if (element.get("z_order") or "0").strip() not in ("0", ""):
         report.count("lost", "z_order", shape.where, "there is no place for it")

@@ -165,6 +165,8 @@ class _Regions:
                 kind = BARE.get(told, told)
                 if kind == "relation":
                     links.append((item.text("from_id"), item.text("to_id")))
+                    if item.data.get("labels"):
+                        self.report.count("lost", "label of a relation", item.where, "there is no place for it")
                 elif kind == LABELS and str(raw.get("id")) in used:
                     continue  # read with the shape that has this id
                 elif kind not in _KINDS:

@@ -24,6 +24,7 @@ from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import IMAGE_SUFFIXES, read_header
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
@@ -64,6 +65,21 @@ _KNOWN = frozenset(
     }
 )
 """Fields of a shape that are used, or say nothing of their own."""
+_TOP = frozenset(
+    {
+        "version",
+        "flags",
+        "shapes",
+        "imagePath",
+        "imageData",
+        "imageHeight",
+        "imageWidth",
+        "lineColor",
+        "fillColor",
+        OWN_KEY,
+    }
+)
+"""The same of a file."""
 
 
 def read(
@@ -149,6 +165,9 @@ def _read_file(
         stand_in=str(relative.with_suffix("")) if len(PurePosixPath(pointer.replace("\\", "/")).parts) == 1 else "",
     )
     _count_flags(top, "flag of the photo", report)
+    for name, value in top.data.items():
+        if value and name not in _TOP:
+            report.count("lost", said('"{0}" of a file', str(name)[:60]), _place(top), "there is no place for it")
     if (
         top.data.get("imageData")
         and checks.resolve_inside(file.absolute().parent, checks.photo_path(pointer, top)[0]) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from kinmark.projects.formats.recognise import recognise
 from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
 from kinmark.projects.workflows.importing import ImportOptions, import_file
-from tests.support.exchange import photo, places, take_in, write_json, yolo
+from tests.support.exchange import coco, cvat, labelme, photo, places, shape, take_in, write_json, yolo
 
 POSE = "kpt_shape: [2, 3]\nnames: {0}\n"
 ROW = "0 0.5 0.5 0.4 0.4 0.10 0.20 2 0.30 0.40 2"
@@ -255,3 +256,18 @@ def test_two_entries_of_a_photo_are_joined_unless_their_sizes_differ(tmp_path: P
     with pytest.raises(ImportFileError, match="200 x 100, the other 300 x 100"):
         take_in(tmp_path, "a.json", "coco")
     assert len(take_in(tmp_path, "a.json", "coco", skip_bad=True).instances) == 1
+
+
+def test_what_a_file_says_as_a_whole_is_counted(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    labelme(
+        tmp_path / "a.json", [shape("dog", "rectangle", [(10, 20), (60, 80)])], description="blurred", checked=False
+    )
+    assert '1 x "description" of a file' in take_in(tmp_path, "a.json", "labelme").said
+    coco(tmp_path / "b.json", ["a.png"])
+    data = json.loads((tmp_path / "b.json").read_text()) | {"videos": [{"id": 1}], "captions": []}
+    write_json(tmp_path / "b.json", data)
+    said = take_in(tmp_path, "b.json", "coco").said
+    assert '"videos" of the file' in said and "captions" not in said
+    cvat(tmp_path / "c.xml", '<box label="dog" source="auto" xtl="1" ytl="2" xbr="30" ybr="40"/>')
+    assert "1 x shape that a model made" in take_in(tmp_path, "c.xml", "cvat").said
