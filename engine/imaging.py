@@ -65,6 +65,10 @@ IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM
 MAX_PIXELS = 400_000_000
 """Larger pictures are refused (a 400-megapixel RGB image takes 1.2 GB)."""
 
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"\0\0\0\x0cjP")
+"""How files of photos begin."""
+_DARKEST = 1 / 16
+"""Floats of 0 to 1 whose largest is below this are windowed to their own range."""
 _ORIENTATION_TAG = ExifTags.Base.Orientation.value
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")
 Image.MAX_IMAGE_PIXELS = None  # our own check below names the file and the limit
@@ -161,9 +165,7 @@ def _open(path: Path) -> Image.Image:
             raise _unreadable(path, said("{0} cannot be decoded", kind), hint, error) from None
         if kind:
             raise _unreadable(path, said("{0} cannot be decoded", kind), "Convert it to JPEG or PNG.", error) from None
-        raise _unreadable(
-            path, "its content is no known image format", "Check that it opens elsewhere.", error
-        ) from None
+        raise _unreadable(path, *_why_unknown(place), error) from None
     except UnreadableImageError:
         raise
     except Exception as error:  # noqa: BLE001 - Pillow's parsers raise almost anything on damaged headers
@@ -179,6 +181,22 @@ def _open(path: Path) -> Image.Image:
             "Scale it down first.",
         )
     return image
+
+
+def _why_unknown(place: Path) -> tuple[str, str]:
+    """(why, what to do) about a file that Pillow takes for no image, although it may begin like one."""
+    try:
+        with place.open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        head = b""
+    why, hint = "its content is no known image format", "Check that it opens elsewhere."
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        why = "it is a TIFF of a kind that is not read (floating point in several colours, for example), or damaged"
+        hint = "Save it with 8 or 16 bits a colour, or as PNG."
+    elif head.startswith(_STARTS) or head[4:8] == b"ftyp" or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+        why, hint = "it begins like a picture, but is damaged or cut off", "Copy it again from where it came from."
+    return why, hint
 
 
 def _header(image: Image.Image) -> ImageHeader:
@@ -252,11 +270,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         # Values that fit in 8 bits are shown as they are; deeper ones are windowed to their own range. Fractions (floats of
-        # 0..1 above all) are no 8-bit values.
-        if image.mode == "F" and low >= 0 and high <= 1:
+        # 0..1 above all) are no 8-bit values; where they would all be nearly black, they have a unit of their own.
+        if image.mode == "F" and low >= 0 and _DARKEST <= high <= 1:
             values = values * 255.0
         elif low < 0 or high > 255 or (image.mode == "F" and bool((finite % 1).any())):
-            values = (values - low) * (255.0 / max(high - low, 1e-12))
+            values = (values - low) * (255.0 / max(high - low, 1e-300))
         return Image.fromarray(np.nan_to_num(values, nan=0.0).clip(0, 255).astype(np.uint8), "L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")

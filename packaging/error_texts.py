@@ -48,7 +48,7 @@ HELPERS = {
 """Functions that make an error from pieces, and how many of their first arguments are no texts."""
 REPORTS = {"add": 1, "count": 1, "ReportItem": 1}
 """Lines of a report: `report.add(kind, where, reason)` ...; their words may stand alone ("12 x masks")."""
-LINES = "list[tuple[str, int, str]]"
+LINES = ("list[tuple[str, int, str]]", "dict[str, tuple[str, int, str]]")
 """What a function gives whose lines `lost` makes: what, how many, why."""
 PIECES = {"message", "hint", "what", "why"}
 """Names that carry such a text on its way."""
@@ -138,7 +138,7 @@ def texts_of(tree: ast.AST, reporting: bool) -> Found:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from of_call(node, reporting)
-        elif isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) == LINES:
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) in LINES:
             yield from lines_of(node)
         elif isinstance(node, ast.Assign):
             names = {n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)}

@@ -17,6 +17,7 @@ from kinmark.engine.domain.errors import KnownError, UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import HEIC_PHOTOS, file_sha256, is_cut_off, is_image_path, read_header, unreadable_kind
+from kinmark.projects.file_names import is_text, shown
 from kinmark.projects.project import Project
 from kinmark.projects.store.changes import OpChanges
 from kinmark.projects.store.inputs import NewImage
@@ -109,17 +110,23 @@ def _scan_folder(root: Path, folder: Path, state: _Scan) -> None:
         path = folder / entry.name
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            if path.suffix != ".kinmark":
-                _scan_folder(root, path, state)
-        else:
+        try:
+            folder_inside, file_inside = entry.is_dir(), entry.is_file()
+        except OSError as error:  # links that lead to each other
+            state.skipped.append(said("{0}: cannot be read ({1})", path, error.strerror or error))
+            continue
+        if folder_inside and path.suffix != ".kinmark":
+            _scan_folder(root, path, state)
+        elif file_inside:
             _scan_file(root, path, state)
+        elif not folder_inside:
+            # A link that leads nowhere; a pipe or a device, which would be waited for.
+            state.skipped.append(said("{0}: no file (a link that leads nowhere?)", path))
 
 
 def _scan_file(root: Path, path: Path, state: _Scan) -> None:
-    if not _is_text(path):
-        shown = os.fsencode(path).decode("utf-8", "replace")
-        state.skipped.append(said("{0}: its name is not UTF-8 text; rename it", shown))
+    if not is_text(path):
+        state.skipped.append(said("{0}: its name is not UTF-8 text; rename it", shown(path)))
     elif is_image_path(path):
         state.found.append((root, path))
     elif unreadable_kind(path) in HEIC_PHOTOS.values():
@@ -135,15 +142,6 @@ def _scan_file(root: Path, path: Path, state: _Scan) -> None:
         state.skipped.append(said("{0}: a picture without a suffix; give its name one (.jpg, .png ...)", path))
     else:
         state.skipped.append(said("{0}: not an image", path))
-
-
-def _is_text(path: Path) -> bool:
-    """Whether the path can be stored: Linux allows any bytes in a file name."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _holds_a_picture(path: Path) -> bool:

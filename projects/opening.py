@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kinmark.engine.domain.errors import ProjectError, UserInputError
 from kinmark.engine.domain.texts import said
+from kinmark.projects.file_names import is_text, shown
 from kinmark.projects.store import backup, inspection, migrate
 from kinmark.projects.store.database import DATABASE_NAME, connect, translated_errors
 
@@ -26,8 +27,13 @@ The window checks every project once more while nothing goes on (`check_integrit
 
 
 def usable(folder: Path | str) -> Path:
-    """The absolute folder; UserInputError when its path is longer than SQLite can open."""
+    """The absolute folder; UserInputError when its path is longer than SQLite can open, or no text."""
     folder = Path(folder).absolute()
+    if not is_text(folder):
+        raise UserInputError(
+            said("The path {0} is not UTF-8 text.", shown(folder)),
+            "Rename the folder that is named so, or use another place.",
+        )
     if len(os.fsencode(folder)) > MAX_PATH_BYTES:
         raise UserInputError(
             said("The path of the project folder {0} is too long ({1} bytes).", folder.name, len(os.fsencode(folder))),

@@ -18,6 +18,8 @@ from kinmark.engine.domain.masks import MAX_MASK_PIXELS
 from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import bad
 
+CONFIDENCE = "Predictions have a confidence there: they are no labels. Round it, if it is meant as one."
+"""What to do about a visibility that is a fraction."""
 MAX_FILE_BYTES = 2_000_000_000
 MAX_SIDE = 1_000_000
 MAX_KEYPOINTS = 10_000
@@ -343,7 +345,7 @@ def photo_path(text: str, item: Item) -> tuple[PurePosixPath, str]:
     if not parts:
         raise item.error(said("the image path {0} names no file", repr(text[:80])))
     path = _checked_parts(PurePosixPath(*parts), text, item)
-    return path, "" if str(path) == text else text
+    return path, "" if str(path) == text.removeprefix("./") else text
 
 
 def resolve_inside(root: Path, relative: PurePosixPath) -> Path | None:

@@ -33,7 +33,7 @@ def read_mask(item: Item, image: DatasetImage, report: Report) -> MaskRLE | None
 def _read_polygons(item: Item, report: Report) -> list[list[float]]:
     raw = item.items("segmentation")
     if raw and not isinstance(raw[0], list):
-        report.add("changed", item.where, "its polygon is not inside a list of polygons; read as one polygon")
+        report.count("changed", "polygon that is not inside a list of polygons", item.where, "read as one polygon")
         raw = [raw]
     if sum(len(ring) for ring in raw if isinstance(ring, list)) > 2 * MAX_POINTS:
         raise item.error(said("its polygons have more than {0} points", MAX_POINTS))
@@ -41,10 +41,11 @@ def _read_polygons(item: Item, report: Report) -> list[list[float]]:
     for ring in raw:
         if not isinstance(ring, list) or len(ring) % 2:
             raise item.error("each polygon must be a list with an even count of numbers")
+        if not ring:
+            continue  # [[]] stands for no outline
         if len(ring) < 6:
-            report.add(
-                "skipped", item.where, said("a polygon of {0} numbers encloses nothing (6 are needed)", len(ring))
-            )
+            why = "it encloses nothing: three points are needed"
+            report.count("skipped", "polygon of one or two points", item.where, why)
             continue
         polygons.append([checks.coordinate(v, item, "a polygon") for v in ring])
     return polygons

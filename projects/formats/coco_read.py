@@ -8,6 +8,7 @@ a decimal point is taken as continuous (CVAT, macaque, zebra, DeepLabCut exports
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,7 +23,7 @@ from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import read_header
 from kinmark.projects.formats import checks, exhaustive
 from kinmark.projects.formats.base import BadItems, ReadOptions, begin, drawn_size, tick
-from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.checks import CONFIDENCE, Item
 from kinmark.projects.formats.coco_boxes import box_rotation, read_box
 from kinmark.projects.formats.coco_masks import read_mask
 from kinmark.projects.formats.dataset import (
@@ -53,6 +54,7 @@ _ANNOTATION_FIELDS = frozenset(
     }
 )
 _IMAGE_FIELDS = frozenset({"id", "file_name", "width", "height", "split", "tags", "nothing_here"}) | exhaustive.FIELDS
+_FILE_FIELDS = frozenset({"info", "licenses", "images", "annotations", "categories", "type"})
 _CATEGORY_FIELDS = frozenset({"id", "name", "supercategory", "keypoints", "skeleton", "keypoint_pairs", "sigmas"})
 
 
@@ -97,6 +99,9 @@ def read_data(
     reading.pixel_indices, reading.guessed = _uses_pixel_indices(top, options.keypoint_frame)
     annotations = top.items("annotations", [])
     begin(progress, "Reading annotations", len(annotations))
+    for name, value in top.data.items():
+        if value and name not in _FILE_FIELDS:
+            report.add("lost", said('"{0}" of the file', name[:60]), "there is no place for it")
     images = _read_images(top, reading)
     instances: dict[int | str, list[DatasetInstance]] = {key: [] for key in images}
     for number, raw in enumerate(annotations):
@@ -170,7 +175,8 @@ def _say_id(key: int | str, where: str, report: Report) -> None:
     if isinstance(key, str):
         report.count("changed", "id that is a text", where, "it gets a number on export")
     elif key < 1:
-        report.add("changed", where, said("its id {0} is below 1; it gets a new one on export", key))
+        what = "category id below 1" if where.startswith("category") else "image id below 1"
+        report.count("changed", what, where, "it gets a new one on export")
 
 
 def _read_categories(top: Item, reading: _Reading) -> dict[int | str, DatasetCategory]:
@@ -246,7 +252,6 @@ def _number(key: int | str) -> int | None:
 
 def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
     result: dict[int | str, DatasetImage] = {}
-    first_of: dict[PurePosixPath, int | str] = {}
     for number, raw in enumerate(top.items("images")):
         where = _place_of("image {0}", raw, number)
         try:
@@ -257,11 +262,6 @@ def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
             image = _read_image(item, reading)
             if exhaustive.is_lvis(item):
                 reading.lvis.add(key)
-            if image.rel_path in first_of:
-                raise item.error(
-                    said("its file_name {0} is also that of image {1}", image.rel_path, first_of[image.rel_path])
-                )
-            first_of[image.rel_path] = key
             _say_id(key, where, reading.report)
             result[key] = image
         except AppError as error:
@@ -338,13 +338,15 @@ def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> Data
     if category_id not in reading.categories:
         raise item.error(said("its category_id {0} is not among the categories", category_id))
     category = reading.categories[category_id]
-    crowd = bool(item.integer("iscrowd", 0, low=0, high=1)) if item.data.get("iscrowd") is not None else False
+    told_crowd = item.data.get("iscrowd")
+    crowd = bool(told_crowd if isinstance(told_crowd, bool | None) else item.integer("iscrowd", low=0, high=1))
     told = item.key("id") if item.data.get("id") is not None else -1
     original = told if isinstance(told, int) else -1
     if isinstance(told, str):
         _say_id(told, item.where, reading.report)
     elif original < 1:
-        reading.report.add("changed", item.where, "its id is missing or below 1 (0 breaks pycocotools); new on export")
+        why = "0 breaks pycocotools; it gets a new one on export"
+        reading.report.count("changed", "annotation without an id of 1 or more", item.where, why)
     mask = read_mask(item, image, reading.report)
     score = item.optional_number("score")
     attributes = item.data.get("attributes")
@@ -386,9 +388,8 @@ def _read_keypoints(item: Item, schema: KeypointSchema, reading: _Reading) -> di
     labelled = sum(1 for v in states if v)
     told = item.data.get("num_keypoints")
     if told is not None and told != labelled:
-        reading.report.add(
-            "changed", item.where, said("num_keypoints says {0}, {1} are labelled; recounted", told, labelled)
-        )
+        why = "it says another number than are labelled; recounted"
+        reading.report.count("changed", "num_keypoints", item.where, why)
     if not labelled and not any(scores or ()):
         return {}
     result: dict[str, DatasetKeypoint] = {}
@@ -431,6 +432,8 @@ def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[f
     states: list[int] = []
     places = 0
     for x, y, v in zip(raw[::3], raw[1::3], raw[2::3], strict=True):
+        if isinstance(v, float) and math.isfinite(v) and v != int(v):
+            raise item.error(said("a visibility flag must be a whole number, found {0}", v), CONFIDENCE)
         state = checks.whole(v, item, "a visibility flag", low=0, high=2)
         states.append(state)
         if state:

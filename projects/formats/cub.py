@@ -6,8 +6,10 @@ Coordinates of parts are pixel indices (x + 0.5 on the way in), boxes are x y w 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -33,7 +35,7 @@ from kinmark.projects.formats.dataset import (
     ReportItem,
 )
 from kinmark.projects.formats.files import jpeg_bytes
-from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.finish import finish, say_unlabelled
 from kinmark.projects.formats.pixels import read_index_mask
 from kinmark.projects.formats.schemas import guess_pairs, unique_names
 from kinmark.projects.formats.sinks import Sink, open_sink
@@ -42,6 +44,7 @@ from kinmark.projects.formats.splitting import simple_splits
 from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes, say_renamed
 
 ROOT = "CUB_200_2011"
+_T = TypeVar("_T")
 
 
 def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[ReportItem]:
@@ -57,7 +60,16 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
                 sum(max(0, len(i.instances) - 1) for i in dataset.images),
                 "one per image",
             ),
-            ("skeletons and identities", any(c.schema.edges for c in dataset.categories), "no place for them"),
+            (
+                "skeletons and left/right pairs",
+                any(c.schema.edges or c.schema.pairs for c in dataset.categories),
+                "no place for them",
+            ),
+            (
+                "categories of other names",
+                sum((ascii_word(c.name) or "class") != c.name for c in dataset.categories),
+                "letters and digits only",
+            ),
             ("val split", sum(i.split == "val" for i in dataset.images), "CUB has train and test: they count as train"),
             ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
         ]
@@ -198,8 +210,8 @@ def read(
     root = path / ROOT if (path / ROOT / "images.txt").is_file() else path
     if not (root / "images.txt").is_file():
         raise bad(path, "", "it holds no images.txt", said("Give the folder {0}.", ROOT))
-    tables = _read_tables(root, report)
     broken = BadItems(report, options.skip_bad)
+    tables = _read_tables(root, report, broken)
     names = [tables.parts[k] for k in sorted(tables.parts)]
     images: list[DatasetImage] = []
     begin(progress, "Reading CUB", len(tables.images))
@@ -213,10 +225,11 @@ def read(
     schema = KeypointSchema(tuple(names), pairs=guess_pairs(names))
     dataset = Dataset(tuple(DatasetCategory(n, schema) for n in used), tuple(images), root.name)
     report.extra["images_root"] = str(root)
+    say_unlabelled(root / "images", {root / i.rel_path for i in images}, report)
     return finish(dataset, report, options, path)
 
 
-def _rows(file: Path, columns: int, required: bool = True) -> list[tuple[Item, list[str]]]:
+def _rows(file: Path, columns: int, broken: BadItems, required: bool = True) -> list[tuple[Item, list[str]]]:
     """Lines split into `columns` at blanks (the last column keeps its blanks)."""
     if not required and not file.is_file():
         return []
@@ -224,10 +237,12 @@ def _rows(file: Path, columns: int, required: bool = True) -> list[tuple[Item, l
     for number, line in enumerate(checks.read_text(file).splitlines(), start=1):
         if line.strip():
             item = Item(file, said("line {0}", number), {})
-            values = line.split(None, columns - 1)
-            if len(values) != columns:
-                raise item.error(said("{0} columns are expected, found {1}", columns, len(values)))
-            rows.append((item, values))
+            values = line.strip().split(None, columns - 1)
+            if len(values) == columns:
+                rows.append((item, values))
+            else:
+                error = item.error(said("{0} columns are expected, found {1}", columns, len(values)))
+                broken.handle(said("{0}: {1}", file.name, item.where), error)
     return rows
 
 
@@ -244,29 +259,77 @@ def _real(item: Item, text: str) -> float:
         raise item.error(said("{0} is no number", repr(text[:40]))) from None
 
 
-def _read_tables(root: Path, report: Report) -> _Tables:
-    images = {_whole(i, v[0]): checks.relative_path(v[1].strip(), i) for i, v in _rows(root / "images.txt", 2)}
-    classes = {_whole(i, v[0]): v[1].strip() for i, v in _rows(root / "classes.txt", 2)}
-    parts_rows = _rows(root / "parts" / "parts.txt", 2, required=False)
-    part_names = unique_names([v[1].strip() for _, v in parts_rows], "parts.txt", report)
-    boxes: dict[int, Box] = {}
-    for item, v in _rows(root / "bounding_boxes.txt", 5, required=False):
-        x, y, w, h = (_real(item, t) for t in v[1:])
-        if w <= 0 or h <= 0:
-            raise item.error("the box is empty or has a negative size (x y width height)")
-        boxes[_whole(item, v[0])] = (x, y, x + w, y + h)
+def _table(
+    rows: Iterable[tuple[Item, list[str]]], broken: BadItems, value_of: Callable[[Item, list[str]], _T]
+) -> dict[int, _T]:
+    """{number in the first column: value}; a line that says nothing usable, or a number again, is refused or left out."""
+    table: dict[int, _T] = {}
+    for item, values in rows:
+        try:
+            key = _whole(item, values[0])
+            if key in table:
+                raise item.error(said("the number {0} stands twice", key), "Keep one of the two lines.")
+            table[key] = value_of(item, values)
+        except AppError as error:
+            broken.handle(said("{0}: {1}", Path(item.path).name, item.where), error)
+    return table
+
+
+def _box_of(item: Item, values: list[str]) -> Box:
+    x, y, w, h = (_real(item, t) for t in values[1:])
+    if w <= 0 or h <= 0:
+        raise item.error("the box is empty or has a negative size (x y width height)")
+    return x, y, x + w, y + h
+
+
+def _read_tables(root: Path, report: Report, broken: BadItems) -> _Tables:
+    def rows(name: str, columns: int, *, required: bool) -> list[tuple[Item, list[str]]]:
+        return _rows(root / name, columns, broken, required)
+
+    images = _table(rows("images.txt", 2, required=True), broken, lambda i, v: checks.relative_path(v[1], i))
+    classes = _table(rows("classes.txt", 2, required=True), broken, lambda i, v: v[1])
+    part_rows = rows("parts/parts.txt", 2, required=False)
+    names = dict(
+        zip((id(i) for i, _ in part_rows), unique_names([v[1] for _, v in part_rows], "parts.txt", report), strict=True)
+    )
+    parts = _table(part_rows, broken, lambda i, v: names[id(i)])
+    boxes = _table(rows("bounding_boxes.txt", 5, required=False), broken, _box_of)
+    by_image: dict[str, list[tuple[Item, list[str]]]] = {}
+    for item, v in rows("parts/part_locs.txt", 5, required=False):
+        by_image.setdefault(v[0], []).append((item, v[1:]))
     locations: dict[int, dict[int, tuple[float, float]]] = {}
-    for item, v in _rows(root / "parts" / "part_locs.txt", 5, required=False):
-        own = locations.setdefault(_whole(item, v[0]), {})
-        if _whole(item, v[4].strip()):
-            x, y = (float(t) for t in index_to_continuous((_real(item, v[2]), _real(item, v[3]))))
-            own[_whole(item, v[1])] = (x, y)
-    labels = {_whole(i, v[0]): _whole(i, v[1].strip()) for i, v in _rows(root / "image_class_labels.txt", 2)}
-    split = {
-        _whole(i, v[0]): _whole(i, v[1].strip()) for i, v in _rows(root / "train_test_split.txt", 2, required=False)
-    }
-    parts = {_whole(i, v[0]): name for (i, v), name in zip(parts_rows, part_names, strict=True)}
-    return _Tables(images, classes, labels, split, boxes, parts, locations)
+    for number, own in by_image.items():
+        found = _table(own, broken, _place_of)
+        locations[_whole(own[0][0], number)] = {key: place for key, place in found.items() if place is not None}
+    labels = _table(rows("image_class_labels.txt", 2, required=True), broken, lambda i, v: _whole(i, v[1]))
+    split = _table(rows("train_test_split.txt", 2, required=False), broken, lambda i, v: _whole(i, v[1]))
+    tables = _Tables(images, classes, labels, split, boxes, parts, locations)
+    _say_strangers(tables, report)
+    return tables
+
+
+def _place_of(item: Item, values: list[str]) -> tuple[float, float] | None:
+    """Of "part x y visible"; None for a part that is not visible."""
+    if not _whole(item, values[3]):
+        return None
+    x, y = (float(t) for t in index_to_continuous((_real(item, values[1]), _real(item, values[2]))))
+    return x, y
+
+
+def _say_strangers(tables: _Tables, report: Report) -> None:
+    """Count rows of images and parts that are not listed."""
+    for name, told in (
+        ("bounding_boxes.txt", tables.boxes),
+        ("part_locs.txt", tables.locations),
+        ("image_class_labels.txt", tables.labels),
+    ):
+        strangers = [key for key in told if key not in tables.images]
+        if strangers:
+            what = said("image of {0} that images.txt does not list", name)
+            report.count("skipped", what, str(strangers[0]), "", len(strangers))
+    unknown = [key for own in tables.locations.values() for key in own if key not in tables.parts]
+    if unknown:
+        report.count("skipped", "place of a part that parts.txt does not list", str(unknown[0]), "", len(unknown))
 
 
 def _read_image(root: Path, key: int, tables: _Tables, options: ReadOptions) -> DatasetImage:

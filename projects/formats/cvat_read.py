@@ -7,7 +7,6 @@ What carries the same `group_id` and label in an image is one instance (`groupin
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -23,6 +22,8 @@ from kinmark.engine.domain.texts import said
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.cvat_photos import PhotoPlaces
+from kinmark.projects.formats.cvat_svg import edges_of
 from kinmark.projects.formats.cvat_tracks import CLIP, images_of_tracks
 from kinmark.projects.formats.cvat_write import ATTRIBUTES, DUMPED_BY, SHAPE_SUFFIX
 from kinmark.projects.formats.dataset import (
@@ -40,7 +41,6 @@ from kinmark.projects.formats.rotated import box_around, ellipse_ring
 from kinmark.projects.formats.schemas import SchemaCollector, guess_pairs, unique_names
 from kinmark.projects.formats.xmlfile import Node, load_xml
 
-_EDGE = re.compile(r'data-node-from="(\d{1,5})"\s+data-node-to="(\d{1,5})"')
 _REGIONS = ("box", "polygon", "mask", "ellipse")
 
 
@@ -64,12 +64,13 @@ def read(
         elements += images_of_tracks(path, root, report)
     begin(progress, "Reading CVAT", len(elements))
     images: list[DatasetImage] = []
+    places = PhotoPlaces(path, elements)
     report.extra["oriented"] = root.findtext("meta/dumped_by") == DUMPED_BY
     for number, element in enumerate(elements):
         tick(progress, cancel)
         where = said("image {0}", str(element.get("name", number))[:194])
         try:
-            images.append(_read_image(Node(path, where, element), options, collector, report, broken))
+            images.append(_read_image(Node(path, where, element), places, options, collector, report, broken))
         except AppError as error:
             broken.handle(where, error)
     name = root.findtext("meta/task/name") or path.stem
@@ -94,21 +95,22 @@ def _read_labels(path: Path, root: Element, report: Report) -> list[DatasetCateg
         names = unique_names(joints.get(name, []), where, report)
         if len(names) > checks.MAX_KEYPOINTS:
             raise bad(path, where, said("it has {0} joints", len(names)))
-        edges = []
-        for a, b in _EDGE.findall(element.findtext("svg") or ""):
-            edge = (int(a) - 1, int(b) - 1)
-            if 0 <= edge[0] < len(names) and 0 <= edge[1] < len(names) and edge[0] != edge[1] and edge not in edges:
-                edges.append(edge)
-        result.append(DatasetCategory(name, KeypointSchema(tuple(names), tuple(edges), guess_pairs(names))))
+        edges = edges_of(element.findtext("svg") or "", names)
+        result.append(DatasetCategory(name, KeypointSchema(tuple(names), edges, guess_pairs(names))))
     return result
 
 
 def _read_image(
-    node: Node, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
+    node: Node,
+    places: PhotoPlaces,
+    options: ReadOptions,
+    collector: SchemaCollector,
+    report: Report,
+    broken: BadItems,
 ) -> DatasetImage:
     item = Item(node.path, node.where, {"name": node.required("name")})
     width, height = checks.image_size(item, node.integer("width"), node.integer("height"))
-    relative, pointer = checks.photo_path(item.text("name"), item)
+    relative, pointer = places.of(item, node.element)
     split = node.element.get("subset") or ""
     image = DatasetImage(
         relative, width, height, split="" if split.lower() == "default" else split, pointer=pointer
@@ -162,6 +164,9 @@ def _count_attributes(shape: Node, kept: dict[str, str], report: Report) -> dict
 def _read_shape(shape: Node, image: DatasetImage, report: Report) -> list[Shape]:
     label, element = shape.required("label"), shape.element
     fields = _count_attributes(shape, {}, report)
+    if element.get("source") == "auto" and "proposal" not in fields:
+        why = "read as a label; --as proposals leaves the decision to you"
+        report.count("note", "shape that a model made (source auto)", shape.where, why)
     hidden = element.get("occluded") == "1"
     if (element.get("z_order") or "0").strip() not in ("0", ""):
         report.count("lost", "z_order", shape.where, "there is no place for it")
@@ -195,6 +200,9 @@ def _read_shape(shape: Node, image: DatasetImage, report: Report) -> list[Shape]
 
 def _joints(shape: Node, report: Report) -> dict[str, DatasetKeypoint]:
     keypoints: dict[str, DatasetKeypoint] = {}
+    for child in shape.element:
+        if child.tag not in ("points", "attribute"):
+            report.count("skipped", said("<{0}> of a skeleton", str(child.tag)[:40]), shape.where, "joints are points")
     for child in shape.element.findall("points"):
         joint = Node(shape.path, said("{0}, {1}", shape.where, child.get("label")), child)
         name = joint.required("label")

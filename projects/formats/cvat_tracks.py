@@ -7,6 +7,7 @@ individual. Frames are photos by their clip and number (`clips.frame_name`) or, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
@@ -28,14 +29,15 @@ def images_of_tracks(path: Path, root: Element, report: Report) -> list[Element]
     Raises:
         ImportFileError: no frame size is told, or a track has no readable frame number.
     """
-    size = root.find("meta//original_size")
-    width, height = (size.findtext(side) if size is not None else None for side in ("width", "height"))
-    if not width or not height:
-        raise bad(path, "meta", "it holds tracks but tells no size of the frames (<original_size>)")
-    clip = (root.findtext("meta/source") or root.findtext("meta//task/source") or "").strip()
-    frames: dict[int, Element] = {}
+    tasks = _tasks(path, root)
+    frames: dict[tuple[str, int], Element] = {}
     for number, track in enumerate(root.findall("track")):
         where = said("track {0}", track.get("id", number))
+        task = track.get("task_id", "") if len(tasks) > 1 else next(iter(tasks))
+        if task not in tasks:
+            raise bad(path, where, "the file holds several tasks; which one the track belongs to is not told (task_id)")
+        if (track.get("group_id") or "0").strip() not in ("0", ""):
+            report.count("lost", "group of a track", where, "each track is an individual of its own")
         for shape in track:
             if shape.tag not in _SHAPES:
                 report.count(
@@ -53,10 +55,41 @@ def images_of_tracks(path: Path, root: Element, report: Report) -> list[Element]
                 continue
             if shape.get("outside") == "1":
                 continue  # the track ends or pauses here: there is nothing to see
-            if frame not in frames:
-                frames[frame] = _image(path, clip, frame, (width, height))
-            frames[frame].append(_labelled(shape, track, where))
-    return [frames[frame] for frame in sorted(frames)]
+            if (task, frame) not in frames:
+                frames[task, frame] = _image(path, tasks[task], frame, alone=len(tasks) == 1)
+            frames[task, frame].append(_labelled(shape, track, where))
+    order = list(tasks)
+    return [frames[key] for key in sorted(frames, key=lambda key: (order.index(key[0]), key[1]))]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One clip: its file's name, the size of its frames, its subset."""
+
+    clip: str
+    width: str
+    height: str
+    subset: str
+
+
+def _tasks(path: Path, root: Element) -> dict[str, _Task]:
+    """{id: task}: the tasks of an exported project count their frames by themselves.
+
+    Raises:
+        ImportFileError: no frame size is told.
+    """
+    places = root.findall("meta//tasks/task") or [root]
+    found: dict[str, _Task] = {}
+    for place in places:
+        size = place.find(".//original_size")
+        width, height = (size.findtext(side) if size is not None else None for side in ("width", "height"))
+        if not width or not height:
+            raise bad(path, "meta", "it holds tracks but tells no size of the frames (<original_size>)")
+        clip = (root.findtext("meta/source") or "") if place is root else ""
+        clip = clip or place.findtext("source") or place.findtext("meta//task/source") or ""
+        key = (place.findtext("id") or "").strip() if place is not root else ""
+        found[key] = _Task(clip.strip(), width, height, (place.findtext("subset") or "").strip())
+    return found
 
 
 def _is_keyframe(shape: Element) -> bool:
@@ -74,9 +107,11 @@ def _labelled(shape: Element, track: Element, where: str) -> Element:
     return shape
 
 
-def _image(path: Path, clip: str, frame: int, size: tuple[str, str]) -> Element:
-    name = _exported(path, frame) or (str(frame_name(clip, frame)) if clip else f"frame_{frame:06d}")
-    return Element("image", {"id": str(frame), "name": name, "width": size[0], "height": size[1], CLIP: clip})
+def _image(path: Path, task: _Task, frame: int, *, alone: bool) -> Element:
+    name = _exported(path, frame) if alone else ""
+    name = name or (str(frame_name(task.clip, frame)) if task.clip else f"frame_{frame:06d}")
+    fields = {"id": str(frame), "name": name, "width": task.width, "height": task.height, CLIP: task.clip}
+    return Element("image", {**fields, "subset": task.subset})
 
 
 def _exported(path: Path, frame: int) -> str:

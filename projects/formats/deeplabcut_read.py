@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,6 +24,7 @@ from kinmark.engine.imaging import read_header
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, drawn_size, tick
 from kinmark.projects.formats.checks import Item
+from kinmark.projects.formats.clips import frame_name
 from kinmark.projects.formats.dataset import (
     Dataset,
     DatasetCategory,
@@ -42,6 +43,8 @@ MAX_COLUMNS = 100_000
 MAX_HDF = 500_000_000
 MAX_CELLS = 10_000_000
 HDF_KEY = "df_with_missing"
+SINGLE = "single"
+"""What DeepLabCut calls the "individual" that has the body parts of no animal (corners of the cage)."""
 _AXES = ("x", "y", "likelihood")
 
 
@@ -68,40 +71,25 @@ def read(
     broken = BadItems(report, options.skip_bad)
     images: dict[PurePosixPath, DatasetImage] = {}
     source: dict[PurePosixPath, str] = {}
-    listed = _config_parts(config)
+    listed, unique = _config_parts(config), _names(config.data.get("uniquebodyparts"))
     parts: dict[str, None] = dict.fromkeys(listed)
+    alone: dict[str, None] = {}
     begin(progress, "Reading DeepLabCut", len(files))
     for file in files:
         tick(progress, cancel, file.parent.name)
         try:
             table = _read_csv(file, report, broken) if file.suffix.lower() == ".csv" else _read_hdf(file, broken)
-            own = dict.fromkeys(part for _, _, part, _ in table.columns)
-            strangers = [part for part in own if part not in listed] if listed else []
-            if strangers:
-                told = ", ".join(strangers)[:200]
-                report.add(
-                    "flagged",
-                    said("{0}: {1}", file.name, told),
-                    "no body part of config.yaml; taken as further keypoints",
-                )
+            own = dict.fromkeys(part for _, animal, part, _ in table.columns if animal != SINGLE or not unique)
+            alone.update(dict.fromkeys(part for _, animal, part, _ in table.columns if animal == SINGLE and unique))
+            _say_of_table(file, table, [part for part in own if part not in listed] if listed else [], report)
             parts.update(own)
-            scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
-            if scorers:
-                report.add(
-                    "lost",
-                    said("scorer {0}", ", ".join(scorers)[:193]),
-                    said("{0}: there is no place for it", file.name),
-                )
             for row in table.rows:
                 try:
                     image = _image(file, root, table.columns, row, name, config, options, report)
                     if image.rel_path in images:
-                        raise bad(
-                            file,
-                            str(image.rel_path),
-                            said("the image has two rows (the other one in {0})", source[image.rel_path]),
-                            "Import one person's file at a time: give the .csv itself.",
-                        )
+                        what = said("the image has two rows (the other one in {0})", source[image.rel_path])
+                        hint = "Import one person's file at a time: give the .csv itself."
+                        raise bad(file, str(image.rel_path), what, hint)
                     images[image.rel_path], source[image.rel_path] = image, file.name
                 except AppError as error:
                     broken.handle(said("{0}: {1}", file.name, row[0][:200]), error)
@@ -109,10 +97,26 @@ def read(
             broken.handle(str(file), error)
     if path.is_dir():
         say_unlabelled(root / "labeled-data", {root / name for name in images}, report)
-    schema = _schema(list(parts), config, report)
-    dataset = Dataset((DatasetCategory(name, schema),), tuple(images.values()), root.name)
+        _say_other_tables(files, report)
+    categories = [DatasetCategory(name, _schema(list(parts), config, report))]
+    if alone and name != SINGLE:
+        categories.append(DatasetCategory(SINGLE, KeypointSchema(tuple(alone), pairs=guess_pairs(list(alone)))))
+        what, why = "unique body parts", 'they belong to no animal: read as the category "single"'
+        report.add("note", said("{0}: {1}", what, ", ".join(alone)[:200]), why)
+    dataset = Dataset(tuple(categories), tuple(images.values()), root.name)
     report.extra["images_root"] = str(root)
     return finish(dataset, report, options, path)
+
+
+def _say_of_table(file: Path, table: _Table, strangers: list[str], report: Report) -> None:
+    """Body parts that config.yaml does not list, and who made the table."""
+    if strangers:
+        where = said("{0}: {1}", file.name, ", ".join(strangers)[:200])
+        report.add("flagged", where, "no body part of config.yaml; taken as further keypoints")
+    scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
+    if scorers:
+        told = said("scorer {0}", ", ".join(scorers)[:193])
+        report.add("lost", told, said("{0}: there is no place for it", file.name))
 
 
 def _files(path: Path) -> list[Path]:
@@ -136,9 +140,23 @@ def _root(file: Path) -> Path:
     return folder.parent.parent if folder.parent.name == "labeled-data" else folder
 
 
+def _say_other_tables(files: list[Path], report: Report) -> None:
+    """Tables beside those that are read: the same one stored twice, and those of other names."""
+    for folder in dict.fromkeys(file.parent for file in files):
+        stems = {file.stem for file in files if file.parent == folder}
+        for other in sorted(p for p in folder.iterdir() if p.suffix.lower() in (".csv", ".h5") and p not in files):
+            if other.stem in stems:
+                report.count("note", "table that stands twice (.csv and .h5)", other.name, "the .csv is read")
+            else:
+                report.count("skipped", "table of another name", other.name, "CollectedData_* are the labels")
+
+
 def _config_parts(config: Item) -> list[str]:
     key = "multianimalbodyparts" if config.data.get("bodyparts") == "MULTI!" else "bodyparts"
-    raw = config.data.get(key)
+    return _names(config.data.get(key))
+
+
+def _names(raw: Any) -> list[str]:
     return [str(v) for v in raw if isinstance(v, str | int)] if isinstance(raw, list) else []
 
 
@@ -285,7 +303,11 @@ def _axis(group: Any, name: str) -> list[tuple[str, ...]]:
         levels.append([_text(v) for v in group[f"{name}_level{len(levels)}"][()]])
     if not levels:
         raise KeyError(name)
-    return [tuple(level[c] for level, c in zip(levels, row, strict=True)) for row in zip(*codes, strict=True)]
+    # pandas writes -1 where a label is missing
+    return [
+        tuple(level[c] if c >= 0 else "" for level, c in zip(levels, row, strict=True))
+        for row in zip(*codes, strict=True)
+    ]
 
 
 def _text(value: Any) -> str:
@@ -330,6 +352,53 @@ def _image(
     relative, pointer = checks.photo_path(text, item)
     if relative.parts[0] != "labeled-data" and file.absolute().parent != root:
         relative = PurePosixPath(file.absolute().parent.relative_to(root).as_posix()) / relative.name
+    points = _by_animal(columns, values, item)
+    width, height, orientation = _size(root, relative)
+    clip = _clip_of(file, text) if not ours else ""
+    if clip:
+        relative, pointer = frame_name(clip, int(text)), ""
+        report.count(
+            "note",
+            "prediction of a frame",
+            said("{0}: {1}", file.name, text),
+            "read as a proposal for the clip's frame",
+        )
+    instances = []
+    for animal, found in points.items():
+        for part, cells in found.items():
+            if ("x" in cells) != ("y" in cells):
+                report.count(
+                    "lost",
+                    "x without y or y without x",
+                    said("{0}, {1}: {2}", file.name, text[:120], part),
+                    "taken as missing",
+                )
+        keypoints = {part: _keypoint(cells) for part, cells in found.items()}
+        if any(k.visibility for k in keypoints.values()):
+            alone = animal == SINGLE and bool(_names(config.data.get("uniquebodyparts")))
+            identity = "" if alone or (ours and _OURS.match(animal)) else animal
+            kind = SINGLE if alone else category
+            found_one = DatasetInstance(kind, keypoints, identity=identity, origin="imported")
+            instances.append(_proposed(found_one) if clip else found_one)
+    if orientation < 5 or fits_one(instances, (width, height)) != "shown":
+        width, height = drawn_size((width, height), orientation, options, relative)
+    local = checks.resolve_inside(root, relative) is not None
+    return DatasetImage(
+        relative,
+        width,
+        height,
+        tuple(instances),
+        orientation=orientation,
+        size_told=False,
+        pointer=pointer if not local and checks.is_absolute(text) else "",
+        extra={"video": {"clip": clip, "frame": int(text), "time_s": None}} if clip else {},
+    )
+
+
+def _by_animal(
+    columns: Sequence[tuple[str, str, str, str]], values: Sequence[float | None], item: Item
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Animal -> body part -> axis -> number; ImportFileError where two columns say one of them."""
     points: dict[str, dict[str, dict[str, float]]] = {}
     by: dict[tuple[str, str, str], str] = {}
     for (scorer, animal, part, axis), value in zip(columns, values, strict=True):
@@ -346,33 +415,19 @@ def _image(
                 "Leave one of the columns in the table, or give each person a file of their own.",
             )
         own[axis], by[animal, part, axis] = value, scorer
-    width, height, orientation = _size(root, relative)
-    instances = []
-    for animal, found in points.items():
-        for part, cells in found.items():
-            if ("x" in cells) != ("y" in cells):
-                report.count(
-                    "lost",
-                    "x without y or y without x",
-                    said("{0}, {1}: {2}", file.name, text[:120], part),
-                    "taken as missing",
-                )
-        keypoints = {part: _keypoint(cells) for part, cells in found.items()}
-        if any(k.visibility for k in keypoints.values()):
-            identity = "" if ours and _OURS.match(animal) else animal
-            instances.append(DatasetInstance(category, keypoints, identity=identity, origin="imported"))
-    if orientation < 5 or fits_one(instances, (width, height)) != "shown":
-        width, height = drawn_size((width, height), orientation, options, relative)
-    local = checks.resolve_inside(root, relative) is not None
-    return DatasetImage(
-        relative,
-        width,
-        height,
-        tuple(instances),
-        orientation=orientation,
-        size_told=False,
-        pointer=pointer if not local and checks.is_absolute(text) else "",
-    )
+    return points
+
+
+def _clip_of(file: Path, text: str) -> str:
+    """The clip of a table of predictions, whose rows are frame numbers (`clipDLC_resnet50...csv`); "" for labels."""
+    clip, sign, _ = file.stem.partition("DLC_")
+    return clip if sign and text.isascii() and text.isdigit() and len(text) < 10 else ""
+
+
+def _proposed(instance: DatasetInstance) -> DatasetInstance:
+    scores = [k.score for k in instance.keypoints.values() if k.score is not None]
+    score = sum(scores) / len(scores) if scores else None
+    return replace(instance, proposal=True, score=score, origin="proposal")
 
 
 def _size(root: Path, relative: PurePosixPath) -> tuple[int, int, int]:

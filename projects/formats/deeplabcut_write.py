@@ -41,6 +41,7 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
             ("boxes", sum(n.box is not None for n in instances), "DeepLabCut has none"),
             ("instances without keypoints", sum(not n.keypoints for n in instances), "left out"),
             ("splits", any(i.split for i in dataset.images), "DeepLabCut splits when it trains"),
+            ("identity", _lone_identity(dataset), "a table of one animal has no place for it"),
             ("left/right pairs", any(c.schema.pairs for c in dataset.categories), "no place for them"),
             (
                 "difference between absent and not looked at",
@@ -50,6 +51,13 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
             ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
         ]
     )
+
+
+def _lone_identity(dataset: Dataset) -> bool:
+    """Whether all labels are of one named animal: then the table has no individuals."""
+    named = {n.identity for i in dataset.images for n in i.instances if n.keypoints and n.identity}
+    most = max((sum(bool(n.keypoints) for n in i.instances) for i in dataset.images), default=0)
+    return len(named) == 1 and most <= 1
 
 
 def write(

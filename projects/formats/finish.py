@@ -16,15 +16,15 @@ from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import is_image_path
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, count_dataset
-from kinmark.projects.formats.checks import MAX_COORDINATE, MAX_NAME, is_name
+from kinmark.projects.formats.checks import MAX_COORDINATE
 from kinmark.projects.formats.dataset import (
     Dataset,
-    DatasetCategory,
     DatasetImage,
     DatasetInstance,
     DatasetKeypoint,
     Report,
 )
+from kinmark.projects.formats.names import composed, usable
 from kinmark.projects.formats.outlines import outline_of
 
 
@@ -38,8 +38,7 @@ def finish(dataset: Dataset, report: Report, options: ReadOptions, source: objec
         ImportFileError: an instance or image is damaged (unless `options.skip_bad`).
     """
     broken = BadItems(report, options.skip_bad)
-    for category in dataset.categories:
-        _check_names(category, str(source))
+    dataset = usable(composed(dataset, report), str(source), report, broken)
     names = {c.name: frozenset(c.schema.names) for c in dataset.categories}
     images: dict[tuple[str, str, str], DatasetImage] = {}
     ids: set[int | str] = set()
@@ -58,13 +57,16 @@ def finish(dataset: Dataset, report: Report, options: ReadOptions, source: objec
                 continue
             key = instance.original_id
             if key is not None and key in ids:
-                report.add("changed", place, "its id stands twice in the file; it gets a new one on export")
+                report.count("changed", "id that stands twice in the file", place, "it gets a new one on export")
                 instance = replace(instance, original_id=None)
             elif key is not None:
                 ids.add(key)
             instances.append(instance)
         _say_twins(instances, where, report)
-        _join(images, replace(image, instances=tuple(instances)), where, report)
+        try:
+            _join(images, replace(image, instances=tuple(instances)), where, str(source), report)
+        except AppError as error:
+            broken.handle(where, error)
     checked = replace(dataset, images=tuple(images.values()))
     count_dataset(report, checked)
     return checked, report
@@ -86,13 +88,19 @@ def say_unlabelled(folder: Path, labelled: set[Path], report: Report) -> None:
         )
 
 
-def _join(images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage, where: str, report: Report) -> None:
+def _join(
+    images: dict[tuple[str, str, str], DatasetImage], image: DatasetImage, where: str, source: str, report: Report
+) -> None:
     """Two entries of one photo are one photo with the labels of both."""
     key = (str(image.rel_path), image.pointer, image.label_folder if image.pointer else "")
     other = images.get(key)
     if other is None:
         images[key] = image
         return
+    sizes = [(i.width, i.height) for i in (other, image)]
+    if sizes[0] != sizes[1] and all(map(all, sizes)):
+        what = said("two entries name it; one says {0} x {1}, the other {2} x {3}", *sizes[0], *sizes[1])
+        raise bad(source, where, what, "Are they two photos of one name? Then write their folders into the file.")
     report.count("changed", "photo named by two entries", where, "the labels of both are joined")
     images[key] = replace(
         other,
@@ -122,18 +130,6 @@ def _say_twins(instances: list[DatasetInstance], where: str, report: Report) -> 
                 said('the same "{0}" in the same place; both kept', n.category),
             )
         seen.add(key)
-
-
-def _check_names(category: DatasetCategory, source: str) -> None:
-    """The names must be such that a project can hold them; the error names the file, which the project's could not."""
-    inside = said('category "{0}"', category.name[:80])
-    for place, name in (("", category.name), *((inside, n) for n in category.schema.names)):
-        if not is_name(name):
-            hint = said("Use 1 to {0} printable characters.", MAX_NAME)
-            what = said("{0} cannot be the name of a category", repr(name[:80]))
-            if place:
-                what = said("{0} cannot be the name of a keypoint", repr(name[:80]))
-            raise bad(source, place, what, hint)
 
 
 def _check_instance(
@@ -196,7 +192,13 @@ def _check_keypoints(
             outside.append(name)
         at_zero += max(keypoint.x, keypoint.y) <= 0.5 and min(keypoint.x, keypoint.y) >= 0
     if outside:
-        report.add("flagged", where, said("kept although outside the image: {0}", ", ".join(outside)))
+        report.count(
+            "flagged",
+            "keypoint outside the image",
+            said("{0}, {1}", where, ", ".join(outside)),
+            "kept although outside the image",
+            len(outside),
+        )
     if at_zero:
         report.count(
             "flagged", "labelled keypoint at (0, 0)", where, "kept; such files often mean an absent one", at_zero
@@ -214,16 +216,11 @@ def _check_box(
     if x1 < x0 or y1 < y0:
         raise bad(source, where, said("its box ({0}, {1}, {2}, {3}) is turned inside out", x0, y0, x1, y1))
     if x1 == x0 or y1 == y0:
-        report.add("changed", where, "its box is empty and was left out")
+        report.count("changed", "empty box", where, "its box is empty and was left out")
         return replace(instance, box=None)
     # A pixel beyond the border is rounding of most tools; more is worth a look.
     if image.width and (x0 < -1 or y0 < -1 or x1 > image.width + 1 or y1 > image.height + 1):
         whole = x1 <= 0 or y1 <= 0 or x0 >= image.width or y0 >= image.height
-        report.add(
-            "flagged",
-            where,
-            "its box lies outside the image; kept (is it [x, y, width, height] or corners?)"
-            if whole
-            else "its box reaches outside the image; kept (is it [x, y, width, height] or corners?)",
-        )
+        what = "box that lies outside the image" if whole else "box that reaches outside the image"
+        report.count("flagged", what, where, "kept (is it [x, y, width, height] or corners?)")
     return instance

@@ -8,8 +8,9 @@ without any go to the only region that they lie in (`grouping`). Our own exports
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -20,7 +21,6 @@ from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
-from kinmark.engine.imaging import is_image_path
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from kinmark.projects.formats.checks import Item
@@ -35,6 +35,15 @@ from kinmark.projects.formats.dataset import (
 from kinmark.projects.formats.exhaustive import read_words
 from kinmark.projects.formats.finish import finish
 from kinmark.projects.formats.grouping import Part, Shape, assemble, give_loose_points, give_points
+from kinmark.projects.formats.label_studio_tasks import (
+    BARE,
+    LABELS,
+    Entry,
+    by_photo,
+    chosen_annotation,
+    labels_by_region,
+    photos_of,
+)
 from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
 from kinmark.projects.formats.rotated import ellipse_ring, turned
 from kinmark.projects.formats.schemas import SchemaCollector
@@ -43,13 +52,7 @@ FILE_NAME = "tasks.json"
 OWN_KEY = "kinmark"
 DEFAULT_CATEGORY = "object"
 _OWN_ID = re.compile(r"^kinmark-(\d{1,9})-")
-_KINDS = ("keypointlabels", "rectanglelabels", "polygonlabels", "brushlabels", "ellipselabels")
-_BARE = {
-    "keypoint": "keypointlabels",
-    "rectangle": "rectanglelabels",
-    "polygon": "polygonlabels",
-    "brush": "brushlabels",
-}
+_KINDS = frozenset(BARE.values())
 _LOCAL = re.compile(r"^/data/local-files/?\?d=")
 MAX_RLE_BYTES = 50_000_000
 
@@ -81,62 +84,54 @@ def read(
         told = raw.get("id", said("at position {0}", number)) if isinstance(raw, dict) else number
         where = said("task {0}", told)
         try:
-            image, own = _read_task(Item(path, where, raw), options, collector, report, broken)
-            images.append(image)
+            found, own = _read_task(Item(path, where, raw), options, collector, report, broken)
+            images += found
             ours += own
         except AppError as error:
             broken.handle(where, error)
-    report.extra["oriented"] = bool(images) and ours == len(images)
+    report.extra["oriented"] = bool(images) and ours == len(tasks)
     return finish(Dataset(collector.categories(), tuple(images), path.stem), report, options, path)
 
 
 def _read_task(
     task: Item, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
-) -> tuple[DatasetImage, bool]:
+) -> tuple[list[DatasetImage], bool]:
+    """The task's photos with their labels, and whether the task is one of ours."""
     data = Item(task.path, said("{0}, data", task.where), task.required("data"))
-    told = _image_text(data)
-    local = _LOCAL.sub("", told)
-    relative, pointer = checks.photo_path(unquote(local) if local != told else told, data)
+    photos = photos_of(data)
     own = Item(task.path, said("{0}, {1}", task.where, OWN_KEY), data.data.get(OWN_KEY) or {})
     for number, raw in enumerate(own.items("categories", [])):
         _own_category(Item(task.path, said("{0} category {1}", own.where, number), raw), collector)
-    image = DatasetImage(relative, 0, 0, pointer="" if local != told else pointer or "")
-    found = [a for a in task.items("annotations", task.data.get("completions") or []) if isinstance(a, dict)]
-    valid = [a for a in found if not a.get("was_cancelled")]
-    for skipped in valid[1:]:
-        who = skipped.get("completed_by")
-        name = who.get("email") if isinstance(who, dict) else who
-        report.count(
-            "skipped", said('annotation by "{0}"', name), task.where, "a further one of a task; the first is taken"
-        )
-    if len(found) > len(valid):
-        report.count("skipped", "cancelled annotation", task.where, "", len(found) - len(valid))
-    instances: list[DatasetInstance] = []
-    for raw in valid[:1]:
-        image, parts = _read_result(Item(task.path, task.where, raw), image, own, options, report, broken)
-        instances += parts
-    for raw in task.items("predictions", []):
-        item = Item(task.path, said("{0}, prediction", task.where), raw)
-        image, parts = _read_result(item, image, own, options, report, broken)
-        score = item.optional_number("score")
-        instances += [replace(p, proposal=True, score=score, origin="proposal") for p in parts]
-    for instance in instances:
-        collector.see(instance.category, instance.keypoints)
     words = Item(task.path, own.where, own.data.get("image") or {})
-    return read_words(replace(image, instances=tuple(instances)), words), bool(own.data)
+    images = {photo: read_words(_photo(photo, data), words) for photo in photos}
+    accepted = Item(task.path, task.where, chosen_annotation(task, report))
+    for item in (accepted, *_predictions(task)):
+        results = item.items("result", [])
+        reading = _Regions(item, labels_by_region(results), own, options, report, broken)
+        for photo, entries in by_photo(item, photos, data, broken).items():
+            image, instances = reading.read(entries, images.get(photo) or _photo(photo, data))
+            if item is not accepted:
+                score = item.optional_number("score")
+                instances = [replace(n, proposal=True, score=score, origin="proposal") for n in instances]
+            for instance in instances:
+                collector.see(instance.category, instance.keypoints)
+            images[photo] = replace(image, instances=(*image.instances, *instances))
+    return list(images.values()), bool(own.data)
 
 
-def _image_text(data: Item) -> str:
-    """The task's photo: `image`, else the first value that looks like one."""
-    candidates = [data.data.get("image"), data.data.get("img"), *data.data.values()]
-    for value in candidates:
-        if (
-            isinstance(value, str)
-            and value
-            and is_image_path(Path(value.partition("?")[0] if "?d=" not in value else value))
-        ):
-            return value
-    raise data.error("it names no photo", "Only image tasks are imported.")
+def _predictions(task: Item) -> list[Item]:
+    return [Item(task.path, said("{0}, prediction", task.where), raw) for raw in task.items("predictions", [])]
+
+
+def _photo(told: str, data: Item) -> DatasetImage:
+    local = _LOCAL.sub("", told)
+    if local == told:
+        relative, pointer = checks.photo_path(told, data)
+        return DatasetImage(relative, 0, 0, pointer=pointer)
+    name = unquote(local)
+    relative, _ = checks.photo_path(name, data)
+    # Below a storage; a file's name may hold a backslash.
+    return DatasetImage(relative, 0, 0, pointer=name if "\\" in name and not checks.is_absolute(name) else "")
 
 
 def _own_category(item: Item, collector: SchemaCollector) -> None:
@@ -148,56 +143,76 @@ def _own_category(item: Item, collector: SchemaCollector) -> None:
     collector.declare(DatasetCategory(item.text("name"), schema, item.text("supercategory", "")))
 
 
-def _read_result(
-    annotation: Item, image: DatasetImage, own: Item, options: ReadOptions, report: Report, broken: BadItems
-) -> tuple[DatasetImage, list[DatasetInstance]]:
-    regions: dict[str, tuple[str, Shape]] = {}  # id -> (kind, shape)
-    links: list[tuple[str, str]] = []
-    for number, raw in enumerate(annotation.items("result", [])):
-        item = Item(annotation.path, said("{0}, region {1}", annotation.where, number), raw)
-        try:
-            kind = item.text("type", "")
-            kind = _BARE.get(kind, kind)
-            if kind == "relation":
-                links.append((item.text("from_id"), item.text("to_id")))
-                continue
-            if kind not in _KINDS:
-                report.count("skipped", f'"{kind[:40]}"', item.where, "neither keypoint nor region")
-                continue
-            size = checks.image_size(item, item.required("original_width"), item.required("original_height"))
-            if image.width and (image.width, image.height) != size:
-                raise item.error(
-                    said(
-                        "its photo is {0} x {1}, other regions say {2} x {3}",
-                        size[0],
-                        size[1],
-                        image.width,
-                        image.height,
-                    )
-                )
-            image = replace(image, width=size[0], height=size[1])
-            key = item.text("id", f"region {number}")
-            if key in regions:
-                raise item.error(said('another region of the task has the id "{0}"', key[:80]))
-            regions[key] = (kind, _region(item, kind, image, report))
-            parent = item.data.get("parentID")
-            if isinstance(parent, str) and parent:
-                links.append((key, parent))
-        except AppError as error:
-            broken.handle(item.where, error)
-    return image, _instances(regions, links, annotation, own, options, report)
+@dataclass(frozen=True)
+class _Regions:
+    """The regions of one annotation or prediction; `labels`: those that stand in entries of their own, by region."""
+
+    annotation: Item
+    labels: dict[str, list[Any]]
+    own: Item
+    options: ReadOptions
+    report: Report
+    broken: BadItems
+
+    def read(self, entries: list[Entry], image: DatasetImage) -> tuple[DatasetImage, list[DatasetInstance]]:
+        """The photo with the size that its regions tell, and its instances."""
+        regions: dict[str, tuple[str, Shape]] = {}  # id -> (kind, shape)
+        links: list[tuple[str, str]] = []
+        used = {str(raw.get("id")) for _, raw in entries if isinstance(raw, dict) and raw.get("type") != LABELS}
+        for number, raw in entries:
+            where = said("{0}, region {1}", self.annotation.where, number)
+            try:
+                item = Item(self.annotation.path, where, raw)
+                told = item.text("type", "")
+                kind = BARE.get(told, told)
+                if kind == "relation":
+                    links.append((item.text("from_id"), item.text("to_id")))
+                    if item.data.get("labels"):
+                        self.report.count("lost", "label of a relation", item.where, "there is no place for it")
+                elif kind == LABELS and str(raw.get("id")) in used:
+                    continue  # read with the shape that has this id
+                elif kind not in _KINDS:
+                    self.report.count("skipped", f'"{kind[:40]}"', item.where, "neither keypoint nor region")
+                else:
+                    image = self._add(item, kind, image, regions, links)
+            except AppError as error:
+                self.broken.handle(where, error)
+        return image, _instances(regions, links, self.annotation, self.own, self.options, self.report)
+
+    def _add(
+        self,
+        item: Item,
+        kind: str,
+        image: DatasetImage,
+        regions: dict[str, tuple[str, Shape]],
+        links: list[tuple[str, str]],
+    ) -> DatasetImage:
+        size = checks.image_size(item, item.required("original_width"), item.required("original_height"))
+        if image.width and (image.width, image.height) != size:
+            raise item.error(
+                said("its photo is {0} x {1}, other regions say {2} x {3}", size[0], size[1], image.width, image.height)
+            )
+        image = replace(image, width=size[0], height=size[1])
+        key = item.text("id", f"region {item.where.rpartition(' ')[2]}")
+        if key in regions:
+            raise item.error(said('another region of the task has the id "{0}"', key[:80]))
+        regions[key] = (kind, _region(item, kind, image, self.labels.get(key, []), self.report))
+        parent = item.data.get("parentID")
+        if isinstance(parent, str) and parent:
+            links.append((key, parent))
+        return image
 
 
-def _label(item: Item, value: Item, kind: str, report: Report) -> str:
-    labels = value.items(kind, [])
+def _label(item: Item, value: Item, kind: str, apart: list[Any], report: Report) -> str:
+    labels = value.items(kind, []) or value.items(LABELS, []) or apart
     if len(labels) > 1:
         report.count("lost", "further label of a region", item.where, "the first one counts", len(labels) - 1)
     return Item(item.path, item.where, {"label": labels[0]}).text("label") if labels else ""
 
 
-def _region(item: Item, kind: str, image: DatasetImage, report: Report) -> Shape:
+def _region(item: Item, kind: str, image: DatasetImage, apart: list[Any], report: Report) -> Shape:
     value = Item(item.path, said("{0}, value", item.where), item.required("value"))
-    label = _label(item, value, kind, report) or DEFAULT_CATEGORY
+    label = _label(item, value, kind, apart, report) or DEFAULT_CATEGORY
     meta = item.data.get("meta")
     texts = meta.get("text") if isinstance(meta, dict) else None
     words = [str(t) for t in texts] if isinstance(texts, list) else [str(texts)] if isinstance(texts, str) else []

@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +116,7 @@ def _task(number: int, image: DatasetImage, schemas: list[dict[str, Any]]) -> di
     }
     return {
         "id": number,
-        "data": {"image": f"/data/local-files/?d={image.rel_path}", OWN_KEY: own},
+        "data": {"image": f"/data/local-files/?d={quote(str(image.rel_path))}", OWN_KEY: own},
         "annotations": [{"result": accepted, "was_cancelled": False, "ground_truth": False}],
         "predictions": [{"model_version": "kinmark", "score": score, "result": regions} for score, regions in pending],
     }

@@ -65,6 +65,21 @@ _KNOWN = frozenset(
     }
 )
 """Fields of a shape that are used, or say nothing of their own."""
+_TOP = frozenset(
+    {
+        "version",
+        "flags",
+        "shapes",
+        "imagePath",
+        "imageData",
+        "imageHeight",
+        "imageWidth",
+        "lineColor",
+        "fillColor",
+        OWN_KEY,
+    }
+)
+"""The same of a file."""
 
 
 def read(
@@ -130,7 +145,7 @@ def _read_file(
     file = Path(top.path)
     pointer = top.text("imagePath")
     rel_path = _photo(relative.parent, pointer, top)
-    told = not (checks.is_missing(top.data.get("imageWidth")) and checks.is_missing(top.data.get("imageHeight")))
+    told = any(top.data.get(side) not in (None, 0) for side in ("imageWidth", "imageHeight"))
     if told:
         width, height = checks.image_size(top, top.required("imageWidth"), top.required("imageHeight"))
     else:
@@ -146,8 +161,13 @@ def _read_file(
         label_folder=str(file.absolute().parent),
         label_file=file.name,
         size_told=told,
+        # A bare name that is gone: photos were stored anew as another kind, their label files were not.
+        stand_in=str(relative.with_suffix("")) if len(PurePosixPath(pointer.replace("\\", "/")).parts) == 1 else "",
     )
     _count_flags(top, "flag of the photo", report)
+    for name, value in top.data.items():
+        if value and name not in _TOP:
+            report.count("lost", said('"{0}" of a file', str(name)[:60]), _place(top), "there is no place for it")
     if (
         top.data.get("imageData")
         and checks.resolve_inside(file.absolute().parent, checks.photo_path(pointer, top)[0]) is None

@@ -8,19 +8,45 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.texts import said
-from kinmark.projects.formats.dataset import Dataset, ReportItem
+from kinmark.projects.formats.base import lost
+from kinmark.projects.formats.dataset import Dataset, DatasetImage, ReportItem
 from kinmark.projects.formats.outlines import outline_of
 from kinmark.projects.formats.stems import flat_stems
 
 _OWN_FIELDS = frozenset({"bbox", "area", "segmentation", "iscrowd", "num_keypoints", "keypoints", "id"})
 NAMED = 5
 """Photos that a line names."""
+WORDS = frozenset(
+    {
+        "boxes",
+        "cut boxes",
+        "identities",
+        "tags",
+        "splits",
+        "nothing here",
+        "crowds",
+        "scores",
+        "supercategories",
+        "sigmas",
+        "photos",
+        "categories",
+    }
+)
+"""What an export may lose beside places. "cut boxes": they are never cut."""
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
 def common_losses(
-    dataset: Dataset, *, pictures: str, flat_names: bool, raster: bool, keeps_fields: str, keypoints: bool
+    dataset: Dataset,
+    *,
+    pictures: str,
+    flat_names: bool,
+    raster: bool,
+    keeps_fields: str,
+    keypoints: bool,
+    words: frozenset[str],
 ) -> list[ReportItem]:
     """The lines for a format.
 
@@ -30,6 +56,7 @@ def common_losses(
         raster: its masks are pixels, outlines are drawn.
         keeps_fields: key of `extra` whose fields it writes again.
         keypoints: it carries keypoints.
+        words: of `WORDS`, what it carries or says itself.
     """
     items: list[ReportItem] = []
     if pictures:
@@ -43,7 +70,38 @@ def common_losses(
             items.append(
                 ReportItem("changed", said("{0} x outlines", drawn), "drawn as pixels: their corners are not kept")
             )
+    items += lost([line for word, line in _said_beside(dataset).items() if word not in words])
     return items + (_partly(dataset) if keypoints else [])
+
+
+def _said_beside(dataset: Dataset) -> dict[str, tuple[str, int, str]]:
+    """What a data set says beside places, one line for each of `WORDS`."""
+    instances = [n for i in dataset.images for n in i.instances]
+    used = {n.category for n in instances}
+    none = "no place for them"
+    cut = sum(n.box is not None and _reaches_out(n.box, i) for i in dataset.images for n in i.instances)
+    return {
+        "boxes": ("boxes", sum(n.box is not None for n in instances), none),
+        "cut boxes": ("boxes that reach outside the photo", cut, "cut at its border"),
+        "identities": ("identities", sum(bool(n.identity) for n in instances), none),
+        "tags": ("tags of photos", sum(bool(i.tags) for i in dataset.images), none),
+        "splits": ("splits of photos", sum(bool(i.split) for i in dataset.images), none),
+        "nothing here": ('photos with "nothing here"', sum(bool(i.nothing_here) for i in dataset.images), none),
+        "crowds": ("marks of a crowd", sum(n.crowd for n in instances), "they look like single objects"),
+        "scores": (
+            "confidences of accepted labels",
+            sum(n.score is not None and not n.proposal for n in instances),
+            none,
+        ),
+        "supercategories": ("supercategories", sum(bool(c.supercategory) for c in dataset.categories), none),
+        "sigmas": ("sigmas of keypoints", sum(bool(c.sigmas) for c in dataset.categories), none),
+        "photos": ("photos without labels", sum(not i.instances for i in dataset.images), "left out"),
+        "categories": ("categories without labels", sum(c.name not in used for c in dataset.categories), "left out"),
+    }
+
+
+def _reaches_out(box: Box, image: DatasetImage) -> bool:
+    return box[0] < 0 or box[1] < 0 or box[2] > image.width or box[3] > image.height
 
 
 def _pictures(dataset: Dataset, kind: str) -> list[ReportItem]:

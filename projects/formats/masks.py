@@ -21,7 +21,7 @@ from kinmark.engine.domain.errors import AppError, UserInputError
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
-from kinmark.engine.imaging import read_header
+from kinmark.engine.imaging import is_image_path, read_header
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
 from kinmark.projects.formats.checks import Item
@@ -45,7 +45,7 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     return lost(
         [
             ("keypoints", sum(bool(n.keypoints) for n in instances), "mask pictures have none"),
-            ("boxes without a mask", sum(n.mask is None and n.box is not None for n in instances), "left out"),
+            ("instances without a mask", sum(n.mask is None for n in instances), "left out"),
             ("masks without a pixel", sum(n.mask is not None and not n.mask.area for n in instances), "left out"),
             (
                 "masks below others of their category",
@@ -174,7 +174,8 @@ def read(
         tick(progress, cancel, str(relative))
         try:
             image = _image(file, relative, index, options, report)
-            image = replace(image, label_folder=str(path.resolve()))
+            if image.any_suffix:
+                image = replace(image, label_folder=str(path.resolve()))
         except AppError as error:
             broken.handle(str(relative), error)
             continue
@@ -188,6 +189,10 @@ def read(
         if known is not None:
             image = replace(known, instances=known.instances + image.instances)
         images[image.rel_path] = image
+    others = [p for p in sorted(path.rglob("*")) if p.is_file() and is_image_path(p) and p not in set(files)]
+    if others:
+        why = "masks are PNG pictures: JPEG blurs their values"
+        report.count("note", "picture of another kind", others[0].name, why, len(others))
     missing = [name for name in index if not (path / name).is_file()]
     if missing:
         report.add(

@@ -20,7 +20,7 @@ from kinmark.engine.imaging import is_image_path, read_header
 from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from kinmark.projects.formats.files import jpeg_bytes
-from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.finish import finish, say_unlabelled
 from kinmark.projects.formats.pixels import read_index_mask
 from kinmark.projects.formats.sinks import open_sink
 from kinmark.projects.formats.spair_names import ascii_word
@@ -36,6 +36,11 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
         [
             ("keypoints", sum(bool(n.keypoints) for n in instances), "PerSeg has masks only"),
             ("instances without mask", sum(n.mask is None or not n.mask.area for n in instances), "left out"),
+            (
+                "categories of instances with an identity",
+                sum(bool(n.identity) and n.mask is not None for n in instances),
+                "the identity is the object",
+            ),
             ("names of photos", any(n.mask is not None for n in instances), "they are numbered 00, 01 ..."),
             ("splits and tags", any(i.split or i.tags for i in dataset.images), "no place for them"),
             ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),
@@ -150,6 +155,10 @@ def read(
             report.add("skipped", where, "the picture of this mask is not there")
         else:
             images.append(image)
+    say_unlabelled(path / "Images", {path / i.rel_path for i in images}, report)
+    others = [p for p in sorted((path / "Annotations").rglob("*")) if p.is_file() and p not in set(files)]
+    if others:
+        report.count("skipped", "file of no object", others[0].name, "Annotations/<object>/*.png are read", len(others))
     names = dict.fromkeys(n.category for i in images for n in i.instances)
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images), path.name)
     report.extra["images_root"] = str(path)

@@ -58,6 +58,7 @@ def _losses(dataset: Dataset) -> list[ReportItem]:
     return lost(
         [
             ("masks", sum(n.mask is not None for n in instances), "PF data sets have none"),
+            ("instances without keypoints", sum(not n.keypoints for n in instances), "left out"),
             (
                 "difference between hidden and absent",
                 any(n.keypoints for n in instances),

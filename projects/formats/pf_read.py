@@ -27,7 +27,7 @@ from kinmark.projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )
-from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.finish import finish, say_unlabelled
 from kinmark.projects.formats.matlab import MatlabError, read_arrays
 from kinmark.projects.formats.pf import WILLOW_HEADER, WILLOW_POINTS
 
@@ -46,7 +46,10 @@ def read_pascal(
     report = Report("pf-pascal")
     root = _pascal_root(path)
     files = sorted((root / "Annotations").glob("*/*.mat"))
-    splits = _pascal_splits(root)
+    splits = _pascal_splits(root, report)
+    higher = sorted((root / "Annotations").glob("*.mat"))
+    if higher:
+        report.count("skipped", "file of no class", higher[0].name, "Annotations/<class>/*.mat are read", len(higher))
     broken = BadItems(report, options.skip_bad)
     base = 1.0 if options.extra.get("matlab") else 0.0
     images: dict[str, DatasetImage] = {}
@@ -66,6 +69,10 @@ def read_pascal(
         images[file.stem] = replace(
             image, instances=(*image.instances, instance), split=splits.get(file.stem, image.split)
         )
+    strangers = [name for name in splits if name not in {file.stem for file in files}]
+    if strangers:
+        report.count("skipped", "photo of the pairs without a .mat", strangers[0], "", len(strangers))
+    say_unlabelled(root / "JPEGImages", {root / i.rel_path for i in images.values()}, report)
     dataset = Dataset(_numbered(counts), tuple(images.values()), root.name)
     report.extra["images_root"] = str(root)
     return finish(dataset, report, options, path)
@@ -80,13 +87,15 @@ def _pascal_root(path: Path) -> Path:
     )
 
 
-def _pascal_splits(root: Path) -> dict[str, str]:
+def _pascal_splits(root: Path, report: Report) -> dict[str, str]:
     result: dict[str, str] = {}
-    for split, name in _SPLITS.items():
+    for split, name in reversed(_SPLITS.items()):
         for file in (root / f"{split}_pairs.csv", root.parent / f"{split}_pairs.csv"):
             if file.is_file():
                 for row in _csv_rows(file)[1:]:
-                    result.update({PurePosixPath(cell).stem: name for cell in row[:2]})
+                    for stem in (PurePosixPath(cell).stem for cell in row[:2]):
+                        if result.setdefault(stem, name) != name:
+                            report.count("flagged", "photo of several splits", stem, "the later one counts")
                 break
     return result
 
@@ -135,9 +144,7 @@ def _instance(category: str, kps: NDArray[np.float64], box: NDArray[np.float64] 
             raise bad(file, said("keypoint {0}", i), "it is absurdly far outside the image")
         px, py = (float(v) for v in index_to_continuous((x, y)))
         keypoints[str(i)] = DatasetKeypoint(Visibility.VISIBLE, px, py)
-    corners = None
-    if box is not None and box[2] > box[0] and box[3] > box[1]:
-        corners = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+    corners = (float(box[0]), float(box[1]), float(box[2]), float(box[3])) if box is not None else None
     return DatasetInstance(category, keypoints, corners, origin="imported")
 
 

@@ -34,7 +34,7 @@ def _folder(path: Path) -> Recognised | None:
         return Recognised("spair", path)
     if has("images.txt", "CUB_200_2011/images.txt"):
         return Recognised("cub", path)
-    if has("test_pairs.csv", "PF-WILLOW/test_pairs.csv"):
+    if has("test_pairs.csv", "PF-WILLOW/test_pairs.csv") and next(path.glob("Annotations/*/*.mat"), None) is None:
         return Recognised("pf-willow", path)
     if has("data.yaml"):
         return _yaml(path / "data.yaml")
@@ -71,13 +71,17 @@ def _file(path: Path) -> Recognised | None:
         ".csv": _csv,
         ".yaml": _yaml,
         ".yml": _yaml,
-        ".h5": lambda p: Recognised("jabs" if "_pose_est_v" in p.name else "deeplabcut", p),
+        ".h5": lambda p: Recognised(_kind_of_h5(p.name), p),
         ".slp": lambda p: Recognised("sleap", p),
         ".nwb": lambda p: Recognised("nwb", p),
         ".tps": lambda p: Recognised("tps", p),
     }
     look = by_suffix.get(path.suffix.lower())
     return look(path) if look is not None and path.is_file() else None
+
+
+def _kind_of_h5(name: str) -> str:
+    return "jabs" if "_pose_est_v" in name else "sleap" if ".analysis." in name else "deeplabcut"
 
 
 def _head(path: Path) -> str:

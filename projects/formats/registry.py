@@ -14,7 +14,7 @@ from kinmark.engine.domain.texts import said
 from kinmark.projects.formats import exhaustive
 from kinmark.projects.formats.base import Reader, WriteOptions, Writer
 from kinmark.projects.formats.dataset import Dataset, ReportItem
-from kinmark.projects.formats.losses import common_losses
+from kinmark.projects.formats.losses import WORDS, common_losses
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class FormatSpec:
         flat_names: its export gives the photos new names in one folder (`stems.flat_stems`).
         raster: its masks are pixels.
         exhaustive: it says of a photo whether all instances are labelled.
+        words: of `losses.WORDS`, what it carries or says in its own `losses`; the others are said for it.
         optional: it needs a library that is not installed with the program (kinmark[sleap]).
     """
 
@@ -49,6 +50,7 @@ class FormatSpec:
     raster: bool = False
     exhaustive: bool = False
     optional: bool = False
+    words: frozenset[str] = WORDS
 
     def load(self) -> ModuleType:
         """The format's module: one of ours, or a plug-in's by its full name (`package.module`)."""
@@ -95,19 +97,48 @@ class FormatSpec:
             raster=self.raster,
             keeps_fields=self.name.removesuffix("-wholebody"),
             keypoints="keypoints" in self.carries,
+            words=self.words,
         )
 
 
 _K, _M, _B = "keypoints", "masks", "boxes"
+_TABLE = frozenset({"boxes", "cut boxes", "identities", "splits"})
+"""Of formats that hold labelled keypoints and little else, and say so themselves."""
 _SPECS = (
     FormatSpec(
         "coco", "COCO keypoints + instances", "coco", "file", True, frozenset({_K, _M, _B}), True, exhaustive=True
     ),
     FormatSpec("coco-wholebody", "COCO-WholeBody", "wholebody", "file", True, frozenset({_K, _M, _B}), exhaustive=True),
-    FormatSpec("labelme", "labelme JSON", "labelme", "folder", True, frozenset({_K, _M, _B}), True, exhaustive=True),
-    FormatSpec("cvat", "CVAT for images 1.1", "cvat", "file", True, frozenset({_K, _M, _B}), True),
     FormatSpec(
-        "label-studio", "Label Studio JSON", "label_studio", "file", True, frozenset({_K, _M, _B}), exhaustive=True
+        "labelme",
+        "labelme JSON",
+        "labelme",
+        "folder",
+        True,
+        frozenset({_K, _M, _B}),
+        True,
+        exhaustive=True,
+        words=WORDS - {"sigmas"},
+    ),
+    FormatSpec(
+        "cvat",
+        "CVAT for images 1.1",
+        "cvat",
+        "file",
+        True,
+        frozenset({_K, _M, _B}),
+        True,
+        words=WORDS - {"nothing here", "supercategories", "sigmas"},
+    ),
+    FormatSpec(
+        "label-studio",
+        "Label Studio JSON",
+        "label_studio",
+        "file",
+        True,
+        frozenset({_K, _M, _B}),
+        exhaustive=True,
+        words=WORDS - {"sigmas"},
     ),
     FormatSpec(
         "yolo-pose",
@@ -118,6 +149,7 @@ _SPECS = (
         frozenset({_K, _B}),
         pictures="jpeg",
         flat_names=True,
+        words=frozenset({"boxes", "identities", "splits", "crowds", "photos", "categories"}),
     ),
     FormatSpec(
         "yolo-seg",
@@ -128,8 +160,19 @@ _SPECS = (
         frozenset({_M}),
         pictures="jpeg",
         flat_names=True,
+        words=frozenset({"cut boxes", "identities", "splits", "crowds", "photos", "categories"}),
     ),
-    FormatSpec("spair", "SPair-71k", "spair", "folder", True, frozenset({_K, _M, _B}), pictures="jpeg", raster=True),
+    FormatSpec(
+        "spair",
+        "SPair-71k",
+        "spair",
+        "folder",
+        True,
+        frozenset({_K, _M, _B}),
+        pictures="jpeg",
+        raster=True,
+        words=frozenset({"boxes", "splits", "crowds"}),
+    ),
     FormatSpec(
         "deeplabcut",
         "DeepLabCut CSV / H5",
@@ -139,22 +182,90 @@ _SPECS = (
         frozenset({_K}),
         pictures="png",
         flat_names=True,
+        words=_TABLE,
     ),
-    FormatSpec("sleap", "SLEAP labels (.slp)", "sleap_slp", "file", True, frozenset({_K}), optional=True),
-    FormatSpec("nwb", "NWB poses (.nwb)", "sleap_nwb", "file", True, frozenset({_K}), optional=True),
+    FormatSpec(
+        "sleap",
+        "SLEAP labels (.slp)",
+        "sleap_slp",
+        "file",
+        True,
+        frozenset({_K}),
+        optional=True,
+        words=_TABLE | {"tags"},
+    ),
+    FormatSpec(
+        "nwb", "NWB poses (.nwb)", "sleap_nwb", "file", True, frozenset({_K}), optional=True, words=_TABLE | {"tags"}
+    ),
     FormatSpec("jabs", "JABS poses (.h5)", "sleap_jabs", "file", False, frozenset({_K}), optional=True),
     FormatSpec(
-        "pf-pascal", "PF-Pascal", "pf_pascal", "folder", True, frozenset({_K, _B}), pictures="jpeg", flat_names=True
+        "pf-pascal",
+        "PF-Pascal",
+        "pf_pascal",
+        "folder",
+        True,
+        frozenset({_K, _B}),
+        pictures="jpeg",
+        flat_names=True,
+        words=frozenset({"boxes", "cut boxes", "splits"}),
     ),
-    FormatSpec("pf-willow", "PF-Willow", "pf_willow", "folder", True, frozenset({_K}), pictures="png", flat_names=True),
     FormatSpec(
-        "voc", "Pascal VOC", "voc", "folder", True, frozenset({_M, _B}), pictures="jpeg", flat_names=True, raster=True
+        "pf-willow",
+        "PF-Willow",
+        "pf_willow",
+        "folder",
+        True,
+        frozenset({_K}),
+        pictures="png",
+        flat_names=True,
+        words=frozenset({"boxes", "cut boxes"}),
     ),
-    FormatSpec("perseg", "PerSeg", "perseg", "folder", True, frozenset({_M}), pictures="jpeg", raster=True),
-    FormatSpec("masks", "Mask pictures (PNG)", "masks", "folder", True, frozenset({_M}), raster=True),
-    FormatSpec("tps", "TPS landmarks (tpsDig)", "tps", "file", True, frozenset({_K})),
-    FormatSpec("morphoj", "MorphoJ table", "morphoj", "", True, frozenset({_K})),
-    FormatSpec("cub", "CUB-200-2011", "cub", "folder", True, frozenset({_K, _M, _B}), pictures="jpeg", raster=True),
+    FormatSpec(
+        "voc",
+        "Pascal VOC",
+        "voc",
+        "folder",
+        True,
+        frozenset({_M, _B}),
+        pictures="jpeg",
+        flat_names=True,
+        raster=True,
+        words=frozenset({"boxes", "identities", "splits", "crowds", "photos"}),
+    ),
+    FormatSpec(
+        "perseg",
+        "PerSeg",
+        "perseg",
+        "folder",
+        True,
+        frozenset({_M}),
+        pictures="jpeg",
+        raster=True,
+        words=frozenset({"cut boxes", "identities", "tags", "splits"}),
+    ),
+    FormatSpec(
+        "masks",
+        "Mask pictures (PNG)",
+        "masks",
+        "folder",
+        True,
+        frozenset({_M}),
+        raster=True,
+        words=frozenset({"cut boxes", "identities", "tags", "splits"}),
+    ),
+    FormatSpec("tps", "TPS landmarks (tpsDig)", "tps", "file", True, frozenset({_K}), words=_TABLE | {"tags"}),
+    FormatSpec("morphoj", "MorphoJ table", "morphoj", "", True, frozenset({_K}), words=_TABLE | {"tags"}),
+    FormatSpec(
+        "cub",
+        "CUB-200-2011",
+        "cub",
+        "folder",
+        True,
+        frozenset({_K, _M, _B}),
+        pictures="jpeg",
+        raster=True,
+        words=frozenset({"boxes", "cut boxes", "splits", "photos"}),
+    ),
 )
 
 

@@ -47,8 +47,14 @@ def read_slp(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> tuple[Dataset, Report]:
-    """Parse a `.slp` or `.pkg.slp` file."""
-    return _read("sleap", path, lambda sio: sio.load_slp(str(path), open_videos=False), options, progress, cancel)
+    """Parse a `.slp` or `.pkg.slp` file, or the `.analysis.h5` of a clip (predictions)."""
+    return _read("sleap", path, lambda sio: _load_slp(sio, path), options, progress, cancel)
+
+
+def _load_slp(sio: Any, path: Path) -> Any:
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        return sio.load_analysis_h5(str(path))
+    return sio.load_slp(str(path), open_videos=False)
 
 
 def read_nwb(

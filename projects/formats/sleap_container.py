@@ -32,8 +32,13 @@ def check_container(path: Path) -> None:
     try:
         with h5py.File(path, "r") as content:
             pending = [content]
+            seen: set[int] = set()
             while pending:
                 group = pending.pop()
+                address = h5py.h5o.get_info(group.id).addr
+                if address in seen:
+                    continue  # a group may hold itself
+                seen.add(address)
                 for name in group:
                     if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
                         raise bad(path, str(name)[:100], "it points outside the file")

@@ -6,6 +6,7 @@ lies beside or in the folder, else they are "0" ... "29" as in the data set itse
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,7 +29,7 @@ from kinmark.projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )
-from kinmark.projects.formats.finish import finish
+from kinmark.projects.formats.finish import finish, say_unlabelled
 from kinmark.projects.formats.pixels import read_index_mask
 from kinmark.projects.formats.spair_names import voc_class_id
 from kinmark.projects.formats.splitting import SPAIR_SPLITS
@@ -46,7 +47,7 @@ def read(
     root = _find_root(path)
     report = Report("spair")
     broken = BadItems(report, options.skip_bad)
-    splits = _read_splits(root)
+    splits = _read_splits(root, report)
     known = _read_name_map(root)
     files = sorted((root / "ImageAnnotation").glob("*/*.json"))
     begin(progress, "Reading SPair-71k", len(files))
@@ -61,10 +62,25 @@ def read(
         except AppError as error:
             broken.handle(f"ImageAnnotation/{category}/{file.name}", error)
         tick(progress, cancel)
+    say_unlabelled(root / "JPEGImages", {root / i.rel_path for i in images}, report)
+    images = [_with_absent(image, known, slots) for image in images]
     categories = tuple(_category(name, slots[name], known.get(name)) for name in sorted(slots))
     dataset = Dataset(categories, tuple(images), root.name)
     report.extra["images_root"] = str(root)
     return finish(dataset, report, options, path)
+
+
+def _with_absent(image: DatasetImage, known: dict[str, dict[str, Any]], slots: dict[str, int]) -> DatasetImage:
+    """Slots that are null in this photo and placed in another are absent here; further ones are no keypoints."""
+    folder = image.rel_path.parent.name
+    if folder in known:
+        return image
+    [instance] = image.instances
+    names = map(str, range(slots[folder]))
+    absent = DatasetKeypoint(Visibility.ABSENT)
+    return replace(
+        image, instances=(replace(instance, keypoints={n: instance.keypoints.get(n, absent) for n in names}),)
+    )
 
 
 def _find_root(path: Path) -> Path:
@@ -74,10 +90,10 @@ def _find_root(path: Path) -> Path:
     raise bad(path, "", "it holds no ImageAnnotation and JPEGImages folders", "Give the folder SPair-71k.")
 
 
-def _read_splits(root: Path) -> dict[tuple[str, str], str]:
+def _read_splits(root: Path, report: Report) -> dict[tuple[str, str], str]:
     """(category, stem) -> train/val/test, from Layout/large, else from the names in PairAnnotation."""
     result: dict[tuple[str, str], str] = {}
-    for split in SPAIR_SPLITS:
+    for split in reversed(SPAIR_SPLITS):
         layout, folder = root / "Layout" / "large" / f"{split}.txt", root / "PairAnnotation" / split
         if layout.is_file():
             names = checks.read_text(layout).splitlines()
@@ -87,7 +103,10 @@ def _read_splits(root: Path) -> dict[tuple[str, str], str]:
             pair, _, category = name.strip().partition(":")
             parts = pair.split("-")
             if len(parts) == 3 and category:
-                result.update({(category, stem): _FROM_SPAIR[split] for stem in parts[1:]})
+                for stem in parts[1:]:
+                    if result.setdefault((category, stem), _FROM_SPAIR[split]) != _FROM_SPAIR[split]:
+                        told = f"{category}/{stem}"
+                        report.count("flagged", "photo of several splits", told, "the later one counts")
     return result
 
 

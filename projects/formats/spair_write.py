@@ -58,15 +58,23 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
         for c in dataset.categories
     )
     hidden = sum(1 for n in instances for k in n.keypoints.values() if k.visibility == Visibility.HIDDEN)
+    outside = sum(
+        k.x is not None and k.y is not None and not (0 <= k.x <= image.width and 0 <= k.y <= image.height)
+        for image in dataset.images
+        for n in image.instances
+        for k in n.keypoints.values()
+    )
     why_hidden = "SPair marks visible keypoints only" if not options.extra.get("hidden") else "written as visible"
     return lost(
         [
             ("sub-pixel keypoint positions", any(n.keypoints for n in instances), "SPair holds whole pixels"),
             (
                 "skeletons and left/right pairs",
-                any(c.schema.edges for c in dataset.categories),
+                any(c.schema.edges or c.schema.pairs for c in dataset.categories),
                 "kept in name_map.json only",
             ),
+            ("keypoints outside the photo", outside, "moved to its border"),
+            ("fractions of box corners", any(n.box for n in instances), "SPair boxes are whole pixels"),
             ("hidden keypoints", hidden, why_hidden),
             ("further instances of a category in one image", several, "one instance per image: the best labelled one"),
             (

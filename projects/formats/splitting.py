@@ -60,6 +60,17 @@ def spair_split(name: str) -> str | None:
     return _TO_SPAIR.get(name.strip().lower())
 
 
+def _say_unknown(dataset: Dataset, fallback: str, report: Report) -> None:
+    """Splits of other names than the usual three; where some photos have one, those without any."""
+    known = [spair_split(i.split) for i in dataset.images]
+    for name in dict.fromkeys(i.split for i in dataset.images if i.split and spair_split(i.split) is None):
+        report.add("changed", said("split {0}", name), "the format knows train, val and test: taken as without a split")
+    bare = [i for i in dataset.images if not i.split]
+    if bare and any(known):
+        what = "photo without a split"
+        report.count("changed", what, str(bare[0].rel_path), said("it goes to {0}", fallback), len(bare))
+
+
 def split_images(
     dataset: Dataset,
     categories: Sequence[str],
@@ -74,6 +85,7 @@ def split_images(
     """
     result: dict[str, dict[PurePosixPath, str]] = {}
     has_splits = any(spair_split(image.split) for image in dataset.images)
+    _say_unknown(dataset, SPAIR_SPLITS[0], report)
     for category in categories:
         paths = [i.rel_path for i in dataset.images if any(n.category == category for n in i.instances)]
         if has_splits:
@@ -109,6 +121,7 @@ def simple_splits(dataset: Dataset, names: Sequence[str], seed: int, report: Rep
     """
     known = {"trn": "train", "val": "val", "test": "test"}
     own = {i.rel_path: known.get(spair_split(i.split) or "", "") for i in dataset.images}
+    _say_unknown(dataset, names[0], report)
     if any(own.values()):
         return {path: split if split in names else names[0] for path, split in own.items()}
     if len(own) < 10 or len(names) < 2:

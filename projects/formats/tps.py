@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from kinmark.engine.domain.errors import AppError, UserInputError
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
@@ -73,13 +74,14 @@ def read(
     images: list[DatasetImage] = []
     for file in files:
         tick(progress, cancel, file.name)
-        names, told, schema = _names_of(file, report)
+        names, told, schema, photos = _names_of(file, report)
         category = options.category or told or (DEFAULT_CATEGORY if len(files) == 1 else file.stem)
         known = categories.setdefault(category, list(names))
         if schema is not None:
             links[category] = schema
         for specimen in _parse(file, broken, report):
             where = said("{0}, line {1}", file.name, specimen.line)
+            specimen.image = photos.get(specimen.image, specimen.image)
             try:
                 images.append(
                     _image(specimen, category, known, Item(file, said("line {0}", specimen.line), {}), report)
@@ -111,18 +113,20 @@ def _text(file: Path, report: Report) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def _names_of(file: Path, report: Report) -> tuple[list[str], str, KeypointSchema | None]:
-    """(names of the landmarks, category, schema) of our own file beside it; ([], "", None) without."""
+def _names_of(file: Path, report: Report) -> tuple[list[str], str, KeypointSchema | None, dict[str, str]]:
+    """(names of the landmarks, category, schema, photos that IMAGE= cannot name) of our own file beside it, else nothing."""
     beside = file.with_name(file.stem + NAMES)
     if not beside.is_file():
-        return [], "", None
+        return [], "", None, {}
     top = Item(beside, "top level", checks.load_json(beside))
     names = unique_names(
         [Item(beside, "keypoints", {"n": n}).text("n") for n in top.items("keypoints")], file.name, report
     )
 
     edges, pairs = (checks.index_pairs(top, key, len(names)) for key in ("skeleton", "pairs"))
-    return names, top.text("category", ""), KeypointSchema(tuple(names), edges, pairs)
+    photos = Item(beside, "photos", top.data.get("photos") or {})
+    told = {name: photos.text(name) for name in photos.data}
+    return names, top.text("category", ""), KeypointSchema(tuple(names), edges, pairs), told
 
 
 def _parse(file: Path, broken: BadItems, report: Report) -> list[_Specimen]:
@@ -151,7 +155,7 @@ def _parse(file: Path, broken: BadItems, report: Report) -> list[_Specimen]:
 def _specimen(file: Path, start: int, lines: list[tuple[int, str]], report: Report) -> _Specimen:
     specimen = _Specimen(start)
     taking: list[tuple[float, float] | None] = specimen.points
-    left = 0
+    left, told = 0, -1
     for number, line in lines:
         item = Item(file, said("line {0}", number), {})
         match = _KEY.match(line)
@@ -175,19 +179,21 @@ def _specimen(file: Path, start: int, lines: list[tuple[int, str]], report: Repo
             if key == "POINTS":
                 specimen.curves.append([])
                 taking = specimen.curves[-1]
-        elif key == "IMAGE":
-            specimen.image = value
-        elif key in _KEPT:
+        elif key == "IMAGE" or key in _KEPT:
+            if key in specimen.fields:
+                raise item.error(said("{0}= stands twice in the specimen", key), "Keep one of the two lines.")
             specimen.fields[key] = value[:1000]
-        elif key != "CURVES":
+        elif key == "CURVES":
+            told = _count(value, item)
+        else:
             report.count("lost", f"{key[:40]}=", said("{0}, line {1}", file.name, number), "there is no place for it")
     if left > 0:
-        raise bad(
-            file,
-            said("line {0}", lines[-1][0]),
-            said("{0} landmarks are missing after it", left),
-            "Check the count after LM=.",
-        )
+        what = said("{0} landmarks are missing after it", left)
+        raise bad(file, said("line {0}", lines[-1][0]), what, "Check the count after LM=.")
+    if told not in (-1, len(specimen.curves)):
+        where = said("{0}, line {1}", file.name, start)
+        report.count("flagged", "CURVES= of another number", where, "those that stand there are read")
+    specimen.image = specimen.fields.pop("IMAGE", "")
     return specimen
 
 
@@ -370,13 +376,15 @@ def _write_each(
             stem, number = f"{base}_{number}", number + 1
         used.add(stem.lower())
         schema = category.schema
-        names = {
+        names: dict[str, Any] = {
             "category": category.name,
             "keypoints": list(schema.names),
             "skeleton": [list(e) for e in schema.edges],
             "pairs": [list(p) for p in schema.pairs],
         }
         rows = [(i, n) for i in dataset.images for n in i.instances if n.category == category.name and _labelled(n)]
+        paths = (str(image.rel_path) for image, _ in rows)
+        names["photos"] = {_one_line(path): path for path in paths if _one_line(path) != path}
         text, written = text_of(rows, category)
         write_atomically(out / (stem + suffix), text.encode("utf-8"))
         write_atomically(out / (stem + NAMES), json.dumps(names, ensure_ascii=True, indent=1).encode())
@@ -412,7 +420,7 @@ def _tps_text(rows: _Rows, category: DatasetCategory) -> tuple[str, _Rows]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())
+    return " ".join(text.splitlines()).strip()
 
 
 def _morphoj_text(rows: _Rows, category: DatasetCategory) -> tuple[str, _Rows]:

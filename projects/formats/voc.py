@@ -25,11 +25,14 @@ from kinmark.projects.formats.cvat_write import xml_text
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
 from kinmark.projects.formats.files import jpeg_bytes
 from kinmark.projects.formats.finish import finish, say_unlabelled
+from kinmark.projects.formats.outlines import outline_extra
 from kinmark.projects.formats.pixels import palette_png, read_index_mask
+from kinmark.projects.formats.polygons import polygons_to_mask
 from kinmark.projects.formats.sinks import Sink, open_sink
 from kinmark.projects.formats.spair_names import VOC_CLASSES
 from kinmark.projects.formats.splitting import simple_splits
 from kinmark.projects.formats.stems import NAME_MAP, flat_stems, name_map_bytes
+from kinmark.projects.formats.voc_objects import VocObject, read_object
 from kinmark.projects.formats.xmlfile import Node, load_xml
 
 VOID = 255
@@ -212,6 +215,8 @@ def read(
     A folder of .xml files beside their photos, as labelImg leaves it, is read as well.
     """
     report = Report("voc")
+    if path.name == "Annotations" and not (path / "Annotations").is_dir():
+        path = path.parent
     folder = path / "Annotations"
     files = sorted(folder.glob("*.xml")) if folder.is_dir() else []
     flat = not files and path.is_dir()
@@ -220,7 +225,10 @@ def read(
     if not files:
         raise bad(path, "", "it holds no Annotations folder with .xml files", "Give the folder that holds Annotations.")
     broken = BadItems(report, options.skip_bad)
-    splits = _read_splits(path)
+    deeper = [] if flat else [p for p in sorted(folder.rglob("*.xml")) if p.parent != folder]
+    if deeper:
+        report.count("skipped", "label file in a folder of Annotations", deeper[0].name, "not read", len(deeper))
+    splits = _read_splits(path, report)
     images: list[DatasetImage] = []
     names: dict[str, None] = {}
     begin(progress, "Reading VOC", len(files))
@@ -243,13 +251,22 @@ def read(
     return finish(dataset, report, options, path)
 
 
-def _read_splits(path: Path) -> dict[str, str]:
+def _read_splits(path: Path, report: Report) -> dict[str, str]:
+    """Photo (without its suffix) -> split, of the lists in ImageSets; lists of other names are said."""
     result: dict[str, str] = {}
-    for split in ("test", "val", "train"):
-        for task in ("Segmentation", "Main"):
+    for split in ("train", "val", "test"):
+        names: dict[str, None] = {}
+        for task in ("Main", "Segmentation"):
             file = path / "ImageSets" / task / f"{split}.txt"
             if file.is_file():
-                result.update({line.split()[0]: split for line in checks.read_text(file).splitlines() if line.strip()})
+                names |= {line.split()[0]: None for line in checks.read_text(file).splitlines() if line.strip()}
+        for name in names:
+            if result.setdefault(name, split) != split:
+                report.count("flagged", "photo of several splits", name, "the first one counts")
+    known = {f"{name}.txt" for name in ("train", "val", "test", "trainval")}
+    others = [p for p in sorted((path / "ImageSets").rglob("*.txt")) if p.name not in known]
+    if others:
+        report.count("note", "further list in ImageSets", others[0].name, "train, val and test are read", len(others))
     return result
 
 
@@ -262,17 +279,22 @@ def _read_file(
     item = Item(file, "", {"filename": node.element.findtext("filename") or f"{file.stem}.jpg"})
     name, pointer = checks.photo_path(item.text("filename"), item)
     width, height = _size(node, item)
-    objects: list[tuple[int, tuple[str, Box, bool]]] = []
+    objects: list[tuple[int, VocObject]] = []
     found = node.element.findall("object")
     for number, element in enumerate(found, start=1):
         try:
-            objects.append((number, _read_object(Node(file, said("object {0}", number), element), report)))
+            objects.append((number, read_object(Node(file, said("object {0}", number), element), report)))
         except AppError as error:
             broken.handle(said("{0}: object {1}", file.name, number), error)
     masks = _read_masks(root, file.stem, (width, height), len(found), report) if width else {}
+    classes = root / "SegmentationClass" / f"{file.stem}.png"
+    if classes.is_file() and not (root / "SegmentationObject" / classes.name).is_file():
+        report.count(
+            "skipped", "mask of classes", classes.name, "SegmentationObject tells the objects apart, it has none"
+        )
     instances = tuple(
-        DatasetInstance(label, {}, box, masks.get(number), crowd=difficult, origin="imported")
-        for number, (label, box, difficult) in objects
+        _instance(found, masks.get(number), (width, height), f"{file.name}: object {number}", report)
+        for number, found in objects
     )
     return DatasetImage(
         folder / name.name if pointer else folder / name,
@@ -284,6 +306,23 @@ def _read_file(
         any_suffix=not name.suffix,
         stand_in=str(folder / file.stem) if file.stem != name.stem else "",
     )
+
+
+def _instance(
+    found: VocObject, mask: MaskRLE | None, size_wh: tuple[int, int], where: str, report: Report
+) -> DatasetInstance:
+    """With its mask of SegmentationObject, else that of its outline."""
+    extra: dict[str, object] = {}
+    if found.ring is not None and (mask is not None or not size_wh[0]):
+        why = "the mask of SegmentationObject is read" if mask is not None else "the file says no size of the photo"
+        report.count("lost", "<polygon>", where, why)
+    elif found.ring is not None:
+        try:
+            mask = polygons_to_mask([found.ring], size_wh[1], size_wh[0])
+            extra = outline_extra([found.ring], mask)
+        except ValueError:
+            report.count("skipped", "<polygon>", where, "it cannot be drawn")
+    return DatasetInstance(found.label, {}, found.box, mask, crowd=found.crowd, origin="imported", extra=extra)
 
 
 def _size(node: Node, item: Item) -> tuple[int, int]:
@@ -304,35 +343,6 @@ def _named(path: Path, images: list[DatasetImage]) -> set[Path]:
         known = [file] if file.exists() or not image.stand_in else []
         found.update(known or (file.with_name(Path(image.stand_in).name + s) for s in IMAGE_SUFFIXES))
     return found
-
-
-def _read_object(node: Node, report: Report) -> tuple[str, Box, bool]:
-    label = (node.element.findtext("name") or "").strip()
-    box = node.element.find("bndbox")
-    if not label or box is None:
-        raise node.error("<name> or <bndbox> is missing")
-    inner = Node(node.path, node.where, box)
-    x0, y0, x1, y1 = (inner.child_number(t) for t in ("xmin", "ymin", "xmax", "ymax"))
-    if x1 < x0 or y1 < y0:
-        raise node.error(said("the box ({0}, {1}, {2}, {3}) is turned inside out", x0, y0, x1, y1))
-    where = said("{0}: {1}", node.path.name, node.where)
-    if min(x0, y0) <= 0:
-        report.count(
-            "flagged", "box that begins at 0", where, "VOC counts pixels from 1: is the file from 0, half a pixel off?"
-        )
-    parts = len(node.element.findall("part"))
-    if parts:
-        report.count("skipped", "<part>", where, "boxes of head, hand, foot are not imported", parts)
-    for tag in ("truncated", "occluded"):
-        if (node.element.findtext(tag) or "0").strip() not in ("0", ""):
-            report.count("lost", f"<{tag}>", where, "there is no place for it")
-    pose = (node.element.findtext("pose") or "").strip()
-    if pose and pose.lower() != "unspecified":
-        report.count("lost", "<pose>", where, "there is no place for it")
-    difficult = (node.element.findtext("difficult") or "0").strip() == "1"
-    if difficult:
-        report.count("note", "<difficult>", where, "kept as a crowd, which evaluations leave out as well")
-    return label, (x0 - 1, y0 - 1, x1, y1), difficult
 
 
 def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int, report: Report) -> dict[int, MaskRLE]:

@@ -42,6 +42,7 @@ def losses_pose(dataset: Dataset, options: WriteOptions = WriteOptions()) -> lis
             ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
             ("instances without keypoints", sum(not _has_points(n) for n in instances), "left out"),
             ("crowds", sum(n.crowd and _has_points(n) for n in instances), "left out"),
+            ("categories without keypoints", sum(not len(c.schema) for c in dataset.categories), "left out"),
             ("keypoints outside the picture", _outside(dataset), "written as absent"),
             ("skeletons", any(c.schema.edges for c in dataset.categories), "no place for them"),
             ("marks of unreviewed proposals", sum(n.proposal for n in instances), "they look like accepted labels"),

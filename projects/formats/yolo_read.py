@@ -29,7 +29,7 @@ from kinmark.projects.formats.outlines import outline_extra
 from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
 from kinmark.projects.formats.schemas import guess_pairs, unique_names
 from kinmark.projects.formats.yamlfile import load_yaml
-from kinmark.projects.formats.yolo import label_path
+from kinmark.projects.formats.yolo_paths import SPLITS, below, is_folder, label_file, looks_like_labels
 
 MARGIN = 0.01
 MAX_NAMED = 5
@@ -86,8 +86,8 @@ def _read(
             image = DatasetImage(
                 relative, *size, split=split, orientation=header.orientation, size_told=False, shares=True
             )
-            labels = root / label_path(relative)
-            if labels.is_file():
+            labels = label_file(root, relative)
+            if labels is not None:
                 if labels in used:
                     report.add(
                         "flagged",
@@ -118,8 +118,8 @@ def _account(
     """Say which label files belong to no photo, and how many photos have none."""
     orphans = [
         file.relative_to(root).as_posix()
-        for file in sorted(root.rglob("*.txt"))
-        if file not in used and file not in lists and file.is_file() and _looks_like_labels(file)
+        for file in sorted(root.rglob("*.[tT][xX][tT]"))
+        if file not in used and file not in lists and file.is_file() and looks_like_labels(file)
     ]
     if orphans:
         names = ", ".join(orphans[:MAX_NAMED]) + (" ..." if len(orphans) > MAX_NAMED else "")
@@ -137,20 +137,10 @@ def _account(
         )
 
 
-def _looks_like_labels(file: Path) -> bool:
-    """Whether the first line holds a class and at least four numbers."""
-    try:
-        with file.open("rb") as stream:
-            words = stream.readline(4096).split()
-        return len(words) >= 5 and all(math.isfinite(float(word)) for word in words)
-    except (OSError, ValueError):
-        return False
-
-
 def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCategory], int, int]:
     """The classes, and the two numbers of kpt_shape (0, 0 for outlines)."""
     raw = top.required("names")
-    entries = dict(enumerate(raw)) if isinstance(raw, list) else raw
+    entries = dict(enumerate(raw)) if isinstance(raw, list) else _by_number(raw)
     if not isinstance(entries, dict) or not entries:
         raise top.error('"names" must list the classes')
     told = top.data.get("nc")
@@ -181,7 +171,7 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
     own_pairs = Item(top.path, "kinmark_pairs", top.data.get("kinmark_pairs") or {})
     result = []
     for i, name in enumerate(names):
-        points = _keypoint_names(top, i, shape[0], report)
+        points = _keypoint_names(top, i, name, shape[0], report)
         chosen = pairs or guess_pairs(points)
         if name in own_pairs.data:
             chosen = tuple(
@@ -195,9 +185,17 @@ def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCate
     return result, shape[0], shape[1]
 
 
-def _keypoint_names(top: Item, index: int, count: int, report: Report) -> list[str]:
-    table = top.data.get("kpt_names")
-    raw = table.get(index) if isinstance(table, dict) else None
+def _by_number(table: Any) -> Any:
+    """A table of classes whose numbers may be texts ("0")."""
+    if not isinstance(table, dict):
+        return table
+    return {int(k) if isinstance(k, str) and k.isascii() and k.isdigit() else k: v for k, v in table.items()}
+
+
+def _keypoint_names(top: Item, index: int, name: str, count: int, report: Report) -> list[str]:
+    """Of `kpt_names`: a list for all classes, or one for each class by its number or name."""
+    table = _by_number(top.data.get("kpt_names"))
+    raw = table.get(index, table.get(name)) if isinstance(table, dict) else table
     if not isinstance(raw, list) or len(raw) != count:
         if raw is not None:
             found = len(raw) if isinstance(raw, list) else 0
@@ -232,15 +230,18 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
     unreadable: dict[Path, str] = {}
     place = top.data.get("path")
     starts = [root]
-    inner = _below(root, place) if isinstance(place, str) else None
+    inner = below(root, place) if isinstance(place, str) else None
     if inner is not None and inner != root:
         starts.insert(0, inner)
-    elif inner is None and place is not None and not _is_folder(place, root):
+    elif inner is None and place is not None and not is_folder(place, root):
         report.add(
             "note", said("path: {0}", str(place)[:200]), "no such folder beside data.yaml; the one of data.yaml is used"
         )
-    for split in ("train", "val", "test"):
-        value = top.data.get(split)
+    if not any(top.data.get(key) for key in SPLITS):
+        report.add("skipped", "data.yaml", "it names no photos: the fields train and val are missing")
+    _say_other_splits(top, starts, report)
+    for key, split in SPLITS.items():
+        value = top.data.get(key)
         for entry in value if isinstance(value, list) else [value]:
             if not isinstance(entry, str):
                 if entry is not None:
@@ -248,7 +249,7 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
                         "skipped", said("{0}: {1}", split, str(entry)[:80]), "a folder or a list file is expected"
                     )
                 continue
-            target = next((t for start in starts if (t := _below(start, entry)) is not None), None)
+            target = next((t for start in starts if (t := below(start, entry)) is not None), None)
             if target is None:
                 report.add("skipped", said("{0}: {1}", split, entry[:200]), "there is no such folder beside data.yaml")
                 continue
@@ -256,7 +257,9 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
             lists.update({target} if target.is_file() else ())
             for file in files:
                 if file.is_file() and is_image_path(file) and file.resolve().is_relative_to(root.resolve()):
-                    found.setdefault(PurePosixPath(file.relative_to(root).as_posix()), split)
+                    place = PurePosixPath(file.relative_to(root).as_posix())
+                    if found.setdefault(place, split) != split:
+                        report.count("flagged", "photo of several splits", str(place), "the first one counts")
                 elif unreadable_kind(file):
                     unreadable[file] = unreadable_kind(file)
     for file, kind in unreadable.items():
@@ -264,24 +267,15 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
     return list(found.items())
 
 
-def _is_folder(place: object, root: Path) -> bool:
-    try:
-        return isinstance(place, str) and Path(place).resolve() == root.resolve()
-    except (OSError, ValueError):
-        return False
-
-
-def _below(start: Path, text: str) -> Path | None:
-    """The longest tail of a path that exists below `start`.
-
-    Exports often say "../train/images" or an absolute place of another machine: only our folder is looked into.
-    """
-    parts = [p for p in PurePosixPath(text.replace("\\", "/")).parts if p not in ("..", ".", "/")]
-    tails = [start.joinpath(*parts[i:]) for i in range(len(parts))] if parts else [start]
-    try:
-        return next((t for t in tails if t.exists() and t.resolve().is_relative_to(start.resolve())), None)
-    except (OSError, ValueError):
-        return None
+def _say_other_splits(top: Item, starts: list[Path], report: Report) -> None:
+    """Fields of data.yaml that lead to a folder or list and are none of ours (minival ...)."""
+    for key, value in top.data.items():
+        if key in SPLITS or key == "path" or not isinstance(value, str) or not value:
+            continue
+        if any(below(start, value) not in (None, start) for start in starts):
+            report.add(
+                "skipped", said("{0}: {1}", str(key)[:80], value[:200]), "photos of train, val and test are read"
+            )
 
 
 def _listed(file: Path, starts: list[Path], split: str, report: Report) -> list[Path]:
@@ -291,7 +285,7 @@ def _listed(file: Path, starts: list[Path], split: str, report: Report) -> list[
         text = line.strip()
         if not text:
             continue
-        path = next((t for start in [*starts, file.parent] if (t := _below(start, text)) is not None), None)
+        path = next((t for start in [*starts, file.parent] if (t := below(start, text)) is not None), None)
         if path is None or not path.is_file():
             report.count(
                 "skipped",
@@ -360,6 +354,8 @@ class _Lines:
                     f"{other:.0f}",
                 )
                 if other in (2, 3)
+                else "A confidence or a track at the end makes it a prediction, no label: leave the last column out."
+                if len(values) in (6, expected + 1)
                 else ""
             )
             raise item.error(
@@ -368,18 +364,22 @@ class _Lines:
             )
         shares = [v for i, v in enumerate(values[1:]) if not (self.dims == 3 and i >= 4 and (i - 4) % 3 == 2)]
         _check_shares(item, shares)
-        if self.dims == 2:
-            points = values[5:]
+        self._say_of_points(said("{0}: {1}", self.file, item.where), values[5:])
+        return _pose(item, values[1:], self.image, category, self.dims)
+
+    def _say_of_points(self, where: str, points: list[float]) -> None:
+        """Places that an unlabelled keypoint has, and points that only lie where absent ones lie."""
+        if self.dims == 3:
+            rows = zip(points[::3], points[1::3], points[2::3], strict=True)
+            places = sum(bool(not flag and (x or y)) for x, y, flag in rows)
+            if places:
+                what, why = "place of an unlabelled keypoint (v = 0)", "absent keypoints have none"
+                self.report.count("lost", what, where, why, places)
+        else:
             zeros = sum(x == 0 and y == 0 for x, y in zip(points[::2], points[1::2], strict=True))
             if zeros:
-                self.report.count(
-                    "changed",
-                    "keypoint at 0 0",
-                    said("{0}: {1}", self.file, item.where),
-                    "kpt_shape has no visibility: taken as absent",
-                    zeros,
-                )
-        return _pose(item, values[1:], self.image, category, self.dims)
+                why = "kpt_shape has no visibility: taken as absent"
+                self.report.count("changed", "keypoint at 0 0", where, why, zeros)
 
 
 def _check_shares(item: Item, values: list[float]) -> None:
@@ -413,8 +413,8 @@ def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetC
             flag = points[k * dims + 2]
             if flag not in (0, 1, 2):
                 raise item.error(
-                    said("a visibility flag is {0}; 0, 1 or 2 is expected", f"{flag:g}"),
-                    "Predictions have a confidence there: they are no labels. Round it, if it is meant as one.",
+                    said("a visibility flag is {0}; 0, 1 or 2 is expected", format(flag, "g")),
+                    checks.CONFIDENCE,
                 )
             state = int(flag)
         place = (x * image.width, y * image.height) if state else (None, None)

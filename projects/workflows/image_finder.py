@@ -9,53 +9,25 @@ Nothing outside the image root, the label file's surroundings and the project is
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
 
 from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import is_cut_off, is_image_path
+from kinmark.projects.file_names import is_text, shown
 from kinmark.projects.formats.checks import is_absolute, resolve_inside
 from kinmark.projects.formats.dataset import DatasetImage, Report
 from kinmark.projects.images import WITH_PREVIEWS, describe
 from kinmark.projects.project import Project
 from kinmark.projects.store.rows import ImageRow
 from kinmark.projects.workflows.image_match import ImageMatch
+from kinmark.projects.workflows.photo_names import base_key, common_tail, elsewhere, name_key, spellings
 
-_NEUTRAL = frozenset(
-    {
-        "images",
-        "image",
-        "imgs",
-        "img",
-        "photos",
-        "photo",
-        "pictures",
-        "jpegimages",
-        "data",
-        "dataset",
-        "upload",
-        "uploads",
-        "media",
-        "train",
-        "val",
-        "valid",
-        "test",
-        "export",
-        "files",
-        "frames",
-        "raw",
-        "all",
-        "",
-    }
-)
-"""Folder names that say nothing about which photo is meant (numbers neither)."""
-_UPLOADED = re.compile(r"[0-9a-f]{8}-.")
-"""Label Studio puts eight digits before the names of uploaded photos: cb0618f6-photo.png."""
 MAX_NAMED = 4
 MAX_WALKED = 200_000
 """Files of an image root that are listed to find a photo by its name."""
@@ -80,9 +52,17 @@ class ImageFinder:
         root: the folder that the user says the photos are in; nothing outside of it is taken.
         own_root: the folder that the paths start from by the rules of the format, None when it has no such rule.
         beside: the folder of the label file.
+        told: the photos that the file names. Where two of them share a name, the name alone tells neither.
     """
 
-    def __init__(self, project: Project, root: Path | None, own_root: Path | None, beside: Path) -> None:
+    def __init__(
+        self,
+        project: Project,
+        root: Path | None,
+        own_root: Path | None,
+        beside: Path,
+        told: Iterable[PurePosixPath] = (),
+    ) -> None:
         self._root = root.resolve() if root is not None else None
         first = root if root is not None else own_root
         self._first = [first.resolve()] if first is not None else []
@@ -96,11 +76,13 @@ class ImageFinder:
         self._listings: dict[Path, dict[str, list[str]]] = {}
         self._walked: dict[str, list[Path]] | None = None
         self._passed: list[_Fit] = []
+        named = Counter(base_key(path.name) for path in told)
+        self._shared_names = {name for name, count in named.items() if count > 1}
         for row in project.queries.iter_images():
             name = unicodedata.normalize("NFC", row.file_name)
             self._by_path[row.path] = row
             self._by_name.setdefault(name, []).append(row)
-            self._by_base.setdefault(_base_key(PurePosixPath(name).name), []).append(row)
+            self._by_base.setdefault(name_key(PurePosixPath(name).name), []).append(row)
             self._by_stem.setdefault(PurePosixPath(name).stem, set()).add(PurePosixPath(name).name)
 
     def find(self, image: DatasetImage, report: Report) -> ImageMatch | None:
@@ -129,7 +111,7 @@ class ImageFinder:
                     "no photo of it: kinmark add DIR CLIP --frames list=...",
                 )
                 return None
-            if not fits and image.stand_in:
+            if not fits and (image.stand_in or not is_image_path(Path(image.rel_path.name))):
                 return self._find_stand_in(image, told, report)
             if not fits:
                 report.add("skipped", told, self._why_not(image))
@@ -139,6 +121,11 @@ class ImageFinder:
         if fit.row is not None:
             return ImageMatch(image, fit.row)
         root = fit.root if fit.root is not None else fit.path.parent
+        if not is_text(fit.path):
+            report.count(
+                "skipped", "photo whose path is not UTF-8 text", shown(fit.path), "rename it, then import again"
+            )
+            return None
         if is_cut_off(fit.path):
             report.add("skipped", told, "the photo is cut off (a broken copy?); copy it again, then import again")
             return None
@@ -152,8 +139,24 @@ class ImageFinder:
         return _Fit(path, tail, row, root)
 
     def _find_stem(self, image: DatasetImage, report: Report) -> ImageMatch | None:
-        """For files that name a photo without its suffix: the photos of that stem, of the longest tail."""
+        """For files that name a photo without its suffix: the photo of that stem, of the longest tail."""
         told = str(image.rel_path.with_suffix(""))
+        fits = self._stem_fits(image)
+        if len(fits) == 1:
+            return next(iter(fits.values()))
+        report.add(
+            "skipped",
+            told,
+            self._several(fits) or "no photo of that name (with any suffix) in the project or in the image folder",
+        )
+        return None
+
+    def _several(self, fits: Mapping[Path, object]) -> str:
+        shown = ", ".join(path.name for path in fits)
+        return said("{0} photos fit: {1}; say which with --images", len(fits), shown) if fits else ""
+
+    def _stem_fits(self, image: DatasetImage) -> dict[Path, ImageMatch]:
+        """The photos of the stem of `image` that share the longest tail of its path."""
         names = set(self._by_stem.get(image.rel_path.stem, ()))
         for folder in self._folders:
             for depth in range(len(image.rel_path.parts)):
@@ -161,36 +164,30 @@ class ImageFinder:
                 names.update(n for n in self._stems(parent).get(image.rel_path.stem, ()))
         found: dict[Path, tuple[int, ImageMatch]] = {}
         for name in sorted(names):
-            one = Report("")
             match = self.find(
-                replace(image, rel_path=image.rel_path.with_name(name), any_suffix=False, label_folder=""), one
+                replace(image, rel_path=image.rel_path.with_name(name), any_suffix=False, label_folder=""), Report("")
             )
             path = _path_of(match)
             # The mask pictures themselves have the photos' names.
             if match is None or path is None or (path.suffix.lower() == ".png" and _below(path, image.label_folder)):
                 continue
-            found[path] = (_common_tail(image.rel_path.with_name(name).parts, path.parts), match)
+            found[path] = (common_tail(image.rel_path.with_name(name).parts, path.parts), match)
         best = max((tail for tail, _ in found.values()), default=0)
-        fits = [match for tail, match in found.values() if tail == best]
-        if len(fits) == 1:
-            return fits[0]
-        if fits:
-            shown = ", ".join(p.name for p, (tail, _) in found.items() if tail == best)
-            report.add("skipped", told, said("{0} photos fit: {1}; say which with --images", len(fits), shown))
-        else:
-            report.add("skipped", told, "no photo of that name (with any suffix) in the project or in the image folder")
-        return None
+        return {path: match for path, (tail, match) in found.items() if tail == best}
 
     def _find_stand_in(self, image: DatasetImage, told: str, report: Report) -> ImageMatch | None:
-        other = PurePosixPath(image.stand_in + ".any")
-        found = self.find(replace(image, rel_path=other, pointer="", any_suffix=True, stand_in=""), Report(""))
-        if found is None:
-            report.add("skipped", told, self._why_not(image))
+        """The photo that is named like the label file; the one of any suffix where the file tells none."""
+        other = PurePosixPath((image.stand_in or str(image.rel_path)) + ".any")
+        fits = self._stem_fits(replace(image, rel_path=other, pointer="", stand_in="", label_folder=""))
+        if len(fits) != 1:
+            report.add("skipped", told, self._several(fits) or self._why_not(image))
+            return None
+        if image.stand_in:
+            what, why = "photo that is not there", "the one that is named like the label file is taken"
         else:
-            report.count(
-                "changed", "photo that is not there", told, "the one that is named like the label file is taken"
-            )
-        return found
+            what, why = "name of a photo without its suffix", "the photo of that name is taken"
+        report.count("changed", what, told, why)
+        return next(iter(fits.values()))
 
     def _stems(self, folder: Path) -> dict[str, list[str]]:
         """Image files of a folder by their names without suffix."""
@@ -270,29 +267,38 @@ class ImageFinder:
         return None
 
     def _by_tail(self, image: DatasetImage) -> list[_Fit]:
-        """The photos that share the longest tail of the path, and at least the name (any case of the suffix)."""
+        """The photos that share the longest tail of the path, and at least the name; case counts between equal ones only."""
         found: dict[Path, _Fit] = {}
         passed = self._passed = []
-        for parts in _spellings(image):
+        for parts in spellings(image.rel_path):
             for fit in (*self._in_project(parts, image), *self._on_disk(parts)):
                 # With --images a renamed folder is meant, unless the folder of the told name stands beside it.
                 renamed = self._root is not None and not (fit.path.parent.parent / parts[-2:][0]).is_dir()
-                if fit.tail == 1 and _elsewhere(parts, fit.path) and not renamed and not _same_pair(image, fit.path):
+                other = elsewhere(parts, fit.path) and not renamed and not _same_pair(image, fit.path)
+                if fit.tail == 1 and (other or self._tells_nothing(parts)):
                     passed.append(fit)
                     continue
                 known = found.get(fit.path)
                 if known is None or fit.tail > known.tail:
                     found[fit.path] = fit
-        best = max((fit.tail for fit in found.values()), default=0)
-        return [fit for fit in found.values() if fit.tail == best]
+
+        def order(fit: _Fit) -> tuple[int, bool]:
+            return fit.tail, any(base_key(fit.path.name) == base_key(parts[-1]) for parts in spellings(image.rel_path))
+
+        best = max(map(order, found.values()), default=None)
+        return [fit for fit in found.values() if order(fit) == best]
+
+    def _tells_nothing(self, parts: tuple[str, ...]) -> bool:
+        """Whether the bare name of a path with folders is that of another photo of the file, too."""
+        return len(parts) > 1 and base_key(parts[-1]) in self._shared_names
 
     def _in_project(self, parts: tuple[str, ...], image: DatasetImage) -> list[_Fit]:
         sizes = {(image.width, image.height), (image.height, image.width)}
-        rows = self._by_base.get(_base_key(parts[-1]), [])
+        rows = self._by_base.get(name_key(parts[-1]), [])
         if self._root is not None:
             rows = [r for r in rows if r.path.is_relative_to(self._root)]
         return [
-            _Fit(row.path, _common_tail(parts, row.path.parts), row)
+            _Fit(row.path, common_tail(parts, row.path.parts), row)
             for row in rows
             if not image.size_told or image.width == 0 or (row.width, row.height) in sizes
         ]
@@ -304,10 +310,10 @@ class ImageFinder:
                 tail = parts[start:]
                 path = self._any_case(folder, PurePosixPath(*tail))
                 if path is not None:
-                    fits.append(self._fit(path, folder, _common_tail(parts, path.parts)))
+                    fits.append(self._fit(path, folder, common_tail(parts, path.parts)))
                     break
         if not fits and self._root is not None:
-            fits = [self._fit(p, self._root, _common_tail(parts, p.parts)) for p in self._anywhere(parts[-1])]
+            fits = [self._fit(p, self._root, common_tail(parts, p.parts)) for p in self._anywhere(parts[-1])]
         return fits
 
     def _anywhere(self, name: str) -> list[Path]:
@@ -316,17 +322,22 @@ class ImageFinder:
             self._walked = {}
             files = (Path(folder) / n for folder, _, names in os.walk(self._root or "") for n in names)
             for path in islice((p for p in files if is_image_path(p)), MAX_WALKED):
-                self._walked.setdefault(_base_key(unicodedata.normalize("NFC", path.name)), []).append(path)
-        return sorted(self._walked.get(_base_key(name), []))
+                self._walked.setdefault(name_key(unicodedata.normalize("NFC", path.name)), []).append(path)
+        return sorted(self._walked.get(name_key(name), []))
 
     def _any_case(self, folder: Path, relative: PurePosixPath) -> Path | None:
-        """`folder/relative` on the disk, or the one file there that differs by the case of its suffix only."""
+        """`folder/relative` on the disk, or the one file there that differs by case or the spelling of its suffix only."""
         path = resolve_inside(folder, relative)
         if path is not None:
             return path
-        parent = folder / relative.parent
-        names = self._listing(parent).get(_base_key(relative.name), [])
-        return resolve_inside(folder, relative.parent / names[0]) if len(names) == 1 else None
+        place = PurePosixPath()
+        for part in relative.parts:
+            names = self._listing(folder / place).get(name_key(part), [])
+            names = [n for n in names if base_key(n) == base_key(part)] or names
+            if len(names) != 1:
+                return None
+            place /= names[0]
+        return resolve_inside(folder, place)
 
     def _listing(self, folder: Path) -> dict[str, list[str]]:
         known = self._listings.get(folder)
@@ -337,11 +348,11 @@ class ImageFinder:
             except (OSError, ValueError):
                 entries = []
             for entry in entries:
-                known.setdefault(_base_key(unicodedata.normalize("NFC", entry.name)), []).append(entry.name)
+                known.setdefault(name_key(unicodedata.normalize("NFC", entry.name)), []).append(entry.name)
         return known
 
     def _why_not(self, image: DatasetImage) -> str:
-        same = self._by_base.get(_base_key(image.rel_path.name), [])
+        same = self._by_base.get(name_key(image.rel_path.name), [])
         if not same and self._passed:
             return said(
                 "no such photo; {0} has its name but lies in another folder (if it is meant: --images)",
@@ -368,39 +379,6 @@ def _path_of(match: ImageMatch | None) -> Path | None:
 
 def _below(path: Path, folder: str) -> bool:
     return bool(folder) and path.resolve().is_relative_to(folder)
-
-
-def _base_key(name: str) -> str:
-    """A file name with its suffix in lower case."""
-    path = PurePosixPath(name)
-    return path.stem + path.suffix.lower()
-
-
-def _spellings(image: DatasetImage) -> list[tuple[str, ...]]:
-    """The parts of the path as told, with %20 and the like read as a URL has them, and without Label Studio's prefix."""
-    parts = image.rel_path.parts
-    decoded = tuple(part for part in PurePosixPath(unquote(str(image.rel_path))).parts if part not in ("/", ".."))
-    found = [parts] if decoded == parts or not decoded or "\x00" in "".join(decoded) else [parts, decoded]
-    bare = [(*p[:-1], p[-1][9:]) for p in found if _UPLOADED.match(p[-1])]
-    return found + bare
-
-
-def _common_tail(parts: tuple[str, ...], other: tuple[str, ...]) -> int:
-    count = 0
-    for number, (a, b) in enumerate(zip(reversed(parts), reversed(other), strict=False)):
-        a, b = (unicodedata.normalize("NFC", v) for v in (a, b))
-        if (a != b) if number else (_base_key(a) != _base_key(b)):
-            break
-        count += 1
-    return count
-
-
-def _elsewhere(parts: tuple[str, ...], path: Path) -> bool:
-    """Whether the path names a folder of its own that is not the photo's: cam2/0001.jpg is not cam1/0001.jpg."""
-    if len(parts) < 2:
-        return False
-    told, own = parts[-2].lower(), path.parent.name.lower()
-    return not any(name in _NEUTRAL or name.isdigit() for name in (told, own)) and told != own
 
 
 def _same_pair(image: DatasetImage, path: Path) -> bool:

@@ -203,7 +203,8 @@ class Planner:
         say_unused_patterns(dataset, options.exif_of, report)
         plan_categories(project, self.plan)
         self._categories = {row.id: row for row in project.queries.categories()}
-        self._finder = ImageFinder(project, options.root, options.own_root, options.beside)
+        told = (image.rel_path for image in dataset.images)
+        self._finder = ImageFinder(project, options.root, options.own_root, options.beside, told)
         begin(progress, "Looking at photos", len(dataset.images))
 
     @property

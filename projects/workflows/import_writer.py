@@ -13,6 +13,7 @@ from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, 
 from kinmark.engine.domain.runspec import RunSpec
 from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import file_sha256
+from kinmark.projects.file_names import shown
 from kinmark.projects.formats.dataset import DatasetInstance
 from kinmark.projects.project import Project
 from kinmark.projects.store.inputs import NewInstance, NewKeypoint
@@ -124,7 +125,7 @@ class PlanWriter:
     def _run_spec(self) -> RunSpec:
         if self._spec is None:
             revision = file_sha256(self._path)[:20] if self._path.is_file() else ""
-            self._spec = RunSpec("import", self._path.name, revision)
+            self._spec = RunSpec("import", shown(self._path.name), revision)
         return self._spec
 
     def _keypoint_proposal(self, instance: DatasetInstance, image_id: int) -> InstanceProposal:

@@ -12,6 +12,7 @@ from typing import Any
 from kinmark.engine.domain.errors import ImportFileError, UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
+from kinmark.projects.file_names import shown
 from kinmark.projects.formats.base import ReadOptions
 from kinmark.projects.formats.dataset import DatasetInstance, Report
 from kinmark.projects.formats.recognise import recognise
@@ -190,7 +191,7 @@ class LabelImport:
         if result.nothing:
             return result  # no category, no undo step: as if it had not been tried
         project = self._project
-        with project.cancellable(self._cancel), project.group(said("Import {name}", name=self._path.name)) as op:
+        with project.cancellable(self._cancel), project.group(said("Import {name}", name=shown(self._path.name))) as op:
             if project.committed() != self._decided_on:  # nobody else writes from here on
                 planner = self._new_planner()
                 planner.step()

@@ -246,6 +246,132 @@ def _make_wholebody(folder: Path) -> None:
     (folder / "data" / "annotations.json").write_text(json.dumps(data))
 
 
+def _make_jabs(folder: Path) -> None:
+    import h5py
+
+    (folder / "data").mkdir(parents=True)
+    with h5py.File(folder / "data" / "cage_pose_est_v2.h5", "w") as content:
+        group = content.create_group("poseest")
+        group.attrs["version"] = [2, 0]
+        group["points"] = np.arange(3 * 12 * 2, dtype=np.uint16).reshape(3, 12, 2)
+        group["confidence"] = np.full((3, 12), 0.5, np.float32)
+
+
+def _make_clip(folder: Path) -> None:
+    import cv2
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, code in (("a.avi", "MJPG"), ("a.mp4", "mp4v")):
+        writer = cv2.VideoWriter(str(folder / name), cv2.VideoWriter_fourcc(*code), 5, (64, 48))  # type: ignore[attr-defined]
+        for number in range(8):
+            writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
+        writer.release()
+
+
+def _open_clip(folder: Path) -> object:
+    from kinmark.engine.domain.errors import AppError
+    from kinmark.projects.videos import choose_frames, look_at, parse_choice, read_frames
+
+    result = []
+    for path in sorted(folder.glob("a.*")):
+        try:
+            numbers = choose_frames(look_at(path), parse_choice("count=4"))
+            result.append([(number, rgb.shape) for number, rgb in read_frames(path, numbers)])
+        except AppError:
+            continue
+    return result
+
+
+def _make_cvat_project(folder: Path) -> None:
+    """Tracks of two tasks, a skeleton with its drawing, subsets: what our own exports do not hold."""
+    labels = (
+        '<label><name>dog</name><type>skeleton</type><svg>&lt;line data-node-from="1" stroke="x" data-node-to="2"&gt;'
+        '&lt;circle data-node-id="1" data-label-name="tail"&gt;</svg></label>'
+        "<label><name>nose</name><parent>dog</parent></label><label><name>tail</name><parent>dog</parent></label>"
+    )
+    tasks = "".join(
+        f"<task><id>{n}</id><subset>s{n}</subset><source>c{n}.mp4</source><labels>{labels}</labels>"
+        "<original_size><width>24</width><height>16</height></original_size></task>"
+        for n in (1, 2)
+    )
+    box = '<box frame="{}" keyframe="1" outside="0" occluded="1" xtl="1" ytl="2" xbr="9.5" ybr="8" rotation="30"/>'
+    joint = '<points label="nose" keyframe="1" outside="0" occluded="0" points="3,4"/>'
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "annotations.xml").write_text(
+        f"<annotations><version>1.1</version><meta><project><tasks>{tasks}</tasks></project></meta>"
+        f'<track id="0" label="dog" task_id="1" group_id="3">{box.format(0)}{box.format(2)}</track>'
+        f'<track id="1" label="dog" task_id="2"><skeleton frame="0" keyframe="1">{joint}</skeleton></track>'
+        '<image id="0" name="a.png" subset="s1" task_id="1" width="24" height="16"><ellipse label="e" cx="5" cy="5" rx="2" '
+        'ry="3" rotation="10"/><mask label="m" rle="1, 2, 1" left="1" top="1" width="2" height="2"/><tag label="t"/></image>'
+        "</annotations>"
+    )
+
+
+def _make_label_studio(folder: Path) -> None:
+    """Labels apart from their shapes, two photos, relations, predictions."""
+
+    def entry(key: str, kind: str, value: dict[str, object], photo: str = "left") -> dict[str, object]:
+        size = {"original_width": 24, "original_height": 16, "to_name": photo}
+        return {"id": key, "type": kind, "value": value, **size}
+
+    box, point = {"x": 10, "y": 10, "width": 20, "height": 30, "rotation": 20}, {"x": 15, "y": 15}
+    result = [
+        entry("r", "rectangle", box),
+        entry("r", "labels", {"labels": ["dog"]}),
+        entry("k", "keypointlabels", {**point, "keypointlabels": ["nose"]}, "right"),
+        entry("e", "ellipselabels", {**point, "radiusX": 5, "radiusY": 6, "ellipselabels": ["cat"]}, "right"),
+        entry("p", "polygonlabels", {"points": [[1, 1], [50, 2], [40, 60]], "polygonlabels": ["dog"]}),
+        {"type": "relation", "from_id": "k", "to_id": "e"},
+    ]
+    task = {
+        "id": 1,
+        "data": {"left": "a.png", "right": "b.png"},
+        "annotations": [{"result": [], "was_cancelled": True}, {"result": result, "ground_truth": True}],
+        "predictions": [{"score": 0.5, "result": result}],
+        "drafts": [],
+    }
+    pages = {
+        "id": 2,
+        "data": {"pages": ["c.png", "d.png"]},
+        "annotations": [{"result": [{**result[4], "item_index": 1}]}],
+    }
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "tasks.json").write_text(json.dumps([task, pages]))
+
+
+def _make_voc(folder: Path) -> None:
+    """Turned boxes, outlines, parts, lists."""
+    data = folder / "data"
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (data / name).mkdir(parents=True)
+    Image.fromarray(np.zeros((16, 24, 3), np.uint8)).save(data / "JPEGImages" / "a.png")
+    ring = "".join(f"<x{n}>{x}</x{n}><y{n}>{y}</y{n}>" for n, (x, y) in enumerate(((1, 1), (9, 1), (9, 9)), start=1))
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+    turned = "<robndbox><cx>9</cx><cy>8</cy><w>4</w><h>2</h><angle>0.5</angle></robndbox>"
+    (data / "Annotations" / "a.xml").write_text(
+        "<annotation><filename>a.png</filename><size><width>24</width><height>16</height></size>"
+        f"<object><name>dog</name>{box}<polygon>{ring}</polygon><part><name>head</name>{box}</part></object>"
+        f"<object><name>cat</name>{turned}<pose>Left</pose><difficult>1</difficult></object></annotation>"
+    )
+    (data / "ImageSets" / "Main" / "train.txt").write_text("a\nb -1\n")
+
+
+def _make_deeplabcut(folder: Path) -> None:
+    """Several animals with body parts of none, and predictions of a clip."""
+    labels = folder / "data" / "labeled-data" / "v"
+    labels.mkdir(parents=True)
+    (folder / "data" / "config.yaml").write_text(
+        "Task: m\nuniquebodyparts: [corner]\nmultianimalbodyparts: [nose]\nbodyparts: MULTI!\nskeleton:\n- [nose, corner]\n"
+    )
+    (labels / "CollectedData_A.csv").write_text(
+        "scorer,,,A,A,A,A\nindividuals,,,m1,m1,single,single\nbodyparts,,,nose,nose,corner,corner\ncoords,,,x,y,x,y\n"
+        "labeled-data,v,img0.png,1,2,5,6\n"
+    )
+    (labels / "CollectedData_walkDLC_net.csv").write_text(
+        "scorer,D,D,D\nbodyparts,nose,nose,nose\ncoords,x,y,likelihood\n0,1,2,0.9\n1,3,4,0.25\n"
+    )
+
+
 TARGETS = (
     Target("coco", _export("coco"), "data/*.json", _import("coco", "annotations.json")),
     Target("coco-foreign", _make_results, "data/*.json", _import("coco", "annotations.json"), 2.0),
@@ -260,13 +386,26 @@ TARGETS = (
     Target("pf-willow", _export("pf-willow"), "data/**/*.csv", _import("pf-willow"), 0.5),
     Target("cub", _export("cub"), "data/**/*.txt", _import("cub")),
     Target("voc", _export("voc"), "data/**/*.*", _import("voc")),
+    Target("cvat-project", _make_cvat_project, "data/*.xml", _import("cvat", "annotations.xml")),
+    Target("label-studio-tasks", _make_label_studio, "data/*.json", _import("label-studio", "tasks.json")),
+    Target("voc-objects", _make_voc, "data/**/*.[xt]*", _import("voc")),
+    Target("deeplabcut-several", _make_deeplabcut, "data/**/*.[cy]*", _import("deeplabcut"), 0.7),
+    Target("clips", _make_clip, "a.*", _open_clip, 0.3),
     Target("tps", _export("tps"), "data/*.*", _import("tps")),
     Target("coco-wholebody", _make_wholebody, "data/*.json", _import("coco-wholebody", "annotations.json"), 0.5),
     Target("label-studio", _export("label-studio"), "data/*.json", _import("label-studio", "tasks.json")),
     Target("masks", _export("masks"), "data/**/*.*", _import("masks"), 0.5),
     Target("perseg", _export("perseg"), "data/**/*.*", _import("perseg"), 0.5),
     Target("images", _make_images, "*.*", _open_images, 1.0),
-    *([Target("sleap", _export("sleap"), "data/*.slp", _import("sleap", "labels.slp"), 0.3)] if _SLEAP else []),
+    *(
+        [
+            Target("sleap", _export("sleap"), "data/*.slp", _import("sleap", "labels.slp"), 0.3),
+            Target("nwb", _export("nwb"), "data/*.nwb", _import("nwb", "labels.nwb"), 0.05, slow=True),
+            Target("jabs", _make_jabs, "data/*.h5", _import("jabs", "cage_pose_est_v2.h5"), 0.2),
+        ]
+        if _SLEAP
+        else []
+    ),
     Target("project", _make_project, "p.kinmark/project.sqlite", _open_project, 0.15),
     Target("prompts", _make_prompts, "**/*.[sj]*", _open_prompts, 0.3, slow=True),
     Target("model", _make_model, "model/**/*.[sjt]*", _open_model, 0.04, slow=True),

@@ -98,11 +98,24 @@ def test_a_loop_of_links_ends(project: Project, tmp_path: Path) -> None:
     photo(tmp_path / "a" / "x.jpg")
     (tmp_path / "a" / "loop").symlink_to(tmp_path / "a", target_is_directory=True)
     (tmp_path / "a" / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "a" / "itself.jpg").symlink_to(tmp_path / "a" / "itself.jpg")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "a" / "pipe.jpg")  # opening it would wait for a writer
     found, skipped = scan([tmp_path / "a"])
-    assert [path.name for _, path in found if path.exists()] == ["x.jpg"]
+    assert [path.name for _, path in found] == ["x.jpg"]
     report = add_paths(project, [tmp_path / "a"])
-    assert len(report.image_ids) == 1 and any("broken.jpg" in line for line in report.skipped)
-    assert skipped == []
+    assert len(report.image_ids) == 1 and report.skipped == tuple(skipped)
+    assert ["broken.jpg" in skipped[0], "itself.jpg" in skipped[1]] == [True, True]
+
+
+def test_two_files_of_one_look_are_told_from_one_added_twice(project: Project, tmp_path: Path) -> None:
+    for number, name in enumerate(("e\u0301.jpg", "\u00e9.jpg")):
+        photo(tmp_path / "a" / name, number)
+    if len(list((tmp_path / "a").iterdir())) == 1:
+        pytest.skip("the file system takes them for one name")
+    assert "rename one" in add_paths(project, [tmp_path / "a"]).skipped[0]
+    again = add_paths(project, [tmp_path / "a"]).skipped
+    assert [line.endswith("already in the project") for line in again] == [True, False]
 
 
 def test_duplicates_are_reported(project: Project, tmp_path: Path) -> None:

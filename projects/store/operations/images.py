@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.texts import said
@@ -37,6 +38,16 @@ def stored_root(root: Path, project_folder: Path) -> tuple[str, int]:
     return root.as_posix(), 0
 
 
+def _is_another(image: NewImage, known: str) -> bool:
+    """Whether two names of one look are two files: "é" may be one character or two, and Linux keeps both."""
+    if known == image.rel_path:
+        return False
+    try:
+        return not (image.root / known).samefile(image.root / image.rel_path)
+    except OSError:
+        return False
+
+
 class ImageOperations(OperationGroup):
     """add, remove, relink images; see `kinmark.projects.images` for scanning folders."""
 
@@ -44,16 +55,25 @@ class ImageOperations(OperationGroup):
         """Add photos; those already there (same root and name) are counted as skipped. `ids`: of the new ones, in order."""
         with self._runner.operation(name or said("Add %n images", n=len(images))) as op:
             roots: dict[Path, int] = {}
-            rows, seen = [], set()
+            rows: list[dict[str, Any]] = []
+            seen: dict[tuple[int, str], str] = {}
             for image in images:
                 root_id = roots.get(image.root) or roots.setdefault(image.root, self._root(op, image.root))
                 key = lookup_key(image.rel_path)
-                if (root_id, key) in seen or op.one(
-                    "SELECT 1 FROM image WHERE root_id = ? AND lookup = ?", (root_id, key)
-                ):
-                    op.skipped.append(said("{0}: already in the project", image.rel_path))
+                known = seen.get((root_id, key)) or op.value(
+                    "SELECT rel_path FROM image WHERE root_id = ? AND lookup = ?", (root_id, key)
+                )
+                if known is not None:
+                    op.skipped.append(
+                        said("{0}: already in the project", image.rel_path)
+                        if not _is_another(image, str(known))
+                        else said(
+                            "{0}: another photo has the same name in other Unicode characters; rename one",
+                            image.rel_path,
+                        )
+                    )
                     continue
-                seen.add((root_id, key))
+                seen[root_id, key] = image.rel_path
                 rows.append(_image_row(image, root_id, key))
             op.ids = op.add(Image, rows)
             op.count = len(rows)

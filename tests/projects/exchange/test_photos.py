@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -140,9 +141,24 @@ def test_float_pictures_are_not_black(tmp_path: Path) -> None:
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "f.tif")
     Image.fromarray((ramp * 255).round().astype(np.float32)).save(tmp_path / "g.tif")
     Image.fromarray((ramp * 3).astype(np.float32)).save(tmp_path / "h.tif")
+    Image.fromarray((ramp * 1e-6).astype(np.float32)).save(tmp_path / "i.tif")
     expected = ramp * 255
-    for name in ("f.tif", "g.tif", "h.tif"):
+    for name in ("f.tif", "g.tif", "h.tif", "i.tif"):
         assert np.abs(load_image(tmp_path / name).rgb[..., 0].astype(float) - expected).max() <= 1, name
+
+
+def test_what_begins_like_a_picture_is_called_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rgb = np.dstack([np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))] * 3)
+    Image.fromarray(rgb).save(tmp_path / "a.avif")
+    (folder / "a.avif").write_bytes((tmp_path / "a.avif").read_bytes()[:300])
+    cv2.imwrite(str(folder / "colours.tif"), rgb.astype(np.float32) / 255)
+    (folder / "text.jpg").write_text("hello, this is no picture")
+    with Project.create(tmp_path / "p.kinmark") as project:
+        avif, tiff, text = sorted(add_paths(project, [folder]).skipped)
+    assert "begins like a picture" in avif or "cut off" in avif
+    assert "a TIFF of a kind that is not read" in tiff and "no known image format" in text
 
 
 def test_pages_and_kinds_that_are_not_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

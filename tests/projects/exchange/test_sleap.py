@@ -12,6 +12,7 @@ import pytest
 
 from kinmark.engine.domain.errors import ImportFileError, KnownError
 from kinmark.engine.domain.keypoints import Visibility
+from kinmark.projects.formats.recognise import recognise
 from kinmark.projects.formats.registry import get_format
 from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
@@ -183,3 +184,33 @@ def test_damaged_and_linked_files_are_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(ImportFileError, match="sleap-io cannot read it"):
         get_format("sleap").reader(tmp_path / "c.slp")
+
+
+@needs_library
+def test_analysis_files_of_a_clip_are_proposals(tmp_path: Path) -> None:
+    import sleap_io as sio
+
+    photo(tmp_path / "frames" / "walk" / "walk-000005.png")
+    skeleton = sio.Skeleton(["head", "tail"], edges=[("head", "tail")], name="fly")
+    video = sio.Video(filename=str(tmp_path / "walk.mp4"), open_backend=False)
+    video.backend_metadata["shape"] = (20, 100, 200, 3)
+    track = sio.Track("A")
+    frames = []
+    for number in (3, 5):
+        xy = np.array([[1.0, 2.0], [3.0 + number, 4.0]])
+        scores = np.array([0.5, 0.75])
+        instance = sio.PredictedInstance.from_numpy(
+            xy, skeleton=skeleton, point_scores=scores, score=0.875, track=track
+        )
+        frames.append(sio.LabeledFrame(video=video, frame_idx=number, instances=[instance]))
+    file = tmp_path / "walk.analysis.h5"
+    sio.save_analysis_h5(sio.Labels(frames), str(file))
+    found = recognise(file)
+    assert found is not None and found.format == "sleap"
+    with Project.create(tmp_path / "p.kinmark") as project:
+        add_paths(project, [tmp_path / "frames"])
+        result = import_file(project, file, ImportOptions("sleap"))
+        [row] = project.queries.proposals()
+    assert row.confidence == 0.875
+    assert [(k.x, k.y, k.confidence) for k in row.keypoints] == [(1.5, 2.5, 0.5), (8.5, 4.5, 0.75)]
+    assert any("frame of walk.mp4" in i.where for i in result.report.items)

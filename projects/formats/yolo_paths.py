@@ -1,0 +1,51 @@
+"""Where the photos and label files of a YOLO data set lie; only the folder of data.yaml is looked into."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path, PurePosixPath
+
+from kinmark.projects.formats.yolo import label_path
+
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Fields of data.yaml that name photos, and the split that they mean."""
+
+
+def label_file(root: Path, image: PurePosixPath) -> Path | None:
+    """The label file of a photo, its suffix in any case; None without one."""
+    file = root / label_path(image)
+    if file.is_file():
+        return file
+    other = file.with_suffix(".TXT")
+    return other if other.is_file() else None
+
+
+def looks_like_labels(file: Path) -> bool:
+    """Whether the first line holds a class and at least four numbers."""
+    try:
+        with file.open("rb") as stream:
+            words = stream.readline(4096).split()
+        return len(words) >= 5 and all(math.isfinite(float(word)) for word in words)
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(place: object, root: Path) -> bool:
+    """Whether the text `place` is the folder `root`."""
+    try:
+        return isinstance(place, str) and Path(place).resolve() == root.resolve()
+    except (OSError, ValueError):
+        return False
+
+
+def below(start: Path, text: str) -> Path | None:
+    """The longest tail of a path that exists below `start`.
+
+    Exports often say "../train/images" or an absolute place of another machine: only our folder is looked into.
+    """
+    parts = [p for p in PurePosixPath(text.replace("\\", "/")).parts if p not in ("..", ".", "/")]
+    tails = [start.joinpath(*parts[i:]) for i in range(len(parts))] if parts else [start]
+    try:
+        return next((t for t in tails if t.exists() and t.resolve().is_relative_to(start.resolve())), None)
+    except (OSError, ValueError):
+        return None
