@@ -38,7 +38,7 @@ def proposal_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
 
 
 def proposal_table(cells: Sequence[dict[str, Any]]) -> str:
-    """The table of full proposals of docs/guide/tuning.md, as Markdown."""
+    """The table of full proposals of docs/lab/tuning.md, as Markdown."""
     lines = [
         "| pictures, labelled, prompt | before, mean | gain of each seed | mean ± spread | soft | would be kept | s |"
     ]
@@ -79,7 +79,7 @@ def gain_rows(cells: Sequence[dict[str, Any]]) -> list[Row]:
 
 
 def gain_table(cells: Sequence[dict[str, Any]]) -> str:
-    """The gain table of docs/guide/tuning.md, as Markdown."""
+    """The gain table of docs/lab/tuning.md, as Markdown."""
     lines = ["| pictures | labelled | prompt | before, mean | gain of each seed | mean ± spread | s of one core |"]
     lines.append("|---|---|---|---|---|---|---|")
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}

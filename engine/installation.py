@@ -101,9 +101,11 @@ def load_plugins() -> None:
     """Ask for the engine's kinds of plug-ins once, so that `kinmark.engine.plugins.problems` names the broken ones. Imports torch."""
     from kinmark.engine.backbones.registry import list_specs
     from kinmark.engine.features.descriptors import descriptor_names
+    from kinmark.engine.pipelines.registry import PIPELINES
 
     list_specs()
     descriptor_names()
+    len(PIPELINES)
 
 
 def _build_kind(torch_module: object) -> str:

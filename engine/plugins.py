@@ -1,4 +1,4 @@
-"""What other installed packages add: formats, descriptors and backbones by entry points. A broken one is named and left out.
+"""What other installed packages add: formats, descriptors, backbones and pipelines by entry points. A broken one is named and left out.
 
 A package names its objects in groups of its metadata; they are imported when that kind of thing is first asked for.
 `KINMARK_PLUGINS=off` leaves all of them out.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FORMATS, DESCRIPTORS, BACKBONES = "kinmark.formats", "kinmark.descriptors", "kinmark.backbones"
-GROUPS = (FORMATS, DESCRIPTORS, BACKBONES)
+PIPELINES = "kinmark.pipelines"
+GROUPS = (FORMATS, DESCRIPTORS, BACKBONES, PIPELINES)
 SWITCH = "KINMARK_PLUGINS"
 
 
@@ -74,6 +75,27 @@ def load(group: str, kind: type[T], name_of: Callable[[T], str], taken: frozense
         else:
             found[entry.name] = made
     return found
+
+
+class Table(Mapping[str, T]):
+    """Objects by name: the program's own, and those of plug-ins, which are imported when a name that is not ours, or all, are asked for."""
+
+    def __init__(self, group: str, kind: type[T], ours: Iterable[T], name_of: Callable[[T], str]) -> None:
+        self._group, self._kind, self._name_of = group, kind, name_of
+        self._ours = {name_of(one): one for one in ours}
+
+    @cached_property
+    def _all(self) -> dict[str, T]:
+        return self._ours | load(self._group, self._kind, self._name_of, frozenset(self._ours))
+
+    def __getitem__(self, name: str) -> T:
+        return self._ours[name] if name in self._ours else self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
 
 def _package(entry: EntryPoint) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from kinmark.engine.domain.errors import KnownError, UnreadableImageError, UserInputError
+from kinmark.engine.domain.errors import AppError, KnownError, UnreadableImageError, UserInputError
 from kinmark.engine.domain.texts import said
 from kinmark.engine.paths import cache_dir, settings_dir
 
@@ -235,9 +235,11 @@ def list_files(url: str) -> list[RemotePhoto]:
         UserInputError: nothing is there. KnownError: it cannot be reached, or its driver is not installed.
     """
     url = checked_url(url)
-    files, key = _file_system(url)
     try:
+        files, key = _file_system(url)
         found = files.find(key, detail=True)
+    except AppError:
+        raise
     except Exception as error:  # noqa: BLE001 - every driver has errors of its own
         raise KnownError(
             said("The photos at {0} cannot be listed: {1}.", url, _words(error)),

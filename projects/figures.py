@@ -6,13 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from kinmark.engine.api import MINIMUM_DECISIONS
 from kinmark.engine.domain.runspec import RunSpec
 
 BINS = 10
 HISTORY = 200_000
-MACHINE_STEPS = ("Propose", "Improve", "Find", "Import", "Add ", "Make the sample", "Re-link")
-"""Steps with these names are no human action (or none that places keypoints)."""
-CALIBRATION_FROM = 30
 LABEL_STEPS = (1, 2, 3, 5, 10, 20, 50)
 """Numbers of labels from which a column of the learning curve counts; each ends where the next begins."""
 SHOWN_WRONG = 12
@@ -108,10 +106,10 @@ def figures_of(project: Any, category_id: int | None = None) -> Figures:
         counts.keypoints,
         len(decisions),
         len(accepted),
-        _actions(history, counts.keypoints),
+        queries.count_actions() / counts.keypoints if counts.keypoints else None,
         per_day,
         per_keypoint,
-        _reliability(decisions) if len(decisions) >= CALIBRATION_FROM else (),
+        _reliability(decisions) if len(decisions) >= MINIMUM_DECISIONS else (),
         _wrong(decisions, names),
         counts.partly,
         _keypoint_counts(queries, category_id),
@@ -181,14 +179,6 @@ def _wrong(decisions: list[Any], names: dict[int, str]) -> tuple[WrongProposal, 
         if len(found) == SHOWN_WRONG:
             break
     return tuple(found.values())
-
-
-def _actions(history: Any, keypoints: int) -> float | None:
-    """Steps that a person made (each undo step is one) per keypoint in the project."""
-    if not keypoints:
-        return None
-    steps = sum(not step.undone and not step.name.startswith(MACHINE_STEPS) for step in history)
-    return steps / keypoints
 
 
 def _reliability(decisions: list[Any]) -> tuple[tuple[float, float, int], ...]:

@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from kinmark.engine import plugins
+from kinmark.engine.remote import url_of
+from kinmark.projects.project import Project
 from tests.support.datasets import HORSE, sample_dataset
 
 EXAMPLE = Path("docs") / "examples" / "kinmark-points"
@@ -113,9 +116,47 @@ print(json.dumps([list(made.shape), float(made.norm(dim=1).min()), float(made.no
         "format points-csv": "kinmark-points 1.0",
         "descriptor gradients": "kinmark-points 1.0",
         "backbone lab-sd": "kinmark-points 1.0",
+        "pipeline same-place": "kinmark-points 1.0",
     }
     off = kinmark(["models", "list", "--json"], installed, repository, tmp_path, KINMARK_PLUGINS="off")
     assert "lab-sd" not in off.stdout
+
+
+def test_a_pipeline_proposes_and_a_photo_source_brings_the_photos(
+    installed: Path, repository: Path, tmp_path: Path
+) -> None:
+    shelf = tmp_path / "shelf"
+    for number, size in enumerate([(100, 50), (200, 100), (60, 60)]):
+        file = shelf / "day1" / f"p{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (number, 90, 40)).save(file)
+    rows = ["photo,width,height,instance,category,keypoint,x,y,visibility"]
+    rows += ["p0.png,100,50,1,otter,nose,20,10,2", "p0.png,100,50,1,otter,tail,,,0"]
+    rows += ["p1.png,200,100,1,otter,nose,60,30,2", "p1.png,200,100,1,otter,tail,100,100,1"]
+    (tmp_path / "points.csv").write_text("\n".join(rows))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return kinmark([*arguments], installed, repository, tmp_path, SHELF_FOLDER=str(shelf))
+
+    for arguments in (
+        ["new", "a.kinmark"],
+        ["add", "a.kinmark", "shelf://day1"],
+        ["import", "a.kinmark", "points.csv", "--format", "points-csv"],
+        ["propose", "a.kinmark", "--match", "same-place"],
+    ):
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr + done.stdout
+    with Project.open(tmp_path / "a.kinmark", read_only=True) as project:
+        [third] = [image for image in project.queries.images() if image.file_name == "p2.png"]
+        assert url_of(third.path) == "shelf://day1/p2.png"
+        waiting = {proposal.image_id: proposal for proposal in project.queries.proposals()}
+        keypoints = waiting[third.id].keypoints
+        assert [(k.x, k.y) for k in keypoints] == [pytest.approx((15, 15)), pytest.approx((30, 60))]
+        assert keypoints[0].confidence < keypoints[1].confidence, "the noses lie apart"
+    refused = run("propose", "a.kinmark", "--match", "some-place")
+    assert refused.returncode == 2 and "same-place" in refused.stderr
+    lost = kinmark(["add", "a.kinmark", "shelf://day1"], installed, repository, tmp_path)
+    assert lost.returncode == 3 and "SHELF_FOLDER does not say where the shelf is" in lost.stderr
 
 
 @pytest.fixture
@@ -154,7 +195,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_what_is_broken_is_named_and_left_out(broken: None, caplog: pytest.LogCaptureFixture) -> None:
     from kinmark.projects.formats import registry
 
-    formats = registry._Formats()
+    formats = registry.all_formats()
     assert formats["good"].title == "Good"
     assert formats["coco"].title == "COCO keypoints + instances"
     assert not {"raises", "gone", "nothing", "wrong", "other"} & set(formats)
@@ -167,7 +208,7 @@ def test_what_is_broken_is_named_and_left_out(broken: None, caplog: pytest.LogCa
     )
     assert 'its object is called "good"' in said["other"] and "the name is taken" in said["coco"] and "good" not in said
     assert len([record for record in caplog.records if "left out" in record.message]) == 6
-    registry._Formats()["coco"]
+    len(registry.all_formats())
     assert len(plugins.problems()) == 6, "each is told once"
 
 
@@ -175,4 +216,4 @@ def test_the_switch_leaves_all_out(broken: None, monkeypatch: pytest.MonkeyPatch
     from kinmark.projects.formats import registry
 
     monkeypatch.setenv("KINMARK_PLUGINS", "off")
-    assert "good" not in registry._Formats() and not plugins.installed() and not plugins.problems()
+    assert "good" not in registry.all_formats() and not plugins.installed() and not plugins.problems()

@@ -8,8 +8,9 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
-from kinmark.desktop.session.reviewer import CALIBRATED_FROM, BulkPreview
+from kinmark.desktop.session.reviewer import BulkPreview
 from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
+from kinmark.engine.api import MINIMUM_DECISIONS
 from kinmark.engine.domain.geometry import Box
 from kinmark.projects.store.changes import OpChanges
 
@@ -102,7 +103,7 @@ class BulkAcceptDialog(QDialog):
             note = self.tr(
                 "Uncalibrated: %n more decisions will fit it to your own. The rest stays pending; one Undo takes it back.",
                 "",
-                CALIBRATED_FROM - preview.decisions,
+                MINIMUM_DECISIONS - preview.decisions,
             )
         self.note.setText(f"{self.renewed}\n{note}" if self.renewed else note)
         self.accept_button.setText(self._title(preview))

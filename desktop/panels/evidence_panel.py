@@ -12,11 +12,11 @@ from kinmark.desktop.io.thumbnails import ThumbnailStore
 from kinmark.desktop.session.finding_texts import finding_text
 from kinmark.desktop.session.labelling import Labelling
 from kinmark.desktop.session.queue import ReviewQueue
-from kinmark.desktop.session.reviewer import CALIBRATED_FROM
 from kinmark.desktop.states import PointState
 from kinmark.desktop.widgets.crop_row import Crop, CropRow
 from kinmark.desktop.widgets.later import Later
 from kinmark.desktop.widgets.message_bar import plain_label, show_if
+from kinmark.engine.api import MINIMUM_DECISIONS
 from kinmark.engine.domain.runspec import RunSpec
 from kinmark.projects.store.rows import ImageRow, InstanceRow, KeypointProposalRow
 
@@ -164,8 +164,8 @@ class EvidencePanel(QWidget):
             return self.tr("Accepted from a proposal.")
         category = at.current_category
         count = at.session.queries.count_decisions(category.id if category else None, at_most=COUNTED)
-        if count < CALIBRATED_FROM:
-            left = CALIBRATED_FROM - count
+        if count < MINIMUM_DECISIONS:
+            left = MINIMUM_DECISIONS - count
             return self.tr("Confidence is uncalibrated: %n more decisions fit it to your own.", "", left)
         number = f"{count}+" if count >= COUNTED else str(count)
         return self.tr("Confidence is calibrated on {n} of your decisions.").format(n=number)

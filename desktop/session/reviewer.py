@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QCoreApplication
 
@@ -13,7 +13,12 @@ from kinmark.desktop.canvas import intents as it
 from kinmark.desktop.error_texts import in_language
 from kinmark.desktop.session.labelling import Labelling
 from kinmark.desktop.session.shown import ShownInstance
+from kinmark.engine.api import MINIMUM_DECISIONS
 from kinmark.projects.store.rows import KeypointProposalRow
+
+if TYPE_CHECKING:
+    from kinmark.projects.store.changes import OpChanges
+    from kinmark.projects.store.operations import Operations
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,6 @@ class BulkPreview:
         return self.count + self.masks
 
 
-CALIBRATED_FROM = 30
 ROWS_EACH = 4
 """Rows that deciding one proposal touches: itself, its keypoint, the decision, the photo."""
 _R = TypeVar("_R")
@@ -215,7 +219,7 @@ class Reviewer:
         masks, shapes = queries.preview_masks(threshold, category_id=category_id, upto=upto)
         expected = (count * points + masks * shapes) / max(count + masks, 1)
         decisions = queries.count_decisions(category_id)
-        calibrated = decisions >= CALIBRATED_FROM
+        calibrated = decisions >= MINIMUM_DECISIONS
         return BulkPreview(count, masks, expected, threshold, calibrated, decisions, lowest, category_id, upto)
 
     def accept_queue(self, title: str, preview: BulkPreview, done: Callable[[int], object]) -> None:
@@ -224,35 +228,29 @@ class Reviewer:
         Nothing that was proposed since is taken; what was decided or replaced since is left out. A large step runs beside
         the window; `done(accepted)` comes after it.
         """
-        self._session.write_sized(
-            preview.total * ROWS_EACH,
+        self._decide(
+            preview.total,
             title,
             lambda do: do.accept_proposals(
                 min_confidence=preview.threshold, category_id=preview.category_id, upto=preview.upto
             ),
-            self,
-            done=lambda changes: done(changes.count),
+            done,
         )
 
     def accept_photos(self, title: str, image_ids: tuple[int, ...], done: Callable[[int], object]) -> None:
         """Accept everything that is pending on these photos, in one undo step."""
-        self._session.write_sized(
-            len(image_ids) * ROWS_EACH,
-            title,
-            lambda do: do.accept_proposals(image_ids=image_ids),
-            self,
-            done=lambda changes: done(changes.count),
-        )
+        self._decide(len(image_ids), title, lambda do: do.accept_proposals(image_ids=image_ids), done)
 
     def reject_photos(self, title: str, image_ids: tuple[int, ...], done: Callable[[int], object]) -> None:
         """Reject everything that is pending on these photos, in one undo step."""
-        self._session.write_sized(
-            len(image_ids) * ROWS_EACH,
-            title,
-            lambda do: do.reject_proposals(image_ids=image_ids),
-            self,
-            done=lambda changes: done(changes.count),
-        )
+        self._decide(len(image_ids), title, lambda do: do.reject_proposals(image_ids=image_ids), done)
+
+    def _decide(
+        self, proposals: int, title: str, decide: Callable[[Operations], OpChanges], done: Callable[[int], object]
+    ) -> None:
+        """One step over so many proposals at least; `done(keypoints and masks)` comes after it."""
+        rows = proposals * ROWS_EACH
+        self._session.write_sized(rows, title, decide, self, done=lambda changes: done(changes.count))
 
     def _after(self, index: int | None) -> None:
         """Focus the next pending keypoint of the instance, then of the photo; then the photo is done."""

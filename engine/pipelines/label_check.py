@@ -56,7 +56,7 @@ class Witnesses:
 
 @dataclass(frozen=True)
 class CheckWeights:
-    """Logistic weights of the witnesses (fitted on planted errors; see docs/guide/evaluation.md).
+    """Logistic weights of the witnesses (fitted on planted errors; see docs/lab/confidence.md).
 
     Attributes:
         far: constant, layout over its usual size, how unusual the looks are, how much better the expected place looks.

@@ -1,6 +1,6 @@
 """The pipelines by name: which way a request for keypoints is answered, and how its settings are chosen.
 
-Thread: the engine thread. A further way is one module of this package and one row of `PIPELINES`.
+Thread: the engine thread. A further way is one module of this package and one row of `_PIPELINES`, or a plug-in.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from kinmark.engine import plugins
 from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.proposals import InstanceProposal
@@ -56,17 +57,35 @@ class Choose(Protocol):
         ...
 
 
+def nothing_to_choose(reason: str) -> Choose:
+    """For a pipeline whose settings are the request's."""
+
+    def choose(
+        session: EngineSession,
+        request: ProposeRequest,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> SettingsChoice:
+        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason=reason)
+
+    return choose
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """One way to answer a request for keypoints.
 
     Attributes:
+        name: as it stands in `MatchSettings.pipeline`.
+        choose: what a request leaves open; without it the settings are the request's own.
         together: it looks at all photos of a request at once, so that these are not shared out to workers.
         knows_taken: it leaves out what lies at a taken place itself; the answers of the others are looked through.
     """
 
+    name: str
     propose: Propose
-    choose: Choose
+    choose: Choose = nothing_to_choose("")
     together: bool = False
     knows_taken: bool = False
 
@@ -84,27 +103,16 @@ def _first_look(
     )
 
 
-def nothing_to_choose(reason: str) -> Choose:
-    """For a pipeline whose settings are the request's."""
-
-    def choose(
-        session: EngineSession,
-        request: ProposeRequest,
-        *,
-        progress: Progress | None = None,
-        cancel: CancelToken | None = None,
-    ) -> SettingsChoice:
-        return SettingsChoice(request.settings, exemplars=len(request.exemplars), reason=reason)
-
-    return choose
-
-
-PIPELINES: Mapping[str, Pipeline] = {
-    SWEEP: Pipeline(sweep, choose_for_sweep, knows_taken=True),
-    FIRST_LOOK: Pipeline(_first_look, nothing_to_choose("A first look at small maps."), together=True),
-    OPTIMISED: Pipeline(propose_optimised, nothing_to_choose("one prompt per point"), together=True),
-    PAIRS: Pipeline(propose_pairs, choose_for_pairs),
-}
+_PIPELINES = (
+    Pipeline(SWEEP, sweep, choose_for_sweep, knows_taken=True),
+    Pipeline(FIRST_LOOK, _first_look, nothing_to_choose("A first look at small maps."), together=True),
+    Pipeline(OPTIMISED, propose_optimised, nothing_to_choose("one prompt per point"), together=True),
+    Pipeline(PAIRS, propose_pairs, choose_for_pairs),
+)
+PIPELINES: Mapping[str, Pipeline] = plugins.Table(
+    plugins.PIPELINES, Pipeline, _PIPELINES, lambda pipeline: pipeline.name
+)
+"""Ours and those of plug-ins."""
 
 
 def pipeline_of(session: EngineSession, request: ProposeRequest) -> Pipeline:

@@ -31,7 +31,7 @@ class RankingWeights:
 
     Those of points and colour are log-odds per standard deviation of a logistic regression over pairs of photos of two real
     sets, natural is less than its fit (0.7): neighbours carry it on, and what is alike in kind is not one article
-    (docs/guide/instances.md says what a fit on one set gives on the other). local and consistent help where things are smooth.
+    (docs/lab/individuals.md says what a fit on one set gives on the other). local and consistent help where things are smooth.
     """
 
     local: float = 0.25

@@ -19,7 +19,7 @@ MIN_INSTANCES = 3
 _COMMON: dict[str, Any] = {"every_pair": True, "batch": 2, "fused_loss": True, "select_views": 3}
 _DIRECT: dict[str, Any] = {**_COMMON, "direct": True}
 FOR_BACKBONE: dict[str, dict[str, dict[str, Any]]] = {
-    # Measured (docs/guide/tuning.md): the small causal text encoder blurs all tokens into one, so that what passes it moves
+    # Measured (docs/lab/tuning.md): the small causal text encoder blurs all tokens into one, so that what passes it moves
     # nothing; behind it the same kinds gain. Few views and every pair of them are the cheapest steps on a CPU.
     "embedded": {
         "single": {**_DIRECT, "lr": 0.3},

@@ -19,7 +19,7 @@ from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.progress import Progress
 from kinmark.engine.domain.texts import said
 from kinmark.projects.cli.interrupt import cancellable
-from kinmark.projects.cli.match_option import HELP, settings_of
+from kinmark.projects.cli.match_option import HELP_OF_PAIRS, settings_of_pairs
 from kinmark.projects.cli.output import JsonOption, emit, print_note, progress_bar
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def evaluate(
         Path | None, typer.Option("--project", help="Cross-validate on this project's own labels.")
     ] = None,
     category: Annotated[str, typer.Option("--category", help="With --project: only this category.")] = "",
-    method: Annotated[str, typer.Option("--method", help=HELP)] = "auto",
+    method: Annotated[str, typer.Option("--method", help=HELP_OF_PAIRS)] = "auto",
     protocol: Annotated[
         str, typer.Option("--protocol", help="ours, dift, sd4match, hedlin or geoaware: how PCK is counted.")
     ] = "ours",
@@ -66,7 +66,7 @@ def evaluate(
         raise typer.BadParameter("give either --dataset with --root, or --project")
     if dataset and root is None:
         raise typer.BadParameter("--dataset needs --root, the folder of the unpacked data set")
-    settings = settings_of(method, "--method")
+    settings = settings_of_pairs(method, "--method")
     if project is not None:
         report = _on_project(
             project, ProjectEvaluation(category, backbone=backbone, prompt=prompt, settings=settings), device

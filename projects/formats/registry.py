@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -269,25 +268,12 @@ _SPECS = (
 )
 
 
-class _Formats(Mapping[str, FormatSpec]):
-    """Ours and those of plug-ins, which are looked for when the formats are first asked for."""
-
-    @functools.cached_property
-    def _all(self) -> dict[str, FormatSpec]:
-        ours = {spec.name: spec for spec in _SPECS}
-        return ours | plugins.load(plugins.FORMATS, FormatSpec, lambda spec: spec.name, frozenset(ours))
-
-    def __getitem__(self, name: str) -> FormatSpec:
-        return self._all[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
-
-    def __len__(self) -> int:
-        return len(self._all)
+def all_formats() -> Mapping[str, FormatSpec]:
+    """Ours and those of plug-ins, which are looked for when they are first asked for."""
+    return plugins.Table(plugins.FORMATS, FormatSpec, _SPECS, lambda spec: spec.name)
 
 
-FORMATS: Mapping[str, FormatSpec] = _Formats()
+FORMATS: Mapping[str, FormatSpec] = all_formats()
 
 
 def get_format(name: str) -> FormatSpec:

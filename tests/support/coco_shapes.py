@@ -39,6 +39,18 @@ FRAMES = ["snout", "head", "neck", "forelegL1", "forelegR1", "hindlegL1", "hindl
 SHAPES = ("people", "pets", "species", "monkeys", "video")
 
 
+def published_files(shared: Path) -> list[Path]:
+    """The five small published sets that `SHAPES` are modelled on."""
+    names = (
+        "coco/test_coco",
+        "animalpose/test_animalpose",
+        "ap10k/test_ap10k",
+        "macaque/test_macaque",
+        "zebra/test_zebra",
+    )
+    return [shared / "data" / f"{name}.json" for name in names]
+
+
 def write_shape(name: str, folder: Path) -> Path:
     """The annotation file of one of `SHAPES` beside its photos in `folder`; the same content at every call."""
     made = {"people": _people, "pets": _pets, "species": _species, "monkeys": _monkeys, "video": _video}[name]()

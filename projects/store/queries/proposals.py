@@ -12,12 +12,33 @@ from kinmark.projects.several import rejected_points
 from kinmark.projects.store.queries.annotations import box_of
 from kinmark.projects.store.queries.base import QueryGroup, marks
 from kinmark.projects.store.rows import DecisionRow, KeypointProposalRow, PeakRow, ProposalRow, RunRow, StepRow
+from kinmark.projects.store.undo import JOB, PERSON
 
 _PROPOSAL = (
     "id, image_id, category_id, run_id, instance_id, identity_id, kind, here, confidence, score, rank, "
     "x0, y0, x1, y1, evidence, extra"
 )
 _KEYPOINT = "id, image_id, proposal_id, definition_id, x, y, visibility, confidence, detail"
+NO_ACTIONS = (
+    "Propose {name}",
+    "Propose {name} with the tuned prompt",
+    "Propose keypoints",
+    "Find {name}",
+    "Find an instance",
+    "Import {name}",
+    "Merge the project {name}",
+    "Make the sample project",
+    "Add %n images",
+    "Add an image folder",
+    "Add frames of {name}",
+    "Re-link {name}",
+    "Re-link %n images",
+    "Re-link an image",
+    "Accept the changed file",
+    "Add the category {name}",
+    "Add the keypoint {name}",
+)
+"""Templates of steps that place and decide nothing by hand."""
 PROPOSAL_ORDERS = {"id": "id", "confidence": "confidence DESC, id", "uncertain": "confidence, id", "rank": "rank, id"}
 
 
@@ -308,6 +329,15 @@ class ProposalQueries(QueryGroup):
         """The undo list, newest first; `undone` ones can be redone."""
         rows = self._all("SELECT id, name, undone, rows, created_at FROM undo_step ORDER BY id DESC LIMIT ?", (limit,))
         return tuple(StepRow(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows)
+
+    def count_actions(self) -> int:
+        """Steps of a person that place or decide something (each is one undo step): no job, nothing about photos, files, schema."""
+        rows = self._all(
+            "SELECT COUNT(*) FROM undo_step WHERE undone = 0 AND origin = ? AND merge_key NOT LIKE ? "
+            f"AND COALESCE(json_extract(said, '$.template'), name) NOT IN ({marks(NO_ACTIONS)})",
+            (PERSON, f"{JOB}%", *NO_ACTIONS),
+        )
+        return int(rows[0][0])
 
 
 def _keypoint(row: Sequence[Any]) -> KeypointProposalRow:

@@ -1,7 +1,11 @@
-"""Real label files through the newer formats and back: everything is recognised, nothing is added."""
+"""Label files as published data sets write them through the newer formats and back: everything is recognised, nothing is added.
+
+First files of the same make that are drawn here, then, where they lie beside the checkout, the published ones themselves.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,33 +14,28 @@ from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
 from kinmark.projects.workflows.exporting import ExportOptions, export_project, project_dataset
 from kinmark.projects.workflows.importing import ImportOptions, import_file
+from tests.support.coco_shapes import SHAPES, published_files, write_shape
 
-REAL = ("coco/test_coco", "animalpose/test_animalpose", "ap10k/test_ap10k", "macaque/test_macaque", "zebra/test_zebra")
 
-
-@pytest.mark.parametrize("name", REAL)
-def test_label_studio_recognises_every_instance(name: str, shared_dir: Path, tmp_path: Path) -> None:
-    source = shared_dir / "data" / f"{name}.json"
-    with Project.create(tmp_path / "p.kinmark") as project:
+def through_label_studio(source: Path, folder: Path) -> None:
+    with Project.create(folder / "p.kinmark") as project:
         add_paths(project, [source.parent])
         before = import_file(project, source)
-        export_project(project, tmp_path / "out", ExportOptions("label-studio"))
-        result = import_file(project, tmp_path / "out" / "tasks.json", ImportOptions("label-studio"))
+        export_project(project, folder / "out", ExportOptions("label-studio"))
+        result = import_file(project, folder / "out" / "tasks.json", ImportOptions("label-studio"))
         assert (result.added, result.changed, result.images_added) == (0, 0, 0)
         assert result.kept == before.added > 0
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_keypoints_through_tps(name: str, shared_dir: Path, tmp_path: Path) -> None:
-    source = shared_dir / "data" / f"{name}.json"
-    with Project.create(tmp_path / "p.kinmark") as project:
+def through_tps(source: Path, folder: Path) -> None:
+    with Project.create(folder / "p.kinmark") as project:
         add_paths(project, [source.parent])
         import_file(project, source)
-        export_project(project, tmp_path / "out", ExportOptions("tps"))
+        export_project(project, folder / "out", ExportOptions("tps"))
         first, _ = project_dataset(project)
-    with Project.create(tmp_path / "q.kinmark") as project:
+    with Project.create(folder / "q.kinmark") as project:
         add_paths(project, [source.parent])
-        import_file(project, tmp_path / "out", ImportOptions("tps"))
+        import_file(project, folder / "out", ImportOptions("tps"))
         second, _ = project_dataset(project)
 
     def visible(dataset, path):  # type: ignore[no-untyped-def]
@@ -51,3 +50,17 @@ def test_keypoints_through_tps(name: str, shared_dir: Path, tmp_path: Path) -> N
     assert sum(len(visible(first, i.rel_path)) for i in first.images) > 0
     for image in first.images:
         assert visible(first, image.rel_path) == visible(second, image.rel_path)
+
+
+@pytest.mark.parametrize("way", [through_label_studio, through_tps])
+@pytest.mark.parametrize("name", SHAPES)
+def test_files_of_every_published_shape(name: str, way: Callable[[Path, Path], None], tmp_path: Path) -> None:
+    way(write_shape(name, tmp_path / "photos"), tmp_path)
+
+
+@pytest.mark.parametrize("way", [through_label_studio, through_tps])
+def test_the_published_files_themselves(way: Callable[[Path, Path], None], shared_dir: Path, tmp_path: Path) -> None:
+    for source in published_files(shared_dir):
+        folder = tmp_path / source.stem
+        folder.mkdir()
+        way(source, folder)

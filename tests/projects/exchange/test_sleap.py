@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kinmark.engine.domain.errors import ImportFileError, KnownError
+from kinmark.engine.domain.errors import ImportFileError
 from kinmark.engine.domain.keypoints import Visibility
 from kinmark.projects.formats.recognise import recognise
 from kinmark.projects.formats.registry import get_format
@@ -21,18 +20,9 @@ from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.datasets import sample_dataset
 from tests.support.exchange import coco, photo, places, take_in
 
-INSTALLED = importlib.util.find_spec("sleap_io") is not None
-needs_library = pytest.mark.skipif(not INSTALLED, reason="sleap-io is not installed (kinmark[sleap])")
+if importlib.util.find_spec("sleap_io") is None:
+    pytest.skip("sleap-io is not installed (kinmark[sleap])", allow_module_level=True)
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sleap_io", None)  # as if it were not installed
-    (tmp_path / "a.slp").write_bytes(b"x")
-    for name in ("sleap", "nwb", "jabs"):
-        with pytest.raises(KnownError, match="sleap-io") as caught:
-            get_format(name).reader(tmp_path / "a.slp")
-        assert "kinmark[sleap]" in caught.value.hint
 
 
 def _clip_labels(folder: Path) -> Path:
@@ -60,7 +50,6 @@ def _clip_labels(folder: Path) -> Path:
     return file
 
 
-@needs_library
 def test_frames_of_clips_are_the_photos_that_were_taken_from_them(tmp_path: Path) -> None:
     photo(tmp_path / "in" / "run_1" / "run_1-000003.png")
     file = _clip_labels(tmp_path)
@@ -81,7 +70,6 @@ def test_frames_of_clips_are_the_photos_that_were_taken_from_them(tmp_path: Path
         assert category.schema.edges == ((0, 1),) and category.schema.pairs == ((1, 2),)
 
 
-@needs_library
 @pytest.mark.parametrize(("name", "file"), [("sleap", "labels.slp"), ("nwb", "labels.nwb")])
 def test_photos_go_out_and_come_back(tmp_path: Path, name: str, file: str) -> None:
     dataset = sample_dataset(tmp_path / "photos", count=6)
@@ -104,7 +92,6 @@ def test_photos_go_out_and_come_back(tmp_path: Path, name: str, file: str) -> No
                 assert other.visibility == k.visibility and found.identity == before.identity
 
 
-@needs_library
 def test_labels_of_a_project_and_back_into_it(tmp_path: Path) -> None:
     photo(tmp_path / "in" / "a.png")
     coco(tmp_path / "in" / "c.json", ["a.png"], [10.25, 10.5, 2, 0, 0, 0])
@@ -116,7 +103,6 @@ def test_labels_of_a_project_and_back_into_it(tmp_path: Path) -> None:
         assert (result.images_matched, result.images_added) == (1, 0)
 
 
-@needs_library
 def test_frames_of_clips_go_out_as_such(tmp_path: Path) -> None:
     import cv2
     import sleap_io as sio
@@ -150,7 +136,6 @@ def test_frames_of_clips_go_out_as_such(tmp_path: Path) -> None:
         assert (again.kept, again.added, again.skipped) == (2, 0, 0)
 
 
-@needs_library
 def test_jabs_poses_are_proposals(tmp_path: Path) -> None:
     import h5py
 
@@ -169,7 +154,6 @@ def test_jabs_poses_are_proposals(tmp_path: Path) -> None:
         assert len(row.keypoints) == 12 and (row.keypoints[0].x, row.keypoints[0].y) == (50.5, 10.5)
 
 
-@needs_library
 def test_damaged_and_linked_files_are_refused(tmp_path: Path) -> None:
     import h5py
 

@@ -20,11 +20,9 @@ from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
 from kinmark.projects.workflows.exporting import ExportOptions, export_project, preview_export, project_dataset
 from kinmark.projects.workflows.importing import ImportOptions, LabelImport, import_file, preview
-from tests.support.coco_shapes import SHAPES, write_shape
+from tests.support.coco_shapes import SHAPES, published_files, write_shape
 from tests.support.datasets import sample_dataset, write_picture
 from tests.support.spair_readers import READERS, sd4match_reader
-
-REAL = ("coco/test_coco", "animalpose/test_animalpose", "ap10k/test_ap10k", "macaque/test_macaque", "zebra/test_zebra")
 
 
 @pytest.fixture
@@ -76,11 +74,12 @@ def test_files_of_every_published_shape_pass_through_the_project_unchanged(
     _passes_through_unchanged(write_shape(name, tmp_path / "photos"), project, tmp_path)
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_pass_through_the_project_unchanged(
-    name: str, shared_dir: Path, project: Project, tmp_path: Path
-) -> None:
-    _passes_through_unchanged(shared_dir / "data" / f"{name}.json", project, tmp_path)
+def test_the_published_files_themselves_pass_through_a_project_unchanged(shared_dir: Path, tmp_path: Path) -> None:
+    for source in published_files(shared_dir):
+        folder = tmp_path / source.stem
+        folder.mkdir()
+        with Project.create(folder / "p.kinmark") as project:
+            _passes_through_unchanged(source, project, folder)
 
 
 def _passes_through_unchanged(source: Path, project: Project, tmp_path: Path) -> None:
