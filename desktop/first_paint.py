@@ -8,7 +8,8 @@ import time
 
 from kinmark.engine.domain.errors import KnownError
 from kinmark.engine.domain.texts import said
-from kinmark.projects.qt_platform import LIBRARIES, install_hint, libraries_problem
+from kinmark.projects.qt_platform import LIBRARIES, install_hint, libraries_problem, missing_without_x11
+from kinmark.projects.selfcheck import LeftOut
 
 TIMEOUT_MS = 120_000
 
@@ -18,9 +19,14 @@ def first_paint() -> float:
 
     Raises:
         KnownError: Qt's libraries are missing, or nothing was painted in time.
+        LeftOut: there is no screen, nor what Qt needs to draw without one: a server or a bare container.
     """
     started = time.perf_counter()
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        missing = missing_without_x11()  # without fontconfig Qt would end the process
+        if missing:
+            names = ", ".join(row[0] for row in missing)
+            raise LeftOut(f"no screen here; for a window the system lacks {names}. {install_hint(missing)}")
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     try:
         from PySide6.QtCore import QEvent, QEventLoop, QObject, QTimer

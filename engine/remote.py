@@ -194,7 +194,8 @@ def _fetch(url: str, place: Path) -> str:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    _written += place.stat().st_size
+    with contextlib.suppress(OSError):  # another process may have trimmed it away already
+        _written += place.stat().st_size
     if _written > cache_bytes() // 16:
         _written = 0
         trim()
@@ -292,12 +293,20 @@ def is_allowed(url: str) -> bool:
 
 
 def allow(url: str) -> None:
-    """Remember that photos at this address, and below, may be read."""
+    """Remember that photos at this address, and below, may be read; KnownError: the settings folder cannot be written."""
     url = checked_url(url)
-    if not is_allowed(url):
-        file = _allowed_file()
+    if is_allowed(url):
+        return
+    file = _allowed_file()
+    temporary = file.with_suffix(".tmp")
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps([*(set(allowed()) - _allowed_here), url], indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps([*(set(allowed()) - _allowed_here), url], indent=1), encoding="utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise KnownError(
+            said("The file {0} cannot be written.", file), "Check free space and permissions.", repr(error)
+        ) from None
 
 
 def allow_here(urls: tuple[str, ...]) -> None:
@@ -312,7 +321,7 @@ def cache_bytes() -> int:
     """The cache's cap: 8 GB, or as KINMARK_PHOTO_CACHE_GB says."""
     try:
         return max(0, int(float(os.environ[CACHE_VARIABLE]) * (1 << 30)))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return CACHE_BYTES
 
 

@@ -68,6 +68,11 @@ def _there(name: str) -> bool:
     return True
 
 
+def missing_without_x11() -> tuple[tuple[str, str, str, str], ...]:
+    """Those that Qt needs even where it draws on no screen."""
+    return tuple(row for row in missing_libraries() if not row[0].startswith(("libxcb", "libX11", "libxkbcommon-x11")))
+
+
 def install_hint(missing: Iterable[tuple[str, str, str, str]]) -> str:
     """The commands that install what is missing, for three families of systems."""
     rows = list(missing)

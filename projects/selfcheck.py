@@ -47,6 +47,10 @@ class NotAsItShould(Exception):
     """A step ran and came out wrong; the message is its detail. Told in this report only."""
 
 
+class LeftOut(Exception):
+    """A step that cannot be tried on this machine, and need not be; the message says why. Told in this report only."""
+
+
 WindowCheck = Callable[[], float]
 _window_check: WindowCheck | None = None
 
@@ -136,6 +140,8 @@ def _try(name: str, run: Callable[[Path], str], folder: Path) -> Step:
         ok, detail = True, run(folder)
     except OperationCancelled:
         raise
+    except LeftOut as reason:
+        return Step(name, False, time.monotonic() - started, str(reason), skipped=True)
     except AppError as error:
         ok, detail = False, f"{error.user_message} {error.hint}".strip()
     except NotAsItShould as error:

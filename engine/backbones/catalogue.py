@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinmark.engine.backbones.folder import check_safetensors, file_digest
-from kinmark.engine.domain.errors import AppError, ModelCorruptError, ModelMissingError, UserInputError
+from kinmark.engine.domain.errors import AppError, KnownError, ModelCorruptError, ModelMissingError, UserInputError
 from kinmark.engine.domain.model_info import ModelRow
 from kinmark.engine.domain.texts import said
 from kinmark.engine.paths import data_dir
@@ -138,12 +138,12 @@ HELPERS: tuple[HelperSpec, ...] = (
         "TIPSv2 base (B/14)",
         PART,
         "google/tipsv2-b14",
+        "245de45054528d86029a06375bd7ba12a93f5b20",
         licence=_APACHE,
         licence_url="https://github.com/google-deepmind/tips/blob/main/LICENSE",
-        size_bytes=790_000_000,
+        size_bytes=785_000_000,
         input_wh=_P14,
         cells_wh=_G40,
-        notice="Its folder must be in transformers' own layout (config.json with vision_config).",
         good_for="Dense maps that were trained with words; only its picture half is used here.",
     ),
     HelperSpec(
@@ -151,6 +151,7 @@ HELPERS: tuple[HelperSpec, ...] = (
         "C-RADIOv4 (H/16)",
         PART,
         "nvidia/C-RADIOv4-H",
+        "0057b339059c0b9e1b4ba996f975410ebbfdfcc8",
         licence="NVIDIA Open Model License",
         licence_url="https://www.nvidia.com/en-us/agreements/enterprise-software/nvidia-open-model-license/",
         size_bytes=2_600_000_000,
@@ -249,15 +250,30 @@ def _added(models_dir: Path | None) -> dict[str, str]:
 
 
 def use_folder(spec: HelperSpec, folder: Path | None, models_dir: Path | None = None) -> None:
-    """Know a local folder as this helper (None: forget it); ModelCorruptError, ModelMissingError: not usable."""
+    """Know a local folder as this helper (None: forget it).
+
+    Raises:
+        ModelCorruptError, ModelMissingError: not usable. KnownError: the list cannot be written.
+    """
     added = _added(models_dir)
     added.pop(spec.id, None)
     if folder is not None:
         check_folder(folder)
         added[spec.id] = str(folder.resolve())
-    file = helpers_folder(models_dir) / "added.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(added, indent=1, sort_keys=True), encoding="utf-8")
+    write_list(helpers_folder(models_dir) / "added.json", added)
+
+
+def write_list(file: Path, added: dict[str, str]) -> None:
+    """A list of added folders, whole or not at all; KnownError: the disk refuses."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(added, indent=1, sort_keys=True), encoding="utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise KnownError(
+            said("The list of models {0} cannot be written.", file), "Check free space and permissions.", repr(error)
+        ) from None
 
 
 def needed_files(names: set[str], variant: str = "") -> set[str]:

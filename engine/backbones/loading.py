@@ -70,7 +70,9 @@ def _assemble(spec: BackboneSpec, path: Path, keep_decoder: bool, dtype: torch.d
         vae.decoder = nn.Identity()
         vae.post_quant_conv = None
     # Any scheduler's betas serve: features need alphas_cumprod only, inversion is DDIM's own.
-    scheduler = _guarded(path / "scheduler", lambda: DDIMScheduler.from_pretrained(path / "scheduler"))
+    scheduler = _guarded(
+        path / "scheduler", lambda: DDIMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
+    )
     backbone = Backbone(
         spec=spec,
         revision=layout.folder_revision(path),

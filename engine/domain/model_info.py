@@ -59,7 +59,8 @@ class DownloadPlan:
     Attributes:
         model_id, repo_id, commit, endpoint: what from where; the commit is fixed from here on.
         files: in the order of the download (small ones first); done_bytes lie there from an interrupted try.
-        licence, licence_url, notice, licence_text: to be shown; the text is "" when the repository has none.
+        licence, licence_url, notice, licence_text: to be shown; the text is "" when neither the
+            repository nor Kinmark holds it, and then the address is what is shown.
     """
 
     model_id: str

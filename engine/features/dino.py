@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinmark.engine.backbones.folder import read_json
 from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
 from kinmark.engine.domain.texts import said
 from kinmark.engine.features.fusion import DenseDescriptor, l2_normalise, resample
@@ -29,6 +30,8 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _PLAIN = ("radio", "tipsv2", "tipsv2_vision_model")
 """These take values of 0..1: C-RADIO normalises them itself, TIPSv2 was trained on them."""
 _FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3_vit", *_PLAIN)
+TIPS_BASE = "vit_base"
+"""TIPSv2's name for its base size, in the layout without `vision_config`."""
 BATCH = 8
 """Views in one forward at most; the memory ladder asks for fewer."""
 
@@ -138,18 +141,64 @@ def _load(folder: Path) -> Any:
         )
     from transformers import AutoModel
 
+    config = _config_of(folder)
     try:
-        model = AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
+        model, report = AutoModel.from_pretrained(
+            str(folder),
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
     except Exception as error:  # noqa: BLE001 - the library raises almost anything on damaged folders
         raise ModelCorruptError(
             said("The DINO model in {0} cannot be loaded.", folder), "Copy it again.", repr(error)
         ) from None
-    if model.config.model_type not in _FAMILIES:
+    used = "vision_model." if config.model_type == "tipsv2" else ""  # words are not needed here
+    missing = sorted(k for k in report.get("missing_keys", ()) if k.startswith(used))
+    if missing:  # the library fills them with random numbers and warns
         raise ModelCorruptError(
-            said("{0} holds a '{1}' model, not DINOv2, DINOv3, TIPSv2 or C-RADIO.", folder, model.config.model_type),
+            said("The weights in {0} {1}.", folder, said("lack {0}", missing[0])),
+            "The files do not belong to their config: download or copy the model again.",
+            f"missing {missing[:20]}",
+        )
+    return model.vision_model if config.model_type == "tipsv2" else model
+
+
+def _config_of(folder: Path) -> Any:
+    """Configuration by the library's own class. Python files that a publisher puts beside the weights are never run.
+
+    C-RADIOv4 and TIPSv2 were published with such files and in a layout of their own, from which the library reads the weights,
+    but not the sizes: those of the one size that the catalogue names are the library's defaults.
+    """
+    from transformers import CONFIG_MAPPING, RadioConfig
+
+    written = read_json(folder / "config.json")
+    kind = written.get("model_type")
+    if kind is None and written.get("architectures") == ["RADIOModel"]:
+        kind = RadioConfig.model_type
+    if kind not in _FAMILIES and "auto_map" in written:
+        raise ModelCorruptError(
+            said("The model in {0} comes with program code of its own, which is never run.", folder),
+            "Use a version in transformers' own layout (model_type in its config.json).",
+        )
+    if kind not in _FAMILIES:
+        raise ModelCorruptError(
+            said("{0} holds a '{1}' model, not DINOv2, DINOv3, TIPSv2 or C-RADIO.", folder, kind),
             "Choose another folder.",
         )
-    return model.vision_model if model.config.model_type == "tipsv2" else model  # words are not needed here
+    if kind == "tipsv2" and "vision_config" not in written and written.get("vision_fn") != TIPS_BASE:
+        raise ModelCorruptError(
+            said("The config in {0} does not say the sizes of the network.", folder),
+            "Of TIPSv2 as it was first published the base size is read; of the others use the newer layout (vision_config).",
+        )
+    try:
+        return CONFIG_MAPPING[kind].from_dict(written)
+    except Exception as error:  # noqa: BLE001 - as below
+        raise ModelCorruptError(
+            said("The DINO model in {0} cannot be loaded.", folder), "Copy it again.", repr(error)
+        ) from None
 
 
 def folder_revision(folder: Path, config: str = "config.json") -> str:

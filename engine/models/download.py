@@ -26,6 +26,7 @@ from kinmark.engine.domain.errors import KnownError, ModelCorruptError, Operatio
 from kinmark.engine.domain.model_info import DownloadPlan, PlannedFile
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
+from kinmark.engine.paths import resources_dir
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ DIFFUSERS = Layout(needed_files, _check_plan, _check_diffusers)
 def _licence_text(plan: DownloadPlan, spec: Source, names: set[str]) -> str:
     licence = next((f for f in plan.files if f.name.upper().startswith(("LICENSE", "LICENCE"))), None)
     if licence is None or licence.size > _MAX_LICENCE_BYTES:
-        return ""
+        return _own_text(spec.licence)
     try:
         from huggingface_hub.utils import get_session
 
@@ -160,6 +161,14 @@ def _licence_text(plan: DownloadPlan, spec: Source, names: set[str]) -> str:
         return str(response.text)
     except Exception as error:  # noqa: BLE001
         _translate(error, spec)
+
+
+def _own_text(licence: str) -> str:
+    """A licence that many publishers only name, from our own resources; "" for one that is not there."""
+    try:
+        return (resources_dir() / "licences" / f"{licence}.txt").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _address(plan: DownloadPlan, name: str) -> tuple[str, dict[str, str]]:

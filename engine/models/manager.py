@@ -5,7 +5,6 @@ Thread: any; one call at a time per folder.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -181,18 +180,7 @@ class ModelManager:
         return True
 
     def _save_added(self, added: dict[str, str]) -> None:
-        path = self.folder / ADDED_FILE
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(added, indent=1, sort_keys=True), encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise KnownError(
-                said("The list of models {0} cannot be written.", path),
-                "Check free space and permissions.",
-                repr(error),
-            ) from None
+        catalogue.write_list(self.folder / ADDED_FILE, added)
 
     # ---- download --------------------------------------------------------------------------------------------
 

@@ -79,6 +79,8 @@ class Dispatcher:
         self._next = 0
         self._tried: Counter[int] = Counter()
         self._losses = 0
+        self._nobody_since: float | None = None
+        """When the last worker that was ready went, and nobody came since."""
         self._paused = False
 
     def answers(self) -> Iterator[Answer]:
@@ -105,23 +107,31 @@ class Dispatcher:
         self.pool.start()
         for worker in sorted(self.ready):
             self._join(worker)
-        started = time.monotonic()
         while self._next < len(self.places):
             self._listen_to_the_person()
             if not self._paused:
                 self._hand_out()
             for worker, reply in self.pool.receive(POLL_S):
                 self._take(worker, reply)
-            if not self._hands and time.monotonic() - started > START_S:
-                raise WorkersLostError(
-                    said("None of the {0} answered within {1} s.", self.pool.name, f"{START_S:.0f}"), LOST_HINT
-                )
+            self._mind_the_time()
             while self._next in self._done:
                 answers = self._done.pop(self._next)
                 if self.progress is not None:
                     self.progress.step(note=_name(self.places[self._next]))
                 self._next += 1
                 yield from answers
+
+    def _mind_the_time(self) -> None:
+        """WorkersLostError when nobody has been ready for too long: at the beginning, or since the last one was lost."""
+        if self._hands:
+            self._nobody_since = None
+            return
+        now = time.monotonic()
+        self._nobody_since = self._nobody_since or now
+        if now - self._nobody_since > START_S:
+            raise WorkersLostError(
+                said("None of the {0} answered within {1} s.", self.pool.name, f"{START_S:.0f}"), LOST_HINT
+            )
 
     # ---- to the workers --------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +12,11 @@ from kinmark.engine.requests import EngineConfig
 from kinmark.engine.requests.protocol import Engine
 
 Kind = Literal["local", "processes", "ray"]
-HINT = "Write local, processes, processes:4, ray, ray:HOST:PORT or ray://HOST:PORT."
+HINT = "Write local, processes, processes:4, ray, ray:HOST, ray:HOST:PORT, ray://HOST or ray://HOST:PORT."
 MAX_WORKERS = 1024
+HEAD_PORT, CLIENT_PORT = 6379, 10001
+"""Ray's own, taken where none is written."""
+_PLACE = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>[0-9]{1,5}))?")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class EngineFactory:
     Attributes:
         kind: "local" (one thread of this process), "processes" or "ray".
         workers: how many (0: as many as there are processors, or as the cluster offers).
-        address: of a Ray cluster: "" starts one here, "HOST:PORT" joins it, "ray://HOST:PORT" is Ray's client.
+        address: of a Ray cluster: "" starts one here, "HOST:PORT" joins it, "ray://HOST:PORT" is Ray's client. Ray's own ports
+            are filled in by `parse`.
         config: of every worker's engine.
     """
 
@@ -85,7 +90,9 @@ def _count(text: str, rest: str) -> int:
 def _address(text: str, rest: str) -> str:
     if not rest:
         return ""
-    host, _, port = rest.removeprefix("//").rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or "/" in host:
+    client = rest.startswith("//")
+    written = _PLACE.fullmatch(rest.removeprefix("//"))
+    port = int(written["port"] or (CLIENT_PORT if client else HEAD_PORT)) if written else 0
+    if written is None or not 0 < port < 65536:
         raise UserInputError(said("'{0}' names no Ray cluster.", text), HINT)
-    return f"ray://{host}:{port}" if rest.startswith("//") else f"{host}:{port}"
+    return f"{'ray://' if client else ''}{written['host']}:{port}"

@@ -24,7 +24,7 @@ class WorkerPool(Protocol):
         ...
 
     def start(self) -> None:
-        """Start the workers unless they run; each answers `Ready` when it can be asked. KnownError: none can be had."""
+        """Begin to start the workers unless they run; each answers `Ready` when it can be asked."""
         ...
 
     def send(self, worker: int, message: Job | Shard | Control) -> None:
@@ -35,7 +35,7 @@ class WorkerPool(Protocol):
         """What has come, (worker, reply), waiting at most so long for the first.
 
         Raises:
-            WorkersLostError: the way to all workers is cut.
+            WorkersLostError: the way to all workers is cut, or none can be had.
         """
         ...
 

@@ -11,6 +11,7 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -67,7 +68,8 @@ class ProcessPool:
         process = context.Process(
             target=serve, args=(theirs, self.config), name=f"kinmark-worker-{number}", daemon=True
         )
-        process.start()
+        with interrupts_wait():
+            process.start()
         theirs.close()  # ours must be the only other end, or its death would not be seen
         self._workers[number] = _Worker(process, own)
 
@@ -118,6 +120,29 @@ def _end(process: Any) -> None:
         process.close()
 
 
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C goes to every process of a terminal: one that is started in this block does not hear it, ours a moment later.
+
+    Blocked signals are inherited. Otherwise a worker that is not yet so far as to ignore Ctrl-C would end with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_interrupts() -> None:
+    """In a process that was started while interrupts wait: ignore Ctrl-C, and start others as usual."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def processors() -> int:
     """That this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -125,7 +150,7 @@ def processors() -> int:
 
 def serve(pipe: Connection, config: EngineConfig) -> None:
     """A worker's process: asked by messages until the pipe closes. Ctrl-C is the caller's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     from kinmark.engine.parallel.work import ShardWorker
 
     worker = ShardWorker(config)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kinmark.engine.parallel.messages import Control, Job, Lost, Reply, Shard
+from kinmark.engine.parallel.processes import ignore_interrupts
 from kinmark.engine.requests import EngineConfig
 
 TICK_S = 0.05
@@ -64,7 +65,7 @@ class Refused:
 
 def bridge(pipe: Connection, settings: BridgeSettings, log: str) -> None:
     """Runs until the caller's end closes. Ctrl-C is the caller's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     _redirect_output(Path(log))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster of our own: as any process of this person

@@ -20,8 +20,8 @@ from kinmark.engine.domain.errors import KnownError
 from kinmark.engine.domain.texts import said
 from kinmark.engine.parallel.messages import Control, Job, Reply, Shard
 from kinmark.engine.parallel.pool import LOST_HINT, WorkersLostError
-from kinmark.engine.parallel.processes import END_S, _end
-from kinmark.engine.parallel.ray_bridge import Alive, BridgeSettings, Refused, Started, bridge, end_left
+from kinmark.engine.parallel.processes import END_S, _end, interrupts_wait
+from kinmark.engine.parallel.ray_bridge import Alive, BridgeSettings, Refused, Started, bridge, descendants, end_left
 from kinmark.engine.requests import EngineConfig
 
 SILENCE_S = 60.0
@@ -73,7 +73,7 @@ class RayPool:
         return self._process.pid if self._process is not None else 0
 
     def start(self) -> None:
-        """See `WorkerPool`. KnownError: the cluster cannot be reached or has nothing free."""
+        """See `WorkerPool`. It waits for nothing: that the cluster cannot be reached or has nothing free is heard in `receive`."""
         if self._process is not None:
             return
         handle, name = tempfile.mkstemp(prefix="kinmark-ray-", suffix=".log")
@@ -83,12 +83,10 @@ class RayPool:
         self._pipe, theirs = context.Pipe()
         # No daemon: those may have no children, and a cluster that is started here is some.
         self._process = context.Process(target=bridge, args=(theirs, self.settings, name), name="kinmark-ray-bridge")
-        self._process.start()
+        with interrupts_wait():
+            self._process.start()
         theirs.close()
         self._heard = time.monotonic()
-        while self.cluster is None:
-            self._waiting += self._receive(0.2, START_S)
-        self.count = self.cluster.workers
 
     def send(self, worker: int, message: Job | Shard | Control) -> None:
         """See `WorkerPool`."""
@@ -104,12 +102,13 @@ class RayPool:
                 self._pipe.send(message)
 
     def receive(self, timeout_s: float) -> list[tuple[int, Reply]]:
-        """See `WorkerPool`."""
+        """See `WorkerPool`. WorkersLostError, too: the cluster cannot be reached, has nothing free, is full."""
         waiting, self._waiting = self._waiting, []
-        return waiting or self._receive(timeout_s, self.silence_s)
+        return waiting or self._receive(timeout_s)
 
-    def _receive(self, timeout_s: float, silence_s: float) -> list[tuple[int, Reply]]:
+    def _receive(self, timeout_s: float) -> list[tuple[int, Reply]]:
         replies: list[tuple[int, Reply]] = []
+        silence_s = self.silence_s if self.cluster is not None else START_S
         try:
             if not self._pipe.poll(timeout_s):
                 if time.monotonic() - self._heard > silence_s:
@@ -119,11 +118,11 @@ class RayPool:
                 message = self._pipe.recv()
                 self._heard = time.monotonic()
                 if isinstance(message, Refused):
-                    error = KnownError(message.user_message, message.hint, message.details)
+                    error = WorkersLostError(message.user_message, message.hint, message.details)
                     self.close()
                     raise error
                 if isinstance(message, Started):
-                    self.cluster = message
+                    self.cluster, self.count = message, message.workers
                 elif isinstance(message, Alive):
                     # All that were ever seen: what outlives its parent is nobody's child any more.
                     self._processes |= set(message.processes)
@@ -150,11 +149,15 @@ class RayPool:
 
     def close(self) -> None:
         """See `WorkerPool`."""
-        process, pipe, self._process, self._pipe, self.cluster = self._process, self._pipe, None, None, None
+        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
+        runs, self.cluster = self.cluster is not None, None
         self._waiting = []
         if process is not None:
             pipe.close()
-            process.join(4 * END_S)
+            if not self.settings.address:  # also what it started since its last word
+                self._processes |= set(descendants(process.pid))
+            if runs:  # while Ray starts, it hears nothing
+                process.join(4 * END_S)
             _end(process)
             left, self._processes = self._processes, set()
             end_left(left)

@@ -87,7 +87,7 @@ def _load_clip(folder: Path) -> Any:
     from transformers import AutoConfig, CLIPVisionModelWithProjection
 
     try:
-        kind = AutoConfig.from_pretrained(str(folder), local_files_only=True).model_type
+        kind = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False).model_type
         if kind in ("clip", "clip_vision_model"):
             model = CLIPVisionModelWithProjection.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True

@@ -15,7 +15,7 @@ from kinmark.desktop import app
 from kinmark.desktop import main as entry
 from kinmark.desktop.first_paint import first_paint
 from kinmark.engine.domain.errors import KnownError
-from kinmark.projects import qt_platform
+from kinmark.projects import qt_platform, selfcheck
 from kinmark.projects.project import Project
 from kinmark.projects.store.database import APPLICATION_ID
 
@@ -87,3 +87,21 @@ def test_a_library_missing_for_x11_is_named_instead_of_ending_the_process(monkey
     with pytest.raises(KnownError, match=r"libxcb-nowhere\.so\.7") as caught:
         first_paint()
     assert "libxcb-nowhere7" in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Qt's libraries come with it elsewhere")
+def test_without_a_screen_missing_libraries_leave_the_window_out_of_the_selfcheck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = (("libEGL-nowhere.so.7", "libegl7", "egl", "egl"), ("libxcb-nowhere.so.7", "libxcb7", "xcb", "xcb"))
+    monkeypatch.setattr(qt_platform, "LIBRARIES", (*qt_platform.LIBRARIES, *gone))
+    monkeypatch.setattr(selfcheck, "_window_check", first_paint)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    result = selfcheck.run_selfcheck(model=False)
+    step = result.steps[-1]
+    assert step.skipped and result.ok
+    assert "libEGL-nowhere.so.7" in step.detail and "libegl7" in step.detail and "libxcb7" not in step.detail
+    monkeypatch.setenv("DISPLAY", ":99")  # where somebody could look at it, it is a failure
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    assert not selfcheck.run_selfcheck(model=False).ok

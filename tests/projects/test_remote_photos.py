@@ -206,3 +206,21 @@ def test_ordinary_paths_are_left_alone(tmp_path: Path) -> None:
     assert not remote.is_there(path)
     assert not remote.is_url("C:/photos") and not remote.is_url("photos/a.png")
     assert ImageInput("1", path).path == path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0.5", 1 << 29), ("-3", 0), ("x", 8 << 30), ("nan", 8 << 30), ("inf", 8 << 30)]
+)
+def test_the_caches_cap_is_a_number_or_the_usual_one(monkeypatch: pytest.MonkeyPatch, text: str, expected: int) -> None:
+    monkeypatch.setenv(remote.CACHE_VARIABLE, text)
+    assert remote.cache_bytes() == expected
+
+
+def test_an_address_that_cannot_be_remembered_is_told(
+    store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "settings").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("KINMARK_HOME", str(tmp_path / "home"))
+    with pytest.raises(KnownError, match=r"photo-addresses\.json cannot be written"):
+        remote.allow("memory://elsewhere")

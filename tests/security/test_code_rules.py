@@ -122,10 +122,20 @@ def test_the_network_lives_in_one_module(trees: list[tuple[str, ast.AST]]) -> No
                 continue
             assert top != "fsspec" or path == "engine/remote.py", f"{path} imports {name}"
             assert top not in NETWORK and name not in ("urllib.request", "huggingface_hub"), f"{path} imports {name}"
+
+
+def test_models_load_from_local_files_and_without_their_publishers_code(trees: list[tuple[str, ast.AST]]) -> None:
+    loads = 0
+    for path, tree in trees:
         for name, call in _calls(tree):
-            if name.endswith("from_pretrained") and path.startswith("engine/"):
-                text = ast.unparse(call)
-                assert "local_files_only" in text or path not in DOWNLOADS, f"{path}: {text}"
+            where = f"{path}: {ast.unparse(call)}"
+            if name.endswith(".from_pretrained"):
+                loads += 1
+                assert _keyword(call, "local_files_only") is True, where
+            if name in ("AutoModel.from_pretrained", "AutoConfig.from_pretrained", "AutoModel.from_config"):
+                assert _keyword(call, "trust_remote_code") is False, where  # left out, the library asks on the terminal
+            assert _keyword(call, "trust_remote_code") in (None, False), where
+    assert loads > 5
 
 
 def test_sql_values_are_bound(trees: list[tuple[str, ast.AST]]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 
 from kinmark.engine.api import EngineConfig, ImageInput
 from kinmark.engine.backbones import catalogue
 from kinmark.engine.backbones.registry import get_spec
 from kinmark.engine.domain.errors import ModelCorruptError, ModelMissingError
-from kinmark.engine.features import adapters
+from kinmark.engine.features import adapters, dino
 from kinmark.engine.features.descriptors import get_descriptor
 from kinmark.engine.features.dino import DinoModel, open_dino
 from kinmark.engine.session import EngineSession
@@ -81,6 +83,87 @@ def test_every_family_gives_the_librarys_patch_features(tmp_path: Path, picture:
     maps = model.dense(picture, (10, 6))
     assert maps.shape == (3, WIDTH, 6, 10)
     torch.testing.assert_close(maps.norm(dim=1), torch.ones(3, 6, 10), atol=1e-3, rtol=0)
+
+
+EVIL = (
+    "from pathlib import Path\nPath(__file__).with_name('ran').touch()\nclass RADIOConfig: ...\nclass RADIOModel: ...\n"
+)
+
+
+def rewrite_config(folder: Path, **values: object) -> None:
+    """The folder's config without the library's own words, with `values`, as publishers wrote them before the library did."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kept = {k: v for k, v in config.items() if k not in ("model_type", "architectures", "transformers_version")}
+    (folder / "config.json").write_text(json.dumps({**kept, **values}), encoding="utf-8")
+
+
+def test_c_radio_in_its_publishers_layout_gives_the_same_features(tmp_path: Path, picture: np.ndarray) -> None:
+    folder = make_vit(tmp_path, "radio")
+    expected = DinoModel(folder).tokens(picture, (7, 7))
+    names = set(load_file(folder / "model.safetensors"))
+    assert {"radio_model.model.blocks.0.attn.qkv.weight", "radio_model.model.patch_generator.pos_embed"} <= names
+    (folder / "hf_model.py").write_text(EVIL, encoding="utf-8")
+    own = {"AutoConfig": "hf_model.RADIOConfig", "AutoModel": "hf_model.RADIOModel"}
+    rewrite_config(folder, architectures=["RADIOModel"], auto_map=own, args={"model": "x"}, version="c-radio_v4-h")
+    model = DinoModel(folder)
+    assert model.family == "radio"
+    torch.testing.assert_close(model.tokens(picture, (7, 7)), expected, atol=0, rtol=0)
+    assert not (folder / "ran").exists()
+
+
+def test_tipsv2_in_its_first_layout_is_the_base_size_or_refused(tmp_path: Path) -> None:
+    import transformers
+
+    folder = make_vit(tmp_path, "tipsv2")
+    assert "vision_encoder.blocks.0.attn.qkv.weight" in set(load_file(folder / "model.safetensors"))
+    own = {"AutoConfig": "configuration_tips.TIPSv2Config", "AutoModel": "modeling_tips.TIPSv2Model"}
+    flat = {
+        "model_type": "tipsv2",
+        "architectures": ["TIPSv2Model"],
+        "auto_map": own,
+        "patch_size": 14,
+        "img_size": 448,
+    }
+    flat |= {"num_register_tokens": 1, "embed_dim": 768, "ffn_layer": "mlp", "vision_fn": "vit_base"}
+    (folder / "config.json").write_text(json.dumps(flat), encoding="utf-8")
+    config = dino._config_of(folder)
+    plain = transformers.Tipsv2VisionConfig()
+    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "patch_size", "image_size", "mlp_ratio"):
+        assert getattr(config.vision_config, name) == getattr(plain, name)
+    assert (config.vision_config.hidden_size, config.vision_config.num_hidden_layers) == (768, 12)
+    (folder / "config.json").write_text(json.dumps({**flat, "vision_fn": "vit_large", "embed_dim": 1024}), "utf-8")
+    with pytest.raises(ModelCorruptError, match="does not say the sizes"):
+        DinoModel(folder)
+
+
+@pytest.mark.parametrize("kind", [None, "c-radio"])
+def test_a_publishers_code_beside_the_weights_is_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None
+) -> None:
+    from kinmark.engine.prompts.heads import open_head
+
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # the library would ask; nobody may be asked
+    folder = make_vit(tmp_path, "dinov2")
+    (folder / "hf_model.py").write_text(EVIL, encoding="utf-8")
+    own = {"AutoConfig": "hf_model.RADIOConfig", "AutoModel": "hf_model.RADIOModel"}
+    rewrite_config(folder, auto_map=own, **({} if kind is None else {"model_type": kind}))
+    with pytest.raises(
+        ModelCorruptError, match=r"program code of its own, which is never run.*transformers' own layout"
+    ):
+        DinoModel(folder)
+    with pytest.raises(ModelCorruptError, match="cannot be loaded"):
+        open_head(f"clip-head:{folder}")
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("family", ["dinov2", "radio", "tipsv2"])
+def test_weights_that_the_library_would_invent_are_refused(tmp_path: Path, family: str) -> None:
+    folder = make_vit(tmp_path, family)
+    tensors = load_file(folder / "model.safetensors")
+    lost = next(name for name in sorted(tensors) if "attn.qkv.weight" in name or "attention.value.weight" in name)
+    save_file({k: v for k, v in tensors.items() if k != lost}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelCorruptError, match="lack "):
+        DinoModel(folder)
 
 
 def use(spec_id: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def test_every_helper_says_what_a_person_must_know() -> None:
     for spec in catalogue.HELPERS:
         assert spec.licence and spec.licence_url and spec.good_for and spec.size_bytes, spec.id
         assert bool(spec.repo_id) != bool(spec.address), spec.id
+        assert not spec.repo_id or re.fullmatch("[0-9a-f]{40}", spec.revision), "what is downloaded is one commit"
         assert not spec.gated or "grants access" in spec.notice
         assert spec.kind != catalogue.PART or (min(spec.input_wh) >= 224 and min(spec.cells_wh) >= 16)
         assert not spec.base or catalogue.helper(spec.base) is not None
@@ -87,6 +89,16 @@ def test_a_helper_is_downloaded_resumed_verified_and_removed(hub: tuple[str, Hub
     assert manager.remove("dinov2-base")
     with pytest.raises(ModelMissingError, match="not installed"):
         manager.remove("dinov2-base")
+
+
+def test_a_licence_that_the_repository_only_names_is_shown_whole(
+    hub: tuple[str, HubState], manager: ModelManager, repository: Path
+) -> None:
+    (hub[1].folder / "LICENSE").unlink()
+    text = manager.plan("dinov2-base", endpoint=hub[0]).licence_text
+    assert text == (repository / "LICENSE").read_text("utf-8") and "Apache License" in text[:100]
+    plan = manager.plan("c-radiov4-h", endpoint=hub[0])
+    assert plan.licence_text == "" and plan.licence_url.startswith("https://www.nvidia.com/")
 
 
 def test_a_repository_without_safetensors_is_refused(hub: tuple[str, HubState], manager: ModelManager) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from kinmark.engine.domain.errors import AppError, KnownError, OperationCancelle
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.parallel import dispatch
 from kinmark.engine.parallel.dispatch import Dispatcher
+from kinmark.engine.parallel.messages import Reply
 from kinmark.engine.parallel.pool import WorkersLostError
 from tests.engine.parallel.fakes import FakePool
 
@@ -61,6 +63,32 @@ def test_workers_that_all_end_at_once_stop_the_sweep_with_a_sentence() -> None:
             seen.append(answer.image_id)
     assert seen[:6] == [str(i) for i in range(6)]
     assert pool._next < 40, "workers are not started for ever"
+
+
+def test_the_only_worker_is_replaced_however_long_it_has_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def dies(worker: int, position: int) -> bool:
+        clock.now += 60.0  # a photo a minute, so that the first worker goes long after a worker's time to start is over
+        return worker == 0 and position == 7
+
+    assert ids(Dispatcher(FakePool(1, dies), 1, request(12), set())) == [str(i) for i in range(12)]
+
+
+def test_nobody_ready_for_too_long_stops_the_sweep_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    pool = FakePool(1)
+
+    def silence(timeout_s: float) -> list[tuple[int, Reply]]:
+        clock.now += timeout_s
+        return []
+
+    pool.receive = silence
+    with pytest.raises(WorkersLostError, match=r"None of the fake workers answered within 180 s"):
+        ids(Dispatcher(pool, 1, request(3), set()))
+    assert 280 < clock.now < 281
 
 
 def test_cancelling_gives_out_what_came_back_and_tells_the_workers() -> None:

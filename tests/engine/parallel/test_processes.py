@@ -148,7 +148,10 @@ def test_closing_leaves_no_process(toy_pipeline_dir: Path, tmp_path: Path) -> No
         ("processes:3", "processes", 3, ""),
         ("ray", "ray", 0, ""),
         ("ray:node1:6379", "ray", 0, "node1:6379"),
-        ("ray://node1:10001", "ray", 0, "ray://node1:10001"),
+        ("ray:node1", "ray", 0, "node1:6379"),
+        ("ray:[fd00::1]:6380", "ray", 0, "[fd00::1]:6380"),
+        ("ray://node1:10002", "ray", 0, "ray://node1:10002"),
+        ("ray://node1", "ray", 0, "ray://node1:10001"),
     ],
 )
 def test_the_way_is_read(text: str, kind: str, workers: int, address: str) -> None:
@@ -165,8 +168,10 @@ def test_the_way_is_read(text: str, kind: str, workers: int, address: str) -> No
         "processes:0",
         "processes:x",
         "processes:-1",
-        "ray:node1",
+        "ray:node1:",
         "ray:node1:0",
+        "ray::6379",
+        "ray://",
         "ray://a/b:1",
         "dask",
     ],

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from kinmark.engine.api import EngineConfig, ImageInput, Target
-from kinmark.engine.domain.errors import KnownError
+from kinmark.engine.domain.errors import KnownError, OperationCancelled
+from kinmark.engine.domain.progress import CancelToken
 from kinmark.engine.local import LocalEngine
 from kinmark.engine.parallel.pool import WorkersLostError
 from kinmark.engine.parallel.ray_pool import RayPool
@@ -172,8 +173,37 @@ def test_a_full_object_store_is_named_and_small_requests_pass_by_it(toy_pipeline
 @with_ray
 def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
     pool = RayPool(config(tmp_path), "127.0.0.1:1")
+    pool.start()
+    deadline = time.monotonic() + 120
     with pytest.raises(KnownError, match=r"The Ray cluster 127\.0\.0\.1:1 (cannot be used|is gone)"):
-        pool.start()
+        while time.monotonic() < deadline:
+            assert pool.receive(0.2) == []
+    assert pool.bridge_id == 0
+
+
+@with_ray
+def test_cancelling_while_the_cluster_starts_is_heard_at_once_and_leaves_nothing(
+    engine: ShardedEngine, toy_pipeline_dir: Path, tmp_path: Path
+) -> None:
+    pool, cancel = engine.pool, CancelToken()
+    assert isinstance(pool, RayPool)
+    request = make_request(tmp_path / "photos", str(toy_pipeline_dir), 3)
+    pool.start()
+    bridge, deadline = pool.bridge_id, time.monotonic() + 60
+    while not any("gcs_server" in command for command in children_of(bridge).values()):  # Ray is in the middle of it
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    cluster = {bridge, *children_of(bridge)}
+    cancel.cancel()
+    started = time.monotonic()
+    with pytest.raises(OperationCancelled):
+        list(engine.propose_keypoints(request, cancel=cancel))
+    engine.close()
+    assert time.monotonic() - started < 5
+    deadline = time.monotonic() + 15
+    while any(runs(process) for process in cluster) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [process for process in cluster if runs(process)]
 
 
 def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from kinmark.projects.workflows.importing import ImportOptions, import_file
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("dask", "no way to run the engine"), ("processes:0", "no number of processes"), ("ray:here", "no Ray cluster")],
+    [("dask", "no way to run the engine"), ("processes:0", "no number of processes"), ("ray:here:0", "no Ray cluster")],
 )
 def test_a_way_that_is_none(words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Project.create(tmp_path / "p.kinmark").close()
