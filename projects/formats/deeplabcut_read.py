@@ -87,9 +87,9 @@ def read(
                 try:
                     image = _image(file, root, table.columns, row, name, config, options, report)
                     if image.rel_path in images:
-                        what = said("the image has two rows (the other one in {0})", source[image.rel_path])
+                        told = said("the image has two rows (the other one in {0})", source[image.rel_path])
                         hint = "Import one person's file at a time: give the .csv itself."
-                        raise bad(file, str(image.rel_path), what, hint)
+                        raise bad(file, str(image.rel_path), told, hint)
                     images[image.rel_path], source[image.rel_path] = image, file.name
                 except AppError as error:
                     broken.handle(said("{0}: {1}", file.name, row[0][:200]), error)
