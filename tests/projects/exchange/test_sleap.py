@@ -170,7 +170,6 @@ def test_damaged_and_linked_files_are_refused(tmp_path: Path) -> None:
         get_format("sleap").reader(tmp_path / "c.slp")
 
 
-@needs_library
 def test_analysis_files_of_a_clip_are_proposals(tmp_path: Path) -> None:
     import sleap_io as sio
 
