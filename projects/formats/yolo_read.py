@@ -29,7 +29,15 @@ from kinmark.projects.formats.outlines import outline_extra
 from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
 from kinmark.projects.formats.schemas import guess_pairs, unique_names
 from kinmark.projects.formats.yamlfile import load_yaml
-from kinmark.projects.formats.yolo_paths import SPLITS, below, is_folder, label_file, looks_like_labels
+from kinmark.projects.formats.yolo_paths import (
+    SPLITS,
+    below,
+    is_folder,
+    label_file,
+    leads_out,
+    looks_like_labels,
+    root_of,
+)
 
 MARGIN = 0.01
 MAX_NAMED = 5
@@ -69,7 +77,7 @@ def _read(
             "A YOLO data set needs it: a text with the lines train: images and names: [first class, second class].",
         )
     top = load_yaml(file)
-    root = file.parent
+    root = root_of(file, top.data, options.images_root)
     categories, count, dims = _categories(top, pose, report)
     broken = BadItems(report, options.skip_bad)
     lists: set[Path] = set()
@@ -239,12 +247,19 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
                 continue
             target = next((t for start in starts if (t := below(start, entry)) is not None), None)
             if target is None:
-                report.add("skipped", f"{split}: {entry[:200]}", "there is no such folder beside data.yaml")
+                out = any(leads_out(start, entry) for start in starts)
+                why_out = "it is a link that leads out of the data set's folder; put the photos there"
+                why_none = "there is no such folder beside data.yaml (if the data set lies elsewhere: --images)"
+                report.add("skipped", f"{split}: {entry[:200]}", why_out if out else why_none)
                 continue
             files = _listed(target, starts, split, report) if target.is_file() else sorted(target.rglob("*"))
             lists.update({target} if target.is_file() else ())
             for file in files:
-                if file.is_file() and is_image_path(file) and file.resolve().is_relative_to(root.resolve()):
+                if file.is_file() and is_image_path(file):
+                    if not file.resolve().is_relative_to(root.resolve()):
+                        why = "links that lead out of the data set's folder are not followed; copy the photos there"
+                        report.count("skipped", "photo that is a link", str(file), why)
+                        continue
                     place = PurePosixPath(file.relative_to(root).as_posix())
                     if found.setdefault(place, split) != split:
                         report.count("flagged", "photo of several splits", str(place), "the first one counts")
