@@ -3,7 +3,7 @@
 They are raised in English, which the command line and the logs show as it is. A sentence with something filled in is a
 `Text`: it knows its template and its values. The window looks the template up
 (`resources/translations/errors/<language>.tsv`, kept complete by a test) and fills the same values in. What is not in the table
-stays English.
+stays English. A template that counts (`%n`) has two translations there, for one and for more.
 """
 
 from __future__ import annotations
@@ -46,9 +46,18 @@ def in_language(text: str) -> str:
 
 def _translated(text: str, table: dict[str, str]) -> str:
     if not isinstance(text, Text):
-        return table.get(text, text)
-    template = table.get(text.template, text.template)
+        return _looked_up(text, None, table) if " " in text else text  # a single word may be a person's
+    template = _looked_up(text.template, text.number, table)
     return filled(template, {name: _translated(value, table) for name, value in text.values.items()})
+
+
+def _looked_up(template: str, number: int | None, table: dict[str, str]) -> str:
+    """The translation of a template; of a clause, that of its sentence without the full stop (`texts.clause`)."""
+    found = table.get(template) or table.get(f"{template}.", "").removesuffix(".") or template
+    if number is None:
+        return found
+    one, _, more = found.partition("\t")
+    return (more if more and number != 1 else one).replace("%n", str(number))
 
 
 def message_of(error: AppError) -> str:

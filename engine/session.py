@@ -126,8 +126,8 @@ class EngineSession:
             try:
                 self._natural = open_natural("lite2", self._device)
             except (ModelMissingError, ModelCorruptError) as error:
-                self._natural_error = (
-                    f"{error.user_message} Individuals are told apart less well without it. {error.hint}"
+                self._natural_error = said(
+                    "{0} Individuals are told apart less well without it. {1}", error.user_message, error.hint
                 )
                 log.warning("%s", self._natural_error)
                 self._set_note(self._natural_error)

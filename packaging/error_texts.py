@@ -1,4 +1,4 @@
-"""The templates of all errors, hints and "left out" sentences that the engine and the projects can hand to the window.
+"""The templates of all errors, hints, reports and "left out" sentences that the engine and the projects can hand to the window.
 
     python packaging/error_texts.py          # what errors/<language>.tsv lacks, as lines to fill in; and what is in it in vain
 
@@ -10,6 +10,7 @@ templates of `said(...)`; an f-string would tell nobody what it was made from (a
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,12 +30,34 @@ ERRORS = {
     "ProjectLockedError",
     "ImportFileError",
 }
-HELPERS = {"bad": 1, "_unreadable": 1}
+HELPERS = {
+    "bad": 1,
+    "_unreadable": 1,
+    "finite": 2,
+    "whole": 2,
+    "coordinate": 2,
+    "_coordinate": 1,
+    "Item": 1,
+    "Node": 1,
+    "handle": 0,
+    "unique_names": 1,
+    "_place_of": 0,
+    "note": 0,
+    "_set_note": 0,
+}
 """Functions that make an error from pieces, and how many of their first arguments are no texts."""
+REPORTS = {"add": 1, "count": 1, "ReportItem": 1}
+"""Lines of a report: `report.add(kind, where, reason)` ...; their words may stand alone ("12 x masks")."""
+LINES = "list[tuple[str, int, str]]"
+"""What a function gives whose lines `lost` makes: what, how many, why."""
 PIECES = {"message", "hint", "what", "why"}
 """Names that carry such a text on its way."""
 UNKNOWN = "f-string: "
 """Before a sentence of which nobody can tell what it was made from."""
+REPORTING = ("projects/formats/", "projects/workflows/")
+"""What makes the reports of imports and exports; elsewhere `said` with a number, or with a name, is a step of the undo list."""
+WORD = re.compile(r"[A-Za-z][a-z/-]*").fullmatch
+"""A word; not the name of a field or a file."""
 NOT_SHOWN = (
     "projects/cli",
     "engine/parallel",
@@ -47,45 +70,79 @@ NOT_SHOWN = (
 """Commands only: the window does not use them."""
 
 
-def templates(node: ast.AST) -> Iterator[str]:
+Found = Iterator[tuple[str, bool]]
+"""Texts, and whether a single word counts, too ("masks": words of the program, never of a person)."""
+
+
+def templates(node: ast.AST, alone: bool = False) -> Found:
     """The texts that an expression can be."""
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "said":
-        yield from templates(node.args[0])
+        yield from templates(node.args[0], True)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
+        yield node.value, alone
     elif isinstance(node, ast.JoinedStr) and any(" " in v.value for v in node.values if isinstance(v, ast.Constant)):
-        yield UNKNOWN + ast.unparse(node)
+        yield UNKNOWN + ast.unparse(node), False
     elif isinstance(node, ast.IfExp):
-        yield from templates(node.body)
-        yield from templates(node.orelse)
+        yield from templates(node.body, alone)
+        yield from templates(node.orelse, alone)
     elif isinstance(node, ast.BoolOp):
         for value in node.values:
-            yield from templates(value)
+            yield from templates(value, alone)
     elif isinstance(node, ast.Tuple):
         for value in node.elts:
-            yield from templates(value)
+            yield from templates(value, alone)
+    elif isinstance(node, ast.Subscript):  # cut to a length: nothing could be looked up
+        yield from ((UNKNOWN + text, False) for text, _ in templates(node.value))
 
 
-def texts_of(tree: ast.AST) -> Iterator[str]:
+def of_call(node: ast.Call, reporting: bool) -> Found:
+    """Of one call; `reporting`: in a file that makes reports."""
+    name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+    parts: list[ast.expr] = []
+    if name in ERRORS:
+        parts = [*node.args[:2], *(k.value for k in node.keywords if k.arg in ("user_message", "hint"))]
+    elif name in ("HelperSpec", "BackboneSpec"):
+        parts = [k.value for k in node.keywords if k.arg in ("good_for", "published", "notice")]
+    elif name in HELPERS or (name == "error" and reporting):
+        parts = [*node.args[HELPERS.get(name, 0) :], *(k.value for k in node.keywords)]
+    elif name == "append" and ast.unparse(node.func).endswith("skipped.append"):
+        parts = node.args
+    elif name == "said" and all(k.arg == "n" and reporting for k in node.keywords):
+        parts = [node]
+    elif name == "report" and ast.unparse(node.func) in ("self.report", "ladder.report"):
+        parts = node.args[:1]
+    elif name == "ReportItem" or (name in REPORTS and ast.unparse(node.func).endswith(f"report.{name}")):
+        parts = node.args[1:]
+        if name == "count":
+            yield from templates(node.args[1], True)
+    elif name == "lost":
+        yield from lines_of(node)
+    elif name in ("start", "begin") and ast.unparse(node.args[-1] if node.args else node) == "0":
+        parts = node.args[:-1]  # without a number of steps its name is all that the window can show
+    elif name == "step":
+        parts = [k.value for k in node.keywords if k.arg == "note"]
+    for part in parts:
+        yield from templates(part)
+
+
+def lines_of(node: ast.AST) -> Found:
+    """Of the (what, how many, why) below a node."""
+    for line in ast.walk(node):
+        if isinstance(line, ast.Tuple) and len(line.elts) == 3:
+            yield from templates(line.elts[0], True)
+            yield from templates(line.elts[2])
+
+
+def texts_of(tree: ast.AST, reporting: bool) -> Found:
     """All of one file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name in ERRORS:
-                parts = [*node.args[:2], *(k.value for k in node.keywords if k.arg in ("user_message", "hint"))]
-            elif name in ("HelperSpec", "BackboneSpec"):
-                parts = [k.value for k in node.keywords if k.arg in ("good_for", "published", "notice")]
-            elif name in HELPERS:
-                parts = [*node.args[HELPERS[name] :], *(k.value for k in node.keywords)]
-            elif name == "append" and ast.unparse(node.func).endswith("skipped.append"):
-                parts = node.args
-            else:
-                continue
-            for part in parts:
-                yield from templates(part)
+            yield from of_call(node, reporting)
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) == LINES:
+            yield from lines_of(node)
         elif isinstance(node, ast.Assign):
             names = {n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-            if names and names <= PIECES:
+            if names and all(name in PIECES or name.startswith("why_") for name in names):
                 yield from templates(node.value)
 
 
@@ -97,8 +154,8 @@ def collect() -> dict[str, str]:
             name = path.relative_to(ROOT).as_posix()
             if name.startswith(NOT_SHOWN):
                 continue
-            for text in texts_of(ast.parse(path.read_text(encoding="utf-8"))):
-                if " " in text.strip() and any(c.isalpha() for c in text.replace("{", "")):
+            for text, alone in texts_of(ast.parse(path.read_text(encoding="utf-8")), name.startswith(REPORTING)):
+                if any(c.isalpha() for c in text.replace("{", "")) and (" " in text.strip() or (alone and WORD(text))):
                     found.setdefault(text, name)
     return found
 
@@ -114,6 +171,10 @@ def main() -> int:
     wanted, code = collect(), 0
     for file in sorted(FOLDER.glob("*.tsv")):
         words = load(file.stem)
+        keys = [line.split("\t")[0] for line in file.read_text(encoding="utf-8").splitlines()]
+        for text in sorted({key for key in keys if keys.count(key) > 1}):
+            print(f"twice in {file.name}: {text}")
+            code = 1
         for text in sorted(set(wanted) - set(words)):
             print(f"{text}\t")
             code = 1

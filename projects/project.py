@@ -78,7 +78,7 @@ class Project:
                 derived.install(connection)
                 connection.commit()
         self._runner = Runner(self._shared, self._writer, self._publish)
-        self.queries = Queries(self._path, self._connection)
+        self.queries = Queries(self._path, self._connection, self._shared.parent)
         self.operations = Operations(self._runner)
 
     # Opening and closing

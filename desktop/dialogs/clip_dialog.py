@@ -120,7 +120,7 @@ class ClipDialog(QDialog):
 
     def _changed(self) -> None:
         """What was shown is no longer what was asked for."""
-        there = Path(self.file.text().strip()).is_file()
+        there = bool(self.file.text().strip())
         if self._found is not None:
             self._found = None
             self.pictures.clear()
@@ -156,7 +156,7 @@ class ClipDialog(QDialog):
         self.accept()
 
     def _ended(self) -> None:
-        there = Path(self.file.text().strip()).is_file()
+        there = bool(self.file.text().strip())
         self.look.setEnabled(there)
         self.take.setEnabled(there)
 

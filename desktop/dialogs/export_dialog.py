@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from kinmark.desktop.engine_thread.jobs import Priority
 from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.report_lines import report_lines
 from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.fields import Choice
 from kinmark.desktop.widgets.message_bar import plain_label
@@ -27,8 +28,6 @@ from kinmark.engine.domain.errors import AppError
 
 if TYPE_CHECKING:
     from kinmark.desktop.workspace import Workspace
-
-SHOWN_ITEMS = 400
 
 
 class ExportDialog(QDialog):
@@ -128,7 +127,7 @@ class ExportDialog(QDialog):
 
     def _previewed(self, items: Any) -> None:
         self.state.setText("")
-        texts = (self._partly(), _items_text(items) or self.tr("Nothing is lost."))
+        texts = (self._partly(), report_lines(items) or self.tr("Nothing is lost."))
         self.report.setPlainText("\n\n".join(t for t in texts if t))
 
     def _partly(self) -> str:
@@ -166,7 +165,7 @@ class ExportDialog(QDialog):
         summary = self._summary(report)
         files = "\n".join(report.files[:20])
         self.state.setText(self.tr("Done."))
-        texts = (summary, self._partly(), files, _items_text(report.items))
+        texts = (summary, self._partly(), files, report_lines(report.items))
         self.report.setPlainText("\n\n".join(t for t in texts if t))
         self._written = self._writing
         self.show_folder.show()
@@ -196,10 +195,3 @@ class ExportDialog(QDialog):
 def _open_folder(folder: Path) -> None:
     """In the file manager of the system."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
-
-
-def _items_text(items: Any) -> str:
-    lines = [f"{item.kind}: {item.where}: {item.reason}" for item in items[:SHOWN_ITEMS]]
-    if len(items) > SHOWN_ITEMS:
-        lines.append(f"... {len(items) - SHOWN_ITEMS} more")
-    return "\n".join(lines)

@@ -11,15 +11,17 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
+    QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QWidget,
 )
 
-from kinmark.desktop.dialogs.export_dialog import _items_text
 from kinmark.desktop.engine_thread.jobs import JobContext, Priority
 from kinmark.desktop.error_texts import hint_of, message_of
+from kinmark.desktop.io.pool import URGENT
+from kinmark.desktop.report_lines import report_lines
 from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.fields import Choice
 from kinmark.desktop.widgets.message_bar import plain_label
@@ -45,8 +47,10 @@ class ImportDialog(QDialog):
         self._engine = workspace.program.engine
         self._formats = FORMATS
         self._looked_at = ""
+        self._recognising = False
+        self._wanted: bool | None = None
         self.setWindowTitle(self.tr("Import labels"))
-        self.resize(640, 540)
+        self.resize(640, 600)
         self.format = Choice()
         for spec in FORMATS.values():
             if spec.reads:
@@ -60,13 +64,7 @@ class ImportDialog(QDialog):
         self.mode.addItem(self.tr("as proposals to review"), True)
         self.overwrite = QCheckBox(self.tr("Where both differ, take the file's"))
         self.skip_bad = QCheckBox(self.tr("Leave damaged items out instead of refusing the file"))
-        self.exif = Choice()
-        for key, text in (
-            ("ask", self.tr("refuse when photo sizes contradict")),
-            ("rotate", self.tr("labels were drawn on the unrotated photo: rotate them")),
-            ("keep", self.tr("labels fit the upright photo: keep them")),
-        ):
-            self.exif.addItem(text, key)
+        self._make_exif()
         self.report = QPlainTextEdit()
         self.report.setReadOnly(True)
         self.report.setPlaceholderText(
@@ -85,6 +83,28 @@ class ImportDialog(QDialog):
         self.file.editingFinished.connect(self._chosen)
         self._check()
 
+    def _make_exif(self) -> None:
+        """What holds for photos with an EXIF rotation, and for those of them that are an exception."""
+        self.exif = Choice()
+        for key, text in (
+            ("ask", self.tr("refuse when photo sizes contradict")),
+            ("rotate", self.tr("labels were drawn on the unrotated photo: rotate them")),
+            ("keep", self.tr("labels fit the upright photo: keep them")),
+        ):
+            self.exif.addItem(text, key)
+        self.exif_photos = QLineEdit()
+        self.exif_photos.setPlaceholderText(self.tr("for example cam1/*, IMG_2*.jpg"))
+        self.exif_photos.setToolTip(
+            self.tr("Photos whose path or name fits one of these patterns; * stands for anything, commas between.")
+        )
+        self.exif_photos.setAccessibleName(self.tr("Photos that are an exception"))
+        self.exif_else = Choice()
+        self.exif_else.addItem(self.tr("rotate them"), "rotate")
+        self.exif_else.addItem(self.tr("keep them"), "keep")
+        self.exif_else.setAccessibleName(self.tr("What holds for the exceptions"))
+        self.exif_else.setEnabled(False)
+        self.exif_photos.textChanged.connect(lambda text: self.exif_else.setEnabled(bool(text.strip())))
+
     def _build(self) -> None:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -93,6 +113,10 @@ class ImportDialog(QDialog):
         form.addRow(self.tr("Photos in"), with_button(self.images, self.tr("Choose..."), self._choose_images))
         form.addRow(self.tr("Bring in"), self.mode)
         form.addRow(self.tr("Rotated photos"), self.exif)
+        exceptions = QHBoxLayout()
+        exceptions.addWidget(self.exif_photos, 1)
+        exceptions.addWidget(self.exif_else)
+        form.addRow(self.tr("Except for"), exceptions)
         form.addRow("", self.overwrite)
         form.addRow("", self.skip_bad)
         close = QPushButton(self.tr("Close"))
@@ -129,19 +153,44 @@ class ImportDialog(QDialog):
         if text == self._looked_at:
             return  # the person may have chosen another format since
         self._looked_at = text
-        found = recognise(Path(text)) if text else None
-        if found is not None:
-            self.format.setCurrentIndex(max(0, self.format.findData(found.format)))
+        if not text:
+            return
+        asked, self._recognising = self.format.currentIndex(), True
+
+        def done(found: Recognised | None) -> None:
+            if text != self._looked_at:
+                return  # another file is looked at meanwhile
+            if found is not None and self.format.currentIndex() == asked:
+                self.format.setCurrentIndex(max(0, self.format.findData(found.format)))
+            self._recognising = False
+            wanted, self._wanted = self._wanted, None
+            if wanted is not None:
+                self.start(dry=wanted)
+
+        # Files may lie on a drive that answers late.
+        self._space.program.pool.submit(
+            f"recognise:{text}", lambda: recognise(Path(text)), done, failed=lambda _: done(None), priority=URGENT
+        )
 
     def _check(self) -> None:
-        there = bool(self.file.text().strip()) and Path(self.file.text().strip()).exists()
+        there = bool(self.file.text().strip())
         self.look.setEnabled(there)
         self.take.setEnabled(there)
 
+    def _exceptions(self) -> list[str]:
+        """Patterns of photos whose labels are turned, or not, unlike those of the others."""
+        return [part for text in self.exif_photos.text().split(",") if (part := text.strip())]
+
     def start(self, *, dry: bool) -> None:
-        """Look (dry run) or import, in one undoable step."""
+        """Look (dry run) or import, in one undoable step; once the file's format is recognised."""
         from kinmark.projects.workflows.importing import ImportOptions
 
+        self.state.setText(self.tr("Reading..."))
+        self.look.setEnabled(False)
+        self.take.setEnabled(False)
+        if self._recognising:
+            self._wanted = dry
+            return
         images = self.images.text().strip()
         options = ImportOptions(
             format=self.format.currentData(),
@@ -150,6 +199,7 @@ class ImportDialog(QDialog):
             overwrite=self.overwrite.isChecked(),
             skip_bad=self.skip_bad.isChecked(),
             exif=self.exif.currentData(),
+            exif_of=tuple((pattern, self.exif_else.currentData()) for pattern in self._exceptions()),
         )
         path = Path(self.file.text().strip())
 
@@ -164,9 +214,6 @@ class ImportDialog(QDialog):
                 yield
             return importing.result
 
-        self.state.setText(self.tr("Reading..."))
-        self.look.setEnabled(False)
-        self.take.setEnabled(False)
         self._engine.submit(
             self.tr("Importing"),
             run,
@@ -195,7 +242,7 @@ class ImportDialog(QDialog):
         if result.nothing:
             head = self.tr("Nothing in the file fits this project; nothing is imported:")
         self.state.setText("")
-        self.report.setPlainText("\n\n".join(t for t in (head, text, _items_text(result.report.items)) if t))
+        self.report.setPlainText("\n\n".join(t for t in (head, text, report_lines(result.report.items)) if t))
         if not dry and self._space.labelling.image is None:
             self._space.images.refresh()
             self._space.start()

@@ -288,7 +288,7 @@ class ModelsDialog(QDialog):
 
         def done(report: Any) -> None:
             text = self.tr("%n files, {m} compared: all right.", "", report.files).format(m=report.compared)
-            card.note.setText(text if report.ok else "; ".join(report.problems))
+            card.note.setText(text if report.ok else "; ".join(map(in_language, report.problems)))
 
         card.note.setText(self.tr("Checking..."))
         self._in_pool(f"verify:{card.row.id}", lambda: verify_model(card.row.id), done, card)
@@ -387,6 +387,6 @@ class ModelsDialog(QDialog):
             snapshot = progress.snapshot()
             card.bar.setRange(0, 1000)
             card.bar.setValue(round(1000 * snapshot.done / snapshot.total) if snapshot.total else 0)
-            card.note.setText(snapshot.note or snapshot.label)
+            card.note.setText(in_language(snapshot.note or snapshot.label))
         if not self._downloads:
             self._timer.stop()

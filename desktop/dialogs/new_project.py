@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.io.pool import URGENT
 from kinmark.desktop.session.templates import TEMPLATES, CategoryTemplate
 from kinmark.desktop.widgets.dialog_layout import foot_of, lay_out, with_button
 from kinmark.desktop.widgets.flow import FlowLayout
@@ -26,8 +27,10 @@ from kinmark.desktop.widgets.message_bar import plain_label
 from kinmark.desktop.widgets.skeleton_picture import TemplateCard
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.imaging import is_image_path
 
 if TYPE_CHECKING:
+    from kinmark.desktop.io.pool import IoPool
     from kinmark.desktop.messages import Messages
 
 
@@ -35,6 +38,15 @@ def folder_name(name: str) -> str:
     """A project name as a folder name that every file system takes."""
     cleaned = re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", name).strip(" .")
     return cleaned.encode("utf-8")[:180].decode("utf-8", "ignore") or "project"
+
+
+def problem_of(photos: str, place: Path, folder: Path) -> str:
+    """What the disk has against a project there: "photos", "place", "folder" or nothing (any thread)."""
+    if photos and not Path(photos).exists():
+        return "photos"
+    if not place.is_dir():
+        return "place"
+    return "folder" if folder.exists() else ""
 
 
 class NewProjectDialog(QDialog):
@@ -46,12 +58,12 @@ class NewProjectDialog(QDialog):
 
     created = Signal(object, object)
 
-    def __init__(self, parent: QWidget, messages: Messages, photos: Path | None = None) -> None:
+    def __init__(self, parent: QWidget, messages: Messages, pool: IoPool, photos: Path | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("New project"))
         self.setAcceptDrops(True)
         self.resize(700, 640)
-        self._messages = messages
+        self._messages, self._pool = messages, pool
         self._template: CategoryTemplate = TEMPLATES[0]
         self._named = False
         self.photos = QLineEdit(str(photos) if photos else "")
@@ -110,7 +122,7 @@ class NewProjectDialog(QDialog):
         if not self._named:
             photos = self.photos.text().strip()
             self.name.setText(Path(photos).name if photos else self.tr("My photos"))
-            if photos and Path(photos).parent.is_dir():
+            if photos and Path(photos).is_absolute():
                 self.place.setText(str(Path(photos).parent))
 
     def choose_template(self, template_id: str) -> None:
@@ -127,29 +139,38 @@ class NewProjectDialog(QDialog):
         """Where the project would be made."""
         return Path(self.place.text().strip()) / f"{folder_name(self.name.text().strip())}.kinmark"
 
-    def _problem(self) -> str:
-        photos = self.photos.text().strip()
-        if not self.name.text().strip():
-            return self.tr("Give the project a name.")
-        if photos and not Path(photos).exists():
-            return self.tr("That folder of photos is not there.")
-        if not Path(self.place.text().strip()).is_dir():
-            return self.tr("The place to save in is not there.")
-        if self.folder.exists():
-            return self.tr("A project of that name is there already.")
-        return ""
+    def _asked(self) -> tuple[str, Path, Path]:
+        return self.photos.text().strip(), Path(self.place.text().strip()), self.folder
 
     def _check(self) -> None:
-        problem = self._problem()
+        """While somebody types: the disk is asked by the pool, which may take its time on a network drive."""
+        asked = self._asked()
+
+        def done(problem: str) -> None:
+            if asked == self._asked():
+                self._show_problem(problem)
+
+        self._show_problem("" if self.name.text().strip() else "name")
+        if self.name.text().strip():
+            self._pool.submit("new project", lambda: problem_of(*asked), done, priority=URGENT)
+
+    def _show_problem(self, problem: str) -> bool:
+        texts = {
+            "": str(self.folder),
+            "name": self.tr("Give the project a name."),
+            "photos": self.tr("That folder of photos is not there."),
+            "place": self.tr("The place to save in is not there."),
+            "folder": self.tr("A project of that name is there already."),
+        }
         self.create_button.setEnabled(not problem)
-        self.problem.setText(problem or str(self.folder))
+        self.problem.setText(texts[problem])
+        return bool(problem)
 
     def make(self) -> None:
         """Create the project and close."""
         from kinmark.projects.project import Project
 
-        if self._problem():
-            self._check()
+        if self._show_problem(problem_of(*self._asked()) if self.name.text().strip() else "name"):
             return
         folder = self.folder
         category = self.category.text().strip() or self._template.category
@@ -175,5 +196,5 @@ class NewProjectDialog(QDialog):
     def dropEvent(self, event: QDropEvent) -> None:
         path = next((Path(u.toLocalFile()) for u in event.mimeData().urls() if u.isLocalFile()), None)
         if path is not None:
-            self.photos.setText(str(path if path.is_dir() else path.parent))
+            self.photos.setText(str(path.parent if is_image_path(path) else path))
             event.acceptProposedAction()

@@ -5,11 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QDialog, QFileDialog, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from kinmark.desktop.engine_thread.jobs import Priority
 from kinmark.desktop.error_texts import text_of
+from kinmark.desktop.io.pool import URGENT
 from kinmark.desktop.widgets.message_bar import plain_label
+from kinmark.engine import remote
 
 if TYPE_CHECKING:
     from kinmark.desktop.workspace import Workspace
@@ -52,13 +63,26 @@ class RelinkDialog(QDialog):
             widget = item.widget() if item is not None else None
             if widget is not None:
                 widget.deleteLater()
-        for place, (root_id, folder) in enumerate(self._space.session.queries.roots().items()):
-            there = folder.is_dir()
-            label = plain_label(str(folder) + ("" if there else "  -  " + self.tr("not there")))
+        roots = self._space.session.queries.roots()
+        labels: dict[int, QLabel] = {}
+        for place, (root_id, folder) in enumerate(roots.items()):
+            label = labels[root_id] = plain_label(str(folder))
             button = QPushButton(self.tr("It is here now..."))
             button.clicked.connect(lambda _=False, r=root_id: self._choose(r))
             self._grid.addWidget(label, place, 0)
             self._grid.addWidget(button, place, 1)
+
+        def look() -> list[int]:
+            return [
+                root_id for root_id, folder in roots.items() if remote.url_of(folder) is None and not folder.is_dir()
+            ]
+
+        def done(gone: list[int]) -> None:
+            for root_id in gone:
+                labels[root_id].setText(f"{roots[root_id]}  -  {self.tr('not there')}")
+
+        # A drive that is gone may take its time to say so.
+        self._space.program.pool.submit("roots", look, done, priority=URGENT)
 
     def _choose(self, root_id: int) -> None:
         folder = QFileDialog.getExistingDirectory(self, self.tr("Where do these photos lie now?"))

@@ -9,6 +9,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from kinmark.desktop.io.thumbnails import ThumbnailStore
+from kinmark.desktop.session.finding_texts import finding_text
 from kinmark.desktop.session.labelling import Labelling
 from kinmark.desktop.session.queue import ReviewQueue
 from kinmark.desktop.session.reviewer import CALIBRATED_FROM
@@ -237,7 +238,7 @@ class EvidencePanel(QWidget):
             return ""
         for finding in self.queue.findings.get(at.image.id, ()):
             if finding.instance_id == selected.instance.id and finding.keypoint == at.focused_name:
-                return finding.reason
+                return finding_text(finding)
         return ""
 
     def _show_rows(self, proposal: KeypointProposalRow | None) -> None:

@@ -7,6 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
 from kinmark.desktop.engine_thread.service import JobState
+from kinmark.desktop.error_texts import in_language
 from kinmark.desktop.services.store_thread import StoreTask
 from kinmark.desktop.theme.icons import icon
 from kinmark.desktop.widgets.message_bar import plain_tip, show_if
@@ -125,7 +126,9 @@ class JobBar(QWidget):
             memory = f"  {info.memory_used_bytes / 2**30:.1f} / {info.memory_total_bytes / 2**30:.1f} GB"
         self._device_known = True
         self._make_room()
-        self.device.set_text(f"{info.device}  {info.dtype}{memory}" + (f"  {info.note}" if info.note else ""))
+        self.device.set_text(
+            f"{info.device}  {info.dtype}{memory}" + (f"  {in_language(info.note)}" if info.note else "")
+        )
 
     def show_job(self, state: JobState | None) -> None:
         """The running job, or nothing. A long step of the project goes first: it is what a person waits for."""
@@ -169,7 +172,7 @@ class JobBar(QWidget):
         self.cancel.setVisible(task.cancellable)
 
     def _job_text(self, state: JobState, progress: ProgressSnapshot) -> str:
-        parts = [state.job.title or progress.label]
+        parts = [state.job.title or in_language(progress.label)]
         if state.job.cancel.paused:
             parts.append(self.tr("paused"))
         elif progress.total:
@@ -182,9 +185,9 @@ class JobBar(QWidget):
             if left is not None:
                 parts.append(self.tr("{time} left").format(time=duration_text(left)))
         elif progress.label and progress.label != state.job.title:
-            parts.append(progress.label)
+            parts.append(in_language(progress.label))
         if progress.note and len(progress.note) < 60:
-            parts.append(progress.note)
+            parts.append(in_language(progress.note))
         if state.waiting:
             parts.append(self.tr("{n} waiting").format(n=state.waiting))
         return "  ".join(p for p in parts if p)

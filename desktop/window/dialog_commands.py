@@ -50,7 +50,7 @@ class DialogCommands(QObject):
         """Make a project."""
         from kinmark.desktop.dialogs.new_project import NewProjectDialog
 
-        dialog = NewProjectDialog(self._window, self._window.program.messages, photos)
+        dialog = NewProjectDialog(self._window, self._window.program.messages, self._window.program.pool, photos)
         dialog.created.connect(self._project_created)
         self._show("new", dialog)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog
 from kinmark.desktop.engine_thread.jobs import JobContext
 from kinmark.desktop.error_texts import in_language
 from kinmark.desktop.io.dropped import Dropped
+from kinmark.desktop.io.pool import URGENT
 from kinmark.desktop.session.operation_names import operation_text
 from kinmark.desktop.window.command_group import CommandGroup
 from kinmark.engine.imaging import is_image_path
@@ -35,6 +37,7 @@ class ProjectCommands(CommandGroup):
     def __init__(self, window: Frame, dialogs: DialogCommands) -> None:
         super().__init__(window)
         self._dialogs = dialogs
+        self._drops = 0
 
     def table(self) -> dict[str, Callable[[Workspace], object]]:
         """What each action does with an open project."""
@@ -104,26 +107,29 @@ class ProjectCommands(CommandGroup):
             self._dialogs.import_labels(self._space, labels)
 
     def take_dropped(self, dropped: Dropped) -> None:
-        """A folder of photos, photos, labels or a project were dropped on the window."""
-        from kinmark.projects.formats.recognise import recognise
-        from kinmark.projects.project import DATABASE_NAME
+        """A folder of photos, photos, labels or a project were dropped on the window: looked at beside it, then taken."""
+        self._drops += 1
+        labels_too = self._space is not None
+        self._window.program.pool.submit(
+            f"dropped:{self._drops}",
+            lambda: look_at_dropped(dropped.first(FEW_DROPPED), labels_too),
+            lambda seen: self._take(dropped, seen),
+            priority=URGENT,
+        )
 
-        few = dropped.first(FEW_DROPPED)
-        project = next((p for p in few if p.is_dir() and (p / DATABASE_NAME).exists()), None)
-        if project is not None:
-            self._window.open_project(project)
+    def _take(self, dropped: Dropped, seen: Seen) -> None:
+        if seen.project is not None:
+            self._window.open_project(seen.project)
         elif self._space is not None:
-            labels = next(((p, found) for p in few if (found := recognise(p)) is not None), None)
-            if labels is None:
+            if seen.labels is None:
                 self.add_images(dropped)
                 return
-            self._dialogs.import_labels(self._space, labels[1])
-            paths = [p for p in dropped if p != labels[0] and not _beside(p, labels[1])]
+            self._dialogs.import_labels(self._space, seen.labels)
+            paths = [p for p in dropped if p != seen.labelled and not _beside(p, seen.labels)]
             if paths:
                 self.add_images(paths)
-        elif any(is_image_path(p) or p.is_dir() for p in few):
-            first = next(p for p in few if is_image_path(p) or p.is_dir())
-            self._dialogs.new_project(photos=first if first.is_dir() else first.parent)
+        elif seen.photos is not None:
+            self._dialogs.new_project(photos=seen.photos)
         else:
             self._window.program.messages.warning(
                 self.tr("Nothing that was dropped is a photo."),
@@ -172,6 +178,31 @@ class ProjectCommands(CommandGroup):
             self._window.registry.set_enabled(action_id, name is not None and not workspace.session.read_only)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What was dropped: a project, the labels (and the dropped path they were recognised by), a folder of photos."""
+
+    project: Path | None = None
+    labels: Recognised | None = None
+    labelled: Path | None = None
+    photos: Path | None = None
+
+
+def look_at_dropped(few: list[Path], labels_too: bool) -> Seen:
+    """The first of each kind (pool thread: a network drive may take its time)."""
+    from kinmark.projects.formats.recognise import recognise
+    from kinmark.projects.project import DATABASE_NAME
+
+    project = next((p for p in few if p.is_dir() and (p / DATABASE_NAME).exists()), None)
+    if project is not None:
+        return Seen(project)
+    for path in few if labels_too else ():
+        if (found := recognise(path)) is not None:
+            return Seen(labels=found, labelled=path)
+    first = next((p for p in few if is_image_path(p) or p.is_dir()), None)
+    return Seen(photos=first if first is None or first.is_dir() else first.parent)
+
+
 def _labels_beside(paths: list[Path]) -> Recognised | None:
     """A label file or data set in one of the folders of photos (engine thread: it reads the heads of files)."""
     from kinmark.projects.formats.recognise import recognise
@@ -189,4 +220,4 @@ def _labels_beside(paths: list[Path]) -> Recognised | None:
 
 def _beside(path: Path, labels: Recognised) -> bool:
     """Whether a dropped file belongs to the labels that are imported anyway (not a photo to add by itself)."""
-    return path.suffix.lower() in LABEL_SUFFIXES or (path.is_dir() and path == labels.path)
+    return path.suffix.lower() in LABEL_SUFFIXES or path == labels.path

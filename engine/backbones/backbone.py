@@ -266,7 +266,7 @@ class Backbone:
         assert self.compiled is not None
         self.compiled.take_off()
         self.compiled = None
-        self.note = "The model could not be compiled here: going on without."
+        self.note = said("The model could not be compiled here: going on without.")
         log.warning("%s: %s %s", self.spec.id, self.note, repr(error)[:500])
 
     def _cut_forward(

@@ -108,10 +108,12 @@ class MemoryLadder:
         self._free(error)
         if self.batch > 1:
             self.batch //= 2
-            self.report(f"Memory is short: going on with batches of {self.batch}.", progress)
+            self.report(said("Memory is short: going on with batches of {0}.", self.batch), progress)
         elif self.ensemble(ensemble) > 1:
             self.ensemble_cap = self.ensemble(ensemble) // 2
-            self.report(f"Memory is short: averaging {self.ensemble_cap} instead of {ensemble} noises.", progress)
+            self.report(
+                said("Memory is short: averaging {0} instead of {1} noises.", self.ensemble_cap, ensemble), progress
+            )
         elif self.backbone.device.type != "cpu":
             self._to_cpu(progress)
         else:
@@ -126,7 +128,9 @@ class MemoryLadder:
         dtype = choose_dtype(cpu, "auto", self.backbone.spec.cpu_dtype)
         self.backbone.to(cpu, dtype)
         self.ensemble_cap = 0
-        self.report(f"Memory of the graphics device is short: going on on the CPU ({dtype_name(dtype)}).", progress)
+        self.report(
+            said("Memory of the graphics device is short: going on on the CPU ({0}).", dtype_name(dtype)), progress
+        )
 
     def _free(self, error: BaseException) -> None:
         # The frames of the failed forward still hold its tensors; the next try would start with that memory taken.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _FIELD = re.compile(r"\{(\w+)\}")
@@ -43,10 +44,41 @@ class Text(str):
 
 def said(template: str, *values: object, n: int | None = None, **named: object) -> Text:
     """A sentence from its template: `said("There is no file {0}.", path)`, `said("Add %n images", n=3)`."""
-    given = {str(number): value for number, value in enumerate(values)} | named
-    return Text(template, {k: v if isinstance(v, str) else str(v) for k, v in given.items()}, n)
+    given = {str(number): _value(value) for number, value in enumerate(values)}
+    if named:
+        given.update((name, _value(value)) for name, value in named.items())
+    return Text(template, given, n)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Exception) and len(value.args) == 1 and isinstance(value.args[0], Text):
+        return value.args[0]
+    return str(value)
+
+
+def as_text(words: str) -> Text:
+    """Words of the program that are no whole sentence ("hidden keypoints", "masks"): told apart from a person's by this."""
+    return words if isinstance(words, Text) else Text(words, {})
+
+
+def clause(sentence: str) -> str:
+    """A sentence without its full stop, to stand inside another one."""
+    if isinstance(sentence, Text):
+        return Text(sentence.template.rstrip("."), sentence.values, sentence.number)
+    return sentence.rstrip(".")
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
     """The template with its fields filled in; fields without a value stay as they are."""
-    return _FIELD.sub(lambda field: values.get(field[1], field[0]), template)
+    parts = _parts(template)
+    if len(parts) == 1:
+        return template
+    return "".join(values.get(part, f"{{{part}}}") if place % 2 else part for place, part in enumerate(parts))
+
+
+@lru_cache(maxsize=2000)
+def _parts(template: str) -> tuple[str, ...]:
+    """What stands between the fields, and every second one a field's name."""
+    return tuple(_FIELD.split(template))

@@ -247,7 +247,7 @@ class FeatureExtractor:
         return [results[index] for index in range(len(views))]
 
     def _say_missing(self, name: str, error: ModelMissingError) -> None:
-        text = f"{error.user_message} Proposals are less good without it. {error.hint}"
+        text = said("{0} Proposals are less good without it. {1}", error.user_message, error.hint)
         if text not in self.ladder.events:
             self.ladder.report(text)
             log.warning("%s left out: %s", name, error)
@@ -319,8 +319,8 @@ class FeatureExtractor:
         backbone = self.backbone
         if backbone.dtype != torch.float32:
             if progress is not None:
-                progress.note(f"{dtype_name(backbone.dtype)} overflowed: going on in fp32.")
-            self.ladder.events.append(f"{dtype_name(backbone.dtype)} overflowed: going on in fp32.")
+                progress.note(said("{0} overflowed: going on in fp32.", dtype_name(backbone.dtype)))
+            self.ladder.events.append(said("{0} overflowed: going on in fp32.", dtype_name(backbone.dtype)))
             backbone.to(backbone.device, torch.float32)
             maps = self.compute(chunk, prompt, recipe, cancel=cancel)
             if bool(torch.isfinite(maps).all()):

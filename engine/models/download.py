@@ -195,7 +195,7 @@ def run_download(
     staging, target = staging_folder(models, plan.model_id), models / plan.model_id
     _check_space(plan, models)
     if progress is not None:
-        progress.start(f"Downloading {plan.model_id}", max(1, plan.total_bytes >> 20))
+        progress.start(said("Downloading {0}", plan.model_id), max(1, plan.total_bytes >> 20))
     counter = _Counter(progress, cancel)
     try:
         staging.mkdir(parents=True, exist_ok=True)

@@ -312,7 +312,7 @@ class ModelManager:
                 problems.append(error.user_message)
         recorded = _recorded_hashes(folder)
         if progress is not None:
-            progress.start(f"Verifying {model_id}", max(1, len(recorded)))
+            progress.start(said("Verifying {0}", model_id), max(1, len(recorded)))
         for name, expected in recorded.items():
             if cancel is not None:
                 cancel.check()
@@ -358,5 +358,5 @@ def _recorded_hashes(folder: Path) -> dict[str, str]:
 
 def _compare(path: Path, expected: str) -> str:
     if not path.is_file():
-        return f"The file {path} is missing."
-    return "" if file_digest(path) == expected else f"The file {path} differs from its recorded checksum."
+        return said("The file {0} is missing.", path)
+    return "" if file_digest(path) == expected else said("The file {0} differs from its recorded checksum.", path)

@@ -184,7 +184,9 @@ class _PointJob:
         kept = self._kept(keypoint)
         if kept is not None:
             if self.progress is not None:
-                self.progress.step(self.config.steps, note=f"{self.request.schema.names[keypoint]}: kept point prompt")
+                self.progress.step(
+                    self.config.steps, note=said("{0}: kept point prompt", self.request.schema.names[keypoint])
+                )
             return kept
         point = self.request.exemplar.keypoints.xy_image[keypoint]
         x, y = (float(v) for v in apply_affine(self.view.transform.matrix, point))
@@ -195,7 +197,7 @@ class _PointJob:
             nonlocal done
             if self.progress is not None and step > done:
                 done = step
-                self.progress.step(note=f"{self.request.schema.names[keypoint]}: loss {loss:.4f}")
+                self.progress.step(note=said("{0}: loss {1}", self.request.schema.names[keypoint], f"{loss:.4f}"))
 
         result = self._run(
             lambda batch: optimise_embedding(

@@ -21,6 +21,7 @@ from kinmark.engine.backbones.prompt import Prompt
 from kinmark.engine.domain.errors import OperationCancelled
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.prompt_card import PromptCard
+from kinmark.engine.domain.texts import said
 from kinmark.engine.paths import data_dir
 from kinmark.engine.prompts.files import make_id, save_prompt
 from kinmark.engine.prompts.learners import ConditionalLearner, PromptLearner, TokenLearner
@@ -267,7 +268,9 @@ class _Job:
         loss = self._step()
         state.curve.append(TuneProgress(self.run.done, self.total, loss))
         if self.progress is not None:
-            self.progress.step(note=f"loss {loss:.3f}, held-out PCK@0.1 {100 * state.best.pck:.1f}")
+            self.progress.step(
+                note=said("loss {0}, held-out PCK@0.1 {1}", f"{loss:.3f}", f"{100 * state.best.pck:.1f}")
+            )
         return state.curve[-1]
 
     def _evaluate(self, state: JobState) -> TuneProgress:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from kinmark.engine.domain.errors import AppError, ImportFileError
 from kinmark.engine.domain.progress import CancelToken, Progress
-from kinmark.engine.domain.texts import said
+from kinmark.engine.domain.texts import as_text, said
 from kinmark.projects.formats.dataset import Dataset, Report, ReportItem
 
 KEYPOINT_FRAMES = ("auto", "continuous", "pixel", "integer")
@@ -66,10 +66,20 @@ class WriteOptions:
 
 def exif_choice(path: PurePosixPath, exif: str, exif_of: Iterable[tuple[str, str]]) -> str:
     """ask, rotate or keep for one photo: by the first pattern (`cam1/*`, `IMG_*.jpg`) that its path or name fits."""
-    for pattern, choice in exif_of:
-        if fnmatchcase(str(path), pattern) or fnmatchcase(path.name, pattern) or fnmatchcase(str(path), f"*/{pattern}"):
-            return choice
-    return exif
+    return next((choice for pattern, choice in exif_of if _fits(path, pattern)), exif)
+
+
+def _fits(path: PurePosixPath, pattern: str) -> bool:
+    return fnmatchcase(str(path), pattern) or fnmatchcase(path.name, pattern) or fnmatchcase(str(path), f"*/{pattern}")
+
+
+def say_unused_patterns(dataset: Dataset, exif_of: Iterable[tuple[str, str]], report: Report) -> None:
+    """Patterns that mean no photo of the file: a slip of the pen would turn nothing without a word."""
+    for pattern, _ in exif_of:
+        if not any(_fits(image.rel_path, pattern) for image in dataset.images):
+            report.add(
+                "flagged", said('pattern "{0}"', pattern), "no path or name of a photo fits it (cam1/* is all of cam1)"
+            )
 
 
 def drawn_size(
@@ -111,7 +121,7 @@ class Writer(Protocol):
 
 def bad(path: Path | str, item: str, what: str, hint: str = "") -> ImportFileError:
     """The error for an annotation file that cannot be imported: names the file and the item in it."""
-    place = f" ({item})" if item else ""
+    place = said(" ({0})", item) if item else ""
     return ImportFileError(
         said("Cannot import {0}{1}: {2}.", path, place, what),
         hint or "Correct the file or export it again from the program it came from.",
@@ -158,5 +168,7 @@ def count_dataset(report: Report, dataset: Dataset) -> None:
 def lost(items: Iterable[tuple[str, int, str]]) -> list[ReportItem]:
     """Loss lines for (what, how many or whether, why) where there is something to lose."""
     return [
-        ReportItem("lost", what if count is True else f"{count} x {what}", why) for what, count, why in items if count
+        ReportItem("lost", as_text(what) if count is True else said("{0} x {1}", count, as_text(what)), why)
+        for what, count, why in items
+        if count
     ]

@@ -18,7 +18,7 @@ from kinmark.engine.domain.masks import MAX_MASK_PIXELS
 from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import bad
 
-CONFIDENCE = "Predictions have a confidence there: they are no labels. Round it, if it is meant as one."
+CONFIDENCE = said("Predictions have a confidence there: they are no labels. Round it, if it is meant as one.")
 """What to do about a visibility that is a fraction."""
 MAX_FILE_BYTES = 2_000_000_000
 MAX_SIDE = 1_000_000
@@ -156,24 +156,24 @@ class Item:
     def required(self, key: str) -> Any:
         """The value of a field that must be there."""
         if key not in self.data:
-            raise self.error(f'the field "{key}" is missing')
+            raise self.error(said('the field "{0}" is missing', key))
         return self.data[key]
 
     def text(self, key: str, default: str | None = None) -> str:
         """A string field; numbers are taken as their text; `default` None = required."""
         value = self.required(key) if default is None else self.data.get(key, default)
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self.error(f'"{key}" must be text, found {_kind(value)}')
+            raise self.error(said('"{0}" must be text, found {1}', key, _kind(value)))
         text = str(value)
         if "\x00" in text or len(text) > MAX_PATH:
-            raise self.error(f'"{key}" is no usable text')
+            raise self.error(said('"{0}" is no usable text', key))
         return text.encode("utf-8", "replace").decode("utf-8")
 
     def text_of_any_length(self, key: str) -> str:
         """A required string that may be long (base64 data)."""
         value = self.required(key)
         if not isinstance(value, str):
-            raise self.error(f'"{key}" must be text, found {_kind(value)}')
+            raise self.error(said('"{0}" must be text, found {1}', key, _kind(value)))
         return value
 
     def integer(self, key: str, default: int | None = None, *, low: int = -MAX_ID, high: int = MAX_ID) -> int:
@@ -188,7 +188,7 @@ class Item:
             return self.integer(key)
         text = self.text(key).strip()
         if not text:
-            raise self.error(f'"{key}" is empty')
+            raise self.error(said('"{0}" is empty', key))
         return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text
 
     def optional_number(self, key: str) -> float | None:
@@ -207,20 +207,29 @@ class Item:
         if value is None and default is not None:
             return default
         if not isinstance(value, list):
-            raise self.error(f'"{key}" must be a list, found {_kind(value)}')
+            raise self.error(said('"{0}" must be a list, found {1}', key, _kind(value)))
         return value
 
     def numbers(self, key: str, length: int | None = None) -> list[float]:
         """A list of finite numbers, of `length` when given."""
         values = self.items(key)
         if length is not None and len(values) != length:
-            raise self.error(f'"{key}" must hold {length} numbers, it holds {len(values)}')
+            raise self.error(said('"{0}" must hold {1} numbers, it holds {2}', key, length, len(values)))
         return [finite(v, self, f'"{key}"') for v in values]
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true/false", int: "a number", float: "a number"}
-    return "nothing (null)" if value is None else names.get(type(value), type(value).__name__)
+    if value is None:
+        return said("nothing (null)")
+    names = {
+        dict: said("an object"),
+        list: said("a list"),
+        str: said("text"),
+        bool: said("true/false"),
+        int: said("a number"),
+        float: said("a number"),
+    }
+    return names.get(type(value), type(value).__name__)
 
 
 def comma_hint(text: str) -> str:
@@ -236,11 +245,11 @@ def is_missing(value: Any) -> bool:
 def finite(value: Any, item: Item, what: str) -> float:
     """A finite float of reasonable size."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise item.error(f"{what} must be a number, found {_kind(value)}")
+        raise item.error(said("{0} must be a number, found {1}", what, _kind(value)))
     if math.isnan(value) if isinstance(value, float) else False:
-        raise item.error(f"{what} holds NaN (not a number)", "Put the number there, or leave the item out.")
+        raise item.error(said("{0} holds NaN (not a number)", what), "Put the number there, or leave the item out.")
     if not -1e15 < value < 1e15:  # also false for NaN
-        raise item.error(f"{what} holds a number that is not finite or absurdly large")
+        raise item.error(said("{0} holds a number that is not finite or absurdly large", what))
     return float(value)
 
 
@@ -248,10 +257,10 @@ def whole(value: Any, item: Item, what: str, *, low: int = -MAX_ID, high: int = 
     """A whole number in [low, high]."""
     number = finite(value, item, what)
     if number != int(number):
-        raise item.error(f"{what} must be a whole number, found {number}")
+        raise item.error(said("{0} must be a whole number, found {1}", what, number))
     result = value if isinstance(value, int) else int(number)
     if not low <= result <= high:
-        raise item.error(f"{what} is {result}; it must lie between {low} and {high}")
+        raise item.error(said("{0} is {1}; it must lie between {2} and {3}", what, result, low, high))
     return result
 
 
@@ -260,7 +269,7 @@ def index_pairs(item: Item, key: str, count: int) -> tuple[tuple[int, int], ...]
     result = []
     for entry in item.items(key, []):
         if not isinstance(entry, list) or len(entry) != 2:
-            raise item.error(f'each entry of "{key}" must be a pair')
+            raise item.error(said('each entry of "{0}" must be a pair', key))
         a, b = (whole(value, item, f'"{key}"', low=0, high=max(0, count - 1)) for value in entry)
         result.append((a, b))
     return tuple(result)
@@ -271,7 +280,7 @@ def image_size(item: Item, width: Any, height: Any) -> tuple[int, int]:
     w = whole(width, item, "the image width", low=1, high=MAX_SIDE)
     h = whole(height, item, "the image height", low=1, high=MAX_SIDE)
     if w * h > MAX_MASK_PIXELS:
-        raise item.error(f"the image size {w} x {h} is absurd")
+        raise item.error(said("the image size {0} x {1} is absurd", w, h))
     return w, h
 
 
@@ -279,7 +288,12 @@ def check_raster(item: Item, width: int, height: int) -> None:
     """Refuse to draw a mask array for an absurdly large image (a few bytes of file may claim gigapixels)."""
     if width * height > MAX_RASTER:
         raise item.error(
-            f"a mask of {width} x {height} pixels is too large; the limit is {MAX_RASTER // 10**6} megapixels"
+            said(
+                "a mask of {0} x {1} pixels is too large; the limit is {2} megapixels",
+                width,
+                height,
+                MAX_RASTER // 10**6,
+            )
         )
 
 
@@ -287,7 +301,7 @@ def coordinate(value: Any, item: Item, what: str) -> float:
     """A finite coordinate within +-1e7 pixels."""
     number = finite(value, item, what)
     if abs(number) > MAX_COORDINATE:
-        raise item.error(f"{what} is absurdly far outside the image ({number})")
+        raise item.error(said("{0} is absurdly far outside the image ({1})", what, number))
     return number
 
 
@@ -295,7 +309,7 @@ def _path_text(text: str, item: Item) -> str:
     """NFC text with forward slashes; refuses what no path may hold (line breaks may stand in a file name)."""
     clean = unicodedata.normalize("NFC", text.replace("\\", "/"))
     if not clean or len(clean) > MAX_PATH or any(c == "\x00" or 0xD800 <= ord(c) <= 0xDFFF for c in clean):
-        raise item.error(f"the image path {text[:80]!r} is empty or holds characters that no path may hold")
+        raise item.error(said("the image path {0} is empty or holds characters that no path may hold", repr(text[:80])))
     return clean
 
 
@@ -309,18 +323,21 @@ def relative_path(text: str, item: Item) -> PurePosixPath:
     """An image path as relative POSIX path in NFC; refuses absolute paths, drives and `..`."""
     clean = _path_text(text, item)
     if is_absolute(clean):
-        raise item.error(f"the image path {text[:200]!r} is absolute", "Make it relative to the image folder.")
+        raise item.error(
+            said("the image path {0} is absolute", repr(text[:200])), "Make it relative to the image folder."
+        )
     path = PurePosixPath(clean)
     if ".." in path.parts or not path.parts:
         raise item.error(
-            f"the image path {text[:200]!r} leaves the image folder", "Make it relative to the image folder."
+            said("the image path {0} leaves the image folder", repr(text[:200])),
+            "Make it relative to the image folder.",
         )
     return _checked_parts(path, text, item)
 
 
 def _checked_parts(path: PurePosixPath, text: str, item: Item) -> PurePosixPath:
     if any(len(part.encode("utf-8")) > 255 for part in path.parts):
-        raise item.error(f"the image path {text[:80]!r} has a part of more than 255 bytes")
+        raise item.error(said("the image path {0} has a part of more than 255 bytes", repr(text[:80])))
     return path
 
 
@@ -340,7 +357,7 @@ def photo_path(text: str, item: Item) -> tuple[PurePosixPath, str]:
     bare = _URL.sub("", clean).partition("?")[0] if _URL.match(clean) else _WINDOWS_DRIVE.sub("", clean)
     parts = [part for part in PurePosixPath(bare).parts if part not in ("/", "//", "..")]
     if not parts:
-        raise item.error(f"the image path {text[:80]!r} names no file")
+        raise item.error(said("the image path {0} names no file", repr(text[:80])))
     path = _checked_parts(PurePosixPath(*parts), text, item)
     return path, "" if str(path) == text.removeprefix("./") else text
 

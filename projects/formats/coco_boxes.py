@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.checks import Item
 
@@ -23,5 +24,5 @@ def read_box(item: Item) -> Box | None:
         return None
     x, y, w, h = (checks.coordinate(v, item, '"bbox"') for v in item.numbers("bbox", 4))
     if w < 0 or h < 0:
-        raise item.error(f'"bbox" has the negative size {w} x {h} (COCO boxes are [x, y, width, height])')
+        raise item.error(said('"bbox" has the negative size {0} x {1} (COCO boxes are [x, y, width, height])', w, h))
     return x, y, x + w, y + h

@@ -6,6 +6,7 @@ from pycocotools import mask as coco_mask
 
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import clause, said
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.checks import Item
 from kinmark.projects.formats.dataset import DatasetImage, Report
@@ -26,7 +27,7 @@ def read_mask(item: Item, image: DatasetImage, report: Report) -> MaskRLE | None
     try:
         return polygons_to_mask(polygons, image.height, image.width)
     except ValueError as error:
-        raise item.error(f"its polygons cannot be drawn: {error}") from None
+        raise item.error(said("its polygons cannot be drawn: {0}", error)) from None
 
 
 def _read_polygons(item: Item, report: Report) -> list[list[float]]:
@@ -35,7 +36,7 @@ def _read_polygons(item: Item, report: Report) -> list[list[float]]:
         report.count("changed", "polygon that is not inside a list of polygons", item.where, "read as one polygon")
         raw = [raw]
     if sum(len(ring) for ring in raw if isinstance(ring, list)) > 2 * MAX_POINTS:
-        raise item.error(f"its polygons have more than {MAX_POINTS} points")
+        raise item.error(said("its polygons have more than {0} points", MAX_POINTS))
     polygons: list[list[float]] = []
     for ring in raw:
         if not isinstance(ring, list) or len(ring) % 2:
@@ -55,20 +56,22 @@ def _read_rle(item: Item, image: DatasetImage) -> MaskRLE:
         checks.whole(v, item, "the RLE size", low=1, high=checks.MAX_SIDE) for v in item.numbers("size", 2)
     )
     if (height, width) != (image.height, image.width):
-        raise item.error(f"the RLE size [{height}, {width}] is not the image's [{image.height}, {image.width}]")
+        raise item.error(
+            said("the RLE size [{0}, {1}] is not the image's [{2}, {3}]", height, width, image.height, image.width)
+        )
     counts = item.required("counts")
     if isinstance(counts, str):
         mask = MaskRLE(height, width, counts)
         try:
             mask.validate()
         except AppError as error:
-            raise item.error(error.user_message.rstrip("."), _bytes_hint(counts)) from None
+            raise item.error(clause(error.user_message), _bytes_hint(counts)) from None
         return mask
     if not isinstance(counts, list):
         raise item.error('the RLE "counts" must be text or a list')
     runs = [checks.whole(v, item, "an RLE run", low=0, high=height * width) for v in counts]
     if sum(runs) != height * width:
-        raise item.error(f"the RLE runs add up to {sum(runs)}, the image has {height * width} pixels")
+        raise item.error(said("the RLE runs add up to {0}, the image has {1} pixels", sum(runs), height * width))
     packed = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
     return MaskRLE(height, width, packed["counts"].decode("ascii"))
 

@@ -152,22 +152,22 @@ def _read_one(
     instances: dict[int | str, list[DatasetInstance]],
     reading: _Reading,
 ) -> None:
-    where = _place_of("annotation", raw, number)
+    where = _place_of("annotation {0}", raw, number)
     try:
         item = Item(reading.path, where, raw)
         if "segments_info" in item.data:
             raise item.error("it is a COCO panoptic file", "Only instances and keypoints are read.")
         image_id = item.key("image_id")
         if image_id not in images:
-            raise item.error(f"its image_id {image_id} is not among the images")
+            raise item.error(said("its image_id {0} is not among the images", image_id))
         instances[image_id].append(_read_annotation(item, images[image_id], reading))
     except AppError as error:
         reading.bad.handle(where, error)
 
 
-def _place_of(what: str, raw: Any, number: int) -> str:
+def _place_of(template: str, raw: Any, number: int) -> str:
     told = raw.get("id") if isinstance(raw, dict) else None
-    return f"{what} {str(told)[:80]}" if told is not None else f"{what} at position {number}"
+    return said(template, str(told)[:80] if told is not None else said("at position {0}", number))
 
 
 def _say_id(key: int | str, where: str, report: Report) -> None:
@@ -183,16 +183,18 @@ def _read_categories(top: Item, reading: _Reading) -> dict[int | str, DatasetCat
     result: dict[int | str, DatasetCategory] = {}
     names: set[str] = set()
     for number, raw in enumerate(top.items("categories")):
-        item = Item(reading.path, f"category {number}", raw)
+        item = Item(reading.path, said("category {0}", number), raw)
         key = item.key("id")
-        item.where = f"category {key}"
+        item.where = said("category {0}", key)
         if key in result:
             raise item.error("its id stands twice among the categories")
         _say_id(key, item.where, reading.report)
         category = _read_category(item, reading.report)
         if category.name in names:
             fresh = f"{category.name} ({key})"
-            reading.report.add("changed", item.where, f'its name "{category.name}" stands twice; it is now "{fresh}"')
+            reading.report.add(
+                "changed", item.where, said('its name "{0}" stands twice; it is now "{1}"', category.name, fresh)
+            )
             category = replace(category, name=fresh)
         names.add(category.name)
         result[key] = category
@@ -205,7 +207,7 @@ def _read_category(item: Item, report: Report) -> DatasetCategory:
         raise item.error("its name is empty")
     raw_names = item.items("keypoints", [])
     if len(raw_names) > checks.MAX_KEYPOINTS:
-        raise item.error(f"it has {len(raw_names)} keypoints; the limit is {checks.MAX_KEYPOINTS}")
+        raise item.error(said("it has {0} keypoints; the limit is {1}", len(raw_names), checks.MAX_KEYPOINTS))
     names = unique_names(
         [Item(item.path, item.where, {"keypoint": n}).text("keypoint") for n in raw_names], item.where, report
     )
@@ -251,7 +253,7 @@ def _number(key: int | str) -> int | None:
 def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
     result: dict[int | str, DatasetImage] = {}
     for number, raw in enumerate(top.items("images")):
-        where = _place_of("image", raw, number)
+        where = _place_of("image {0}", raw, number)
         try:
             item = Item(reading.path, where, raw)
             key = item.key("id")
@@ -334,7 +336,7 @@ def _uses_pixel_indices(top: Item, wanted: str) -> tuple[bool, bool]:
 def _read_annotation(item: Item, image: DatasetImage, reading: _Reading) -> DatasetInstance:
     category_id = item.key("category_id")
     if category_id not in reading.categories:
-        raise item.error(f"its category_id {category_id} is not among the categories")
+        raise item.error(said("its category_id {0} is not among the categories", category_id))
     category = reading.categories[category_id]
     told_crowd = item.data.get("iscrowd")
     crowd = bool(told_crowd if isinstance(told_crowd, bool | None) else item.integer("iscrowd", low=0, high=1))
@@ -400,7 +402,7 @@ def _read_keypoints(item: Item, schema: KeypointSchema, reading: _Reading) -> di
             continue
         x, y = points[k]
         if abs(x) > checks.MAX_COORDINATE or abs(y) > checks.MAX_COORDINATE:
-            raise item.error(f'the keypoint "{name}" is absurdly far outside the image ({x}, {y})')
+            raise item.error(said('the keypoint "{0}" is absurdly far outside the image ({1}, {2})', name, x, y))
         result[name] = DatasetKeypoint(Visibility(states[k]), x, y, score)
     return result
 
@@ -419,7 +421,12 @@ def _triples(item: Item, schema: KeypointSchema, report: Report) -> tuple[list[f
         )
     if len(raw) != 3 * len(schema):
         raise item.error(
-            f'"keypoints" must hold {3 * len(schema)} numbers (x, y, v for each of {len(schema)} names), it holds {len(raw)}'
+            said(
+                '"keypoints" must hold {0} numbers (x, y, v for each of {1} names), it holds {2}',
+                3 * len(schema),
+                len(schema),
+                len(raw),
+            )
         )
     values: list[float] = []
     states: list[int] = []

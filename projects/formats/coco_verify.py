@@ -33,7 +33,7 @@ def verify(file: Path, dataset: Dataset, frame: str, report: Report) -> None:
     paths = {i["id"]: i for i in images}
     for (image, instance), annotation in zip(expected, annotations, strict=True):
         row = paths[annotation["image_id"]]
-        where = f"annotation {annotation['id']} of {image.rel_path}"
+        where = said("annotation {0} of {1}", annotation["id"], image.rel_path)
         _same(file, f"{where}: image", str(image.rel_path), row["file_name"])
         _same(file, f"{where}: size", (image.width, image.height), (row["width"], row["height"]))
         _same(file, f"{where}: category", instance.category, coco.cats[annotation["category_id"]]["name"])

@@ -16,6 +16,7 @@ import numpy as np
 from kinmark.engine.domain.geometry import Box, box_of_points, continuous_to_index, continuous_to_pixel
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import WriteOptions, begin, count_dataset, lost, tick
 from kinmark.projects.formats.coco_verify import verify
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
@@ -39,7 +40,7 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     told = lost([("sub-pixel keypoint positions", rounded, "integer keypoints were asked for")])
     if empty:
         why = "their bbox is [0, 0, 0, 0], which some readers refuse"
-        told.append(ReportItem("flagged", f"{empty} x instances without box, mask and keypoints", why))
+        told.append(ReportItem("flagged", said("{0} x instances without box, mask and keypoints", empty), why))
     return told
 
 
@@ -83,7 +84,7 @@ def to_coco(
     instances = [n for image in dataset.images for n in image.instances]
     instance_ids = iter(assign_ids([n.original_id for n in instances]))
     categories = {c.name: (key, c) for key, c in zip(category_ids, dataset.categories, strict=True)}
-    said, names = is_said(dataset), {name: key for name, (key, _) in categories.items()}
+    lvis, names = is_said(dataset), {name: key for name, (key, _) in categories.items()}
     annotations: list[dict[str, Any]] = []
     for image_id, image in zip(image_ids, dataset.images, strict=True):
         for instance in image.instances:
@@ -95,7 +96,7 @@ def to_coco(
         "info": info,
         "licenses": kept.get("licenses") or [],
         "images": [
-            _image(key, image) | (lvis_fields(image, dataset, names) if said else {})
+            _image(key, image) | (lvis_fields(image, dataset, names) if lvis else {})
             for key, image in zip(image_ids, dataset.images, strict=True)
         ],
         "annotations": annotations,
@@ -185,7 +186,7 @@ def _annotation(
         row.pop("segmentation", None)
     row["area"] = _area(instance, row, kept, unchanged)
     if box is None:
-        report.add("flagged", str(image.rel_path), f'a "{instance.category}" without box, mask and keypoints')
+        report.add("flagged", str(image.rel_path), said('a "{0}" without box, mask and keypoints', instance.category))
     if instance.identity:
         row["identity"] = instance.identity
     if instance.proposal:

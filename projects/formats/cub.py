@@ -220,7 +220,7 @@ def read(
         try:
             images.append(_read_image(root, key, tables, options))
         except AppError as error:
-            broken.handle(f"image {key}", error)
+            broken.handle(said("image {0}", key), error)
     used = dict.fromkeys(n.category for i in images for n in i.instances)
     schema = KeypointSchema(tuple(names), pairs=guess_pairs(names))
     dataset = Dataset(tuple(DatasetCategory(n, schema) for n in used), tuple(images), root.name)
@@ -236,19 +236,19 @@ def _rows(file: Path, columns: int, broken: BadItems, required: bool = True) -> 
     rows = []
     for number, line in enumerate(checks.read_text(file).splitlines(), start=1):
         if line.strip():
-            item = Item(file, f"line {number}", {})
+            item = Item(file, said("line {0}", number), {})
             values = line.strip().split(None, columns - 1)
             if len(values) == columns:
                 rows.append((item, values))
             else:
-                error = item.error(f"{columns} columns are expected, found {len(values)}")
-                broken.handle(f"{file.name}: {item.where}", error)
+                error = item.error(said("{0} columns are expected, found {1}", columns, len(values)))
+                broken.handle(said("{0}: {1}", file.name, item.where), error)
     return rows
 
 
 def _whole(item: Item, text: str) -> int:
     if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 16):
-        raise item.error(f"{text[:40]!r} is no whole number")
+        raise item.error(said("{0} is no whole number", repr(text[:40])))
     return int(text)
 
 
@@ -256,7 +256,7 @@ def _real(item: Item, text: str) -> float:
     try:
         return checks.coordinate(float(text), item, "a coordinate")
     except ValueError:
-        raise item.error(f"{text[:40]!r} is no number") from None
+        raise item.error(said("{0} is no number", repr(text[:40]))) from None
 
 
 def _table(
@@ -271,7 +271,7 @@ def _table(
                 raise item.error(said("the number {0} stands twice", key), "Keep one of the two lines.")
             table[key] = value_of(item, values)
         except AppError as error:
-            broken.handle(f"{Path(item.path).name}: {item.where}", error)
+            broken.handle(said("{0}: {1}", Path(item.path).name, item.where), error)
     return table
 
 
@@ -334,15 +334,15 @@ def _say_strangers(tables: _Tables, report: Report) -> None:
 
 def _read_image(root: Path, key: int, tables: _Tables, options: ReadOptions) -> DatasetImage:
     relative = PurePosixPath("images") / tables.images[key]
-    item = Item(root / "images.txt", f"image {key}", {})
+    item = Item(root / "images.txt", said("image {0}", key), {})
     file = checks.resolve_inside(root, relative)
     if file is None:
-        raise item.error(f"the picture {relative} is not there")
+        raise item.error(said("the picture {0} is not there", relative))
     header = read_header(file)
     size = drawn_size(header.size_wh, header.orientation, options, relative)
     class_id = tables.labels.get(key)
     if class_id not in tables.classes:
-        raise item.error(f"its class {class_id} is not in classes.txt")
+        raise item.error(said("its class {0} is not in classes.txt", class_id))
     found = tables.locations.get(key, {})
     keypoints = {
         name: DatasetKeypoint(Visibility.VISIBLE, *found[part]) if part in found else DatasetKeypoint(Visibility.ABSENT)

@@ -68,7 +68,7 @@ def read(
     report.extra["oriented"] = root.findtext("meta/dumped_by") == DUMPED_BY
     for number, element in enumerate(elements):
         tick(progress, cancel)
-        where = f"image {element.get('name', number)}"[:200]
+        where = said("image {0}", str(element.get("name", number))[:194])
         try:
             images.append(_read_image(Node(path, where, element), places, options, collector, report, broken))
         except AppError as error:
@@ -91,7 +91,7 @@ def _read_labels(path: Path, root: Element, report: Report) -> list[DatasetCateg
         base = name.removesuffix(SHAPE_SUFFIX)
         if not name or (element.findtext("parent") or "").strip() or (base != name and base in joints):
             continue
-        where = f"label {name}"
+        where = said("label {0}", name)
         names = unique_names(joints.get(name, []), where, report)
         if len(names) > checks.MAX_KEYPOINTS:
             raise bad(path, where, said("it has {0} joints", len(names)))
@@ -122,7 +122,7 @@ def _read_image(
     groups: dict[int | str, list[Shape]] = {}
     tags: list[str] = []
     for number, child in enumerate(node.element):
-        shape = Node(node.path, f"{node.where}, {child.tag} {number}", child)
+        shape = Node(node.path, said("{0}, {1} {2}", node.where, child.tag, number), child)
         try:
             if child.tag == "tag":
                 tags.append(shape.required("label"))
@@ -135,7 +135,7 @@ def _read_image(
             broken.handle(shape.where, error)
     instances = []
     for key, shapes in groups.items():
-        where = f"{node.where}, group {key}" if isinstance(key, int) else f"{node.where}, {key}"
+        where = said("{0}, group {1}", node.where, key) if isinstance(key, int) else said("{0}, {1}", node.where, key)
         parts = assemble([s for s in shapes if s.point is None], where, report)
         points = [(s.category, s) for s in shapes if s.point is not None]
         give_points(points, parts, options.category or "object", where, report)
@@ -146,7 +146,7 @@ def _read_image(
 def _group_key(shape: Node, number: int) -> int | str:
     text = shape.element.get("group_id")
     if text is None or text.strip() in ("", "0"):
-        return f"shape {number}"
+        return said("shape {0}", number)
     return shape.integer("group_id")
 
 
@@ -157,7 +157,7 @@ def _count_attributes(shape: Node, kept: dict[str, str], report: Report) -> dict
         if name in ATTRIBUTES:
             kept[name] = value
         elif value:
-            report.count("lost", f'attribute "{name[:60]}"', shape.where, "there is no place for it")
+            report.count("lost", said('attribute "{0}"', name[:60]), shape.where, "there is no place for it")
     return kept
 
 
@@ -183,7 +183,7 @@ def _read_shape(shape: Node, image: DatasetImage, report: Report) -> list[Shape]
         numbered = {str(number): value for number, value in enumerate(values, start=1)}
         return [Shape(label, shape.where, keypoints=numbered, fields=fields)]
     if hidden:
-        report.count("lost", f"occluded of a {element.tag}", shape.where, "only keypoints can be hidden")
+        report.count("lost", said("occluded of a {0}", element.tag), shape.where, "only keypoints can be hidden")
     category = label.removesuffix(SHAPE_SUFFIX)
     if element.tag == "box":
         return [Shape(category, shape.where, box=_box(shape, report), fields=fields)]
@@ -204,10 +204,12 @@ def _joints(shape: Node, report: Report) -> dict[str, DatasetKeypoint]:
         if child.tag not in ("points", "attribute"):
             report.count("skipped", said("<{0}> of a skeleton", str(child.tag)[:40]), shape.where, "joints are points")
     for child in shape.element.findall("points"):
-        joint = Node(shape.path, f"{shape.where}, {child.get('label')}", child)
+        joint = Node(shape.path, said("{0}, {1}", shape.where, child.get("label")), child)
         name = joint.required("label")
         if name in keypoints:
-            raise joint.error(f'the skeleton has two joints "{name}"', "Give each joint of the label its own name.")
+            raise joint.error(
+                said('the skeleton has two joints "{0}"', name), "Give each joint of the label its own name."
+            )
         keypoints[name] = _joint(joint)
         _count_attributes(joint, {}, report)
     return keypoints
@@ -244,24 +246,24 @@ def _joint(joint: Node) -> DatasetKeypoint:
 
 def _draw(shape: Node, ring: list[float], image: DatasetImage) -> MaskRLE:
     if not 3 <= len(ring) // 2 <= MAX_POINTS:
-        raise shape.error(f"a polygon of {len(ring) // 2} points cannot be drawn")
+        raise shape.error(said("a polygon of {0} points cannot be drawn", len(ring) // 2))
     try:
         return polygons_to_mask([ring], image.height, image.width)
     except ValueError as error:
-        raise shape.error(f"the polygon cannot be drawn: {error}") from None
+        raise shape.error(said("the polygon cannot be drawn: {0}", error)) from None
 
 
 def _mask(shape: Node, image: DatasetImage) -> MaskRLE:
     left, top, width, height = (shape.integer(n) for n in ("left", "top", "width", "height"))
     if left < 0 or top < 0 or width <= 0 or height <= 0 or left + width > image.width or top + height > image.height:
-        raise shape.error(f"the mask's box ({left}, {top}, {width} x {height}) leaves the image")
+        raise shape.error(said("the mask's box ({0}, {1}, {2} x {3}) leaves the image", left, top, width, height))
     checks.check_raster(Item(shape.path, shape.where, {}), image.width, image.height)
     try:
         runs = [int(v) for v in shape.required("rle").split(",")]
     except ValueError:
         raise shape.error("the mask's rle must be whole numbers with commas") from None
     if any(r < 0 for r in runs) or sum(runs) != width * height:
-        raise shape.error(f"the mask's runs do not add up to {width} x {height}")
+        raise shape.error(said("the mask's runs do not add up to {0} x {1}", width, height))
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     pixels = np.zeros((image.height, image.width), dtype=bool)
     pixels[top : top + height, left : left + width] = values

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import is_image_path
 from kinmark.projects.formats.base import bad
 from kinmark.projects.formats.clips import frame_name
@@ -31,7 +32,7 @@ def images_of_tracks(path: Path, root: Element, report: Report) -> list[Element]
     tasks = _tasks(path, root)
     frames: dict[tuple[str, int], Element] = {}
     for number, track in enumerate(root.findall("track")):
-        where = f"track {track.get('id', number)}"
+        where = said("track {0}", track.get("id", number))
         task = track.get("task_id", "") if len(tasks) > 1 else next(iter(tasks))
         if task not in tasks:
             raise bad(path, where, "the file holds several tasks; which one the track belongs to is not told (task_id)")
@@ -39,12 +40,17 @@ def images_of_tracks(path: Path, root: Element, report: Report) -> list[Element]
             report.count("lost", "group of a track", where, "each track is an individual of its own")
         for shape in track:
             if shape.tag not in _SHAPES:
-                report.count("skipped", f"<{str(shape.tag)[:40]}> of a track", where, "neither keypoints nor a region")
+                report.count(
+                    "skipped", said("<{0}> of a track", str(shape.tag)[:40]), where, "neither keypoints nor a region"
+                )
                 continue
             frame = Node(path, where, shape).integer("frame")
             if not _is_keyframe(shape):
                 report.count(
-                    "skipped", "interpolated shape of a track", f"{where}, frame {frame}", "keyframes are labels"
+                    "skipped",
+                    "interpolated shape of a track",
+                    said("{0}, frame {1}", where, frame),
+                    "keyframes are labels",
                 )
                 continue
             if shape.get("outside") == "1":

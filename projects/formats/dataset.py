@@ -13,6 +13,7 @@ from typing import Any
 from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import as_text, said
 
 
 @dataclass(frozen=True)
@@ -159,12 +160,19 @@ class Report:
         self.items.append(ReportItem(kind, where, reason))
 
     def count(self, kind: str, what: str, where: str, reason: str = "", number: int = 1) -> None:
-        """Record `number` more of a kind that is said once: "12 x rotation", with the first place where it stood."""
+        """Record `number` more of a kind that is said once: "12 x rotation", with the first place where it stood.
+
+        `what` are words of the program; with names of a file in them they are made by `said`.
+        """
         key = (kind, what, reason)
         index, total, first = self._counted.get(key, (len(self.items), 0, where))
         total += number
         self._counted[key] = (index, total, first)
-        item = ReportItem(kind, f"{total} x {what}", f"{reason} (first: {first})" if reason else f"first: {first}")
+        item = ReportItem(
+            kind,
+            said("{0} x {1}", total, as_text(what)),
+            said("{0} (first: {1})", reason, first) if reason else said("first: {0}", first),
+        )
         if index == len(self.items):
             self.items.append(item)
         else:

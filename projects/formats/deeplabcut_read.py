@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,6 +33,7 @@ from kinmark.projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )
+from kinmark.projects.formats.deeplabcut_rows import by_animal, clip_of, proposed
 from kinmark.projects.formats.finish import finish, say_unlabelled
 from kinmark.projects.formats.orientation import fits_one
 from kinmark.projects.formats.schemas import guess_pairs
@@ -81,14 +82,8 @@ def read(
             table = _read_csv(file, report, broken) if file.suffix.lower() == ".csv" else _read_hdf(file, broken)
             own = dict.fromkeys(part for _, animal, part, _ in table.columns if animal != SINGLE or not unique)
             alone.update(dict.fromkeys(part for _, animal, part, _ in table.columns if animal == SINGLE and unique))
-            strangers = [part for part in own if part not in listed] if listed else []
-            if strangers:
-                told = ", ".join(strangers)[:200]
-                report.add("flagged", f"{file.name}: {told}", "no body part of config.yaml; taken as further keypoints")
+            _say_columns(file, table, [part for part in own if part not in listed] if listed else [], report)
             parts.update(own)
-            scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
-            if scorers:
-                report.add("lost", f"scorer {', '.join(scorers)}"[:200], f"{file.name}: there is no place for it")
             for row in table.rows:
                 try:
                     image = _image(file, root, table.columns, row, name, config, options, report)
@@ -101,7 +96,7 @@ def read(
                         )
                     images[image.rel_path], source[image.rel_path] = image, file.name
                 except AppError as error:
-                    broken.handle(f"{file.name}: {row[0][:200]}", error)
+                    broken.handle(said("{0}: {1}", file.name, row[0][:200]), error)
         except AppError as error:
             broken.handle(str(file), error)
     if path.is_dir():
@@ -109,12 +104,27 @@ def read(
         _say_other_tables(files, report)
     categories = [DatasetCategory(name, _schema(list(parts), config, report))]
     if alone and name != SINGLE:
-        categories.append(DatasetCategory(SINGLE, KeypointSchema(tuple(alone), pairs=guess_pairs(list(alone)))))
-        what, why = "unique body parts", 'they belong to no animal: read as the category "single"'
-        report.add("note", said("{0}: {1}", what, ", ".join(alone)[:200]), why)
+        categories.append(_of_no_animal(list(alone), report))
     dataset = Dataset(tuple(categories), tuple(images.values()), root.name)
     report.extra["images_root"] = str(root)
     return finish(dataset, report, options, path)
+
+
+def _say_columns(file: Path, table: _Table, strangers: list[str], report: Report) -> None:
+    """Body parts that the configuration does not list, and who labelled."""
+    if strangers:
+        told = said("{0}: {1}", file.name, ", ".join(strangers)[:200])
+        report.add("flagged", told, "no body part of config.yaml; taken as further keypoints")
+    scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
+    if scorers:
+        told = said("scorer {0}", ", ".join(scorers)[:193])
+        report.add("lost", told, said("{0}: there is no place for it", file.name))
+
+
+def _of_no_animal(parts: list[str], report: Report) -> DatasetCategory:
+    what, why = said("unique body parts"), 'they belong to no animal: read as the category "single"'
+    report.add("note", said("{0}: {1}", what, ", ".join(parts)[:200]), why)
+    return DatasetCategory(SINGLE, KeypointSchema(tuple(parts), pairs=guess_pairs(parts)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -169,7 +179,9 @@ def _schema(parts: list[str], config: Item, report: Report) -> KeypointSchema:
                 isinstance(entry, list) and len(entry) == 2 and all(isinstance(n, str) and n in place for n in entry)
             )
             if not known or entry[0] == entry[1]:
-                report.add("skipped", f"config.yaml {key}", f"{str(entry)[:80]} does not name two body parts")
+                report.add(
+                    "skipped", said("config.yaml {0}", key), said("{0} does not name two body parts", str(entry)[:80])
+                )
                 continue
             result.append((place[entry[0]], place[entry[1]]))
         return tuple(dict.fromkeys(result))
@@ -206,17 +218,20 @@ def _read_csv(file: Path, report: Report, broken: BadItems) -> _Table:
     for column in columns:
         if not column[3]:
             report.count(
-                "skipped", "column of another kind", f"{file.name}: {column[2] or 'no name'}"[:200], "x, y, likelihood"
+                "skipped",
+                "column of another kind",
+                said("{0}: {1}", file.name, column[2][:120] or said("no name")),
+                "x, y, likelihood",
             )
     result = []
     for number, row in enumerate(rows, start=len(header) + 1):
-        item = Item(file, f"line {number}", {})
+        item = Item(file, said("line {0}", number), {})
         try:
             if len(row) != width:
                 raise bad(file, item.where, said("{0} columns are expected, found {1}", width, len(row)))
             cells = tuple(_cell(item, c) if column[3] else None for c, column in zip(row[first:], columns, strict=True))
         except AppError as error:
-            broken.handle(f"{file.name}: {item.where}", error)
+            broken.handle(said("{0}: {1}", file.name, item.where), error)
             continue
         result.append(("/".join(c for c in row[:first] if c), cells))
     kept = [i for i, column in enumerate(columns) if column[3]]
@@ -231,7 +246,7 @@ def _cell(item: Item, text: str) -> float | None:
     try:
         return checks.coordinate(float(text), item, "a coordinate")
     except ValueError:
-        raise item.error(f"{text[:40]!r} is no number", checks.comma_hint(text)) from None
+        raise item.error(said("{0} is no number", repr(text[:40])), checks.comma_hint(text)) from None
 
 
 def _read_hdf(file: Path, broken: BadItems) -> _Table:
@@ -323,7 +338,7 @@ def _hdf_table(
         try:
             cells = tuple(None if np.isnan(v) else checks.coordinate(float(v), item, "a coordinate") for v in line)
         except AppError as error:
-            broken.handle(f"{file.name}: {item.where}", error)
+            broken.handle(said("{0}: {1}", file.name, item.where), error)
             continue
         result.append(("/".join(path), cells))
     return _Table(names, tuple(result))
@@ -345,18 +360,26 @@ def _image(
     relative, pointer = checks.photo_path(text, item)
     if relative.parts[0] != "labeled-data" and file.absolute().parent != root:
         relative = PurePosixPath(file.absolute().parent.relative_to(root).as_posix()) / relative.name
-    points = _by_animal(columns, values, item)
+    points = by_animal(columns, values, item)
     width, height, orientation = _size(root, relative)
-    clip = _clip_of(file, text) if not ours else ""
+    clip = clip_of(file, text) if not ours else ""
     if clip:
         relative, pointer = frame_name(clip, int(text)), ""
-        report.count("note", "prediction of a frame", f"{file.name}: {text}", "read as a proposal for the clip's frame")
+        report.count(
+            "note",
+            "prediction of a frame",
+            said("{0}: {1}", file.name, text),
+            "read as a proposal for the clip's frame",
+        )
     instances = []
     for animal, found in points.items():
         for part, cells in found.items():
             if ("x" in cells) != ("y" in cells):
                 report.count(
-                    "lost", "x without y or y without x", f"{file.name}, {text[:120]}: {part}", "taken as missing"
+                    "lost",
+                    "x without y or y without x",
+                    said("{0}, {1}: {2}", file.name, text[:120], part),
+                    "taken as missing",
                 )
         keypoints = {part: _keypoint(cells) for part, cells in found.items()}
         if any(k.visibility for k in keypoints.values()):
@@ -364,7 +387,7 @@ def _image(
             identity = "" if alone or (ours and _OURS.match(animal)) else animal
             kind = SINGLE if alone else category
             found_one = DatasetInstance(kind, keypoints, identity=identity, origin="imported")
-            instances.append(_proposed(found_one) if clip else found_one)
+            instances.append(proposed(found_one) if clip else found_one)
     if orientation < 5 or fits_one(instances, (width, height)) != "shown":
         width, height = drawn_size((width, height), orientation, options, relative)
     local = checks.resolve_inside(root, relative) is not None
@@ -378,39 +401,6 @@ def _image(
         pointer=pointer if not local and checks.is_absolute(text) else "",
         extra={"video": {"clip": clip, "frame": int(text), "time_s": None}} if clip else {},
     )
-
-
-def _by_animal(
-    columns: Sequence[tuple[str, str, str, str]], values: Sequence[float | None], item: Item
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Animal -> body part -> axis -> number; ImportFileError where two columns say one of them."""
-    points: dict[str, dict[str, dict[str, float]]] = {}
-    by: dict[tuple[str, str, str], str] = {}
-    for (scorer, animal, part, axis), value in zip(columns, values, strict=True):
-        own = points.setdefault(animal, {}).setdefault(part, {})
-        if value is None:
-            continue
-        if axis in own:
-            first = by[animal, part, axis]
-            who = f'by "{first}" and by "{scorer}"' if first != scorer else "in two columns of the same name"
-            raise item.error(
-                f'"{part}" has two values of {axis}, {who}',
-                "Leave one of the columns in the table, or give each person a file of their own.",
-            )
-        own[axis], by[animal, part, axis] = value, scorer
-    return points
-
-
-def _clip_of(file: Path, text: str) -> str:
-    """The clip of a table of predictions, whose rows are frame numbers (`clipDLC_resnet50...csv`); "" for labels."""
-    clip, sign, _ = file.stem.partition("DLC_")
-    return clip if sign and text.isascii() and text.isdigit() and len(text) < 10 else ""
-
-
-def _proposed(instance: DatasetInstance) -> DatasetInstance:
-    scores = [k.score for k in instance.keypoints.values() if k.score is not None]
-    score = sum(scores) / len(scores) if scores else None
-    return replace(instance, proposal=True, score=score, origin="proposal")
 
 
 def _size(root: Path, relative: PurePosixPath) -> tuple[int, int, int]:

@@ -94,7 +94,9 @@ def write(
                 missed = len(_own(image, category)) - len(placed)
                 if missed:
                     report.add(
-                        "skipped", str(image.rel_path), f"{missed} animals beyond those that the table has columns for"
+                        "skipped",
+                        str(image.rel_path),
+                        said("%n animals beyond those that the table has columns for", n=missed),
                     )
             file = f"labeled-data/{video}/CollectedData_{SCORER}"
             text = _csv_text(rows)
@@ -120,7 +122,7 @@ def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[R
 
 def _say_renamed(videos: dict[str, list[DatasetImage]], report: Report) -> None:
     for folder, video in _renamed(videos).items():
-        report.add("changed", folder, f"this folder is written as the video {video}")
+        report.add("changed", folder, said("this folder is written as the video {0}", video))
 
 
 def _the_category(dataset: Dataset) -> DatasetCategory:

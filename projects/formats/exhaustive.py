@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.checks import Item
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, ReportItem
 
@@ -88,13 +89,13 @@ def image_words(image: DatasetImage) -> dict[str, Any]:
 
 def read_words(image: DatasetImage, words: Item) -> DatasetImage:
     """The photo with what `image_words` wrote."""
-    said = words.data.get(KEY)
+    told = words.data.get(KEY)
     return replace(
         image,
         split=words.text("split", ""),
         tags=tuple(map(str, words.items("tags", []))),
         nothing_here=tuple(map(str, words.items("nothing_here", []))),
-        exhaustive=said_of(said) if isinstance(said, dict) else {},
+        exhaustive=said_of(told) if isinstance(told, dict) else {},
     )
 
 
@@ -107,10 +108,10 @@ def losses(dataset: Dataset) -> list[ReportItem]:
         items.append(
             ReportItem(
                 "flagged",
-                f"{len(partial)} x photos that may hold unlabelled instances",
-                f"the format cannot say so, a trainer takes them for background (first: {partial[0].rel_path})",
+                said("{0} x photos that may hold unlabelled instances", len(partial)),
+                said("the format cannot say so, a trainer takes them for background (first: {0})", partial[0].rel_path),
             )
         )
     if complete:
-        items.append(ReportItem("lost", f'{complete} x "all are labelled"', "the format has no place for it"))
+        items.append(ReportItem("lost", said('{0} x "all are labelled"', complete), "the format has no place for it"))
     return items

@@ -49,7 +49,7 @@ def finish(dataset: Dataset, report: Report, options: ReadOptions, source: objec
             continue
         instances = []
         for number, instance in enumerate(image.instances, start=1):
-            place = f"{where}: {instance.category} {instance.original_id or number}"
+            place = said("{0}: {1} {2}", where, instance.category, instance.original_id or number)
             try:
                 instance = _check_instance(instance, image, names, place, str(source), report)
             except AppError as error:
@@ -124,7 +124,10 @@ def _say_twins(instances: list[DatasetInstance], where: str, report: Report) -> 
         key = (n.category, n.box, n.mask.counts if n.mask is not None else "", places, n.proposal, n.identity)
         if key in seen:
             report.count(
-                "flagged", "instance that stands twice", where, f'the same "{n.category}" in the same place; both kept'
+                "flagged",
+                "instance that stands twice",
+                where,
+                said('the same "{0}" in the same place; both kept', n.category),
             )
         seen.add(key)
 
@@ -192,7 +195,7 @@ def _check_keypoints(
         report.count(
             "flagged",
             "keypoint outside the image",
-            f"{where}, {', '.join(outside)}",
+            said("{0}, {1}", where, ", ".join(outside)),
             "kept although outside the image",
             len(outside),
         )

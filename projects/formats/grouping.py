@@ -13,6 +13,7 @@ import numpy as np
 
 from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.dataset import DatasetKeypoint, Report
 from kinmark.projects.formats.outlines import outline_extra
 
@@ -79,7 +80,11 @@ def assemble(shapes: list[Shape], where: str, report: Report) -> list[Part]:
         parts += _of_one_label([s for s in shapes if s.category == category], category)
     if len(parts) > 1:
         labels = ", ".join(f'"{part.category}"' for part in parts)
-        report.add("changed", where, f"the group holds {len(parts)} objects ({labels}); each is an instance of its own")
+        report.add(
+            "changed",
+            where,
+            said("the group holds {0} objects ({1}); each is an instance of its own", len(parts), labels),
+        )
     return parts
 
 
@@ -202,7 +207,9 @@ def _put(
         return
     if owner is not None and name in owner.keypoints:
         free = [p for p in parts if p.category == owner.category and p.extent is None and name not in p.keypoints]
-        report.add("changed", shape.where, f'a second point "{name}" of the same instance; it begins another one')
+        report.add(
+            "changed", shape.where, said('a second point "{0}" of the same instance; it begins another one', name)
+        )
         category, owner = owner.category, free[0] if free else None
     if owner is None:
         owner = Part(category, where)

@@ -20,6 +20,7 @@ from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from kinmark.projects.formats.checks import Item
@@ -80,7 +81,8 @@ def read(
     ours = 0
     for number, raw in enumerate(tasks):
         tick(progress, cancel)
-        where = f"task {raw.get('id', f'at position {number}')}" if isinstance(raw, dict) else f"task {number}"
+        told = raw.get("id", said("at position {0}", number)) if isinstance(raw, dict) else number
+        where = said("task {0}", told)
         try:
             found, own = _read_task(Item(path, where, raw), options, collector, report, broken)
             images += found
@@ -95,11 +97,11 @@ def _read_task(
     task: Item, options: ReadOptions, collector: SchemaCollector, report: Report, broken: BadItems
 ) -> tuple[list[DatasetImage], bool]:
     """The task's photos with their labels, and whether the task is one of ours."""
-    data = Item(task.path, f"{task.where}, data", task.required("data"))
+    data = Item(task.path, said("{0}, data", task.where), task.required("data"))
     photos = photos_of(data)
-    own = Item(task.path, f"{task.where}, {OWN_KEY}", data.data.get(OWN_KEY) or {})
+    own = Item(task.path, said("{0}, {1}", task.where, OWN_KEY), data.data.get(OWN_KEY) or {})
     for number, raw in enumerate(own.items("categories", [])):
-        _own_category(Item(task.path, f"{own.where} category {number}", raw), collector)
+        _own_category(Item(task.path, said("{0} category {1}", own.where, number), raw), collector)
     words = Item(task.path, own.where, own.data.get("image") or {})
     images = {photo: read_words(_photo(photo, data), words) for photo in photos}
     accepted = Item(task.path, task.where, chosen_annotation(task, report))
@@ -118,7 +120,7 @@ def _read_task(
 
 
 def _predictions(task: Item) -> list[Item]:
-    return [Item(task.path, f"{task.where}, prediction", raw) for raw in task.items("predictions", [])]
+    return [Item(task.path, said("{0}, prediction", task.where), raw) for raw in task.items("predictions", [])]
 
 
 def _photo(told: str, data: Item) -> DatasetImage:
@@ -158,7 +160,7 @@ class _Regions:
         links: list[tuple[str, str]] = []
         used = {str(raw.get("id")) for _, raw in entries if isinstance(raw, dict) and raw.get("type") != LABELS}
         for number, raw in entries:
-            where = f"{self.annotation.where}, region {number}"
+            where = said("{0}, region {1}", self.annotation.where, number)
             try:
                 item = Item(self.annotation.path, where, raw)
                 told = item.text("type", "")
@@ -187,11 +189,13 @@ class _Regions:
     ) -> DatasetImage:
         size = checks.image_size(item, item.required("original_width"), item.required("original_height"))
         if image.width and (image.width, image.height) != size:
-            raise item.error(f"its photo is {size[0]} x {size[1]}, other regions say {image.width} x {image.height}")
+            raise item.error(
+                said("its photo is {0} x {1}, other regions say {2} x {3}", *size, image.width, image.height)
+            )
         image = replace(image, width=size[0], height=size[1])
         key = item.text("id", f"region {item.where.rpartition(' ')[2]}")
         if key in regions:
-            raise item.error(f'another region of the task has the id "{key[:80]}"')
+            raise item.error(said('another region of the task has the id "{0}"', key[:80]))
         regions[key] = (kind, _region(item, kind, image, self.labels.get(key, []), self.report))
         parent = item.data.get("parentID")
         if isinstance(parent, str) and parent:
@@ -207,7 +211,7 @@ def _label(item: Item, value: Item, kind: str, apart: list[Any], report: Report)
 
 
 def _region(item: Item, kind: str, image: DatasetImage, apart: list[Any], report: Report) -> Shape:
-    value = Item(item.path, f"{item.where}, value", item.required("value"))
+    value = Item(item.path, said("{0}, value", item.where), item.required("value"))
     label = _label(item, value, kind, apart, report) or DEFAULT_CATEGORY
     meta = item.data.get("meta")
     texts = meta.get("text") if isinstance(meta, dict) else None
@@ -245,13 +249,13 @@ def _region(item: Item, kind: str, image: DatasetImage, apart: list[Any], report
     try:
         return Shape(label, item.where, mask=polygons_to_mask([ring], image.height, image.width), ring=ring)
     except ValueError as error:
-        raise item.error(f"the polygon cannot be drawn: {error}") from None
+        raise item.error(said("the polygon cannot be drawn: {0}", error)) from None
 
 
 def _polygon(value: Item, image: DatasetImage) -> list[float]:
     points = value.items("points")
     if not 3 <= len(points) <= MAX_POINTS:
-        raise value.error(f"a polygon of {len(points)} points cannot be drawn")
+        raise value.error(said("a polygon of {0} points cannot be drawn", len(points)))
     ring: list[float] = []
     for entry in points:
         if not isinstance(entry, list) or len(entry) != 2:
@@ -277,7 +281,7 @@ def _brush(value: Item, image: DatasetImage) -> MaskRLE:
     try:
         alpha = decode_brush(bytes(raw), image.width * image.height * 4)[3::4]
     except ValueError as error:
-        raise value.error(f"the brush mask is damaged ({error})") from None
+        raise value.error(said("the brush mask is damaged ({0})", error)) from None
     return MaskRLE.encode(alpha.reshape(image.height, image.width) > 0)
 
 
@@ -348,12 +352,14 @@ def _instances(
     for key, shapes in groups.items():
         number = int(key[1:]) if key.startswith("#") and key[1:].isdigit() else 0
         mine = (
-            Item(own.path, f"{own.where} instance {number}", fields[number - 1]) if 0 < number <= len(fields) else None
+            Item(own.path, said("{0} instance {1}", own.where, number), fields[number - 1])
+            if 0 < number <= len(fields)
+            else None
         )
         if len(shapes) == 1 and shapes[0].point is not None and mine is None:
             loose.append((shapes[0].category, shapes[0]))
             continue
-        where = f"{annotation.where}, {shapes[0].where.rpartition(', ')[2]}"
+        where = said("{0}, {1}", annotation.where, shapes[0].where.rpartition(", ")[2])
         members = assemble([s for s in shapes if s.point is None], where, report)
         give_points([(s.category, s) for s in shapes if s.point is not None], members, category, where, report)
         parts += [(part, mine) for part in members]

@@ -99,7 +99,7 @@ def by_photo(annotation: Item, photos: list[str], data: Item, broken: BadItems) 
     found: dict[str, list[Entry]] = {photo: [] for photo in photos}
     photo_of: dict[str, str] = {}
     for number, raw in placed:
-        item = Item(annotation.path, f"{annotation.where}, region {number}", raw)
+        item = Item(annotation.path, said("{0}, region {1}", annotation.where, number), raw)
         try:
             photo = _page(item, photos) if len(photos) > 1 else _tag(item, data)
         except AppError as error:

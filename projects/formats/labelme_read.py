@@ -152,7 +152,7 @@ def _read_file(
         width, height = _size_of_photo(file, pointer, top)
     own = Item(file, OWN_KEY, top.data.get(OWN_KEY) or {})
     for number, raw in enumerate(own.items("categories", [])):
-        _own_category(Item(file, f"{OWN_KEY} category {number}", raw), collector)
+        _own_category(Item(file, said("{0} category {1}", OWN_KEY, number), raw), collector)
     image = DatasetImage(
         rel_path,
         width,
@@ -182,7 +182,7 @@ def _read_file(
     fields = own.items("instances", [])
     instances = []
     for number, raw in enumerate(fields, start=1):  # ours: also instances without any shape
-        own_fields = Item(file, f"instance {number}", raw)
+        own_fields = Item(file, said("instance {0}", number), raw)
         parts = groups.pop(number, None) or [Part("", own_fields.where)]
         instances += [_instance(part, own_fields, options, collector) for part in parts]
     instances += [_instance(part, None, options, collector) for parts in groups.values() for part in parts]
@@ -211,7 +211,9 @@ def _size_of_photo(file: Path, pointer: str, top: Item) -> tuple[int, int]:
     found = checks.resolve_inside(file.absolute().parent, path)
     if found is None:
         raise top.error(
-            f'"imageWidth" and "imageHeight" are empty and the photo {pointer[:200]!r} is not beside the file',
+            said(
+                '"imageWidth" and "imageHeight" are empty and the photo {0} is not beside the file', repr(pointer[:200])
+            ),
             "Put the photo beside the JSON, or save the file again in labelme.",
         )
     return read_header(found).size_wh
@@ -222,19 +224,19 @@ def _count_flags(item: Item, what: str, report: Report) -> None:
     flags = item.data.get("flags")
     for name, value in flags.items() if isinstance(flags, dict) else ():
         if value and not (name == "occluded" and what == "flag of a point"):
-            report.count("lost", f'{what}, "{str(name)[:60]}"', _place(item), "there is no place for it")
+            report.count("lost", said('{0}, "{1}"', what, str(name)[:60]), _place(item), "there is no place for it")
 
 
 def _place(item: Item) -> str:
-    return f"{item.path}: {item.where}" if item.where else str(item.path)
+    return said("{0}: {1}", item.path, item.where) if item.where else str(item.path)
 
 
 def _count_rest(shape: Item, kind: str, report: Report) -> None:
     """What a shape says beyond its place: descriptions, attributes, difficult, score ..."""
-    _count_flags(shape, f"flag of a {'point' if kind == 'point' else 'region'}", report)
+    _count_flags(shape, said("flag of a point") if kind == "point" else said("flag of a region"), report)
     for name, value in shape.data.items():
         if value and (name not in _KNOWN or name == "description"):
-            report.count("lost", f'"{str(name)[:60]}" of a shape', _place(shape), "there is no place for it")
+            report.count("lost", said('"{0}" of a shape', str(name)[:60]), _place(shape), "there is no place for it")
 
 
 def _own_category(item: Item, collector: SchemaCollector) -> None:
@@ -254,12 +256,12 @@ def _read_groups(
     loose: list[tuple[str, Shape]] = []
     category = options.category or DEFAULT_CATEGORY
     for number, raw in enumerate(top.items("shapes")):
-        where = f"shape {number}"
+        where = said("shape {0}", number)
         try:
             shape = Item(top.path, where, raw)
             kind, told = shape.text("shape_type", "polygon"), shape.text("label")
             label = told.strip()
-            where = f'shape {number} ({kind} "{label[:60]}")'
+            where = said('shape {0} ({1} "{2}")', number, kind, label[:60])
             shape.where = where
             if kind == "point" or kind in _SHAPES:
                 _check_label(shape, told, label, kind, category, report)
@@ -273,14 +275,20 @@ def _read_groups(
             elif kind in _SHAPES:
                 shapes.setdefault(key, []).append(_read_region(shape, kind, label, image, report))
             else:
-                report.count("skipped", f'shape of the type "{kind[:40]}"', _place(shape), "neither point nor region")
+                report.count(
+                    "skipped", said('shape of the type "{0}"', kind[:40]), _place(shape), "neither point nor region"
+                )
                 continue
             _count_rest(shape, kind, report)
         except AppError as error:
-            broken.handle(f"{top.path}: {where}", error)
+            broken.handle(said("{0}: {1}", top.path, where), error)
     groups: dict[int | str, list[Part]] = {}
     for key, members in shapes.items():
-        place = f"{top.path}: group {key}" if not str(key).startswith("shape ") else f"{top.path}: {key}"
+        place = (
+            said("{0}: group {1}", top.path, key)
+            if not str(key).startswith("shape ")
+            else said("{0}: {1}", top.path, key)
+        )
         parts = assemble([s for s in members if s.point is None], place, report)
         give_points([(s.category, s) for s in members if s.point is not None], parts, category, place, report)
         groups[key] = parts
@@ -296,7 +304,9 @@ def _check_label(shape: Item, told: str, label: str, kind: str, category: str, r
     if not label and kind == "point":
         raise shape.error("its label is empty", "Give the point the name of its keypoint.")
     if not label:
-        report.count("changed", "shape without a label", _place(shape), f'its category is "{category}" (--category)')
+        report.count(
+            "changed", "shape without a label", _place(shape), said('its category is "{0}" (--category)', category)
+        )
     elif label != told:
         report.count("changed", "blanks around a label", _place(shape), "left out")
 
@@ -313,7 +323,7 @@ def _group_key(shape: Item, number: int) -> int | str:
 def _points(shape: Item, count: int | None) -> list[tuple[float, float]]:
     raw = shape.items("points")
     if (count is not None and len(raw) != count) or len(raw) > MAX_POINTS:
-        raise shape.error(f"it has {len(raw)} points, {count or 'fewer'} are expected")
+        raise shape.error(said("it has {0} points, {1} are expected", len(raw), count or said("fewer")))
     points = []
     for entry in raw:
         if not isinstance(entry, list) or len(entry) != 2:
@@ -336,19 +346,19 @@ def _read_region(shape: Item, kind: str, label: str, image: DatasetImage, report
         return Shape(label, _place(shape), mask=_decode_mask(shape, image))
     points = _points(shape, None)
     if len(points) < 3:
-        raise shape.error(f"a polygon of {len(points)} points encloses nothing")
+        raise shape.error(said("a polygon of {0} points encloses nothing", len(points)))
     ring = [v for p in points for v in p]
     try:
         return Shape(label, _place(shape), mask=polygons_to_mask([ring], image.height, image.width), ring=ring)
     except ValueError as error:
-        raise shape.error(f"the polygon cannot be drawn: {error}") from None
+        raise shape.error(said("the polygon cannot be drawn: {0}", error)) from None
 
 
 def _rectangle(shape: Item, kind: str, report: Report) -> Box:
     """Two corners (labelme) or four (X-AnyLabeling); turned ones as the upright box around them."""
     points = _points(shape, None)
     if len(points) not in ((4,) if kind in _TURNED else (2, 4)):
-        raise shape.error(f"a rectangle of {len(points)} points; two opposite corners or all four are expected")
+        raise shape.error(said("a rectangle of {0} points; two opposite corners or all four are expected", len(points)))
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     if len(points) == 4 and not (len(set(xs)) <= 2 and len(set(ys)) <= 2):
         report.count("changed", "rotated box", _place(shape), "read as the upright box around it; the angle is lost")
@@ -364,10 +374,10 @@ def _decode_mask(shape: Item, image: DatasetImage) -> MaskRLE:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
                 if picture.width > image.width or picture.height > image.height:
-                    raise shape.error(f"the mask picture {picture.size} is larger than the image")
+                    raise shape.error(said("the mask picture {0} is larger than the image", picture.size))
                 crop = np.asarray(picture.convert("L")) > 0
     except (binascii.Error, ValueError, OSError, SyntaxError, OverflowError, Image.DecompressionBombError) as error:
-        raise shape.error(f"the mask picture is damaged ({type(error).__name__})") from None
+        raise shape.error(said("the mask picture is damaged ({0})", type(error).__name__)) from None
     left, top = round(x0), round(y0)
     if left < 0 or top < 0 or left + crop.shape[1] > image.width or top + crop.shape[0] > image.height:
         raise shape.error("the mask reaches outside the image")

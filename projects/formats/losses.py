@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from kinmark.engine.domain.geometry import Box
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import lost
 from kinmark.projects.formats.dataset import Dataset, DatasetImage, ReportItem
 from kinmark.projects.formats.outlines import outline_of
@@ -17,22 +18,21 @@ from kinmark.projects.formats.stems import flat_stems
 _OWN_FIELDS = frozenset({"bbox", "area", "segmentation", "iscrowd", "num_keypoints", "keypoints", "id"})
 NAMED = 5
 """Photos that a line names."""
-WORDS = frozenset(
-    {
-        "boxes",
-        "cut boxes",
-        "identities",
-        "tags",
-        "splits",
-        "nothing here",
-        "crowds",
-        "scores",
-        "supercategories",
-        "sigmas",
-        "photos",
-        "categories",
-    }
+_ORDER = (
+    "boxes",
+    "cut boxes",
+    "identities",
+    "tags",
+    "splits",
+    "nothing here",
+    "crowds",
+    "scores",
+    "supercategories",
+    "sigmas",
+    "photos",
+    "categories",
 )
+WORDS = frozenset(_ORDER)
 """What an export may lose beside places. "cut boxes": they are never cut."""
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
@@ -66,35 +66,36 @@ def common_losses(
     if raster:
         drawn = sum(outline_of(n) is not None for i in dataset.images for n in i.instances)
         if drawn:
-            items.append(ReportItem("changed", f"{drawn} x outlines", "drawn as pixels: their corners are not kept"))
-    items += lost([line for word, line in _said_beside(dataset).items() if word not in words])
+            items.append(
+                ReportItem("changed", said("{0} x outlines", drawn), "drawn as pixels: their corners are not kept")
+            )
+    items += lost([line for word, line in zip(_ORDER, _beside(dataset), strict=True) if word not in words])
     return items + (_partly(dataset) if keypoints else [])
 
 
-def _said_beside(dataset: Dataset) -> dict[str, tuple[str, int, str]]:
-    """What a data set says beside places, one line for each of `WORDS`."""
+def _beside(dataset: Dataset) -> list[tuple[str, int, str]]:
+    """What a data set says beside places: a line for each of `_ORDER`."""
     instances = [n for i in dataset.images for n in i.instances]
     used = {n.category for n in instances}
-    none = "no place for them"
     cut = sum(n.box is not None and _reaches_out(n.box, i) for i in dataset.images for n in i.instances)
-    return {
-        "boxes": ("boxes", sum(n.box is not None for n in instances), none),
-        "cut boxes": ("boxes that reach outside the photo", cut, "cut at its border"),
-        "identities": ("identities", sum(bool(n.identity) for n in instances), none),
-        "tags": ("tags of photos", sum(bool(i.tags) for i in dataset.images), none),
-        "splits": ("splits of photos", sum(bool(i.split) for i in dataset.images), none),
-        "nothing here": ('photos with "nothing here"', sum(bool(i.nothing_here) for i in dataset.images), none),
-        "crowds": ("marks of a crowd", sum(n.crowd for n in instances), "they look like single objects"),
-        "scores": (
+    return [
+        ("boxes", sum(n.box is not None for n in instances), "no place for them"),
+        ("boxes that reach outside the photo", cut, "cut at its border"),
+        ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
+        ("tags of photos", sum(bool(i.tags) for i in dataset.images), "no place for them"),
+        ("splits of photos", sum(bool(i.split) for i in dataset.images), "no place for them"),
+        ('photos with "nothing here"', sum(bool(i.nothing_here) for i in dataset.images), "no place for them"),
+        ("marks of a crowd", sum(n.crowd for n in instances), "they look like single objects"),
+        (
             "confidences of accepted labels",
             sum(n.score is not None and not n.proposal for n in instances),
-            none,
+            "no place for them",
         ),
-        "supercategories": ("supercategories", sum(bool(c.supercategory) for c in dataset.categories), none),
-        "sigmas": ("sigmas of keypoints", sum(bool(c.sigmas) for c in dataset.categories), none),
-        "photos": ("photos without labels", sum(not i.instances for i in dataset.images), "left out"),
-        "categories": ("categories without labels", sum(c.name not in used for c in dataset.categories), "left out"),
-    }
+        ("supercategories", sum(bool(c.supercategory) for c in dataset.categories), "no place for them"),
+        ("sigmas of keypoints", sum(bool(c.sigmas) for c in dataset.categories), "no place for them"),
+        ("photos without labels", sum(not i.instances for i in dataset.images), "left out"),
+        ("categories without labels", sum(c.name not in used for c in dataset.categories), "left out"),
+    ]
 
 
 def _reaches_out(box: Box, image: DatasetImage) -> bool:
@@ -109,7 +110,11 @@ def _pictures(dataset: Dataset, kind: str) -> list[ReportItem]:
     if not count:
         return []
     name = kind.upper()
-    return [ReportItem("changed", f"{count} x photos", f"stored as {name} by us: pixels as shown, other bytes")]
+    return [
+        ReportItem(
+            "changed", said("{0} x photos", count), said("stored as {0} by us: pixels as shown, other bytes", name)
+        )
+    ]
 
 
 def _names(dataset: Dataset) -> list[ReportItem]:
@@ -119,7 +124,9 @@ def _names(dataset: Dataset) -> list[ReportItem]:
     path, stem = renamed[0]
     return [
         ReportItem(
-            "changed", f"{len(renamed)} x names of photos", f"{path} is called {stem} there; name_map.json has all"
+            "changed",
+            said("{0} x names of photos", len(renamed)),
+            said("{0} is called {1} there; name_map.json has all", path, stem),
         )
     ]
 
@@ -138,7 +145,13 @@ def _fields(dataset: Dataset, kept: str) -> list[ReportItem]:
     if not names:
         return []
     shown = ", ".join(sorted(names)[:6]) + (" ..." if len(names) > 6 else "")
-    return [ReportItem("lost", f"{sum(names.values())} x further fields of the imported file", f"no place for {shown}")]
+    return [
+        ReportItem(
+            "lost",
+            said("{0} x further fields of the imported file", sum(names.values())),
+            said("no place for {0}", shown),
+        )
+    ]
 
 
 def _partly(dataset: Dataset) -> list[ReportItem]:
@@ -161,7 +174,7 @@ def _partly(dataset: Dataset) -> list[ReportItem]:
     return [
         ReportItem(
             "flagged",
-            f"{len(lacking)} x photos labelled only partly",
-            f"keypoints looked at: {', '.join(shown)}{more}; the others go out as absent",
+            said("{0} x photos labelled only partly", len(lacking)),
+            said("keypoints looked at: {0}{1}; the others go out as absent", ", ".join(shown), more),
         )
     ]

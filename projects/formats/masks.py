@@ -139,13 +139,13 @@ def _plan(
     for image in dataset.images:
         for category_name, members in _drawn(image).items():
             if len(members) > MAX_INSTANCES:
-                told = f"{len(members)} masks of one category; a picture holds 254"
+                told = said("{0} masks of one category; a picture holds 254", len(members))
                 report.add("skipped", str(image.rel_path), told)
                 continue
             name = f"{folders[category_name]}/{image.rel_path.with_suffix('.png')}"
             if name.lower() in used:  # a.jpg and a.png
                 name = f"{folders[category_name]}/{image.rel_path}.png"
-                report.add("changed", str(image.rel_path), f"its mask is called {name}")
+                report.add("changed", str(image.rel_path), said("its mask is called {0}", name))
             used.add(name.lower())
             planned.setdefault(image.rel_path, {})[category_name] = (name, members)
     return planned
@@ -195,7 +195,11 @@ def read(
         report.count("note", "picture of another kind", others[0].name, why, len(others))
     missing = [name for name in index if not (path / name).is_file()]
     if missing:
-        report.add("skipped", f"{len(missing)} masks of {INDEX}", f"their pictures are not there: {missing[0]}")
+        report.add(
+            "skipped",
+            said("%n masks of {0}", INDEX, n=len(missing)),
+            said("their pictures are not there: {0}", missing[0]),
+        )
     dataset = Dataset(tuple(DatasetCategory(n) for n in names), tuple(images.values()), path.name)
     return finish(dataset, report, options, path)
 
@@ -206,7 +210,7 @@ def _index(path: Path) -> dict[str, Item]:
     if not file.is_file():
         return {}
     top = Item(file, "top level", checks.load_json(file))
-    entries = [Item(file, f"mask {n}", raw) for n, raw in enumerate(top.items("masks"))]
+    entries = [Item(file, said("mask {0}", n), raw) for n, raw in enumerate(top.items("masks"))]
     return {entry.text("file"): entry for entry in entries}
 
 

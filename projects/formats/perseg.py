@@ -15,6 +15,7 @@ from PIL import Image
 from kinmark.engine.domain.errors import AppError, UserInputError
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import is_image_path, read_header
 from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, drawn_size, lost, tick
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
@@ -113,7 +114,7 @@ def _objects(dataset: Dataset, report: Report) -> dict[str, list[tuple[DatasetIm
         while candidate.lower() in {k.lower() for k in result} or "00" in candidate:
             candidate, number = f"{base}_{number}", number + 1
         if candidate != name:
-            report.add("changed", name, f'written as "{candidate}"')
+            report.add("changed", name, said('written as "{0}"', candidate))
         result[candidate] = found
     if not result:
         raise UserInputError(

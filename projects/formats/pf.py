@@ -82,7 +82,7 @@ def losses_pascal(dataset: Dataset, options: WriteOptions = WriteOptions()) -> l
             (
                 "categories that are no VOC class",
                 len(foreign),
-                f"left out without an alias: {', '.join(foreign)[:200]}",
+                said("left out without an alias: {0}", ", ".join(foreign)[:200]),
             ),
         ]
     )
@@ -121,7 +121,7 @@ def _collect(
             if not found:
                 continue
             if len(found) > 1:
-                report.add("skipped", str(image.rel_path), f"{len(found) - 1} more instances: one per image")
+                report.add("skipped", str(image.rel_path), said("%n more instances: one per image", n=len(found) - 1))
             instance = max(found, key=lambda n: sum(k.visibility == 2 for k in n.keypoints.values()))
             xy = np.full((len(category.schema), 2), np.nan)
             for row, name in enumerate(category.schema.names):

@@ -173,10 +173,10 @@ def read_willow(
     begin(progress, "Reading PF-Willow", len(rows) - 1)
     for number, row in enumerate(rows[1:], start=2):
         tick(progress, cancel)
-        item = Item(file, f"line {number}", {})
+        item = Item(file, said("line {0}", number), {})
         try:
             if len(row) != len(WILLOW_HEADER):
-                raise item.error(f"{len(WILLOW_HEADER)} columns are expected, found {len(row)}")
+                raise item.error(said("{0} columns are expected, found {1}", len(WILLOW_HEADER), len(row)))
             for side, start in ((0, 2), (1, 2 + 2 * WILLOW_POINTS)):
                 _willow_image(file, item, row[side], row[start : start + 2 * WILLOW_POINTS], images)
         except AppError as error:
@@ -193,7 +193,7 @@ def _willow_image(
     relative = checks.relative_path(name, item)
     root = file.parent
     if len(relative.parts) < 3:
-        raise item.error(f"{name[:100]!r} must be PF-dataset/<class>/<name>.png")
+        raise item.error(said("{0} must be PF-dataset/<class>/<name>.png", repr(name[:100])))
     if checks.resolve_inside(root, relative) is None:
         relative = PurePosixPath(*relative.parts[1:])  # the other layout: without PF-dataset/
     if relative in images:

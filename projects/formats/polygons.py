@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from kinmark.engine.domain.masks import MaskRLE
+from kinmark.engine.domain.texts import said
 
 MAX_POINTS = 200_000
 """Points of one instance's polygons; a photo's outline has a few thousand."""
@@ -116,7 +117,7 @@ def polygons_to_mask(polygons: list[list[float]], height: int, width: int) -> Ma
     rings = [clip_ring(np.asarray(p, dtype=np.float64).reshape(-1, 2), width, height, margin) for p in polygons]
     length = sum(float(np.abs(ring - np.roll(ring, 1, axis=0)).sum()) for ring in rings)
     if length > MAX_OUTLINE_PX:
-        raise ValueError(f"the outline is {length:.0f} pixels long; the limit is {MAX_OUTLINE_PX}")
+        raise ValueError(said("the outline is {0} pixels long; the limit is {1}", f"{length:.0f}", MAX_OUTLINE_PX))
     flat = [ring.reshape(-1).tolist() for ring in rings if len(ring) >= 3]
     if not flat:
         return MaskRLE.encode(np.zeros((height, width), dtype=bool))

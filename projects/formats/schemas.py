@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kinmark.engine.domain.keypoints import KeypointSchema
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.dataset import DatasetCategory, Report
 
 _SIDES = (
@@ -84,13 +85,17 @@ def unique_names(names: Sequence[str], where: str, report: Report) -> list[str]:
     result: list[str] = []
     for place, name in enumerate(names, start=1):
         if not name.strip():
-            report.add("changed", where, f'the keypoint {place} has no name; it is now "kp{place}"')
+            report.add("changed", where, said('the keypoint {0} has no name; it is now "kp{0}"', place))
             name = f"kp{place}"
         candidate, number = name, 2
         while candidate in seen:
             candidate, number = f"{name}#{number}", number + 1
         if candidate != name:
-            report.add("changed", where, f'the keypoint name "{name}" stands twice; the later one is now "{candidate}"')
+            report.add(
+                "changed",
+                where,
+                said('the keypoint name "{0}" stands twice; the later one is now "{1}"', name, candidate),
+            )
         seen.add(candidate)
         result.append(candidate)
     return result
@@ -107,7 +112,9 @@ def skeleton_edges(
     for a, b in edges:
         edge = (a - base, b - base)
         if not (0 <= edge[0] < count and 0 <= edge[1] < count) or a == b:
-            report.add("skipped", where, f"the skeleton edge [{a}, {b}] does not join two keypoints of the category")
+            report.add(
+                "skipped", where, said("the skeleton edge [{0}, {1}] does not join two keypoints of the category", a, b)
+            )
         elif edge not in result:
             result.append(edge)
     return tuple(result)

@@ -122,12 +122,12 @@ def _read(
     begin(progress, "Reading poses", len(frames))
     for frame in frames:
         tick(progress, cancel)
-        where = f"frame {frame.frame_idx}"
+        where = said("frame {0}", frame.frame_idx)
         try:
             images.append(_image(path, frame, categories, report))
         except AppError as error:
             broken.handle(where, error)
-    for kept, items in (("suggested frame", labels.suggestions), ("session of cameras", labels.sessions)):
+    for kept, items in ((said("suggested frame"), labels.suggestions), (said("session of cameras"), labels.sessions)):
         if len(items):
             report.count("lost", kept, path.name, "there is no place for it", len(items))
     rois = len(getattr(labels, "rois", ()) or ())
@@ -152,7 +152,7 @@ def _categories(labels: Any, options: ReadOptions, report: Report) -> dict[int, 
             raise bad(
                 labels.provenance.get("filename", ""), said("skeleton {0}", name), said("it has {0} nodes", len(raw))
             )
-        names = unique_names(raw, f"skeleton {name}", report)
+        names = unique_names(raw, said("skeleton {0}", name), report)
         edges = tuple(dict.fromkeys((int(a), int(b)) for a, b in skeleton.edge_inds if a != b))
         place = {n: i for i, n in enumerate(raw)}
         pairs: list[tuple[int, int]] = []
@@ -167,7 +167,7 @@ def _categories(labels: Any, options: ReadOptions, report: Report) -> dict[int, 
 
 def _image(path: Path, frame: Any, categories: dict[int, DatasetCategory], report: Report) -> DatasetImage:
     number = int(frame.frame_idx)
-    item = Item(path, f"frame {number}", {})
+    item = Item(path, said("frame {0}", number), {})
     video = frame.video
     while getattr(video, "source_video", None) is not None:
         video = video.source_video
@@ -175,7 +175,7 @@ def _image(path: Path, frame: Any, categories: dict[int, DatasetCategory], repor
     extra: dict[str, Any] = {}
     if isinstance(filename, list | tuple):
         if not 0 <= number < len(filename):
-            raise item.error(f"the image list has {len(filename)} entries")
+            raise item.error(said("the image list has {0} entries", len(filename)))
         relative, pointer = checks.photo_path(str(filename[number]), item)
     else:
         told = str(filename)
@@ -196,7 +196,7 @@ def _image(path: Path, frame: Any, categories: dict[int, DatasetCategory], repor
     for name in ("masks", "bboxes", "centroids"):
         count = len(getattr(frame, name, ()) or ())
         if count:
-            report.count("lost", f"{name} of a frame", item.where, "only instances are imported", count)
+            report.count("lost", said("{0} of a frame", name), item.where, "only instances are imported", count)
     return DatasetImage(
         relative,
         width,

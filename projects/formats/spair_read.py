@@ -17,6 +17,7 @@ from kinmark.engine.domain.geometry import index_to_continuous
 from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, bad, begin, tick
 from kinmark.projects.formats.checks import Item
@@ -117,7 +118,7 @@ def _read_name_map(root: Path) -> dict[str, dict[str, Any]]:
         top = Item(file, "top level", checks.load_json(file))
         result: dict[str, dict[str, Any]] = {}
         for folder, raw in Item(file, "categories", top.required("categories")).data.items():
-            item = Item(file, f"category {folder}", raw)
+            item = Item(file, said("category {0}", folder), raw)
             names = [Item(file, folder, {"name": n}).text("name") for n in item.items("keypoints")]
             result[folder] = {"item": item, "name": item.text("name"), "keypoints": names, "masked": set()}
         for raw in top.items("images", []):
@@ -138,7 +139,7 @@ def _category(folder: str, slots: int, known: dict[str, Any] | None) -> DatasetC
         result = []
         for entry in item.items(key, []):
             if not isinstance(entry, list) or len(entry) != 2:
-                raise item.error(f'each entry of "{key}" must be a pair')
+                raise item.error(said('each entry of "{0}" must be a pair', key))
             a, b = (checks.whole(v, item, f'"{key}"', low=0) for v in entry)
             if a < count and b < count:
                 result.append((a, b))
@@ -162,19 +163,23 @@ def _read_image(
     for key, folder in (("category", category), ("filename", file.stem)):
         told = item.data.get(key)
         if isinstance(told, str) and told and told != folder and PurePosixPath(told).stem != folder:
-            report.add("flagged", where, f'its "{key}" says "{told[:80]}", its place says "{folder}"; the place counts')
+            report.add(
+                "flagged",
+                where,
+                said('its "{0}" says "{1}", its place says "{2}"; the place counts', key, told[:80], folder),
+            )
     width, height = checks.image_size(item, item.required("image_width"), item.required("image_height"))
-    raw = Item(file, f"{where} kps", item.required("kps"))
+    raw = Item(file, said("{0} kps", where), item.required("kps"))
     entry = known.get(category)
     keypoints: dict[str, DatasetKeypoint] = {}
     highest = 0
     for key, value in raw.data.items():
         slot = int(key) if key.isascii() and key.isdigit() and len(key) < 5 else -1
         if slot < 0:
-            raise raw.error(f'"{key}" is no keypoint number')
+            raise raw.error(said('"{0}" is no keypoint number', key))
         if entry is not None and slot >= len(entry["keypoints"]):
             if value is not None:
-                report.count("skipped", "keypoint beyond those of name_map.json", f"{where}, {key}", "")
+                report.count("skipped", "keypoint beyond those of name_map.json", said("{0}, {1}", where, key), "")
             continue
         name = entry["keypoints"][slot] if entry is not None else str(slot)
         if value is not None:
@@ -201,8 +206,8 @@ def _read_image(
 
 def _keypoint(item: Item, value: Any, name: str) -> DatasetKeypoint:
     if not isinstance(value, list) or len(value) != 2:
-        raise item.error(f"keypoint {name} must be [x, y] or null")
-    x, y = (checks.coordinate(v, item, f"keypoint {name}") for v in value)
+        raise item.error(said("keypoint {0} must be [x, y] or null", name))
+    x, y = (checks.coordinate(v, item, said("keypoint {0}", name)) for v in value)
     x, y = (float(v) for v in index_to_continuous((x, y)))
     return DatasetKeypoint(Visibility.VISIBLE, x, y)
 

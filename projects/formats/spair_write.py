@@ -131,7 +131,11 @@ def _plan(
     names = category_names([c.name for c in dataset.categories if len(c.schema)], options.aliases)
     for name, safe in names.items():
         if safe != name:
-            report.add("changed", f"category {name}", f'written as "{safe}": readers trip over the original name')
+            report.add(
+                "changed",
+                said("category {0}", name),
+                said('written as "{0}": readers trip over the original name', safe),
+            )
     entries = _collect(dataset, names, options, report)
     pairs = {split: _pairs(entries, split, options) for split in SPAIR_SPLITS}
     entries = _drop_unpaired(entries, pairs, report)
@@ -142,14 +146,14 @@ def _plan(
         )
     for entry in entries:
         if entry.stem != str(entry.image.rel_path.with_suffix("")):
-            told = f"{entry.image.rel_path} is called {entry.stem} there"
+            told = said("{0} is called {1} there", entry.image.rel_path, entry.stem)
             report.count("changed", "new name of a photo", told, "name_map.json has all")
         if entry.instance.mask is None:
             place = f"{entry.category}/{entry.stem}"
             report.count("changed", "instance without a mask", place, "its box stands in the Segmentation picture")
     for split, list_ in pairs.items():
         if not list_:
-            report.add("flagged", f"split {split}", "it has no pair; readers of this split find nothing")
+            report.add("flagged", said("split {0}", split), "it has no pair; readers of this split find nothing")
     return names, entries, pairs
 
 
@@ -159,7 +163,9 @@ def _collect(dataset: Dataset, names: dict[str, str], options: WriteOptions, rep
     splits = split_images(dataset, list(names), options.seed, report)
     for category in dataset.categories:
         if category.name not in names:
-            report.add("skipped", f"category {category.name}", "it has no keypoints; SPair is about keypoint pairs")
+            report.add(
+                "skipped", said("category {0}", category.name), "it has no keypoints; SPair is about keypoint pairs"
+            )
             continue
         for image in dataset.images:
             candidates = [n for n in image.instances if n.category == category.name and not n.crowd]
@@ -168,7 +174,7 @@ def _collect(dataset: Dataset, names: dict[str, str], options: WriteOptions, rep
             instance = max(candidates, key=lambda n: _worth(n))
             keypoints = _slots(instance, category, image, bool(options.extra.get("hidden")))
             if not keypoints:
-                report.add("skipped", str(image.rel_path), f'its "{category.name}" has no visible keypoint')
+                report.add("skipped", str(image.rel_path), said('its "{0}" has no visible keypoint', category.name))
                 continue
             safe = names[category.name]
             entries.append(
@@ -241,7 +247,9 @@ def _drop_unpaired(
     """Readers take every folder for a category: leave out the categories without a single pair."""
     paired = {a.category for list_ in pairs.values() for a, _ in list_}
     for category in sorted({e.category for e in entries} - paired):
-        report.add("skipped", f"category {category}", "no two of its images of one split share a visible keypoint")
+        report.add(
+            "skipped", said("category {0}", category), "no two of its images of one split share a visible keypoint"
+        )
     return [e for e in entries if e.category in paired]
 
 

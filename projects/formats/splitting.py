@@ -94,7 +94,11 @@ def split_images(
         elif len(paths) < _MIN_FOR_SPLIT:
             result[category] = dict.fromkeys(paths, "test")
             if paths:
-                report.add("changed", f"category {category}", f"only {len(paths)} images and no split: all go to test")
+                report.add(
+                    "changed",
+                    said("category {0}", category),
+                    said("only %n images and no split: all go to test", n=len(paths)),
+                )
         else:
             groups = {p: (group_of(p) if group_of else p) for p in paths}
             sizes: dict[Hashable, int] = {}
@@ -102,7 +106,11 @@ def split_images(
                 sizes[group] = sizes.get(group, 0) + 1
             splits = assign_groups(sizes, {"trn": 0.6, "val": 0.2, "test": 0.2}, seed, minimum=2)
             result[category] = {p: splits[groups[p]] for p in paths}
-            report.add("changed", f"category {category}", f"no split was set: divided 60/20/20 with seed {seed}")
+            report.add(
+                "changed",
+                said("category {0}", category),
+                said("no split was set: divided 60/20/20 with seed {0}", seed),
+            )
     return result
 
 
@@ -119,5 +127,5 @@ def simple_splits(dataset: Dataset, names: Sequence[str], seed: int, report: Rep
     if len(own) < 10 or len(names) < 2:
         return dict.fromkeys(own, names[0])
     splits = assign_groups({str(p): 1 for p in own}, {names[0]: 0.9, names[1]: 0.1}, seed, minimum=1)
-    report.add("changed", "splits", f"no split was set: a tenth goes to {names[1]} (seed {seed})")
+    report.add("changed", "splits", said("no split was set: a tenth goes to {0} (seed {1})", names[1], seed))
     return {path: splits[str(path)] for path in own}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.dataset import Report
 from kinmark.projects.formats.spair_names import ascii_word
 
@@ -34,8 +35,8 @@ def say_renamed(stems: dict[PurePosixPath, str], report: Report) -> None:
     renamed = [(path, stem) for path, stem in stems.items() if stem != str(path.with_suffix(""))]
     if renamed:
         path, stem = renamed[0]
-        told = f"{path} is called {stem} there"
-        report.count("changed", "new name of a photo", told, f"{NAME_MAP} has all", len(renamed))
+        told = said("{0} is called {1} there", path, stem)
+        report.count("changed", "new name of a photo", told, said("{0} has all", NAME_MAP), len(renamed))
 
 
 def name_map_bytes(stems: dict[PurePosixPath, str]) -> bytes:

@@ -15,6 +15,7 @@ from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.geometry import Box
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import IMAGE_SUFFIXES
 from kinmark.projects.formats import checks
 from kinmark.projects.formats.base import BadItems, ReadOptions, WriteOptions, bad, begin, lost, tick
@@ -115,7 +116,9 @@ def rehearse(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[R
     for image in dataset.images:
         for instance in image.instances:
             if instance_box(instance) is None:
-                report.add("skipped", str(image.rel_path), f'a "{instance.category}" has no box, mask or keypoints')
+                report.add(
+                    "skipped", str(image.rel_path), said('a "{0}" has no box, mask or keypoints', instance.category)
+                )
     return report.items
 
 
@@ -148,7 +151,7 @@ def _annotation(image: DatasetImage, stem: str, report: Report) -> bytes:
     for instance in image.instances:
         box = instance_box(instance)
         if box is None:
-            report.add("skipped", str(image.rel_path), f'a "{instance.category}" has no box, mask or keypoints')
+            report.add("skipped", str(image.rel_path), said('a "{0}" has no box, mask or keypoints', instance.category))
             continue
         _object(root, instance, _inclusive(box, image))
         report.instances += 1
@@ -186,7 +189,9 @@ def _write_masks(sink: Sink, image: DatasetImage, stem: str, class_ids: dict[str
     if not any(n.mask is not None for n in drawn):
         return False
     if len(drawn) >= VOID:
-        report.add("skipped", str(image.rel_path), f"masks of {len(drawn)} objects; a palette picture holds 254")
+        report.add(
+            "skipped", str(image.rel_path), said("masks of {0} objects; a palette picture holds 254", len(drawn))
+        )
         return False
     classes = np.zeros((image.height, image.width), dtype=np.uint8)
     objects = np.zeros_like(classes)
@@ -270,7 +275,7 @@ def _read_file(
 ) -> DatasetImage:
     node = Node(file, "", load_xml(file))
     if node.element.tag != "annotation":
-        raise node.error(f"it is no VOC file (its root is <{str(node.element.tag)[:40]}>)")
+        raise node.error(said("it is no VOC file (its root is <{0}>)", str(node.element.tag)[:40]))
     item = Item(file, "", {"filename": node.element.findtext("filename") or f"{file.stem}.jpg"})
     name, pointer = checks.photo_path(item.text("filename"), item)
     width, height = _size(node, item)
@@ -278,9 +283,9 @@ def _read_file(
     found = node.element.findall("object")
     for number, element in enumerate(found, start=1):
         try:
-            objects.append((number, read_object(Node(file, f"object {number}", element), report)))
+            objects.append((number, read_object(Node(file, said("object {0}", number), element), report)))
         except AppError as error:
-            broken.handle(f"{file.name}: object {number}", error)
+            broken.handle(said("{0}: object {1}", file.name, number), error)
     masks = _read_masks(root, file.stem, (width, height), len(found), report) if width else {}
     classes = root / "SegmentationClass" / f"{file.stem}.png"
     if classes.is_file() and not (root / "SegmentationObject" / classes.name).is_file():
@@ -288,7 +293,7 @@ def _read_file(
             "skipped", "mask of classes", classes.name, "SegmentationObject tells the objects apart, it has none"
         )
     instances = tuple(
-        _instance(found, masks.get(number), (width, height), f"{file.name}: object {number}", report)
+        _instance(found, masks.get(number), (width, height), said("{0}: object {1}", file.name, number), report)
         for number, found in objects
     )
     return DatasetImage(
@@ -348,5 +353,7 @@ def _read_masks(root: Path, stem: str, size_wh: tuple[int, int], count: int, rep
     present = {int(v) for v in np.unique(values)} - {0, VOID}
     strangers = [n for n in present if n > count]
     if strangers:
-        report.count("skipped", "mask without an <object>", f"{file.name}: value {strangers[0]}", "", len(strangers))
+        report.count(
+            "skipped", "mask without an <object>", said("{0}: value {1}", file.name, strangers[0]), "", len(strangers)
+        )
     return {n: MaskRLE.encode(values == n) for n in present if n <= count}

@@ -36,7 +36,7 @@ def read_object(node: Node, report: Report) -> VocObject:
         raise node.error("<name> or <bndbox> is missing")
     if len(boxes) > 1:
         raise node.error(said("it has {0} boxes", len(boxes)), "Write an <object> for each box.")
-    where = f"{node.path.name}: {node.where}"
+    where = said("{0}: {1}", node.path.name, node.where)
     inner = Node(node.path, node.where, boxes[0])
     box = _turned(inner, where, report) if boxes[0].tag == "robndbox" else _upright(inner, where, report)
     _say_rest(node, where, report)
@@ -50,7 +50,7 @@ def _upright(inner: Node, where: str, report: Report) -> Box:
     """1-based inclusive pixels as a box."""
     x0, y0, x1, y1 = (inner.child_number(t) for t in ("xmin", "ymin", "xmax", "ymax"))
     if x1 < x0 or y1 < y0:
-        raise inner.error(f"the box ({x0}, {y0}, {x1}, {y1}) is turned inside out")
+        raise inner.error(said("the box ({0}, {1}, {2}, {3}) is turned inside out", x0, y0, x1, y1))
     if min(x0, y0) <= 0:
         report.count(
             "flagged", "box that begins at 0", where, "VOC counts pixels from 1: is the file from 0, half a pixel off?"

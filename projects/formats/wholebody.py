@@ -101,7 +101,7 @@ def read(
 
 def _join(path: Path, annotation: dict[str, Any], number: int, report: Report) -> None:
     """All keypoints of an annotation as one list of 133 triples."""
-    where = f"annotation {annotation.get('id', f'at position {number}')}"
+    where = said("annotation {0}", annotation.get("id", said("at position {0}", number)))
     body = annotation.get("keypoints")
     joined: list[Any] = []
     for field, size in (("keypoints", len(COCO_PERSON)), *((f"{p}_kpts", len(names)) for p, names in PARTS.items())):
@@ -116,7 +116,7 @@ def _join(path: Path, annotation: dict[str, Any], number: int, report: Report) -
         start = 3 * NAMES.index(PARTS[part][0])
         stop = start + 3 * len(PARTS[part])
         if valid is False and any(isinstance(v, int | float) and v > 0 for v in joined[start + 2 : stop : 3]):
-            report.count("flagged", f"{part}_valid is false", where, "its keypoints are kept all the same")
+            report.count("flagged", said("{0}_valid is false", part), where, "its keypoints are kept all the same")
     # The lists hold flags as floats, and confidences above zero where a part was fitted by a machine.
     for i in range(2, len(joined), 3):
         v = joined[i]
@@ -134,7 +134,9 @@ def losses(dataset: Dataset, options: WriteOptions = WriteOptions()) -> list[Rep
     if others:
         found.append(
             ReportItem(
-                "flagged", f"categories {', '.join(others)[:100]}", "not the 133 keypoints: written as plain COCO"
+                "flagged",
+                said("categories {0}", ", ".join(others)[:100]),
+                "not the 133 keypoints: written as plain COCO",
             )
         )
     return found

@@ -49,10 +49,14 @@ def _why(data: bytes, error: str) -> tuple[str, str]:
             data.decode("utf-8")
         except UnicodeDecodeError as wrong:
             return (
-                f"it is not UTF-8 text although it says so (byte {wrong.start}: 0x{data[wrong.start]:02x})",
+                said(
+                    "it is not UTF-8 text although it says so (byte {0}: 0x{1})",
+                    wrong.start,
+                    f"{data[wrong.start]:02x}",
+                ),
                 "Save it as UTF-8 (it was probably saved as Windows-1252), or correct encoding=... in its first line.",
             )
-    return f"it is not valid XML ({error})", ""
+    return said("it is not valid XML ({0})", error), ""
 
 
 def _deeper_than(root: Element, limit: int) -> bool:
@@ -68,7 +72,8 @@ class Node:
     """An element with its place in the file, for checked access to its attributes."""
 
     def __init__(self, path: Path, where: str, element: Element) -> None:
-        self.path, self.where, self.element = path, where[:300], element
+        self.path, self.element = path, element
+        self.where = where if len(where) <= 300 else where[:300]
 
     def error(self, what: str, hint: str = "") -> ImportFileError:
         """The error for this element."""
@@ -78,7 +83,7 @@ class Node:
         """An attribute that must be there and not be empty."""
         value = self.element.get(name)
         if value is None or not value.strip():
-            raise self.error(f'the attribute "{name}" is missing')
+            raise self.error(said('the attribute "{0}" is missing', name))
         return value
 
     def number(self, name: str) -> float:
@@ -89,14 +94,14 @@ class Node:
         """A whole number."""
         value = self.number(name)
         if value != int(value):
-            raise self.error(f'"{name}" must be a whole number, found {value}')
+            raise self.error(said('"{0}" must be a whole number, found {1}', name, value))
         return int(value)
 
     def child_number(self, tag: str) -> float:
         """The text of a child element as finite coordinate."""
         text = self.element.findtext(tag)
         if text is None:
-            raise self.error(f"<{tag}> is missing")
+            raise self.error(said("<{0}> is missing", tag))
         return self._coordinate(text, f"<{tag}>")
 
     def points(self, name: str) -> list[tuple[float, float]]:
@@ -105,7 +110,7 @@ class Node:
         for pair in self.required(name).split(";"):
             parts = pair.split(",")
             if len(parts) != 2:
-                raise self.error(f'"{name}" must be "x,y;x,y", found {pair[:40]!r}')
+                raise self.error(said('"{0}" must be "x,y;x,y", found {1}', name, repr(pair[:40])))
             result.append((self._coordinate(parts[0], name), self._coordinate(parts[1], name)))
         return result
 
@@ -113,7 +118,9 @@ class Node:
         try:
             value = float(text)
         except ValueError:
-            raise self.error(f"{what} must be a number, found {text[:40]!r}", checks.comma_hint(text)) from None
+            raise self.error(
+                said("{0} must be a number, found {1}", what, repr(text[:40])), checks.comma_hint(text)
+            ) from None
         if not abs(value) <= checks.MAX_COORDINATE:
-            raise self.error(f"{what} is not finite or absurdly large")
+            raise self.error(said("{0} is not finite or absurdly large", what))
         return value

@@ -16,6 +16,7 @@ import yaml
 from kinmark.engine.domain.errors import AppError, UserInputError
 from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
+from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import WriteOptions, begin, lost, tick
 from kinmark.projects.formats.coco_write import instance_box
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report, ReportItem
@@ -187,7 +188,7 @@ def _splits(dataset: Dataset, options: WriteOptions, report: Report) -> dict[Pur
 def _large_enough(dataset: Dataset, report: Report) -> list[DatasetImage]:
     small = [image for image in dataset.images if min(image.width, image.height) < MIN_SIDE]
     for image in small:
-        report.add("skipped", str(image.rel_path), f"images under {MIN_SIDE} pixels are rejected by the reader")
+        report.add("skipped", str(image.rel_path), said("images under {0} pixels are rejected by the reader", MIN_SIDE))
     return [image for image in dataset.images if min(image.width, image.height) >= MIN_SIDE]
 
 
@@ -274,10 +275,14 @@ def _write_image(sink: Sink, image: DatasetImage, name: str, line: _Line, report
     for instance in image.instances:
         text = line(instance, image)
         if text is None:
-            report.add("skipped", str(image.rel_path), f'a "{instance.category}" has nothing that this format holds')
+            report.add(
+                "skipped", str(image.rel_path), said('a "{0}" has nothing that this format holds', instance.category)
+            )
             continue
         if text in lines:  # Ultralytics drops repeated lines
-            report.add("skipped", str(image.rel_path), f'a "{instance.category}" with the same line as another one')
+            report.add(
+                "skipped", str(image.rel_path), said('a "{0}" with the same line as another one', instance.category)
+            )
             continue
         lines.append(text)
         report.instances += 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.geometry import Box
-from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import is_image_path, read_header, unreadable_kind
@@ -27,8 +27,8 @@ from kinmark.projects.formats.dataset import (
 from kinmark.projects.formats.finish import finish
 from kinmark.projects.formats.outlines import outline_extra
 from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
-from kinmark.projects.formats.schemas import guess_pairs, unique_names
 from kinmark.projects.formats.yamlfile import load_yaml
+from kinmark.projects.formats.yolo_classes import read_classes
 from kinmark.projects.formats.yolo_paths import (
     SPLITS,
     below,
@@ -78,7 +78,7 @@ def _read(
         )
     top = load_yaml(file)
     root = root_of(file, top.data, options.images_root)
-    categories, count, dims = _categories(top, pose, report)
+    categories, count, dims = read_classes(top, pose, report)
     broken = BadItems(report, options.skip_bad)
     lists: set[Path] = set()
     found = _find_images(root, top, report, lists)
@@ -98,7 +98,9 @@ def _read(
             if labels is not None:
                 if labels in used:
                     report.add(
-                        "flagged", str(relative), f"its label file is also that of {used[labels]}; both have its labels"
+                        "flagged",
+                        str(relative),
+                        said("its label file is also that of {0}; both have its labels", used[labels]),
                     )
                 used[labels] = relative
                 lines = _Lines(labels, image, categories, count, dims, report, broken)
@@ -131,94 +133,16 @@ def _account(
         names = ", ".join(orphans[:MAX_NAMED]) + (" ..." if len(orphans) > MAX_NAMED else "")
         report.add(
             "skipped",
-            f"{len(orphans)} label files were not used: {names}",
+            said("%n label files were not used: {0}", names, n=len(orphans)),
             "no photo of data.yaml has them: labels lie in labels/ where the photo lies in images/, with the photo's name",
         )
     if unlabelled:
         names = ", ".join(map(str, unlabelled[:MAX_NAMED])) + (" ..." if len(unlabelled) > MAX_NAMED else "")
         report.add(
-            "flagged", f"{len(unlabelled)} of {len(found)} photos without a label file: {names}", "taken as unlabelled"
+            "flagged",
+            said("{0} of {1} photos without a label file: {2}", len(unlabelled), len(found), names),
+            "taken as unlabelled",
         )
-
-
-def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCategory], int, int]:
-    """The classes, and the two numbers of kpt_shape (0, 0 for outlines)."""
-    raw = top.required("names")
-    entries = dict(enumerate(raw)) if isinstance(raw, list) else _by_number(raw)
-    if not isinstance(entries, dict) or not entries:
-        raise top.error('"names" must list the classes')
-    told = top.data.get("nc")
-    if isinstance(told, int) and told != len(entries):
-        report.add(
-            "flagged", "data.yaml", f'"nc" says {told} classes, "names" lists {len(entries)}; the names are taken'
-        )
-    numbers = sorted(checks.whole(k, top, 'a key of "names"', low=0, high=100_000) for k in entries)
-    if numbers != list(range(len(numbers))):
-        raise top.error(
-            '"names" must number the classes 0, 1, 2 ...',
-            "Give every number up to the last one a name, also unused ones.",
-        )
-    names = unique_names([Item(top.path, "names", {"n": entries[i]}).text("n") for i in numbers], "names", report)
-    if not pose:
-        return [DatasetCategory(name) for name in names], 0, 0
-    if "kpt_shape" not in top.data:
-        raise top.error(
-            'the field "kpt_shape" is missing',
-            "Sets without keypoints (boxes, outlines) are read with --format yolo-seg; a pose set needs kpt_shape: [17, 3].",
-        )
-    shape = [checks.whole(v, top, '"kpt_shape"', low=1, high=checks.MAX_KEYPOINTS) for v in top.items("kpt_shape")]
-    if len(shape) != 2 or shape[1] not in (2, 3):
-        raise top.error('"kpt_shape" must be [number of keypoints, 2 or 3]')
-    pairs = _flip_pairs(top, shape[0])
-    own_pairs = Item(top.path, "kinmark_pairs", top.data.get("kinmark_pairs") or {})
-    result = []
-    for i, name in enumerate(names):
-        points = _keypoint_names(top, i, name, shape[0], report)
-        chosen = pairs or guess_pairs(points)
-        if name in own_pairs.data:
-            chosen = tuple(
-                (
-                    checks.whole(a, top, "a pair", low=0, high=len(points) - 1),
-                    checks.whole(b, top, "a pair", low=0, high=len(points) - 1),
-                )
-                for a, b in (e for e in own_pairs.items(name) if isinstance(e, list) and len(e) == 2)
-            )
-        result.append(DatasetCategory(name, KeypointSchema(tuple(points), pairs=chosen)))
-    return result, shape[0], shape[1]
-
-
-def _by_number(table: Any) -> Any:
-    """A table of classes whose numbers may be texts ("0")."""
-    if not isinstance(table, dict):
-        return table
-    return {int(k) if isinstance(k, str) and k.isascii() and k.isdigit() else k: v for k, v in table.items()}
-
-
-def _keypoint_names(top: Item, index: int, name: str, count: int, report: Report) -> list[str]:
-    """Of `kpt_names`: a list for all classes, or one for each class by its number or name."""
-    table = _by_number(top.data.get("kpt_names"))
-    raw = table.get(index, table.get(name)) if isinstance(table, dict) else table
-    if not isinstance(raw, list) or len(raw) != count:
-        if raw is not None:
-            found = len(raw) if isinstance(raw, list) else 0
-            report.add(
-                "skipped", f"kpt_names of class {index}", f"{found} names for {count} keypoints; called kp0, kp1 ..."
-            )
-        return [f"kp{i}" for i in range(count)]
-    names = [Item(top.path, "kpt_names", {"n": n}).text("n") for n in raw]
-    while names and names[-1] == f"unused_{len(names) - 1}":
-        names.pop()
-    return unique_names(names, "kpt_names", report)
-
-
-def _flip_pairs(top: Item, count: int) -> tuple[tuple[int, int], ...]:
-    raw = top.data.get("flip_idx")
-    if not isinstance(raw, list) or not raw:
-        return ()
-    flip = [checks.whole(v, top, '"flip_idx"', low=0, high=count - 1) for v in raw]
-    if len(flip) != count or any(flip[flip[i]] != i for i in range(count)):
-        raise top.error('"flip_idx" must exchange keypoints in pairs')
-    return tuple((i, j) for i, j in enumerate(flip) if i < j)
 
 
 def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> list[tuple[PurePosixPath, str]]:
@@ -234,7 +158,9 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
     if inner is not None and inner != root:
         starts.insert(0, inner)
     elif inner is None and place is not None and not is_folder(place, root):
-        report.add("note", f"path: {str(place)[:200]}", "no such folder beside data.yaml; the one of data.yaml is used")
+        report.add(
+            "note", said("path: {0}", str(place)[:200]), "no such folder beside data.yaml; the one of data.yaml is used"
+        )
     if not any(top.data.get(key) for key in SPLITS):
         report.add("skipped", "data.yaml", "it names no photos: the fields train and val are missing")
     _say_other_splits(top, starts, report)
@@ -243,14 +169,16 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
         for entry in value if isinstance(value, list) else [value]:
             if not isinstance(entry, str):
                 if entry is not None:
-                    report.add("skipped", f"{split}: {str(entry)[:80]}", "a folder or a list file is expected")
+                    report.add(
+                        "skipped", said("{0}: {1}", split, str(entry)[:80]), "a folder or a list file is expected"
+                    )
                 continue
             target = next((t for start in starts if (t := below(start, entry)) is not None), None)
             if target is None:
                 out = any(leads_out(start, entry) for start in starts)
                 why_out = "it is a link that leads out of the data set's folder; put the photos there"
                 why_none = "there is no such folder beside data.yaml (if the data set lies elsewhere: --images)"
-                report.add("skipped", f"{split}: {entry[:200]}", why_out if out else why_none)
+                report.add("skipped", said("{0}: {1}", split, entry[:200]), why_out if out else why_none)
                 continue
             files = _listed(target, starts, split, report) if target.is_file() else sorted(target.rglob("*"))
             lists.update({target} if target.is_file() else ())
@@ -266,7 +194,7 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
                 elif unreadable_kind(file):
                     unreadable[file] = unreadable_kind(file)
     for file, kind in unreadable.items():
-        report.count("skipped", f"{kind} photo", str(file), "cannot be read")
+        report.count("skipped", said("{0} photo", kind), str(file), "cannot be read")
     return list(found.items())
 
 
@@ -291,7 +219,10 @@ def _listed(file: Path, starts: list[Path], split: str, report: Report) -> list[
         path = next((t for start in [*starts, file.parent] if (t := below(start, text)) is not None), None)
         if path is None or not path.is_file():
             report.count(
-                "skipped", f"photo of {file.name} ({split})", text[:200], "there is no such file beside data.yaml"
+                "skipped",
+                said("photo of {0} ({1})", file.name, split),
+                text[:200],
+                "there is no such file beside data.yaml",
             )
         else:
             result.append(path)
@@ -315,11 +246,11 @@ class _Lines:
         instances = []
         for number, line in enumerate(checks.read_text(self.file).splitlines(), start=1):
             if line.strip():
-                item = Item(self.file, f"line {number}", {})
+                item = Item(self.file, said("line {0}", number), {})
                 try:
                     instances.append(self._line(item, line))
                 except AppError as error:
-                    self.broken.handle(f"{self.file}: {item.where}", error)
+                    self.broken.handle(said("{0}: {1}", self.file, item.where), error)
         return tuple(instances)
 
     def _line(self, item: Item, line: str) -> DatasetInstance:
@@ -332,13 +263,13 @@ class _Lines:
         index = checks.whole(values[0], item, "the class")
         if not 0 <= index < len(self.categories):
             raise item.error(
-                f'the class is {index}, but "names" of data.yaml ends with {len(self.categories) - 1}',
+                said('the class is {0}, but "names" of data.yaml ends with {1}', index, len(self.categories) - 1),
                 "Add its name to data.yaml, or leave such lines out with --skip-bad.",
             )
         category = self.categories[index]
         if len(values) == 5:
-            what = "outline" if not self.dims else "keypoints"
-            self.report.count("flagged", f"line without {what}", f"{self.file}: {item.where}", "taken as a box")
+            what = "line without keypoints" if self.dims else "line without outline"
+            self.report.count("flagged", what, said("{0}: {1}", self.file, item.where), "taken as a box")
             _check_shares(item, values[1:])
             return DatasetInstance(category.name, {}, _box(item, values[1:5], self.image), origin="imported")
         if not self.dims:
@@ -359,17 +290,23 @@ class _Lines:
                 else ""
             )
             raise item.error(
-                f"it has {len(values)} columns, expected {expected} (5 + {self.count} x {self.dims})", hint
+                said("it has {0} columns, expected {1} (5 + {2} x {3})", len(values), expected, self.count, self.dims),
+                hint,
             )
         shares = [v for i, v in enumerate(values[1:]) if not (self.dims == 3 and i >= 4 and (i - 4) % 3 == 2)]
         _check_shares(item, shares)
+        self._say_unlabelled(item, values)
+        return _pose(item, values[1:], self.image, category, self.dims)
+
+    def _say_unlabelled(self, item: Item, values: list[float]) -> None:
+        """Count places that mean nothing, and zeros that mean absent."""
         if self.dims == 3:
             places = sum(
                 bool(not flag and (x or y)) for x, y, flag in zip(*(values[5 + i :: 3] for i in range(3)), strict=True)
             )
             if places:
                 what, why = "place of an unlabelled keypoint (v = 0)", "absent keypoints have none"
-                self.report.count("lost", what, f"{self.file}: {item.where}", why, places)
+                self.report.count("lost", what, said("{0}: {1}", self.file, item.where), why, places)
         if self.dims == 2:
             points = values[5:]
             zeros = sum(x == 0 and y == 0 for x, y in zip(points[::2], points[1::2], strict=True))
@@ -377,24 +314,23 @@ class _Lines:
                 self.report.count(
                     "changed",
                     "keypoint at 0 0",
-                    f"{self.file}: {item.where}",
+                    said("{0}: {1}", self.file, item.where),
                     "kpt_shape has no visibility: taken as absent",
                     zeros,
                 )
-        return _pose(item, values[1:], self.image, category, self.dims)
 
 
 def _check_shares(item: Item, values: list[float]) -> None:
     for value in values:
         if not -MARGIN <= value <= 1 + MARGIN:
-            raise item.error(f"the coordinate {value} is not normalised to 0..1", _SHARES)
+            raise item.error(said("the coordinate {0} is not normalised to 0..1", value), _SHARES)
 
 
 def _box(item: Item, values: list[float], image: DatasetImage) -> Box | None:
     """The box; None for 0 0 0 0, which stands for no box. One that is empty otherwise is left out by the checks."""
     cx, cy, w, h = values
     if w < 0 or h < 0:
-        raise item.error(f"its box has the negative size {w:g} x {h:g}")
+        raise item.error(said("its box has the negative size {0} x {1}", f"{w:g}", f"{h:g}"))
     if not any(values):
         return None
     return (
@@ -415,7 +351,7 @@ def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetC
             flag = points[k * dims + 2]
             if flag not in (0, 1, 2):
                 raise item.error(
-                    f"a visibility flag is {flag:g}; 0, 1 or 2 is expected",
+                    said("a visibility flag is {0}; 0, 1 or 2 is expected", f"{flag:g}"),
                     checks.CONFIDENCE,
                 )
             state = int(flag)
@@ -430,7 +366,7 @@ def _outline(item: Item, values: list[float], image: DatasetImage, category: Dat
             "A box with a confidence is a prediction, no label: leave the last column out." if len(values) == 5 else ""
         )
         raise item.error(
-            f"an outline of {len(values)} numbers cannot be drawn (an even count of at least 6 is needed)", hint
+            said("an outline of {0} numbers cannot be drawn (an even count of at least 6 is needed)", len(values)), hint
         )
     if not all(-MARGIN <= v <= 1 + MARGIN for v in values):
         raise item.error("a coordinate is not normalised to 0..1", _SHARES)
@@ -438,5 +374,5 @@ def _outline(item: Item, values: list[float], image: DatasetImage, category: Dat
     try:
         mask = polygons_to_mask([flat], image.height, image.width)
     except ValueError as error:
-        raise item.error(f"the outline cannot be drawn: {error}") from None
+        raise item.error(said("the outline cannot be drawn: {0}", error)) from None
     return DatasetInstance(category.name, {}, None, mask, origin="imported", extra=outline_extra([flat], mask))

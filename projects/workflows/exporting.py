@@ -199,7 +199,7 @@ class _Collector:
             images = [image for image in images if image.instances]
         if self._retired:
             self._items.append(
-                ReportItem("lost", f"{self._retired} x labels of retired keypoints", "not in the schema now")
+                ReportItem("lost", said("{0} x labels of retired keypoints", self._retired), "not in the schema now")
             )
         dataset = Dataset(
             tuple(self._category(row) for row in self._categories),
@@ -226,7 +226,7 @@ class _Collector:
                 while candidate in used:
                     candidate, number = PurePosixPath(f"{base}_{number}") / name, number + 1
                 self._items.append(
-                    ReportItem("changed", str(name), f"two image folders hold it; written as {candidate}")
+                    ReportItem("changed", str(name), said("two image folders hold it; written as {0}", candidate))
                 )
                 name = candidate
             used.add(name)

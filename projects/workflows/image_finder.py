@@ -28,7 +28,6 @@ from kinmark.projects.store.rows import ImageRow
 from kinmark.projects.workflows.image_match import ImageMatch
 from kinmark.projects.workflows.photo_names import base_key, common_tail, elsewhere, name_key, spellings
 
-_NO_STEM = "no photo of that name (with any suffix) in the project or in the image folder"
 MAX_NAMED = 4
 MAX_WALKED = 200_000
 """Files of an image root that are listed to find a photo by its name."""
@@ -92,21 +91,24 @@ class ImageFinder:
         if image.any_suffix:
             return self._find_stem(image, report)
         if self._root is not None and self._points_elsewhere(image):
-            report.add("skipped", told, f"it names a photo outside of {self._root.name} (--images)")
+            report.add("skipped", told, said("it names a photo outside of {0} (--images)", self._root.name))
             return None
         fit = self._pointed_at(image) or self._as_named(image)
         if fit is None:
             fits = self._by_tail(image)
             if len(fits) > 1:
                 names = ", ".join(_shown(f) for f in fits[:MAX_NAMED]) + (" ..." if len(fits) > MAX_NAMED else "")
-                report.add("skipped", told, f"{len(fits)} photos fit: {names}; say which with --images")
+                report.add("skipped", told, said("{0} photos fit: {1}; say which with --images", len(fits), names))
                 return None
             video = image.extra.get("video")
             if not fits and isinstance(video, dict):
                 clip = str(video["clip"]).replace("\\", "/").rpartition("/")[2]
                 what = said("frame of {0}", clip)
                 report.count(
-                    "skipped", what, f"frame {video['frame']}", "no photo of it: kinmark add DIR CLIP --frames list=..."
+                    "skipped",
+                    what,
+                    said("frame {0}", video["frame"]),
+                    "no photo of it: kinmark add DIR CLIP --frames list=...",
                 )
                 return None
             if not fits and (image.stand_in or not is_image_path(Path(image.rel_path.name))):
@@ -115,7 +117,7 @@ class ImageFinder:
                 report.add("skipped", told, self._why_not(image))
                 return None
             fit = fits[0]
-            report.add("changed", told, f"recognised by its name as {_shown(fit)}")
+            report.add("changed", told, said("recognised by its name as {0}", _shown(fit)))
         if fit.row is not None:
             return ImageMatch(image, fit.row)
         root = fit.root if fit.root is not None else fit.path.parent
@@ -142,12 +144,13 @@ class ImageFinder:
         fits = self._stem_fits(image)
         if len(fits) == 1:
             return next(iter(fits.values()))
-        report.add("skipped", told, self._several(fits) or _NO_STEM)
+        none = said("no photo of that name (with any suffix) in the project or in the image folder")
+        report.add("skipped", told, self._several(fits) or none)
         return None
 
     def _several(self, fits: Mapping[Path, object]) -> str:
         shown = ", ".join(path.name for path in fits)
-        return f"{len(fits)} photos fit: {shown}; say which with --images" if fits else ""
+        return said("{0} photos fit: {1}; say which with --images", len(fits), shown) if fits else ""
 
     def _stem_fits(self, image: DatasetImage) -> dict[Path, ImageMatch]:
         """The photos of the stem of `image` that share the longest tail of its path."""
@@ -348,14 +351,19 @@ class ImageFinder:
     def _why_not(self, image: DatasetImage) -> str:
         same = self._by_base.get(name_key(image.rel_path.name), [])
         if not same and self._passed:
-            return f"no such photo; {_shown(self._passed[0])} has its name but lies in another folder (if it is meant: --images)"
+            return said(
+                "no such photo; {0} has its name but lies in another folder (if it is meant: --images)",
+                _shown(self._passed[0]),
+            )
         if not same:
-            return "no such photo in the project or in the image folder (if it lies elsewhere: --images)"
+            return said("no such photo in the project or in the image folder (if it lies elsewhere: --images)")
         sizes = {(image.width, image.height), (image.height, image.width)}
         other = next((r for r in same if (r.width, r.height) not in sizes), None)
         if other is not None and image.width and image.size_told:
-            return f"no such photo; {other.file_name} has its name but is {other.width} x {other.height}"
-        return f"no such photo; {same[0].file_name} has its name but lies in another folder (if it is meant: --images)"
+            return said("no such photo; {0} has its name but is {1} x {2}", other.file_name, other.width, other.height)
+        return said(
+            "no such photo; {0} has its name but lies in another folder (if it is meant: --images)", same[0].file_name
+        )
 
 
 def _path_of(match: ImageMatch | None) -> Path | None:

@@ -17,7 +17,7 @@ from kinmark.engine.domain.errors import AppError, UserInputError
 from kinmark.engine.domain.keypoints import KeypointSchema
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
-from kinmark.projects.formats.base import BadItems, begin, exif_choice, tick
+from kinmark.projects.formats.base import BadItems, begin, exif_choice, say_unused_patterns, tick
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, Report
 from kinmark.projects.formats.orientation import downwards, fits_one, orient_image
 from kinmark.projects.project import Project
@@ -92,7 +92,7 @@ def fit_size(match: ImageMatch, exif: str, report: Report, *, oriented: bool = F
         return same
     where = str(image.rel_path)
     if turn:
-        report.add("changed", where, f"labels turned by its EXIF orientation {orientation}")
+        report.add("changed", where, said("labels turned by its EXIF orientation {0}", orientation))
         return replace(match, image=orient_image(replace(image, width=stored[0], height=stored[1]), orientation))
     if exif == "rotate":
         sized = image.size_told and image.width
@@ -200,6 +200,7 @@ class Planner:
         self._oriented = report.extra.pop("oriented", False) is True
         self._broken = BadItems(report, options.skip_bad)
         self._taken: dict[Any, str] = {}
+        say_unused_patterns(dataset, options.exif_of, report)
         plan_categories(project, self.plan)
         self._categories = {row.id: row for row in project.queries.categories()}
         told = (image.rel_path for image in dataset.images)
@@ -235,7 +236,9 @@ class Planner:
         told = image.pointer or str(image.rel_path)
         if key in self._taken:
             name = match.row.file_name if match.row is not None else match.new.rel_path if match.new is not None else ""
-            report.add("skipped", told, f'another entry of the file ("{self._taken[key]}") is the same photo {name}')
+            report.add(
+                "skipped", told, said('another entry of the file ("{0}") is the same photo {1}', self._taken[key], name)
+            )
             return None
         self._taken[key] = told
         return match
@@ -265,7 +268,11 @@ def plan_categories(project: Project, plan: ImportPlan) -> None:
         if merged != row.schema:
             plan.changed_categories.append(category.name)
             new = [n for n in merged.names if n not in row.schema.names]
-            plan.report.add("changed", f"category {category.name}", f"gets {', '.join(new) or 'edges or pairs'}")
+            plan.report.add(
+                "changed",
+                said("category {0}", category.name),
+                said("gets {0}", ", ".join(new) or said("edges or pairs")),
+            )
         plan.categories[category.name] = replace(category, schema=merged)
 
 
@@ -382,13 +389,15 @@ def differences(instance: DatasetInstance, row: InstanceRow, category: CategoryR
         if mine[1] is not None and mine[2] is not None and theirs[1] is not None and theirs[2] is not None:
             distance = float(np.hypot(mine[1] - theirs[1], mine[2] - theirs[2]))
             found[name] = (
-                f"{name}: {distance:.1f} px apart"
+                said("{0}: {1} px apart", name, f"{distance:.1f}")
                 if distance >= 1e-3
-                else f"{name}: visibility {mine[0]} and {theirs[0]}"
+                else said("{0}: visibility {1} and {2}", name, mine[0], theirs[0])
             )
         else:
             found[name] = (
-                f"{name}: absent {'here' if mine[1] is None else 'there'}, placed {'there' if mine[1] is None else 'here'}"
+                said("{0}: absent here, placed there", name)
+                if mine[1] is None
+                else said("{0}: absent there, placed here", name)
             )
     if instance.mask is not None and row.mask is not None and row.mask.rle != instance.mask:
         found[MASK] = "the masks differ"

@@ -11,6 +11,7 @@ from typing import Any
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.proposals import InstanceProposal, KeypointProposal, KeypointSignals, MaskProposal
 from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import file_sha256
 from kinmark.projects.file_names import shown
 from kinmark.projects.formats.dataset import DatasetInstance
@@ -45,7 +46,7 @@ class PlanWriter:
                     self._change(item, categories, identities)
             del match
         if progress is not None:
-            progress.start("Storing", 0)
+            progress.start(said("Storing"), 0)
         if new:
             self._project.operations.add_instances(new)
         self._write_proposals(plan, ids, categories, identities)
@@ -110,7 +111,7 @@ class PlanWriter:
                     masks.setdefault(key, []).append(self._mask_proposal(instance, image_id))
                 if not instance.keypoints and instance.mask is None:
                     plan.report.add(
-                        "skipped", f"image {image_id}", "a proposal without keypoints and mask proposes nothing"
+                        "skipped", said("image {0}", image_id), "a proposal without keypoints and mask proposes nothing"
                     )
         # One job name: several instances of one image do not replace each other.
         job = f"import:{self._run_spec().fingerprint()}"
@@ -176,8 +177,10 @@ class PlanWriter:
                 if known.get(image_id, {}).get(categories[name].id, holds) is holds:
                     images.append(image_id)
                 else:
-                    told = "not all are labelled" if holds else "all are labelled"
-                    plan.report.add("kept", str(match.image.rel_path), f"{name}: the project says that {told}")
+                    told = said("not all are labelled") if holds else said("all are labelled")
+                    plan.report.add(
+                        "kept", str(match.image.rel_path), said("{0}: the project says that {1}", name, told)
+                    )
             self._project.operations.set_exhaustive(images, categories[name].id, holds)
 
 

@@ -294,7 +294,7 @@ def _keep_source_fields(project: Project, plan: ImportPlan) -> None:
         if len(kept["images"]) < MAX_KEPT_EXTRAS:
             kept["images"].setdefault(name, values)
         elif name not in kept["images"]:
-            limit = f"at most {MAX_KEPT_EXTRAS} photos keep such fields"
+            limit = said("at most {0} photos keep such fields", MAX_KEPT_EXTRAS)
             plan.report.count("lost", "further fields of a photo", name, limit)
     if kept["dataset"] or kept["images"]:
         project.operations.set_setting(SOURCE_KEY, kept)

@@ -169,7 +169,7 @@ class _Merge:
             tick(progress, cancel, count=len(page))
         pending = sum(self._other.queries.pending_counts().values())
         if pending:
-            report.add("skipped", f"{pending} pending proposals", "only accepted labels are merged")
+            report.add("skipped", said("%n pending proposals", n=pending), "only accepted labels are merged")
         return self._result(report, known)
 
     def _result(self, report: Report, known: set[str]) -> MergeResult:
@@ -225,7 +225,9 @@ class _Merge:
                     own = None
             if own is not None and own.size_wh != row.size_wh:
                 report.add(
-                    "skipped", str(image.rel_path), f"{row.width} x {row.height} there, {own.width} x {own.height} here"
+                    "skipped",
+                    str(image.rel_path),
+                    said("{0} x {1} there, {2} x {3} here", row.width, row.height, own.width, own.height),
                 )
                 continue
             if own is not None:
@@ -266,7 +268,7 @@ class _Merge:
         own = self._identities.get(row.identity_id or 0, "")
         sentences = list(differences(instance, row, category).values())
         if own and instance.identity and own != instance.identity:
-            sentences.append(f'"{own}" here, "{instance.identity}" there')
+            sentences.append(said('"{0}" here, "{1}" there', own, instance.identity))
         completed = compare(instance, row, category, overwrite=False)
         if sentences:
             self._conflicts.append(Conflict(photo, instance.category, tuple(sentences)))
@@ -295,7 +297,9 @@ class _Merge:
         if match.row is not None:
             own = self._splits.get(match.row.id, "")
             if own and image.split and own != image.split:
-                self.import_plan.report.add("kept", str(image.rel_path), f"split {own} here, {image.split} there")
+                self.import_plan.report.add(
+                    "kept", str(image.rel_path), said("split {0} here, {1} there", own, image.split)
+                )
             tags = tuple(t for t in image.tags if t not in self._project.queries.tags_of(match.row.id))
             known = self._nothing_here(match)
             nothing = tuple(n for n in image.nothing_here if n not in known)

@@ -193,7 +193,7 @@ def test_a_pdf_on_the_start_page_is_refused_with_what_to_do(make_driver: Callabl
     driver = make_driver()
     (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.4 nothing")
     driver.window.commands.project.take_dropped(dropped([tmp_path / "paper.pdf"]))
-    assert "Nothing that was dropped is a photo" in driver.window.message_bar.text
+    driver.until(lambda: "Nothing that was dropped is a photo" in driver.window.message_bar.text)
     assert driver.window.commands.dialogs.dialog("new") is None
 
 

@@ -15,6 +15,7 @@ from kinmark.desktop.engine_thread.jobs import Priority
 from kinmark.projects.project import Project
 from kinmark.projects.workflows.exporting import ExportOptions, export_project
 from kinmark.projects.workflows.importing import LabelImport
+from tests.support.exchange import coco, photo
 from tests.support.window import Driver, make_project
 
 
@@ -140,3 +141,37 @@ def test_photos_can_be_dropped_wherever_the_window_is(driver: Driver, tmp_path: 
         assert event.isAccepted(), (place, kind.__name__)
     QApplication.sendEvent(under, QDropEvent(QPointF(spot), Qt.DropAction.CopyAction, data, buttons, modifiers))
     driver.until(lambda: len(space.session.queries.image_ids()) == before + 1)
+
+
+def test_labels_of_some_photos_are_turned_by_a_pattern(driver: Driver, tmp_path: Path) -> None:
+    """As `--exif rotate=cam1/*` on the command line: the same file holds labels of turned and of unrotated photos."""
+    folder = tmp_path / "mixed"
+    for number, name in enumerate(("cam1/a.jpg", "cam2/b.jpg")):
+        photo(folder / name, 100, 200, seed=number, orientation=6)
+    coco(folder / "labels.json", ["cam1/a.jpg", "cam2/b.jpg"], [10.25, 5.25, 2, 0, 0, 0], size=(0, 0))
+    driver.window.registry["project.import"].trigger()
+    dialog = driver.window.commands.dialogs.dialog("import")
+    dialog.file.setFocus()
+    QTest.keyClicks(dialog.file, str(folder / "labels.json"))
+    dialog.exif.setFocus()
+    driver.key(Qt.Key.Key_End, widget=dialog.exif)
+    assert dialog.exif.currentData() == "keep" and not dialog.exif_else.isEnabled()
+    driver.key(Qt.Key.Key_Tab, widget=dialog.exif)
+    assert dialog.exif_photos.hasFocus()
+    QTest.keyClicks(dialog.exif_photos, "cam1/*, cam9/*")
+    assert dialog.exif_else.currentData() == "rotate"
+    QTest.mouseClick(dialog.look, Qt.MouseButton.LeftButton)
+    driver.until(dialog.report.toPlainText)
+    text = dialog.report.toPlainText()
+    assert "a.jpg: labels turned by its EXIF orientation 6" in text and 'flagged: pattern "cam9/*": no path' in text
+    driver.until(dialog.take.isEnabled)
+    QTest.mouseClick(dialog.take, Qt.MouseButton.LeftButton)
+    queries = driver.space.session.queries
+    driver.until(lambda: len(queries.instances()) == 2)
+    places = {}
+    for instance in queries.instances():
+        row = queries.image(instance.image_id)
+        assert row is not None
+        places[Path(row.file_name).name] = (instance.keypoints[0].x, instance.keypoints[0].y)
+    assert places["b.jpg"] == (10.25, 5.25) and places["a.jpg"] == (94.75, 10.25)
+    dialog.close()

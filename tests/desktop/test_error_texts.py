@@ -16,7 +16,7 @@ from kinmark.desktop import error_texts
 from kinmark.desktop.error_texts import hint_of, in_language, message_of, text_of, use_language
 from kinmark.desktop.messages import Messages
 from kinmark.engine.domain.errors import UnreadableImageError, UserInputError
-from kinmark.engine.domain.texts import Text, said
+from kinmark.engine.domain.texts import Text, as_text, clause, said
 from kinmark.engine.imaging import load_image
 from kinmark.projects.project import Project
 
@@ -50,15 +50,18 @@ def test_every_error_that_can_reach_the_window_has_a_translation(script: ModuleT
     assert set(wanted) - set(words) == set(), how
     assert set(words) - set(wanted) == set(), f"not said by anybody any more: {how}"
     for english, translation in words.items():
-        assert sorted(FIELD.findall(english)) == sorted(FIELD.findall(translation)), english
+        forms = translation.split("\t")
+        assert len(forms) == (2 if "%n" in english else 1), f"one for one, one for more: {english}"
+        for form in forms:
+            assert sorted(FIELD.findall(english)) == sorted(FIELD.findall(form)), english
 
 
 def test_every_sentence_is_translated_with_its_values_whatever_they_are(script: ModuleType, german: None) -> None:
     odd = ["/tmp/a b/ü.jpg", "<b>{7}</b>", "{0}", "4\\5", "sechs"]
     for english, translation in script.load("de").items():
-        expected = FIELD.sub(lambda field: odd[int(field[0][1:-1])], translation)
-        count = len(FIELD.findall(english))
-        assert in_language(said(english, *odd[:count]) if count else english) == expected
+        for number, form in enumerate(translation.split("\t"), start=1):
+            shown = FIELD.sub(lambda field: odd[int(field[0][1:-1])], form.replace("%n", str(number)))
+            assert in_language(said(english, *odd, n=number if "%n" in english else None)) == shown
 
 
 def test_reasons_inside_a_sentence_are_translated_too(german: None) -> None:
@@ -71,6 +74,32 @@ def test_reasons_inside_a_sentence_are_translated_too(german: None) -> None:
     assert in_language(reason) == reason, "nobody has translated it"
     assert copy.deepcopy(whole).template == whole.template
     assert Text.from_json(whole.to_json()) == whole == "A file could not be written: the disk is full."
+
+
+def test_a_sentence_that_counts_has_two_forms_and_a_single_word_is_the_programs_only_where_it_says_so(
+    german: None,
+) -> None:
+    assert in_language(said("%n more instances: one per image", n=1)) == "1 weitere Instanz: je Bild nur eine"
+    assert in_language(said("%n more instances: one per image", n=7)) == "7 weitere Instanzen: je Bild nur eine"
+    assert said("%n more instances: one per image", n=1) == "1 more instances: one per image"
+    assert in_language(said("{0} x {1}", 3, as_text("masks"))) == "3 × Masken"
+    assert in_language(said('its category is "{0}" (--category)', "masks")).startswith("die Kategorie ist „masks“")
+    assert in_language("masks") == "masks", "somebody's category"
+
+
+def test_a_clause_is_the_sentence_without_its_full_stop(german: None) -> None:
+    whole = said("A mask has the impossible size {0} x {1}.", 3, 4)
+    assert clause(whole) == "A mask has the impossible size 3 x 4"
+    assert in_language(said("{0}, {1}", "x", clause(whole))) == "x, Eine Maske hat die unmögliche Größe 3 x 4"
+    assert clause("Check the path.") == "Check the path"
+
+
+def test_an_error_that_was_said_stays_so_inside_another_sentence(german: None) -> None:
+    inner = ValueError(said("the outline is {0} pixels long; the limit is {1}", 9, 8))
+    whole = said("the polygon cannot be drawn: {0}", inner)
+    assert whole == "the polygon cannot be drawn: the outline is 9 pixels long; the limit is 8"
+    assert in_language(whole) == "das Polygon lässt sich nicht zeichnen: der Umriss ist 9 Pixel lang; die Grenze ist 8"
+    assert in_language(said("it is not valid XML ({0})", ValueError("no element"))).endswith("(no element)")
 
 
 def test_nothing_is_said_of_which_nobody_can_tell_what_it_was_made_from(script: ModuleType) -> None:

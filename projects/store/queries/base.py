@@ -18,9 +18,11 @@ class QueryGroup:
     Inside an operation or a `Project.group` the queries see what it has written so far.
     """
 
-    def __init__(self, path: Path, connection: Callable[[], Connection]) -> None:
+    def __init__(self, path: Path, connection: Callable[[], Connection], folder: Path) -> None:
+        """`folder`: the project's with its links followed; image roots beside it are named from there."""
         self._path = path
         self._connection = connection
+        self._folder = folder
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with translated_errors(self._path, "Reading the project"):

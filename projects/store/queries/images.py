@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -195,10 +196,14 @@ class ImageQueries(QueryGroup):
     """Images and their roots."""
 
     def roots(self) -> dict[int, Path]:
-        """{root id: folder as it is reached from here}."""
-        folder = self._path.parent
+        """{root id: folder as it is reached from here}. No disk is asked: a window may wait for it on a dead network drive."""
+        # A stored relative path has no link on its way (`operations.images.stored_root`): ".." can be taken back by name.
         return {
-            row[0]: path_of(row[1]) if is_url(row[1]) else (folder / row[1]).resolve() if row[2] else Path(row[1])
+            row[0]: path_of(row[1])
+            if is_url(row[1])
+            else Path(os.path.normpath(self._folder / row[1]))
+            if row[2]
+            else Path(row[1])
             for row in self._all("SELECT id, path, relative FROM image_root ORDER BY id")
         }
 

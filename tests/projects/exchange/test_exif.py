@@ -168,3 +168,11 @@ def test_which_picture_the_places_lie_in(place: tuple[float, float], answer: str
     instance = DatasetInstance("dog", {"n": DatasetKeypoint(2, *place)})
     assert fits_one([instance], (100, 200)) == answer
     assert fits_one([instance], (200, 200)) == "" and fits_one([], (100, 200)) == ""
+
+
+def test_a_pattern_that_means_no_photo_is_said(tmp_path: Path) -> None:
+    file = _coco(tmp_path, [(200, 100), (100, 200)], [STORED, SHOWN])
+    got = take_in(tmp_path, file, "coco", exif_of=(("cam1/*", "rotate"), ("cam3/*", "rotate"), ("b.jpg", "keep")))
+    assert _spots(got) == {"a.jpg": SHOWN, "b.jpg": SHOWN}
+    assert 'flagged: pattern "cam3/*": no path or name of a photo fits it' in got.said
+    assert "cam1/*:" not in got.said and 'pattern "b.jpg"' not in got.said
