@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from kinmark.projects.project import Project
 SETTING = "videos"
 FOLDER = "frames"
 MAX_FRAMES = 10_000
+MAX_NAMED = 5
 CANDIDATES = 6
 """Frames that are looked at for each one that "diverse" chooses, at most MAX_CANDIDATES."""
 MAX_CANDIDATES = 300
@@ -286,13 +287,21 @@ def add_clip(
             Image.fromarray(rgb).save(files[number], compress_level=3)
         if not files:
             raise _nothing_chosen(clip)
+        taken = set(files)
         if choice.kind == "diverse":
             files = _diverse(files, choice.number, engine, backbone, progress, cancel)
         kept = _store(target, files)
     known = project.queries.setting(SETTING) or {}
     known[target.name] = {"clip": str(path.resolve()), "fps": clip.fps, "frames": clip.frames}
     project.operations.set_setting(SETTING, known)
-    return add_paths(project, kept, root=project.folder / FOLDER, progress=progress, cancel=cancel)
+    report = add_paths(project, kept, root=project.folder / FOLDER, progress=progress, cancel=cancel)
+    missing = [number for number in numbers if number not in taken] if choice.kind == "list" else []
+    if not missing:
+        return report
+    named = ", ".join(map(str, missing[:MAX_NAMED])) + (" ..." if len(missing) > MAX_NAMED else "")
+    skipped = list(report.skipped)
+    skipped.append(said("{0}: it has no frame {1}; about {2} frames are in it", path.name, named, clip.frames))
+    return replace(report, skipped=tuple(skipped))
 
 
 def _diverse(

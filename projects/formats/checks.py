@@ -18,7 +18,7 @@ from kinmark.engine.domain.masks import MAX_MASK_PIXELS
 from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import bad
 
-CONFIDENCE = "Predictions have a confidence there: they are no labels. Round it, if it is meant as one."
+CONFIDENCE = said("Predictions have a confidence there: they are no labels. Round it, if it is meant as one.")
 """What to do about a visibility that is a fraction."""
 MAX_FILE_BYTES = 2_000_000_000
 MAX_SIDE = 1_000_000
@@ -88,8 +88,22 @@ def refuse_other_content(path: Path, data: bytes) -> None:
 def load_json(path: Path) -> Any:
     """Parse JSON. NaN and Infinity (no JSON, but Python writes them) are kept: whoever needs the value refuses it by name."""
     text = read_text(path)
+    if not text.strip():
+        raise bad(path, "", "the file is empty", "Copy it again, or export it again from the program it came from.")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """An object; JSON lets a field stand twice, and parsers keep the later one without a word."""
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            seen: dict[str, Any] = {}
+            for name, value in pairs:
+                if seen.setdefault(name, value) != value:
+                    what = said('the field "{0}" stands twice in one object, with different values', name[:80])
+                    raise bad(path, "", what, "Keep one of the two.")
+        return found
+
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=once)
         # Half a surrogate pair ("\ud800") is legal JSON, but no text that a database or a file name can hold.
         return without_surrogates(data) if "\\ud" in text.lower() else data
     except RecursionError:

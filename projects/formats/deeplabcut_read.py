@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,6 +33,7 @@ from kinmark.projects.formats.dataset import (
     DatasetKeypoint,
     Report,
 )
+from kinmark.projects.formats.deeplabcut_rows import by_animal, clip_of, proposed
 from kinmark.projects.formats.finish import finish, say_unlabelled
 from kinmark.projects.formats.orientation import fits_one
 from kinmark.projects.formats.schemas import guess_pairs
@@ -81,15 +82,18 @@ def read(
             table = _read_csv(file, report, broken) if file.suffix.lower() == ".csv" else _read_hdf(file, broken)
             own = dict.fromkeys(part for _, animal, part, _ in table.columns if animal != SINGLE or not unique)
             alone.update(dict.fromkeys(part for _, animal, part, _ in table.columns if animal == SINGLE and unique))
-            _say_of_table(file, table, [part for part in own if part not in listed] if listed else [], report)
+            _say_columns(file, table, [part for part in own if part not in listed] if listed else [], report)
             parts.update(own)
             for row in table.rows:
                 try:
                     image = _image(file, root, table.columns, row, name, config, options, report)
                     if image.rel_path in images:
-                        told = said("the image has two rows (the other one in {0})", source[image.rel_path])
-                        hint = "Import one person's file at a time: give the .csv itself."
-                        raise bad(file, str(image.rel_path), told, hint)
+                        raise bad(
+                            file,
+                            str(image.rel_path),
+                            said("the image has two rows (the other one in {0})", source[image.rel_path]),
+                            "Import one person's file at a time: give the .csv itself.",
+                        )
                     images[image.rel_path], source[image.rel_path] = image, file.name
                 except AppError as error:
                     broken.handle(said("{0}: {1}", file.name, row[0][:200]), error)
@@ -100,23 +104,27 @@ def read(
         _say_other_tables(files, report)
     categories = [DatasetCategory(name, _schema(list(parts), config, report))]
     if alone and name != SINGLE:
-        categories.append(DatasetCategory(SINGLE, KeypointSchema(tuple(alone), pairs=guess_pairs(list(alone)))))
-        what, why = "unique body parts", 'they belong to no animal: read as the category "single"'
-        report.add("note", said("{0}: {1}", what, ", ".join(alone)[:200]), why)
+        categories.append(_of_no_animal(list(alone), report))
     dataset = Dataset(tuple(categories), tuple(images.values()), root.name)
     report.extra["images_root"] = str(root)
     return finish(dataset, report, options, path)
 
 
-def _say_of_table(file: Path, table: _Table, strangers: list[str], report: Report) -> None:
-    """Body parts that config.yaml does not list, and who made the table."""
+def _say_columns(file: Path, table: _Table, strangers: list[str], report: Report) -> None:
+    """Body parts that the configuration does not list, and who labelled."""
     if strangers:
-        where = said("{0}: {1}", file.name, ", ".join(strangers)[:200])
-        report.add("flagged", where, "no body part of config.yaml; taken as further keypoints")
+        told = said("{0}: {1}", file.name, ", ".join(strangers)[:200])
+        report.add("flagged", told, "no body part of config.yaml; taken as further keypoints")
     scorers = dict.fromkeys(scorer for scorer, _, _, _ in table.columns if scorer)
     if scorers:
         told = said("scorer {0}", ", ".join(scorers)[:193])
         report.add("lost", told, said("{0}: there is no place for it", file.name))
+
+
+def _of_no_animal(parts: list[str], report: Report) -> DatasetCategory:
+    what, why = said("unique body parts"), 'they belong to no animal: read as the category "single"'
+    report.add("note", said("{0}: {1}", what, ", ".join(parts)[:200]), why)
+    return DatasetCategory(SINGLE, KeypointSchema(tuple(parts), pairs=guess_pairs(parts)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -352,9 +360,9 @@ def _image(
     relative, pointer = checks.photo_path(text, item)
     if relative.parts[0] != "labeled-data" and file.absolute().parent != root:
         relative = PurePosixPath(file.absolute().parent.relative_to(root).as_posix()) / relative.name
-    points = _by_animal(columns, values, item)
+    points = by_animal(columns, values, item)
     width, height, orientation = _size(root, relative)
-    clip = _clip_of(file, text) if not ours else ""
+    clip = clip_of(file, text) if not ours else ""
     if clip:
         relative, pointer = frame_name(clip, int(text)), ""
         report.count(
@@ -379,7 +387,7 @@ def _image(
             identity = "" if alone or (ours and _OURS.match(animal)) else animal
             kind = SINGLE if alone else category
             found_one = DatasetInstance(kind, keypoints, identity=identity, origin="imported")
-            instances.append(_proposed(found_one) if clip else found_one)
+            instances.append(proposed(found_one) if clip else found_one)
     if orientation < 5 or fits_one(instances, (width, height)) != "shown":
         width, height = drawn_size((width, height), orientation, options, relative)
     local = checks.resolve_inside(root, relative) is not None
@@ -393,41 +401,6 @@ def _image(
         pointer=pointer if not local and checks.is_absolute(text) else "",
         extra={"video": {"clip": clip, "frame": int(text), "time_s": None}} if clip else {},
     )
-
-
-def _by_animal(
-    columns: Sequence[tuple[str, str, str, str]], values: Sequence[float | None], item: Item
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Animal -> body part -> axis -> number; ImportFileError where two columns say one of them."""
-    points: dict[str, dict[str, dict[str, float]]] = {}
-    by: dict[tuple[str, str, str], str] = {}
-    for (scorer, animal, part, axis), value in zip(columns, values, strict=True):
-        own = points.setdefault(animal, {}).setdefault(part, {})
-        if value is None:
-            continue
-        if axis in own:
-            first = by[animal, part, axis]
-            who = said('by "{0}" and by "{1}"', first, scorer)
-            if first == scorer:
-                who = said("in two columns of the same name")
-            raise item.error(
-                said('"{0}" has two values of {1}, {2}', part, axis, who),
-                "Leave one of the columns in the table, or give each person a file of their own.",
-            )
-        own[axis], by[animal, part, axis] = value, scorer
-    return points
-
-
-def _clip_of(file: Path, text: str) -> str:
-    """The clip of a table of predictions, whose rows are frame numbers (`clipDLC_resnet50...csv`); "" for labels."""
-    clip, sign, _ = file.stem.partition("DLC_")
-    return clip if sign and text.isascii() and text.isdigit() and len(text) < 10 else ""
-
-
-def _proposed(instance: DatasetInstance) -> DatasetInstance:
-    scores = [k.score for k in instance.keypoints.values() if k.score is not None]
-    score = sum(scores) / len(scores) if scores else None
-    return replace(instance, proposal=True, score=score, origin="proposal")
 
 
 def _size(root: Path, relative: PurePosixPath) -> tuple[int, int, int]:

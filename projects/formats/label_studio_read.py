@@ -190,7 +190,7 @@ class _Regions:
         size = checks.image_size(item, item.required("original_width"), item.required("original_height"))
         if image.width and (image.width, image.height) != size:
             raise item.error(
-                said("its photo is {0} x {1}, other regions say {2} x {3}", size[0], size[1], image.width, image.height)
+                said("its photo is {0} x {1}, other regions say {2} x {3}", *size, image.width, image.height)
             )
         image = replace(image, width=size[0], height=size[1])
         key = item.text("id", f"region {item.where.rpartition(' ')[2]}")

@@ -93,7 +93,7 @@ def by_photo(annotation: Item, photos: list[str], data: Item, broken: BadItems) 
     stand where they begin.
     """
     entries = list(enumerate(annotation.items("result", [])))
-    placed = [(n, raw) for n, raw in entries if isinstance(raw, dict) and raw.get("type") in _PLACED]
+    placed = [(n, raw) for n, raw in entries if isinstance(raw, dict) and str(raw.get("type")) in _PLACED]
     if len(photos) == 1 and len({str(raw.get("to_name")) for _, raw in placed}) < 2:
         return {photos[0]: entries}
     found: dict[str, list[Entry]] = {photo: [] for photo in photos}

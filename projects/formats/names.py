@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 
-from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.keypoints import KeypointSchema
 from kinmark.engine.domain.texts import said
 from kinmark.projects.formats.base import BadItems, bad
@@ -74,14 +73,16 @@ def usable(dataset: Dataset, source: str, report: Report, broken: BadItems) -> D
     gone: set[str] = set()
     points: dict[str, set[str]] = {}
     for category in dataset.categories:
-        for what, name in (("category", category.name), *(("keypoint", n) for n in category.schema.names)):
+        inside = said('category "{0}"', category.name[:80])
+        for place, name in (("", category.name), *((inside, n) for n in category.schema.names)):
             if is_name(name):
                 continue
-            place = "" if what == "category" else f'category "{category.name[:80]}"'
             hint = said("Use 1 to {0} printable characters.", MAX_NAME)
-            error: AppError = bad(source, place, said("{0} cannot be the name of a {1}", f"{name[:80]!r}", what), hint)
-            broken.handle(said("{0} {1}", what, repr(name[:80])), error)
-            if what == "category":
+            what = said("{0} cannot be the name of a category", repr(name[:80]))
+            if place:
+                what = said("{0} cannot be the name of a keypoint", repr(name[:80]))
+            broken.handle(what, bad(source, place, what, hint))
+            if not place:
                 gone.add(category.name)
             else:
                 points.setdefault(category.name, set()).add(name)

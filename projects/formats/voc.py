@@ -293,7 +293,7 @@ def _read_file(
             "skipped", "mask of classes", classes.name, "SegmentationObject tells the objects apart, it has none"
         )
     instances = tuple(
-        _instance(found, masks.get(number), (width, height), f"{file.name}: object {number}", report)
+        _instance(found, masks.get(number), (width, height), said("{0}: object {1}", file.name, number), report)
         for number, found in objects
     )
     return DatasetImage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,6 +14,19 @@ from kinmark.projects.formats.checks import Item
 
 MAX_YAML = 5_000_000
 MAX_NESTING = 50
+
+
+class _Twice(ValueError):
+    """A field stands twice in one mapping; PyYAML would keep the later one without a word."""
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                raise _Twice(str(name)[:80])
+        return super().construct_mapping(node, deep)
 
 
 def load_yaml(file: Path) -> Item:
@@ -28,7 +42,10 @@ def load_yaml(file: Path) -> Item:
             depth -= isinstance(token, yaml.BlockEndToken | yaml.FlowMappingEndToken | yaml.FlowSequenceEndToken)
             if depth > MAX_NESTING:
                 raise bad(file, "", "it is nested too deeply")
-        return Item(file, file.name, yaml.safe_load(text))
+        return Item(file, file.name, yaml.load(text, _Loader))
+    except _Twice as error:
+        what = said('the field "{0}" stands twice', error)
+        raise bad(file, "", what, "Keep one of the two.") from None
     except RecursionError:
         raise bad(file, "", "it is nested too deeply") from None
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as error:

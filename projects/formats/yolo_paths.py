@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from kinmark.projects.formats.yolo import label_path
 
@@ -36,6 +37,23 @@ def is_folder(place: object, root: Path) -> bool:
         return isinstance(place, str) and Path(place).resolve() == root.resolve()
     except (OSError, ValueError):
         return False
+
+
+def leads_out(start: Path, text: str) -> bool:
+    """Whether a tail of a path exists below `start`, but is a link to somewhere else."""
+    parts = [p for p in PurePosixPath(text.replace("\\", "/")).parts if p not in ("..", ".", "/")]
+    try:
+        return any(start.joinpath(*parts[i:]).exists() for i in range(len(parts)))
+    except (OSError, ValueError):
+        return False
+
+
+def root_of(file: Path, data: dict[str, Any], images_root: Path | None) -> Path:
+    """The folder of data.yaml; where none of its photos are below that, the folder that a person gave for them."""
+    told = [data.get(key) for key in SPLITS]
+    entries = [e for value in told for e in (value if isinstance(value, list) else [value]) if isinstance(e, str)]
+    here = any(below(file.parent, entry) is not None for entry in entries)
+    return file.parent if here or images_root is None else images_root
 
 
 def below(start: Path, text: str) -> Path | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kinmark.engine.domain.errors import AppError
 from kinmark.engine.domain.geometry import Box
-from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
+from kinmark.engine.domain.keypoints import Visibility
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.texts import said
 from kinmark.engine.imaging import is_image_path, read_header, unreadable_kind
@@ -27,9 +27,17 @@ from kinmark.projects.formats.dataset import (
 from kinmark.projects.formats.finish import finish
 from kinmark.projects.formats.outlines import outline_extra
 from kinmark.projects.formats.polygons import MAX_POINTS, polygons_to_mask
-from kinmark.projects.formats.schemas import guess_pairs, unique_names
 from kinmark.projects.formats.yamlfile import load_yaml
-from kinmark.projects.formats.yolo_paths import SPLITS, below, is_folder, label_file, looks_like_labels
+from kinmark.projects.formats.yolo_classes import read_classes
+from kinmark.projects.formats.yolo_paths import (
+    SPLITS,
+    below,
+    is_folder,
+    label_file,
+    leads_out,
+    looks_like_labels,
+    root_of,
+)
 
 MARGIN = 0.01
 MAX_NAMED = 5
@@ -69,8 +77,8 @@ def _read(
             "A YOLO data set needs it: a text with the lines train: images and names: [first class, second class].",
         )
     top = load_yaml(file)
-    root = file.parent
-    categories, count, dims = _categories(top, pose, report)
+    root = root_of(file, top.data, options.images_root)
+    categories, count, dims = read_classes(top, pose, report)
     broken = BadItems(report, options.skip_bad)
     lists: set[Path] = set()
     found = _find_images(root, top, report, lists)
@@ -137,90 +145,6 @@ def _account(
         )
 
 
-def _categories(top: Item, pose: bool, report: Report) -> tuple[list[DatasetCategory], int, int]:
-    """The classes, and the two numbers of kpt_shape (0, 0 for outlines)."""
-    raw = top.required("names")
-    entries = dict(enumerate(raw)) if isinstance(raw, list) else _by_number(raw)
-    if not isinstance(entries, dict) or not entries:
-        raise top.error('"names" must list the classes')
-    told = top.data.get("nc")
-    if isinstance(told, int) and told != len(entries):
-        report.add(
-            "flagged",
-            "data.yaml",
-            said('"nc" says {0} classes, "names" lists {1}; the names are taken', told, len(entries)),
-        )
-    numbers = sorted(checks.whole(k, top, 'a key of "names"', low=0, high=100_000) for k in entries)
-    if numbers != list(range(len(numbers))):
-        raise top.error(
-            '"names" must number the classes 0, 1, 2 ...',
-            "Give every number up to the last one a name, also unused ones.",
-        )
-    names = unique_names([Item(top.path, "names", {"n": entries[i]}).text("n") for i in numbers], "names", report)
-    if not pose:
-        return [DatasetCategory(name) for name in names], 0, 0
-    if "kpt_shape" not in top.data:
-        raise top.error(
-            'the field "kpt_shape" is missing',
-            "Sets without keypoints (boxes, outlines) are read with --format yolo-seg; a pose set needs kpt_shape: [17, 3].",
-        )
-    shape = [checks.whole(v, top, '"kpt_shape"', low=1, high=checks.MAX_KEYPOINTS) for v in top.items("kpt_shape")]
-    if len(shape) != 2 or shape[1] not in (2, 3):
-        raise top.error('"kpt_shape" must be [number of keypoints, 2 or 3]')
-    pairs = _flip_pairs(top, shape[0])
-    own_pairs = Item(top.path, "kinmark_pairs", top.data.get("kinmark_pairs") or {})
-    result = []
-    for i, name in enumerate(names):
-        points = _keypoint_names(top, i, name, shape[0], report)
-        chosen = pairs or guess_pairs(points)
-        if name in own_pairs.data:
-            chosen = tuple(
-                (
-                    checks.whole(a, top, "a pair", low=0, high=len(points) - 1),
-                    checks.whole(b, top, "a pair", low=0, high=len(points) - 1),
-                )
-                for a, b in (e for e in own_pairs.items(name) if isinstance(e, list) and len(e) == 2)
-            )
-        result.append(DatasetCategory(name, KeypointSchema(tuple(points), pairs=chosen)))
-    return result, shape[0], shape[1]
-
-
-def _by_number(table: Any) -> Any:
-    """A table of classes whose numbers may be texts ("0")."""
-    if not isinstance(table, dict):
-        return table
-    return {int(k) if isinstance(k, str) and k.isascii() and k.isdigit() else k: v for k, v in table.items()}
-
-
-def _keypoint_names(top: Item, index: int, name: str, count: int, report: Report) -> list[str]:
-    """Of `kpt_names`: a list for all classes, or one for each class by its number or name."""
-    table = _by_number(top.data.get("kpt_names"))
-    raw = table.get(index, table.get(name)) if isinstance(table, dict) else table
-    if not isinstance(raw, list) or len(raw) != count:
-        if raw is not None:
-            found = len(raw) if isinstance(raw, list) else 0
-            report.add(
-                "skipped",
-                said("kpt_names of class {0}", index),
-                said("{0} names for {1} keypoints; called kp0, kp1 ...", found, count),
-            )
-        return [f"kp{i}" for i in range(count)]
-    names = [Item(top.path, "kpt_names", {"n": n}).text("n") for n in raw]
-    while names and names[-1] == f"unused_{len(names) - 1}":
-        names.pop()
-    return unique_names(names, "kpt_names", report)
-
-
-def _flip_pairs(top: Item, count: int) -> tuple[tuple[int, int], ...]:
-    raw = top.data.get("flip_idx")
-    if not isinstance(raw, list) or not raw:
-        return ()
-    flip = [checks.whole(v, top, '"flip_idx"', low=0, high=count - 1) for v in raw]
-    if len(flip) != count or any(flip[flip[i]] != i for i in range(count)):
-        raise top.error('"flip_idx" must exchange keypoints in pairs')
-    return tuple((i, j) for i, j in enumerate(flip) if i < j)
-
-
 def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> list[tuple[PurePosixPath, str]]:
     """(path relative to the folder of data.yaml, split); each image once, in the first split that lists it.
 
@@ -251,12 +175,19 @@ def _find_images(root: Path, top: Item, report: Report, lists: set[Path]) -> lis
                 continue
             target = next((t for start in starts if (t := below(start, entry)) is not None), None)
             if target is None:
-                report.add("skipped", said("{0}: {1}", split, entry[:200]), "there is no such folder beside data.yaml")
+                out = any(leads_out(start, entry) for start in starts)
+                why_out = "it is a link that leads out of the data set's folder; put the photos there"
+                why_none = "there is no such folder beside data.yaml (if the data set lies elsewhere: --images)"
+                report.add("skipped", said("{0}: {1}", split, entry[:200]), why_out if out else why_none)
                 continue
             files = _listed(target, starts, split, report) if target.is_file() else sorted(target.rglob("*"))
             lists.update({target} if target.is_file() else ())
             for file in files:
-                if file.is_file() and is_image_path(file) and file.resolve().is_relative_to(root.resolve()):
+                if file.is_file() and is_image_path(file):
+                    if not file.resolve().is_relative_to(root.resolve()):
+                        why = "links that lead out of the data set's folder are not followed; copy the photos there"
+                        report.count("skipped", "photo that is a link", str(file), why)
+                        continue
                     place = PurePosixPath(file.relative_to(root).as_posix())
                     if found.setdefault(place, split) != split:
                         report.count("flagged", "photo of several splits", str(place), "the first one counts")
@@ -364,22 +295,29 @@ class _Lines:
             )
         shares = [v for i, v in enumerate(values[1:]) if not (self.dims == 3 and i >= 4 and (i - 4) % 3 == 2)]
         _check_shares(item, shares)
-        self._say_of_points(said("{0}: {1}", self.file, item.where), values[5:])
+        self._say_unlabelled(item, values)
         return _pose(item, values[1:], self.image, category, self.dims)
 
-    def _say_of_points(self, where: str, points: list[float]) -> None:
-        """Places that an unlabelled keypoint has, and points that only lie where absent ones lie."""
+    def _say_unlabelled(self, item: Item, values: list[float]) -> None:
+        """Count places that mean nothing, and zeros that mean absent."""
         if self.dims == 3:
-            rows = zip(points[::3], points[1::3], points[2::3], strict=True)
-            places = sum(bool(not flag and (x or y)) for x, y, flag in rows)
+            places = sum(
+                bool(not flag and (x or y)) for x, y, flag in zip(*(values[5 + i :: 3] for i in range(3)), strict=True)
+            )
             if places:
                 what, why = "place of an unlabelled keypoint (v = 0)", "absent keypoints have none"
-                self.report.count("lost", what, where, why, places)
-        else:
+                self.report.count("lost", what, said("{0}: {1}", self.file, item.where), why, places)
+        if self.dims == 2:
+            points = values[5:]
             zeros = sum(x == 0 and y == 0 for x, y in zip(points[::2], points[1::2], strict=True))
             if zeros:
-                why = "kpt_shape has no visibility: taken as absent"
-                self.report.count("changed", "keypoint at 0 0", where, why, zeros)
+                self.report.count(
+                    "changed",
+                    "keypoint at 0 0",
+                    said("{0}: {1}", self.file, item.where),
+                    "kpt_shape has no visibility: taken as absent",
+                    zeros,
+                )
 
 
 def _check_shares(item: Item, values: list[float]) -> None:
@@ -413,7 +351,7 @@ def _pose(item: Item, values: list[Any], image: DatasetImage, category: DatasetC
             flag = points[k * dims + 2]
             if flag not in (0, 1, 2):
                 raise item.error(
-                    said("a visibility flag is {0}; 0, 1 or 2 is expected", format(flag, "g")),
+                    said("a visibility flag is {0}; 0, 1 or 2 is expected", f"{flag:g}"),
                     checks.CONFIDENCE,
                 )
             state = int(flag)

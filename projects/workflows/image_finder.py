@@ -144,11 +144,8 @@ class ImageFinder:
         fits = self._stem_fits(image)
         if len(fits) == 1:
             return next(iter(fits.values()))
-        report.add(
-            "skipped",
-            told,
-            self._several(fits) or "no photo of that name (with any suffix) in the project or in the image folder",
-        )
+        none = said("no photo of that name (with any suffix) in the project or in the image folder")
+        report.add("skipped", told, self._several(fits) or none)
         return None
 
     def _several(self, fits: Mapping[Path, object]) -> str:

@@ -107,6 +107,13 @@ def test_damaged_clips_and_frames_beyond_the_end(clip: Path, tmp_path: Path) -> 
         assert project.queries.count_images() == 0 and not list((project.folder / "frames").rglob("*.png"))
 
 
+def test_chosen_frames_that_the_clip_does_not_have_are_named(clip: Path, tmp_path: Path) -> None:
+    with Project.create(tmp_path / "p.kinmark") as project:
+        report = add_clip(project, clip, parse_choice("list=3,40,41"))
+        assert len(report.image_ids) == 1 and "no frame 40, 41; about 40" in report.skipped[-1]
+        assert add_clip(project, clip, parse_choice("list=5")).skipped == ()
+
+
 def test_a_preview_says_what_is_added(clip: Path, tmp_path: Path) -> None:
     shown = preview_clip(clip, parse_choice("every=3"), pictures=(4, 32))
     assert shown.numbers == tuple(range(0, 40, 3)) and [n for n, _ in shown.pictures] == [0, 12, 27, 39]

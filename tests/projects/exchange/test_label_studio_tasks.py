@@ -81,6 +81,15 @@ def test_regions_of_a_photo_that_cannot_be_told_are_refused_or_left_out_alone(tm
     assert "region 1" in got.said and "region 2" in got.said
 
 
+@pytest.mark.parametrize("strange", [[], {}, None, ["labels"]])
+@pytest.mark.parametrize("field", ["type", "id", "to_name", "value"])
+def test_a_field_of_another_kind_is_refused_or_left_out_alone(tmp_path: Path, field: str, strange: Any) -> None:
+    bad = _entry("r2", "labels", {"labels": ["Cat"]}) | {field: strange}
+    file = _task(tmp_path, {"image": "a.png"}, [_box("r1", "Dog"), bad, _box("r3", "Dog") | {field: strange}])
+    got = take_in(tmp_path, file, "label-studio", skip_bad=True)
+    assert [n.category for n in got.instances][:1] == ["Dog"] and "skipped" in got.said
+
+
 def test_the_ground_truth_is_read_else_the_first_that_holds_something(tmp_path: Path) -> None:
     empty, dog, truth = (
         {"completed_by": n, "result": r} for n, r in ((1, []), (2, [_box("r", "Dog")]), (3, [_box("r", "Cat")]))

@@ -271,3 +271,43 @@ def test_what_a_file_says_as_a_whole_is_counted(tmp_path: Path) -> None:
     assert '"videos" of the file' in said and "captions" not in said
     cvat(tmp_path / "c.xml", '<box label="dog" source="auto" xtl="1" ytl="2" xbr="30" ybr="40"/>')
     assert "1 x shape that a model made" in take_in(tmp_path, "c.xml", "cvat").said
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ('{"images": [], "categories": [], "annotations": [1], "annotations": []}', True),
+        ('{"images": [], "categories": [], "annotations": [], "info": {"a": 1, "a": 1}}', False),
+        ("", True),
+        (" \n", True),
+    ],
+)
+def test_json_of_which_nothing_or_a_field_stands_twice(tmp_path: Path, text: str, refused: bool) -> None:
+    (tmp_path / "a.json").write_text(text)
+    if not refused:
+        assert take_in(tmp_path, "a.json", "coco").result.nothing
+        return
+    with pytest.raises(ImportFileError, match=r'"annotations" stands twice|the file is empty'):
+        take_in(tmp_path, "a.json", "coco")
+
+
+def test_a_field_of_data_yaml_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    yolo(tmp_path / "set", ["0 0.5 0.5 0.4 0.4"], "names: [dog]\nnc: 1\nnames: [cat]")
+    with pytest.raises(ImportFileError, match='"names" stands twice'):
+        take_in(tmp_path, "set", "yolo-seg")
+
+
+def test_photos_of_yolo_behind_links_and_elsewhere(tmp_path: Path) -> None:
+    folder = yolo(tmp_path / "set", ["0 0.5 0.5 0.4 0.4"], "names: [dog]")
+    (tmp_path / "cfg").mkdir()
+    (tmp_path / "cfg" / "data.yaml").write_text(f"path: {folder}\ntrain: images\nnames: [dog]\n")
+    got = take_in(tmp_path, "cfg/data.yaml", "yolo-seg")
+    assert got.result.nothing and "--images" in got.said
+    assert len(take_in(tmp_path, "cfg/data.yaml", "yolo-seg", images_root=folder).instances) == 1
+    (folder / "images" / "a.jpg").rename(tmp_path / "a.jpg")
+    (folder / "images" / "a.jpg").symlink_to(tmp_path / "a.jpg")
+    got = take_in(tmp_path, "set", "yolo-seg")
+    assert got.result.nothing and "photo that is a link" in got.said
+    (folder / "images").rename(tmp_path / "photos")
+    (folder / "images").symlink_to(tmp_path / "photos", target_is_directory=True)
+    assert "train: images: it is a link that leads out" in take_in(tmp_path, "set", "yolo-seg").said
