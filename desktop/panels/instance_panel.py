@@ -41,6 +41,7 @@ class InstancePanel(QWidget):
         self.chooser.activated.connect(self._choose)
         self.category = Choice()
         self.category.setAccessibleName(self.tr("Category of new instances"))
+        self.category.setToolTip(self.tr("Category of new instances"))
         self.category.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         for choice in (self.chooser, self.category):
             choice.setMinimumWidth(NARROWEST_CHOICE)
@@ -85,7 +86,6 @@ class InstancePanel(QWidget):
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.chooser, 3)
-        row.addWidget(self.category, 2)
         new = QToolButton()
         new.setIcon(icon("plus"))
         new.setIconSize(QSize(16, 16))
@@ -93,6 +93,7 @@ class InstancePanel(QWidget):
         new.setAccessibleName(self.tr("New instance"))
         new.clicked.connect(self._at.start_new_instance)
         row.addWidget(new)
+        row.addWidget(self.category, 2)  # beside the plus: it is the category of what comes, not of what is selected
         return row
 
     def refresh(self) -> None:

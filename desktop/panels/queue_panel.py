@@ -24,7 +24,7 @@ from kinmark.desktop.session.queue import OF_ONE_KEYPOINT, ReviewQueue
 from kinmark.desktop.widgets.fields import Choice
 from kinmark.desktop.widgets.message_bar import plain_label, plain_tip
 from kinmark.engine.domain.geometry import Box, expand_box
-from kinmark.projects.store.rows import ImageRow, ProposalRow
+from kinmark.projects.store.rows import ImageRow
 
 SHOWN = 12
 CROP = 96
@@ -254,14 +254,14 @@ class QueuePanel(QWidget):
         rows = queries.images_by_id(ids)
         regions: dict[int, Box] = self._suspicious(ids) if self._queue.strategy == "check" else {}
         # Of several in a photo, the crop shows where a person is needed most.
-        for proposal in sorted(queries.proposals(image_id=ids) if ids else (), key=_least_sure):
-            least = min((k for k in proposal.keypoints if k.x is not None), key=lambda k: k.confidence, default=None)
-            if proposal.image_id in rows and proposal.image_id not in regions:
-                box = proposal.box or _whole(rows[proposal.image_id])
+        for weak in queries.weak_places(ids) if ids else ():
+            if weak.image_id in rows and weak.image_id not in regions:
+                box = weak.box or _whole(rows[weak.image_id])
                 side = max(box[2] - box[0], box[3] - box[1]) * 0.5
-                if least is not None and least.x is not None and least.y is not None:
-                    box = (least.x - side / 2, least.y - side / 2, least.x + side / 2, least.y + side / 2)
-                regions[proposal.image_id] = expand_box(box, square=True)
+                if weak.xy is not None:
+                    x, y = weak.xy
+                    box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+                regions[weak.image_id] = expand_box(box, square=True)
         cards = [(rows[i], regions.get(i, _whole(rows[i]))) for i in ids if i in rows]
         if [(r.id, r.min_confidence, b) for r, b in cards] != [
             (r.id, r.min_confidence, b) for r, b in self.model.cards
@@ -271,10 +271,6 @@ class QueuePanel(QWidget):
         if not cards:
             self.empty.setText(self._why_empty())
         self.view.setVisible(bool(cards))
-
-
-def _least_sure(proposal: ProposalRow) -> float:
-    return min((k.confidence for k in proposal.keypoints), default=proposal.confidence)
 
 
 def _whole(row: ImageRow) -> Box:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,12 @@ class CategoryRow:
     pair_ids: tuple[tuple[int, int], ...]
     instances: str = "auto"
 
-    @property
+    @cached_property
     def definition_ids(self) -> tuple[int, ...]:
         """Ids of the active keypoints, in the order of `schema.names`."""
         return tuple(definition.id for definition in self.definitions)
 
-    @property
+    @cached_property
     def schema(self) -> KeypointSchema:
         """The active keypoints with edges and pairs as indices."""
         index = {definition.id: i for i, definition in enumerate(self.definitions)}
@@ -194,6 +195,15 @@ class KeypointProposalRow:
     peaks: tuple[PeakRow, ...] = ()
     signals: dict[str, float] = field(default_factory=dict)
     source: str = ""
+
+
+@dataclass(frozen=True)
+class WeakPlace:
+    """Where a pending proposal needs a person most: its box, and the place of its least sure keypoint that is there."""
+
+    image_id: int
+    box: Box | None
+    xy: tuple[float, float] | None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 from kinmark.engine.domain.masks import MaskRLE
@@ -11,7 +12,15 @@ from kinmark.engine.domain.proposals import stored_signals
 from kinmark.projects.several import rejected_points
 from kinmark.projects.store.queries.annotations import box_of
 from kinmark.projects.store.queries.base import QueryGroup, marks
-from kinmark.projects.store.rows import DecisionRow, KeypointProposalRow, PeakRow, ProposalRow, RunRow, StepRow
+from kinmark.projects.store.rows import (
+    DecisionRow,
+    KeypointProposalRow,
+    PeakRow,
+    ProposalRow,
+    RunRow,
+    StepRow,
+    WeakPlace,
+)
 from kinmark.projects.store.undo import JOB, PERSON
 
 _PROPOSAL = (
@@ -117,6 +126,25 @@ class ProposalQueries(QueryGroup):
             )
             for row in rows
         )
+
+    def weak_places(self, image_ids: Iterable[int]) -> tuple[WeakPlace, ...]:
+        """Of each pending proposal of these photos; the least sure first. Reads no evidence, as `proposals` does."""
+        box = ", ".join(f"p.{name}" for name in ("x0", "y0", "x1", "y1"))
+        rows = self._all(
+            f"SELECT p.id, p.image_id, {box}, p.confidence, k.confidence, k.x, k.y FROM proposal p LEFT JOIN "
+            "keypoint_proposal k ON k.proposal_id = p.id WHERE p.here = 1 AND p.image_id IN (SELECT value FROM "
+            "json_each(?)) ORDER BY p.id, k.id",
+            (json.dumps([int(value) for value in image_ids]),),
+        )
+        found = []
+        for _, of_one in groupby(rows, key=lambda row: row[0]):
+            points = list(of_one)
+            first = points[0]
+            least = min((row[7] for row in points if row[7] is not None), default=first[6])
+            there = min((row for row in points if row[8] is not None), key=lambda row: row[7], default=None)
+            place = (there[8], there[9]) if there is not None else None
+            found.append((least, WeakPlace(first[1], box_of(*first[2:6]), place)))
+        return tuple(place for _, place in sorted(found, key=lambda pair: pair[0]))
 
     def keypoint_proposals(
         self, definition_id: int, *, below: float | None = None, limit: int = 100, offset: int = 0
