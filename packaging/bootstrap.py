@@ -25,6 +25,8 @@ TORCH = "2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MINIMUM_PYTHON = (3, 11)
 NEEDED_BYTES = 4 << 30
+INSTALL = ("install", "--no-compile")
+"""Of the 20 000 modules that are installed a fifth is ever imported; Python compiles and keeps those by itself."""
 
 
 class SetupError(Exception):
@@ -122,15 +124,15 @@ def install_torch(cuda: bool) -> None:
     if have.returncode == 0 and have.stdout.split("+")[0] == TORCH and (not cuda or "+cpu" not in have.stdout):
         return
     say(f"installing torch {TORCH} ({'CUDA' if cuda else 'CPU'} build)")
-    plain = ["install", f"torch=={TORCH}"]
+    plain = [*INSTALL, f"torch=={TORCH}"]
     if cuda or platform.system() != "Linux" or platform.machine() not in ("x86_64", "AMD64"):
         attempts = [plain]
     else:
         # 1. a CPU wheel that is at hand already; 2. PyTorch's own CPU index; 3. whatever the default index has.
         attempts = [
-            ["install", f"torch=={TORCH}+cpu"],
+            [*INSTALL, f"torch=={TORCH}+cpu"],
             [
-                "install",
+                *INSTALL,
                 f"torch=={TORCH}+cpu",
                 "--extra-index-url",
                 TORCH_CPU_INDEX,
@@ -172,7 +174,7 @@ def install(extras: tuple[str, ...], cuda: bool) -> None:
         f"installing the pinned dependencies{' and the test tools' if 'test' in extras else ''} (a few minutes the first time)"
     )
     what = f".[{','.join(extras)}]" if extras else "."
-    done = pip("install", "-c", str(CONSTRAINTS), "-e", what)
+    done = pip(*INSTALL, "-c", str(CONSTRAINTS), "-e", what)
     if done.returncode != 0:
         raise explain_pip("The dependencies", done.stdout)
     stamp_file.write_text(stamp_of(extras))
@@ -226,7 +228,8 @@ def test(arguments: list[str]) -> int:
             ),
         ]
     )
-    parallel = ["-n", str(min(cpus, 4)), "--dist", "loadfile"] if cpus > 1 else []
+    # A file at a time, in the order of tests/conftest.py: xdist's own order puts files with few tests last, however long they take.
+    parallel = ["-n", str(min(cpus, 4)), "--dist", "loadfile", "--no-loadscope-reorder"] if cpus > 1 else []
     steps.append(("tests (pytest)", [python, "-m", "pytest", *parallel, *arguments]))
     codes = [run(title, command, environment) for title, command in steps]
     return next((code for code in codes if code), 0)

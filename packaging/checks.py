@@ -15,7 +15,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +69,26 @@ def commands() -> dict[str, tuple[list[str], Path]]:
     }
 
 
+def run_all(names: Sequence[str]) -> int:
+    """Run checks beside each other and show them in their order; the exit code of the first that failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        running = []
+        for name in names:
+            command, place = commands()[name]
+            output = Path(folder, name)
+            with output.open("wb") as stream:
+                process = subprocess.Popen(command, cwd=place, stdout=stream, stderr=subprocess.STDOUT)
+            running.append((name, process, output))
+        codes = []
+        for name, process, output in running:
+            codes.append(process.wait())
+            print(output.read_text("utf-8", "replace"), end="")
+            state = "ok" if codes[-1] == 0 else "failed"
+            print(f"[checks] {name}: {state} after {time.monotonic() - started:.0f} s", flush=True)
+    return next((code for code in codes if code), 0)
+
+
 def main() -> int:
     """Run what was asked for; every check runs, the exit code tells whether all passed."""
     parser = argparse.ArgumentParser(description="Style, format, types, import contracts, translated errors.")
@@ -75,16 +97,7 @@ def main() -> int:
     if unknown := sorted(set(wanted) - set(commands())):
         parser.error(f"there is no check {', '.join(unknown)}; there are: {', '.join(commands())}")
     link_packages()
-    code = 0
-    for name in wanted:
-        command, folder = commands()[name]
-        started = time.monotonic()
-        done = subprocess.run(command, cwd=folder, check=False).returncode
-        print(
-            f"[checks] {name}: {'ok' if done == 0 else 'failed'} after {time.monotonic() - started:.0f} s", flush=True
-        )
-        code = code or done
-    return code
+    return run_all(wanted)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@
 PyInstaller brings the interpreter, the standard library and the start program; the installed packages lie beside them as they
 are. Nothing is analysed or picked out, because transformers and diffusers find their modules by looking at their own files.
 PyInstaller (GPL with an exception for what it makes) is installed into the build's own environment only and is no dependency.
-The try-out runs `--version` and `selfcheck`: on Linux under Xvfb where there is no screen but `xvfb-run`. An AppImage is tried
-twice: unpacked by itself into a temporary folder, and mounted where the machine has FUSE.
+The try-out runs `--version`, `selfcheck` (on Linux under Xvfb where there is no screen but `xvfb-run`), `doctor`, `models list` and
+the window. An AppImage is tried twice: unpacked by itself into a temporary folder, and mounted where the machine has FUSE.
 """
 
 from __future__ import annotations
@@ -210,6 +210,12 @@ def try_out(program: Path, *options: str) -> None:
         say(f"selfcheck {'under Xvfb' if screen else 'without Xvfb'}:")
         for step in result["steps"]:
             say(f"  {step['name']:<10} {step['seconds']:6.1f} s  {step['detail']}")
+        for words in (["doctor", "--json"], ["models", "list", "--json"]):
+            json.loads(check_wheel.run([*own, program, *options, *words], cwd=Path(name), environment=environment))
+        if (
+            "--appimage-extract-and-run" not in options
+        ):  # there a process stands before the program and is told in its place
+            say(f"kinmark app: {check_wheel.try_app(Path(program), Path(name), environment, *options)}")
 
 
 def make_deb(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import unicodedata
@@ -53,6 +54,13 @@ def test_every_link_leads_somewhere(name: str) -> None:
         if not place.exists() or (anchor and place.suffix == ".md" and anchor not in _anchors(place)):
             broken.append(target)
     assert not broken
+
+
+def test_the_notebook_links_to_addresses_only() -> None:
+    """The site shows it in a folder of its own and rewrites nothing in it."""
+    cells = json.loads((ROOT / "docs" / "guide" / "notebook.ipynb").read_text("utf-8"))["cells"]
+    found = _LINK.findall("\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown"))
+    assert found and all(target.startswith("https://") for target in found), found
 
 
 def _pages(entry: object) -> list[str]:

@@ -16,6 +16,8 @@ from statistics import median
 
 import pytest
 
+from tests.conftest import LONG
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("engine", "projects", "desktop", "kinmark", "benchmarks", "packaging")
 FILE_LINES, FUNCTION_LINES, PARAMETERS, MEDIAN_LINES = 450, 60, 8, 130
@@ -90,6 +92,10 @@ def test_what_became_small_leaves_the_list(folder: str) -> None:
 def test_files_are_short_in_general() -> None:
     lengths = [path.read_text("utf-8").count("\n") for folder in FOLDERS for path in sources(folder)]
     assert median(lengths) <= MEDIAN_LINES
+
+
+def test_the_long_files_that_begin_first_are_there() -> None:
+    assert [name for name in LONG if not (ROOT / "tests" / name).exists()] == []
 
 
 def test_the_measures_see_what_they_should() -> None:

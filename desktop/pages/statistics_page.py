@@ -178,11 +178,12 @@ class StatisticsPage(QWidget):
     def show_figures(self, figures: Any) -> None:
         """Draw."""
         f: Figures = figures
-        self.summary.setText(
-            self.tr("{done} of %n photos done, {instances} instances, {keypoints} keypoints", "", f.photos).format(
-                done=f.done + f.nothing, instances=f.instances, keypoints=f.keypoints
-            )
+        counts = (
+            self.tr("{done} of %n photos done", "", f.photos).format(done=f.done + f.nothing),
+            self.tr("%n instances", "", f.instances),
+            self.tr("%n keypoints", "", f.keypoints),
         )
+        self.summary.setText(", ".join(counts))
         parts = []
         if f.actions_per_keypoint is not None and f.decisions:
             parts.append(self.tr("{a:.2f} actions per accepted keypoint (by hand: 1)").format(a=f.actions_per_keypoint))

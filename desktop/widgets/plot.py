@@ -107,8 +107,10 @@ class Plot(QWidget):
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(text)
-        metrics = painter.fontMetrics()
-        painter.drawText(QPointF(4, metrics.ascent() + 2), self._title)
+        head = QRectF(4, 2, self.width() - 8, self.height())
+        wrapped = Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap
+        head = painter.boundingRect(head, wrapped, self._title)  # a narrow window has it in two lines
+        painter.drawText(head, wrapped, self._title)
         font.setBold(False)
         font.setPixelSize(max(9, font.pixelSize() - 2))
         painter.setFont(font)
@@ -119,7 +121,8 @@ class Plot(QWidget):
         if self._upright:
             bottom = min(max(metrics.horizontalAdvance(name) for name in self._labels), UPRIGHT_PX) + 8
         left = metrics.horizontalAdvance("0.000") + 14
-        area = QRectF(left, line * 2 + 6, self.width() - left - 14, self.height() - line * 2 - 8 - bottom)
+        top = head.bottom() + line + 3
+        area = QRectF(left, top, self.width() - left - 14, self.height() - top - 2 - bottom)
         if not self._points() or area.width() < 40 or area.height() < 30:
             painter.setPen(dim)
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._empty)
@@ -132,9 +135,9 @@ class Plot(QWidget):
                 key = area.left() + 6 + number * area.width() / len(self._series)
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(series.colour)
-                painter.drawRoundedRect(QRectF(key, area.top() - 12, 8, 8), 2, 2)
+                painter.drawRoundedRect(QRectF(key, area.top() - 16, 8, 8), 2, 2)
                 painter.setPen(text)
-                painter.drawText(QPointF(key + 13, area.top() - 4), series.name)
+                painter.drawText(QPointF(key + 13, area.top() - 8), series.name)
 
     def _paint_axes(self, painter: QPainter, area: QRectF, dim: QColor, line: int) -> None:
         grid = QColor(dim)

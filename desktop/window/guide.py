@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
+from PySide6.QtGui import QIcon, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
+from kinmark.desktop.theme.icons import icon
 from kinmark.desktop.widgets.job_card import FIND
 from kinmark.desktop.widgets.message_bar import plain_label
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from kinmark.desktop.workspace import Workspace
 
 LOOK_MS = 300
+NARROW_PX = 620
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class GuideBar(QFrame):
         self.count = plain_label()
         self.count.setWordWrap(False)
         self.text = plain_label()
-        self.leave = QPushButton(self.tr("Leave the tour"))
+        self.leave = QPushButton()
         self.leave.setAutoDefault(False)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 6, 8, 6)
@@ -48,7 +51,28 @@ class GuideBar(QFrame):
         row.addWidget(self.count)
         row.addWidget(self.text, 1)
         row.addWidget(self.leave)
+        self._word = ""
         self.hide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def say(self, count: str, text: str, leave: str) -> None:
+        """What to do now, and what the button that ends the tour is called."""
+        self.count.setText(count)
+        self.text.setText(text)
+        self._word = leave
+        self._fit()
+        self.show()
+
+    def _fit(self) -> None:
+        """In a narrow window the sentence needs the room of the button's words."""
+        narrow = self.width() < NARROW_PX
+        self.leave.setText("" if narrow else self._word)
+        self.leave.setIcon(icon("cross") if narrow else QIcon())
+        self.leave.setToolTip(self._word if narrow else "")
+        self.leave.setAccessibleName(self._word)
 
 
 class Guide(QObject):
@@ -91,10 +115,8 @@ class Guide(QObject):
 
     def _show(self) -> None:
         last = self.place == len(self.steps) - 1
-        self.bar.count.setText(self.tr("{n} of {all}").format(n=self.place + 1, all=len(self.steps)))
-        self.bar.text.setText(self.steps[self.place].text)
-        self.bar.leave.setText(self.tr("Done") if last else self.tr("Leave the tour"))
-        self.bar.show()
+        count = self.tr("{n} of {all}").format(n=self.place + 1, all=len(self.steps))
+        self.bar.say(count, self.steps[self.place].text, self.tr("Done") if last else self.tr("Leave the tour"))
 
     def _keypoint_steps(self, workspace: Workspace) -> tuple[GuideStep, ...]:
         queries = workspace.session.queries

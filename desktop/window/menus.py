@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QCoreApplication, QSize, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QSize, Qt
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QLineEdit, QMainWindow, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
 
@@ -69,7 +69,17 @@ class ToolBar(QToolBar):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        width, (needed, words, name) = event.size().width(), self._needed()
+        self._fit()
+
+    def event(self, event: QEvent) -> bool:
+        handled = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:  # another project's name, a page with other buttons
+            self._fit()
+        return handled
+
+    def _fit(self) -> None:
+        """Words, then groups, leave when the room does not do: the search field never goes."""
+        width, (needed, words, name) = self.width(), self._needed()
         self._say(self.shrinking, width >= needed + words)
         self._say([self.name_button] if self.name_button is not None else [], width >= needed)
         needed -= 0 if width >= needed else name

@@ -12,7 +12,7 @@ class WorkersLostError(KnownError):
     """No worker is left, or the way to them is cut; what came back before stays."""
 
 
-LOST_HINT = "What came back is kept: run the same command again, and it goes on with the rest."
+LOST_HINT = "What came back is kept. Now run the same command again: it asks for every photo, and is quick where maps are in the cache."
 
 
 class WorkerPool(Protocol):

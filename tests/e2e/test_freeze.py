@@ -75,6 +75,19 @@ def test_the_deb_holds_program_command_desktop_file_icon_and_type(
     assert (folder / "kinmark").read_text().startswith("#!/bin/sh")
 
 
+def test_the_desktop_file_is_of_a_version_that_all_tools_know(repository: Path) -> None:
+    entry = configparser.ConfigParser(interpolation=None)
+    entry.optionxform = str  # type: ignore[assignment,method-assign]
+    entry.read(repository / "packaging/linux/kinmark.desktop", encoding="utf-8")
+    start = entry["Desktop Entry"]
+    assert start["Version"] in ("1.0", "1.1"), "appimagetool refuses what its validator does not know"
+    assert start["Categories"].split(";")[0] == "Graphics" and start["Exec"].endswith(" %f")
+    if shutil.which("desktop-file-validate"):
+        file = repository / "packaging/linux/kinmark.desktop"
+        done = subprocess.run(["desktop-file-validate", file], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.strip()) == (0, "")
+
+
 def test_without_its_tool_the_appimage_says_what_to_get(
     freeze: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinmark.engine.features.cache import CacheKey, FeatureCache, decode_map, encode_map
+from tests.support.forked import Child, children
 
 
 def _key(index: int) -> CacheKey:
@@ -135,52 +134,36 @@ def test_full_disk_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not list((tmp_path / "c").rglob("*.tmp"))
 
 
-_WRITER = """
-import sys, numpy as np
-from pathlib import Path
-from kinmark.engine.features.cache import CacheKey, FeatureCache
-cache = FeatureCache(Path(sys.argv[1]), int(sys.argv[2]))
-generator = np.random.default_rng(int(sys.argv[3]))
-print("ready", flush=True)
-for turn in range(int(sys.argv[4])):
-    index = int(generator.integers(0, 40))
-    key = CacheKey(f"sha{index}", "view", "fingerprint")
-    features = np.full((64, 24, 24), index, dtype=np.float32)
-    cache.put(key, features)
-    found = cache.get(CacheKey(f"sha{int(generator.integers(0, 40))}", "view", "fingerprint"))
-    assert found is None or float(found.min()) == float(found.max())
-"""
+def write_and_read(say: Callable[[str], object], folder: Path, cap: int, seed: int, turns: int) -> None:
+    """What another process does with the same folder."""
+    cache = FeatureCache(folder, cap)
+    generator = np.random.default_rng(seed)
+    say("ready")
+    for _ in range(turns):
+        index = int(generator.integers(0, 40))
+        cache.put(_key(index), np.full((64, 24, 24), index, dtype=np.float32))
+        found = cache.get(_key(int(generator.integers(0, 40))))
+        assert found is None or float(found.min()) == float(found.max())
 
 
-def _writer(folder: Path, cap: int, seed: int, turns: int) -> subprocess.Popen[str]:
-    root = Path(__file__).resolve().parents[3]
-    return subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(folder), str(cap), str(seed), str(turns)],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def start() -> Iterator[Callable[..., Child]]:
+    yield from children(["tests.engine.features.test_cache"])
 
 
-def test_two_processes_share_one_folder_under_a_small_cap(tmp_path: Path) -> None:
-    writers = [_writer(tmp_path / "c", 600_000, seed, 120) for seed in (1, 2)]
-    assert [w.wait(timeout=60) for w in writers] == [0, 0]
-    for writer in writers:
-        assert writer.stdout is not None
-        writer.stdout.close()
+def test_two_processes_share_one_folder_under_a_small_cap(start: Callable[..., Child], tmp_path: Path) -> None:
+    writers = [start(write_and_read, tmp_path / "c", 600_000, seed, 120) for seed in (1, 2)]
+    assert [writer.rest(60) for writer in writers] == [["ready"], ["ready"]]
 
 
-def test_kill_in_the_middle_leaves_whole_files_only(tmp_path: Path) -> None:
+def test_kill_in_the_middle_leaves_whole_files_only(start: Callable[..., Child], tmp_path: Path) -> None:
     folder = tmp_path / "c"
     cache = FeatureCache(folder, 1 << 30)
     for turn in range(4):
-        writer = _writer(folder, 1 << 30, turn, 1_000_000)
-        assert writer.stdout is not None
-        writer.stdout.readline()
+        writer = start(write_and_read, folder, 1 << 30, turn, 1_000_000)
+        assert writer.line() == "ready"
         time.sleep(0.05 + 0.03 * turn)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
+        writer.kill()
         for index in range(40):
             path = cache.path_of(_key(index))
             if path.exists():
