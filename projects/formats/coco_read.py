@@ -270,7 +270,7 @@ def _read_images(top: Item, reading: _Reading) -> dict[int | str, DatasetImage]:
 
 
 def _read_image(item: Item, reading: _Reading) -> DatasetImage:
-    relative, pointer = checks.photo_path(item.text("file_name"), item)
+    relative, pointer = checks.photo_path(exhaustive.photo_name(item), item)
     told = any(item.data.get(side) for side in ("width", "height"))
     if told:
         width, height = checks.image_size(item, item.required("width"), item.required("height"))

@@ -61,6 +61,12 @@ def is_lvis(item: Item) -> bool:
     return not isinstance(item.data.get(KEY), dict) and isinstance(item.data.get(NOT_EXHAUSTIVE), list)
 
 
+def photo_name(item: Item) -> str:
+    """The photo of a COCO image; LVIS names it by its address alone."""
+    url = item.data.get("coco_url")
+    return url if "file_name" not in item.data and isinstance(url, str) else item.text("file_name")
+
+
 def complete_by_lvis(image: DatasetImage, instances: Iterable[DatasetInstance]) -> DatasetImage:
     """LVIS: what is annotated and not named as incomplete is complete."""
     there = dict.fromkeys(i.category for i in instances if not i.proposal)

@@ -26,6 +26,7 @@ from kinmark.projects.formats.dataset import (
 )
 from kinmark.projects.formats.names import composed, usable
 from kinmark.projects.formats.outlines import outline_of
+from kinmark.projects.formats.photo_names import name_key
 
 
 def finish(dataset: Dataset, report: Report, options: ReadOptions, source: object = "") -> tuple[Dataset, Report]:
@@ -76,11 +77,11 @@ def say_unlabelled(folder: Path, labelled: set[Path], report: Report) -> None:
     """Count the photos of a data set's folder that no label belongs to (they are not imported)."""
     if not folder.is_dir():
         return
-    known = {p.with_suffix(p.suffix.lower()) for p in labelled}  # a.jpg of a label file may be a.JPG
+    known = {(str(p.parent).casefold(), name_key(p.name)) for p in labelled}  # a.jpg of a label file may be A.JPEG
     found = sorted(
         p
         for p in folder.rglob("*")
-        if is_image_path(p) and p.is_file() and p.with_suffix(p.suffix.lower()) not in known
+        if is_image_path(p) and p.is_file() and (str(p.parent).casefold(), name_key(p.name)) not in known
     )
     if found:
         report.count(

@@ -119,12 +119,19 @@ def read(
         report.count("skipped", "JSON file of another kind", strangers[0], "it has no shapes", len(strangers))
     if path.is_dir():
         told = {Path(os.path.normpath(Path(i.label_folder) / i.pointer.replace("\\", "/"))) for i in images}
-        pairs = {Path(i.label_folder) / i.label_file for i in images if checks.is_absolute(i.pointer)}
+        pairs = {Path(i.label_folder) / i.label_file for i in images if _stands_in(i)}
         told |= {pair.with_suffix(suffix) for pair in pairs for suffix in IMAGE_SUFFIXES}
         say_unlabelled(root.absolute(), told, report)
     report.extra["images_root"] = str(root)
     report.extra["oriented"] = ours > 0 and ours == len(images)
     return finish(Dataset(collector.categories(), tuple(images), root.name), report, options, path)
+
+
+def _stands_in(image: DatasetImage) -> bool:
+    """Whether the photo beside the JSON may be taken for the one that it names."""
+    if checks.is_absolute(image.pointer):
+        return True
+    return bool(image.stand_in) and not (Path(image.label_folder) / image.pointer).exists()
 
 
 def _is_candidate(file: Path, folder: Path) -> bool:

@@ -22,11 +22,11 @@ from kinmark.engine.imaging import is_cut_off, is_image_path
 from kinmark.projects.file_names import is_text, shown
 from kinmark.projects.formats.checks import is_absolute, resolve_inside
 from kinmark.projects.formats.dataset import DatasetImage, Report
+from kinmark.projects.formats.photo_names import bare_of_mask, base_key, common_tail, elsewhere, name_key, spellings
 from kinmark.projects.images import WITH_PREVIEWS, describe
 from kinmark.projects.project import Project
 from kinmark.projects.store.rows import ImageRow
 from kinmark.projects.workflows.image_match import ImageMatch
-from kinmark.projects.workflows.photo_names import base_key, common_tail, elsewhere, name_key, spellings
 
 MAX_NAMED = 4
 MAX_WALKED = 200_000
@@ -142,6 +142,11 @@ class ImageFinder:
         """For files that name a photo without its suffix: the photo of that stem, of the longest tail."""
         told = str(image.rel_path.with_suffix(""))
         fits = self._stem_fits(image)
+        bare = bare_of_mask(image.rel_path.stem)
+        if not fits and bare != image.rel_path.stem:
+            fits = self._stem_fits(replace(image, rel_path=image.rel_path.with_name(f"{bare}.any")))
+            if len(fits) == 1:
+                report.count("changed", "name that ends in _mask or the like", told, "the photo without that is taken")
         if len(fits) == 1:
             return next(iter(fits.values()))
         none = said("no photo of that name (with any suffix) in the project or in the image folder")

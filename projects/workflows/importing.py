@@ -125,7 +125,7 @@ class LabelImport:
         cancel: CancelToken | None = None,
     ) -> None:
         self.result: ImportResult | None = None
-        self._project, self._path, self._options, self._dry = project, path, options, dry
+        self._project, self._path, self._options, self._dry = project, _file_in(path, options.format), options, dry
         self._progress, self._cancel = progress, cancel or CancelToken()
         self._planner: Planner | None = None
 
@@ -203,6 +203,14 @@ class LabelImport:
             result.changes = op.changes
             _keep_source_fields(project, plan)
         return result
+
+
+def _file_in(path: Path, wanted: str) -> Path:
+    """The label file itself where the folder of an export is given for a format of one file."""
+    found = recognise(path) if path.is_dir() else None
+    alike = {"coco": "coco-wholebody"}
+    fits = found is not None and wanted in (found.format, alike.get(found.format))
+    return found.path if found is not None and fits and found.path.is_file() else path
 
 
 def preview(

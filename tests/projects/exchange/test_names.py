@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kinmark.engine.domain.errors import UserInputError
 from kinmark.engine.domain.keypoints import KeypointSchema
@@ -164,3 +165,29 @@ def test_paths_that_are_no_text_are_read_or_named(tmp_path: Path) -> None:
     assert result.nothing and "1 x photo whose path is not UTF-8 text" in said
     with pytest.raises(UserInputError, match="is not UTF-8 text"):
         Project.create(folder / "p.kinmark")
+
+
+def test_a_photo_that_is_found_by_another_spelling_is_not_counted_as_unlabelled(tmp_path: Path) -> None:
+    photo(tmp_path / "A.JPG")
+    photo(tmp_path / "c.png", seed=1)
+    for name, told in (("A", "a.jpg"), ("c", "c.bmp")):
+        labelme(tmp_path / f"{name}.json", [shape("dog", "rectangle", [(10, 20), (60, 80)])], image=told)
+    got = take_in(tmp_path, ".", "labelme")
+    assert len(got.instances) == 2 and "photo without labels" not in got.said
+
+
+def test_mask_pictures_that_say_so_in_their_names(tmp_path: Path) -> None:
+    photo(tmp_path / "photos" / "a.jpg")
+    (tmp_path / "m").mkdir()
+    Image.fromarray(np.pad(np.full((5, 5), 255, np.uint8), ((5, 90), (5, 190)))).save(tmp_path / "m" / "a_mask.png")
+    got = take_in(tmp_path, "m", "masks", images_root=tmp_path / "photos")
+    assert len(got.instances) == 1 and "1 x name that ends in _mask" in got.said
+
+
+def test_lvis_names_its_photos_by_their_address(tmp_path: Path) -> None:
+    photo(tmp_path / "in" / "0139.jpg")
+    image = {"id": 139, "coco_url": "http://images.example.org/val2017/0139.jpg", "width": 200, "height": 100}
+    annotation = {"id": 1, "image_id": 139, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    data = {"images": [image], "categories": [{"id": 1, "name": "dog"}], "annotations": [annotation]}
+    write_json(tmp_path / "a.json", data)
+    assert list(take_in(tmp_path, "a.json", "coco", images_root=tmp_path / "in").images) == ["0139.jpg"]

@@ -13,6 +13,7 @@ from kinmark.engine.domain.errors import ImportFileError
 from kinmark.projects.formats.recognise import recognise
 from kinmark.projects.images import add_paths
 from kinmark.projects.project import Project
+from kinmark.projects.workflows.exporting import ExportOptions, export_project
 from kinmark.projects.workflows.importing import ImportOptions, import_file
 from tests.support.exchange import coco, cvat, labelme, photo, places, shape, take_in, write_json, yolo
 
@@ -311,3 +312,14 @@ def test_photos_of_yolo_behind_links_and_elsewhere(tmp_path: Path) -> None:
     (folder / "images").rename(tmp_path / "photos")
     (folder / "images").symlink_to(tmp_path / "photos", target_is_directory=True)
     assert "train: images: it is a link that leads out" in take_in(tmp_path, "set", "yolo-seg").said
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "label-studio", "labelme"])
+def test_the_folder_of_an_export_stands_for_its_file(tmp_path: Path, name: str) -> None:
+    photo(tmp_path / "in" / "a.png")
+    coco(tmp_path / "in" / "a.json", ["a.png"])
+    with Project.create(tmp_path / "p.kinmark") as project:
+        import_file(project, tmp_path / "in" / "a.json", ImportOptions("coco"))
+        export_project(project, tmp_path / "out", ExportOptions(name))
+        again = import_file(project, tmp_path / "out", ImportOptions(name))
+    assert (again.kept, again.added) == (1, 0)

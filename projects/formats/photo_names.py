@@ -37,6 +37,7 @@ _NEUTRAL = frozenset(
 """Folder names that say nothing about which photo is meant (numbers neither)."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-.")
 """Label Studio puts eight digits before the names of uploaded photos: cb0618f6-photo.png."""
+_MASK = re.compile(r"[_-](mask|masks|seg|segmentation|label|labels|gt)$", re.IGNORECASE)
 _SPELLINGS = {".jpeg": ".jpg", ".jpe": ".jpg", ".tiff": ".tif"}
 """Suffixes that are written in two ways."""
 
@@ -51,6 +52,11 @@ def base_key(name: str) -> str:
 def name_key(name: str) -> str:
     """`base_key` of a name whose case does not count."""
     return base_key(name).casefold()
+
+
+def bare_of_mask(stem: str) -> str:
+    """The name of the photo that a mask picture is of: Kaggle's sets call it `<photo>_mask.png`."""
+    return _MASK.sub("", stem) or stem
 
 
 def spellings(path: PurePosixPath) -> list[tuple[str, ...]]:
