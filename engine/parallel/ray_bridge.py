@@ -140,6 +140,7 @@ def _connect(ray: Any, settings: BridgeSettings) -> None:
         return
     count = settings.workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else "1")
     arguments = {
+        "address": "local",  # else Ray joins a cluster that runs on this machine, or one that left its address behind
         "num_cpus": count,
         "include_dashboard": False,
         "log_to_driver": False,
