@@ -42,7 +42,11 @@ def load_yaml(file: Path) -> Item:
             depth -= isinstance(token, yaml.BlockEndToken | yaml.FlowMappingEndToken | yaml.FlowSequenceEndToken)
             if depth > MAX_NESTING:
                 raise bad(file, "", "it is nested too deeply")
-        return Item(file, file.name, yaml.load(text, _Loader))
+        loader = _Loader(text)
+        try:
+            return Item(file, file.name, loader.get_single_data())
+        finally:
+            loader.dispose()
     except _Twice as error:
         what = said('the field "{0}" stands twice', error)
         raise bad(file, "", what, "Keep one of the two.") from None

@@ -20,11 +20,14 @@ pytestmark = [
 ]
 
 
-def newest(repository: Path, pattern: str) -> Path:
-    found = sorted((repository / "dist").glob(pattern), key=lambda file: file.stat().st_mtime)
-    if not found:
-        pytest.skip(f"no dist/{pattern} was made (packaging/freeze.py)")
-    return found[-1]
+PATTERNS = ("frozen/kinmark/kinmark", "*.AppImage")
+DIST = Path(__file__).resolve().parents[2] / "dist"
+MADE = [
+    max(found, key=lambda file: file.stat().st_mtime) for pattern in PATTERNS if (found := list(DIST.glob(pattern)))
+]
+"""The newest of each kind."""
+if not MADE:
+    pytest.skip("no package was made in dist/ (packaging/freeze.py)", allow_module_level=True)
 
 
 def start(program: Path, home: Path, *words: str) -> str:
@@ -41,11 +44,8 @@ def start(program: Path, home: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("pattern", ["frozen/kinmark/kinmark", "*.AppImage"])
-def test_a_package_paints_its_window_opens_the_samples_and_proposes(
-    repository: Path, tmp_path: Path, pattern: str
-) -> None:
-    program = newest(repository, pattern)
+@pytest.mark.parametrize("program", MADE, ids=lambda program: program.name)
+def test_a_package_paints_its_window_opens_the_samples_and_proposes(tmp_path: Path, program: Path) -> None:
     if program.suffix == ".AppImage" and not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("this account has no FUSE to mount an AppImage with")
     assert " (commit " in start(program, tmp_path, "--version")

@@ -102,7 +102,10 @@ def test_a_small_cluster_answers_as_one_thread_loses_a_worker_and_then_its_head(
     gone = [
         p for p, c in cluster.items() if "gcs_server" in c or "raylet/raylet" in c or c.startswith("ray::_RayWorker")
     ]
-    assert len(gone) >= 4
+    told = [cluster[p] for p in gone]
+    # The worker that was killed before may not be replaced yet: one is enough.
+    for part in ("gcs_server", "raylet/raylet", "ray::_RayWorker"):
+        assert any(part in command for command in told), f"{part} runs"
     for process in gone:
         os.kill(process, signal.SIGKILL)
     pool.silence_s = 30.0

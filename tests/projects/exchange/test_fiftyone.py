@@ -23,6 +23,8 @@ from kinmark.projects.formats.outlines import outline_of
 from tests.support.datasets import sample_dataset
 
 PYTHON = os.environ.get("KINMARK_FIFTYONE", "")
+if not PYTHON:
+    pytest.skip("KINMARK_FIFTYONE names no Python with fiftyone", allow_module_level=True)
 SCRIPT = """
 import json, sys
 kind, folder, photos = sys.argv[1:4]
@@ -76,7 +78,6 @@ def _dataset(tmp_path: Path) -> Dataset:
     return sample_dataset(tmp_path / "photos")
 
 
-@pytest.mark.skipif(not PYTHON, reason="KINMARK_FIFTYONE names no Python with fiftyone")
 def test_fiftyone_reads_our_coco_export(tmp_path: Path) -> None:
     dataset = _dataset(tmp_path)
     coco.write(dataset, tmp_path / "out")
@@ -103,7 +104,6 @@ def test_fiftyone_reads_our_coco_export(tmp_path: Path) -> None:
             assert segment["mask"] == crop.sum()
 
 
-@pytest.mark.skipif(not PYTHON, reason="KINMARK_FIFTYONE names no Python with fiftyone")
 def test_fiftyone_reads_our_yolo_export(tmp_path: Path) -> None:
     dataset = _dataset(tmp_path)
     yolo_seg.write(dataset, tmp_path / "out")
