@@ -229,8 +229,7 @@ def test(arguments: list[str]) -> int:
         ]
     )
     # A file at a time, in the order of tests/conftest.py: xdist's own order puts files with few tests last, however long they take.
-    # One more than processors: a third of the time tests wait for children, timers and clusters.
-    parallel = ["-n", str(min(cpus + 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"] if cpus > 1 else []
+    parallel = ["-n", str(min(cpus, 4)), "--dist", "loadfile", "--no-loadscope-reorder"] if cpus > 1 else []
     steps.append(("tests (pytest)", [python, "-m", "pytest", *parallel, *arguments]))
     codes = [run(title, command, environment) for title, command in steps]
     return next((code for code in codes if code), 0)

@@ -206,7 +206,9 @@ def _by_pipx(wheel: Path, folder: Path, torch: str) -> Path:
 INSTALLERS = {"pip": _by_pip, "uv": _by_uv, "pipx": _by_pipx}
 
 
-def _first_that_works(commands: list[list[str | Path]], folder: Path, environment: dict[str, str]) -> None:
+def _first_that_works(
+    commands: list[list[str | Path]], folder: Path, environment: dict[str, str] | None = None
+) -> None:
     for number, command in enumerate(commands):
         try:
             run(command, cwd=folder, environment=environment)
@@ -226,14 +228,14 @@ def pinned_torch() -> str:
 
 def install_torch(pip: list[str | Path], torch: str, folder: Path) -> None:
     """The build of torch that was asked for; a CPU wheel that is at hand first, then PyTorch's own index."""
-    pinned = pinned_torch()
+    pinned = f"torch=={pinned_torch()}"
+    attempts: list[list[str | Path]] = [
+        [*pip, f"{pinned}+cpu"],
+        [*pip, f"{pinned}+cpu", "--extra-index-url", CPU_INDEX],
+    ]
     if torch == "cuda" or sys.platform != "linux":
-        run([*pip, f"torch=={pinned}"], cwd=folder)
-        return
-    try:
-        run([*pip, f"torch=={pinned}+cpu"], cwd=folder)
-    except WheelError:
-        run([*pip, f"torch=={pinned}+cpu", "--extra-index-url", CPU_INDEX], cwd=folder)
+        attempts = [[*pip, pinned]]
+    _first_that_works(attempts, folder)
 
 
 def _megabytes(folder: Path) -> int:

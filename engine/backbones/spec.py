@@ -100,6 +100,7 @@ class BackboneSpec:
         opt_in: needs a separate look at the licence.
         folder: where the weights lie ("" until resolved).
         variant_of: id of the backbone whose weights it shares and whose fitted tables serve it, too.
+        package: module that must be installed beside the weights ("" = none).
         extra: settings of the folder's `kinmark.json` that have no field here.
     """
 
@@ -130,7 +131,13 @@ class BackboneSpec:
     published: str = ""
     folder: str = ""
     variant_of: str = ""
+    package: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def base_id(self) -> str:
+        """The backbone whose weights and fitted tables it uses: its own, or those of the one it is a variant of."""
+        return self.variant_of or self.id
 
     def text_for(self, category: str) -> str:
         """The prompt text of a category: the template filled in, or the empty prompt without a category."""
@@ -167,7 +174,7 @@ def apply_card(spec: BackboneSpec, values: dict[str, Any]) -> BackboneSpec:
     own = {
         name: value
         for name, value in values.items()
-        if name not in ("id", "folder", "repo_id", "revision", "variant_of")
+        if name not in ("id", "folder", "repo_id", "revision", "variant_of", "package")
     }
     if "input_size" in own:
         size = own.pop("input_size")

@@ -53,7 +53,7 @@ FEATURES = (
 PRIOR_STRENGTH = 20.0
 BY_KEYPOINT = "by_keypoint"
 KEYPOINT_SPREAD = 1.0
-"""Log-odds by which keypoints of one category are expected to differ from each other in presence and precision."""
+"""Log-odds by which keypoints of one category are expected to differ from each other in presence."""
 NEWTON_STEPS = 12
 CORRECT_WITHIN = 0.1
 CLIP = 4.0
@@ -149,11 +149,10 @@ def judge(
     """Expected precision and probability of presence, each `[N]` in 0..1; `names` of the keypoints, where a project knows them."""
     features = signal_matrix(signals)
     data = calibration.data if "correct" in calibration.data else prior_calibration("default").data
-    present = probability(data["present"], features) if "present" in data else np.ones(len(features))
-    return (
-        _shifted(probability(data["correct"], features), data["correct"].get(BY_KEYPOINT, {}), names),
-        _shifted(present, data.get("present", {}).get(BY_KEYPOINT, {}), names),
-    )
+    correct = probability(data["correct"], features)
+    if "present" not in data:
+        return correct, np.ones(len(features))
+    return correct, _shifted(probability(data["present"], features), data["present"].get(BY_KEYPOINT, {}), names)
 
 
 def _shifted(probabilities: Floats, offsets: dict[str, float], names: Sequence[str]) -> Floats:

@@ -85,7 +85,7 @@ class ModelManager:
         return ModelRow(
             id=spec.id,
             title=spec.title,
-            source="shipped" if "embedded" in (spec.id, spec.variant_of) else "download" if spec.repo_id else "added",
+            source="shipped" if spec.base_id == "embedded" else "download" if spec.repo_id else "added",
             installed=installed,
             folder=spec.folder,
             revision=revision,

@@ -85,11 +85,16 @@ def refuse_other_content(path: Path, data: bytes) -> None:
             raise bad(path, "", what, hint)
 
 
+def empty_file(path: Path) -> ImportFileError:
+    """The error for a label file that holds nothing."""
+    return bad(path, "", "the file is empty", "Copy it again, or export it again from the program it came from.")
+
+
 def load_json(path: Path) -> Any:
     """Parse JSON. NaN and Infinity (no JSON, but Python writes them) are kept: whoever needs the value refuses it by name."""
     text = read_text(path)
     if not text.strip():
-        raise bad(path, "", "the file is empty", "Copy it again, or export it again from the program it came from.")
+        raise empty_file(path)
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """An object; JSON lets a field stand twice, and parsers keep the later one without a word."""

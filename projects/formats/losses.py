@@ -18,21 +18,22 @@ from kinmark.projects.formats.stems import flat_stems
 _OWN_FIELDS = frozenset({"bbox", "area", "segmentation", "iscrowd", "num_keypoints", "keypoints", "id"})
 NAMED = 5
 """Photos that a line names."""
-_ORDER = (
-    "boxes",
-    "cut boxes",
-    "identities",
-    "tags",
-    "splits",
-    "nothing here",
-    "crowds",
-    "scores",
-    "supercategories",
-    "sigmas",
-    "photos",
-    "categories",
+WORDS = frozenset(
+    {
+        "boxes",
+        "cut boxes",
+        "identities",
+        "tags",
+        "splits",
+        "nothing here",
+        "crowds",
+        "scores",
+        "supercategories",
+        "sigmas",
+        "photos",
+        "categories",
+    }
 )
-WORDS = frozenset(_ORDER)
 """What an export may lose beside places. "cut boxes": they are never cut."""
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
@@ -69,33 +70,41 @@ def common_losses(
             items.append(
                 ReportItem("changed", said("{0} x outlines", drawn), "drawn as pixels: their corners are not kept")
             )
-    items += lost([line for word, line in zip(_ORDER, _beside(dataset), strict=True) if word not in words])
+    items += lost([line for word, line in _beside(dataset).items() if word not in words])
     return items + (_partly(dataset) if keypoints else [])
 
 
-def _beside(dataset: Dataset) -> list[tuple[str, int, str]]:
-    """What a data set says beside places: a line for each of `_ORDER`."""
+def _beside(dataset: Dataset) -> dict[str, tuple[str, int, str]]:
+    """What a data set says beside places: a line for each of `WORDS`."""
     instances = [n for i in dataset.images for n in i.instances]
     used = {n.category for n in instances}
     cut = sum(n.box is not None and _reaches_out(n.box, i) for i in dataset.images for n in i.instances)
-    return [
-        ("boxes", sum(n.box is not None for n in instances), "no place for them"),
-        ("boxes that reach outside the photo", cut, "cut at its border"),
-        ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
-        ("tags of photos", sum(bool(i.tags) for i in dataset.images), "no place for them"),
-        ("splits of photos", sum(bool(i.split) for i in dataset.images), "no place for them"),
-        ('photos with "nothing here"', sum(bool(i.nothing_here) for i in dataset.images), "no place for them"),
-        ("marks of a crowd", sum(n.crowd for n in instances), "they look like single objects"),
-        (
+    return {
+        "boxes": ("boxes", sum(n.box is not None for n in instances), "no place for them"),
+        "cut boxes": ("boxes that reach outside the photo", cut, "cut at its border"),
+        "identities": ("identities", sum(bool(n.identity) for n in instances), "no place for them"),
+        "tags": ("tags of photos", sum(bool(i.tags) for i in dataset.images), "no place for them"),
+        "splits": ("splits of photos", sum(bool(i.split) for i in dataset.images), "no place for them"),
+        "nothing here": (
+            'photos with "nothing here"',
+            sum(bool(i.nothing_here) for i in dataset.images),
+            "no place for them",
+        ),
+        "crowds": ("marks of a crowd", sum(n.crowd for n in instances), "they look like single objects"),
+        "scores": (
             "confidences of accepted labels",
             sum(n.score is not None and not n.proposal for n in instances),
             "no place for them",
         ),
-        ("supercategories", sum(bool(c.supercategory) for c in dataset.categories), "no place for them"),
-        ("sigmas of keypoints", sum(bool(c.sigmas) for c in dataset.categories), "no place for them"),
-        ("photos without labels", sum(not i.instances for i in dataset.images), "left out"),
-        ("categories without labels", sum(c.name not in used for c in dataset.categories), "left out"),
-    ]
+        "supercategories": (
+            "supercategories",
+            sum(bool(c.supercategory) for c in dataset.categories),
+            "no place for them",
+        ),
+        "sigmas": ("sigmas of keypoints", sum(bool(c.sigmas) for c in dataset.categories), "no place for them"),
+        "photos": ("photos without labels", sum(not i.instances for i in dataset.images), "left out"),
+        "categories": ("categories without labels", sum(c.name not in used for c in dataset.categories), "left out"),
+    }
 
 
 def _reaches_out(box: Box, image: DatasetImage) -> bool:

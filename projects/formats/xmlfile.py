@@ -20,7 +20,7 @@ def load_xml(path: Path) -> Element:
     """The root element; ImportFileError for malformed files and for everything that makes XML dangerous."""
     data = checks.read_bytes(path, 500_000_000)
     if not data.strip():
-        raise bad(path, "", "the file is empty", "Copy it again, or export it again from the program it came from.")
+        raise checks.empty_file(path)
     if not data.startswith((b"\xff\xfe", b"\xfe\xff")):  # XML may be UTF-16
         checks.refuse_other_content(path, data)
     try:

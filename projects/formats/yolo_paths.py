@@ -41,11 +41,16 @@ def is_folder(place: object, root: Path) -> bool:
 
 def leads_out(start: Path, text: str) -> bool:
     """Whether a tail of a path exists below `start`, but is a link to somewhere else."""
-    parts = [p for p in PurePosixPath(text.replace("\\", "/")).parts if p not in ("..", ".", "/")]
     try:
-        return any(start.joinpath(*parts[i:]).exists() for i in range(len(parts)))
+        return any(tail.exists() for tail in _tails(start, text))
     except (OSError, ValueError):
         return False
+
+
+def _tails(start: Path, text: str) -> list[Path]:
+    """What the last parts of a path would be below `start`, the longest first; none of a path that names nothing."""
+    parts = [p for p in PurePosixPath(text.replace("\\", "/")).parts if p not in ("..", ".", "/")]
+    return [start.joinpath(*parts[i:]) for i in range(len(parts))]
 
 
 def root_of(file: Path, data: dict[str, Any], images_root: Path | None) -> Path:
@@ -61,9 +66,10 @@ def below(start: Path, text: str) -> Path | None:
 
     Exports often say "../train/images" or an absolute place of another machine: only our folder is looked into.
     """
-    parts = [p for p in PurePosixPath(text.replace("\\", "/")).parts if p not in ("..", ".", "/")]
-    tails = [start.joinpath(*parts[i:]) for i in range(len(parts))] if parts else [start]
     try:
-        return next((t for t in tails if t.exists() and t.resolve().is_relative_to(start.resolve())), None)
+        return next(
+            (t for t in _tails(start, text) or [start] if t.exists() and t.resolve().is_relative_to(start.resolve())),
+            None,
+        )
     except (OSError, ValueError):
         return None

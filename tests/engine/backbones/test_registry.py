@@ -40,9 +40,9 @@ def test_the_small_variant_shares_weights_and_fitted_tables(monkeypatch: pytest.
     assert small.folder == plain.folder
     assert small.fusion == replace(plain.fusion, descriptor="efficientnet_lite0@2*0.7+dense_sift*0.3")
     assert small.title != plain.title
-    assert replace(small, id="", title="", notice="", good_for="", variant_of="", fusion=plain.fusion) == replace(
-        plain, id="", title="", notice="", good_for=""
-    )
+    assert replace(
+        small, id="", title="", notice="", good_for="", variant_of="", package="", fusion=plain.fusion
+    ) == replace(plain, id="", title="", notice="", good_for="")
     assert prior_calibration("embedded-small") == prior_calibration("embedded") != prior_calibration("sd15")
     assert is_installed(small)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -20,6 +20,7 @@ from kinmark.engine.domain.keypoints import KeypointSchema, Visibility
 from kinmark.engine.domain.masks import MaskRLE
 from kinmark.projects.formats.base import WriteOptions
 from kinmark.projects.formats.dataset import Dataset, DatasetCategory, DatasetImage, DatasetInstance, DatasetKeypoint
+from kinmark.projects.formats.losses import WORDS, common_losses
 from kinmark.projects.formats.registry import FORMATS, FormatSpec
 from kinmark.projects.project import Project
 from kinmark.projects.workflows.exporting import project_dataset
@@ -190,3 +191,26 @@ def test_what_does_not_come_back_was_told(tmp_path: Path, name: str, case: str) 
         import_file(project, tmp_path / "out" / PLACES.get(name, "."), ImportOptions(name, images_root=root))
         again, _ = project_dataset(project)
     assert seen(again) == seen(dataset) or re.search(words, told), told
+
+
+def test_each_word_has_a_line_of_its_own() -> None:
+    """A data set with something of everything: what no format names itself is one line for each of the words."""
+    box = (-5.0, 2.0, 30.0, 40.0)
+    instance = DatasetInstance("dog", {}, box, identity="rex", crowd=True, score=0.5)
+    full = DatasetImage(
+        PurePosixPath("a.jpg"), 100, 80, (instance,), split="train", tags=("night",), nothing_here=("cat",)
+    )
+    empty = DatasetImage(PurePosixPath("b.jpg"), 100, 80)
+    dog = DatasetCategory("dog", KeypointSchema(("nose",)), "animal", sigmas=(0.1,))
+    dataset = Dataset((dog, DatasetCategory("cat")), (full, empty), "all")
+
+    def told(words: frozenset[str]) -> set[tuple[str, str]]:
+        items = common_losses(
+            dataset, pictures="", flat_names=False, raster=False, keeps_fields="", keypoints=False, words=words
+        )
+        return {(item.where, item.reason) for item in items}
+
+    everything, nothing = told(frozenset()), told(WORDS)
+    lines = [told(WORDS - {word}) - nothing for word in sorted(WORDS)]
+    assert [len(line) for line in lines] == [1] * len(WORDS)
+    assert set().union(*lines) == everything - nothing and len(everything - nothing) == len(WORDS)
