@@ -94,8 +94,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, h, w]` -> `[B, C', h', w']`."""
-        inner = x if self.expand is None else F.relu6(self.expand(x))
-        out = self.project(F.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        out = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return out + x if self.skip else out
 
 
@@ -123,7 +123,7 @@ class EfficientNetLite(nn.Module):
             pixels: `[B, 3, H, W]`, (RGB - 127) / 128; H and W whole steps plus one.
         """
         wanted, found = set(taps), {}
-        x = F.relu6(self.stem(pixels))
+        x = F.relu6(self.stem(pixels), inplace=True)
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in wanted:

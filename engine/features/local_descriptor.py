@@ -5,6 +5,7 @@ The classical partner of the embedded model in the fusion slot: sharp where the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,8 @@ BIN_SIZES = (3.0, 6.0, 12.0)
 PIXELS_PER_STEP = {12.0: 2}
 """So many pixels apart the gradients of a scale are taken: what is blurred so far has nothing finer (cosine to every pixel 0.9995)."""
 ORIENTATIONS = 8
+BLOCKS = 6
+"""Into so many blocks of rows the matrices along an axis are cut: a block reaches a sixth of the pixels and some neighbours."""
 
 
 def orientation_energy(grey: Tensor) -> Tensor:
@@ -46,38 +49,82 @@ def dense_descriptor(images: NDArray[np.uint8] | Tensor, *, cells_wh: tuple[int,
     """
     pixels = torch.as_tensor(images).float() / 255.0
     grey = (pixels @ torch.tensor([0.299, 0.587, 0.114], device=pixels.device))[:, None]
-    height, width = grey.shape[-2:]
-    xs = torch.linspace(0, width - 1, cells_wh[0], device=grey.device)
-    ys = torch.linspace(0, height - 1, cells_wh[1], device=grey.device)
-    parts = [_one_scale(grey, bin_size, xs, ys) for bin_size in BIN_SIZES]
-    return F.normalize(torch.cat(parts, dim=1), dim=1)
+    parts = [_one_scale(grey, bin_size, cells_wh) for bin_size in BIN_SIZES]
+    joined = torch.cat(parts, dim=1)
+    return joined.div_(_length(joined).clamp_min_(1e-12))
 
 
-def _one_scale(grey: Tensor, bin_size: float, xs: Tensor, ys: Tensor) -> Tensor:
+def _one_scale(grey: Tensor, bin_size: float, cells_wh: tuple[int, int]) -> Tensor:
     height, width = grey.shape[-2:]
-    step, device, dtype = PIXELS_PER_STEP.get(bin_size, 1), grey.device, grey.dtype
-    down, across = (_rows(side, bin_size / 4, device, dtype)[::step] for side in (height, width))
-    energy = orientation_energy(down @ grey @ across.T)
-    offsets = ((torch.arange(4, device=device) - 1.5) * bin_size)[:, None]
-    # Blurring and reading at the bins are both linear along an axis: one matrix each, instead of convolving every pixel.
-    across, down = (
-        _at(((places + offsets) / step).flatten(), side) @ _rows(side, bin_size / 2 / step, device, dtype)
-        for places, side in ((xs, energy.shape[-1]), (ys, energy.shape[-2]))
+    step, device = PIXELS_PER_STEP.get(bin_size, 1), grey.device
+    down, across = (_blurred(side, bin_size / 4, step, device) for side in (height, width))
+    energy = orientation_energy(down.along_columns(across.along_rows(grey)))
+    down, across = (
+        _bins(side, cells, bin_size, step, device) for side, cells in ((height, cells_wh[1]), (width, cells_wh[0]))
     )
-    bins = (down @ energy @ across.T).unflatten(-1, (4, len(xs))).unflatten(2, (4, len(ys)))  # B, 8, oy, y, ox, x
-    histogram = bins.permute(0, 2, 4, 1, 3, 5).flatten(1, 3)
-    clipped = histogram.div_(histogram.norm(dim=1, keepdim=True) + 1e-6).clamp_max_(0.2)
+    bins = down.along_columns(across.along_rows(energy))
+    bins = bins.unflatten(-1, (cells_wh[0], 4)).unflatten(2, (cells_wh[1], 4))  # B, 8, y, oy, x, ox
+    histogram = bins.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+    clipped = histogram.div_(_length(histogram).add_(1e-6)).clamp_max_(0.2)
     return clipped.div_(clipped.sum(dim=1, keepdim=True) + 1e-6).sqrt_()
 
 
+def _length(vectors: Tensor) -> Tensor:
+    """`[B, C, h, w]` -> `[B, 1, h, w]`; several times quicker than `norm` along a strided axis."""
+    return (vectors * vectors).sum(dim=1, keepdim=True).sqrt_()
+
+
+@dataclass(frozen=True)
+class _Band:
+    """A matrix `[N, length]` whose rows reach a few neighbours each: by blocks of rows, with the columns that they reach."""
+
+    blocks: tuple[tuple[slice, Tensor], ...]
+
+    def along_rows(self, images: Tensor) -> Tensor:
+        """`[B, C, H, length]` -> `[B, C, H, N]`."""
+        return torch.cat([images[..., reach] @ block.T for reach, block in self.blocks], dim=-1)
+
+    def along_columns(self, images: Tensor) -> Tensor:
+        """`[B, C, length, W]` -> `[B, C, N, W]`."""
+        flat = images.flatten(0, 1)
+        found = [block.expand(len(flat), -1, -1).bmm(flat[:, reach]) for reach, block in self.blocks]
+        return torch.cat(found, dim=1).unflatten(0, images.shape[:2])
+
+
+def _band(matrix: Tensor) -> _Band:
+    blocks = []
+    for rows in matrix.chunk(BLOCKS):
+        reached = (rows != 0).any(dim=0).nonzero()
+        reach = slice(int(reached[0]), int(reached[-1]) + 1)
+        blocks.append((reach, rows[:, reach].contiguous()))
+    return _Band(tuple(blocks))
+
+
 @lru_cache(maxsize=64)
-def _rows(length: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """`[length, length]`: Gaussian blur of a row of pixels, the border repeated. Read only."""
+def _blurred(length: int, sigma: float, step: int, device: torch.device) -> _Band:
+    """Gaussian blur of a row of pixels, every `step`-th of the result."""
+    return _band(_rows(length, sigma, device)[::step])
+
+
+@lru_cache(maxsize=64)
+def _bins(side: int, cells: int, bin_size: float, step: int, device: torch.device) -> _Band:
+    """From an axis of `side` pixels, blurred and thinned by `step`, to the four bins about each of `cells` places.
+
+    Blurring and reading are both linear along an axis: one matrix, instead of convolving every pixel.
+    """
+    length = -(-side // step)
+    places = torch.linspace(0, side - 1, cells, device=device)[:, None]
+    offsets = (torch.arange(4, device=device) - 1.5) * bin_size
+    return _band(_at(((places + offsets) / step).flatten(), length) @ _rows(length, bin_size / 2 / step, device))
+
+
+def _rows(length: int, sigma: float, device: torch.device) -> Tensor:
+    """`[length, length]`: Gaussian blur of a row of pixels, the border repeated."""
     radius = max(1, round(3 * sigma))
-    steps = torch.arange(-radius, radius + 1, device=device, dtype=dtype)
+    steps = torch.arange(-radius, radius + 1, device=device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
     source = (torch.arange(length, device=device)[:, None] + steps.long()).clamp(0, length - 1)
-    rows = torch.zeros(length, length, device=device, dtype=dtype)
+    rows = torch.zeros(length, length, device=device)
     return rows.scatter_add_(1, source, (kernel / kernel.sum()).expand(length, -1))
 
 

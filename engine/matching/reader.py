@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from kinmark.engine.domain.geometry import Box, ImageTransform, rescale_corner_aligned
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.runspec import RunSpec
+from kinmark.engine.features.maps import FeatureMap
 from kinmark.engine.features.views import ImageView, crop_view
 from kinmark.engine.requests import ImageInput
 
@@ -74,7 +75,7 @@ class FeatureReader:
         self.descriptor = spec.fusion.descriptor or DEFAULT_DESCRIPTOR
         self.kernel_width = float(spec.fusion.extra.get("kernel_width", 0.0))
         """Of the second descriptor's scores (0 = plain cosine); only for unwhitened features."""
-        self._kept: OrderedDict[str, ViewParts] = OrderedDict()
+        self._kept: OrderedDict[str, FeatureMap] = OrderedDict()
         self._bytes = 0
         self.memo: dict[Hashable, Any] = {}
         """Small results (query vectors of exemplars) that outlive a request; cleared when it grows large."""
@@ -104,21 +105,11 @@ class FeatureReader:
         self, views: Sequence[ImageView], weight: float | None = None, progress: Progress | None = None
     ) -> list[ViewParts]:
         """Parts of the views: both, or only one where `weight` is 0 or 1. From memory, the disk cache, or computed."""
-        use = self.wanted(weight)
-        found: dict[int, ViewParts] = {}
-        missing: list[int] = []
-        for index, view in enumerate(views):
-            kept = self._kept.get(self._key(view, use))
-            if kept is None:
-                missing.append(index)
-            else:
-                self._kept.move_to_end(self._key(view, use))
-                found[index] = kept
-        if missing:
-            for index, parts in zip(missing, self._compute([views[i] for i in missing], use, progress), strict=True):
-                found[index] = parts
-                self._keep(self._key(views[index], use), parts)
-        return [found[index] for index in range(len(views))]
+        maps = {name: self._maps(views, name, progress) for name in self.wanted(weight)}
+        return [
+            _joined(view, self.size_wh(view.image), {name: own[index] for name, own in maps.items()})
+            for index, view in enumerate(views)
+        ]
 
     def wanted(self, weight: float | None) -> tuple[str, ...]:
         """Names of the parts that a fusion weight needs."""
@@ -126,37 +117,43 @@ class FeatureReader:
             return (DIFFUSION, DESCRIPTOR)
         return ((DIFFUSION,) if weight < 1 else ()) + ((DESCRIPTOR,) if weight > 0 else ())
 
-    def _compute(self, views: list[ImageView], use: tuple[str, ...], progress: Progress | None) -> list[ViewParts]:
+    def _maps(self, views: Sequence[ImageView], name: str, progress: Progress | None) -> list[FeatureMap]:
+        """One part of the views, each kept for the other weights that ask for it."""
+        keys = [self._key(view, name) for view in views]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = {key: view for key, view in zip(keys, views, strict=True) if key not in found}
+        for key in found:
+            self._kept.move_to_end(key)
+        if missing:
+            for key, maps in zip(missing, self._compute(list(missing.values()), name, progress), strict=True):
+                found[key] = replace(maps, features=maps.features.float())
+                self._keep(key, found[key])
+        return [found[key] for key in keys]
+
+    def _compute(self, views: list[ImageView], name: str, progress: Progress | None) -> list[FeatureMap]:
         with self.session.guarded():
-            maps: dict[str, list] = {}
-            if DIFFUSION in use:
-                recipe = self.extractor.recipe()
-                maps[DIFFUSION] = self.extractor.diffusion_maps(
-                    views, self.prompt, recipe, cancel=self.cancel, progress=progress
-                )
-            if DESCRIPTOR in use:
-                maps[DESCRIPTOR] = self.extractor.descriptor_maps(
-                    views, self.descriptor, cancel=self.cancel, progress=progress
-                )
-        result = []
-        for index, view in enumerate(views):
-            own = {name: list_[index] for name, list_ in maps.items()}
-            finest = max(own.values(), key=lambda m: m.cells_wh[0] * m.cells_wh[1])
-            spec = next(iter(own.values())).spec
-            features = {name: m.features.float() for name, m in own.items()}
-            result.append(ViewParts(features, view.transform, self.size_wh(view.image), finest.cells_wh, spec))
-        return result
+            if name == DESCRIPTOR:
+                return self.extractor.descriptor_maps(views, self.descriptor, cancel=self.cancel, progress=progress)
+            recipe = self.extractor.recipe()
+            return self.extractor.diffusion_maps(views, self.prompt, recipe, cancel=self.cancel, progress=progress)
 
-    def _key(self, view: ImageView, use: tuple[str, ...]) -> str:
+    def _key(self, view: ImageView, name: str) -> str:
         # The hash, not the name: a file that changed on disk must not meet its old features.
-        return f"{self.session.source.sha256(view.image)}|{view.key()}|{','.join(use)}"
+        return f"{self.session.source.sha256(view.image)}|{view.key()}|{name}"
 
-    def _keep(self, key: str, parts: ViewParts) -> None:
-        self._kept[key] = parts
-        self._bytes += _size(parts)
+    def _keep(self, key: str, maps: FeatureMap) -> None:
+        self._kept[key] = maps
+        self._bytes += _size(maps)
         while self._bytes > KEEP_BYTES and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= _size(dropped)
+
+
+def _joined(view: ImageView, image_wh: tuple[int, int], maps: dict[str, FeatureMap]) -> ViewParts:
+    finest = max(maps.values(), key=lambda m: m.cells_wh[0] * m.cells_wh[1])
+    spec = next(iter(maps.values())).spec
+    features = {name: m.features for name, m in maps.items()}
+    return ViewParts(features, view.transform, image_wh, finest.cells_wh, spec)
 
 
 def open_reader(session: EngineSession, backbone: str, prompt: Prompt, cancel: CancelToken | None) -> FeatureReader:
@@ -173,8 +170,8 @@ def open_reader(session: EngineSession, backbone: str, prompt: Prompt, cancel: C
     return reader
 
 
-def _size(parts: ViewParts) -> int:
-    return sum(m.element_size() * m.numel() for m in parts.maps.values())
+def _size(maps: FeatureMap) -> int:
+    return maps.features.element_size() * maps.features.numel()
 
 
 def sample_cells(parts: ViewParts, name: str, count: int, generator: torch.Generator) -> Tensor:

@@ -35,7 +35,8 @@ def with_cycle_errors(inputs: MatchInputs, raw: RawKeypoints) -> RawKeypoints:
         cells = run.parts.transform.to_feature(asked, (here.shape[-1], here.shape[-2]))
         vectors = l2_normalise(sample_features(here[None], torch.from_numpy(cells).to(here)[None])[0])
         whitener = inputs.context.whitener(run.frame, name, plan)
-        sims = torch.einsum("kc,chw->khw", whitener(vectors), whitener.maps(there))[:, None]
+        whitened = inputs.context.whitened(run.frame, name, plan, there)
+        sims = torch.einsum("kc,chw->khw", whitener(vectors), whitened)[:, None]
         width, height = back.cells_wh
         sims = torch.nn.functional.interpolate(sims, size=(height, width), mode="bilinear", align_corners=True)[:, 0]
         total = weight * sims if total is None else total + weight * sims

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kinmark.engine.domain.errors import UnreadableImageError
 from kinmark.engine.features.views import ImageView
@@ -21,6 +23,8 @@ from kinmark.engine.requests import Exemplar, ImageInput
 
 VIEWS_FOR_STATISTICS = 16
 CELLS_PER_VIEW = 400
+KEEP_BYTES = 128 << 20
+"""Of whitened maps: a photo at three sizes and some exemplars."""
 
 
 @dataclass
@@ -42,6 +46,7 @@ class MatchContext:
     weight_is_open: bool = False
     _whiteners: dict[tuple[str, str, float, float], Whitener] = field(default_factory=dict)
     _foreground: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    _whitened: OrderedDict[tuple[int, int], tuple[Whitener, Tensor, Tensor]] = field(default_factory=OrderedDict)
 
     def reading_weight(self, plan: Plan) -> float | None:
         """Which parts to read: both while the weight is still being chosen, but for a plan that does with one."""
@@ -75,6 +80,19 @@ class MatchContext:
             self._whiteners[key] = fit_whitener(torch.cat(cells), strength=plan.whiten)
         return self._whiteners[key]
 
+    def whitened(self, frame: str, part: str, plan: Plan, maps: Tensor) -> Tensor:
+        """A map `[C, h, w]` of the part, whitened for the frame; the last ones are kept: mirrored exemplars, the way back and
+        other sums of the parts ask for them again."""
+        whitener = self.whitener(frame, part, plan)
+        key = (id(whitener), id(maps))  # both are held by the entry, so no other ones get their ids
+        kept = self._whitened.get(key)
+        if kept is None:
+            kept = self._whitened[key] = (whitener, maps, whitener.maps(maps))
+        self._whitened.move_to_end(key)
+        while len(self._whitened) > 1 and sum(_bytes(m) for _, _, m in self._whitened.values()) > KEEP_BYTES:
+            self._whitened.popitem(last=False)
+        return kept[2]
+
     def _statistics_views(self, frame: str, plan: Plan) -> list[ImageView]:
         views: list[ImageView] = []
         if frame == WHOLE:
@@ -94,6 +112,10 @@ class MatchContext:
                     variant = Variant(index, turn)
                     views.append(variant_view(self.reader, self.exemplars[index], variant, CROP, plan.crop_margin))
         return views
+
+
+def _bytes(maps: Tensor) -> int:
+    return maps.element_size() * maps.numel()
 
 
 def make_context(reader: FeatureReader, exemplars: Sequence[Exemplar], targets: Sequence[ImageInput]) -> MatchContext:

@@ -11,12 +11,16 @@ import torch
 from torch.nn import functional
 
 from kinmark.engine.api import ImageInput
+from kinmark.engine.matching.bank import WHOLE
 from kinmark.engine.matching.peaks import max_within, top_peaks
+from kinmark.engine.matching.plan.context import MatchContext
+from kinmark.engine.matching.plan.plan import Plan
 from kinmark.engine.matching.plan.scene import detect_fixed_scene
+from kinmark.engine.matching.reader import DESCRIPTOR
 from kinmark.engine.matching.sampling import l2_normalise
 from kinmark.engine.matching.similarity import fuse_exemplars, inside_region, restrict
 from kinmark.engine.matching.votes import best_poses, pose_votes
-from kinmark.engine.matching.whitening import fit_whitener, identity_whitener
+from kinmark.engine.matching.whitening import Whitener, fit_whitener, identity_whitener
 from kinmark.engine.pipelines.label_check import CheckWeights, Witnesses, exchanged_layouts, judge_labels
 from kinmark.engine.pipelines.label_layout import layout_residuals
 
@@ -133,10 +137,41 @@ def test_the_largest_value_within_a_radius_is_that_of_max_pooling() -> None:
         assert torch.equal(max_within(maps, radius), expected)
 
 
-def test_whitening_a_map_is_whitening_its_cells() -> None:
+@pytest.mark.parametrize(("rounded", "tolerance"), [(False, 1e-5), (True, 0.01)])
+def test_whitening_a_map_is_whitening_its_cells(
+    monkeypatch: pytest.MonkeyPatch, rounded: bool, tolerance: float
+) -> None:
+    monkeypatch.setattr("kinmark.engine.matching.whitening.cpu_has_bf16", lambda: rounded)
     generator = torch.Generator().manual_seed(6)
     cells = torch.randn(400, 12, generator=generator)
-    whitener = fit_whitener(cells)
     maps = 5 * torch.randn(12, 4, 5, generator=generator)
-    one_by_one = whitener(l2_normalise(maps.flatten(1).T)).T.reshape(12, 4, 5)
-    assert torch.allclose(whitener.maps(maps), one_by_one, atol=1e-5)
+    for whitener in (fit_whitener(cells), identity_whitener(12)):
+        one_by_one = whitener(l2_normalise(maps.flatten(1).T)).T.reshape(12, 4, 5)
+        own = whitener.maps(maps)
+        assert own.dtype == torch.float32 and torch.allclose(own, one_by_one, atol=tolerance)
+    assert torch.allclose(identity_whitener(12).maps(maps), l2_normalise(maps, dim=0), atol=1e-6)
+
+
+def test_a_map_is_whitened_once_and_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Counting(Whitener):
+        def maps(self, maps: torch.Tensor) -> torch.Tensor:
+            made.append(len(maps))
+            return super().maps(maps)
+
+    context = MatchContext(None, (), ())  # type: ignore[arg-type]
+    whitener = Counting(torch.zeros(4), torch.eye(4))
+    monkeypatch.setattr(MatchContext, "whitener", lambda *_: whitener)
+    monkeypatch.setattr("kinmark.engine.matching.plan.context.KEEP_BYTES", 3 * 4 * 6 * 4)
+    maps = [torch.randn(4, 2, 3) for _ in range(5)]
+    ask = lambda n: context.whitened(WHOLE, DESCRIPTOR, Plan(), maps[n])  # noqa: E731
+    first = ask(0)
+    assert ask(0) is first and len(made) == 1
+    for n in range(1, 3):
+        ask(n)
+    assert ask(0) is first and len(made) == 3
+    ask(3)  # the one that nobody asked for longest goes
+    assert ask(0) is first and len(made) == 4
+    ask(1)
+    assert len(made) == 5

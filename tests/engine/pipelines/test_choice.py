@@ -88,8 +88,8 @@ def test_a_box_is_matched_in_a_crop_unless_one_stage_is_asked_for(monkeypatch, s
     assert apply_settings(Plan(), plan.to_settings()) == plan, "a stored choice brings it back"
     monkeypatch.setattr(Matcher, "_second_stage", lambda *_: "crop")
     monkeypatch.setattr(Matcher, "bank", lambda *_: None)
-    monkeypatch.setattr(Matcher, "whole_runs", lambda *_: ["whole"])
-    monkeypatch.setattr("kinmark.engine.matching.predict.best_run", lambda runs: runs[0])
+    monkeypatch.setattr(Matcher, "whole_views", lambda *_: [])
+    monkeypatch.setattr(Matcher, "_best_view", lambda *_: "whole")
     monkeypatch.setattr("kinmark.engine.matching.predict.read_keypoints", lambda run: run)
     boxed = Target(large.image, box=(10.0, 10.0, 60.0, 60.0))
     assert matcher.predict(boxed, plan) == ("crop" if crop else "whole")

@@ -23,6 +23,7 @@ from kinmark.engine.domain.keypoints import InstanceKeypoints, KeypointSchema
 from kinmark.engine.domain.prompt_card import PromptCard
 from kinmark.engine.matching.plan.plan import Plan
 from kinmark.engine.matching.run import SHAPE_UNIT
+from kinmark.engine.matching.sampling import l2_normalise
 from kinmark.engine.matching.votes import shape_penalty
 from kinmark.engine.pipelines.registry import choose_settings, propose_keypoints
 from kinmark.engine.prompts.files import read_card
@@ -227,7 +228,7 @@ def test_the_joint_loss_is_that_of_the_joined_maps(
         maps = run.maps(keys, empty, run._eval_noise(keys))
         found = float(run.joint.loss(run, maps, keys, [([0, 1], 2)]))
     h, w = maps.shape[-2:]
-    white = torch.stack([whitener.maps(m) for m in maps])
+    white = torch.stack([whitener(l2_normalise(m.flatten(1).T)).T.unflatten(1, (h, w)) for m in maps])
     truth, there = run.points(keys[2], (w, h))
     scores = []
     for source in (0, 1):
