@@ -282,12 +282,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def load_image(path: Path | str, *, max_side: int | None = None) -> LoadedImage:
+def load_image(
+    path: Path | str, *, max_side: int | None = None, resample: Image.Resampling = Image.Resampling.LANCZOS
+) -> LoadedImage:
     """Decode to oriented 8-bit RGB.
 
     Args:
         path: of the image file.
         max_side: when given, the result's longer side is at most this (JPEG decodes at a fraction of its size: fast).
+        resample: how it is made smaller from there; HAMMING takes a third of the time, for pictures that are only looked at.
 
     Raises:
         UnreadableImageError: missing, empty, truncated, damaged, too large, or no image.
@@ -306,7 +309,7 @@ def load_image(path: Path | str, *, max_side: int | None = None) -> LoadedImage:
                 if max_side is not None and max(rgb.size) > max_side:
                     ratio = max_side / max(rgb.size)
                     size = (max(1, round(rgb.width * ratio)), max(1, round(rgb.height * ratio)))
-                    rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+                    rgb = rgb.resize(size, resample, reducing_gap=2.0)
                 pixels = np.asarray(rgb, dtype=np.uint8)
         except MemoryError as error:
             raise _unreadable(path, "there is not enough memory to decode it", "Close other programs.", error) from None

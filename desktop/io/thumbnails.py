@@ -45,7 +45,7 @@ def make_thumbnail(path: Path) -> QImage:
         image = QImage(str(kept))
         if not image.isNull():
             return image.convertToFormat(QImage.Format.Format_RGB32)
-    rgb = load_image(path, max_side=SIDE).rgb
+    rgb = load_image(path, max_side=SIDE, resample=Image.Resampling.HAMMING).rgb
     with contextlib.suppress(OSError):  # a full or read-only cache folder only costs time
         kept.parent.mkdir(parents=True, exist_ok=True)
         temporary = kept.with_suffix(f".{os.getpid()}.tmp")

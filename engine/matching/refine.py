@@ -116,29 +116,40 @@ def _best_look(matcher: Matcher, heads: KeypointHeads, target: Target, raw: RawK
     return best
 
 
-def turned_share(matcher: Matcher, heads: KeypointHeads, targets: Sequence[Target], plan: Plan) -> float:
-    """Share of the targets (matched upright) in which the thing lies turned by 45 degrees or more, as far as the heads see."""
-    turned = []
-    for target in targets:
-        try:
-            raw = matcher.predict(target, plan)
-        except UnreadableImageError:
-            continue  # reported in its turn
-        poses = _poses(matcher, heads, target, raw)[:1]
-        if not poses:
+def often_turned(
+    matcher: Matcher, heads: KeypointHeads, targets: Sequence[Target], plan: Plan, least_share: float
+) -> bool:
+    """Whether the thing lies turned by 45 degrees or more in at least so many of the targets (matched upright), as far as the
+    heads see. Those that cannot change the answer any more are not asked."""
+    asked = turned = 0
+    for left, target in zip(reversed(range(len(targets))), targets, strict=True):
+        answer = _lies_turned(matcher, heads, target, plan)
+        if answer is None:
             continue
-        into, mirrored = poses[0]
-        around = [
-            (compose(about_centre(heads.frame, degrees=45.0 * n, scale=1.0, shift=(0.0, 0.0)), into), mirrored)
-            for n in range(8)
-        ]
-        score = [
-            look.score + UNUSUAL * look.cost
-            for look in looks_at(matcher, heads, target, around, WINDOWS[:3], local=False)
-        ]
-        best = int(np.argmax(score))
-        turned.append(best not in (0, 1, 7) and score[best] > max(score[0], score[1], score[7]) + CLEARLY_TURNED)
-    return float(np.mean(turned)) if turned else 0.0
+        asked, turned = asked + 1, turned + answer
+        if turned >= least_share * (asked + left) or turned + left < least_share * (asked + left):
+            break
+    return asked > 0 and turned >= least_share * asked
+
+
+def _lies_turned(matcher: Matcher, heads: KeypointHeads, target: Target, plan: Plan) -> bool | None:
+    """None where the photo cannot be read (reported in its turn) or nothing is found."""
+    try:
+        raw = matcher.predict(target, plan)
+    except UnreadableImageError:
+        return None
+    poses = _poses(matcher, heads, target, raw)[:1]
+    if not poses:
+        return None
+    into, mirrored = poses[0]
+    around = [
+        (compose(about_centre(heads.frame, degrees=45.0 * n, scale=1.0, shift=(0.0, 0.0)), into), mirrored)
+        for n in range(8)
+    ]
+    looks = looks_at(matcher, heads, target, around, WINDOWS[:3], local=False)
+    score = [look.score + UNUSUAL * look.cost for look in looks]
+    best = int(np.argmax(score))
+    return best not in (0, 1, 7) and score[best] > max(score[0], score[1], score[7]) + CLEARLY_TURNED
 
 
 def in_input(heads: KeypointHeads, xy_cells: Floats) -> Floats:

@@ -31,7 +31,7 @@ from kinmark.engine.matching.plan.context import make_context
 from kinmark.engine.matching.plan.plan import Plan, apply_settings
 from kinmark.engine.matching.predict import Matcher
 from kinmark.engine.matching.reader import open_reader
-from kinmark.engine.matching.refine import evidence_map, refine, turned_share
+from kinmark.engine.matching.refine import evidence_map, often_turned, refine
 from kinmark.engine.matching.several import Seeker, several_raw
 from kinmark.engine.matching.several_bar import learned_bar
 from kinmark.engine.matching.taken import is_new
@@ -264,7 +264,7 @@ def _choose(
         heads = open_heads(session, matcher, request, plan, cancel)
         step = max(1, len(images) // ASKED_TARGETS)
         some = [Target(image) for image in images[::step][:ASKED_TARGETS]]
-        if heads is not None and turned_share(matcher, heads, some, plan) >= TURNED_SHARE:
+        if heads is not None and often_turned(matcher, heads, some, plan, TURNED_SHARE):
             plan, reason = replace(plan, rotations=8, flip=False), "In many of the other photos the thing lies turned."
     return SettingsChoice(plan.to_settings(), (), len(matcher.exemplars), reason)
 

@@ -12,6 +12,7 @@ import pytest
 from kinmark.engine.api import Exemplar, ImageInput, MatchSettings
 from kinmark.engine.domain.geometry import Similarity
 from kinmark.engine.domain.keypoints import InstanceKeypoints
+from kinmark.engine.matching import refine
 from kinmark.engine.matching.bank import Variant
 from kinmark.engine.matching.evidence.gather import RawKeypoints
 from kinmark.engine.matching.facing import (
@@ -144,3 +145,26 @@ def test_a_target_is_mirrored_only_where_that_is_clearly_better(monkeypatch, pla
 
 def test_sides_look_exchanged_where_the_other_facing_fits_better():
     assert swap_probability(0.2) > 0.95 and swap_probability(0.0) < 0.2 and swap_probability(-0.3) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("answers", "often", "asked"),
+    [
+        ([False] * 6, False, 5),  # the sixth alone could not make a third of them
+        ([True, True, False, False, False, False], True, 2),
+        ([False, True, False, False, True, False], True, 5),
+        ([None, None, None, None, None, True], True, 6),
+        ([None, None, False, False, False, False], False, 5),
+        ([True, False, False, False, False, False], False, 6),
+        ([None] * 6, False, 6),
+        ([], False, 0),
+    ],
+)
+def test_photos_are_asked_whether_they_show_it_turned_until_that_is_certain(monkeypatch, answers, often, asked):
+    waiting = list(answers)
+    monkeypatch.setattr(refine, "_lies_turned", lambda *_: waiting.pop(0))
+    targets = [None] * len(answers)
+    assert refine.often_turned(None, None, targets, Plan(), 0.3) is often  # type: ignore[arg-type]
+    assert len(answers) - len(waiting) == asked
+    known = [a for a in answers if a is not None]
+    assert often == (bool(known) and np.mean(known) >= 0.3)
