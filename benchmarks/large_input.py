@@ -90,8 +90,8 @@ def large_photo(window: Any, folder: Path, size_wh: tuple[int, int], meter: Mete
     assert canvas.image_wh == size_wh, canvas.image_wh
     rows.append(Row("large photo: all pixels", time.perf_counter() - begin, "s"))
     rows += late_rows(meter, "opening")
-    rows.append(Row("memory for it, at most", peak_memory_mb() - start_mb, "MB"))
-    rows.append(Row("memory that it keeps", canvas.pyramid.byte_count / 2**20, "MB"))
+    rows.append(Row("large photo: memory for it, at most", peak_memory_mb() - start_mb, "MB"))
+    rows.append(Row("large photo: memory that it keeps", canvas.pyramid.byte_count / 2**20, "MB"))
     canvas.set_zoom(1.0)
     wait(0.2)
     rows += steps(meter, "pan at 100 %", 60, lambda n: canvas.pan_by(25 if n % 40 < 20 else -25, 15))
@@ -129,7 +129,7 @@ def dropped(window: Any, files: list[Path], meter: Meter) -> list[Row]:
     wait_until(lambda: len(space.images.model.ids) == before + len(files), 60)
     rows.append(Row("all in the list", time.perf_counter() - begin, "s"))
     rows += late_rows(meter, "while adding")
-    rows.append(Row("memory for it, at most", peak_memory_mb() - start_mb, "MB"))
+    rows.append(Row("many photos: memory above the peak before", peak_memory_mb() - start_mb, "MB"))
     return rows
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ STARTS = 3
 ALIVE_S = 1.0
 RECONNECT_S = 15
 """How long Ray tries to reach a head that went away before it gives up."""
+KNOCK_S = 10.0
+"""How long a cluster that shall be joined may take to answer at all."""
 FULL_HINT = "Give it more memory (ray start --object-store-memory) or free some, then run the same command again."
 
 
@@ -74,6 +77,8 @@ def bridge(pipe: Connection, settings: BridgeSettings, log: str) -> None:
         # A cluster of our own has a secret of its own, and leaves no file with it in the person's home.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
+        if settings.address:
+            _knock(settings.address)
         import ray
 
         _connect(ray, settings)
@@ -132,6 +137,15 @@ def end_left(processes: Iterable[tuple[int, str]]) -> None:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return (text.splitlines()[0] if text else type(error).__name__)[:300].rstrip(".") + "."
+
+
+def _knock(address: str) -> None:
+    """ConnectionError where nothing listens at HOST:PORT (or ray://HOST:PORT): Ray itself tries for half a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+    except OSError as error:
+        raise ConnectionError(f"nothing answers there ({error.strerror or error})") from error
 
 
 def _connect(ray: Any, settings: BridgeSettings) -> None:
