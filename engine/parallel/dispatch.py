@@ -87,7 +87,8 @@ class Dispatcher:
         """In the order of the request. When it stops early, everything that came back is given out before the error.
 
         Raises:
-            OperationCancelled. WorkersLostError: no worker is left. Errors of the request as the local engine raises them.
+            OperationCancelled. WorkersLostError: no worker is left, or they are of another version. Errors of the request as the
+            local engine raises them.
             BugError: a worker ran into a bug.
         """
         try:
@@ -196,7 +197,7 @@ class Dispatcher:
     def _welcome(self, worker: int, ready: Ready) -> None:
         own = release_text()
         if ready.version != own:
-            raise KnownError(
+            raise WorkersLostError(
                 said("The worker {0} runs Kinmark {1}, this is {2}.", ready.host, ready.version, own),
                 "Install the same version on every machine: answers of two versions are not mixed.",
             )

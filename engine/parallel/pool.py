@@ -9,7 +9,7 @@ from kinmark.engine.parallel.messages import Control, Job, Reply, Shard
 
 
 class WorkersLostError(KnownError):
-    """No worker is left, or the way to them is cut; what came back before stays."""
+    """No worker is left that may be asked, or the way to them is cut; what came back before stays, and the pool has to start anew."""
 
 
 LOST_HINT = "What came back is kept. Now run the same command again: it asks for every photo, and is quick where maps are in the cache."

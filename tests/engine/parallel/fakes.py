@@ -73,6 +73,7 @@ class FakePool:
 
     def close(self) -> None:
         self.inboxes.clear()
+        self._next = 0
 
 
 def answer(image_id: str) -> TargetFailure:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kinmark.engine.api import ImageInput, Target, VectorRequest
+from kinmark.engine.api import EngineConfig, ImageInput, Target, VectorRequest
 from kinmark.engine.domain import errors as error_types
 from kinmark.engine.domain.errors import AppError, KnownError, OperationCancelled
 from kinmark.engine.domain.progress import CancelToken, Progress
@@ -16,6 +16,7 @@ from kinmark.engine.parallel import dispatch
 from kinmark.engine.parallel.dispatch import Dispatcher
 from kinmark.engine.parallel.messages import Reply
 from kinmark.engine.parallel.pool import WorkersLostError
+from kinmark.engine.parallel.sharded import ShardedEngine
 from tests.engine.parallel.fakes import FakePool
 
 
@@ -137,6 +138,18 @@ def test_workers_of_another_version_or_with_other_weights_are_refused() -> None:
     pool.version = "0.0.1"
     with pytest.raises(KnownError, match=r"host 0 runs Kinmark 0\.0\.1"):
         ids(Dispatcher(pool, 1, request(9), set()))
+
+
+def test_a_refused_worker_is_refused_in_the_next_sweep_too_and_one_of_the_right_version_then_serves() -> None:
+    pool = FakePool(1)
+    engine = ShardedEngine(EngineConfig(device="cpu"), pool)
+    right, pool.version = pool.version, "0.0.1"
+    for _ in range(2):  # the second one waited three minutes for a worker that had spoken already
+        with pytest.raises(KnownError, match=r"host 0 runs Kinmark 0\.0\.1"):
+            list(engine.photo_vectors(request(9)))
+    pool.version = right
+    assert len(list(engine.photo_vectors(request(9)))) == 9
+    engine.close()
 
 
 def test_late_answers_of_an_earlier_job_are_dropped() -> None:
