@@ -38,11 +38,11 @@ class Whitener:
         # One product of the map as it lies, without transposing it.
         cells = maps.flatten(1)
         centred = (cells / _lengths(cells)).sub_(self.mean[:, None])
-        small = (self._turned @ centred.to(self._turned.dtype)).float()
+        small = (self._transposed @ centred.to(self._transposed.dtype)).float()
         return small.div_(_lengths(small)).unflatten(1, maps.shape[1:])
 
     @cached_property
-    def _turned(self) -> Tensor:
+    def _transposed(self) -> Tensor:
         on_cpu = self.projection.device.type == "cpu"
         return self.projection.T.contiguous().to(torch.bfloat16 if on_cpu and cpu_has_bf16() else torch.float32)
 
