@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,10 +40,23 @@ def make_photos(folder: Path, count: int) -> None:
         )
 
 
+def per_photo(paths: Sequence[Path], work: Callable[[Path], object]) -> float:
+    """Processor milliseconds of the work for one photo."""
+    started = time.process_time()
+    for path in paths:
+        work(path)
+    return (time.process_time() - started) / len(paths) * 1000
+
+
 def measure(base: Path, count: int) -> list[Row]:
     """All rows."""
     os.environ["KINMARK_HOME"] = str(base / "home")
     from kinmark.desktop.io.thumbnails import SIDE, make_thumbnail
+
+    def decode_small(path: Path) -> None:
+        with Image.open(path) as image:
+            image.draft("RGB", (SIDE, SIDE))
+            image.load()
 
     folder = base / "photos"
     make_photos(folder, count)
@@ -54,20 +67,9 @@ def measure(base: Path, count: int) -> list[Row]:
         added = (time.process_time() - started) / count * 1000
         paths = [row.path for row in project.queries.images()]
     assert len(report.image_ids) == count
-    started = time.process_time()
-    for path in paths:
-        with Image.open(path) as image:
-            image.draft("RGB", (SIDE, SIDE))
-            image.load()
-    decoded = (time.process_time() - started) / count * 1000
-    started = time.process_time()
-    for path in paths:
-        make_thumbnail(path)
-    drawn = (time.process_time() - started) / count * 1000
-    started = time.process_time()
-    for path in paths:
-        make_thumbnail(path)
-    again = (time.process_time() - started) / count * 1000
+    decoded = per_photo(paths, decode_small)
+    drawn = per_photo(paths, make_thumbnail)
+    again = per_photo(paths, make_thumbnail)
     before = peak_memory_mb()
     load_image(paths[0])
     peak = peak_memory_mb() - before

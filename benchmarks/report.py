@@ -148,12 +148,6 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def rows_of(name: str, results: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """{name: row} of a benchmark's last run."""
-    data = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
-    return {row["name"]: row for row in data["rows"]}
-
-
 LIMIT = "limit {limit}"
 BASELINES: tuple[tuple[str, str, str], ...] = (
     ("gui_latency", "", LIMIT),
@@ -181,12 +175,6 @@ def compared(name: str, row: dict[str, Any]) -> str:
     return words.format(times=number(ratio), limit=f"{number(round(ratio * row['value'], 6))} {row['unit']}")
 
 
-def measured_on(name: str, results: Path = RESULTS) -> str:
-    """The day of a benchmark's last run."""
-    data = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
-    return str(data["machine"].get("date", ""))
-
-
 def page(results: Path = RESULTS, *, strict: bool = True) -> str:
     """The page; KeyError names a figure that is in no result any more (not `strict`: it is left out)."""
     parts = [HEAD]
@@ -200,11 +188,14 @@ def page(results: Path = RESULTS, *, strict: bool = True) -> str:
 def _section(question: str, figures: list[tuple[str, str, str]], results: Path, *, strict: bool) -> list[str]:
     lines = []
     for name, row_name, shown in figures:
-        if not strict and not ((results / f"{name}.json").is_file() and row_name in rows_of(name, results)):
+        file = results / f"{name}.json"
+        data = json.loads(file.read_text(encoding="utf-8")) if strict or file.is_file() else {"rows": []}
+        rows = {row["name"]: row for row in data["rows"]}
+        if not strict and row_name not in rows:
             continue
-        row = rows_of(name, results)[row_name]
+        row = rows[row_name]
         value = f"{number(row['value'])} {row['unit']}".strip()
-        cells = (shown, value, compared(name, row), f"`{name}`", measured_on(name, results))
+        cells = (shown, value, compared(name, row), f"`{name}`", data["machine"].get("date", ""))
         lines.append("| " + " | ".join(cells) + " |")
     head = [f"## {question}", "", "| | | compared | benchmark | measured |", "|---|---:|---|---|---|"]
     return ["\n".join([*head, *lines]) + "\n"] if lines else []

@@ -33,6 +33,11 @@ class DenseDescriptor:
     batch: int = 1
 
 
+def lengths(features: Tensor, dim: int) -> Tensor:
+    """Along `dim`, which stays with one entry; several times quicker than `norm` where that axis is strided."""
+    return (features * features).sum(dim=dim, keepdim=True).sqrt_()
+
+
 def l2_normalise(maps: Tensor) -> Tensor:
     """Unit length per cell along dim -3 of `[..., C, h, w]`."""
     return maps / (maps.norm(dim=-3, keepdim=True) + EPS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from kinmark.engine.domain.geometry import Box, ImageTransform, invert_affine
+from kinmark.engine.domain.kept import Kept
 from kinmark.engine.imaging import LoadedImage, file_sha256, load_image, read_header
 from kinmark.engine.remote import local_file
 from kinmark.engine.requests import ImageInput
@@ -62,8 +62,7 @@ class ImageSource:
     """
 
     def __init__(self, keep_bytes: int = 256 << 20) -> None:
-        self._keep_bytes = keep_bytes
-        self._decoded: OrderedDict[tuple[str, int, int, int], LoadedImage] = OrderedDict()
+        self._decoded: Kept[tuple[str, int, int, int], LoadedImage] = Kept(keep_bytes, lambda i: i.rgb.nbytes)
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._sizes: dict[tuple[str, int, int], tuple[int, int]] = {}
 
@@ -96,14 +95,7 @@ class ImageSource:
         """Decoded image whose longer side is the original's or at most `max_side`; UnreadableImageError."""
         local_file(image.path, image.sha256)
         key = (*self._stamp(image), max_side)
-        if key in self._decoded:
-            self._decoded.move_to_end(key)
-            return self._decoded[key]
-        loaded = load_image(image.path, max_side=max_side)
-        self._decoded[key] = loaded
-        while len(self._decoded) > 1 and sum(i.rgb.nbytes for i in self._decoded.values()) > self._keep_bytes:
-            self._decoded.popitem(last=False)
-        return loaded
+        return self._decoded.get(key) or self._decoded.put(key, load_image(image.path, max_side=max_side))
 
     def clear(self) -> None:
         """Forget the decoded images."""

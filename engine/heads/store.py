@@ -5,7 +5,6 @@ Thread: the engine thread.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinmark.engine.domain.kept import Kept
 from kinmark.engine.features.cache import CacheKey, FeatureCache
 from kinmark.engine.heads.ridge import Contribution
 
@@ -41,7 +41,7 @@ class Taught:
         """Memory that it takes."""
         tensors = [self.cells, *([] if self.local is None else [self.local])]
         tensors += [t for part in (self.part, *self.denials) for t in (part.gram, part.moments)]
-        return sum(t.element_size() * t.numel() for t in tensors)
+        return sum(t.nbytes for t in tensors)
 
     def to_arrays(self) -> Arrays:
         """For the disk; a Gram matrix by its lower triangle."""
@@ -84,14 +84,13 @@ class HeadStore:
     """
 
     def __init__(self, disk: FeatureCache | None = None) -> None:
-        self._kept: OrderedDict[str, Taught] = OrderedDict()
+        self._kept: Kept[str, Taught] = Kept(KEEP_BYTES, lambda taught: taught.size_bytes)
         self._disk = disk
 
     def get(self, key: str) -> Taught | None:
         """What is known under the key."""
         found = self._kept.get(key)
         if found is not None:
-            self._kept.move_to_end(key)
             return found
         arrays = None if self._disk is None else self._disk.get_arrays(_on_disk(key))
         if arrays is None:
@@ -100,19 +99,13 @@ class HeadStore:
             found = Taught.from_arrays(arrays)
         except (KeyError, ValueError, IndexError):
             return None  # of another version of the program: taught again, and written over
-        self._remember(key, found)
-        return found
+        return self._kept.put(key, found)
 
     def put(self, key: str, taught: Taught) -> None:
         """Keep it."""
-        self._remember(key, taught)
+        self._kept.put(key, taught)
         if self._disk is not None:
             self._disk.put_arrays(_on_disk(key), taught.to_arrays())
-
-    def _remember(self, key: str, taught: Taught) -> None:
-        self._kept[key] = taught
-        while sum(t.size_bytes for t in self._kept.values()) > KEEP_BYTES and len(self._kept) > 1:
-            self._kept.popitem(last=False)
 
     def clear(self) -> None:
         """Forget what is in memory."""

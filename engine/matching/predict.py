@@ -119,7 +119,7 @@ class Matcher(MatchInputs):
         self, views: Sequence[ImageView], target: Target, plan: Plan, bank: ExemplarBank, frame: str
     ) -> MatchRun:
         """The view whose best pose fits best. Where the natural part is there, it tells that alone, at a third of the time."""
-        if len(views) > 1 and 0 < plan.fusion_weight < 1 and plan.heads and self._has_natural_part:
+        if len(views) > 1 and 0 < plan.fusion_weight < 1 and plan.heads and self.has_natural_part:
             natural = replace(plan, fusion_weight=1.0)
             parts = self.reader.read(views, 1.0)
             scores = [float(self.match(bank, p, target, natural, frame).poses.score.max()) for p in parts]
@@ -128,7 +128,8 @@ class Matcher(MatchInputs):
         return best_run([self.match(bank, part, target, plan, frame) for part in parts])
 
     @property
-    def _has_natural_part(self) -> bool:
+    def has_natural_part(self) -> bool:
+        """Whether the second descriptor has a part that has seen photographs, which keypoint heads read."""
         return head_features(self.reader.extractor, self.reader.descriptor) is not None
 
     def _second_stage(

@@ -6,7 +6,6 @@ any fusion weight can be tried on the same maps.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kinmark.engine.domain.geometry import Box, ImageTransform, rescale_corner_aligned
+from kinmark.engine.domain.kept import Kept
 from kinmark.engine.domain.progress import CancelToken, Progress
 from kinmark.engine.domain.runspec import RunSpec
 from kinmark.engine.features.maps import FeatureMap
@@ -75,8 +75,7 @@ class FeatureReader:
         self.descriptor = spec.fusion.descriptor or DEFAULT_DESCRIPTOR
         self.kernel_width = float(spec.fusion.extra.get("kernel_width", 0.0))
         """Of the second descriptor's scores (0 = plain cosine); only for unwhitened features."""
-        self._kept: OrderedDict[str, FeatureMap] = OrderedDict()
-        self._bytes = 0
+        self._kept: Kept[str, FeatureMap] = Kept(KEEP_BYTES, lambda maps: maps.features.nbytes)
         self.memo: dict[Hashable, Any] = {}
         """Small results (query vectors of exemplars) that outlive a request; cleared when it grows large."""
 
@@ -120,14 +119,11 @@ class FeatureReader:
     def _maps(self, views: Sequence[ImageView], name: str, progress: Progress | None) -> list[FeatureMap]:
         """One part of the views, each kept for the other weights that ask for it."""
         keys = [self._key(view, name) for view in views]
-        found = {key: self._kept[key] for key in keys if key in self._kept}
+        found = {key: kept for key in keys if (kept := self._kept.get(key)) is not None}
         missing = {key: view for key, view in zip(keys, views, strict=True) if key not in found}
-        for key in found:
-            self._kept.move_to_end(key)
         if missing:
             for key, maps in zip(missing, self._compute(list(missing.values()), name, progress), strict=True):
-                found[key] = replace(maps, features=maps.features.float())
-                self._keep(key, found[key])
+                found[key] = self._kept.put(key, replace(maps, features=maps.features.float()))
         return [found[key] for key in keys]
 
     def _compute(self, views: list[ImageView], name: str, progress: Progress | None) -> list[FeatureMap]:
@@ -140,13 +136,6 @@ class FeatureReader:
     def _key(self, view: ImageView, name: str) -> str:
         # The hash, not the name: a file that changed on disk must not meet its old features.
         return f"{self.session.source.sha256(view.image)}|{view.key()}|{name}"
-
-    def _keep(self, key: str, maps: FeatureMap) -> None:
-        self._kept[key] = maps
-        self._bytes += _size(maps)
-        while self._bytes > KEEP_BYTES and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
-            self._bytes -= _size(dropped)
 
 
 def _joined(view: ImageView, image_wh: tuple[int, int], maps: dict[str, FeatureMap]) -> ViewParts:
@@ -168,10 +157,6 @@ def open_reader(session: EngineSession, backbone: str, prompt: Prompt, cancel: C
     reader = cast("FeatureReader", kept[1])
     reader.cancel = cancel
     return reader
-
-
-def _size(maps: FeatureMap) -> int:
-    return maps.features.element_size() * maps.features.numel()
 
 
 def sample_cells(parts: ViewParts, name: str, count: int, generator: torch.Generator) -> Tensor:

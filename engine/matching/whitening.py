@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kinmark.engine.backbones.devices import cpu_has_bf16
+from kinmark.engine.features.fusion import lengths
 from kinmark.engine.matching.sampling import NORM_EPS, l2_normalise
 
 SHRINK = 0.3
@@ -37,9 +38,9 @@ class Whitener:
         """
         # One product of the map as it lies, without transposing it.
         cells = maps.flatten(1)
-        centred = (cells / _lengths(cells)).sub_(self.mean[:, None])
+        centred = (cells / (lengths(cells, 0) + NORM_EPS)).sub_(self.mean[:, None])
         small = (self._transposed @ centred.to(self._transposed.dtype)).float()
-        return small.div_(_lengths(small)).unflatten(1, maps.shape[1:])
+        return small.div_(lengths(small, 0) + NORM_EPS).unflatten(1, maps.shape[1:])
 
     @cached_property
     def _transposed(self) -> Tensor:
@@ -57,12 +58,7 @@ class Unchanged(Whitener):
 
     def maps(self, maps: Tensor) -> Tensor:
         """`[C, h, w]`, L2-normalised per cell."""
-        return maps / _lengths(maps.flatten(1)).unflatten(0, maps.shape[1:])
-
-
-def _lengths(cells: Tensor) -> Tensor:
-    """`[N]` lengths of the columns of `[C, N]`, never zero."""
-    return (cells * cells).sum(dim=0).sqrt_().add_(NORM_EPS)
+        return l2_normalise(maps, dim=0)
 
 
 def identity_whitener(channels: int) -> Whitener:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from kinmark.engine.domain.errors import UnreadableImageError
 from kinmark.engine.domain.geometry import fit_similarity
 from kinmark.engine.domain.progress import CancelToken, Progress
-from kinmark.engine.heads.model import head_features
 from kinmark.engine.matching.bank import WHOLE, Variant, exemplar_length
 from kinmark.engine.matching.facing import CLEARLY_BETTER, MINIMUM_ASKED, mirrored_gains
 from kinmark.engine.matching.plan.plan import Plan, apply_settings
@@ -215,7 +214,7 @@ def ask_sizes(
     if plan.stages == 2:
         return replace(plan, sizes=3)  # two more crops of a place that is known are cheap
     wide, least = replace(plan, sizes=3), 0.0
-    if head_features(matcher.reader.extractor, matcher.reader.descriptor) is not None:
+    if matcher.has_natural_part:
         # What has seen photographs tells sizes alone, at a quarter of the time.
         wide, least = replace(wide, fusion_weight=1.0), CLEARLY_LARGER
     bank = matcher.bank(WHOLE, wide)

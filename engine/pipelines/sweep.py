@@ -255,9 +255,7 @@ def _choose(
     """Where heads have the last word, matching only has to find the instance: size, scene and targets say how. Without
     heads the settings are measured on held-out exemplars."""
     settings, images = request.settings, request.statistics_images
-    if head_features(session.extractor(request.backbone), matcher.reader.descriptor) is None or not wants_heads(
-        settings
-    ):
+    if not (matcher.has_natural_part and wants_heads(settings)):
         return choose(matcher, settings, images, progress=progress, cancel=cancel)
     plan, reason = first_settings(matcher, settings, images, cancel, ask_turns=False)
     if plan.rotations == 1 and "rotations" not in settings.decided() and not all_upright(matcher):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinmark.engine.domain.errors import UnreadableImageError
+from kinmark.engine.domain.kept import Kept
 from kinmark.engine.features.views import ImageView
 from kinmark.engine.matching.bank import CROP, WHOLE, Variant, variant_view
 from kinmark.engine.matching.plan.plan import Plan
@@ -46,7 +46,9 @@ class MatchContext:
     weight_is_open: bool = False
     _whiteners: dict[tuple[str, str, float, float], Whitener] = field(default_factory=dict)
     _foreground: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    _whitened: OrderedDict[tuple[int, int], tuple[Whitener, Tensor, Tensor]] = field(default_factory=OrderedDict)
+    _whitened: Kept[tuple[int, int], tuple[Whitener, Tensor, Tensor]] = field(
+        default_factory=lambda: Kept(KEEP_BYTES, lambda kept: kept[2].nbytes)
+    )
 
     def reading_weight(self, plan: Plan) -> float | None:
         """Which parts to read: both while the weight is still being chosen, but for a plan that does with one."""
@@ -85,12 +87,7 @@ class MatchContext:
         other sums of the parts ask for them again."""
         whitener = self.whitener(frame, part, plan)
         key = (id(whitener), id(maps))  # both are held by the entry, so no other ones get their ids
-        kept = self._whitened.get(key)
-        if kept is None:
-            kept = self._whitened[key] = (whitener, maps, whitener.maps(maps))
-        self._whitened.move_to_end(key)
-        while len(self._whitened) > 1 and sum(_bytes(m) for _, _, m in self._whitened.values()) > KEEP_BYTES:
-            self._whitened.popitem(last=False)
+        kept = self._whitened.get(key) or self._whitened.put(key, (whitener, maps, whitener.maps(maps)))
         return kept[2]
 
     def _statistics_views(self, frame: str, plan: Plan) -> list[ImageView]:
@@ -112,10 +109,6 @@ class MatchContext:
                     variant = Variant(index, turn)
                     views.append(variant_view(self.reader, self.exemplars[index], variant, CROP, plan.crop_margin))
         return views
-
-
-def _bytes(maps: Tensor) -> int:
-    return maps.element_size() * maps.numel()
 
 
 def make_context(reader: FeatureReader, exemplars: Sequence[Exemplar], targets: Sequence[ImageInput]) -> MatchContext:

@@ -160,10 +160,10 @@ def test_a_map_is_whitened_once_and_few_are_kept(monkeypatch: pytest.MonkeyPatch
             made.append(len(maps))
             return super().maps(maps)
 
+    monkeypatch.setattr("kinmark.engine.matching.plan.context.KEEP_BYTES", 3 * 4 * 6 * 4)
     context = MatchContext(None, (), ())  # type: ignore[arg-type]
     whitener = Counting(torch.zeros(4), torch.eye(4))
     monkeypatch.setattr(MatchContext, "whitener", lambda *_: whitener)
-    monkeypatch.setattr("kinmark.engine.matching.plan.context.KEEP_BYTES", 3 * 4 * 6 * 4)
     maps = [torch.randn(4, 2, 3) for _ in range(5)]
     ask = lambda n: context.whitened(WHOLE, DESCRIPTOR, Plan(), maps[n])  # noqa: E731
     first = ask(0)
